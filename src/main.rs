@@ -1,0 +1,2 @@
+//! The `limpet` program: everything is in the library.
+fn main() {}

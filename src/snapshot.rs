@@ -1,0 +1,156 @@
+//! What the control plane publishes and the data plane reads: compiled, immutable, ready to use.
+//!
+//! A shard looks at the published pointer once per request and never waits for it. What must outlive
+//! a snapshot (health, in-flight counts, totals, round-robin counters) is shared by `Arc` from one to the next.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::http1::answers::Answer;
+use crate::http1::head::{HeadLimits, Mode};
+use crate::http1::rewrite::ForwardedFor;
+use crate::routing::table::Table;
+use crate::target::group::TargetGroup;
+
+/// The one pointer between the planes.
+pub type Published = ArcSwap<Snapshot>;
+
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Grows by one with every publication.
+    pub generation: u64,
+    pub listeners: Vec<Arc<Listener>>,
+    /// Indexed by `routing::actions::GroupIndex`.
+    pub groups: Vec<Arc<TargetGroup>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Options of a listening socket and of the connections it accepts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SocketOptions {
+    pub backlog: u32,
+    pub nodelay: bool,
+    /// Zero = off.
+    pub defer_accept: Duration,
+    /// Queue length; 0 = off.
+    pub fast_open: u32,
+    /// Zero = off.
+    pub keepalive: Duration,
+    /// 0 = the kernel's own.
+    pub send_buffer_bytes: usize,
+    pub receive_buffer_bytes: usize,
+    /// IPv6 listeners only: refuse IPv4-mapped clients.
+    pub ipv6_only: bool,
+    /// Unix listeners only: permission bits of the socket file.
+    pub unix_mode: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    V1,
+    V2,
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerTimeouts {
+    pub head: Duration,
+    pub content_idle: Duration,
+    /// Bytes per second below which a client's content is given up; 0 = off.
+    pub content_minimum_rate: u64,
+    pub keep_alive: Duration,
+    /// Spread by ± 10 %.
+    pub connection_age: Duration,
+    /// How long a client may take no byte of a response.
+    pub send_idle: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForwardedOptions {
+    pub forwarded_for: ForwardedFor,
+    pub forwarded_for_entries: usize,
+    pub forwarded: bool,
+    pub via: Option<Box<str>>,
+    /// Field name of the request id; `None` = off.
+    pub request_id: Option<Box<str>>,
+}
+
+/// One listener with everything a request needs until a target group is known.
+#[derive(Debug)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub bind: Bind,
+    pub socket: SocketOptions,
+    pub mode: Mode,
+    pub proxy_protocol: ProxyProtocol,
+    /// Peers whose X-Forwarded-For, Forwarded and request id are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub head_limits: HeadLimits,
+    /// 0 = no limit; more is answered 413.
+    pub content_bytes: u64,
+    pub requests_per_connection: u32,
+    pub timeouts: ListenerTimeouts,
+    pub forwarded: ForwardedOptions,
+    pub merge_slashes: bool,
+    /// Answers that the file replaces, by status; others are `answers::standard`.
+    pub answers: Vec<(u16, Answer)>,
+    pub rules: Table,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+/// Settings that are read once, at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessOptions {
+    /// `None` = one per allowed core.
+    pub shards: Option<usize>,
+    pub engine: EngineChoice,
+    /// Entries of each shard's submission queue.
+    pub ring_entries: u32,
+    pub grace_period: Duration,
+    /// `None` = 80 % of what RLIMIT_NOFILE allows in pairs.
+    pub connections: Option<usize>,
+    /// 0 = no limit.
+    pub connections_per_client: u32,
+    /// Size of a content buffer.
+    pub content_buffer_bytes: usize,
+    /// Free content buffers a shard keeps.
+    pub buffers_kept: usize,
+    pub access_log: AccessLogOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Combined,
+}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    pub output: LogOutput,
+    pub format: LogFormat,
+    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
+    pub buffer_bytes: usize,
+}

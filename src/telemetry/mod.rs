@@ -1,0 +1,1 @@
+//! telemetry/mod.rs
