@@ -2,4 +2,6 @@
 
 mod support;
 
+mod framing;
 mod harness;
+mod smuggling;

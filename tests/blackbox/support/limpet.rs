@@ -66,7 +66,8 @@ impl Limpet {
             Err(_) => limpet.has_exited().map(|_| None),
         });
         let Some(Some(text)) = found else {
-            let state = limpet.has_exited().map_or("not ready in time".to_owned(), |s| s.to_string());
+            let state =
+                limpet.has_exited().map_or("not ready in time".to_owned(), |s| s.to_string());
             panic!("limpet did not start ({state}):\n{}\nwith\n{config}", limpet.stderr());
         };
         limpet.listeners = text
@@ -106,11 +107,9 @@ impl Limpet {
         // SAFETY: prctl with PR_SET_PDEATHSIG takes no pointer and is safe between fork and exec.
         // A limpet must not outlive a test process that was killed.
         unsafe {
-            command.pre_exec(|| {
-                match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                }
+            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
             });
         }
         prepare(&mut command);
