@@ -5,3 +5,4 @@ mod support;
 mod framing;
 mod harness;
 mod smuggling;
+mod stickiness;

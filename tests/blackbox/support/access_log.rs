@@ -36,3 +36,18 @@ impl Record {
         self.value[field].as_bool().unwrap_or_else(|| panic!("no flag {field:?} in {}", self.line))
     }
 }
+
+/// What the suites ask for by meaning.
+impl Record {
+    /// Why a sticky request went where it went.
+    #[track_caller]
+    pub fn reason(&self) -> &str {
+        self.text("sticky")
+    }
+
+    /// Who ended the exchange, in which phase, and why.
+    #[track_caller]
+    pub fn termination(&self) -> &str {
+        self.text("termination")
+    }
+}
