@@ -2,7 +2,11 @@
 
 mod support;
 
+mod balance;
 mod framing;
 mod harness;
+mod hop_by_hop;
+mod retries;
+mod routing;
 mod smuggling;
 mod stickiness;

@@ -26,6 +26,8 @@ const INVALID: &[(&str, &[u8])] = &[
     ("bare LF in a value", b"HTTP/1.1 200 OK\r\nX-Y: a\nb\r\nContent-Length: 2\r\n\r\nok"),
     ("a field behind a bare LF", b"HTTP/1.1 200 OK\r\nX-Y: a\nSet-Cookie: s=1\r\nContent-Length: 2\r\n\r\nok"),
     ("NUL in a value", b"HTTP/1.1 200 OK\r\nX-Y: a\0b\r\nContent-Length: 2\r\n\r\nok"),
+    ("a folded value", b"HTTP/1.1 200 OK\r\nX-Y: a\r\n b\r\nContent-Length: 2\r\n\r\nok"),
+    ("space before a colon", b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"),
     ("a field without colon", b"HTTP/1.1 200 OK\r\ngarbage\r\nContent-Length: 2\r\n\r\nok"),
     ("a name that is no token", b"HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 2\r\n\r\nok"),
 ];

@@ -50,4 +50,15 @@ impl Record {
     pub fn termination(&self) -> &str {
         self.text("termination")
     }
+
+    /// The client's address, port included where there is one.
+    #[track_caller]
+    pub fn client(&self) -> &str {
+        self.text("client")
+    }
+
+    #[track_caller]
+    pub fn retries(&self) -> f64 {
+        self.number("retries")
+    }
 }
