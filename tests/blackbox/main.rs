@@ -3,10 +3,16 @@
 mod support;
 
 mod balance;
+mod deadlines;
+mod engines;
 mod framing;
 mod harness;
 mod hop_by_hop;
+mod limits;
+mod listeners;
 mod retries;
 mod routing;
+mod shutdown;
 mod smuggling;
 mod stickiness;
+mod upgrades;
