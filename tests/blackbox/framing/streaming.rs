@@ -144,7 +144,7 @@ fn a_client_that_does_not_read_holds_the_target_back() {
     while let Ok(index) = sent.recv_timeout(Duration::from_millis(500)) {
         last = index;
     }
-    assert!(last * PIECE < BIG / 2, "limpet swallowed {} KiB", last * PIECE >> 10);
+    assert!(last * PIECE < BIG / 2, "limpet swallowed {} KiB", (last * PIECE) >> 10);
     assert_eq!(client.response_head().status, 200);
     let digest = digest_of(&mut client.wire, BIG).expect("the download arrives whole");
     assert_eq!(digest, digest_of_all());

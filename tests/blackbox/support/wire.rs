@@ -80,13 +80,6 @@ impl Wire {
         self.seen = Some(seen);
     }
 
-    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
-
     pub fn local_port(&self) -> u16 {
         match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
