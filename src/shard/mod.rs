@@ -1,1 +1,5 @@
-//! shard/mod.rs
+//! shard
+pub mod admission;
+pub mod alarms;
+pub mod clock;
+pub mod random;
