@@ -5,6 +5,7 @@
 //! allocation or formatting. Lines are made and written by the one log thread. Everything that is not
 //! per request is a tracing event and has nothing to do with this module.
 pub mod access_log;
+pub mod batch;
 pub mod counters;
 pub mod ended;
 pub mod format;
