@@ -377,8 +377,7 @@ fn a_group_without_targets_is_no_target() {
 fn groups_are_drawn_by_weight_and_one_without_targets_is_escaped() {
     let count = |world: &World| {
         let mut client = Client::default();
-        let blue = (0..4_000).filter(|_| client.choose(world).group == 0).count();
-        blue
+        (0..4_000).map(|_| client.choose(world).group).filter(|group| *group == 0).count()
     };
     let both = count(&two(&[Healthy], &[Healthy], None));
     assert!(both.abs_diff(3_000) < 150, "{both}");

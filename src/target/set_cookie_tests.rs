@@ -1,7 +1,6 @@
 use super::super::response_cookie::{self, AppCookieEvent, Lifetime};
 use super::super::stickiness::tests::{NOW_S, app_options, assignment, options, sticky};
 use super::super::stickiness::{Reading, SameSite, StickinessOptions};
-use super::*;
 
 /// The field value with the sealed part replaced by "…", and the sealed part.
 fn written(options: StickinessOptions, https: bool) -> (String, Vec<u8>) {
