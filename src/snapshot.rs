@@ -16,6 +16,7 @@ use crate::http1::head::{HeadLimits, Mode};
 use crate::http1::rewrite::ForwardedFor;
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
+use crate::target::stickiness::Stickiness;
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -106,6 +107,8 @@ pub struct Listener {
     /// Answers that the file replaces, by status; others are `answers::standard`.
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,
+    /// Stickiness of rules over several groups, parallel to `rules.rules()`; shorter is `None`.
+    pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

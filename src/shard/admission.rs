@@ -5,7 +5,7 @@
 //! are connections.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,7 +70,7 @@ impl Admission {
             })
             .map_err(|_| NotAdmitted::ProcessFull)?;
         let mut place = Place { admission: Arc::clone(self), client: None };
-        if let Some(client) = client.filter(|_| self.per_client > 0) {
+        if let Some(client) = client.filter(|_| self.per_client > 0).map(network) {
             if !self.count_in(client) {
                 return Err(NotAdmitted::ClientFull);
             }
@@ -103,6 +103,17 @@ impl Admission {
             if *count == 0 {
                 counts.remove(&client);
             }
+        }
+    }
+}
+
+/// Whose connections count together: an IPv4 address, or a /64 of IPv6, which one client owns whole.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

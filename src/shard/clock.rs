@@ -14,12 +14,14 @@ pub const NEVER: Millis = Millis::MAX;
 pub struct Clock {
     start: Instant,
     coarse_ms: Cell<Millis>,
-    unix_s: Cell<u64>,
+    /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
+    unix_start_us: Cell<u64>,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        let clock = Clock { start: Instant::now(), coarse_ms: Cell::new(0), unix_s: Cell::new(0) };
+        let clock =
+            Clock { start: Instant::now(), coarse_ms: Cell::new(0), unix_start_us: Cell::new(0) };
         clock.tick();
         clock
     }
@@ -46,21 +48,23 @@ impl Clock {
         self.now_ms().saturating_add(after_ms)
     }
 
-    /// Seconds since the Unix epoch, at most a tick old. Cookies and the log's dates use it.
+    /// Seconds since the Unix epoch, at most a tick old. Cookies use it.
     #[inline]
     pub fn unix_s(&self) -> u64 {
-        self.unix_s.get()
+        self.unix_ms_at(self.coarse_ms.get().saturating_mul(1000)) / 1000
     }
 
-    /// The wall-clock time in microseconds since the Unix epoch, read from the kernel.
-    pub fn unix_us(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.as_secs() * 1_000_000 + u64::from(now.subsec_micros())
+    /// The wall-clock time of a monotonic reading, in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn unix_ms_at(&self, at_us: u64) -> u64 {
+        self.unix_start_us.get().saturating_add(at_us) / 1000
     }
 
-    /// Renews both coarse clocks.
+    /// Renews the coarse clock and follows the wall clock.
     pub fn tick(&self) {
-        self.read_us();
-        self.unix_s.set(self.unix_us() / 1_000_000);
+        let now_us = self.read_us();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
+        self.unix_start_us.set(unix_us.saturating_sub(now_us));
     }
 }
