@@ -246,6 +246,7 @@ fn the_end_is_the_last_chunk_the_trailers_and_an_empty_line() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     /// What is written canonically is read back, however it is cut.
     #[test]
     fn written_chunks_are_read_back(

@@ -313,7 +313,7 @@ fn response_framing_is_that_of_the_edits() {
     let head = |lines: &str| format!("HTTP/1.1 200 OK\r\n{lines}X: 1\r\n\r\n");
     let cases = [
         ("Content-Length: 5\r\n", Length(5), "Content-Length: 5\r\nX: 1\r\n"),
-        ("Content-Length: 005\r\n", Length(5), "Content-Length: 005\r\nX: 1\r\n"),
+        ("Content-Length: 005\r\n", Length(5), "X: 1\r\nContent-Length: 5\r\n"),
         ("Transfer-Encoding: chunked\r\n", Chunked, "Transfer-Encoding: chunked\r\nX: 1\r\n"),
         ("Transfer-Encoding: CHUNKED\r\n", Chunked, "X: 1\r\nTransfer-Encoding: chunked\r\n"),
         ("Transfer-Encoding: chunked\r\n", UntilClose, "X: 1\r\n"),
@@ -324,7 +324,6 @@ fn response_framing_is_that_of_the_edits() {
     ];
     for (lines, framing, expected) in cases {
         let text = rewritten_response(&head(lines), Method::Get, &response_edits(framing));
-        let expected = expected.replace("Content-Length: 005", "Content-Length: 5");
         assert_eq!(text, format!("HTTP/1.1 200 OK\r\n{expected}\r\n"), "{lines:?} {framing:?}");
     }
 }
@@ -343,6 +342,9 @@ fn a_length_is_information_for_head_and_304_and_never_in_1xx_and_204() {
     for (line, method, kept) in cases {
         let text =
             rewritten_response(&format!("{line}\r\nContent-Length: 9\r\n\r\n"), method, &none);
+        assert_eq!(text.contains("Content-Length: 9\r\n"), kept, "{line}");
+        let odd = format!("{line}\r\nContent-Length:\t009\r\n\r\n");
+        let text = rewritten_response(&odd, method, &none);
         assert_eq!(text.contains("Content-Length: 9\r\n"), kept, "{line}");
         let text = rewritten_response(
             &format!("{line}\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -450,6 +452,7 @@ fn field_line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     /// What is written parses again, means the same, and is already in the form it would be given.
     #[test]
     fn a_rewritten_request_parses_and_means_the_same(
@@ -473,7 +476,8 @@ proptest! {
         prop_assert_eq!(after.framing, before.framing);
         prop_assert_eq!(after.host, before.host);
         prop_assert_eq!(after.target.raw, before.target.raw);
-        prop_assert!(!once.contains("limpet="));
+        let stripped = |line: &str| !(line.starts_with("Cookie:") && line.contains("limpet="));
+        prop_assert!(once.lines().all(stripped));
         let again = RequestEdits { forwarded_for: ForwardedFor::Preserve, ..edits };
         let twice = rewritten(&once, &again);
         prop_assert_eq!(fields_once(&twice), fields_once(&once));
