@@ -476,7 +476,7 @@ fn limits_hold_to_the_byte_whether_the_head_is_whole_or_not() {
 fn a_limit_that_is_passed_refuses_without_waiting_for_more() {
     let cases: [(String, Refusal); 5] = [
         (format!("GET /{}", "x".repeat(28)), Refusal::RequestLineTooLong),
-        (format!("{}", "x".repeat(33)), Refusal::RequestLineTooLong),
+        ("x".repeat(33), Refusal::RequestLineTooLong),
         (format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(22)), Refusal::FieldLineTooLong),
         (format!("GET / HTTP/1.1\r\n{}", "y".repeat(25)), Refusal::FieldLineTooLong),
         ("GET / HTTP/1.1\r\nA: 1\r\nB: 1\r\nC: 1\r\nD".to_owned(), Refusal::TooManyFields),
