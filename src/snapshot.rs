@@ -55,7 +55,8 @@ pub struct SocketOptions {
     pub unix_mode: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
     Off,
     V1,
@@ -108,7 +109,8 @@ pub struct Listener {
     pub rules: Table,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineChoice {
     Auto,
     IoUring,
@@ -135,7 +137,8 @@ pub struct ProcessOptions {
     pub access_log: AccessLogOptions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Json,
     Combined,
