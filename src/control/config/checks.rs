@@ -10,8 +10,8 @@ use base64::Engine as _;
 use ipnet::IpNet;
 
 use super::schema::Check;
-use crate::routing::actions::Redirect;
-use crate::routing::conditions::{Glob, HostPattern, PathPattern};
+use crate::routing::actions::{PathRewrite, Redirect};
+use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern};
 use crate::snapshot::Bind;
 use crate::target::group::Address;
 
@@ -148,10 +148,8 @@ pub(super) static COOKIE_PATH: Check = Check::new("a path that begins with \"/\"
 });
 
 pub(super) static PATH: Check =
-    Check::new("a path that begins with \"/\", without query, percent-encoded", |text| {
-        ensure(text.starts_with('/'), "does not begin with \"/\"")?;
-        let good = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
-        ensure(text.bytes().all(good), "has a character that is not allowed")
+    Check::new("a path in normal form that begins with \"/\", without query", |text| {
+        predicate(text, PathRewrite::Replace(text.into()).check())
     });
 
 pub(super) static HOST: Check = Check::new("a host, with a port or without", |text| {
@@ -174,26 +172,37 @@ pub(super) static HASH_ON: Check =
 
 pub(super) static HOST_PATTERN: Check = Check::new(
     "a host without port, such as \"www.example.com\", \"*.example.com\" or \"api-?.example.com\"",
-    |text| HostPattern::parse(text).map(drop),
+    |text| predicate(text, HostPattern::parse(text)),
 );
 
 pub(super) static PATH_PATTERN: Check =
     Check::new("a path in normal form, such as \"/login\", \"/api/*\" or \"/v?/*.png\"", |text| {
-        PathPattern::parse(text).map(drop)
+        predicate(text, PathPattern::parse(text))
     });
 
 pub(super) static GLOB: Check =
     Check::new("a text in which * is any run and ? any one character", |text| {
-        Glob::parse(text, true).map(drop)
+        predicate(text, Glob::parse(text, false))
+    });
+
+pub(super) static QUERY_GLOB: Check =
+    Check::new("a text in which * is any run and ? any one character", |text| {
+        predicate(text, Condition::query_pair(None, text))
     });
 
 pub(super) static REDIRECT_TO: Check = Check::new(
     "a URL or path with #{protocol}, #{host}, #{port}, #{path} and #{query}, such as \"https://#{host}:443/#{path}?#{query}\"",
-    |text| Redirect::compile(302, text).map(drop),
+    |text| predicate(text, Redirect::compile(302, text)),
 );
 
 fn ensure(good: bool, otherwise: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+/// What another module says about `text`, without the text itself: the report shows it anyway.
+fn predicate<T>(text: &str, verdict: Result<T, String>) -> Result<(), String> {
+    let quoted = format!("{text:?} ");
+    verdict.map(drop).map_err(|what| what.strip_prefix(&quoted).map_or(what.clone(), str::to_owned))
 }
 
 /// RFC 9110 §5.6.2.

@@ -17,6 +17,9 @@ use crate::snapshot::{EngineChoice, LogFormat, ProxyProtocol};
 use crate::target::group::OnFull;
 use crate::target::stickiness::{Failback, SameSite};
 
+/// Name of what a listener does when no rule matches.
+pub const DEFAULT_RULE: &str = "default";
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +82,7 @@ pub struct StickinessKeys {
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    pub id: u8,
+    pub id: u16,
     /// 32 bytes in base64.
     pub secret: String,
 }

@@ -126,8 +126,8 @@ pub fn show_duration(duration: Duration) -> String {
     }
     let mut text = String::new();
     for (name, unit_ms) in DURATION_UNITS {
-        // A week is only a clearer word when nothing but weeks is left.
-        if left < unit_ms || (name == "w" && !left.is_multiple_of(unit_ms)) {
+        // Weeks are read but not shown: the documentation counts in days.
+        if left < unit_ms || name == "w" {
             continue;
         }
         let _ = write!(text, "{}{name}", left / unit_ms);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::checks;
-use super::file::{self, AlgorithmName, File, Forward, StickinessType};
+use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
 use crate::snapshot::Bind;
 
@@ -79,9 +79,14 @@ fn listener_alone(file: &File, listener: &file::Listener, key: &str, report: &mu
         [("request_line", limits.request_line_bytes), ("field_line", limits.field_line_bytes)]
     {
         let (one, head) = (format!("{key}.limits.{name}"), format!("{key}.limits.head"));
-        if bytes > limits.head_bytes && report.sound(&one) && report.sound(&head) {
-            let stated = if report.has(&one) { one } else { head };
-            report.at(&stated, format!("lets {name} be longer than head"), None);
+        // A default that is longer is simply never reached.
+        let stated = report.has(&one) && report.has(&head);
+        if bytes > limits.head_bytes && stated && report.sound(&one) && report.sound(&head) {
+            report.at(
+                &one,
+                "is longer than the whole head may be",
+                Some("up to limits.head".into()),
+            );
         }
     }
     rules(file, listener, key, report);
@@ -96,18 +101,20 @@ fn rules(file: &File, listener: &file::Listener, key: &str, report: &mut Report<
         }),
         |index| format!("{key}.rule[{index}].priority"),
     );
+    // Names that follow from the priority are unique when priorities are.
     unique(
         report,
-        listener.rules.iter().map(|rule| match rule.priority {
-            0 if rule.name.is_none() => String::new(),
-            _ => rule.effective_name(),
-        }),
+        listener.rules.iter().map(|rule| rule.name.clone().unwrap_or_default()),
         |index| format!("{key}.rule[{index}].name"),
     );
     for (index, rule) in listener.rules.iter().enumerate() {
         let key = format!("{key}.rule[{index}]");
         if !report.sound(&key) {
             continue;
+        }
+        if rule.name.as_deref() == Some(DEFAULT_RULE) {
+            let what = "is the name of what a listener does when no rule matches";
+            report.at(&format!("{key}.name"), what, Some("another name".into()));
         }
         let actions = [
             ("forward", rule.forward.is_some()),
@@ -272,7 +279,7 @@ fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     });
     let (algorithm, hash_on) = (format!("{key}.algorithm"), format!("{key}.hash_on"));
     if report.sound(&algorithm) {
-        match (group.algorithm, report.has(&hash_on)) {
+        match (group.algorithm, group.hash_on.is_some() || report.has(&hash_on)) {
             (AlgorithmName::Hash, false) => {
                 let allowed = Some(checks::HASH_ON.allowed.to_owned());
                 report.at(&algorithm, "needs hash_on to say what is hashed", allowed);
@@ -301,7 +308,7 @@ pub(super) fn stickiness(stickiness: &file::Stickiness, key: &str, report: &mut 
     if !report.sound(&kind) {
         return;
     }
-    match (stickiness.kind, report.has(&app_cookie)) {
+    match (stickiness.kind, stickiness.app_cookie.is_some() || report.has(&app_cookie)) {
         (StickinessType::AppCookie, false) => {
             let allowed = Some("app_cookie = the name of the application's cookie".into());
             report.at(&kind, "needs app_cookie", allowed);
@@ -341,43 +348,92 @@ fn stickiness_common(
 
 /// Two stickiness cookies of one name overwrite each other in the browser.
 fn cookie_names(file: &File, report: &mut Report<'_>) {
-    // (name, domain, path) → (scope, key)
-    let mut taken: BTreeMap<(String, String, String), (String, String)> = BTreeMap::new();
-    let mut claim = |cookie: (String, &str, &str), scope: String, key: String| {
-        let cookie = (cookie.0, cookie.1.to_owned(), cookie.2.to_owned());
-        match taken.get(&cookie) {
-            // The same rule on two listeners is one scope, and its cookie may be shared.
-            Some((owner, _)) if *owner == scope => {}
-            Some((owner, first)) => {
-                let line = report.line_of(first);
-                let what =
-                    format!("is the cookie {:?}, which {owner} of line {line} uses", cookie.0);
-                report.at(&key, what, Some("a cookie_name of its own".into()));
-            }
-            None => drop(taken.insert(cookie, (scope, key))),
+    let mut taken: Vec<Cookie> = Vec::new();
+    for cookie in group_cookies(file).into_iter().chain(rule_cookies(file)) {
+        let meets = |one: &&Cookie| one.place == cookie.place && one.names_meet(&cookie);
+        let Some(first) = taken.iter().find(meets) else {
+            taken.push(cookie);
+            continue;
+        };
+        // The same rule on two listeners is one scope and shares its cookie, if it is the same.
+        if first.scope == cookie.scope && first.groups == cookie.groups {
+            continue;
         }
-    };
-    for (index, group) in file.target_groups.iter().enumerate() {
-        let stickiness = &group.stickiness;
-        if stickiness.enabled && !group.name.is_empty() {
-            let name = stickiness.cookie_name.clone();
-            let name = name.unwrap_or_else(|| format!("limpet_{}", group.name));
-            let key = format!("target_group[{index}].stickiness.cookie_name");
-            let scope = format!("target group {:?}", group.name);
-            claim((name, &stickiness.domain, &stickiness.path), scope, key);
-        }
+        let line = report.line_of(&first.key);
+        let what = if first.scope == cookie.scope {
+            format!("is also that of {} of line {line}, which has other groups", first.scope)
+        } else {
+            format!("({:?}) is also that of {} of line {line}", cookie.name, first.scope)
+        };
+        report.at(&cookie.key, what, Some("a cookie_name of its own".into()));
     }
+}
+
+/// One stickiness cookie of the file.
+struct Cookie {
+    name: String,
+    twin: bool,
+    /// Domain and path: cookies of different places do not meet.
+    place: (String, String),
+    /// Who sets it.
+    scope: String,
+    /// For a rule: the groups it remembers.
+    groups: Vec<String>,
+    /// Key of its name in the file.
+    key: String,
+}
+
+impl Cookie {
+    fn names(&self) -> [Option<String>; 2] {
+        let twin = self.twin.then(|| format!("{}_cors", self.name));
+        [Some(self.name.clone()), twin]
+    }
+
+    fn names_meet(&self, other: &Cookie) -> bool {
+        let others = other.names();
+        self.names().iter().flatten().any(|name| others.iter().flatten().any(|one| one == name))
+    }
+}
+
+fn group_cookies(file: &File) -> Vec<Cookie> {
+    let sticky = |(index, group): (usize, &file::TargetGroup)| {
+        let stickiness = &group.stickiness;
+        let default_name = || format!("limpet_{}", group.name);
+        (stickiness.enabled && !group.name.is_empty()).then(|| Cookie {
+            name: stickiness.cookie_name.clone().unwrap_or_else(default_name),
+            twin: stickiness.cross_site_twin,
+            place: (stickiness.domain.clone(), stickiness.path.clone()),
+            scope: format!("target group {:?}", group.name),
+            groups: Vec::new(),
+            key: format!("target_group[{index}].stickiness.cookie_name"),
+        })
+    };
+    file.target_groups.iter().enumerate().filter_map(sticky).collect()
+}
+
+fn rule_cookies(file: &File) -> Vec<Cookie> {
+    let mut cookies = Vec::new();
     for (at, listener) in file.listeners.iter().enumerate() {
-        for (index, rule) in listener.rules.iter().enumerate() {
-            let Some(Forward::Weighted(weighted)) = &rule.forward else { continue };
+        let default = (DEFAULT_RULE.to_owned(), listener.forward.as_ref(), String::new());
+        let rules = listener.rules.iter().enumerate().map(|(index, rule)| {
+            (rule.effective_name(), rule.forward.as_ref(), format!(".rule[{index}]"))
+        });
+        for (rule, forward, key) in rules.chain([default]) {
+            let Some(Forward::Weighted(weighted)) = forward else { continue };
             let Some(sticky) = weighted.sticky.as_ref().filter(|sticky| sticky.enabled) else {
                 continue;
             };
-            let rule_name = rule.effective_name();
-            let name = sticky.cookie_name.clone();
-            let name = name.unwrap_or_else(|| format!("limpet_{rule_name}"));
-            let key = format!("listener[{at}].rule[{index}].forward.sticky.cookie_name");
-            claim((name, &sticky.domain, &sticky.path), format!("rule {rule_name:?}"), key);
+            let mut groups: Vec<_> = weighted.groups.iter().map(|one| one.group.clone()).collect();
+            groups.sort();
+            cookies.push(Cookie {
+                name: sticky.cookie_name.clone().unwrap_or_else(|| format!("limpet_{rule}")),
+                twin: sticky.cross_site_twin,
+                place: (sticky.domain.clone(), sticky.path.clone()),
+                scope: format!("rule {rule:?}"),
+                groups,
+                key: format!("listener[{at}]{key}.forward.sticky.cookie_name"),
+            });
         }
     }
+    cookies
 }

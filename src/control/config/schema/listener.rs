@@ -344,8 +344,13 @@ static WHEN: Section = Section {
 
 static QUERY: Section = Section {
     settings: &[
-        setting("key", Kind::Text(&checks::GLOB), Default::Absent, "The key; any when absent."),
-        setting("value", Kind::Text(&checks::GLOB), Default::Needed, "The value."),
+        setting(
+            "key",
+            Kind::Text(&checks::QUERY_GLOB),
+            Default::Absent,
+            "The key; any when absent.",
+        ),
+        setting("value", Kind::Text(&checks::QUERY_GLOB), Default::Needed, "The value."),
     ],
 };
 

@@ -104,7 +104,7 @@ static KEY: Section = Section {
     settings: &[
         setting(
             "id",
-            Kind::Count { min: 0, max: 255 },
+            Kind::Count { min: 0, max: 65_535 },
             Default::Needed,
             "Number of the key, stands in each cookie.",
         ),
