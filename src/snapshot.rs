@@ -16,6 +16,7 @@ use crate::http1::head::{HeadLimits, Mode};
 use crate::http1::rewrite::ForwardedFor;
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
+use crate::target::stickiness::Stickiness;
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -107,6 +108,8 @@ pub struct Listener {
     /// Answers that the file replaces, by status; others are `answers::standard`.
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,
+    /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.
+    pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

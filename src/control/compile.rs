@@ -48,6 +48,7 @@ pub fn compile(
     before: Option<Compiled<'_>>,
     changed: &[&str],
 ) -> Result<Snapshot, CompileError> {
+    let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
     for group in &file.target_groups {
@@ -67,7 +68,6 @@ pub fn compile(
             None => Arc::new(self::listener(listener, &context)?),
         });
     }
-    let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     Ok(Snapshot { generation, listeners, groups })
 }
 

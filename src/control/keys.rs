@@ -121,7 +121,9 @@ fn read(path: &Path) -> Result<[u8; SECRET_SIZE], ReadError> {
     let metadata = fs::metadata(path).map_err(|error| ReadError::Unusable(error.to_string()))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(ReadError::Unusable(format!("others may read it (mode {mode:04o}); chmod 600")));
+        return Err(ReadError::Unusable(format!(
+            "others may read it (mode {mode:04o}); chmod 600"
+        )));
     }
     keyring::parse_secret(&text).map_err(|fault| ReadError::Unusable(fault.to_string()))
 }

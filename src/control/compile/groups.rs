@@ -27,12 +27,15 @@ pub(super) fn group(
         // Nothing checks targets yet, so they are taken to be healthy until something says otherwise.
         let state = registry.target(&group.name, id, &address, Health::Healthy);
         match (target.state, state.health()) {
-            (TargetState::Draining, _) => state.set_health(Health::Draining),
-            (TargetState::InService, Health::Draining) => state.set_health(Health::Healthy),
+            (TargetState::InService, Health::Draining | Health::Unused) => {
+                state.set_health(Health::Healthy);
+            }
+            (TargetState::InService, Health::Initial | Health::Healthy | Health::Unhealthy)
+            | (TargetState::Draining, Health::Unused) => {}
             (
-                TargetState::InService,
-                Health::Initial | Health::Healthy | Health::Unhealthy | Health::Unused,
-            ) => {}
+                TargetState::Draining,
+                Health::Initial | Health::Healthy | Health::Unhealthy | Health::Draining,
+            ) => state.set_health(Health::Draining),
         }
         targets.push(Target::new(id.into(), address, target.weight, state));
     }
@@ -44,7 +47,8 @@ pub(super) fn group(
             false => None,
             true => {
                 let scope = Scope::Group(group.name.as_str().into());
-                Some(Stickiness::new(scope, stickiness, Arc::clone(ring)))
+                let compiled = Stickiness::new(stickiness, scope, Arc::clone(ring));
+                Some(compiled.map_err(|fault| fail(fault.to_string()))?)
             }
         },
         targets,
@@ -112,7 +116,11 @@ pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
         forward_cookie: stickiness.forward_cookie,
         failback: stickiness.failback,
         generation: stickiness.generation,
-        session_cookies: stickiness.session_cookies.iter().map(|name| name.as_str().into()).collect(),
+        session_cookies: stickiness
+            .session_cookies
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
     }
 }
 
@@ -139,5 +147,6 @@ pub(super) fn rule_stickiness(
         generation: 0,
         session_cookies: Vec::new(),
     };
-    Ok(Stickiness::new(Scope::Rule(rule.into()), options, Arc::clone(ring)))
+    Stickiness::new(options, Scope::Rule(rule.into()), Arc::clone(ring))
+        .map_err(|fault| fault.to_string())
 }

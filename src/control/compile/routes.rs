@@ -150,7 +150,8 @@ fn sticky(
 ) -> Result<Option<Arc<Stickiness>>, String> {
     match forward {
         Some(Forward::Weighted(file::Weighted { sticky: Some(sticky), .. })) if sticky.enabled => {
-            rule_stickiness(rule, sticky, context.ring).map(|one| Some(Arc::new(one)))
+            let stickiness = rule_stickiness(rule, sticky, context.ring)?;
+            Ok(Some(Arc::new(stickiness)))
         }
         _ => Ok(None),
     }

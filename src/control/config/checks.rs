@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use base64::Engine as _;
 use ipnet::IpNet;
 
 use super::schema::Check;
@@ -14,6 +13,7 @@ use crate::routing::actions::{PathRewrite, Redirect};
 use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern};
 use crate::snapshot::Bind;
 use crate::target::group::Address;
+use crate::target::keyring;
 
 /// Longest path of a Unix socket: `sun_path` less its final NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -70,7 +70,7 @@ pub(super) static LOG_OUTPUT: Check =
 
 pub(super) static SECRET: Check = Check {
     allowed: "32 bytes in base64, such as openssl rand -base64 32 makes",
-    test: |text| secret(text).map(drop),
+    test: |text| keyring::parse_secret(text).map(drop).map_err(|fault| fault.to_string()),
     secret: true,
 };
 
@@ -216,17 +216,8 @@ fn absolute_path(text: &str) -> Result<(), String> {
     ensure(!text.contains('\0'), "has a NUL")
 }
 
-/// The key's bytes.
-pub(super) fn secret(text: &str) -> Result<[u8; 32], String> {
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .map_err(|error| format!("is not base64: {error}"))?;
-    let count = bytes.len();
-    bytes.try_into().map_err(|_| format!("has {count} bytes"))
-}
-
 /// Where a listener listens. IPv4-mapped IPv6 addresses are refused: they would be two names for one place.
-pub(super) fn listener_address(text: &str) -> Result<Bind, String> {
+pub(in crate::control) fn listener_address(text: &str) -> Result<Bind, String> {
     match text.strip_prefix("unix:") {
         Some(path) => Ok(Bind::Unix(unix_path(path)?)),
         None => Ok(Bind::Tcp(socket_address(text)?)),
@@ -234,7 +225,7 @@ pub(super) fn listener_address(text: &str) -> Result<Bind, String> {
 }
 
 /// Where a target listens.
-pub(super) fn target_address(text: &str) -> Result<Address, String> {
+pub(in crate::control) fn target_address(text: &str) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Address::Unix(unix_path(path)?));
     }
@@ -271,7 +262,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A network; a single address is a network of one.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(in crate::control) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }
@@ -283,7 +274,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// Permission bits.
-pub(super) fn unix_mode(text: &str) -> Result<u32, String> {
+pub(in crate::control) fn unix_mode(text: &str) -> Result<u32, String> {
     ensure(matches!(text.len(), 3 | 4), "does not have three or four digits")?;
     let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     ensure(octal, "has a character that is not an octal digit")?;
@@ -293,7 +284,7 @@ pub(super) fn unix_mode(text: &str) -> Result<u32, String> {
 }
 
 /// A status of limpet's own answers.
-pub(super) fn answer_status(text: &str) -> Result<u16, String> {
+pub(in crate::control) fn answer_status(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(status) if ANSWER_STATUSES.contains(&status) => Ok(status),
         _ => Err("is not a status that limpet answers with".into()),

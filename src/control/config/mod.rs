@@ -5,7 +5,9 @@
 //! is said at once. Tested by `tests/config.rs` and the fuzz target `config`.
 
 mod checks;
+pub mod edits;
 pub mod file;
+mod notes;
 pub mod problems;
 pub mod schema;
 pub mod units;
@@ -17,7 +19,9 @@ use std::path::Path;
 use serde::Deserialize as _;
 use toml::de::DeTable;
 
+pub(super) use checks::{answer_status, listener_address, network, target_address, unix_mode};
 pub use file::File;
+pub use notes::notes;
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
 

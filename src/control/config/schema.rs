@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::units;
 
-pub(super) use target_group::STICKINESS;
+pub(super) use target_group::{STICKINESS, TARGET};
 
 /// A table of the file.
 #[derive(Debug)]

@@ -255,7 +255,7 @@ static STICKINESS_SETTINGS: [Setting; 15] = {
     ]
 };
 
-static TARGET: Section = Section {
+pub static TARGET: Section = Section {
     settings: &[
         setting(
             "id",
