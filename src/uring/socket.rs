@@ -42,7 +42,10 @@ impl Socket {
             Engine::IoUring => Handle::Ring(socket),
             Engine::Epoll => {
                 socket.set_nonblocking(true)?;
-                Handle::Ready(AsyncFd::new(socket)?)
+                // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one,
+                // for as long as the AsyncFd owns the socket.
+                let registered = unsafe { AsyncFd::register(socket) };
+                Handle::Ready(registered.map_err(io::Error::from)?)
             }
         };
         Ok(Socket(Rc::new(Inner { handle, is_shut: Cell::new(false) })))
