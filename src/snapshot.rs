@@ -16,6 +16,7 @@ use crate::http1::head::{HeadLimits, Mode};
 use crate::http1::rewrite::ForwardedFor;
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
+use crate::target::stickiness::Stickiness;
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -55,7 +56,8 @@ pub struct SocketOptions {
     pub unix_mode: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
     Off,
     V1,
@@ -106,9 +108,12 @@ pub struct Listener {
     /// Answers that the file replaces, by status; others are `answers::standard`.
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,
+    /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.
+    pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineChoice {
     Auto,
     IoUring,
@@ -135,7 +140,8 @@ pub struct ProcessOptions {
     pub access_log: AccessLogOptions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Json,
     Combined,
