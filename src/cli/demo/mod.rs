@@ -8,6 +8,7 @@
 mod balancer;
 mod client;
 mod configuration;
+mod data_plane;
 mod guide;
 mod instance;
 mod instances;
@@ -35,8 +36,20 @@ const PORT: u16 = 8080;
 /// First of the ports that stand for the instances where only the configuration is printed.
 const EXAMPLE_PORT: u16 = 9001;
 
+const HELP: &str = "\
+Two instances keep their sessions in their own memory. Without stickiness visits alternate between them
+and a session is lost at the next request; with it a user stays with the instance that knows the session.
+Enter in the terminal switches stickiness on the running balancer; Ctrl-C ends the demo.
+
+Examples:
+  limpet demo
+  limpet demo --sticky --access-log
+  limpet demo --walkthrough
+  limpet demo --print-config > limpet.toml";
+
 /// Options of `limpet demo`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Options {
     /// Where the balancer listens; port 0 takes a free one [default: 127.0.0.1:8080, with
     /// --walkthrough a free port]
@@ -159,7 +172,9 @@ fn serve(
         let mut terminate = signal(SignalKind::terminate())?;
         let (entered, mut enter) = mpsc::channel(1);
         if interactive {
-            thread::Builder::new().name("demo-enter".to_owned()).spawn(|| read_enters(entered))?;
+            thread::Builder::new()
+                .name("demo-enter".to_owned())
+                .spawn(move || read_enters(&entered))?;
         }
         let (balancer_address, instances) = (balancer.address(), &instances.addresses);
         let guide = Guide { balancer: balancer_address, instances, sticky, interactive };
@@ -180,7 +195,7 @@ fn serve(
 }
 
 /// Reports each line of standard input until it ends; the thread ends with the process.
-fn read_enters(entered: mpsc::Sender<()>) {
+fn read_enters(entered: &mpsc::Sender<()>) {
     for line in io::stdin().lock().lines() {
         if line.is_err() || entered.blocking_send(()).is_err() {
             return;

@@ -20,7 +20,7 @@ pub const SCRIPT: &str = "history.replaceState(null,'','/')";
 const SCRIPT_HASH: &str = "/pjm5mjVC8qSf3E2vn/Jvti9PA65a7Nkc8TYEuKfhyQ=";
 
 /// One colour per instance, dark enough for white letters (at least 4.5 to 1).
-const COLOURS: [&str; 4] = ["#0f766e", "#9a3412", "#6d28d9", "#1d4ed8"];
+const COLOURS: [&str; 4] = ["#0f766e", "#6d28d9", "#9a3412", "#1d4ed8"];
 
 /// What the answering instance knows of the visitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Visitor {
                 "Please log in again.".to_owned(),
                 format!(
                     "Your browser sent its session cookie, but instance {instance} does not know \
-                     that session: another instance holds it."
+                     that session. The instance that created it would."
                 ),
             ),
             Visitor::Created(session) => (
