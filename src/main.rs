@@ -1,2 +1,10 @@
 //! The `limpet` program: everything is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    limpet::cli::main()
+}

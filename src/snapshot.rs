@@ -16,6 +16,7 @@ use crate::http1::head::{HeadLimits, Mode};
 use crate::http1::rewrite::ForwardedFor;
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
+use crate::target::stickiness::Stickiness;
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -55,7 +56,8 @@ pub struct SocketOptions {
     pub unix_mode: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
     Off,
     V1,
@@ -106,51 +108,4 @@ pub struct Listener {
     /// Answers that the file replaces, by status; others are `answers::standard`.
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineChoice {
-    Auto,
-    IoUring,
-    Epoll,
-}
-
-/// Settings that are read once, at start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProcessOptions {
-    /// `None` = one per allowed core.
-    pub shards: Option<usize>,
-    pub engine: EngineChoice,
-    /// Entries of each shard's submission queue.
-    pub ring_entries: u32,
-    pub grace_period: Duration,
-    /// `None` = 80 % of what RLIMIT_NOFILE allows in pairs.
-    pub connections: Option<usize>,
-    /// 0 = no limit.
-    pub connections_per_client: u32,
-    /// Size of a content buffer.
-    pub content_buffer_bytes: usize,
-    /// Free content buffers a shard keeps.
-    pub buffers_kept: usize,
-    pub access_log: AccessLogOptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Json,
-    Combined,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogOutput {
-    Off,
-    Stdout,
-    File(PathBuf),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLogOptions {
-    pub output: LogOutput,
-    pub format: LogFormat,
-    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
-    pub buffer_bytes: usize,
-}
+    /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.

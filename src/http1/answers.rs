@@ -1,4 +1,7 @@
 //! Responses of limpet's own: small, framed by Content-Length, no version banner.
+//!
+//! Owns the standard reason phrases and bodies. Never reads a clock: Date, where it is wanted, comes
+//! in `extra`. Tested beside the code.
 
 /// Body and content type of a status, settable per status in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,23 +11,191 @@ pub struct Answer {
 }
 
 /// Appends a whole response. `body_omitted` for HEAD (Content-Length stays). `extra` is whole field lines (each with CRLF), e.g. Location or Allow.
+///
+/// 204 and 304 have neither content nor Content-Length, whatever `answer` holds (RFC 9110 §8.6).
 pub fn write(
-    _status: u16,
-    _answer: &Answer,
-    _extra: &[u8],
-    _keep: bool,
-    _body_omitted: bool,
-    _http10: bool,
-    _out: &mut Vec<u8>,
+    status: u16,
+    answer: &Answer,
+    extra: &[u8],
+    keep: bool,
+    body_omitted: bool,
+    http10: bool,
+    out: &mut Vec<u8>,
 ) {
-    todo!()
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(number.format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let has_content = !matches!(status, 100..=199 | 204 | 304);
+    if has_content {
+        if !answer.content_type.is_empty() && !answer.body.is_empty() {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(answer.content_type.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(number.format(answer.body.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(extra);
+    out.extend_from_slice(match (keep, http10) {
+        (false, _) => b"Connection: close\r\n\r\n",
+        (true, true) => b"Connection: keep-alive\r\n\r\n",
+        (true, false) => b"\r\n",
+    });
+    if has_content && !body_omitted {
+        out.extend_from_slice(&answer.body);
+    }
 }
 
-/// The standard reason phrase.
-pub fn reason(_status: u16) -> &'static str {
-    todo!()
+/// Declares phrase and body of each status in one table.
+macro_rules! statuses {
+    ($($status:literal $reason:literal,)*) => {
+        /// The standard reason phrase; empty for a status that has none.
+        pub fn reason(status: u16) -> &'static str {
+            match status {
+                $($status => $reason,)*
+                _ => "",
+            }
+        }
+
+        fn standard_body(status: u16) -> Option<&'static [u8]> {
+            match status {
+                $($status => Some(concat!($status, " ", $reason, "\n").as_bytes()),)*
+                _ => None,
+            }
+        }
+    };
 }
+
+// The registry of RFC 9110 §16.2.1, which <https://www.iana.org/assignments/http-status-codes> keeps.
+statuses! {
+    100 "Continue",
+    101 "Switching Protocols",
+    102 "Processing",
+    103 "Early Hints",
+    200 "OK",
+    201 "Created",
+    202 "Accepted",
+    203 "Non-Authoritative Information",
+    204 "No Content",
+    205 "Reset Content",
+    206 "Partial Content",
+    207 "Multi-Status",
+    208 "Already Reported",
+    226 "IM Used",
+    300 "Multiple Choices",
+    301 "Moved Permanently",
+    302 "Found",
+    303 "See Other",
+    304 "Not Modified",
+    305 "Use Proxy",
+    307 "Temporary Redirect",
+    308 "Permanent Redirect",
+    400 "Bad Request",
+    401 "Unauthorized",
+    402 "Payment Required",
+    403 "Forbidden",
+    404 "Not Found",
+    405 "Method Not Allowed",
+    406 "Not Acceptable",
+    407 "Proxy Authentication Required",
+    408 "Request Timeout",
+    409 "Conflict",
+    410 "Gone",
+    411 "Length Required",
+    412 "Precondition Failed",
+    413 "Content Too Large",
+    414 "URI Too Long",
+    415 "Unsupported Media Type",
+    416 "Range Not Satisfiable",
+    417 "Expectation Failed",
+    421 "Misdirected Request",
+    422 "Unprocessable Content",
+    423 "Locked",
+    424 "Failed Dependency",
+    425 "Too Early",
+    426 "Upgrade Required",
+    428 "Precondition Required",
+    429 "Too Many Requests",
+    431 "Request Header Fields Too Large",
+    451 "Unavailable For Legal Reasons",
+    500 "Internal Server Error",
+    501 "Not Implemented",
+    502 "Bad Gateway",
+    503 "Service Unavailable",
+    504 "Gateway Timeout",
+    505 "HTTP Version Not Supported",
+    506 "Variant Also Negotiates",
+    507 "Insufficient Storage",
+    508 "Loop Detected",
+    511 "Network Authentication Required",
+}
+
 /// The body used where the file sets none: "503 Service Unavailable\n" as text/plain.
-pub fn standard(_status: u16) -> Answer {
-    todo!()
+pub fn standard(status: u16) -> Answer {
+    let body = match standard_body(status) {
+        Some(body) => bytes::Bytes::from_static(body),
+        None => bytes::Bytes::from(format!("{status}\n")),
+    };
+    Answer { content_type: "text/plain; charset=utf-8".into(), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(status: u16, extra: &[u8], keep: bool, body_omitted: bool, http10: bool) -> String {
+        let mut out = b"before ".to_vec();
+        write(status, &standard(status), extra, keep, body_omitted, http10, &mut out);
+        let text = String::from_utf8(out).expect("ASCII");
+        text.strip_prefix("before ").expect("appended").to_owned()
+    }
+
+    #[test]
+    fn an_answer_is_framed_by_content_length() {
+        assert_eq!(
+            written(503, b"", false, false, false),
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 24\r\nConnection: close\r\n\r\n503 Service Unavailable\n"
+        );
+    }
+
+    #[test]
+    fn head_gets_the_length_without_the_body() {
+        assert_eq!(
+            written(405, b"Allow: GET\r\n", true, true, false),
+            "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 23\r\nAllow: GET\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_kept_http10_connection_is_told_so() {
+        assert!(
+            written(404, b"", true, false, true).contains("\r\nConnection: keep-alive\r\n\r\n")
+        );
+        assert!(written(404, b"", false, false, true).contains("\r\nConnection: close\r\n\r\n"));
+        assert!(!written(404, b"", true, false, false).contains("Connection"));
+    }
+
+    #[test]
+    fn statuses_without_content_have_none_and_no_length() {
+        for status in [204, 304] {
+            let text = written(status, b"", true, false, false);
+            assert_eq!(text, format!("HTTP/1.1 {status} {}\r\n\r\n", reason(status)));
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_body_even_an_unknown_one() {
+        for status in 400..600 {
+            let body = standard(status).body;
+            assert!(body.starts_with(status.to_string().as_bytes()) && body.ends_with(b"\n"));
+        }
+        assert_eq!(reason(299), "");
+        assert_eq!(written(599, b"", true, false, false).lines().next(), Some("HTTP/1.1 599 "));
+    }
 }

@@ -1,5 +1,14 @@
 //! Message framing, RFC 9112 §6.3, one numbered function per direction.
+//!
+//! What the fields said is gathered by [`FramingFields`] during the one pass over a head; what it
+//! means is decided here and nowhere else. Never guesses: everything that two recipients could read
+//! in two ways is refused. Tested by tables for each direction.
 
+use super::fields::{eq_ignore_case, is_token, trim};
+use super::head::{Method, Version};
+use super::refusal::{Refusal, ResponseFault};
+
+/// How the content of a request is delimited; a request is never close-delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestFraming {
     None,
@@ -7,10 +16,311 @@ pub enum RequestFraming {
     Chunked,
 }
 
+/// How the content of a response is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseFraming {
     None,
     Length(u64),
     Chunked,
     UntilClose,
+}
+
+/// What the Content-Length fields of a head said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum ContentLength {
+    #[default]
+    Absent,
+    Valid(u64),
+    Invalid,
+    List,
+    Overflow,
+    Repeated,
+}
+
+/// What the Transfer-Encoding fields of a head said, taken together as one list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum TransferEncoding {
+    #[default]
+    Absent,
+    /// Exactly one `chunked`.
+    Chunked,
+    Empty,
+    Invalid,
+    ChunkedRepeated,
+    /// Something follows `chunked`.
+    ChunkedNotFinal,
+    /// A list of tokens without `chunked`.
+    Unknown,
+    /// Unknown codings with `chunked` as the final one.
+    UnknownThenChunked,
+}
+
+/// The framing fields of one head, gathered field by field.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FramingFields {
+    content_length: ContentLength,
+    transfer_encoding: TransferEncoding,
+}
+
+impl FramingFields {
+    /// Takes in one Content-Length field line.
+    pub fn content_length(&mut self, value: &[u8]) {
+        self.content_length = match self.content_length {
+            ContentLength::Absent => parse_content_length(value),
+            _ => ContentLength::Repeated,
+        };
+    }
+
+    /// Takes in one Transfer-Encoding field line; several are one list (RFC 9110 §5.3).
+    pub fn transfer_encoding(&mut self, value: &[u8]) {
+        if self.transfer_encoding == TransferEncoding::Absent && eq_ignore_case(value, b"chunked") {
+            self.transfer_encoding = TransferEncoding::Chunked;
+            return;
+        }
+        if trim(value).is_empty() {
+            self.transfer_encoding = match self.transfer_encoding {
+                TransferEncoding::Absent => TransferEncoding::Empty,
+                _ => TransferEncoding::Invalid,
+            };
+            return;
+        }
+        for coding in value.split(|byte| *byte == b',') {
+            self.transfer_encoding = after_coding(self.transfer_encoding, trim(coding));
+        }
+    }
+
+    /// RFC 9112 §6.3 for a request.
+    pub fn request(&self, version: Version) -> Result<RequestFraming, Refusal> {
+        use TransferEncoding as Te;
+        // 3. Both fields: an attempt at smuggling, whatever they say.
+        if self.transfer_encoding != Te::Absent && self.content_length != ContentLength::Absent {
+            return Err(Refusal::ContentLengthAndTransferEncoding);
+        }
+        // 4. Transfer-Encoding: exactly one final `chunked`, never in HTTP/1.0 (§6.1).
+        if self.transfer_encoding != Te::Absent && version == Version::Http10 {
+            return Err(Refusal::TransferEncodingInHttp10);
+        }
+        match self.transfer_encoding {
+            Te::Absent => {}
+            Te::Chunked => return Ok(RequestFraming::Chunked),
+            Te::Empty => return Err(Refusal::TransferEncodingEmpty),
+            Te::Invalid => return Err(Refusal::TransferEncodingInvalid),
+            Te::ChunkedRepeated => return Err(Refusal::ChunkedRepeated),
+            Te::ChunkedNotFinal => return Err(Refusal::ChunkedNotFinal),
+            Te::Unknown | Te::UnknownThenChunked => return Err(Refusal::TransferCodingUnknown),
+        }
+        // 5. and 6. Content-Length.
+        match self.content_length {
+            ContentLength::Valid(length) => Ok(RequestFraming::Length(length)),
+            ContentLength::Invalid => Err(Refusal::ContentLengthInvalid),
+            ContentLength::List => Err(Refusal::ContentLengthList),
+            ContentLength::Overflow => Err(Refusal::ContentLengthOverflow),
+            ContentLength::Repeated => Err(Refusal::ContentLengthRepeated),
+            // 7. Neither: no content.
+            ContentLength::Absent => Ok(RequestFraming::None),
+        }
+    }
+
+    /// RFC 9112 §6.3 for a response. Invalid fields are faults even where there is no content,
+    /// because they would be forwarded as information (RFC 9110 §8.6).
+    pub fn response(
+        &self,
+        version: Version,
+        request_method: Method,
+        status: u16,
+    ) -> Result<ResponseFraming, ResponseFault> {
+        use TransferEncoding as Te;
+        // 3. Both fields.
+        if self.transfer_encoding != Te::Absent && self.content_length != ContentLength::Absent {
+            return Err(ResponseFault::ContentLengthAndTransferEncoding);
+        }
+        // 4. Transfer-Encoding: limpet offers no coding but `chunked`, so no other may come.
+        match self.transfer_encoding {
+            Te::Absent => {}
+            _ if version == Version::Http10 => return Err(ResponseFault::TransferEncodingInHttp10),
+            Te::Chunked => {}
+            Te::Empty
+            | Te::Invalid
+            | Te::ChunkedRepeated
+            | Te::ChunkedNotFinal
+            | Te::Unknown
+            | Te::UnknownThenChunked => return Err(ResponseFault::TransferEncodingInvalid),
+        }
+        // 5. Invalid Content-Length.
+        let length = match self.content_length {
+            ContentLength::Absent => None,
+            ContentLength::Valid(length) => Some(length),
+            ContentLength::Invalid | ContentLength::List => {
+                return Err(ResponseFault::ContentLengthInvalid);
+            }
+            ContentLength::Overflow => return Err(ResponseFault::ContentLengthOverflow),
+            ContentLength::Repeated => return Err(ResponseFault::ContentLengthRepeated),
+        };
+        // 1. No content whatever the fields say. (2. CONNECT is never forwarded.)
+        if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
+            return Ok(ResponseFraming::None);
+        }
+        if self.transfer_encoding == Te::Chunked {
+            return Ok(ResponseFraming::Chunked);
+        }
+        // 6. Content-Length; 8. neither: everything until the connection closes.
+        Ok(length.map_or(ResponseFraming::UntilClose, ResponseFraming::Length))
+    }
+}
+
+/// 1*DIGIT that fits 64 bits; leading zeros are digits like any other.
+fn parse_content_length(value: &[u8]) -> ContentLength {
+    if value.is_empty() {
+        return ContentLength::Invalid;
+    }
+    let mut length = 0_u64;
+    for byte in value {
+        if !byte.is_ascii_digit() {
+            return if value.contains(&b',') {
+                ContentLength::List
+            } else {
+                ContentLength::Invalid
+            };
+        }
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        match length.checked_mul(10).and_then(|tens| tens.checked_add(digit)) {
+            Some(sum) => length = sum,
+            None if value.iter().all(u8::is_ascii_digit) => return ContentLength::Overflow,
+            None => return ContentLength::Invalid,
+        }
+    }
+    ContentLength::Valid(length)
+}
+
+/// The list so far with one more coding behind it.
+fn after_coding(list: TransferEncoding, coding: &[u8]) -> TransferEncoding {
+    use TransferEncoding as Te;
+    let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
+    let is_chunked = eq_ignore_case(trim(name), b"chunked");
+    // An empty member, a name that is no token, or a parameter of `chunked` (RFC 9112 §7.1 has none).
+    if !is_token(trim(name)) || (is_chunked && name.len() != coding.len()) {
+        return Te::Invalid;
+    }
+    match (list, is_chunked) {
+        (Te::Absent, true) => Te::Chunked,
+        (Te::Absent | Te::Unknown, false) => Te::Unknown,
+        (Te::Unknown, true) => Te::UnknownThenChunked,
+        (Te::Chunked | Te::UnknownThenChunked | Te::ChunkedNotFinal, true) => Te::ChunkedRepeated,
+        (Te::Chunked | Te::UnknownThenChunked | Te::ChunkedNotFinal, false) => Te::ChunkedNotFinal,
+        (Te::ChunkedRepeated, _) => Te::ChunkedRepeated,
+        (Te::Empty | Te::Invalid, _) => Te::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(lengths: &[&str], codings: &[&str]) -> FramingFields {
+        let mut fields = FramingFields::default();
+        lengths.iter().for_each(|value| fields.content_length(value.as_bytes()));
+        codings.iter().for_each(|value| fields.transfer_encoding(value.as_bytes()));
+        fields
+    }
+
+    #[test]
+    fn request_content_length_is_one_number() {
+        let cases: &[(&[&str], Result<RequestFraming, Refusal>)] = &[
+            (&[], Ok(RequestFraming::None)),
+            (&["0"], Ok(RequestFraming::Length(0))),
+            (&["42"], Ok(RequestFraming::Length(42))),
+            (&["0042"], Ok(RequestFraming::Length(42))),
+            (&["18446744073709551615"], Ok(RequestFraming::Length(u64::MAX))),
+            (&["18446744073709551616"], Err(Refusal::ContentLengthOverflow)),
+            (&["99999999999999999999999"], Err(Refusal::ContentLengthOverflow)),
+            (&["99999999999999999999999x"], Err(Refusal::ContentLengthInvalid)),
+            (&[""], Err(Refusal::ContentLengthInvalid)),
+            (&["+1"], Err(Refusal::ContentLengthInvalid)),
+            (&["-1"], Err(Refusal::ContentLengthInvalid)),
+            (&["0x10"], Err(Refusal::ContentLengthInvalid)),
+            (&["1 1"], Err(Refusal::ContentLengthInvalid)),
+            (&["1.0"], Err(Refusal::ContentLengthInvalid)),
+            (&["1,1"], Err(Refusal::ContentLengthList)),
+            (&["1, 2"], Err(Refusal::ContentLengthList)),
+            (&["1", "1"], Err(Refusal::ContentLengthRepeated)),
+            (&["1", "2"], Err(Refusal::ContentLengthRepeated)),
+            (&["", ""], Err(Refusal::ContentLengthRepeated)),
+        ];
+        for (lengths, expected) in cases {
+            assert_eq!(gathered(lengths, &[]).request(Version::Http11), *expected, "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn request_transfer_encoding_is_one_final_chunked() {
+        let cases: &[(&[&str], Result<RequestFraming, Refusal>)] = &[
+            (&["chunked"], Ok(RequestFraming::Chunked)),
+            (&["Chunked"], Ok(RequestFraming::Chunked)),
+            (&[""], Err(Refusal::TransferEncodingEmpty)),
+            (&["", "chunked"], Err(Refusal::TransferEncodingInvalid)),
+            (&["chunked", ""], Err(Refusal::TransferEncodingInvalid)),
+            (&[","], Err(Refusal::TransferEncodingInvalid)),
+            (&["chunked,"], Err(Refusal::TransferEncodingInvalid)),
+            (&["chunked;x=1"], Err(Refusal::TransferEncodingInvalid)),
+            (&["\"chunked\""], Err(Refusal::TransferEncodingInvalid)),
+            (&["chun ked"], Err(Refusal::TransferEncodingInvalid)),
+            (&["chunked\u{b}"], Err(Refusal::TransferEncodingInvalid)),
+            (&["chunked, chunked"], Err(Refusal::ChunkedRepeated)),
+            (&["chunked", "chunked"], Err(Refusal::ChunkedRepeated)),
+            (&["chunked", "gzip", "chunked"], Err(Refusal::ChunkedRepeated)),
+            (&["chunked, gzip"], Err(Refusal::ChunkedNotFinal)),
+            (&["chunked", "identity"], Err(Refusal::ChunkedNotFinal)),
+            (&["gzip, chunked"], Err(Refusal::TransferCodingUnknown)),
+            (&["gzip", "chunked"], Err(Refusal::TransferCodingUnknown)),
+            (&["gzip"], Err(Refusal::TransferCodingUnknown)),
+            (&["xchunked"], Err(Refusal::TransferCodingUnknown)),
+            (&["gzip;q=1"], Err(Refusal::TransferCodingUnknown)),
+        ];
+        for (codings, expected) in cases {
+            assert_eq!(gathered(&[], codings).request(Version::Http11), *expected, "{codings:?}");
+            let old = gathered(&[], codings).request(Version::Http10);
+            assert_eq!(old, Err(Refusal::TransferEncodingInHttp10), "{codings:?}");
+            let both = gathered(&["1"], codings).request(Version::Http11);
+            assert_eq!(both, Err(Refusal::ContentLengthAndTransferEncoding), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn response_framing_follows_the_numbered_rules() {
+        use ResponseFault as Fault;
+        use ResponseFraming as Framing;
+        type Case<'c> = (&'c [&'c str], &'c [&'c str], Result<Framing, Fault>);
+        let cases: &[Case] = &[
+            (&[], &[], Ok(Framing::UntilClose)),
+            (&["5"], &[], Ok(Framing::Length(5))),
+            (&[], &["chunked"], Ok(Framing::Chunked)),
+            (&["5"], &["chunked"], Err(Fault::ContentLengthAndTransferEncoding)),
+            (&["5", "5"], &[], Err(Fault::ContentLengthRepeated)),
+            (&["5, 5"], &[], Err(Fault::ContentLengthInvalid)),
+            (&["-5"], &[], Err(Fault::ContentLengthInvalid)),
+            (&["18446744073709551616"], &[], Err(Fault::ContentLengthOverflow)),
+            (&[], &["gzip"], Err(Fault::TransferEncodingInvalid)),
+            (&[], &["gzip, chunked"], Err(Fault::TransferEncodingInvalid)),
+            (&[], &["chunked, chunked"], Err(Fault::TransferEncodingInvalid)),
+            (&[], &["identity"], Err(Fault::TransferEncodingInvalid)),
+            (&[], &[""], Err(Fault::TransferEncodingInvalid)),
+        ];
+        for (lengths, codings, expected) in cases {
+            let fields = gathered(lengths, codings);
+            let found = fields.response(Version::Http11, Method::Get, 200);
+            assert_eq!(found, *expected, "{lengths:?} {codings:?}");
+            let to_head = fields.response(Version::Http11, Method::Head, 200);
+            assert_eq!(to_head, expected.map(|_| Framing::None), "HEAD {lengths:?} {codings:?}");
+            for status in [100, 101, 103, 204, 304] {
+                let found = fields.response(Version::Http11, Method::Get, status);
+                assert_eq!(
+                    found,
+                    expected.map(|_| Framing::None),
+                    "{status} {lengths:?} {codings:?}"
+                );
+            }
+        }
+        let old = gathered(&[], &["chunked"]).response(Version::Http10, Method::Get, 200);
+        assert_eq!(old, Err(Fault::TransferEncodingInHttp10));
+    }
 }

@@ -1,7 +1,41 @@
 //! Request and response heads over the receive buffer.
-use super::fields::Fields;
+//!
+//! httparse splits the lines; everything that it lets pass and limpet does not is refused here or in
+//! the files beside: bare LF ([`collect`]), targets ([`request_target`]), authorities ([`authority`]),
+//! connection options ([`connection`]), framing ([`super::framing`]). A head is never copied: every
+//! part is a range of the buffer. Refusals on the cold side are made exact by [`diagnose`].
+//!
+//! # Modes
+//! `strict` refuses everything that the rules name. The others let these pass, and say so in
+//! [`RequestHead::anomaly`]; none of them touches framing, field syntax or Host:
+//!
+//! | class | strict | defensive | monitor |
+//! |---|---|---|---|
+//! | `target_not_ascii`: UTF-8 in the request-target, forwarded as it came | 400 | passes | passes |
+//! | `authority_mismatch`: absolute-form wins over Host (RFC 9112 §3.2.2) | 400 | 400 | passes |
+//! | `expectation_unknown`: another expectation is ignored and not forwarded (RFC 9110 §10.1.1) | 417 | 417 | passes |
+//!
+//! Tested whole, at every split, byte by byte and with trailing data, by the vectors of others
+//! (`tests/corpora.rs`) and by the fuzz target `head`.
+
+mod authority;
+mod collect;
+mod connection;
+mod diagnose;
+mod request_target;
+mod scan;
+
+use std::mem::MaybeUninit;
+
+use httparse::{EMPTY_HEADER, Header, Status};
+
+use super::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
 use super::framing::{RequestFraming, ResponseFraming};
-use super::refusal::{Refusal, ResponseFault};
+use super::refusal::{LineFault, Refusal, ResponseFault};
+use collect::Collected;
+pub(super) use collect::offset_in;
+pub(super) use diagnose::{line_fault, line_is_field};
+pub use scan::HeadScan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -23,7 +57,40 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// Methods are case-sensitive (RFC 9110 §9.1): `get` is [`Method::Other`].
+    pub fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"PATCH" => Method::Patch,
+            b"TRACE" => Method::Trace,
+            b"CONNECT" => Method::Connect,
+            _ => Method::Other,
+        }
+    }
+
+    /// Whether repeating the request means what sending it once means (RFC 9110 §9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Method::Get
+            | Method::Head
+            | Method::Put
+            | Method::Delete
+            | Method::Options
+            | Method::Trace => true,
+            Method::Post | Method::Patch | Method::Connect | Method::Other => false,
+        }
+    }
+}
+
 /// Limits on one head, in bytes and fields; exceeding `request_line` is 414, the others 431.
+///
+/// Lines are counted without their CRLF, the head with its empty line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     pub request_line_bytes: usize,
@@ -55,6 +122,7 @@ pub struct RequestTarget<'b> {
 }
 
 /// What the request's head says, judged. `fields` is borrowed from the caller's storage.
+#[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'h, 'b> {
     /// The whole head, from the first byte of the method to the empty line's LF.
     pub raw: &'b [u8],
@@ -68,13 +136,18 @@ pub struct RequestHead<'h, 'b> {
     pub framing: RequestFraming,
     /// RFC 9112 §9.3: whether the client wants the connection kept.
     pub persistent: bool,
+    /// The client waits for a 100 before it sends the content; never without content to come.
     pub expect_continue: bool,
     /// Value of Upgrade when Connection names it and it is not h2c.
     pub upgrade: Option<&'b [u8]>,
+    /// The client takes trailers (`TE: trailers`, RFC 9110 §10.1.4).
+    pub te_trailers: bool,
     /// Class of what a relaxed `Mode` let pass, for the log.
     pub anomaly: Option<&'static str>,
 }
 
+/// What a response's head says, judged.
+#[derive(Debug, Clone, Copy)]
 pub struct ResponseHead<'h, 'b> {
     pub raw: &'b [u8],
     pub status: u16,
@@ -82,7 +155,7 @@ pub struct ResponseHead<'h, 'b> {
     pub version: Version,
     pub fields: &'h Fields<'b>,
     pub framing: ResponseFraming,
-    /// Whether the target keeps its connection (RFC 9112 §9.3).
+    /// Whether the target keeps its connection (RFC 9112 §9.3); never when its end is the content's.
     pub persistent: bool,
     /// `Keep-Alive: timeout=N`, in seconds.
     pub keep_alive_s: Option<u32>,
@@ -91,6 +164,7 @@ pub struct ResponseHead<'h, 'b> {
 }
 
 /// Either the head is not complete yet, or it is and `raw.len()` bytes belong to it.
+#[derive(Debug, Clone, Copy)]
 pub enum Parsed<T> {
     Partial,
     Complete(T),
@@ -99,37 +173,277 @@ pub enum Parsed<T> {
 /// Parses and judges a request head at the start of `buf` (leading empty lines already skipped by
 /// [`skip_empty_lines`]). Every refusal of RFC 9112 and of limpet's own rules is found here.
 pub fn parse_request<'h, 'b>(
-    _buf: &'b [u8],
-    _limits: &HeadLimits,
-    _mode: Mode,
-    _fields: &'h mut Fields<'b>,
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    mode: Mode,
+    fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
-    todo!()
+    fields.clear();
+    if let Some(b'\r' | b'\n') = buf.first() {
+        return diagnose::leading_line(buf);
+    }
+    let mut storage = [const { MaybeUninit::uninit() }; FIELD_COUNT_MAX];
+    let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(buf, room) {
+        Ok(Status::Complete(length)) => {
+            let (Some(method), Some(target), Some(minor)) =
+                (parsed.method, parsed.path, parsed.version)
+            else {
+                return Err(Refusal::BadRequestLine);
+            };
+            let line = RequestLine {
+                raw: buf.get(..length).unwrap_or_default(),
+                method: method.as_bytes(),
+                target: target.as_bytes(),
+                version: if minor == 0 { Version::Http10 } else { Version::Http11 },
+            };
+            judge_request(line, parsed.headers, limits, mode, fields).map(Parsed::Complete)
+        }
+        Ok(Status::Partial) => unfinished(buf, limits),
+        Err(httparse::Error::Version) => newer_minor_request(buf, limits, mode, fields),
+        Err(error) => Err(diagnose::request(buf, limits, error)),
+    }
 }
 
 /// Parses and judges a response head; `request_method` decides framing (HEAD), RFC 9112 §6.3.
 pub fn parse_response<'h, 'b>(
-    _buf: &'b [u8],
-    _limits: &HeadLimits,
-    _request_method: Method,
-    _fields: &'h mut Fields<'b>,
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    request_method: Method,
+    fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
-    todo!()
+    fields.clear();
+    if let Some(b'\r' | b'\n') = buf.first() {
+        return Err(ResponseFault::BadStatusLine);
+    }
+    let mut storage = [const { MaybeUninit::uninit() }; FIELD_COUNT_MAX];
+    let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
+        Ok(Status::Complete(length)) => {
+            let (Some(minor), Some(status)) = (parsed.version, parsed.code) else {
+                return Err(ResponseFault::BadStatusLine);
+            };
+            let line = StatusLine {
+                raw: buf.get(..length).unwrap_or_default(),
+                status,
+                version: if minor == 0 { Version::Http10 } else { Version::Http11 },
+            };
+            judge_response(line, parsed.headers, limits, request_method, fields)
+                .map(Parsed::Complete)
+        }
+        Ok(Status::Partial) => unfinished(buf, limits),
+        Err(httparse::Error::Version) => newer_minor_response(buf, limits, request_method, fields),
+        Err(error) => Err(diagnose::response(buf, limits, error)),
+    }
 }
 
 /// Count of bytes of empty lines (CRLF only, at most a few) before a request line, RFC 9112 §2.2.
-pub fn skip_empty_lines(_buf: &[u8]) -> usize {
-    todo!()
+pub fn skip_empty_lines(buf: &[u8]) -> usize {
+    const LINES_MAX: usize = 4;
+    let lines = buf.chunks_exact(2).take(LINES_MAX).take_while(|line| *line == b"\r\n").count();
+    lines.saturating_mul(2)
 }
 
-/// Remembers how far an incomplete head was searched, so that a head that drips in costs linear time:
-/// `true` when `buf` may hold a whole head (or a byte that refuses it) and a parse is worth its cost.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct HeadScan {
-    pub scanned: usize,
+/// A request line that httparse or [`newer_minor_request`] has split, with the head it opens.
+struct RequestLine<'b> {
+    raw: &'b [u8],
+    method: &'b [u8],
+    target: &'b [u8],
+    version: Version,
 }
-impl HeadScan {
-    pub fn worth_parsing(&mut self, _buf: &[u8]) -> bool {
-        todo!()
+
+struct StatusLine<'b> {
+    raw: &'b [u8],
+    status: u16,
+    version: Version,
+}
+
+/// Judges a head whose lines are split: one pass over the fields, then what they mean together.
+fn judge_request<'h, 'b>(
+    line: RequestLine<'b>,
+    headers: &[Header<'b>],
+    limits: &HeadLimits,
+    mode: Mode,
+    fields: &'h mut Fields<'b>,
+) -> Result<RequestHead<'h, 'b>, Refusal> {
+    let collected = collect::collect(line.raw, headers, limits, fields)?;
+    let method = Method::of(line.method);
+    if matches!(method, Method::Connect | Method::Trace) {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let mut anomaly = None;
+    let target = request_target::split(line.target, method, mode, &mut anomaly)?;
+    let host = authority::effective(&target, &collected, line.version, mode, &mut anomaly)?;
+    let framing = collected.framing.request(line.version)?;
+    let expect_continue =
+        expectation(&collected, line.version, framing, mode, fields, &mut anomaly)?;
+    let options = match collected.connection_count {
+        0 => connection::Options::default(),
+        _ => connection::apply(fields).ok_or(Refusal::TooManyConnectionOptions)?,
+    };
+    Ok(RequestHead {
+        raw: line.raw,
+        method,
+        method_name: line.method,
+        target,
+        version: line.version,
+        host,
+        framing,
+        persistent: options.persistent(line.version),
+        expect_continue,
+        upgrade: requested_upgrade(&collected, options, line.version),
+        te_trailers: collected.te_trailers && line.version == Version::Http11,
+        anomaly,
+        fields,
+    })
+}
+
+/// Judges a response head whose lines are split.
+fn judge_response<'h, 'b>(
+    line: StatusLine<'b>,
+    headers: &[Header<'b>],
+    limits: &HeadLimits,
+    request_method: Method,
+    fields: &'h mut Fields<'b>,
+) -> Result<ResponseHead<'h, 'b>, ResponseFault> {
+    let collected = collect::collect(line.raw, headers, limits, fields)?;
+    if !matches!(line.status, 100..=599) {
+        return Err(ResponseFault::BadStatus);
+    }
+    let framing = collected.framing.response(line.version, request_method, line.status)?;
+    let options = match collected.connection_count {
+        0 => connection::Options::default(),
+        _ => connection::apply(fields).ok_or(ResponseFault::TooManyConnectionOptions)?,
+    };
+    // `HTTP/1.1 200` is twelve bytes; SP and the reason follow, or nothing does.
+    let status_line = line.raw.get(..collected.start_line_bytes).unwrap_or_default();
+    Ok(ResponseHead {
+        raw: line.raw,
+        status: line.status,
+        reason: status_line.get(13..).unwrap_or_default(),
+        version: line.version,
+        framing,
+        persistent: framing != ResponseFraming::UntilClose && options.persistent(line.version),
+        keep_alive_s: collected.keep_alive.and_then(keep_alive_timeout_s),
+        upgrade: collected.upgrade.filter(|_| options.upgrade),
+        has_cache_control: collected.cache_control,
+        fields,
+    })
+}
+
+/// Expect (RFC 9110 §10.1.1): 100-continue, and only where content is to come; HTTP/1.0 has none.
+fn expectation(
+    collected: &Collected<'_>,
+    version: Version,
+    framing: RequestFraming,
+    mode: Mode,
+    fields: &mut Fields<'_>,
+    anomaly: &mut Option<&'static str>,
+) -> Result<bool, Refusal> {
+    let Some(known) = collected.expects_only_continue else { return Ok(false) };
+    let has_content = !matches!(framing, RequestFraming::None | RequestFraming::Length(0));
+    if !known && version == Version::Http11 {
+        if mode != Mode::Monitor {
+            return Err(Refusal::ExpectationUnknown);
+        }
+        *anomaly = anomaly.or(Some("expectation_unknown"));
+    }
+    let expects = known && has_content && version == Version::Http11;
+    if !expects {
+        collect::drop_all(fields, super::fields::FieldId::Expect);
+    }
+    Ok(expects)
+}
+
+/// The protocols that the client asks for; never h2c, whose request would have two meanings.
+fn requested_upgrade<'b>(
+    collected: &Collected<'b>,
+    options: connection::Options,
+    version: Version,
+) -> Option<&'b [u8]> {
+    let value = collected.upgrade.filter(|_| options.upgrade && version == Version::Http11)?;
+    let is_h2c = |protocol: &[u8]| eq_ignore_case(protocol, b"h2c");
+    (members(value).next().is_some() && !members(value).any(is_h2c)).then_some(value)
+}
+
+/// `timeout=N` of a Keep-Alive value.
+fn keep_alive_timeout_s(value: &[u8]) -> Option<u32> {
+    members(value).find_map(|parameter| {
+        let (name, seconds) = parameter.split_at_checked(8)?;
+        if !eq_ignore_case(name, b"timeout=") {
+            return None;
+        }
+        std::str::from_utf8(seconds).ok()?.parse().ok()
+    })
+}
+
+/// A head that is not complete: more is awaited unless what has come already refuses it.
+#[cold]
+fn unfinished<T, F: From<LineFault>>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, F> {
+    match diagnose::unfinished(buf, limits) {
+        Some(fault) => Err(fault.into()),
+        None => Ok(Parsed::Partial),
     }
 }
+
+/// A request whose version httparse does not know: a newer minor version is read as 1.1 (RFC 9110
+/// §2.5), another major version is refused.
+#[cold]
+#[inline(never)]
+fn newer_minor_request<'h, 'b>(
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    mode: Mode,
+    fields: &'h mut Fields<'b>,
+) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
+    let Some(line) = diagnose::request_line(buf)? else { return unfinished(buf, limits) };
+    let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
+    let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
+    match httparse::parse_headers(buf.get(line.length..).unwrap_or_default(), room) {
+        Ok(Status::Complete((length, headers))) => {
+            let line = RequestLine {
+                raw: buf.get(..line.length.saturating_add(length)).unwrap_or_default(),
+                method: line.method,
+                target: line.target,
+                version: Version::Http11,
+            };
+            judge_request(line, headers, limits, mode, fields).map(Parsed::Complete)
+        }
+        Ok(Status::Partial) => unfinished(buf, limits),
+        Err(error) => Err(diagnose::request(buf, limits, error)),
+    }
+}
+
+/// The same for a response.
+#[cold]
+#[inline(never)]
+fn newer_minor_response<'h, 'b>(
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    request_method: Method,
+    fields: &'h mut Fields<'b>,
+) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
+    let Some((line_length, status)) = diagnose::newer_status_line(buf)? else {
+        return unfinished(buf, limits);
+    };
+    let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
+    let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
+    match httparse::parse_headers(buf.get(line_length..).unwrap_or_default(), room) {
+        Ok(Status::Complete((length, headers))) => {
+            let line = StatusLine {
+                raw: buf.get(..line_length.saturating_add(length)).unwrap_or_default(),
+                status,
+                version: Version::Http11,
+            };
+            judge_response(line, headers, limits, request_method, fields).map(Parsed::Complete)
+        }
+        Ok(Status::Partial) => unfinished(buf, limits),
+        Err(error) => Err(diagnose::response(buf, limits, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 
 pub mod answers;
 pub mod chunked;
+pub mod client_address;
+pub mod cookies;
 pub mod fields;
 pub mod framing;
 pub mod head;

@@ -1,6 +1,27 @@
 //! Heads written anew: unchanged runs copied as runs, edits applied on the way, one contiguous result.
-use super::framing::ResponseFraming;
+//!
+//! ```text
+//! GET http://a/x HTTP/1.1   rewritten: origin-form, HTTP/1.1
+//! Host: a                   rewritten, first
+//! Accept: */*            \  one run,
+//! User-Agent: curl       /  copied at once
+//! Connection: keep-alive    dropped
+//! X-Forwarded-For: …        folded, ours appended
+//! ```
+//!
+//! Hop-by-hop fields go before ours come, and framing is written from what limpet understood, never
+//! from what was sent. Nothing here judges: a head that reaches it has passed [`super::head`]. Never
+//! allocates beyond the growth of `out`. Tested by examples for each edit and by fuzzing: what is
+//! written must parse again, with the same framing.
+
+mod forwarded;
+mod runs;
+
+use super::cookies::{cookie_pairs, next_part, split_pair};
+use super::fields::{Field, FieldId, folds_alike, trim};
+use super::framing::{RequestFraming, ResponseFraming};
 use super::head::{RequestHead, ResponseHead, Version};
+use runs::Runs;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForwardedFor {
@@ -42,8 +63,162 @@ pub struct RequestEdits<'e> {
 }
 
 /// Appends the head for the target: origin-form, HTTP/1.1, Host first.
-pub fn request(_head: &RequestHead<'_, '_>, _edits: &RequestEdits<'_>, _out: &mut Vec<u8>) {
-    todo!()
+pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    out.reserve(head.raw.len().saturating_add(512));
+    out.extend_from_slice(head.method_name);
+    out.push(b' ');
+    out.extend_from_slice(edits.path.unwrap_or(head.target.path));
+    if let Some(query) = head.target.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    field(b"Host", edits.host.unwrap_or(head.host), out);
+
+    let mut runs = Runs::of_fields(head.raw, head.fields);
+    let mut framing_is_copied = false;
+    for (at, field) in head.fields.iter().enumerate() {
+        match request_step(head, edits, field) {
+            Step::Copy => {}
+            Step::Drop => runs.skip(at, out),
+            Step::CopyFraming if runs.is_canonical(at) => framing_is_copied = true,
+            Step::CopyFraming => runs.skip(at, out),
+            Step::StripCookies if strips(field.value, edits.strip_cookies) => {
+                runs.skip(at, out);
+                stripped_cookie(field, edits.strip_cookies, out);
+            }
+            Step::StripCookies => {}
+        }
+    }
+    runs.finish(out);
+
+    if !framing_is_copied {
+        match head.framing {
+            RequestFraming::None => {}
+            RequestFraming::Length(length) => content_length(length, out),
+            RequestFraming::Chunked => out.extend_from_slice(CHUNKED_LINE),
+        }
+    }
+    request_connection(head, edits, out);
+    forwarded::write(head, edits, out);
+    if let Some(pseudonym) = edits.via {
+        via(head.version, pseudonym, out);
+    }
+    if let Some((name, value)) = edits.request_id {
+        field(name, value, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What becomes of one field line.
+enum Step {
+    Copy,
+    Drop,
+    /// Copied where it stands in canonical form, else written anew.
+    CopyFraming,
+    StripCookies,
+}
+
+#[inline]
+fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Field<'_>) -> Step {
+    if field.drop {
+        return Step::Drop;
+    }
+    if let Some((name, _)) = edits.request_id
+        && folds_alike(field.name, name)
+    {
+        return Step::Drop;
+    }
+    let kept_if = |kept: bool| if kept { Step::Copy } else { Step::Drop };
+    match field.id {
+        FieldId::Host | FieldId::XForwardedFor => Step::Drop,
+        FieldId::ContentLength => match head.framing {
+            RequestFraming::Length(_) => Step::CopyFraming,
+            RequestFraming::None | RequestFraming::Chunked => Step::Drop,
+        },
+        FieldId::TransferEncoding => match head.framing {
+            RequestFraming::Chunked if field.value == b"chunked" => Step::CopyFraming,
+            _ => Step::Drop,
+        },
+        FieldId::Cookie if !edits.strip_cookies.is_empty() => Step::StripCookies,
+        FieldId::XForwardedProto
+        | FieldId::XForwardedPort
+        | FieldId::XForwardedHost
+        | FieldId::Forwarded => kept_if(edits.peer_trusted),
+        FieldId::Connection
+        | FieldId::KeepAlive
+        | FieldId::ProxyConnection
+        | FieldId::Te
+        | FieldId::Upgrade => Step::Drop,
+        FieldId::Other
+        | FieldId::Trailer
+        | FieldId::Expect
+        | FieldId::Cookie
+        | FieldId::SetCookie
+        | FieldId::Authorization
+        | FieldId::CacheControl
+        | FieldId::Via
+        | FieldId::Referer
+        | FieldId::UserAgent
+        | FieldId::Traceparent => Step::Copy,
+    }
+}
+
+/// Our own hop-by-hop fields: an upgrade that the rule allows, and `TE: trailers` with the connection
+/// option that RFC 9110 §10.1.4 asks for. A kept HTTP/1.1 connection needs none.
+fn request_connection(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let upgrade = head.upgrade.filter(|_| edits.upgrade);
+    match (upgrade, head.te_trailers) {
+        (None, false) => {}
+        (None, true) => out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n"),
+        (Some(protocol), false) => {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            field(b"Upgrade", protocol, out);
+        }
+        (Some(protocol), true) => {
+            out.extend_from_slice(b"Connection: upgrade, TE\r\nTE: trailers\r\n");
+            field(b"Upgrade", protocol, out);
+        }
+    }
+}
+
+/// Whether a Cookie value holds a cookie that limpet keeps to itself.
+fn strips(value: &[u8], names: &[&[u8]]) -> bool {
+    cookie_pairs(value).any(|(name, _)| names.contains(&name))
+}
+
+/// Writes a Cookie field without the named cookies and with every other byte as it came; nothing
+/// when no cookie is left.
+fn stripped_cookie(cookie: &Field<'_>, names: &[&[u8]], out: &mut Vec<u8>) {
+    let before = out.len();
+    out.extend_from_slice(cookie.name);
+    out.extend_from_slice(b": ");
+    let mut rest = Some(cookie.value);
+    let mut left = false;
+    let mut first = true;
+    while let Some(part) = next_part(&mut rest) {
+        if names.contains(&split_pair(part).0) {
+            continue;
+        }
+        if first {
+            out.extend_from_slice(trim_start(part));
+        } else {
+            out.push(b';');
+            out.extend_from_slice(part);
+        }
+        first = false;
+        left |= !trim(part).is_empty();
+    }
+    match left {
+        true => out.extend_from_slice(b"\r\n"),
+        false => out.truncate(before),
+    }
+}
+
+/// `text` without leading SP and HTAB.
+fn trim_start(text: &[u8]) -> &[u8] {
+    let blank = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text.get(blank..).unwrap_or_default()
 }
 
 /// What changes in a response's head on its way to the client.
@@ -55,12 +230,136 @@ pub struct ResponseEdits<'e> {
     pub keep: bool,
     /// Whole `Set-Cookie` values of ours, one field each.
     pub set_cookies: &'e [&'e [u8]],
-    /// Add `Cache-Control: private, no-cache="Set-Cookie"`-like protection when the target sent no Cache-Control.
+    /// Add `Cache-Control: private` when the target sent no Cache-Control: a shared cache must not
+    /// store such a response (RFC 9111 §5.2.2.7), and Set-Cookie alone does not keep it from doing
+    /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.
     pub protect_cookie: bool,
     pub upgrade: bool,
     pub via: Option<&'e [u8]>,
 }
 
-pub fn response(_head: &ResponseHead<'_, '_>, _edits: &ResponseEdits<'_>, _out: &mut Vec<u8>) {
-    todo!()
+/// Appends the head for the client, always as HTTP/1.1 (RFC 9110 §6.2). Interim responses pass
+/// without framing, cookies and connection options of ours.
+pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
+    out.reserve(head.raw.len().saturating_add(512));
+    status_line(head, out);
+    let keeps_length = keeps_content_length(head, edits);
+    let mut runs = Runs::of_fields(head.raw, head.fields);
+    let mut framing_is_copied = false;
+    for (at, field) in head.fields.iter().enumerate() {
+        match field.id {
+            _ if field.drop => runs.skip(at, out),
+            FieldId::ContentLength if keeps_length && runs.is_canonical(at) => {
+                framing_is_copied = true;
+            }
+            FieldId::TransferEncoding
+                if edits.framing == ResponseFraming::Chunked
+                    && field.value == b"chunked"
+                    && runs.is_canonical(at) =>
+            {
+                framing_is_copied = true;
+            }
+            FieldId::ContentLength if keeps_length && edits.framing == ResponseFraming::None => {
+                runs.skip(at, out);
+                self::field(b"Content-Length", without_leading_zeros(field.value), out);
+            }
+            FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
+            _ => {}
+        }
+    }
+    runs.finish(out);
+
+    if !framing_is_copied {
+        match edits.framing {
+            ResponseFraming::None | ResponseFraming::UntilClose => {}
+            ResponseFraming::Length(length) => content_length(length, out),
+            ResponseFraming::Chunked => out.extend_from_slice(CHUNKED_LINE),
+        }
+    }
+    let interim = matches!(head.status, 100 | 102..=199);
+    if !interim {
+        response_connection(head, edits, out);
+        if edits.protect_cookie && !head.has_cache_control {
+            out.extend_from_slice(b"Cache-Control: private\r\n");
+        }
+        edits.set_cookies.iter().for_each(|cookie| field(b"Set-Cookie", cookie, out));
+    }
+    if let Some(pseudonym) = edits.via {
+        via(head.version, pseudonym, out);
+    }
+    out.extend_from_slice(b"\r\n");
 }
+
+fn status_line(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the target's own Content-Length goes on: as the framing that stays, or as information
+/// about content that is not sent (HEAD, 304), which RFC 9110 §8.6 forbids for 1xx and 204.
+fn keeps_content_length(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>) -> bool {
+    match edits.framing {
+        ResponseFraming::None => !matches!(head.status, 100..=199 | 204),
+        ResponseFraming::Length(_) => edits.framing == head.framing,
+        ResponseFraming::Chunked | ResponseFraming::UntilClose => false,
+    }
+}
+
+/// RFC 9112 §9.3 and §9.6 for the client's version; a 426 must name its protocols (RFC 9110 §15.5.22).
+fn response_connection(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
+    let upgrade = head.upgrade.filter(|_| edits.upgrade || head.status == 426);
+    let options: &[u8] = match (upgrade, edits.keep, edits.client_version) {
+        (Some(_), _, _) if edits.upgrade => b"Connection: upgrade\r\n",
+        (Some(_), false, _) => b"Connection: close, upgrade\r\n",
+        (Some(_), true, _) => b"Connection: upgrade\r\n",
+        (None, false, _) => b"Connection: close\r\n",
+        (None, true, Version::Http10) => b"Connection: keep-alive\r\n",
+        (None, true, Version::Http11) => b"",
+    };
+    out.extend_from_slice(options);
+    if let Some(protocol) = upgrade {
+        field(b"Upgrade", protocol, out);
+    }
+}
+
+const CHUNKED_LINE: &[u8] = b"Transfer-Encoding: chunked\r\n";
+
+/// One field line of ours.
+#[inline]
+fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn content_length(length: u64, out: &mut Vec<u8>) {
+    field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes(), out);
+}
+
+/// A valid Content-Length value as limpet would write it.
+fn without_leading_zeros(digits: &[u8]) -> &[u8] {
+    let mut rest = digits;
+    while let [b'0', tail @ ..] = rest
+        && !tail.is_empty()
+    {
+        rest = tail;
+    }
+    rest
+}
+
+/// RFC 9110 §7.6.3: the version that the message was received in, and who received it.
+fn via(received: Version, pseudonym: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(match received {
+        Version::Http10 => b"Via: 1.0 ",
+        Version::Http11 => b"Via: 1.1 ",
+    });
+    out.extend_from_slice(pseudonym);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,18 @@
 //! Conditions of a rule: each has several values (any matches); all conditions of a rule must match.
+//!
+//! This is the meaning of a condition, value by value; how a thousand rules are searched is the
+//! business of `table`. Nothing here allocates while it matches. Tested by a table per condition.
+use std::fmt;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+pub use super::glob::Glob;
+use super::path;
+use crate::http1::fields::Field;
+
+/// Longest host that can match a host condition, in bytes (RFC 1035 §2.3.4).
+pub const HOST_BYTES_MAX: usize = 255;
 
 /// Everything routing may look at. `fields` are (name, value) pairs in order, names in any case.
 pub struct Request<'a> {
@@ -10,29 +23,37 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     pub query: Option<&'a [u8]>,
     pub source: Option<IpAddr>,
-    pub fields: &'a [crate::http1::fields::Field<'a>],
+    pub fields: &'a [Field<'a>],
 }
 
+/// One condition; its values are alternatives. A condition without values never holds.
 #[derive(Debug, Clone)]
 pub enum Condition {
     Host(Vec<HostPattern>),
     Path(Vec<PathPattern>),
+    /// Method names, compared with regard to case (RFC 9110 §9.1).
     Method(Vec<Box<str>>),
+    /// Any field line of that name (in any case) may match any value.
     Header {
         name: Box<str>,
         values: Vec<Glob>,
     },
     /// `key = None` matches any key having the value.
     Query(Vec<(Option<Glob>, Glob)>),
-    Source(Vec<ipnet::IpNet>),
+    /// The client's address; never holds for Unix sockets. IPv4-mapped addresses are read as IPv4.
+    Source(Vec<IpNet>),
 }
+
+/// Hosts are compared without regard to case, to port and to one trailing dot.
 #[derive(Debug, Clone)]
 pub enum HostPattern {
     Exact(Box<str>),
-    /// `*.example.com`, any depth
+    /// `*.example.com`, any depth: holds ".example.com", which the host must be longer than.
     Suffix(Box<str>),
     Glob(Glob),
 }
+
+/// Paths are compared in their normal form (see `path`), with regard to case.
 #[derive(Debug, Clone)]
 pub enum PathPattern {
     Exact(Box<str>),
@@ -40,22 +61,256 @@ pub enum PathPattern {
     Prefix(Box<str>),
     Glob(Glob),
 }
-/// `*` is any run, `?` is one byte; linear time.
-#[derive(Debug, Clone)]
-pub struct Glob {}
+
 impl HostPattern {
     /// Parses and checks one value of the file.
-    pub fn parse(_text: &str) -> Result<Self, String> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.is_empty() {
+            return Err("a host pattern is not empty".into());
+        }
+        if name.len() > HOST_BYTES_MAX {
+            return Err(format!("a host has at most {HOST_BYTES_MAX} bytes"));
+        }
+        if !name.is_ascii() {
+            return Err(format!("{text:?} is not ASCII; write it as \"xn--…\" (punycode)"));
+        }
+        let address = name.starts_with('[') && name.ends_with(']');
+        if let Some(wrong) = name.chars().find(|&c| !host_character(c, address)) {
+            let hint = if wrong == ':' { "; the port is no part of it" } else { "" };
+            return Err(format!(
+                "{text:?} has {wrong:?}{hint}; a host pattern has letters, digits, -, _, ., * and ?"
+            ));
+        }
+        if name.split('.').any(str::is_empty) {
+            return Err(format!("{text:?} has an empty label"));
+        }
+        let glob = Glob::parse(name, false)?;
+        if let Some(exact) = glob.literal() {
+            return Ok(HostPattern::Exact(text_of(exact)));
+        }
+        let suffix = glob.literal_suffix();
+        if suffix.starts_with(b".") && glob.to_string() == format!("*{}", text_of(suffix.clone())) {
+            return Ok(HostPattern::Suffix(text_of(suffix)));
+        }
+        Ok(HostPattern::Glob(glob))
+    }
+
+    /// Whether `host` (without port) matches.
+    pub fn matches(&self, host: &[u8]) -> bool {
+        let host = without_root_dot(host);
+        if host.len() > HOST_BYTES_MAX {
+            return false;
+        }
+        match self {
+            HostPattern::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()),
+            HostPattern::Suffix(suffix) => host
+                .len()
+                .checked_sub(suffix.len())
+                .filter(|&rest| rest > 0)
+                .and_then(|rest| host.get(rest..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes())),
+            HostPattern::Glob(glob) => glob.matches(host),
+        }
     }
 }
+
 impl PathPattern {
-    pub fn parse(_text: &str) -> Result<Self, String> {
-        todo!()
+    /// Parses and checks one value of the file. Percent-encodings are brought into normal form,
+    /// characters beyond ASCII are percent-encoded.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !text.starts_with(['/', '*', '?']) {
+            return Err(format!("{text:?} does not begin with \"/\" or \"*\""));
+        }
+        if let Some(wrong) = text.chars().find(|&c| c.is_ascii_control() || c == ' ' || c == '#') {
+            return Err(format!("{text:?} has {wrong:?}, which no path has"));
+        }
+        if text.split('/').any(|segment| {
+            let plain = segment.replace("%2e", ".").replace("%2E", ".");
+            plain == "." || plain == ".."
+        }) {
+            return Err(format!(
+                "{text:?} has a dot segment; paths are matched without them (\"/a/../b\" is \"/b\")"
+            ));
+        }
+        let glob = Glob::parse(&normal_pattern(text)?, true)?;
+        Ok(match (glob.literal(), glob.prefix()) {
+            (Some(exact), _) => PathPattern::Exact(text_of(exact)),
+            (None, Some(prefix)) => PathPattern::Prefix(text_of(prefix)),
+            (None, None) => PathPattern::Glob(glob),
+        })
+    }
+
+    /// Whether `path` (in normal form) matches.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            PathPattern::Exact(exact) => path == exact.as_bytes(),
+            PathPattern::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
+            PathPattern::Glob(glob) => glob.matches(path),
+        }
     }
 }
-impl Glob {
-    pub fn parse(_text: &str, _case_sensitive: bool) -> Result<Self, String> {
-        todo!()
+
+impl Condition {
+    /// A header condition from the file: the name is a token (RFC 9110 §5.1), values match in any case.
+    pub fn header(name: &str, values: &[&str]) -> Result<Self, String> {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(format!("{name:?} is not a field name"));
+        }
+        let values = values.iter().map(|value| Glob::parse(value, false));
+        Ok(Condition::Header { name: name.into(), values: values.collect::<Result<_, _>>()? })
+    }
+
+    /// One value of a query condition from the file; key and value match in any case, in the form in
+    /// which they are sent except that percent-encoded unreserved characters are read as themselves.
+    pub fn query_pair(key: Option<&str>, value: &str) -> Result<(Option<Glob>, Glob), String> {
+        let glob = |text: &str| Glob::parse(&normal_pattern(text)?, false);
+        Ok((key.map(glob).transpose()?, glob(value)?))
+    }
+
+    /// Whether any value of this condition matches.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        match self {
+            Condition::Host(patterns) => patterns.iter().any(|p| p.matches(request.host)),
+            Condition::Path(patterns) => patterns.iter().any(|p| p.matches(request.path)),
+            Condition::Method(names) => names.iter().any(|n| n.as_bytes() == request.method),
+            Condition::Header { name, values } => request
+                .fields
+                .iter()
+                .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+                .any(|field| values.iter().any(|value| value.matches(field.value))),
+            Condition::Query(pairs) => query_matches(pairs, request.query.unwrap_or_default()),
+            Condition::Source(nets) => request.source.is_some_and(|source| {
+                let source = source.to_canonical();
+                nets.iter().any(|net| net.contains(&source))
+            }),
+        }
+    }
+
+    /// Why this condition does not hold, in words.
+    pub fn failure(&self) -> String {
+        match self {
+            Condition::Host(values) => format!("host is not {}", list(values)),
+            Condition::Path(values) => format!("path is not {}", list(values)),
+            Condition::Method(values) => format!("method is not {}", list(values)),
+            Condition::Header { name, values } => format!("no field {name} is {}", list(values)),
+            Condition::Query(pairs) => format!("query has no {}", query_list(pairs)),
+            Condition::Source(nets) => format!("source is not in {}", list(nets)),
+        }
+    }
+}
+
+/// Without the dot of the root, which names the same host (RFC 3986 §3.2.2).
+pub(super) fn without_root_dot(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+/// Keys and values as they are sent; a pair without "=" has an empty value, empty pairs are skipped.
+pub(super) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (key, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
+        (key, value.strip_prefix(b"=").unwrap_or(value))
+    })
+}
+
+fn query_matches(wanted: &[(Option<Glob>, Glob)], query: &[u8]) -> bool {
+    query_pairs(query).any(|(key, value)| {
+        wanted.iter().any(|(wanted_key, wanted_value)| {
+            wanted_key.as_ref().is_none_or(|glob| glob.matches_decoded(key))
+                && wanted_value.matches_decoded(value)
+        })
+    })
+}
+
+fn host_character(c: char, address: bool) -> bool {
+    c.is_ascii_alphanumeric()
+        || matches!(c, '-' | '_' | '.' | '*' | '?')
+        || (address && matches!(c, '[' | ']' | ':'))
+}
+
+/// A pattern as its matches are spelt in the normal form of `path`: percent-encoded unreserved characters
+/// decoded, other encodings in upper case, characters beyond ASCII encoded.
+fn normal_pattern(text: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            if byte.is_ascii() {
+                out.push(char::from(byte));
+            } else {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+            continue;
+        }
+        let decoded = match after {
+            [high, low, ..] => path::decode_pair(*high, *low),
+            _ => None,
+        };
+        let Some(decoded) = decoded else {
+            return Err(format!("{text:?} has a % without two hexadecimal digits (write %25)"));
+        };
+        if path::is_unreserved(decoded) {
+            out.push(char::from(decoded));
+        } else {
+            out.push_str(&format!("%{decoded:02X}"));
+        }
+        rest = after.get(2..).unwrap_or_default();
+    }
+    Ok(out)
+}
+
+fn text_of(bytes: Vec<u8>) -> Box<str> {
+    String::from_utf8_lossy(&bytes).into()
+}
+
+fn list<T: fmt::Display>(values: &[T]) -> String {
+    values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn query_list(pairs: &[(Option<Glob>, Glob)]) -> String {
+    let texts: Vec<_> = pairs
+        .iter()
+        .map(|(key, value)| match key {
+            Some(key) => format!("{key}={value}"),
+            None => format!("*={value}"),
+        })
+        .collect();
+    texts.join(", ")
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(name) => f.write_str(name),
+            HostPattern::Suffix(suffix) => write!(f, "*{suffix}"),
+            HostPattern::Glob(glob) => glob.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathPattern::Exact(exact) => f.write_str(exact),
+            PathPattern::Prefix(prefix) => write!(f, "{prefix}*"),
+            PathPattern::Glob(glob) => glob.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    /// "host api.example.com, *.example.org"
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::Host(values) => write!(f, "host {}", list(values)),
+            Condition::Path(values) => write!(f, "path {}", list(values)),
+            Condition::Method(values) => write!(f, "method {}", list(values)),
+            Condition::Header { name, values } => write!(f, "header {name}: {}", list(values)),
+            Condition::Query(pairs) => write!(f, "query {}", query_list(pairs)),
+            Condition::Source(nets) => write!(f, "source {}", list(nets)),
+        }
     }
 }

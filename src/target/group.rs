@@ -1,8 +1,17 @@
-//! A target group of a snapshot.
-use super::state::TargetState;
-use super::stickiness::Stickiness;
+//! A target group of a snapshot: immutable, with everything a pick needs computed beforehand.
+//!
+//! Owns the settings of a group, its targets, and who of them may take which request. What changes while
+//! requests are served lives in [`TargetState`] and [`GroupState`]. Built by the control plane, read by
+//! shards; reads no clock and never locks after [`TargetGroup::new`]. Tested beside it.
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::maglev::{Entry, Maglev};
+use super::schedule::{self, AliasTable};
+use super::state::{GroupState, Health, TargetState};
+use super::stickiness::Stickiness;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -13,11 +22,25 @@ pub enum Address {
 #[derive(Debug, Clone)]
 pub struct Target {
     pub id: Arc<str>,
-    /// Hash of `id` that stands in cookies and rendezvous; equal on all nodes, stable across versions; unique in the group (checked at compile).
+    /// [`stable_key`] of `id`, which stands in cookies and rendezvous; unique in the group.
     pub key: u64,
     pub address: Address,
+    /// 0 takes no new requests; what is bound to it stays.
     pub weight: u32,
     pub state: Arc<TargetState>,
+}
+
+impl Target {
+    pub fn new(id: Arc<str>, address: Address, weight: u32, state: Arc<TargetState>) -> Target {
+        Target { key: stable_key(&id), id, address, weight, state }
+    }
+}
+
+/// The first eight bytes, in network order, of the SHA-256 of a target's id or a group's name: equal on
+/// all nodes and in all versions, since cookies carry it.
+pub fn stable_key(name: &str) -> u64 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    digest.as_ref().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Position of a target in its group's `targets`.
@@ -30,11 +53,15 @@ pub enum Algorithm {
     WeightedRandom,
     Hash(HashOn),
 }
+
+/// What the `hash` algorithm looks at. A request that lacks it is balanced in turns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HashOn {
+    /// The first field of this name.
     Header(Box<str>),
     Cookie(Box<str>),
     Source,
+    /// The value of the first pair with this key, as the client wrote it.
     Query(Box<str>),
 }
 
@@ -67,12 +94,193 @@ pub struct GroupOptions {
     pub allow_upgrades: bool,
 }
 
+/// What a target may serve, as of this snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// New requests and bound ones. `healthy` is false when only failing open makes it usable.
+    Usable { healthy: bool },
+    /// Bound ones only.
+    Draining,
+    /// Registered, but it must not be used: unhealthy, or not checked yet.
+    Unhealthy,
+    /// No longer in use, as good as removed.
+    Gone,
+}
+
+/// What a group is made of.
 #[derive(Debug)]
-pub struct TargetGroup {
+pub struct GroupParts {
     pub name: Arc<str>,
     pub algorithm: Algorithm,
     pub options: GroupOptions,
     pub stickiness: Option<Stickiness>,
     pub targets: Vec<Target>,
-    // + precomputed: usable targets, smooth weighted schedule, shared atomic counter (outlives snapshots), rendezvous keys
+    pub state: Arc<GroupState>,
 }
+
+/// Why a group cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GroupFault {
+    #[error("target group {group}: two targets have the id {id}")]
+    DuplicateId { group: Arc<str>, id: Arc<str> },
+    #[error(
+        "target group {group}: the ids {first} and {second} have the same key; rename one of them"
+    )]
+    KeyCollision { group: Arc<str>, first: Arc<str>, second: Arc<str> },
+}
+
+#[derive(Debug)]
+pub struct TargetGroup {
+    pub name: Arc<str>,
+    /// [`stable_key`] of `name`, which stands in the cookies of sticky rules.
+    pub key: u64,
+    pub algorithm: Algorithm,
+    pub options: GroupOptions,
+    pub stickiness: Option<Stickiness>,
+    pub targets: Vec<Target>,
+    pub state: Arc<GroupState>,
+    /// Parallel to `targets`.
+    standings: Box<[Standing]>,
+    by_key: HashMap<u64, u32, ahash::RandomState>,
+    /// Usable and of a weight: who takes new requests.
+    pub(super) eligible: Box<[u32]>,
+    pub(super) turns: Box<[u32]>,
+    pub(super) alias: AliasTable,
+    /// Of the `hash` algorithm only.
+    pub(super) consistent: Option<Consistent>,
+}
+
+/// The consistent table and the targets its positions mean.
+#[derive(Debug)]
+pub(super) struct Consistent {
+    pub table: Arc<Maglev>,
+    pub targets: Box<[u32]>,
+}
+
+impl TargetGroup {
+    /// Judges every target by its health now and computes the tables of the algorithm.
+    ///
+    /// Fail open: when no target is healthy, those that are unhealthy or not checked yet are used; never
+    /// those that drain or are out of use.
+    pub fn new(parts: GroupParts) -> Result<TargetGroup, GroupFault> {
+        let GroupParts { name, algorithm, options, stickiness, targets, state } = parts;
+        let by_key = index_by_key(&name, &targets)?;
+        let standings = standings(&targets);
+        let entries: Vec<(TargetIndex, u32)> = targets
+            .iter()
+            .enumerate()
+            .zip(&standings)
+            .filter(|(_, standing)| matches!(standing, Standing::Usable { .. }))
+            .map(|((index, target), _)| (index, target.weight))
+            .filter(|(_, weight)| *weight > 0)
+            .collect();
+        let consistent = match &algorithm {
+            Algorithm::Hash(_) => Some(consistent(&targets, &state)),
+            _ => None,
+        };
+        Ok(TargetGroup {
+            key: stable_key(&name),
+            eligible: entries.iter().map(|(index, _)| *index as u32).collect(),
+            turns: schedule::turns(&entries),
+            alias: AliasTable::new(&entries),
+            name,
+            algorithm,
+            options,
+            stickiness,
+            targets,
+            state,
+            standings,
+            by_key,
+            consistent,
+        })
+    }
+
+    /// `Gone` past the end.
+    pub fn standing(&self, target: TargetIndex) -> Standing {
+        self.standings.get(target).copied().unwrap_or(Standing::Gone)
+    }
+
+    /// The target whose id has this key.
+    pub fn find(&self, key: u64) -> Option<TargetIndex> {
+        self.by_key.get(&key).map(|index| *index as TargetIndex)
+    }
+
+    /// Whether any target takes new requests.
+    pub fn has_eligible(&self) -> bool {
+        !self.eligible.is_empty()
+    }
+
+    /// Targets that take new requests, in order of the file.
+    pub fn eligible(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
+        self.eligible.iter().filter_map(|index| {
+            let index = *index as TargetIndex;
+            self.targets.get(index).map(|target| (index, target))
+        })
+    }
+
+    /// Whether a request could get a place on the target now; a hint.
+    pub fn has_place(&self, target: TargetIndex) -> bool {
+        let limit = self.options.connection_limit;
+        limit == 0 || self.targets.get(target).is_some_and(|target| target.state.has_place(limit))
+    }
+
+    /// Whether the target's slot is among those excluded.
+    pub(super) fn is_excluded(&self, target: TargetIndex, excluded: &[u32]) -> bool {
+        !excluded.is_empty()
+            && self.targets.get(target).is_some_and(|target| excluded.contains(&target.state.slot))
+    }
+}
+
+fn index_by_key(
+    group: &Arc<str>,
+    targets: &[Target],
+) -> Result<HashMap<u64, u32, ahash::RandomState>, GroupFault> {
+    let mut by_key = HashMap::with_capacity_and_hasher(targets.len(), Default::default());
+    for (index, target) in targets.iter().enumerate() {
+        let Some(earlier) = by_key.insert(target.key, index as u32) else { continue };
+        let first = Arc::clone(&targets[earlier as usize].id);
+        let (group, second) = (Arc::clone(group), Arc::clone(&target.id));
+        return Err(if first == second {
+            GroupFault::DuplicateId { group, id: first }
+        } else {
+            GroupFault::KeyCollision { group, first, second }
+        });
+    }
+    Ok(by_key)
+}
+
+fn standings(targets: &[Target]) -> Box<[Standing]> {
+    // Read once: health may change while we look.
+    let healths: Vec<Health> = targets.iter().map(|target| target.state.health()).collect();
+    let fails_open = !healths.contains(&Health::Healthy);
+    healths
+        .into_iter()
+        .map(|health| match health {
+            Health::Healthy => Standing::Usable { healthy: true },
+            Health::Initial | Health::Unhealthy if fails_open => {
+                Standing::Usable { healthy: false }
+            }
+            Health::Initial | Health::Unhealthy => Standing::Unhealthy,
+            Health::Draining => Standing::Draining,
+            Health::Unused => Standing::Gone,
+        })
+        .collect()
+}
+
+fn consistent(targets: &[Target], state: &GroupState) -> Consistent {
+    let mut weighted: Vec<(Entry, u32)> = targets
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| target.weight > 0)
+        .map(|(index, target)| (Entry { key: target.key, weight: target.weight }, index as u32))
+        .collect();
+    weighted.sort_unstable();
+    Consistent {
+        table: state.maglev.table(weighted.iter().map(|(entry, _)| *entry).collect()),
+        targets: weighted.iter().map(|(_, index)| *index).collect(),
+    }
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+pub(super) mod tests;

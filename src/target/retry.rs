@@ -1,1 +1,277 @@
-//! retry
+//! May a request that failed be tried again, and where?
+//!
+//! [`decide`] is pure; [`RetryBudget`] counts a group's recent requests and retries in atomics, with the
+//! coarse time as an argument. Nothing here sends or waits. Tested as a table.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::state::GroupState;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection came about; the target has seen nothing of the request.
+    ConnectFailed,
+    /// A connection that had been kept idle closed before any byte of a response.
+    ReusedClosedBeforeByte,
+    /// Anything else; the target may have acted on the request.
+    Other,
+}
+
+/// What is known when an attempt has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    pub failure: Failure,
+    /// Of the method (RFC 9110 §9.2.2).
+    pub is_idempotent: bool,
+    /// No byte of the content is lost to us.
+    pub is_replayable: bool,
+    /// Stickiness led to this target (`StickyOutcome::bound`).
+    pub is_bound: bool,
+    /// [`Decision::SameTarget`] was taken before for this target.
+    pub was_tried_again: bool,
+    /// There is time left to connect to this target.
+    pub has_connect_time: bool,
+    /// Retries of this request on other targets.
+    pub retries: u32,
+    pub retries_max: u32,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// On a new connection to the same target; not counted among the retries.
+    SameTarget,
+    /// Never to the same target.
+    OtherTarget,
+    /// To another target, or on a new connection to the same one if there is no other.
+    OtherTargetElseSame,
+    GiveUp,
+}
+
+/// Decides; `budget` is asked only if the answer depends on it, and at most once. It says whether a
+/// request may (still) be retried: a request that holds a [`RetryPermit`] needs no other.
+///
+/// A bound request tries its own target once more before it fails over, whichever way the first attempt
+/// failed: that a kept connection closed says nothing about the target.
+pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
+    if attempt.retries_max == 0 {
+        return Decision::GiveUp;
+    }
+    let other = match attempt.failure {
+        Failure::ConnectFailed => Decision::OtherTarget,
+        Failure::ReusedClosedBeforeByte if attempt.is_idempotent && attempt.is_replayable => {
+            Decision::OtherTargetElseSame
+        }
+        Failure::ReusedClosedBeforeByte | Failure::Other => return Decision::GiveUp,
+    };
+    let is_same = attempt.is_bound && !attempt.was_tried_again && attempt.has_connect_time;
+    if !is_same && attempt.retries >= attempt.retries_max {
+        return Decision::GiveUp;
+    }
+    match (budget(), is_same) {
+        (false, _) => Decision::GiveUp,
+        (true, true) => Decision::SameTarget,
+        (true, false) => other,
+    }
+}
+
+/// Seconds that count as recent.
+const WINDOW_S: usize = 10;
+
+/// Requests per second of the window; each cell is its second (upper half) and its count (lower half).
+#[derive(Debug, Default)]
+struct Window([AtomicU64; WINDOW_S]);
+
+impl Window {
+    fn count(&self, now_s: u64) {
+        let Some(cell) = self.0.get((now_s % WINDOW_S as u64) as usize) else { return };
+        let second = now_s << 32;
+        let mut before = cell.load(Ordering::Relaxed);
+        while before & !u64::from(u32::MAX) != second {
+            match cell.compare_exchange_weak(
+                before,
+                second | 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(other) => before = other,
+            }
+        }
+        cell.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn recent(&self, now_s: u64) -> u64 {
+        let of = |cell: &AtomicU64| {
+            let bits = cell.load(Ordering::Relaxed);
+            let age_s = (now_s as u32).wrapping_sub((bits >> 32) as u32);
+            if age_s < WINDOW_S as u32 { bits & u64::from(u32::MAX) } else { 0 }
+        };
+        self.0.iter().map(of).sum()
+    }
+}
+
+/// Keeps retries of one group to a share of its recent requests, so that they cannot become the load that
+/// keeps a group down; but never to fewer than a few at a time.
+#[derive(Debug, Default)]
+pub struct RetryBudget {
+    requests: Window,
+    retries: CachePadded<Retries>,
+}
+
+#[derive(Debug, Default)]
+struct Retries {
+    recent: Window,
+    running: AtomicU32,
+}
+
+impl RetryBudget {
+    pub(super) fn count_request(&self, now_s: u64) {
+        self.requests.count(now_s);
+    }
+
+    /// Takes leave for one retry: `minimum` at a time always, else while the retries of the last seconds
+    /// stay within `percent` of the requests.
+    fn try_start(&self, now_s: u64, percent: u32, minimum: u32) -> bool {
+        let running = self.retries.running.fetch_add(1, Ordering::Relaxed);
+        let allowed = running < minimum || {
+            let retries = self.retries.recent.recent(now_s).saturating_add(1);
+            let requests = self.requests.recent(now_s);
+            retries.saturating_mul(100) <= requests.saturating_mul(u64::from(percent))
+        };
+        if allowed {
+            self.retries.recent.count(now_s);
+        } else {
+            self.retries.running.fetch_sub(1, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    fn finish(&self) {
+        self.retries.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Leave to retry one request; held until the retry has an answer or has failed.
+#[derive(Debug)]
+#[must_use = "a retry runs as long as its permit is held"]
+pub struct RetryPermit {
+    group: Arc<GroupState>,
+}
+
+impl Drop for RetryPermit {
+    fn drop(&mut self) {
+        self.group.retry_budget().finish();
+    }
+}
+
+impl GroupState {
+    /// Leave for one retry within the budget (see `GroupOptions`).
+    pub fn start_retry(
+        self: &Arc<Self>,
+        now_s: u64,
+        percent: u32,
+        minimum: u32,
+    ) -> Option<RetryPermit> {
+        self.retry_budget()
+            .try_start(now_s, percent, minimum)
+            .then(|| RetryPermit { group: Arc::clone(self) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILED: Attempt = Attempt {
+        failure: Failure::ConnectFailed,
+        is_idempotent: false,
+        is_replayable: false,
+        is_bound: false,
+        was_tried_again: false,
+        has_connect_time: true,
+        retries: 0,
+        retries_max: 1,
+    };
+    const CLOSED: Attempt = Attempt {
+        failure: Failure::ReusedClosedBeforeByte,
+        is_idempotent: true,
+        is_replayable: true,
+        ..FAILED
+    };
+
+    #[test]
+    fn every_failure_has_its_decision() {
+        use Decision::*;
+        let cases = [
+            ("a failed connect, any method", FAILED, OtherTarget),
+            ("retries are used up", Attempt { retries: 1, ..FAILED }, GiveUp),
+            ("two are allowed", Attempt { retries: 1, retries_max: 2, ..FAILED }, OtherTarget),
+            ("retries are off", Attempt { retries_max: 0, is_bound: true, ..FAILED }, GiveUp),
+            ("anything else", Attempt { failure: Failure::Other, ..CLOSED }, GiveUp),
+            ("a reused connection closed", CLOSED, OtherTargetElseSame),
+            ("the method is not idempotent", Attempt { is_idempotent: false, ..CLOSED }, GiveUp),
+            ("the content has gone", Attempt { is_replayable: false, ..CLOSED }, GiveUp),
+            ("bound and refused", Attempt { is_bound: true, ..FAILED }, SameTarget),
+            ("bound, a reused one closed", Attempt { is_bound: true, ..CLOSED }, SameTarget),
+            (
+                "bound and refused again fails over",
+                Attempt { is_bound: true, was_tried_again: true, ..FAILED },
+                OtherTarget,
+            ),
+            (
+                "bound without time to connect fails over",
+                Attempt { is_bound: true, has_connect_time: false, ..FAILED },
+                OtherTarget,
+            ),
+            (
+                "failed over once already",
+                Attempt { is_bound: true, was_tried_again: true, retries: 1, ..FAILED },
+                GiveUp,
+            ),
+        ];
+        for (name, attempt, wanted) in cases {
+            assert_eq!(decide(&attempt, || true), wanted, "{name}");
+            assert_eq!(decide(&attempt, || false), GiveUp, "{name}, without budget");
+        }
+    }
+
+    #[test]
+    fn a_few_retries_at_a_time_are_always_allowed() {
+        let group = GroupState::new();
+        let held: Vec<_> = (0..3).filter_map(|_| group.start_retry(100, 20, 3)).collect();
+        assert_eq!(held.len(), 3);
+        assert!(group.start_retry(100, 20, 3).is_none());
+        drop(held);
+        assert!(group.start_retry(100, 20, 3).is_some());
+    }
+
+    #[test]
+    fn beyond_them_retries_are_a_share_of_recent_requests() {
+        let group = GroupState::new();
+        for n in 0..100 {
+            group.retry_budget().count_request(100 + n / 50);
+        }
+        let held: Vec<_> = (0..50).filter_map(|_| group.start_retry(101, 20, 0)).collect();
+        assert_eq!(held.len(), 20);
+        assert!(group.start_retry(109, 20, 0).is_none(), "all still count");
+        assert!(group.start_retry(111, 20, 0).is_none(), "no request is recent any more");
+        drop(held);
+    }
+
+    #[test]
+    fn the_window_forgets_second_by_second() {
+        let window = Window::default();
+        for now_s in 0..25 {
+            window.count(now_s);
+            window.count(now_s);
+        }
+        assert_eq!(window.recent(24), 20);
+        assert_eq!(window.recent(30), 8);
+        assert_eq!(window.recent(34), 0);
+    }
+}

@@ -1,1 +1,328 @@
-//! session_match
+//! Do the sessions of the application and the stickiness of limpet live equally long?
+//!
+//! Notes the lifetime of the session cookies that targets set and compares it with the stickiness durations
+//! when asked. A shard that sees a cookie it knows reads two atomics and is done; it locks only to note
+//! something new. Comparing, wording and logging are the control plane's, which asks from time to time.
+//! Tested beside it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::response_cookie::{self, Lifetime};
+use super::stickiness::Stickiness;
+
+/// Names under which frameworks keep their session.
+pub const SESSION_COOKIES: [&str; 12] = [
+    "PHPSESSID",
+    "JSESSIONID",
+    "connect.sid",
+    "session",
+    "sessionid",
+    "session_id",
+    "ASP.NET_SessionId",
+    ".AspNetCore.Session",
+    "_session_id",
+    "laravel_session",
+    "CGISESSID",
+    "beaker.session.id",
+];
+
+/// Session cookies that are noted for one group.
+const NOTES_MAX: usize = 8;
+/// Stickiness that lasts this many times as long as the session far outlives it.
+const FAR: u64 = 4;
+/// Lifetime of a cookie that ends with the browser.
+const BROWSER: u64 = u64::MAX;
+/// A lifetime counts as another one when it differs by more than this part of itself.
+const TOLERANCE: u64 = 10;
+
+/// How the two lifetimes disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MismatchKind {
+    /// The user is sent elsewhere while the session is still alive.
+    EndsBefore,
+    /// Users stay bound to a target long after there is anything to come back to.
+    FarOutlives,
+}
+
+/// A session cookie whose lifetime does not match the stickiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    pub cookie: Box<str>,
+    pub session_s: u64,
+    pub stickiness_s: u64,
+    pub kind: MismatchKind,
+    /// The setting to change, below the group's or rule's `stickiness`.
+    pub setting: &'static str,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mismatch { cookie, session_s, stickiness_s, kind, setting } = self;
+        match kind {
+            MismatchKind::EndsBefore => write!(
+                formatter,
+                "stickiness ends after {stickiness_s} s but the session cookie {cookie} lives \
+                 {session_s} s: users lose their session; raise {setting} to at least {session_s} s"
+            ),
+            MismatchKind::FarOutlives => write!(
+                formatter,
+                "stickiness lasts {stickiness_s} s but the session cookie {cookie} lives only \
+                 {session_s} s: users stay bound for nothing; lower {setting} to about {session_s} s"
+            ),
+        }
+    }
+}
+
+/// What shards compare without a lock. A hash of 0 is a free place.
+#[derive(Debug, Default)]
+struct Known {
+    name_hash: AtomicU64,
+    lifetime_s: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Note {
+    name: Box<str>,
+    lifetime_s: u64,
+    logged: Option<Mismatch>,
+}
+
+/// The session cookies seen in one group. Parallel: the notes and what is known of them.
+#[derive(Debug, Default)]
+pub struct SessionNotes {
+    known: [Known; NOTES_MAX],
+    notes: Mutex<Vec<Note>>,
+}
+
+impl SessionNotes {
+    /// Looks at one Set-Cookie field value of a target's response to a sticky scope.
+    pub fn observe(&self, sticky: &Stickiness, field_value: &[u8], now_s: u64) {
+        let Some(cookie) = response_cookie::parse(field_value, now_s) else { return };
+        let lifetime_s = match cookie.lifetime {
+            Lifetime::Deleted => return,
+            Lifetime::Browser => BROWSER,
+            Lifetime::Seconds(seconds) => seconds.min(BROWSER - 1),
+        };
+        if sticky.is_session_cookie(cookie.name) && !self.is_known(cookie.name, lifetime_s) {
+            self.note(cookie.name, lifetime_s);
+        }
+    }
+
+    fn is_known(&self, name: &[u8], lifetime_s: u64) -> bool {
+        let hash = hash_of(name);
+        for known in &self.known {
+            match known.name_hash.load(Ordering::Acquire) {
+                0 => return false,
+                of if of == hash => {
+                    return is_close(known.lifetime_s.load(Ordering::Relaxed), lifetime_s);
+                }
+                _ => {}
+            }
+        }
+        // All places are taken: what else is there is not noted.
+        true
+    }
+
+    #[cold]
+    fn note(&self, name: &[u8], lifetime_s: u64) {
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = match notes.iter().position(|note| &*note.name == name) {
+            Some(position) => position,
+            None if notes.len() < NOTES_MAX => {
+                notes.push(Note { name: name.into(), lifetime_s, logged: None });
+                notes.len() - 1
+            }
+            None => return,
+        };
+        if let (Some(note), Some(known)) = (notes.get_mut(position), self.known.get(position)) {
+            note.lifetime_s = lifetime_s;
+            known.lifetime_s.store(lifetime_s, Ordering::Relaxed);
+            known.name_hash.store(hash_of(name.as_bytes()), Ordering::Release);
+        }
+    }
+
+    /// Session cookies seen and how long they live; `None` = until the browser closes.
+    pub fn seen(&self) -> Vec<(Box<str>, Option<u64>)> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = notes.iter().map(|note| {
+            (note.name.clone(), (note.lifetime_s != BROWSER).then_some(note.lifetime_s))
+        });
+        seen.collect()
+    }
+
+    /// What does not match now; for the console and the admin API.
+    pub fn mismatches(&self, sticky: &Stickiness) -> Vec<Mismatch> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().filter_map(|note| compare(&note.name, note.lifetime_s, sticky)).collect()
+    }
+
+    /// What does not match and was not handed out before: each is logged once.
+    pub fn unlogged(&self, sticky: &Stickiness) -> Vec<Mismatch> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = Vec::new();
+        for note in notes.iter_mut() {
+            let Some(mismatch) = compare(&note.name, note.lifetime_s, sticky) else { continue };
+            let is_logged = note.logged.as_ref().is_some_and(|logged| {
+                logged.kind == mismatch.kind
+                    && logged.stickiness_s == mismatch.stickiness_s
+                    && is_close(logged.session_s, mismatch.session_s)
+            });
+            if !is_logged {
+                note.logged = Some(mismatch.clone());
+                fresh.push(mismatch);
+            }
+        }
+        fresh
+    }
+}
+
+impl Stickiness {
+    /// Whether a cookie of this name is watched: well known, named in the file, or the application's.
+    fn is_session_cookie(&self, name: &[u8]) -> bool {
+        SESSION_COOKIES.iter().any(|known| known.as_bytes() == name)
+            || self.options().session_cookies.iter().any(|known| known.as_bytes() == name)
+            || self.app_cookie() == Some(name)
+    }
+}
+
+/// A cookie that ends with the browser has no figure to compare.
+fn compare(name: &str, session_s: u64, sticky: &Stickiness) -> Option<Mismatch> {
+    if session_s == BROWSER {
+        return None;
+    }
+    let options = sticky.options();
+    let (duration_s, max_age_s) = (options.duration.as_secs(), options.max_age.as_secs());
+    let (kind, setting, stickiness_s) = if duration_s < session_s {
+        (MismatchKind::EndsBefore, "duration", duration_s)
+    } else if max_age_s < session_s {
+        (MismatchKind::EndsBefore, "max_age", max_age_s)
+    } else if duration_s > session_s.saturating_mul(FAR) {
+        (MismatchKind::FarOutlives, "duration", duration_s)
+    } else {
+        return None;
+    };
+    Some(Mismatch { cookie: name.into(), session_s, stickiness_s, kind, setting })
+}
+
+/// An Expires that is written as a date gives a lifetime that jitters by seconds.
+fn is_close(one_s: u64, other_s: u64) -> bool {
+    one_s == other_s
+        || (one_s != BROWSER
+            && other_s != BROWSER
+            && one_s.abs_diff(other_s) <= one_s / TOLERANCE + 1)
+}
+
+/// FNV-1a; never 0, which marks a free place.
+fn hash_of(name: &[u8]) -> u64 {
+    let hash = name.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    hash.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stickiness::tests::{options, sticky};
+    use super::*;
+    use std::time::Duration;
+
+    fn lasting(duration_s: u64, max_age_s: u64) -> Stickiness {
+        let mut options = options();
+        options.duration = Duration::from_secs(duration_s);
+        options.max_age = Duration::from_secs(max_age_s);
+        options.session_cookies = vec!["mine".into()];
+        sticky(options)
+    }
+
+    fn mismatch(
+        sticky: &Stickiness,
+        field: &str,
+    ) -> Option<(u64, u64, MismatchKind, &'static str)> {
+        let notes = SessionNotes::default();
+        notes.observe(sticky, field.as_bytes(), 1_000);
+        let found = notes.mismatches(sticky).pop()?;
+        Some((found.session_s, found.stickiness_s, found.kind, found.setting))
+    }
+
+    #[test]
+    fn lifetimes_are_compared_with_both_durations() {
+        use MismatchKind::*;
+        let sticky = lasting(3_600, 7_200);
+        let cases = [
+            ("PHPSESSID=x; Max-Age=3600", None),
+            ("PHPSESSID=x; Max-Age=900", None),
+            ("PHPSESSID=x", None),
+            ("PHPSESSID=x; Max-Age=0", None),
+            ("PHPSESSID=x; Max-Age=3601", Some((3_601, 3_600, EndsBefore, "duration"))),
+            ("PHPSESSID=x; Max-Age=899", Some((899, 3_600, FarOutlives, "duration"))),
+            ("mine=x; Max-Age=60", Some((60, 3_600, FarOutlives, "duration"))),
+            ("other=x; Max-Age=60", None),
+            ("phpsessid=x; Max-Age=60", None),
+        ];
+        for (field, wanted) in cases {
+            assert_eq!(mismatch(&sticky, field), wanted, "{field}");
+        }
+        let short_age = lasting(3_600, 1_800);
+        let wanted = Some((2_000, 1_800, EndsBefore, "max_age"));
+        assert_eq!(mismatch(&short_age, "JSESSIONID=x; Max-Age=2000"), wanted);
+    }
+
+    #[test]
+    fn the_text_has_both_figures_and_the_setting() {
+        let sticky = lasting(3_600, 7_200);
+        let notes = SessionNotes::default();
+        notes.observe(&sticky, b"session=x; Max-Age=86400", 0);
+        notes.observe(&sticky, b"sessionid=x; Max-Age=60", 0);
+        for (mismatch, session) in notes.mismatches(&sticky).iter().zip(["86400 s", "60 s"]) {
+            let text = mismatch.to_string();
+            assert!(text.contains("3600 s") && text.contains(session), "{text}");
+            assert!(text.contains("duration") && text.contains(&*mismatch.cookie), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mismatch_is_handed_out_for_logging_once() {
+        let sticky = lasting(3_600, 7_200);
+        let notes = SessionNotes::default();
+        notes.observe(&sticky, b"session=x; Max-Age=86400", 0);
+        assert_eq!(notes.unlogged(&sticky).len(), 1);
+        notes.observe(&sticky, b"session=y; Max-Age=86399", 0);
+        assert_eq!(notes.unlogged(&sticky).len(), 0);
+        assert_eq!(notes.mismatches(&sticky).len(), 1);
+        notes.observe(&sticky, b"session=y; Max-Age=60", 0);
+        assert_eq!(notes.unlogged(&sticky).len(), 1);
+        let changed = lasting(60, 7_200);
+        assert_eq!(notes.unlogged(&changed).len(), 0, "it matches now");
+    }
+
+    #[test]
+    fn what_is_known_takes_no_lock() {
+        let sticky = lasting(3_600, 7_200);
+        let notes = SessionNotes::default();
+        notes.observe(&sticky, b"session=x; Max-Age=1000", 0);
+        let held = notes.notes.lock().expect("free");
+        notes.observe(&sticky, b"session=y; Max-Age=1000", 0);
+        notes.observe(&sticky, b"session=y; Max-Age=950", 0);
+        notes.observe(&sticky, b"session=; Max-Age=0", 0);
+        notes.observe(&sticky, b"unwatched=y; Max-Age=950", 0);
+        drop(held);
+        assert_eq!(notes.seen(), [("session".into(), Some(1_000))]);
+    }
+
+    #[test]
+    fn notes_are_bounded() {
+        let mut options = options();
+        options.session_cookies = (0..50).map(|n| format!("s{n}").into()).collect();
+        let sticky = sticky(options);
+        let notes = SessionNotes::default();
+        for n in 0..50 {
+            notes.observe(&sticky, format!("s{n}=x").as_bytes(), 0);
+        }
+        let held = notes.notes.lock().expect("free");
+        assert_eq!(held.len(), NOTES_MAX);
+        notes.observe(&sticky, b"s49=x", 0);
+    }
+}

@@ -1,24 +1,387 @@
-//! What outlives a snapshot: one target's health, in-flight count and totals. Keyed by group name and target id.
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+//! What outlives a snapshot: one target's health, in-flight count and totals, and one group's counters.
+//!
+//! Keyed by group name, target id and address in a [`Registry`] that only the control plane asks, while it
+//! compiles a snapshot; the data plane reads and writes atomics and never meets a lock here except behind
+//! [`Registry`]. Nothing in this file knows time, sockets or configuration. Tested beside it, with threads
+//! where the rule is about threads.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crossbeam_utils::CachePadded;
+
+use super::group::Address;
+use super::queue::{Ticket, WaitQueue};
+use super::retry::RetryBudget;
+use super::session_match::SessionNotes;
+
+/// A target's health in ALB's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Health {
+    /// Registered, no check passed yet.
     Initial,
     Healthy,
     Unhealthy,
+    /// Deregistering: serves what is bound to it until the deregistration delay ends.
     Draining,
+    /// Not in use: its deregistration delay has ended.
     Unused,
 }
 
-/// Shared by every shard and the control plane; one cache line for the hot part.
+impl Health {
+    /// The word of the access log, metrics and the admin API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Health::Initial => "initial",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+            Health::Draining => "draining",
+            Health::Unused => "unused",
+        }
+    }
+
+    fn from_bits(bits: u8) -> Health {
+        match bits {
+            0 => Health::Initial,
+            1 => Health::Healthy,
+            2 => Health::Unhealthy,
+            3 => Health::Draining,
+            _ => Health::Unused,
+        }
+    }
+}
+
+/// What every request to a target writes; one cache line, apart from what is only read.
+#[derive(Debug, Default)]
+struct Hot {
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// Shared by every shard and the control plane, for as long as anyone holds it.
 #[derive(Debug)]
 pub struct TargetState {
     /// Dense index, unique in the process while this state lives: shards index their pools by it.
     pub slot: u32,
-    pub health: AtomicU8,
-    pub in_flight: crossbeam_utils::CachePadded<AtomicU32>,
-    pub requests: AtomicU64,
+    health: AtomicU8,
+    hot: CachePadded<Hot>,
     /// Requests waiting for a place on this target.
-    pub waiting: super::queue::WaitQueue,
+    pub waiting: WaitQueue,
+    /// Gives the slot back when the last holder has gone; `None` for a state outside a registry.
+    slots: Option<Arc<Slots>>,
+}
+
+impl TargetState {
+    /// A state outside any registry, healthy; the caller answers for the slot being unique.
+    pub fn detached(slot: u32) -> Arc<TargetState> {
+        Arc::new(TargetState::new(slot, Health::Healthy, None))
+    }
+
+    fn new(slot: u32, health: Health, slots: Option<Arc<Slots>>) -> TargetState {
+        TargetState {
+            slot,
+            health: AtomicU8::new(health as u8),
+            hot: CachePadded::new(Hot::default()),
+            waiting: WaitQueue::new(),
+            slots,
+        }
+    }
+
+    pub fn health(&self) -> Health {
+        Health::from_bits(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Takes effect on routing with the next snapshot that is compiled.
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    /// Requests that hold a place now.
+    pub fn in_flight(&self) -> u32 {
+        self.hot.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that ever got a place.
+    pub fn requests(&self) -> u64 {
+        self.hot.requests.load(Ordering::Relaxed)
+    }
+
+    /// Exchanges that failed on the target's side.
+    pub fn failures(&self) -> u64 {
+        self.hot.failures.load(Ordering::Relaxed)
+    }
+
+    pub fn count_failure(&self) {
+        self.hot.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a request could get a place now; a hint, [`Self::try_acquire`] decides.
+    pub fn has_place(&self, limit: u32) -> bool {
+        limit == 0 || self.in_flight() < limit
+    }
+
+    /// Takes a place if fewer than `limit` are taken (0 = no limit, still counted). Every `true` is
+    /// answered by exactly one [`Self::release`].
+    pub fn try_acquire(&self, limit: u32) -> bool {
+        let taken = self.take_place(limit);
+        if taken {
+            self.hot.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Sequentially consistent, like the decrement in `release`: see the proof in `queue`.
+    fn take_place(&self, limit: u32) -> bool {
+        if limit == 0 {
+            self.hot.in_flight.fetch_add(1, Ordering::SeqCst);
+            return true;
+        }
+        self.hot
+            .in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| (now < limit).then(|| now + 1))
+            .is_ok()
+    }
+
+    /// Gives a place back: to the first waiter if there is one (the count does not move), else to everyone.
+    pub fn release(&self) {
+        if !self.waiting.is_empty() && self.waiting.grant_first() {
+            self.hot.requests.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let before = self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0, "a place was released that nobody held");
+        if !self.waiting.is_empty() {
+            self.serve_waiters(self.waiting.limit());
+        }
+    }
+
+    /// Waits in line for a place; `None` when `capacity` requests wait already. The ticket resolves when a
+    /// place has been handed over, which then counts as acquired; dropping the ticket leaves the line.
+    pub fn join(self: &Arc<Self>, limit: u32, capacity: u32) -> Option<Ticket> {
+        let waiter = self.waiting.enter(limit, capacity)?;
+        let ticket = Ticket::new(Arc::clone(self), waiter);
+        // A place may have become free between the caller's failed acquire and the entry into the line.
+        self.serve_waiters(limit);
+        Some(ticket)
+    }
+
+    /// Hands free places to waiters until either runs out.
+    fn serve_waiters(&self, limit: u32) {
+        while !self.waiting.is_empty() {
+            if !self.take_place(limit) {
+                return;
+            }
+            if self.waiting.grant_first() {
+                self.hot.requests.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+impl Drop for TargetState {
+    fn drop(&mut self) {
+        if let Some(slots) = &self.slots {
+            slots.give_back(self.slot);
+        }
+    }
+}
+
+/// What the requests of one group share across shards and snapshots.
+#[derive(Debug, Default)]
+pub struct GroupState {
+    hot: CachePadded<GroupHot>,
+    /// Session cookies seen in responses of this group's targets.
+    pub sessions: SessionNotes,
+    /// The consistent table of the last compilation, kept because it is costly to build.
+    pub(super) maglev: super::maglev::Cache,
+}
+
+#[derive(Debug, Default)]
+struct GroupHot {
+    round_robin: AtomicU64,
+    retries: RetryBudget,
+}
+
+impl GroupState {
+    pub fn new() -> Arc<GroupState> {
+        Arc::new(GroupState::default())
+    }
+
+    /// The next turn of round-robin; never repeats in the life of a process.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.hot.round_robin.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.hot.retries
+    }
+}
+
+/// Dense slot numbers, the lowest free one first.
+#[derive(Debug, Default)]
+struct Slots {
+    free: Mutex<SlotList>,
+}
+
+#[derive(Debug, Default)]
+struct SlotList {
+    next: u32,
+    returned: std::collections::BinaryHeap<std::cmp::Reverse<u32>>,
+}
+
+impl Slots {
+    fn take(&self) -> u32 {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(std::cmp::Reverse(slot)) = free.returned.pop() {
+            return slot;
+        }
+        let slot = free.next;
+        free.next = free.next.saturating_add(1);
+        slot
+    }
+
+    fn give_back(&self, slot: u32) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.returned.push(std::cmp::Reverse(slot));
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TargetKey {
+    group: Box<str>,
+    id: Box<str>,
+    address: Address,
+}
+
+/// Process-wide keeper of what snapshots share. Asked only by the control plane, so it may lock.
+#[derive(Debug, Default)]
+pub struct Registry {
+    slots: Arc<Slots>,
+    targets: Mutex<HashMap<TargetKey, Weak<TargetState>>>,
+    groups: Mutex<HashMap<Box<str>, Weak<GroupState>>>,
+}
+
+impl Registry {
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// The state of a target, the same as long as anyone holds it; new ones start with `initial`.
+    ///
+    /// The address is part of the identity: a target that moves is another server, so its health, its
+    /// count of requests in flight and above all its pooled connections must not follow it.
+    pub fn target(
+        &self,
+        group: &str,
+        id: &str,
+        address: &Address,
+        initial: Health,
+    ) -> Arc<TargetState> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = TargetKey { group: group.into(), id: id.into(), address: address.clone() };
+        if let Some(state) = targets.get(&key).and_then(Weak::upgrade) {
+            return state;
+        }
+        targets.retain(|_, state| state.strong_count() > 0);
+        let slots = Arc::clone(&self.slots);
+        let state = Arc::new(TargetState::new(slots.take(), initial, Some(slots)));
+        targets.insert(key, Arc::downgrade(&state));
+        state
+    }
+
+    /// The shared state of a group, the same as long as anyone holds it.
+    pub fn group(&self, name: &str) -> Arc<GroupState> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = groups.get(name).and_then(Weak::upgrade) {
+            return state;
+        }
+        groups.retain(|_, state| state.strong_count() > 0);
+        let state = GroupState::new();
+        groups.insert(name.into(), Arc::downgrade(&state));
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Tcp(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn a_target_keeps_its_state_while_anyone_holds_it() {
+        let registry = Registry::new();
+        let first = registry.target("app", "a", &address(1), Health::Healthy);
+        first.set_health(Health::Unhealthy);
+        let again = registry.target("app", "a", &address(1), Health::Healthy);
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(again.health(), Health::Unhealthy);
+        let elsewhere = registry.target("other", "a", &address(1), Health::Healthy);
+        assert!(!Arc::ptr_eq(&first, &elsewhere));
+    }
+
+    #[test]
+    fn a_target_that_moves_to_another_address_starts_anew() {
+        let registry = Registry::new();
+        let here = registry.target("app", "a", &address(1), Health::Healthy);
+        let there = registry.target("app", "a", &address(2), Health::Initial);
+        assert_ne!(here.slot, there.slot);
+        assert_eq!(there.health(), Health::Initial);
+    }
+
+    #[test]
+    fn slots_are_dense_and_reused_only_when_the_last_holder_has_gone() {
+        let registry = Registry::new();
+        let a = registry.target("app", "a", &address(1), Health::Healthy);
+        let b = registry.target("app", "b", &address(2), Health::Healthy);
+        assert_eq!((a.slot, b.slot), (0, 1));
+        let held = Arc::clone(&a);
+        drop(a);
+        assert_eq!(registry.target("app", "c", &address(3), Health::Healthy).slot, 2);
+        drop(held);
+        assert_eq!(registry.target("app", "d", &address(4), Health::Healthy).slot, 0);
+        assert_eq!(b.slot, 1);
+    }
+
+    #[test]
+    fn group_state_outlives_a_snapshot_but_not_its_last_holder() {
+        let registry = Registry::new();
+        let state = registry.group("app");
+        state.next_turn();
+        assert_eq!(registry.group("app").next_turn(), 1);
+        drop(state);
+        assert_eq!(registry.group("app").next_turn(), 0);
+    }
+
+    #[test]
+    fn places_are_limited_and_zero_means_no_limit() {
+        let state = TargetState::detached(0);
+        assert!(state.try_acquire(2));
+        assert!(state.try_acquire(2));
+        assert!(!state.try_acquire(2));
+        assert!(!state.has_place(2));
+        assert!(state.try_acquire(0));
+        assert_eq!((state.in_flight(), state.requests()), (3, 3));
+        for _ in 0..3 {
+            state.release();
+        }
+        assert_eq!((state.in_flight(), state.requests()), (0, 3));
+        assert!(state.has_place(2));
+    }
+
+    #[test]
+    fn health_survives_its_bits() {
+        for health in
+            [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused]
+        {
+            assert_eq!(Health::from_bits(health as u8), health);
+        }
+    }
 }

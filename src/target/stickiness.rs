@@ -1,5 +1,16 @@
 //! The stickiness of one scope (a target group, or a rule over several groups) and its verdicts.
+//!
+//! [`Stickiness::read`] says what a request's cookie is worth (is it there, does it open, is it young
+//! enough), [`Stickiness::place`] where a living one leads, [`Stickiness::judge`] both for one group. Pure:
+//! the clock is an argument, nothing is sent or counted. Tested by every row of the documentation's table.
+
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::cookie::{self, Codec, Plain, Scope};
+use super::group::{Standing, TargetGroup, TargetIndex, stable_key};
+use super::keyring::KeyRing;
+use super::set_cookie::Lines;
 
 /// Why a request to a sticky group went where it went; exactly the table of the documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +26,36 @@ pub enum Reason {
     Removed,
     Full,
 }
+
 impl Reason {
+    /// In the order of the table, for counters and their tests.
+    pub const ALL: [Reason; 10] = [
+        Reason::New,
+        Reason::Valid,
+        Reason::ExpiredIdle,
+        Reason::ExpiredAge,
+        Reason::Invalid,
+        Reason::Flushed,
+        Reason::Draining,
+        Reason::Unhealthy,
+        Reason::Removed,
+        Reason::Full,
+    ];
+
+    /// The word of the access log and the metrics.
     pub fn code(self) -> &'static str {
-        todo!()
+        match self {
+            Reason::New => "new",
+            Reason::Valid => "valid",
+            Reason::ExpiredIdle => "expired_idle",
+            Reason::ExpiredAge => "expired_age",
+            Reason::Invalid => "invalid",
+            Reason::Flushed => "flushed",
+            Reason::Draining => "draining",
+            Reason::Unhealthy => "unhealthy",
+            Reason::Removed => "removed",
+            Reason::Full => "full",
+        }
     }
 }
 
@@ -26,11 +64,13 @@ pub enum StickinessKind {
     LbCookie,
     AppCookie { name: Box<str> },
 }
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failback {
     Never,
     Healthy,
 }
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
     Lax,
@@ -61,5 +101,324 @@ pub struct StickinessOptions {
     /// Further names of session cookies to watch.
     pub session_cookies: Vec<Box<str>>,
 }
+
+impl Default for StickinessOptions {
+    /// The documentation's defaults; off.
+    fn default() -> StickinessOptions {
+        const DAY: Duration = Duration::from_secs(86_400);
+        StickinessOptions {
+            enabled: false,
+            kind: StickinessKind::LbCookie,
+            duration: DAY,
+            max_age: DAY * 7,
+            cookie_name: None,
+            domain: None,
+            path: "/".into(),
+            same_site: SameSite::Lax,
+            partitioned: false,
+            cross_site_twin: false,
+            forward_cookie: false,
+            failback: Failback::Never,
+            generation: 0,
+            session_cookies: Vec::new(),
+        }
+    }
+}
+
+/// Shortest and longest idle duration.
+pub const DURATION_MIN: Duration = Duration::from_secs(1);
+pub const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// How far another node's clock may be ahead before its cookies are not believed.
+const CLOCK_SKEW_MAX_S: u64 = 3_600;
+
+/// Why settings were refused; says what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StickinessFault {
+    #[error("the idle duration must be between 1 s and 7 d")]
+    Duration,
+    #[error("the maximum age must be at least 1 s")]
+    MaxAge,
+    #[error("{0:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
+    CookieName(Box<str>),
+    #[error("the balancer's cookie and the application's have the same name {0:?}")]
+    SameName(Box<str>),
+    #[error("{0:?} is not a cookie domain: letters, digits, dots and hyphens are allowed")]
+    Domain(Box<str>),
+    #[error("{0:?} is not a cookie path: it starts with \"/\" and has no \";\", space or control")]
+    Path(Box<str>),
+    #[error("a cookie named __Host-… must have the path \"/\" and no domain")]
+    HostPrefix,
+}
+
+/// What a request's cookie is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// No cookie of this scope, or an application cookie is required and missing.
+    Absent,
+    Invalid,
+    Flushed,
+    ExpiredAge,
+    ExpiredIdle,
+    Live(Plain),
+}
+
+impl Reading {
+    /// The reason under which the request is balanced anew; `None` for a living cookie.
+    pub fn fresh_reason(&self) -> Option<Reason> {
+        match self {
+            Reading::Absent => Some(Reason::New),
+            Reading::Invalid => Some(Reason::Invalid),
+            Reading::Flushed => Some(Reason::Flushed),
+            Reading::ExpiredAge => Some(Reason::ExpiredAge),
+            Reading::ExpiredIdle => Some(Reason::ExpiredIdle),
+            Reading::Live(_) => None,
+        }
+    }
+}
+
+/// Where a living cookie leads within a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Valid, Draining, Unhealthy or Removed.
+    pub reason: Reason,
+    /// `None` when the group has nobody for it.
+    pub target: Option<TargetIndex>,
+    /// Key of the home target from now on.
+    pub home: u64,
+}
+
+/// The verdict on one request to one sticky group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub reason: Reason,
+    /// Where the cookie leads; `None` when the request is to be balanced, or when nobody is usable.
+    pub target: Option<TargetIndex>,
+    /// 0 without a living cookie, like the three below.
+    pub session: u128,
+    pub issued_s: u64,
+    pub last_seen_s: u64,
+    /// Key of the home target.
+    pub home: u64,
+    /// More than a tenth of the idle duration has passed.
+    pub refresh_due: bool,
+}
+
+/// One scope, compiled.
 #[derive(Debug)]
-pub struct Stickiness {}
+pub struct Stickiness {
+    options: StickinessOptions,
+    scope: Scope,
+    /// Tells scopes apart on a connection.
+    scope_key: u64,
+    codec: Codec,
+    pub(super) lines: Lines,
+    duration_s: u64,
+    max_age_s: u64,
+}
+
+impl Stickiness {
+    pub fn new(
+        options: StickinessOptions,
+        scope: Scope,
+        ring: Arc<KeyRing>,
+    ) -> Result<Stickiness, StickinessFault> {
+        if !(DURATION_MIN..=DURATION_MAX).contains(&options.duration) {
+            return Err(StickinessFault::Duration);
+        }
+        if options.max_age < DURATION_MIN {
+            return Err(StickinessFault::MaxAge);
+        }
+        let lines = Lines::new(&options, &scope)?;
+        if let StickinessKind::AppCookie { name } = &options.kind
+            && (name.as_bytes() == lines.name() || Some(name.as_bytes()) == lines.twin_name())
+        {
+            return Err(StickinessFault::SameName(name.clone()));
+        }
+        Ok(Stickiness {
+            scope_key: stable_key(&format!("{scope:?}")),
+            codec: Codec::new(&scope, ring),
+            lines,
+            duration_s: options.duration.as_secs(),
+            max_age_s: options.max_age.as_secs(),
+            options,
+            scope,
+        })
+    }
+
+    pub fn options(&self) -> &StickinessOptions {
+        &self.options
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub fn is_enabled(&self) -> bool {
+        self.options.enabled
+    }
+
+    pub(super) fn scope_key(&self) -> u64 {
+        self.scope_key
+    }
+
+    pub(super) fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Name of the cookie, and of its twin, which are also what is stripped from requests.
+    pub fn cookie_names(&self) -> (&[u8], Option<&[u8]>) {
+        (self.lines.name(), self.lines.twin_name())
+    }
+
+    pub(super) fn app_cookie(&self) -> Option<&[u8]> {
+        match &self.options.kind {
+            StickinessKind::LbCookie => None,
+            StickinessKind::AppCookie { name } => Some(name.as_bytes()),
+        }
+    }
+
+    /// What the cookies of a request are worth. The twin counts when the cookie itself does not open:
+    /// a browser in a cross-site frame sends only the twin.
+    pub fn read<'a>(&self, cookies: impl Iterator<Item = &'a [u8]> + Clone, now_s: u64) -> Reading {
+        if let Some(name) = self.app_cookie()
+            && cookie::find(cookies.clone(), name).is_none_or(<[u8]>::is_empty)
+        {
+            return Reading::Absent;
+        }
+        let own = cookie::find(cookies.clone(), self.lines.name());
+        let reading = own.map_or(Reading::Absent, |value| self.read_value(value, now_s));
+        match (reading, self.lines.twin_name()) {
+            (Reading::Live(_), _) | (_, None) => reading,
+            (_, Some(twin)) => match cookie::find(cookies, twin) {
+                Some(value) => match self.read_value(value, now_s) {
+                    Reading::Invalid if reading != Reading::Absent => reading,
+                    twins => twins,
+                },
+                None => reading,
+            },
+        }
+    }
+
+    /// What one value is worth.
+    pub fn read_value(&self, value: &[u8], now_s: u64) -> Reading {
+        self.codec.open(value).map_or(Reading::Invalid, |plain| self.appraise(plain, now_s))
+    }
+
+    /// Whether what a cookie said still counts. Times a little in the future (clocks differ between nodes)
+    /// count as now.
+    pub(super) fn appraise(&self, mut plain: Plain, now_s: u64) -> Reading {
+        let latest_s = now_s.saturating_add(CLOCK_SKEW_MAX_S);
+        if plain.issued_s > latest_s || plain.last_seen_s > latest_s {
+            return Reading::Invalid;
+        }
+        plain.issued_s = plain.issued_s.min(now_s);
+        plain.last_seen_s = plain.last_seen_s.min(now_s);
+        if plain.generation < self.options.generation {
+            Reading::Flushed
+        } else if now_s - plain.issued_s > self.max_age_s {
+            Reading::ExpiredAge
+        } else if now_s - plain.last_seen_s > self.duration_s {
+            Reading::ExpiredIdle
+        } else {
+            Reading::Live(plain)
+        }
+    }
+
+    /// Whether more than a tenth of the idle duration has passed.
+    pub(super) fn is_refresh_due(&self, plain: &Plain, now_s: u64) -> bool {
+        now_s.saturating_sub(plain.last_seen_s).saturating_mul(10) > self.duration_s
+    }
+
+    /// Where a living cookie leads within its group; `excluded` (slots of targets that refused this very
+    /// request) count as unhealthy.
+    pub fn place(&self, plain: &Plain, group: &TargetGroup, excluded: &[u32]) -> Placed {
+        if let Some(home) = self.way_home(plain, group, excluded) {
+            return Placed { reason: Reason::Valid, target: Some(home), home: plain.home };
+        }
+        let bound = group.find(plain.target);
+        let standing = bound.map_or(Standing::Gone, |target| group.standing(target));
+        let refused = bound.is_some_and(|target| group.is_excluded(target, excluded));
+        let home = match self.options.failback {
+            Failback::Never => plain.target,
+            Failback::Healthy => plain.home,
+        };
+        let reason = match standing {
+            Standing::Gone => Reason::Removed,
+            Standing::Unhealthy => Reason::Unhealthy,
+            Standing::Usable { .. } | Standing::Draining if refused => Reason::Unhealthy,
+            Standing::Usable { .. } => {
+                return Placed { reason: Reason::Valid, target: bound, home };
+            }
+            Standing::Draining => return Placed { reason: Reason::Draining, target: bound, home },
+        };
+        let target = group.fail_over(plain.session, excluded);
+        let home = match self.options.failback {
+            Failback::Never => {
+                target.and_then(|index| group.targets.get(index)).map_or(0, |t| t.key)
+            }
+            Failback::Healthy => plain.home,
+        };
+        Placed { reason, target, home }
+    }
+
+    /// The home target of a session that lives elsewhere, if it may return: the settings say so, and the
+    /// home is truly healthy (not only used because nobody is) and takes sessions.
+    fn way_home(
+        &self,
+        plain: &Plain,
+        group: &TargetGroup,
+        excluded: &[u32],
+    ) -> Option<TargetIndex> {
+        if self.options.failback == Failback::Never || plain.home == plain.target {
+            return None;
+        }
+        let home = group.find(plain.home)?;
+        let is_open = group.standing(home) == Standing::Usable { healthy: true }
+            && group.targets.get(home)?.weight > 0
+            && !group.is_excluded(home, excluded);
+        is_open.then_some(home)
+    }
+
+    /// The verdict of the table for one group and one cookie value. `has_app_cookie` says whether the
+    /// request carries the application's cookie; it matters only in `app_cookie` mode.
+    pub fn judge(
+        &self,
+        cookie: Option<&[u8]>,
+        has_app_cookie: bool,
+        now_s: u64,
+        group: &TargetGroup,
+    ) -> Verdict {
+        let reading = match cookie {
+            Some(value) if has_app_cookie || self.app_cookie().is_none() => {
+                self.read_value(value, now_s)
+            }
+            _ => Reading::Absent,
+        };
+        let Reading::Live(plain) = reading else {
+            return Verdict {
+                reason: reading.fresh_reason().unwrap_or(Reason::New),
+                target: None,
+                session: 0,
+                issued_s: 0,
+                last_seen_s: 0,
+                home: 0,
+                refresh_due: false,
+            };
+        };
+        let placed = self.place(&plain, group, &[]);
+        Verdict {
+            reason: placed.reason,
+            target: placed.target,
+            session: plain.session,
+            issued_s: plain.issued_s,
+            last_seen_s: plain.last_seen_s,
+            home: placed.home,
+            refresh_due: self.is_refresh_due(&plain, now_s),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "stickiness_tests.rs"]
+pub(super) mod tests;

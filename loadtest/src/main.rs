@@ -1,0 +1,45 @@
+//! The load tool: what limpet is loaded and checked with, from the outside.
+//!
+//! Owns: its commands. Never: anything of the balancer's own code, so that no mistake can be made on
+//! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
+//! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
+
+mod pattern;
+mod soak;
+mod target;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Loads a balancer from the outside, and checks every byte that comes back
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send requests over kept connections, as fast as they are answered, and check each response
+    Soak(soak::Options),
+    /// Answer requests, echoing what `soak` needs in order to check them
+    Target(target::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Soak(options) => soak::run(&options),
+        Command::Target(options) => target::run(&options).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("loadtest: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The balancer's configuration for the demo, as the file that a user would write.
+//!
+//! Owns: the text. Never: a setting that a file could not have. Tested below for what it says and by
+//! `tests/demo.rs` for being accepted by `limpet check`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+/// The target group of the two instances.
+pub const GROUP: &str = "demo";
+
+/// What differs from one demo to the next.
+#[derive(Debug, Clone)]
+pub struct Configuration<'c> {
+    /// Where the balancer listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Target ids and their addresses.
+    pub instances: &'c [(&'static str, SocketAddr)],
+    pub sticky: bool,
+    pub access_log: bool,
+    /// Seals the stickiness cookie.
+    pub secret: [u8; 32],
+}
+
+impl Configuration<'_> {
+    /// The whole file.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            r#"# The whole configuration of the demo's balancer.
+
+[process]
+grace_period = "2s"
+
+[access_log]
+output = "{output}"
+format = "combined"
+
+# Made anew for every demo. A real balancer keeps its key: see config/limpet.toml.
+[stickiness_keys]
+keys = [{{ id = 1, secret = "{secret}" }}]
+
+[[listener]]
+name = "demo"
+address = "{address}"
+forward = "{GROUP}"
+
+[[target_group]]
+name = "{GROUP}"
+algorithm = "round_robin"
+stickiness = {{ enabled = {sticky} }}
+"#,
+            output = if self.access_log { "stdout" } else { "off" },
+            secret = BASE64_STANDARD.encode(self.secret),
+            address = self.address,
+            sticky = self.sticky,
+        );
+        for (id, address) in self.instances {
+            // Writing into a String cannot fail.
+            let _ =
+                write!(text, "\n[[target_group.target]]\nid = \"{id}\"\naddress = \"{address}\"\n");
+        }
+        text
+    }
+}
+
+/// A key of its own for one demo.
+///
+/// # Errors
+/// When the system has no random bytes to give.
+pub fn new_secret() -> Result<[u8; 32], String> {
+    let mut secret = [0; 32];
+    let filled = aws_lc_rs::rand::fill(&mut secret);
+    filled.map_err(|_| "the system has no random bytes to give".to_owned())?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_toml_and_names_every_instance_with_stickiness_as_asked() {
+        let instances =
+            [("a", SocketAddr::from(([127, 0, 0, 1], 9001))), ("b", "[::1]:9002".parse().unwrap())];
+        for sticky in [false, true] {
+            let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+            let secret = new_secret().unwrap();
+            let access_log = false;
+            let demo = Configuration { address, instances: &instances, sticky, access_log, secret };
+            let table: toml::Table = demo.to_toml().parse().unwrap();
+            assert_eq!(table["listener"][0]["address"].as_str(), Some("127.0.0.1:8080"));
+            let group = &table["target_group"][0];
+            assert_eq!(group["stickiness"]["enabled"].as_bool(), Some(sticky));
+            assert_eq!(group["target"][0]["id"].as_str(), Some("a"));
+            assert_eq!(group["target"][1]["address"].as_str(), Some("[::1]:9002"));
+            let key = table["stickiness_keys"]["keys"][0]["secret"].as_str().unwrap();
+            assert_eq!(BASE64_STANDARD.decode(key).unwrap(), secret);
+        }
+    }
+
+    #[test]
+    fn every_demo_has_a_key_of_its_own() {
+        assert_ne!(new_secret(), new_secret());
+    }
+}

@@ -1,0 +1,100 @@
+//! What the demo tells its user to open and to try; every line of curl works as it is printed.
+//!
+//! Owns: the words in the terminal. Pure; tested below, and `tests/demo.rs` runs the printed lines.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// What stands where.
+#[derive(Debug, Clone, Copy)]
+pub struct Guide<'g> {
+    pub balancer: SocketAddr,
+    pub instances: &'g [(&'static str, SocketAddr)],
+    pub sticky: bool,
+    /// A terminal is attached, so that Enter can switch stickiness.
+    pub interactive: bool,
+}
+
+impl Guide<'_> {
+    /// The text printed once everything has started.
+    pub fn text(&self) -> String {
+        let balancer = self.balancer;
+        let state = stickiness_word(self.sticky);
+        let mut text = format!(
+            "limpet demo: a balancer, and instances that keep their sessions in memory\n\n  \
+             balancer    http://{balancer}/   stickiness {state}\n"
+        );
+        // Writing into a String cannot fail.
+        for (id, address) in self.instances {
+            let _ = writeln!(text, "  instance {id}  http://{address}/");
+        }
+        let _ = write!(
+            text,
+            "
+Open http://{balancer}/ in a browser, refresh, log in, refresh again. Or with curl:
+
+  curl -i http://{balancer}/
+      again and again: the instances take turns to answer
+
+  curl -b {JAR} -c {JAR} -d name=Ada http://{balancer}/session
+  curl -b {JAR} -c {JAR} http://{balancer}/
+      log in, then visit: {outcome}
+",
+            outcome = if self.sticky {
+                "however often you visit, you stay with the instance that knows you"
+            } else {
+                "the other instance answers and asks you to log in again"
+            },
+        );
+        text.push('\n');
+        if self.interactive {
+            text.push_str("Press Enter to switch stickiness on the running balancer. ");
+        }
+        text.push_str("Press Ctrl-C to end.\n");
+        text
+    }
+}
+
+/// Where the printed lines of curl keep their cookies.
+const JAR: &str = "/tmp/limpet-demo.jar";
+
+/// The line printed when stickiness has been switched.
+pub fn switched(enabled: bool) -> String {
+    let advice = if enabled {
+        "log in once more, then refresh as often as you like"
+    } else {
+        "the next refresh goes to whichever instance has its turn"
+    };
+    format!("stickiness is {} now: {advice}", stickiness_word(enabled))
+}
+
+fn stickiness_word(enabled: bool) -> &'static str {
+    if enabled { "on" } else { "off" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guide(sticky: bool, interactive: bool) -> String {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let instances = [("a", SocketAddr::from(([127, 0, 0, 1], 9001)))];
+        Guide { balancer: address, instances: &instances, sticky, interactive }.text()
+    }
+
+    #[test]
+    fn the_guide_names_every_address_and_the_state_of_stickiness() {
+        let off = guide(false, true);
+        assert!(off.contains("http://127.0.0.1:8080/   stickiness off"), "{off}");
+        assert!(off.contains("instance a  http://127.0.0.1:9001/"), "{off}");
+        assert!(off.contains("asks you to log in again"), "{off}");
+        let on = guide(true, true);
+        assert!(on.contains("stickiness on") && on.contains("you stay with the instance"), "{on}");
+    }
+
+    #[test]
+    fn enter_is_offered_only_where_somebody_can_press_it() {
+        assert!(guide(false, true).contains("Press Enter"));
+        assert!(!guide(false, false).contains("Press Enter"));
+    }
+}

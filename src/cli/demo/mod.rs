@@ -1,0 +1,204 @@
+//! `limpet demo`: the story of sticky sessions on one machine, in one process.
+//!
+//! Owns: the command's options, what it prints, and the order in which things start and end. Never: a
+//! shortcut into the balancer; the configuration goes through the ordinary loader, requests go over
+//! TCP, and the edit goes through the same interface that the console uses. Tested in its parts and,
+//! as a user runs it, by `tests/demo.rs`.
+
+mod balancer;
+mod client;
+mod configuration;
+mod data_plane;
+mod guide;
+mod instance;
+mod instances;
+mod page;
+mod sessions;
+mod walkthrough;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::thread;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use balancer::Balancer;
+use configuration::Configuration;
+use guide::Guide;
+use instances::{INSTANCE_IDS, Instances};
+
+/// Port of the balancer where no address is given.
+const PORT: u16 = 8080;
+
+/// First of the ports that stand for the instances where only the configuration is printed.
+const EXAMPLE_PORT: u16 = 9001;
+
+const HELP: &str = "\
+Two instances keep their sessions in their own memory. Without stickiness visits alternate between them
+and a session is lost at the next request; with it a user stays with the instance that knows the session.
+Enter in the terminal switches stickiness on the running balancer; Ctrl-C ends the demo.
+
+Examples:
+  limpet demo
+  limpet demo --sticky --access-log
+  limpet demo --walkthrough
+  limpet demo --print-config > limpet.toml";
+
+/// Options of `limpet demo`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Where the balancer listens; port 0 takes a free one [default: 127.0.0.1:8080, with
+    /// --walkthrough a free port]
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Option<SocketAddr>,
+
+    /// Start with stickiness on
+    #[arg(long)]
+    pub sticky: bool,
+
+    /// Perform the story as an HTTP client, print every step with what it saw, and exit; the status
+    /// is 1 when a step was not as told
+    #[arg(long, conflicts_with_all = ["sticky", "print_config"])]
+    pub walkthrough: bool,
+
+    /// Print the balancer's configuration and exit (the instances' ports are examples)
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// Print the access log, one line per request
+    #[arg(long)]
+    pub access_log: bool,
+}
+
+/// Why the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the instances could not be started: {0}")]
+    Instances(io::Error),
+    #[error("the balancer could not be started: {0}")]
+    Balancer(String),
+    #[error("stickiness could not be switched: {0}")]
+    Edit(String),
+    #[error("{0}")]
+    Random(String),
+    #[error("the terminal or the system failed: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the command to its end.
+pub fn run(options: &Options) -> ExitCode {
+    match try_run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("limpet demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(options: &Options) -> Result<ExitCode, DemoError> {
+    if options.print_config {
+        let ports = EXAMPLE_PORT..;
+        let examples: Vec<_> = INSTANCE_IDS.into_iter().zip(ports.map(local)).collect();
+        io::stdout().write_all(configuration(options, &examples)?.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let instances = Instances::start().map_err(DemoError::Instances)?;
+    let text = configuration(options, &instances.addresses)?;
+    let balancer = Balancer::start(&text).map_err(DemoError::Balancer)?;
+    let ended = if options.walkthrough {
+        tell(&runtime, &balancer, &instances)
+    } else {
+        serve(&runtime, &balancer, &instances, options.sticky)
+    };
+    // The balancer ends first, so that no request finds its instance gone.
+    balancer.shutdown();
+    drop(instances);
+    ended
+}
+
+/// The text that the balancer is configured with.
+fn configuration(
+    options: &Options,
+    instances: &[(&'static str, SocketAddr)],
+) -> Result<String, DemoError> {
+    let port = if options.walkthrough { 0 } else { PORT };
+    let configuration = Configuration {
+        address: options.address.unwrap_or(local(port)),
+        instances,
+        sticky: options.sticky,
+        access_log: options.access_log,
+        secret: configuration::new_secret().map_err(DemoError::Random)?,
+    };
+    Ok(configuration.to_toml())
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Performs the walk-through.
+fn tell(
+    runtime: &Runtime,
+    balancer: &Balancer,
+    instances: &Instances,
+) -> Result<ExitCode, DemoError> {
+    let mut out = io::stdout();
+    let address = balancer.address();
+    write!(out, "limpet demo, the walk-through: balancer {address}")?;
+    for (id, address) in &instances.addresses {
+        write!(out, ", instance {id} {address}")?;
+    }
+    writeln!(out)?;
+    let told = runtime.block_on(walkthrough::perform(address, balancer, &mut out))?;
+    Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Serves until SIGINT or SIGTERM; Enter in a terminal switches stickiness.
+fn serve(
+    runtime: &Runtime,
+    balancer: &Balancer,
+    instances: &Instances,
+    mut sticky: bool,
+) -> Result<ExitCode, DemoError> {
+    let interactive = io::stdin().is_terminal();
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (entered, mut enter) = mpsc::channel(1);
+        if interactive {
+            thread::Builder::new()
+                .name("demo-enter".to_owned())
+                .spawn(move || read_enters(&entered))?;
+        }
+        let (balancer_address, instances) = (balancer.address(), &instances.addresses);
+        let guide = Guide { balancer: balancer_address, instances, sticky, interactive };
+        write!(io::stdout(), "{}", guide.text())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                Some(()) = enter.recv() => {
+                    balancer.set_stickiness(!sticky).map_err(DemoError::Edit)?;
+                    sticky = !sticky;
+                    writeln!(io::stdout(), "{}", guide::switched(sticky))?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Reports each line of standard input until it ends; the thread ends with the process.
+fn read_enters(entered: &mpsc::Sender<()>) {
+    for line in io::stdin().lock().lines() {
+        if line.is_err() || entered.blocking_send(()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From a path to a control plane that is ready to publish: the common beginning of `run` and `demo`.
+//!
+//! Prints nothing but through its errors and `tracing`. Never binds a socket. Tested by `tests/config.rs`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::CONFIG_REFUSED;
+use crate::control::compile::{self, CompileError};
+use crate::control::config::file::{File, LogLevel};
+use crate::control::config::{self, ConfigError, Problems, notes};
+use crate::control::keys::{self, KeysError, Origin};
+use crate::control::runtime::Control;
+use crate::snapshot::ProcessOptions;
+
+/// A configuration that is compiled and published.
+#[derive(Debug)]
+pub struct Start {
+    pub process: ProcessOptions,
+    pub log_level: LogLevel,
+    pub control: Arc<Control>,
+}
+
+/// Why nothing is started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+impl From<Problems> for StartError {
+    fn from(problems: Problems) -> StartError {
+        StartError::Config(problems.into())
+    }
+}
+
+impl StartError {
+    /// The exit code that belongs to it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            StartError::Config(_) | StartError::Compile(_) => ExitCode::from(CONFIG_REFUSED),
+            StartError::Keys(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Loads, validates and compiles a file.
+///
+/// # Errors
+/// See [`StartError`]; the text of an invalid file's error is its whole report.
+pub fn from_file(path: &Path) -> Result<Start, StartError> {
+    start(config::load(path)?)
+}
+
+/// The same from a text; `name` is what reports call it.
+///
+/// # Errors
+/// As [`from_file`].
+pub fn from_text(text: &str, name: &str) -> Result<Start, StartError> {
+    start(config::parse(text, name)?)
+}
+
+fn start(file: File) -> Result<Start, StartError> {
+    let keys = keys::load(&file)?;
+    let is_sticky = file.target_groups.iter().any(|group| group.stickiness.enabled);
+    match &keys.origin {
+        Origin::Configured => {}
+        Origin::Kept(path) => {
+            let path = path.display();
+            tracing::info!("the stickiness key is {path}; several nodes need [stickiness_keys]");
+        }
+        Origin::Memory(why) if is_sticky => tracing::warn!(
+            "the stickiness key is not kept ({why}): users lose their targets with this process; \
+             set process.state_directory or [stickiness_keys]"
+        ),
+        Origin::Memory(why) => tracing::info!("the stickiness key is not kept ({why})"),
+    }
+    for note in notes(&file) {
+        tracing::warn!("{note}");
+    }
+    let (process, log_level) = (compile::process(&file), file.process.log_level);
+    let control = Arc::new(Control::new(file, keys.ring)?);
+    Ok(Start { process, log_level, control })
+}

@@ -1,0 +1,124 @@
+//! From a validated configuration to a snapshot: immutable, indexed, ready for the request path.
+//!
+//! Carries over from the snapshot before whatever its settings leave unchanged, so that an unrelated
+//! edit costs nothing. Never reads a file, never publishes. Tested beside it.
+
+mod groups;
+mod options;
+mod routes;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use groups::stickiness_options;
+pub use options::process;
+
+use super::config::file::{self, File};
+use super::config::{answer_status, listener_address, network, unix_mode};
+use crate::snapshot::{Listener, Snapshot};
+use crate::target::group::TargetGroup;
+use crate::target::keyring::KeyRing;
+use crate::target::state::Registry;
+
+/// Why a configuration cannot be compiled. What a file can cause has been refused by its validation, but
+/// for two ids with one hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CompileError(pub String);
+
+/// A configuration and what was compiled from it under which keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Compiled<'c> {
+    pub file: &'c File,
+    pub snapshot: &'c Snapshot,
+    pub ring: &'c Arc<KeyRing>,
+}
+
+/// Compiles `file`. What is equal in `before` is taken from it, except groups named in `changed`, whose
+/// targets' health is to be looked at anew.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile(
+    file: &File,
+    registry: &Registry,
+    ring: &Arc<KeyRing>,
+    before: Option<Compiled<'_>>,
+    changed: &[&str],
+) -> Result<Snapshot, CompileError> {
+    let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
+    let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
+    let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
+    for group in &file.target_groups {
+        let unchanged = before
+            .filter(|_| !changed.contains(&group.name.as_str()))
+            .and_then(|before| same_group(before, group));
+        groups.push(match unchanged {
+            Some(unchanged) => unchanged,
+            None => Arc::new(groups::group(group, registry, ring)?),
+        });
+    }
+    let context = routes::Context { groups: &file.target_groups, ring };
+    let mut listeners: Vec<Arc<Listener>> = Vec::with_capacity(file.listeners.len());
+    for (index, listener) in file.listeners.iter().enumerate() {
+        listeners.push(match before.and_then(|before| same_listener(before, file, index)) {
+            Some(unchanged) => unchanged,
+            None => Arc::new(self::listener(listener, &context)?),
+        });
+    }
+    Ok(Snapshot { generation, listeners, groups })
+}
+
+fn same_group(before: Compiled<'_>, group: &file::TargetGroup) -> Option<Arc<TargetGroup>> {
+    let index = before.file.target_groups.iter().position(|one| one == group)?;
+    before.snapshot.groups.get(index).cloned()
+}
+
+/// A listener's table names groups by position, so their order must be the same as well.
+fn same_listener(before: Compiled<'_>, file: &File, index: usize) -> Option<Arc<Listener>> {
+    let names = |file: &File| -> Vec<String> {
+        file.target_groups.iter().map(|group| group.name.clone()).collect()
+    };
+    if before.file.listeners.get(index)? != file.listeners.get(index)?
+        || names(before.file) != names(file)
+    {
+        return None;
+    }
+    before.snapshot.listeners.get(index).cloned()
+}
+
+fn listener(
+    listener: &file::Listener,
+    context: &routes::Context<'_>,
+) -> Result<Listener, CompileError> {
+    let fail = |what: String| CompileError(format!("listener {:?}: {what}", listener.name));
+    let routes = routes::routes(listener, context)?;
+    let mut answers = Vec::with_capacity(listener.answers.len());
+    for (status, answer) in &listener.answers {
+        let status = answer_status(status).map_err(fail)?;
+        answers.push((status, options::answer(&answer.content_type, &answer.body)));
+    }
+    let networks = listener.trusted_proxies.iter().map(|text| network(text));
+    Ok(Listener {
+        name: listener.name.as_str().into(),
+        bind: listener_address(&listener.address).map_err(fail)?,
+        socket: options::socket(
+            &listener.socket,
+            unix_mode(&listener.socket.unix_mode).map_err(fail)?,
+        ),
+        mode: listener.mode,
+        proxy_protocol: listener.proxy_protocol,
+        trusted_proxies: networks.collect::<Result<_, _>>().map_err(fail)?,
+        head_limits: options::head_limits(&listener.limits),
+        content_bytes: listener.limits.content_bytes,
+        requests_per_connection: listener.limits.requests_per_connection,
+        timeouts: options::timeouts(&listener.timeouts),
+        forwarded: options::forwarded(&listener.forwarded),
+        merge_slashes: listener.merge_slashes,
+        answers,
+        rules: routes.table,
+        rule_stickiness: routes.stickiness,
+    })
+}

@@ -1,0 +1,152 @@
+//! Target groups as the data plane takes them: the one place where the file meets the constructors of
+//! `target`. Tested as part of `compile`.
+
+use std::sync::Arc;
+
+use super::{CompileError, options};
+use crate::control::config::file::{self, AlgorithmName, StickinessType, TargetState};
+use crate::control::config::target_address;
+use crate::target::cookie::Scope;
+use crate::target::group::{Algorithm, GroupOptions, GroupParts, HashOn, Target, TargetGroup};
+use crate::target::keyring::KeyRing;
+use crate::target::state::{Health, Registry};
+use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
+
+/// Compiles one group; what outlives a snapshot comes from the registry.
+pub(super) fn group(
+    group: &file::TargetGroup,
+    registry: &Registry,
+    ring: &Arc<KeyRing>,
+) -> Result<TargetGroup, CompileError> {
+    let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
+    let stickiness = stickiness_options(&group.stickiness);
+    let mut targets = Vec::with_capacity(group.targets.len());
+    for target in &group.targets {
+        let id = target.effective_id();
+        let address = target_address(&target.address).map_err(fail)?;
+        // Nothing checks targets yet, so they are taken to be healthy until something says otherwise.
+        let state = registry.target(&group.name, id, &address, Health::Healthy);
+        match (target.state, state.health()) {
+            (TargetState::InService, Health::Draining | Health::Unused) => {
+                state.set_health(Health::Healthy);
+            }
+            (TargetState::InService, Health::Initial | Health::Healthy | Health::Unhealthy)
+            | (TargetState::Draining, Health::Unused) => {}
+            (
+                TargetState::Draining,
+                Health::Initial | Health::Healthy | Health::Unhealthy | Health::Draining,
+            ) => state.set_health(Health::Draining),
+        }
+        targets.push(Target::new(id.into(), address, target.weight, state));
+    }
+    let parts = GroupParts {
+        name: group.name.as_str().into(),
+        algorithm: algorithm(group).map_err(fail)?,
+        options: group_options(group),
+        stickiness: match stickiness.enabled {
+            false => None,
+            true => {
+                let scope = Scope::Group(group.name.as_str().into());
+                let compiled = Stickiness::new(stickiness, scope, Arc::clone(ring));
+                Some(compiled.map_err(|fault| fail(fault.to_string()))?)
+            }
+        },
+        targets,
+        state: registry.group(&group.name),
+    };
+    TargetGroup::new(parts).map_err(|fault| CompileError(fault.to_string()))
+}
+
+fn algorithm(group: &file::TargetGroup) -> Result<Algorithm, String> {
+    Ok(match group.algorithm {
+        AlgorithmName::RoundRobin => Algorithm::RoundRobin,
+        AlgorithmName::LeastOutstandingRequests => Algorithm::LeastOutstandingRequests,
+        AlgorithmName::WeightedRandom => Algorithm::WeightedRandom,
+        AlgorithmName::Hash => {
+            let hash_on = group.hash_on.as_deref().ok_or("hash needs hash_on")?;
+            Algorithm::Hash(match hash_on.split_once(':') {
+                None => HashOn::Source,
+                Some(("header", name)) => HashOn::Header(name.into()),
+                Some(("cookie", name)) => HashOn::Cookie(name.into()),
+                Some(("query", key)) => HashOn::Query(key.into()),
+                Some(_) => return Err(format!("hash_on {hash_on:?} is unknown")),
+            })
+        }
+    })
+}
+
+fn group_options(group: &file::TargetGroup) -> GroupOptions {
+    let (timeouts, retries) = (&group.timeouts, &group.retries);
+    GroupOptions {
+        connect_timeout: timeouts.connect,
+        response_timeout: timeouts.response,
+        pool_idle_timeout: timeouts.idle,
+        pool_idle_per_shard: group.pool.idle_per_shard,
+        content_idle_timeout: timeouts.content_idle,
+        tunnel_idle_timeout: timeouts.tunnel_idle,
+        connection_limit: group.connection_limit,
+        queue_size: group.queue,
+        queue_timeout: group.queue_timeout,
+        on_full: group.on_full,
+        retries: retries.count,
+        retry_budget_percent: retries.budget_percent,
+        retry_budget_minimum: retries.budget_minimum,
+        response_head_bytes: group.limits.response_head_bytes,
+        allow_upgrades: group.upgrades,
+    }
+}
+
+/// The settings of a group's stickiness as the data plane, and every editor, takes them.
+pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
+    let app_cookie = stickiness.app_cookie.as_deref().unwrap_or_default();
+    StickinessOptions {
+        enabled: stickiness.enabled,
+        kind: match stickiness.kind {
+            StickinessType::LbCookie => StickinessKind::LbCookie,
+            StickinessType::AppCookie => StickinessKind::AppCookie { name: app_cookie.into() },
+        },
+        duration: stickiness.duration,
+        max_age: stickiness.max_age,
+        cookie_name: stickiness.cookie_name.as_deref().map(Box::from),
+        domain: options::text(&stickiness.domain),
+        path: stickiness.path.as_str().into(),
+        same_site: stickiness.same_site,
+        partitioned: stickiness.partitioned,
+        cross_site_twin: stickiness.cross_site_twin,
+        forward_cookie: stickiness.forward_cookie,
+        failback: stickiness.failback,
+        generation: stickiness.generation,
+        session_cookies: stickiness
+            .session_cookies
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
+    }
+}
+
+/// The stickiness of a rule over several groups.
+pub(super) fn rule_stickiness(
+    rule: &str,
+    sticky: &file::Sticky,
+    ring: &Arc<KeyRing>,
+) -> Result<Stickiness, String> {
+    let options = StickinessOptions {
+        enabled: sticky.enabled,
+        kind: StickinessKind::LbCookie,
+        duration: sticky.duration,
+        max_age: sticky.max_age,
+        cookie_name: sticky.cookie_name.as_deref().map(Box::from),
+        domain: options::text(&sticky.domain),
+        path: sticky.path.as_str().into(),
+        same_site: sticky.same_site,
+        partitioned: sticky.partitioned,
+        cross_site_twin: sticky.cross_site_twin,
+        forward_cookie: sticky.forward_cookie,
+        // A rule remembers the group; which target of it is the business of the group.
+        failback: Failback::Never,
+        generation: 0,
+        session_cookies: Vec::new(),
+    };
+    Stickiness::new(options, Scope::Rule(rule.into()), Arc::clone(ring))
+        .map_err(|fault| fault.to_string())
+}

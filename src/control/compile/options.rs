@@ -1,0 +1,85 @@
+//! Settings of the process and of listeners as the data plane takes them. Tested as part of `compile`.
+
+use crate::control::config::file;
+use crate::http1::answers::Answer;
+use crate::http1::head::HeadLimits;
+use crate::snapshot::{
+    AccessLogOptions, ForwardedOptions, ListenerTimeouts, LogOutput, ProcessOptions, SocketOptions,
+};
+
+/// Settings that are read once, at start.
+pub fn process(file: &file::File) -> ProcessOptions {
+    let process = &file.process;
+    ProcessOptions {
+        shards: process.shards,
+        engine: process.engine,
+        ring_entries: process.ring_entries,
+        grace_period: process.grace_period,
+        connections: process.connections,
+        connections_per_client: process.connections_per_client,
+        content_buffer_bytes: process.content_buffer_bytes,
+        buffers_kept: process.buffers_kept,
+        access_log: AccessLogOptions {
+            output: match file.access_log.output.as_str() {
+                "stdout" => LogOutput::Stdout,
+                "off" => LogOutput::Off,
+                path => LogOutput::File(path.into()),
+            },
+            format: file.access_log.format,
+            buffer_bytes: file.access_log.buffer_bytes,
+        },
+    }
+}
+
+pub(super) fn socket(socket: &file::Socket, unix_mode: u32) -> SocketOptions {
+    SocketOptions {
+        backlog: socket.backlog,
+        nodelay: socket.nodelay,
+        defer_accept: socket.defer_accept,
+        fast_open: socket.fast_open,
+        keepalive: socket.keepalive,
+        send_buffer_bytes: socket.send_buffer_bytes,
+        receive_buffer_bytes: socket.receive_buffer_bytes,
+        ipv6_only: socket.ipv6_only,
+        unix_mode,
+    }
+}
+
+pub(super) fn timeouts(timeouts: &file::ListenerTimeouts) -> ListenerTimeouts {
+    ListenerTimeouts {
+        head: timeouts.head,
+        content_idle: timeouts.content_idle,
+        content_minimum_rate: timeouts.content_minimum_rate,
+        keep_alive: timeouts.keep_alive,
+        connection_age: timeouts.connection_age,
+        send_idle: timeouts.send_idle,
+    }
+}
+
+pub(super) fn head_limits(limits: &file::ListenerLimits) -> HeadLimits {
+    HeadLimits {
+        request_line_bytes: limits.request_line_bytes,
+        field_line_bytes: limits.field_line_bytes,
+        head_bytes: limits.head_bytes,
+        field_count: limits.field_count,
+    }
+}
+
+pub(super) fn forwarded(forwarded: &file::Forwarded) -> ForwardedOptions {
+    ForwardedOptions {
+        forwarded_for: forwarded.x_forwarded_for,
+        forwarded_for_entries: forwarded.entries,
+        forwarded: forwarded.forwarded,
+        via: text(&forwarded.via),
+        request_id: text(&forwarded.request_id),
+    }
+}
+
+pub(super) fn answer(content_type: &str, body: &str) -> Answer {
+    Answer { content_type: content_type.into(), body: body.to_owned().into() }
+}
+
+/// A text of the file in which "" means off.
+pub(super) fn text(text: &str) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
+}

@@ -1,0 +1,158 @@
+//! Rules of a listener as the compiled table of `routing`, and the stickiness of rules over several
+//! groups. Tested as part of `compile`.
+
+use std::sync::Arc;
+
+use super::groups::rule_stickiness;
+use super::{CompileError, options};
+use crate::control::config::file::{self, DEFAULT_RULE, Forward};
+use crate::control::config::network;
+use crate::routing::actions::{self, Action, GroupIndex, PathRewrite};
+use crate::routing::conditions::{Condition, HostPattern, PathPattern};
+use crate::routing::redirect::Redirect;
+use crate::routing::table::{Rule, Table};
+use crate::target::keyring::KeyRing;
+use crate::target::stickiness::Stickiness;
+
+/// What rules refer to.
+pub(super) struct Context<'c> {
+    /// In the order of the file, which is that of the snapshot.
+    pub(super) groups: &'c [file::TargetGroup],
+    pub(super) ring: &'c Arc<KeyRing>,
+}
+
+/// The table of a listener and, parallel to its rules, their stickiness.
+pub(super) struct Routes {
+    pub(super) table: Table,
+    pub(super) stickiness: Vec<Option<Arc<Stickiness>>>,
+}
+
+/// The actions of which a rule or a listener has exactly one.
+struct Actions<'f> {
+    forward: Option<&'f Forward>,
+    redirect: Option<&'f file::Redirect>,
+    respond: Option<&'f file::Respond>,
+    rewrite: Option<&'f file::Rewrite>,
+}
+
+pub(super) fn routes(
+    listener: &file::Listener,
+    context: &Context<'_>,
+) -> Result<Routes, CompileError> {
+    // In the order of the table, so that positions agree.
+    let mut ordered: Vec<&file::Rule> = listener.rules.iter().collect();
+    ordered.sort_by_key(|rule| rule.priority);
+    let mut rules = Vec::with_capacity(ordered.len());
+    let mut stickiness = Vec::with_capacity(ordered.len().saturating_add(1));
+    for rule in ordered {
+        let name = rule.effective_name();
+        let fail = |what: String| {
+            CompileError(format!("listener {:?}, rule {name:?}: {what}", listener.name))
+        };
+        let actions = Actions {
+            forward: rule.forward.as_ref(),
+            redirect: rule.redirect.as_ref(),
+            respond: rule.respond.as_ref(),
+            rewrite: rule.rewrite.as_ref(),
+        };
+        stickiness.push(sticky(actions.forward, &name, context).map_err(fail)?);
+        rules.push(Rule {
+            conditions: conditions(&rule.when).map_err(fail)?,
+            action: action(&actions, context).map_err(fail)?,
+            priority: rule.priority,
+            name: name.clone().into(),
+        });
+    }
+    let fail = |what| CompileError(format!("listener {:?}: {what}", listener.name));
+    let default = Actions {
+        forward: listener.forward.as_ref(),
+        redirect: listener.redirect.as_ref(),
+        respond: listener.respond.as_ref(),
+        rewrite: None,
+    };
+    stickiness.push(sticky(default.forward, DEFAULT_RULE, context).map_err(fail)?);
+    let table = Table::compile(rules, action(&default, context).map_err(fail)?);
+    Ok(Routes { table, stickiness })
+}
+
+fn conditions(when: &file::When) -> Result<Vec<Condition>, String> {
+    let mut conditions = Vec::new();
+    if !when.host.is_empty() {
+        conditions.push(Condition::Host(all(&when.host, |text| HostPattern::parse(text))?));
+    }
+    if !when.path.is_empty() {
+        conditions.push(Condition::Path(all(&when.path, |text| PathPattern::parse(text))?));
+    }
+    if !when.method.is_empty() {
+        let names = when.method.iter().map(|name| name.as_str().into()).collect();
+        conditions.push(Condition::Method(names));
+    }
+    for (name, values) in &when.header {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        conditions.push(Condition::header(name, &values)?);
+    }
+    if !when.query.is_empty() {
+        let pair = |pair: &file::Query| Condition::query_pair(pair.key.as_deref(), &pair.value);
+        let pairs = when.query.iter().map(pair).collect::<Result<_, _>>()?;
+        conditions.push(Condition::Query(pairs));
+    }
+    if !when.source.is_empty() {
+        conditions.push(Condition::Source(all(&when.source, network)?));
+    }
+    Ok(conditions)
+}
+
+fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+fn action(actions: &Actions<'_>, context: &Context<'_>) -> Result<Action, String> {
+    if let Some(redirect) = actions.redirect {
+        return Redirect::compile(redirect.status, &redirect.to).map(Action::Redirect);
+    }
+    if let Some(respond) = actions.respond {
+        let answer = options::answer(&respond.content_type, &respond.body);
+        return Ok(Action::Respond(actions::Respond { status: respond.status, answer }));
+    }
+    let Some(forward) = actions.forward else { return Err("has no action".into()) };
+    let index = |name: &str| -> Result<GroupIndex, String> {
+        let position = context.groups.iter().position(|group| group.name == name);
+        position.ok_or_else(|| format!("{name:?} is no target group"))
+    };
+    let (groups, sticky) = match forward {
+        Forward::One(name) => (vec![(index(name)?, 1)], false),
+        Forward::Weighted(weighted) => {
+            let pair = |one: &file::WeightedGroup| Ok((index(&one.group)?, one.weight));
+            let groups = weighted.groups.iter().map(pair).collect::<Result<_, String>>()?;
+            (groups, weighted.sticky.as_ref().is_some_and(|sticky| sticky.enabled))
+        }
+    };
+    let rewrite_path = actions.rewrite.and_then(rewrite_path);
+    let rewrite_host = actions.rewrite.and_then(|rewrite| rewrite.host.as_deref().map(Box::from));
+    Ok(Action::Forward(actions::Forward { groups, sticky, rewrite_path, rewrite_host }))
+}
+
+fn rewrite_path(rewrite: &file::Rewrite) -> Option<PathRewrite> {
+    if let Some(prefix) = &rewrite.strip_prefix {
+        return Some(PathRewrite::StripPrefix(prefix.as_str().into()));
+    }
+    if let Some(file::ReplacePrefix { prefix, with }) = &rewrite.replace_prefix {
+        let (prefix, with) = (prefix.as_str().into(), with.as_str().into());
+        return Some(PathRewrite::ReplacePrefix { prefix, with });
+    }
+    rewrite.path.as_deref().map(|path| PathRewrite::Replace(path.into()))
+}
+
+fn sticky(
+    forward: Option<&Forward>,
+    rule: &str,
+    context: &Context<'_>,
+) -> Result<Option<Arc<Stickiness>>, String> {
+    match forward {
+        Some(Forward::Weighted(file::Weighted { sticky: Some(sticky), .. })) if sticky.enabled => {
+            let stickiness = rule_stickiness(rule, sticky, context.ring)?;
+            Ok(Some(Arc::new(stickiness)))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,374 @@
+//! What single texts of the file may be: names, addresses, networks, cookie parts, patterns.
+//!
+//! Each check is a pure function from a text to the predicate of a sentence that says what is wrong
+//! with it. Addresses are parsed here once for the check and for the compiled result. Tested as a table.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::schema::Check;
+use crate::routing::actions::{PathRewrite, Redirect};
+use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern};
+use crate::snapshot::Bind;
+use crate::target::group::Address;
+use crate::target::keyring;
+
+/// Longest path of a Unix socket: `sun_path` less its final NUL.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const NAME_BYTES_MAX: usize = 128;
+const TARGET_ID_BYTES_MAX: usize = 255;
+
+/// Statuses of limpet's own answers.
+const ANSWER_STATUSES: [u16; 15] =
+    [400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505];
+
+/// Fields that a request id must not replace.
+const FIELDS_OF_MEANING: [&str; 14] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "cookie",
+    "authorization",
+    "forwarded",
+    "x-forwarded-for",
+    "via",
+    "content-type",
+];
+
+pub(super) static NAME: Check =
+    Check::new("1 to 128 letters, digits, \".\", \"_\" and \"-\"", |text| {
+        ensure(!text.is_empty(), "is empty")?;
+        ensure(text.len() <= NAME_BYTES_MAX, "is too long")?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        ensure(text.bytes().all(good), "has a character that is not allowed")
+    });
+
+pub(super) static TARGET_ID: Check = Check::new("1 to 255 visible ASCII characters", |text| {
+    ensure(!text.is_empty(), "is empty")?;
+    ensure(text.len() <= TARGET_ID_BYTES_MAX, "is too long")?;
+    ensure(text.bytes().all(|byte| byte.is_ascii_graphic()), "has a character that is not allowed")
+});
+
+pub(super) static GROUP: Check =
+    Check::new("the name of a target group", |text| ensure(!text.is_empty(), "is empty"));
+
+pub(super) static ABSOLUTE_PATH: Check = Check::new("an absolute path", absolute_path);
+
+pub(super) static LOG_OUTPUT: Check =
+    Check::new("\"stdout\", \"off\" or an absolute path", |text| match text {
+        "stdout" | "off" => Ok(()),
+        path => absolute_path(path),
+    });
+
+pub(super) static SECRET: Check = Check {
+    allowed: "32 bytes in base64, such as openssl rand -base64 32 makes",
+    test: |text| keyring::parse_secret(text).map(drop).map_err(|fault| fault.to_string()),
+    secret: true,
+};
+
+pub(super) static LISTENER_ADDRESS: Check = Check::new(
+    "an IP address with a port or a Unix socket, such as \"0.0.0.0:80\", \"[::]:80\" or \"unix:/run/limpet/web.sock\"",
+    |text| listener_address(text).map(drop),
+);
+
+pub(super) static TARGET_ADDRESS: Check = Check::new(
+    "an IP address with a port or a Unix socket, such as \"127.0.0.1:9001\", \"[::1]:9001\" or \"unix:/run/app.sock\"",
+    |text| target_address(text).map(drop),
+);
+
+pub(super) static NETWORK: Check =
+    Check::new("an IP address or a network, such as \"10.0.0.0/8\" or \"2001:db8::/32\"", |text| {
+        network(text).map(drop)
+    });
+
+pub(super) static UNIX_MODE: Check =
+    Check::new("three or four octal digits, such as \"0660\"", |text| unix_mode(text).map(drop));
+
+pub(super) static TOKEN: Check =
+    Check::new("a token, such as \"GET\"", |text| ensure(is_token(text), "is not a token"));
+
+pub(super) static TOKEN_OR_EMPTY: Check = Check::new("a token, or \"\" = none", |text| {
+    ensure(text.is_empty() || is_token(text), "is not a token")
+});
+
+pub(super) static FIELD_NAME: Check =
+    Check::new("a field name", |text| ensure(is_token(text), "is not a token"));
+
+pub(super) static REQUEST_ID_FIELD: Check =
+    Check::new("a field name such as \"X-Request-Id\", or \"\" = off", |text| {
+        ensure(text.is_empty() || is_token(text), "is not a token")?;
+        let lower = text.to_ascii_lowercase();
+        ensure(!FIELDS_OF_MEANING.contains(&lower.as_str()), "has a meaning of its own in HTTP")
+    });
+
+pub(super) static FIELD_VALUE: Check =
+    Check::new("a field value: visible ASCII characters and spaces between them", |text| {
+        ensure(!text.is_empty(), "is empty")?;
+        ensure(text.trim() == text, "begins or ends with white space")?;
+        let good = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
+        ensure(text.bytes().all(good), "has a character that is not allowed")
+    });
+
+pub(super) static BODY: Check = Check::new("a text of up to 64 KiB", |text| {
+    ensure(text.len() <= BODY_BYTES_MAX, "is too long")
+});
+
+pub(super) static ANSWER_STATUS: Check = Check::new(
+    "one of 400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505",
+    |text| answer_status(text).map(drop),
+);
+
+pub(super) static COOKIE_NAME: Check = Check::new("a cookie name: a token", |text| {
+    ensure(is_token(text), "is not a token")?;
+    ensure(text.len() <= NAME_BYTES_MAX + 16, "is too long")
+});
+
+pub(super) static COOKIE_DOMAIN: Check =
+    Check::new("a domain such as \"example.com\", or \"\"", |text| {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+        ensure(text.bytes().all(good), "has a character that is not allowed")?;
+        ensure(
+            !text.starts_with(['.', '-']) && !text.ends_with('.'),
+            "does not begin or end as a domain",
+        )
+    });
+
+pub(super) static COOKIE_PATH: Check = Check::new("a path that begins with \"/\"", |text| {
+    ensure(text.starts_with('/'), "does not begin with \"/\"")?;
+    let good = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    ensure(text.bytes().all(good), "has a character that is not allowed")
+});
+
+pub(super) static PATH: Check =
+    Check::new("a path in normal form that begins with \"/\", without query", |text| {
+        predicate(text, PathRewrite::Replace(text.into()).check())
+    });
+
+pub(super) static HOST: Check = Check::new("a host, with a port or without", |text| {
+    ensure(!text.is_empty(), "is empty")?;
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    ensure(text.bytes().all(good), "has a character that is not allowed")
+});
+
+pub(super) static HASH_ON: Check =
+    Check::new("\"header:NAME\", \"cookie:NAME\", \"query:KEY\" or \"source\"", |text| match text
+        .split_once(':')
+    {
+        None => ensure(text == "source", "is none of these"),
+        Some(("header" | "cookie", name)) => {
+            ensure(is_token(name), "has a name that is not a token")
+        }
+        Some(("query", key)) => ensure(!key.is_empty(), "has no key"),
+        Some(_) => Err("is none of these".into()),
+    });
+
+pub(super) static HOST_PATTERN: Check = Check::new(
+    "a host without port, such as \"www.example.com\", \"*.example.com\" or \"api-?.example.com\"",
+    |text| predicate(text, HostPattern::parse(text)),
+);
+
+pub(super) static PATH_PATTERN: Check =
+    Check::new("a path in normal form, such as \"/login\", \"/api/*\" or \"/v?/*.png\"", |text| {
+        predicate(text, PathPattern::parse(text))
+    });
+
+pub(super) static GLOB: Check =
+    Check::new("a text in which * is any run and ? any one character", |text| {
+        predicate(text, Glob::parse(text, false))
+    });
+
+pub(super) static QUERY_GLOB: Check =
+    Check::new("a text in which * is any run and ? any one character", |text| {
+        predicate(text, Condition::query_pair(None, text))
+    });
+
+pub(super) static REDIRECT_TO: Check = Check::new(
+    "a URL or path with #{protocol}, #{host}, #{port}, #{path} and #{query}, such as \"https://#{host}:443/#{path}?#{query}\"",
+    |text| predicate(text, Redirect::compile(302, text)),
+);
+
+fn ensure(good: bool, otherwise: &str) -> Result<(), String> {
+    if good { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+/// What another module says about `text`, without the text itself: the report shows it anyway.
+fn predicate<T>(text: &str, verdict: Result<T, String>) -> Result<(), String> {
+    let quoted = format!("{text:?} ");
+    verdict.map(drop).map_err(|what| what.strip_prefix(&quoted).map_or(what.clone(), str::to_owned))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(good)
+}
+
+fn absolute_path(text: &str) -> Result<(), String> {
+    ensure(text.starts_with('/'), "does not begin with \"/\"")?;
+    ensure(!text.contains('\0'), "has a NUL")
+}
+
+/// Where a listener listens. IPv4-mapped IPv6 addresses are refused: they would be two names for one place.
+pub(in crate::control) fn listener_address(text: &str) -> Result<Bind, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) => Ok(Bind::Unix(unix_path(path)?)),
+        None => Ok(Bind::Tcp(socket_address(text)?)),
+    }
+}
+
+/// Where a target listens.
+pub(in crate::control) fn target_address(text: &str) -> Result<Address, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Address::Unix(unix_path(path)?));
+    }
+    let address = socket_address(text)?;
+    ensure(address.port() != 0, "has port 0")?;
+    ensure(!address.ip().is_unspecified(), "is the address of no server in particular")?;
+    Ok(Address::Tcp(address))
+}
+
+fn unix_path(path: &str) -> Result<PathBuf, String> {
+    absolute_path(path)?;
+    ensure(path.len() <= UNIX_PATH_BYTES_MAX, "has a path of more than 107 bytes")?;
+    Ok(PathBuf::from(path))
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        return Err(match text.rsplit_once(':') {
+            _ if text.parse::<IpAddr>().is_ok() => "has no port".into(),
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_err() => {
+                format!("has the port {port:?}, which is not a number up to 65535")
+            }
+            Some(("", _)) => "has no address before the port".into(),
+            Some((host, _)) => format!("has {host:?}, which is not an IP address"),
+            None => "is not an IP address with a port".into(),
+        });
+    };
+    if let SocketAddr::V6(v6) = address
+        && let Some(v4) = v6.ip().to_ipv4_mapped()
+    {
+        return Err(format!("is an IPv4-mapped address; write \"{v4}:{}\"", v6.port()));
+    }
+    Ok(address)
+}
+
+/// A network; a single address is a network of one.
+pub(in crate::control) fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let network: IpNet = text.parse().map_err(|_| "is not a network".to_owned())?;
+    if network.trunc() != network {
+        return Err(format!("has bits set after its prefix; write \"{}\"", network.trunc()));
+    }
+    Ok(network)
+}
+
+/// Permission bits.
+pub(in crate::control) fn unix_mode(text: &str) -> Result<u32, String> {
+    ensure(matches!(text.len(), 3 | 4), "does not have three or four digits")?;
+    let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    ensure(octal, "has a character that is not an octal digit")?;
+    let mode = u32::from_str_radix(text, 8).map_err(|error| error.to_string())?;
+    ensure(mode <= 0o777, "has more than permission bits")?;
+    Ok(mode)
+}
+
+/// A status of limpet's own answers.
+pub(in crate::control) fn answer_status(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(status) if ANSWER_STATUSES.contains(&status) => Ok(status),
+        _ => Err("is not a status that limpet answers with".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(check: &Check, text: &str) -> Result<(), String> {
+        (check.test)(text)
+    }
+
+    #[test]
+    fn addresses_say_what_is_missing() {
+        for (text, what) in [
+            ("127.0.0.1", "has no port"),
+            ("::1", "has no port"),
+            (":80", "has no address before the port"),
+            ("127.0.0.1:99999", "has the port \"99999\", which is not a number up to 65535"),
+            ("localhost:80", "has \"localhost\", which is not an IP address"),
+            ("nonsense", "is not an IP address with a port"),
+            ("unix:run/x.sock", "does not begin with \"/\""),
+            ("[::ffff:10.0.0.1]:80", "is an IPv4-mapped address; write \"10.0.0.1:80\""),
+        ] {
+            assert_eq!(listener_address(text), Err(what.to_owned()), "{text}");
+        }
+        assert!(listener_address("0.0.0.0:0").is_ok());
+        assert_eq!(target_address("127.0.0.1:0"), Err("has port 0".into()));
+        assert!(target_address("0.0.0.0:80").is_err());
+        assert!(target_address("unix:/run/app.sock").is_ok());
+    }
+
+    #[test]
+    fn a_network_has_no_bits_after_its_prefix() {
+        assert!(network("10.0.0.0/8").is_ok());
+        assert_eq!(network("10.0.0.1"), Ok("10.0.0.1/32".parse().unwrap()));
+        let what = "has bits set after its prefix; write \"10.0.0.0/8\"";
+        assert_eq!(network("10.0.0.1/8"), Err(what.into()));
+        assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn modes_are_octal_and_only_permissions() {
+        assert_eq!(unix_mode("0660"), Ok(0o660));
+        assert_eq!(unix_mode("600"), Ok(0o600));
+        for bad in ["", "660x", "0888", "1777", "66", "00660"] {
+            assert!(unix_mode(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn texts_are_checked_by_their_grammar() {
+        let good: [(&Check, &[&str]); 8] = [
+            (&NAME, &["web", "app-1.eu_west"]),
+            (&TARGET_ID, &["127.0.0.1:9001", "unix:/run/a.sock"]),
+            (&HASH_ON, &["source", "header:X-User", "cookie:uid", "query:user"]),
+            (&REQUEST_ID_FIELD, &["", "X-Request-Id"]),
+            (&COOKIE_DOMAIN, &["", "example.com"]),
+            (&COOKIE_PATH, &["/", "/shop"]),
+            (&LOG_OUTPUT, &["stdout", "off", "/var/log/limpet.log"]),
+            (&ANSWER_STATUS, &["400", "503"]),
+        ];
+        for (check, texts) in good {
+            for text in texts {
+                assert_eq!(verdict(check, text), Ok(()), "{text}");
+            }
+        }
+        let bad: [(&Check, &[&str]); 9] = [
+            (&NAME, &["", "a b", "ä", "x\"y"]),
+            (&TARGET_ID, &["", "a b"]),
+            (&HASH_ON, &["", "header:", "cookie:a b", "query:", "body", "header"]),
+            (&REQUEST_ID_FIELD, &["a b", "Host", "content-length"]),
+            (&COOKIE_DOMAIN, &[".example.com", "a;b", "example.com."]),
+            (&COOKIE_PATH, &["", "shop", "/a;b"]),
+            (&LOG_OUTPUT, &["", "stderr", "log.txt"]),
+            (&ANSWER_STATUS, &["", "200", "abc", "+503x"]),
+            (&SECRET, &["", "short", "bGltcGV0"]),
+        ];
+        for (check, texts) in bad {
+            for text in texts {
+                assert!(verdict(check, text).is_err(), "{text}");
+            }
+        }
+    }
+}

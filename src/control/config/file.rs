@@ -1,0 +1,479 @@
+//! The file as typed values: what serde makes of a document that the walk has completed.
+//!
+//! Every default comes from the schema, so nothing here states one; absent settings are `None`.
+//! Unknown keys are refused here a second time. Never checks one setting against another (that is
+//! `validate`). Tested by `tests/config.rs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::units::{duration, memory_size, size};
+use crate::http1::head::Mode;
+use crate::http1::rewrite::ForwardedFor;
+use crate::snapshot::{EngineChoice, LogFormat, ProxyProtocol};
+use crate::target::group::OnFull;
+use crate::target::stickiness::{Failback, SameSite};
+
+/// Name of what a listener does when no rule matches.
+pub const DEFAULT_RULE: &str = "default";
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub process: Process,
+    pub access_log: AccessLog,
+    pub stickiness_keys: StickinessKeys,
+    #[serde(rename = "listener")]
+    pub listeners: Vec<Listener>,
+    #[serde(rename = "target_group")]
+    pub target_groups: Vec<TargetGroup>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// `None` = "auto".
+    #[serde(deserialize_with = "auto_or_count")]
+    pub shards: Option<usize>,
+    pub engine: EngineChoice,
+    pub ring_entries: u32,
+    #[serde(deserialize_with = "duration")]
+    pub grace_period: Duration,
+    /// `None` = "auto".
+    #[serde(deserialize_with = "auto_or_count")]
+    pub connections: Option<usize>,
+    pub connections_per_client: u32,
+    #[serde(rename = "content_buffer", deserialize_with = "memory_size")]
+    pub content_buffer_bytes: usize,
+    pub buffers_kept: usize,
+    pub state_directory: PathBuf,
+    pub log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    pub output: String,
+    pub format: LogFormat,
+    #[serde(rename = "buffer", deserialize_with = "memory_size")]
+    pub buffer_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StickinessKeys {
+    pub keys: Vec<Key>,
+}
+
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    pub id: u16,
+    /// 32 bytes in base64.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Key {
+    /// Without the secret, so that no log ever has it.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub name: String,
+    pub address: String,
+    #[serde(with = "ModeName")]
+    pub mode: Mode,
+    pub proxy_protocol: ProxyProtocol,
+    pub trusted_proxies: Vec<String>,
+    pub merge_slashes: bool,
+    pub forward: Option<Forward>,
+    pub redirect: Option<Redirect>,
+    pub respond: Option<Respond>,
+    pub socket: Socket,
+    pub timeouts: ListenerTimeouts,
+    pub limits: ListenerLimits,
+    pub forwarded: Forwarded,
+    pub answers: BTreeMap<String, Answer>,
+    #[serde(rename = "rule")]
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Socket {
+    pub backlog: u32,
+    pub nodelay: bool,
+    #[serde(deserialize_with = "duration")]
+    pub defer_accept: Duration,
+    pub fast_open: u32,
+    #[serde(deserialize_with = "duration")]
+    pub keepalive: Duration,
+    #[serde(rename = "send_buffer", deserialize_with = "memory_size")]
+    pub send_buffer_bytes: usize,
+    #[serde(rename = "receive_buffer", deserialize_with = "memory_size")]
+    pub receive_buffer_bytes: usize,
+    pub ipv6_only: bool,
+    /// Octal digits.
+    pub unix_mode: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTimeouts {
+    #[serde(deserialize_with = "duration")]
+    pub head: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub content_idle: Duration,
+    #[serde(deserialize_with = "size")]
+    pub content_minimum_rate: u64,
+    #[serde(deserialize_with = "duration")]
+    pub keep_alive: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub connection_age: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub send_idle: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerLimits {
+    #[serde(rename = "request_line", deserialize_with = "memory_size")]
+    pub request_line_bytes: usize,
+    #[serde(rename = "field_line", deserialize_with = "memory_size")]
+    pub field_line_bytes: usize,
+    #[serde(rename = "head", deserialize_with = "memory_size")]
+    pub head_bytes: usize,
+    #[serde(rename = "fields")]
+    pub field_count: usize,
+    #[serde(rename = "content", deserialize_with = "size")]
+    pub content_bytes: u64,
+    pub requests_per_connection: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarded {
+    #[serde(with = "ForwardedForName")]
+    pub x_forwarded_for: ForwardedFor,
+    pub entries: usize,
+    pub forwarded: bool,
+    pub via: String,
+    pub request_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    pub body: String,
+    pub content_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub name: Option<String>,
+    pub priority: u32,
+    pub when: When,
+    pub forward: Option<Forward>,
+    pub redirect: Option<Redirect>,
+    pub respond: Option<Respond>,
+    pub rewrite: Option<Rewrite>,
+}
+
+impl Rule {
+    /// The name given, or the one that follows from the priority.
+    pub fn effective_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("rule-{}", self.priority))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    pub host: Vec<String>,
+    pub path: Vec<String>,
+    pub method: Vec<String>,
+    pub header: BTreeMap<String, Vec<String>>,
+    pub query: Vec<Query>,
+    pub source: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    pub key: Option<String>,
+    pub value: String,
+}
+
+/// `forward = "group"`, or a table of several weighted ones.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Forward {
+    One(String),
+    Weighted(Weighted),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weighted {
+    pub groups: Vec<WeightedGroup>,
+    pub sticky: Option<Sticky>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedGroup {
+    pub group: String,
+    pub weight: u32,
+}
+
+/// The cookie of a rule that is sticky across its groups.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sticky {
+    pub enabled: bool,
+    #[serde(deserialize_with = "duration")]
+    pub duration: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub max_age: Duration,
+    pub cookie_name: Option<String>,
+    pub domain: String,
+    pub path: String,
+    #[serde(with = "SameSiteName")]
+    pub same_site: SameSite,
+    pub partitioned: bool,
+    pub cross_site_twin: bool,
+    pub forward_cookie: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    pub strip_prefix: Option<String>,
+    pub replace_prefix: Option<ReplacePrefix>,
+    pub path: Option<String>,
+    pub host: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplacePrefix {
+    pub prefix: String,
+    pub with: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    pub status: u16,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetGroup {
+    pub name: String,
+    pub algorithm: AlgorithmName,
+    pub hash_on: Option<String>,
+    pub connection_limit: u32,
+    pub queue: u32,
+    #[serde(deserialize_with = "duration")]
+    pub queue_timeout: Duration,
+    #[serde(with = "OnFullName")]
+    pub on_full: OnFull,
+    pub upgrades: bool,
+    pub timeouts: TargetTimeouts,
+    pub limits: TargetLimits,
+    pub pool: Pool,
+    pub retries: Retries,
+    pub stickiness: Stickiness,
+    #[serde(rename = "target")]
+    pub targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlgorithmName {
+    RoundRobin,
+    LeastOutstandingRequests,
+    WeightedRandom,
+    Hash,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetTimeouts {
+    #[serde(deserialize_with = "duration")]
+    pub connect: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub response: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub idle: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub content_idle: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub tunnel_idle: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetLimits {
+    #[serde(rename = "response_head", deserialize_with = "memory_size")]
+    pub response_head_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub idle_per_shard: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retries {
+    pub count: u32,
+    pub budget_percent: u32,
+    pub budget_minimum: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stickiness {
+    pub enabled: bool,
+    #[serde(rename = "type")]
+    pub kind: StickinessType,
+    pub app_cookie: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    pub duration: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub max_age: Duration,
+    pub cookie_name: Option<String>,
+    pub domain: String,
+    pub path: String,
+    #[serde(with = "SameSiteName")]
+    pub same_site: SameSite,
+    pub partitioned: bool,
+    pub cross_site_twin: bool,
+    pub forward_cookie: bool,
+    #[serde(with = "FailbackName")]
+    pub failback: Failback,
+    pub session_cookies: Vec<String>,
+    pub generation: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StickinessType {
+    LbCookie,
+    AppCookie,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub id: Option<String>,
+    pub address: String,
+    pub weight: u32,
+    pub state: TargetState,
+}
+
+impl Target {
+    /// The id given, or the address.
+    pub fn effective_id(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.address)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    InService,
+    Draining,
+}
+
+fn auto_or_count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum AutoOrCount {
+        Count(usize),
+        Auto(Auto),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Auto {
+        Auto,
+    }
+    Ok(match AutoOrCount::deserialize(input)? {
+        AutoOrCount::Count(count) => Some(count),
+        AutoOrCount::Auto(Auto::Auto) => None,
+    })
+}
+
+// The names in the file of what the data plane knows by type only.
+
+#[derive(Deserialize)]
+#[serde(remote = "Mode", rename_all = "snake_case")]
+enum ModeName {
+    Strict,
+    Defensive,
+    Monitor,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ForwardedFor", rename_all = "snake_case")]
+enum ForwardedForName {
+    Append,
+    Preserve,
+    Replace,
+    Remove,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "OnFull", rename_all = "snake_case")]
+enum OnFullName {
+    Queue,
+    Spill,
+    Restick,
+    Reject,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "SameSite", rename_all = "snake_case")]
+enum SameSiteName {
+    Lax,
+    Strict,
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Failback", rename_all = "snake_case")]
+enum FailbackName {
+    Never,
+    Healthy,
+}

@@ -1,0 +1,64 @@
+//! What is allowed and yet hardly meant: said by `limpet check` and at start, never a refusal. Tested
+//! beside it.
+
+use super::file::{File, Forward};
+
+/// One sentence each.
+pub fn notes(file: &File) -> Vec<String> {
+    let mut notes = Vec::new();
+    for group in &file.target_groups {
+        let name = &group.name;
+        if !is_used(file, name) {
+            notes.push(format!("nothing forwards to target group {name:?}"));
+        } else if group.targets.is_empty() {
+            notes.push(format!(
+                "target group {name:?} has no targets: requests to it are answered 503"
+            ));
+        } else if group.targets.iter().all(|target| target.weight == 0) {
+            notes
+                .push(format!("all targets of {name:?} have weight 0: new users are answered 503"));
+        }
+        if group.stickiness.enabled && group.stickiness.cross_site_twin {
+            notes.push(format!(
+                "target group {name:?} issues a cross-site twin, which browsers take over TLS only"
+            ));
+        }
+    }
+    notes
+}
+
+fn is_used(file: &File, group: &str) -> bool {
+    let forwards = file.listeners.iter().flat_map(|listener| {
+        let rules = listener.rules.iter().map(|rule| rule.forward.as_ref());
+        rules.chain([listener.forward.as_ref()])
+    });
+    forwards.flatten().any(|forward| match forward {
+        Forward::One(name) => name == group,
+        Forward::Weighted(weighted) => weighted.groups.iter().any(|one| one.group == group),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn what_is_hardly_meant_is_said() {
+        let text = r#"
+            listener = [{ name = "w", address = "127.0.0.1:0", forward = "empty", rule = [
+                { priority = 1, forward = { groups = [{ group = "idle" }] } }
+            ] }]
+            target_group = [
+                { name = "empty" },
+                { name = "unused", target = [{ address = "127.0.0.1:1" }] },
+                { name = "idle", target = [{ address = "127.0.0.1:1", weight = 0 }] },
+            ]
+        "#;
+        let notes = notes(&parse(text, "x").unwrap());
+        assert_eq!(notes.len(), 3);
+        assert!(notes[0].contains("\"empty\" has no targets"));
+        assert!(notes[1].contains("nothing forwards to target group \"unused\""));
+        assert!(notes[2].contains("all targets of \"idle\" have weight 0"));
+    }
+}

@@ -1,0 +1,195 @@
+//! What is wrong with a file: every mistake with its place, what was found and what is allowed.
+//!
+//! Owns the report and its wording; knows nothing of single settings. Never shows a secret. Tested
+//! by the golden report in `tests/config.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Longest piece of a file that is quoted in a message, in characters.
+const QUOTE_CHARS_MAX: usize = 60;
+
+/// One mistake. Shown as `file:line:column: key.path: what; found VALUE; allowed: …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// "target_group[app].stickiness.duration"; empty for a mistake of the whole file.
+    pub path: String,
+    pub what: String,
+    pub found: Option<String>,
+    pub allowed: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(out, "{}: ", self.path)?;
+        }
+        write!(out, "{}", self.what)?;
+        if let Some(found) = &self.found {
+            write!(out, "; found {found}")?;
+        }
+        if let Some(allowed) = &self.allowed {
+            write!(out, "; allowed: {allowed}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All mistakes of one file, in the order in which they stand in it. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(out, "{problem}")?;
+        }
+        match self.0.len() {
+            1 => write!(out, "1 problem"),
+            count => write!(out, "{count} problems"),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+}
+
+/// Where a value stands and how its key path is shown.
+#[derive(Debug, Clone)]
+struct Place {
+    span: Range<usize>,
+    shown: String,
+}
+
+/// Collects the mistakes of one text. Values are known by their key ("listener\[0].rule\[2].priority").
+#[derive(Debug)]
+pub(super) struct Report<'s> {
+    file: &'s str,
+    source: &'s str,
+    places: BTreeMap<String, Place>,
+    /// Keys whose value was refused and replaced, so that nothing is concluded from them.
+    refused: BTreeSet<String>,
+    problems: Vec<(usize, Problem)>,
+}
+
+impl<'s> Report<'s> {
+    pub(super) fn new(file: &'s str, source: &'s str) -> Self {
+        let places = BTreeMap::new();
+        Report { file, source, places, refused: BTreeSet::new(), problems: Vec::new() }
+    }
+
+    /// Remembers where the value of `key` stands.
+    pub(super) fn place(&mut self, key: &str, shown: &str, span: Range<usize>) {
+        self.places.insert(key.to_owned(), Place { span, shown: shown.to_owned() });
+    }
+
+    /// Marks the value of `key` as refused.
+    pub(super) fn refuse(&mut self, key: &str) {
+        self.refused.insert(key.to_owned());
+    }
+
+    /// Whether the file has a value for `key`, good or bad.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// Whether something may be concluded from the value of `key`.
+    pub(super) fn sound(&self, key: &str) -> bool {
+        !self.refused.contains(key)
+    }
+
+    /// The file's own text at `span`, short enough for a message.
+    pub(super) fn quote(&self, span: &Range<usize>) -> String {
+        let text = self.source.get(span.clone()).unwrap_or_default().trim();
+        let first_line = text.lines().next().unwrap_or_default();
+        let short: String = first_line.chars().take(QUOTE_CHARS_MAX).collect();
+        if short.len() < text.len() { format!("{short}…") } else { short }
+    }
+
+    /// Adds a mistake at a place of the text.
+    pub(super) fn add(
+        &mut self,
+        span: &Range<usize>,
+        path: &str,
+        what: impl Into<String>,
+        found: Option<String>,
+        allowed: Option<String>,
+    ) {
+        let (line, column) = self.line_and_column(span.start);
+        let problem = Problem {
+            file: self.file.to_owned(),
+            line,
+            column,
+            path: path.to_owned(),
+            what: what.into(),
+            found,
+            allowed,
+        };
+        self.problems.push((span.start, problem));
+    }
+
+    /// Adds a mistake of the value of `key`; where the file has no such value, at what encloses it.
+    pub(super) fn at(&mut self, key: &str, what: impl Into<String>, allowed: Option<String>) {
+        let (span, shown) = self.nearest(key);
+        let found = self.has(key).then(|| self.quote(&span)).filter(|quoted| !quoted.is_empty());
+        self.add(&span, &shown, what, found, allowed);
+    }
+
+    /// Adds a mistake of something that should be in the table `key` and is not.
+    pub(super) fn missing(&mut self, key: &str, what: &str, allowed: Option<String>) {
+        let (span, shown) = self.nearest(key);
+        self.add(&span, &shown, what, None, allowed);
+    }
+
+    /// The line (from 1) of the value of `key`.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        self.line_and_column(self.nearest(key).0.start).0
+    }
+
+    fn nearest(&self, key: &str) -> (Range<usize>, String) {
+        let mut enclosing = key;
+        loop {
+            if let Some(place) = self.places.get(enclosing) {
+                return (place.span.clone(), format!("{}{}", place.shown, &key[enclosing.len()..]));
+            }
+            match enclosing.rfind(['.', '[']) {
+                Some(end) => enclosing = &enclosing[..end],
+                None => return (0..0, key.to_owned()),
+            }
+        }
+    }
+
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.source.get(..offset).unwrap_or(self.source);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What was added since the start, in the order of the text.
+    pub(super) fn take(&mut self) -> Vec<Problem> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.sort_by_key(|(offset, _)| *offset);
+        problems.dedup();
+        problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+}

@@ -1,0 +1,282 @@
+//! Every setting of the file: key, kind, default, range, a sentence. One table that drives the
+//! walk over a file, the filling in of defaults, `limpet settings`, and the test of `config/limpet.toml`.
+//!
+//! Nothing else in the tree states a default of the file. Never decides what a setting does.
+//! Tested by `tests/config.rs` against `config/limpet.toml`.
+
+mod listener;
+mod process;
+mod target_group;
+
+use std::time::Duration;
+
+use super::units;
+
+pub(super) use target_group::{STICKINESS, TARGET};
+
+/// A table of the file.
+#[derive(Debug)]
+pub struct Section {
+    pub settings: &'static [Setting],
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Setting {
+    pub key: &'static str,
+    pub kind: Kind,
+    pub default: Default,
+    pub about: &'static str,
+}
+
+/// What stands for a key that the file leaves out.
+#[derive(Debug, Clone, Copy)]
+pub enum Default {
+    /// Nothing: the file must have it.
+    Needed,
+    /// Nothing: the setting is off, or follows from others as its sentence says.
+    Absent,
+    /// This value, in TOML.
+    Is(&'static str),
+    /// The table with all of its own defaults.
+    Filled,
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub enum Kind {
+    Bool,
+    Count {
+        min: u64,
+        max: u64,
+    },
+    PowerOfTwo {
+        min: u64,
+        max: u64,
+    },
+    AutoOrCount {
+        min: u64,
+        max: u64,
+    },
+    /// `off`: 0 is allowed as well and means off.
+    Duration {
+        min: Duration,
+        max: Duration,
+        off: bool,
+    },
+    /// In bytes.
+    Size {
+        min: u64,
+        max: u64,
+        off: bool,
+    },
+    OneOf(&'static [&'static str]),
+    OneOfNumbers(&'static [u64]),
+    Text(&'static Check),
+    Texts(&'static Check),
+    /// A table from a name to several values.
+    TextsByName {
+        name: &'static Check,
+        values: &'static Check,
+    },
+    Section(&'static Section),
+    Sections(&'static Section),
+    SectionByName {
+        name: &'static Check,
+        section: &'static Section,
+    },
+    TextOrSection(&'static Check, &'static Section),
+}
+
+/// What a text may be.
+#[derive(Debug)]
+pub struct Check {
+    pub allowed: &'static str,
+    /// The error is the predicate of a sentence; empty when `allowed` says it all.
+    pub test: fn(&str) -> Result<(), String>,
+    /// Never to be quoted.
+    pub secret: bool,
+}
+
+impl Check {
+    pub(super) const fn new(allowed: &'static str, test: fn(&str) -> Result<(), String>) -> Check {
+        Check { allowed, test, secret: false }
+    }
+}
+
+pub(super) const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: Default,
+    about: &'static str,
+) -> Setting {
+    Setting { key, kind, default, about }
+}
+
+const fn seconds(min_s: u64, max_s: u64) -> Kind {
+    let (min, max) = (Duration::from_secs(min_s), Duration::from_secs(max_s));
+    Kind::Duration { min, max, off: false }
+}
+
+const fn milliseconds_to_seconds(min_ms: u64, max_s: u64) -> Kind {
+    let (min, max) = (Duration::from_millis(min_ms), Duration::from_secs(max_s));
+    Kind::Duration { min, max, off: false }
+}
+
+const fn seconds_or_off(min_s: u64, max_s: u64) -> Kind {
+    let (min, max) = (Duration::from_secs(min_s), Duration::from_secs(max_s));
+    Kind::Duration { min, max, off: true }
+}
+
+const DAY_S: u64 = 86_400;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The whole file.
+pub static FILE: Section = Section {
+    settings: &[
+        setting(
+            "process",
+            Kind::Section(&process::PROCESS),
+            Default::Filled,
+            "The process: read once, at start.",
+        ),
+        setting(
+            "access_log",
+            Kind::Section(&process::ACCESS_LOG),
+            Default::Filled,
+            "One line per request.",
+        ),
+        setting(
+            "stickiness_keys",
+            Kind::Section(&process::STICKINESS_KEYS),
+            Default::Filled,
+            "The key ring that seals stickiness cookies.",
+        ),
+        setting(
+            "listener",
+            Kind::Sections(&listener::LISTENER),
+            Default::Needed,
+            "Where clients connect; at least one.",
+        ),
+        setting(
+            "target_group",
+            Kind::Sections(&target_group::TARGET_GROUP),
+            Default::Is("[]"),
+            "Servers that can answer for each other.",
+        ),
+    ],
+};
+
+impl Section {
+    pub fn setting(&self, key: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+}
+
+impl Kind {
+    /// The tables inside of a value of this kind.
+    pub fn section(&self) -> Option<&'static Section> {
+        match self {
+            Kind::Section(section)
+            | Kind::Sections(section)
+            | Kind::SectionByName { section, .. }
+            | Kind::TextOrSection(_, section) => Some(section),
+            Kind::Bool
+            | Kind::Count { .. }
+            | Kind::PowerOfTwo { .. }
+            | Kind::AutoOrCount { .. }
+            | Kind::Duration { .. }
+            | Kind::Size { .. }
+            | Kind::OneOf(_)
+            | Kind::OneOfNumbers(_)
+            | Kind::Text(_)
+            | Kind::Texts(_)
+            | Kind::TextsByName { .. } => None,
+        }
+    }
+
+    /// What is allowed, as the end of a message.
+    pub fn allowed(&self) -> String {
+        match self {
+            Kind::Bool => "true or false".into(),
+            Kind::Count { min, max } => format!("a whole number from {min} to {}", max),
+            Kind::PowerOfTwo { min, max } => format!("a power of two from {min} to {max}"),
+            Kind::AutoOrCount { min, max } => {
+                format!("\"auto\" or a whole number from {min} to {}", max)
+            }
+            Kind::Duration { min, max, off } => format!(
+                "a duration from {:?} to {:?}{}",
+                units::show_duration(*min),
+                units::show_duration(*max),
+                if *off { ", or 0 = off" } else { "" }
+            ),
+            Kind::Size { min, max, off } => format!(
+                "a size from {:?} to {:?}{}",
+                units::show_size(*min),
+                units::show_size(*max),
+                if *off { ", or 0 = off" } else { "" }
+            ),
+            Kind::OneOf(words) => one_of(words.iter().map(|word| format!("{word:?}"))),
+            Kind::OneOfNumbers(numbers) => one_of(numbers.iter().map(u64::to_string)),
+            Kind::Text(check) => check.allowed.into(),
+            Kind::Texts(check) => format!("a list of texts, each {}", check.allowed),
+            Kind::TextsByName { name, values } => {
+                format!("a table from {} to a list of texts, each {}", name.allowed, values.allowed)
+            }
+            Kind::Section(section) => format!("a table with {}", section.keys()),
+            Kind::Sections(section) => format!("a list of tables with {}", section.keys()),
+            Kind::SectionByName { name, section } => {
+                format!("a table from {} to a table with {}", name.allowed, section.keys())
+            }
+            Kind::TextOrSection(check, section) => {
+                format!("{}, or a table with {}", check.allowed, section.keys())
+            }
+        }
+    }
+}
+
+/// "a, b or c".
+fn one_of(words: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = words.collect();
+    match words.pop() {
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} or {last}", words.join(", ")),
+        None => String::new(),
+    }
+}
+
+impl Section {
+    /// Its keys, for a message.
+    pub fn keys(&self) -> String {
+        self.settings.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// One line of [`listing`].
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// "listener.timeouts.head"; a table by name has "*" in the name's place.
+    pub path: String,
+    pub setting: &'static Setting,
+}
+
+/// Every setting of the file, tables before what is in them.
+pub fn listing() -> Vec<Listed> {
+    let mut listed = Vec::new();
+    list(&FILE, "", &mut listed);
+    listed
+}
+
+fn list(section: &'static Section, prefix: &str, listed: &mut Vec<Listed>) {
+    for setting in section.settings {
+        let path = format!("{prefix}{}", setting.key);
+        listed.push(Listed { path: path.clone(), setting });
+        if let Some(inner) = setting.kind.section() {
+            let by_name = matches!(setting.kind, Kind::SectionByName { .. });
+            let inner_prefix = if by_name { format!("{path}.*.") } else { format!("{path}.") };
+            list(inner, &inner_prefix, listed);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Settings of target groups, their stickiness and their targets. Tested as part of the schema.
+
+use super::super::checks;
+use super::{
+    DAY_S, Default, KIB, Kind, MIB, Section, Setting, milliseconds_to_seconds, seconds,
+    seconds_or_off, setting,
+};
+
+pub static TARGET_GROUP: Section = Section {
+    settings: &[
+        setting(
+            "name",
+            Kind::Text(&checks::NAME),
+            Default::Needed,
+            "Name in logs, metrics and cookies, unique.",
+        ),
+        setting(
+            "algorithm",
+            Kind::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random", "hash"]),
+            Default::Is("\"round_robin\""),
+            "How a target is chosen.",
+        ),
+        setting(
+            "hash_on",
+            Kind::Text(&checks::HASH_ON),
+            Default::Absent,
+            "What \"hash\" looks at.",
+        ),
+        setting(
+            "connection_limit",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default::Is("0"),
+            "Most requests in flight to one target; 0 = no limit.",
+        ),
+        setting(
+            "queue",
+            Kind::Count { min: 0, max: 65_536 },
+            Default::Is("128"),
+            "Requests that may wait for a place on one target.",
+        ),
+        setting(
+            "queue_timeout",
+            milliseconds_to_seconds(1, 3600),
+            Default::Is("\"5s\""),
+            "How long they wait; then 503.",
+        ),
+        setting(
+            "on_full",
+            Kind::OneOf(&["queue", "spill", "restick", "reject"]),
+            Default::Is("\"queue\""),
+            "What happens when a sticky user's target is at its limit.",
+        ),
+        setting(
+            "upgrades",
+            Kind::Bool,
+            Default::Is("true"),
+            "Whether WebSocket and other upgrades are allowed.",
+        ),
+        setting("timeouts", Kind::Section(&TIMEOUTS), Default::Filled, "Deadlines of targets."),
+        setting("limits", Kind::Section(&LIMITS), Default::Filled, "Limits of responses."),
+        setting("pool", Kind::Section(&POOL), Default::Filled, "Connections kept to targets."),
+        setting("retries", Kind::Section(&RETRIES), Default::Filled, "Further attempts."),
+        setting(
+            "stickiness",
+            Kind::Section(&STICKINESS),
+            Default::Filled,
+            "Every user comes back to the same target.",
+        ),
+        setting("target", Kind::Sections(&TARGET), Default::Is("[]"), "The servers."),
+    ],
+};
+
+static TIMEOUTS: Section = Section {
+    settings: &[
+        setting(
+            "connect",
+            milliseconds_to_seconds(1, 300),
+            Default::Is("\"3s\""),
+            "A connection to a target.",
+        ),
+        setting(
+            "response",
+            milliseconds_to_seconds(1, DAY_S),
+            Default::Is("\"60s\""),
+            "The head of a response, from the request's end.",
+        ),
+        setting(
+            "idle",
+            milliseconds_to_seconds(100, DAY_S),
+            Default::Is("\"4s\""),
+            "A kept connection without a request, unless the target's Keep-Alive field says less.",
+        ),
+        setting(
+            "content_idle",
+            milliseconds_to_seconds(1, DAY_S),
+            Default::Is("\"60s\""),
+            "Silence inside a response's content.",
+        ),
+        setting(
+            "tunnel_idle",
+            seconds_or_off(1, 30 * DAY_S),
+            Default::Is("\"1h\""),
+            "Silence in an upgraded connection, in both directions; 0 = off.",
+        ),
+    ],
+};
+
+static LIMITS: Section = Section {
+    settings: &[setting(
+        "response_head",
+        Kind::Size { min: KIB, max: MIB, off: false },
+        Default::Is("\"64KiB\""),
+        "Longest response head; more is 502.",
+    )],
+};
+
+static POOL: Section = Section {
+    settings: &[setting(
+        "idle_per_shard",
+        Kind::Count { min: 0, max: 65_536 },
+        Default::Is("32"),
+        "Idle connections kept per target and shard; 0 = every request connects anew.",
+    )],
+};
+
+static RETRIES: Section = Section {
+    settings: &[
+        setting(
+            "count",
+            Kind::Count { min: 0, max: 10 },
+            Default::Is("1"),
+            "Further attempts for one request.",
+        ),
+        setting(
+            "budget_percent",
+            Kind::Count { min: 0, max: 100 },
+            Default::Is("20"),
+            "Retries in percent of recent requests.",
+        ),
+        setting(
+            "budget_minimum",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default::Is("3"),
+            "So many retries at a time whatever the percentage says.",
+        ),
+    ],
+};
+
+/// What a stickiness cookie has in a target group and in a rule alike.
+pub(super) const fn cookie_settings() -> [Setting; 10] {
+    [
+        setting("enabled", Kind::Bool, Default::Is("false"), "Whether users are kept."),
+        setting(
+            "duration",
+            seconds(1, 7 * DAY_S),
+            Default::Is("\"1d\""),
+            "How long a user is kept without a request.",
+        ),
+        setting(
+            "max_age",
+            seconds(1, 366 * DAY_S),
+            Default::Is("\"7d\""),
+            "How long a user is kept at most; not below duration.",
+        ),
+        setting(
+            "cookie_name",
+            Kind::Text(&checks::COOKIE_NAME),
+            Default::Absent,
+            "\"limpet_<group>\" or \"limpet_<rule>\" when absent.",
+        ),
+        setting(
+            "domain",
+            Kind::Text(&checks::COOKIE_DOMAIN),
+            Default::Is("\"\""),
+            "Domain of the cookie; \"\" = the host that was asked.",
+        ),
+        setting(
+            "path",
+            Kind::Text(&checks::COOKIE_PATH),
+            Default::Is("\"/\""),
+            "Path of the cookie.",
+        ),
+        setting(
+            "same_site",
+            Kind::OneOf(&["lax", "strict", "none"]),
+            Default::Is("\"lax\""),
+            "SameSite of the cookie; \"none\" only works over TLS.",
+        ),
+        setting(
+            "partitioned",
+            Kind::Bool,
+            Default::Is("false"),
+            "A separate cookie for each site that embeds this one (CHIPS).",
+        ),
+        setting(
+            "cross_site_twin",
+            Kind::Bool,
+            Default::Is("false"),
+            "A second cookie with SameSite=None; Secure, for cross-site use.",
+        ),
+        setting(
+            "forward_cookie",
+            Kind::Bool,
+            Default::Is("false"),
+            "Whether targets see limpet's cookie.",
+        ),
+    ]
+}
+
+pub static STICKINESS: Section = Section { settings: &STICKINESS_SETTINGS };
+
+static STICKINESS_SETTINGS: [Setting; 15] = {
+    let [a, b, c, d, e, f, g, h, i, j] = cookie_settings();
+    [
+        a,
+        setting(
+            "type",
+            Kind::OneOf(&["lb_cookie", "app_cookie"]),
+            Default::Is("\"lb_cookie\""),
+            "limpet's own cookie alone, or as long as the application's cookie lives.",
+        ),
+        setting(
+            "app_cookie",
+            Kind::Text(&checks::COOKIE_NAME),
+            Default::Absent,
+            "With \"app_cookie\": the application's cookie.",
+        ),
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        j,
+        setting(
+            "failback",
+            Kind::OneOf(&["never", "healthy"]),
+            Default::Is("\"never\""),
+            "After a fail-over: stay, or go back when the first target is healthy again.",
+        ),
+        setting(
+            "session_cookies",
+            Kind::Texts(&checks::COOKIE_NAME),
+            Default::Is("[]"),
+            "Names of session cookies to watch besides the well-known ones.",
+        ),
+        setting(
+            "generation",
+            Kind::Count { min: 0, max: u32::MAX as u64 },
+            Default::Is("0"),
+            "A number to raise in order to flush: cookies of an earlier generation are no longer honoured.",
+        ),
+    ]
+};
+
+pub static TARGET: Section = Section {
+    settings: &[
+        setting(
+            "id",
+            Kind::Text(&checks::TARGET_ID),
+            Default::Absent,
+            "Stands in cookies (hashed), logs and metrics; unique in the group; the address when absent.",
+        ),
+        setting(
+            "address",
+            Kind::Text(&checks::TARGET_ADDRESS),
+            Default::Needed,
+            "Where the server listens.",
+        ),
+        setting(
+            "weight",
+            Kind::Count { min: 0, max: 999 },
+            Default::Is("1"),
+            "Share of the requests; 0 = none but those already bound to it.",
+        ),
+        setting(
+            "state",
+            Kind::OneOf(&["in_service", "draining"]),
+            Default::Is("\"in_service\""),
+            "Whether new users come, or only those already bound to it.",
+        ),
+    ],
+};

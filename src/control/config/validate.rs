@@ -1,0 +1,439 @@
+//! What settings may be in company: names that are taken, references that lead nowhere, listeners
+//! that collide, rules without an action, settings that contradict each other.
+//!
+//! Works on the completed file even when single values were refused, so that everything is reported
+//! at once; concludes nothing from a refused value. Never changes anything. Tested by `tests/config.rs`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::checks;
+use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
+use super::problems::Report;
+use crate::snapshot::Bind;
+
+/// Reports everything that is wrong between the settings of `file`.
+pub(super) fn validate(file: &File, report: &mut Report<'_>) {
+    if file.listeners.is_empty() && report.has("listener") && report.sound("listener") {
+        report.at("listener", "has no listener: nothing would be served", None);
+    }
+    keys(file, report);
+    unique(report, file.listeners.iter().map(|listener| listener.name.clone()), |index| {
+        format!("listener[{index}].name")
+    });
+    unique(report, file.target_groups.iter().map(|group| group.name.clone()), |index| {
+        format!("target_group[{index}].name")
+    });
+    for (index, listener) in file.listeners.iter().enumerate() {
+        listener_alone(file, listener, &format!("listener[{index}]"), report);
+    }
+    collisions(file, report);
+    for (index, group) in file.target_groups.iter().enumerate() {
+        group_alone(group, &format!("target_group[{index}]"), report);
+    }
+    cookie_names(file, report);
+}
+
+fn keys(file: &File, report: &mut Report<'_>) {
+    let key = |index| format!("stickiness_keys.keys[{index}].id");
+    // A refused or missing id stands as 0, from which nothing may be concluded.
+    let ids = file.stickiness_keys.keys.iter().enumerate().map(|(index, one)| {
+        let stated = report.has(&key(index)) && report.sound(&key(index));
+        if stated { one.id.to_string() } else { String::new() }
+    });
+    let ids: Vec<String> = ids.collect();
+    unique(report, ids.into_iter(), key);
+}
+
+/// Reports every name that was taken by an earlier one. Empty names have been reported as missing.
+fn unique(
+    report: &mut Report<'_>,
+    names: impl Iterator<Item = String>,
+    key: impl Fn(usize) -> String,
+) {
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, name) in names.enumerate() {
+        if name.is_empty() {
+            continue;
+        }
+        if let Some(earlier) = first.get(&name) {
+            let line = report.line_of(&key(*earlier));
+            report.at(&key(index), format!("is taken by line {line}"), Some("a unique one".into()));
+        } else {
+            first.insert(name, index);
+        }
+    }
+}
+
+fn listener_alone(file: &File, listener: &file::Listener, key: &str, report: &mut Report<'_>) {
+    let actions = [
+        ("forward", listener.forward.is_some()),
+        ("redirect", listener.redirect.is_some()),
+        ("respond", listener.respond.is_some()),
+    ];
+    one_action(&actions, "the default", key, report);
+    forward(file, listener.forward.as_ref(), key, report);
+    respond(listener.respond.as_ref(), key, report);
+    let limits = &listener.limits;
+    for (name, bytes) in
+        [("request_line", limits.request_line_bytes), ("field_line", limits.field_line_bytes)]
+    {
+        let (one, head) = (format!("{key}.limits.{name}"), format!("{key}.limits.head"));
+        // A default that is longer is simply never reached.
+        let stated = report.has(&one) && report.has(&head);
+        if bytes > limits.head_bytes && stated && report.sound(&one) && report.sound(&head) {
+            report.at(
+                &one,
+                "is longer than the whole head may be",
+                Some("up to limits.head".into()),
+            );
+        }
+    }
+    rules(file, listener, key, report);
+}
+
+fn rules(file: &File, listener: &file::Listener, key: &str, report: &mut Report<'_>) {
+    unique(
+        report,
+        listener.rules.iter().map(|rule| match rule.priority {
+            0 => String::new(),
+            priority => priority.to_string(),
+        }),
+        |index| format!("{key}.rule[{index}].priority"),
+    );
+    // Names that follow from the priority are unique when priorities are.
+    unique(
+        report,
+        listener.rules.iter().map(|rule| rule.name.clone().unwrap_or_default()),
+        |index| format!("{key}.rule[{index}].name"),
+    );
+    for (index, rule) in listener.rules.iter().enumerate() {
+        let key = format!("{key}.rule[{index}]");
+        if !report.sound(&key) {
+            continue;
+        }
+        if rule.name.as_deref() == Some(DEFAULT_RULE) {
+            let what = "is the name of what a listener does when no rule matches";
+            report.at(&format!("{key}.name"), what, Some("another name".into()));
+        }
+        let actions = [
+            ("forward", rule.forward.is_some()),
+            ("redirect", rule.redirect.is_some()),
+            ("respond", rule.respond.is_some()),
+        ];
+        one_action(&actions, "the", &key, report);
+        forward(file, rule.forward.as_ref(), &key, report);
+        respond(rule.respond.as_ref(), &key, report);
+        if let Some(rewrite) = &rule.rewrite {
+            self::rewrite(rule, rewrite, &key, report);
+        }
+    }
+}
+
+/// Exactly one of several actions; a refused one counts as given.
+fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Report<'_>) {
+    let allowed = Some("exactly one of forward, redirect and respond".to_owned());
+    let given: Vec<&str> = actions
+        .iter()
+        .filter(|(name, given)| *given || report.has(&format!("{key}.{name}")))
+        .map(|(name, _)| *name)
+        .collect();
+    match given.as_slice() {
+        [_] => {}
+        // What is missing has no value to show: the element as a whole is the place.
+        [] => report.missing(key, &format!("has nothing for {which} action"), allowed),
+        [_, more @ ..] => {
+            for name in more {
+                let what = format!("is one action too many beside {}", given[0]);
+                report.at(&format!("{key}.{name}"), what, allowed.clone());
+            }
+        }
+    }
+}
+
+fn forward(file: &File, forward: Option<&Forward>, key: &str, report: &mut Report<'_>) {
+    let key = format!("{key}.forward");
+    match forward {
+        None => {}
+        Some(Forward::One(group)) => reference(file, group, &key, report),
+        Some(Forward::Weighted(weighted)) => {
+            for (index, one) in weighted.groups.iter().enumerate() {
+                reference(file, &one.group, &format!("{key}.groups[{index}].group"), report);
+            }
+            unique(report, weighted.groups.iter().map(|one| one.group.clone()), |index| {
+                format!("{key}.groups[{index}].group")
+            });
+            let groups = format!("{key}.groups");
+            if weighted.groups.iter().all(|one| one.weight == 0) && report.sound(&groups) {
+                let allowed = Some("at least one group with a weight above 0".into());
+                report.at(&groups, "sends requests nowhere", allowed);
+            }
+            if let Some(sticky) = &weighted.sticky {
+                let durations = (sticky.duration, sticky.max_age);
+                let cookie = (sticky.cookie_name.as_deref(), &*sticky.domain, &*sticky.path);
+                stickiness_common(durations, cookie, &format!("{key}.sticky"), report);
+            }
+        }
+    }
+}
+
+fn reference(file: &File, group: &str, key: &str, report: &mut Report<'_>) {
+    let known = |name: &str| file.target_groups.iter().any(|group| group.name == name);
+    // A group whose own name was refused or is missing may be the one that is meant.
+    let all_named = !file.target_groups.iter().any(|group| group.name.is_empty());
+    if group.is_empty() || known(group) || !all_named {
+        return;
+    }
+    let names: Vec<&str> = file.target_groups.iter().map(|group| group.name.as_str()).collect();
+    let allowed = match names.len() {
+        0 => "a [[target_group]] of this file, which has none".to_owned(),
+        1..=12 => format!("a target group of this file: {}", names.join(", ")),
+        count => format!("one of the {count} target groups of this file"),
+    };
+    let what = match super::walk::nearest(names.iter().copied(), group) {
+        Some(near) => format!("is no target group, did you mean {near:?}?"),
+        None => "is no target group".into(),
+    };
+    report.at(key, what, Some(allowed));
+}
+
+fn respond(respond: Option<&file::Respond>, key: &str, report: &mut Report<'_>) {
+    let Some(respond) = respond else { return };
+    // RFC 9110 §15.3.5, §15.4.5: these have no content.
+    if matches!(respond.status, 204 | 205 | 304) && !respond.body.is_empty() {
+        let what = format!("is a content, which {} never has", respond.status);
+        report.at(&format!("{key}.respond.body"), what, Some("no body".into()));
+    }
+}
+
+fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut Report<'_>) {
+    if rule.forward.is_none() && !report.has(&format!("{key}.forward")) {
+        let what = "rewrites a request that is not forwarded";
+        report.at(&format!("{key}.rewrite"), what, Some("rewrite beside forward".into()));
+    }
+    let paths = [
+        ("strip_prefix", rewrite.strip_prefix.is_some()),
+        ("replace_prefix", rewrite.replace_prefix.is_some()),
+        ("path", rewrite.path.is_some()),
+    ];
+    let given: Vec<&str> =
+        paths.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    for name in given.iter().skip(1) {
+        let allowed = Some("at most one of strip_prefix, replace_prefix and path".into());
+        let what = format!("is one path rewrite too many beside {}", given[0]);
+        report.at(&format!("{key}.rewrite.{name}"), what, allowed);
+    }
+}
+
+/// Two listeners that the kernel could not tell apart.
+fn collisions(file: &File, report: &mut Report<'_>) {
+    let binds: Vec<(usize, Bind, bool)> = file
+        .listeners
+        .iter()
+        .enumerate()
+        .filter_map(|(index, listener)| {
+            let bind = checks::listener_address(&listener.address).ok()?;
+            Some((index, bind, listener.socket.ipv6_only))
+        })
+        .collect();
+    for (position, (index, bind, v6_only)) in binds.iter().enumerate() {
+        let earlier = binds[..position].iter();
+        let mut meets =
+            earlier.filter(|(_, one, one_v6_only)| collide((one, *one_v6_only), (bind, *v6_only)));
+        if let Some((other, ..)) = meets.next() {
+            let line = report.line_of(&format!("listener[{other}].address"));
+            let name = &file.listeners[*other].name;
+            let what = format!("collides with listener {name:?} of line {line}");
+            let allowed = Some("another port or address".into());
+            report.at(&format!("listener[{index}].address"), what, allowed);
+        }
+    }
+}
+
+fn collide((one, one_v6_only): (&Bind, bool), (other, other_v6_only): (&Bind, bool)) -> bool {
+    let (one, other) = match (one, other) {
+        (Bind::Unix(one), Bind::Unix(other)) => return one == other,
+        (Bind::Tcp(one), Bind::Tcp(other)) => (one, other),
+        (Bind::Tcp(_), Bind::Unix(_)) | (Bind::Unix(_), Bind::Tcp(_)) => return false,
+    };
+    if one.port() != other.port() || one.port() == 0 {
+        return false;
+    }
+    // [::] takes IPv4 as well unless it is told not to.
+    let takes_v4 = |address: &SocketAddr, v6_only: bool| {
+        matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) && !v6_only
+    };
+    if one.is_ipv4() == other.is_ipv4() {
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified()
+    } else {
+        takes_v4(one, one_v6_only) || takes_v4(other, other_v6_only)
+    }
+}
+
+fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
+    unique(report, group.targets.iter().map(|target| target.effective_id().to_owned()), |index| {
+        match group.targets.get(index).and_then(|target| target.id.as_ref()) {
+            Some(_) => format!("{key}.target[{index}].id"),
+            None => format!("{key}.target[{index}].address"),
+        }
+    });
+    let (algorithm, hash_on) = (format!("{key}.algorithm"), format!("{key}.hash_on"));
+    if report.sound(&algorithm) {
+        match (group.algorithm, group.hash_on.is_some() || report.has(&hash_on)) {
+            (AlgorithmName::Hash, false) => {
+                let allowed = Some(checks::HASH_ON.allowed.to_owned());
+                report.at(&algorithm, "needs hash_on to say what is hashed", allowed);
+            }
+            (
+                AlgorithmName::RoundRobin
+                | AlgorithmName::LeastOutstandingRequests
+                | AlgorithmName::WeightedRandom,
+                true,
+            ) => {
+                let allowed = Some("hash_on with algorithm = \"hash\"".into());
+                report.at(&hash_on, "has no meaning with this algorithm", allowed);
+            }
+            _ => {}
+        }
+    }
+    stickiness(&group.stickiness, &format!("{key}.stickiness"), report);
+}
+
+/// The rules between the settings of one `stickiness` table.
+pub(super) fn stickiness(stickiness: &file::Stickiness, key: &str, report: &mut Report<'_>) {
+    let durations = (stickiness.duration, stickiness.max_age);
+    let cookie = (stickiness.cookie_name.as_deref(), &*stickiness.domain, &*stickiness.path);
+    stickiness_common(durations, cookie, key, report);
+    let (kind, app_cookie) = (format!("{key}.type"), format!("{key}.app_cookie"));
+    if !report.sound(&kind) {
+        return;
+    }
+    match (stickiness.kind, stickiness.app_cookie.is_some() || report.has(&app_cookie)) {
+        (StickinessType::AppCookie, false) => {
+            let allowed = Some("app_cookie = the name of the application's cookie".into());
+            report.at(&kind, "needs app_cookie", allowed);
+        }
+        (StickinessType::LbCookie, true) => {
+            let allowed = Some("app_cookie with type = \"app_cookie\"".into());
+            report.at(&app_cookie, "has no meaning with type \"lb_cookie\"", allowed);
+        }
+        (StickinessType::AppCookie, true) if stickiness.app_cookie == stickiness.cookie_name => {
+            let what = "is also the name of limpet's own cookie";
+            report.at(&app_cookie, what, Some("two names".into()));
+        }
+        (StickinessType::AppCookie, true) | (StickinessType::LbCookie, false) => {}
+    }
+}
+
+fn stickiness_common(
+    (duration, max_age): (std::time::Duration, std::time::Duration),
+    (name, domain, path): (Option<&str>, &str, &str),
+    key: &str,
+    report: &mut Report<'_>,
+) {
+    let (duration_key, age_key) = (format!("{key}.duration"), format!("{key}.max_age"));
+    if duration > max_age && report.sound(&duration_key) && report.sound(&age_key) {
+        let stated = if report.has(&age_key) { age_key } else { duration_key };
+        let shown = super::units::show_duration;
+        let what = format!("lets duration ({}) outlast max_age", shown(duration));
+        let allowed = Some(format!("duration up to max_age ({})", shown(max_age)));
+        report.at(&stated, what, allowed);
+    }
+    // RFC 6265bis §4.1.3.2.
+    if name.is_some_and(|name| name.starts_with("__Host-")) && (!domain.is_empty() || path != "/") {
+        let allowed = Some("with the prefix __Host-: no domain, and path = \"/\"".into());
+        report.at(&format!("{key}.cookie_name"), "would be refused by browsers", allowed);
+    }
+}
+
+/// Two stickiness cookies of one name overwrite each other in the browser.
+fn cookie_names(file: &File, report: &mut Report<'_>) {
+    let mut taken: Vec<Cookie> = Vec::new();
+    for cookie in group_cookies(file).into_iter().chain(rule_cookies(file)) {
+        let meets = |one: &&Cookie| one.place == cookie.place && one.names_meet(&cookie);
+        let Some(first) = taken.iter().find(meets) else {
+            taken.push(cookie);
+            continue;
+        };
+        // The same rule on two listeners is one scope and shares its cookie, if it is the same.
+        if first.scope == cookie.scope && first.groups == cookie.groups {
+            continue;
+        }
+        let line = report.line_of(&first.key);
+        let what = if first.scope == cookie.scope {
+            format!("is also that of {} of line {line}, which has other groups", first.scope)
+        } else {
+            format!("({:?}) is also that of {} of line {line}", cookie.name, first.scope)
+        };
+        report.at(&cookie.key, what, Some("a cookie_name of its own".into()));
+    }
+}
+
+/// One stickiness cookie of the file.
+struct Cookie {
+    name: String,
+    twin: bool,
+    /// Domain and path: cookies of different places do not meet.
+    place: (String, String),
+    /// Who sets it.
+    scope: String,
+    /// For a rule: the groups it remembers.
+    groups: Vec<String>,
+    /// Key of its name in the file.
+    key: String,
+}
+
+impl Cookie {
+    fn names(&self) -> [Option<String>; 2] {
+        let twin = self.twin.then(|| format!("{}_cors", self.name));
+        [Some(self.name.clone()), twin]
+    }
+
+    fn names_meet(&self, other: &Cookie) -> bool {
+        let others = other.names();
+        self.names().iter().flatten().any(|name| others.iter().flatten().any(|one| one == name))
+    }
+}
+
+fn group_cookies(file: &File) -> Vec<Cookie> {
+    let sticky = |(index, group): (usize, &file::TargetGroup)| {
+        let stickiness = &group.stickiness;
+        let default_name = || format!("limpet_{}", group.name);
+        (stickiness.enabled && !group.name.is_empty()).then(|| Cookie {
+            name: stickiness.cookie_name.clone().unwrap_or_else(default_name),
+            twin: stickiness.cross_site_twin,
+            place: (stickiness.domain.clone(), stickiness.path.clone()),
+            scope: format!("target group {:?}", group.name),
+            groups: Vec::new(),
+            key: format!("target_group[{index}].stickiness.cookie_name"),
+        })
+    };
+    file.target_groups.iter().enumerate().filter_map(sticky).collect()
+}
+
+fn rule_cookies(file: &File) -> Vec<Cookie> {
+    let mut cookies = Vec::new();
+    for (at, listener) in file.listeners.iter().enumerate() {
+        let default = (DEFAULT_RULE.to_owned(), listener.forward.as_ref(), String::new());
+        let rules = listener.rules.iter().enumerate().map(|(index, rule)| {
+            (rule.effective_name(), rule.forward.as_ref(), format!(".rule[{index}]"))
+        });
+        for (rule, forward, key) in rules.chain([default]) {
+            let Some(Forward::Weighted(weighted)) = forward else { continue };
+            let Some(sticky) = weighted.sticky.as_ref().filter(|sticky| sticky.enabled) else {
+                continue;
+            };
+            let mut groups: Vec<_> = weighted.groups.iter().map(|one| one.group.clone()).collect();
+            groups.sort();
+            cookies.push(Cookie {
+                name: sticky.cookie_name.clone().unwrap_or_else(|| format!("limpet_{rule}")),
+                twin: sticky.cross_site_twin,
+                place: (sticky.domain.clone(), sticky.path.clone()),
+                scope: format!("rule {rule:?}"),
+                groups,
+                key: format!("listener[{at}]{key}.forward.sticky.cookie_name"),
+            });
+        }
+    }
+    cookies
+}

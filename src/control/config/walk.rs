@@ -1,0 +1,453 @@
+//! Walks a parsed document along the schema: finds every unknown key, wrong type and impossible
+//! value, and yields the same document with what was refused replaced and all defaults filled in.
+//!
+//! Knows no setting by name. Never stops at the first mistake. Tested by `tests/config.rs`.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+
+use super::problems::Report;
+use super::schema::{Check, Default, Kind, Section, Setting};
+use super::units;
+
+/// Longest text that is compared with what it could have meant.
+const SUGGESTION_BYTES_MAX: usize = 64;
+
+/// A key path: as it is looked up, and as people read it.
+#[derive(Debug, Clone)]
+struct Path {
+    /// "listener\[0].name"
+    key: String,
+    /// "listener\[web].name"
+    shown: String,
+}
+
+impl Path {
+    fn child(&self, key: &str) -> Path {
+        let join = |parent: &str| {
+            if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
+        };
+        Path { key: join(&self.key), shown: join(&self.shown) }
+    }
+
+    fn element(&self, index: usize, element: &DeValue<'_>) -> Path {
+        let label = match element {
+            DeValue::Table(table) => ["name", "id"]
+                .iter()
+                .find_map(|key| lookup(table, key)?.get_ref().as_str())
+                .filter(|label| label.len() < 64 && !label.contains(char::is_control))
+                .map(str::to_owned),
+            _ => None,
+        };
+        let label = label.unwrap_or_else(|| format!("#{}", index.saturating_add(1)));
+        Path { key: format!("{}[{index}]", self.key), shown: format!("{}[{label}]", self.shown) }
+    }
+}
+
+fn lookup<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+}
+
+/// Walks `document` along `section`.
+pub(super) fn walk(
+    section: &'static Section,
+    document: &Spanned<DeTable<'_>>,
+    report: &mut Report<'_>,
+) -> toml::Table {
+    let root = Path { key: String::new(), shown: String::new() };
+    Walker { report }.section(section, document.get_ref(), 0..0, &root)
+}
+
+struct Walker<'r, 's> {
+    report: &'r mut Report<'s>,
+}
+
+impl Walker<'_, '_> {
+    fn section(
+        &mut self,
+        section: &'static Section,
+        table: &DeTable<'_>,
+        span: Range<usize>,
+        path: &Path,
+    ) -> toml::Table {
+        let mut walked = toml::Table::new();
+        for (key, value) in table {
+            let Some(setting) = section.setting(key.get_ref()) else {
+                self.unknown(section, key, path);
+                continue;
+            };
+            let path = path.child(setting.key);
+            self.report.place(&path.key, &path.shown, value.span());
+            let value = self.value(&setting.kind, value, &path);
+            match value.or_else(|| self.replacement(setting, &path)) {
+                Some(value) => walked.insert(setting.key.to_owned(), value),
+                None => continue,
+            };
+        }
+        for setting in section.settings {
+            if lookup(table, setting.key).is_some() {
+                continue;
+            }
+            if matches!(setting.default, Default::Needed) {
+                let allowed = Some(setting.kind.allowed());
+                self.report.add(&span, &path.child(setting.key).shown, "is missing", None, allowed);
+            }
+            if let Some(value) = default_value(setting) {
+                walked.insert(setting.key.to_owned(), value);
+            }
+        }
+        walked
+    }
+
+    /// What stands for a refused value; the refusal is remembered.
+    fn replacement(&mut self, setting: &'static Setting, path: &Path) -> Option<toml::Value> {
+        self.report.refuse(&path.key);
+        default_value(setting)
+    }
+
+    fn unknown(
+        &mut self,
+        section: &'static Section,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        path: &Path,
+    ) {
+        let name = key.get_ref();
+        let what = match suggestion(section, name) {
+            Some(near) => format!("is an unknown key, did you mean {near:?}?"),
+            None => "is an unknown key".into(),
+        };
+        let found = Some(self.report.quote(&key.span()));
+        let shown = path.child(&name.escape_debug().to_string()).shown;
+        self.report.add(&key.span(), &shown, what, found, Some(section.keys()));
+    }
+
+    fn value(
+        &mut self,
+        kind: &'static Kind,
+        value: &Spanned<DeValue<'_>>,
+        path: &Path,
+    ) -> Option<toml::Value> {
+        let span = value.span();
+        let refused = match (kind, value.get_ref()) {
+            (Kind::Section(section), DeValue::Table(table))
+            | (Kind::TextOrSection(_, section), DeValue::Table(table)) => {
+                return Some(self.section(section, table, span, path).into());
+            }
+            (Kind::Sections(section), DeValue::Array(array)) => {
+                return Some(self.sections(section, array, path));
+            }
+            (Kind::SectionByName { name, section }, DeValue::Table(table)) => {
+                return Some(self.section_by_name(name, section, table, path));
+            }
+            (Kind::Texts(check), DeValue::Array(array)) => {
+                return Some(self.texts(check, array, path));
+            }
+            (Kind::TextsByName { name, values }, DeValue::Table(table)) => {
+                return Some(self.texts_by_name(name, values, table, path));
+            }
+            (Kind::Text(check) | Kind::TextOrSection(check, _), DeValue::String(text)) => {
+                return self.text(check, text, &span, path);
+            }
+            (Kind::Sections(_), DeValue::Table(_)) => {
+                let name = path.key.rsplit('.').next().unwrap_or_default();
+                format!("is one table, not a list of tables; write [[…{name}]]")
+            }
+            (kind, value) => match scalar(kind, value) {
+                Ok(value) => return Some(value),
+                Err(what) => what,
+            },
+        };
+        let secret = matches!(kind, Kind::Text(check) if check.secret);
+        let found = (!secret).then(|| self.report.quote(&span));
+        self.report.add(&span, &path.shown, refused, found, Some(kind.allowed()));
+        None
+    }
+
+    fn text(
+        &mut self,
+        check: &'static Check,
+        text: &str,
+        span: &Range<usize>,
+        path: &Path,
+    ) -> Option<toml::Value> {
+        match (check.test)(text) {
+            Ok(()) => Some(text.into()),
+            Err(what) => {
+                let found = (!check.secret).then(|| self.report.quote(span));
+                self.report.add(span, &path.shown, what, found, Some(check.allowed.into()));
+                None
+            }
+        }
+    }
+
+    fn texts(&mut self, check: &'static Check, array: &DeArray<'_>, path: &Path) -> toml::Value {
+        let mut texts = toml::value::Array::new();
+        for (index, value) in array.iter().enumerate() {
+            let path = path.element(index, value.get_ref());
+            self.report.place(&path.key, &path.shown, value.span());
+            match value.get_ref() {
+                DeValue::String(text) => {
+                    texts.extend(self.text(check, text, &value.span(), &path));
+                }
+                other => {
+                    let what = format!("is {}, not a text", article(other));
+                    let found = Some(self.report.quote(&value.span()));
+                    let allowed = Some(check.allowed.into());
+                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                }
+            }
+        }
+        toml::Value::Array(texts)
+    }
+
+    fn texts_by_name(
+        &mut self,
+        name: &'static Check,
+        values: &'static Check,
+        table: &DeTable<'_>,
+        path: &Path,
+    ) -> toml::Value {
+        let mut walked = toml::Table::new();
+        for (key, value) in table {
+            let path = path.child(key.get_ref());
+            self.report.place(&path.key, &path.shown, value.span());
+            if self.text(name, key.get_ref(), &key.span(), &path).is_none() {
+                continue;
+            }
+            match value.get_ref() {
+                DeValue::Array(array) => {
+                    let texts = self.texts(values, array, &path);
+                    walked.insert(key.get_ref().to_string(), texts);
+                }
+                other => {
+                    let what = format!("is {}, not a list", article(other));
+                    let found = Some(self.report.quote(&value.span()));
+                    let allowed = Some(format!("a list of texts, each {}", values.allowed));
+                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                }
+            }
+        }
+        walked.into()
+    }
+
+    fn sections(
+        &mut self,
+        section: &'static Section,
+        array: &DeArray<'_>,
+        path: &Path,
+    ) -> toml::Value {
+        let mut walked = toml::value::Array::new();
+        for (index, value) in array.iter().enumerate() {
+            let path = path.element(index, value.get_ref());
+            self.report.place(&path.key, &path.shown, value.span());
+            // Something stands for every element, so that positions stay those of the file.
+            walked.push(match value.get_ref() {
+                DeValue::Table(table) => self.section(section, table, value.span(), &path).into(),
+                other => {
+                    let what = format!("is {}, not a table", article(other));
+                    let found = Some(self.report.quote(&value.span()));
+                    let allowed = Some(format!("a table with {}", section.keys()));
+                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                    self.report.refuse(&path.key);
+                    defaults(section).into()
+                }
+            });
+        }
+        toml::Value::Array(walked)
+    }
+
+    fn section_by_name(
+        &mut self,
+        name: &'static Check,
+        section: &'static Section,
+        table: &DeTable<'_>,
+        path: &Path,
+    ) -> toml::Value {
+        let mut walked = toml::Table::new();
+        for (key, value) in table {
+            let path = path.child(key.get_ref());
+            self.report.place(&path.key, &path.shown, value.span());
+            let named = self.text(name, key.get_ref(), &key.span(), &path).is_some();
+            match value.get_ref() {
+                DeValue::Table(inner) => {
+                    let inner = self.section(section, inner, value.span(), &path);
+                    if named {
+                        walked.insert(key.get_ref().to_string(), inner.into());
+                    }
+                }
+                other => {
+                    let what = format!("is {}, not a table", article(other));
+                    let found = Some(self.report.quote(&value.span()));
+                    let allowed = Some(format!("a table with {}", section.keys()));
+                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                }
+            }
+        }
+        walked.into()
+    }
+}
+
+/// A value without others in it, or the predicate that says what is wrong with it.
+fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
+    match (kind, value) {
+        (Kind::Bool, DeValue::Boolean(value)) => Ok((*value).into()),
+        (Kind::Count { min, max }, DeValue::Integer(number)) => {
+            ranged(number, *min, *max).map(toml::Value::from)
+        }
+        (Kind::PowerOfTwo { min, max }, DeValue::Integer(number)) => {
+            let number = ranged(number, *min, *max)?;
+            let power = u64::try_from(number).is_ok_and(u64::is_power_of_two);
+            if power { Ok(number.into()) } else { Err("is not a power of two".into()) }
+        }
+        (Kind::AutoOrCount { min, max }, DeValue::Integer(number)) => {
+            ranged(number, *min, *max).map(toml::Value::from)
+        }
+        (Kind::AutoOrCount { .. }, DeValue::String(text)) if text == "auto" => Ok("auto".into()),
+        (Kind::AutoOrCount { .. }, DeValue::String(_)) => Err("is not \"auto\"".into()),
+        (Kind::Duration { min, max, off }, DeValue::String(text)) => {
+            let duration = units::parse_duration(text)?;
+            in_range(duration, *min, *max, *off && duration.is_zero(), "short", "long")?;
+            Ok(text.as_ref().into())
+        }
+        (Kind::Size { min, max, off }, DeValue::String(text)) => {
+            let size = units::parse_size(text)?;
+            in_range(size, *min, *max, *off && size == 0, "small", "large")?;
+            Ok(text.as_ref().into())
+        }
+        (Kind::Duration { min, off, .. }, DeValue::Integer(number))
+            if integer(number) == Some(0) && (*off || min.is_zero()) =>
+        {
+            Ok(0.into())
+        }
+        (Kind::Size { off: true, .. }, DeValue::Integer(number)) if integer(number) == Some(0) => {
+            Ok(0.into())
+        }
+        (Kind::Duration { .. } | Kind::Size { .. }, DeValue::Integer(_)) => {
+            Err("is a number without a unit".into())
+        }
+        (Kind::OneOf(words), DeValue::String(text)) => {
+            if words.contains(&text.as_ref()) {
+                return Ok(text.as_ref().into());
+            }
+            Err(match nearest(words.iter().copied(), text) {
+                Some(near) => format!("is none of these, did you mean {near:?}?"),
+                None => "is none of these".into(),
+            })
+        }
+        (Kind::OneOfNumbers(numbers), DeValue::Integer(number)) => match integer(number) {
+            Some(value) if numbers.iter().any(|one| i64::try_from(*one) == Ok(value)) => {
+                Ok(value.into())
+            }
+            _ => Err("is none of these".into()),
+        },
+        (_, other) => Err(format!("is {}, not {}", article(other), wanted(kind))),
+    }
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+fn ranged(number: &DeInteger<'_>, min: u64, max: u64) -> Result<i64, String> {
+    let Some(value) = integer(number) else { return Err("is out of range".into()) };
+    let within = u64::try_from(value).map_err(|_| "is negative".to_owned())?;
+    in_range(within, min, max, false, "small", "large")?;
+    Ok(value)
+}
+
+fn in_range<T: PartialOrd>(
+    value: T,
+    min: T,
+    max: T,
+    off: bool,
+    below: &str,
+    above: &str,
+) -> Result<(), String> {
+    if off || (value >= min && value <= max) {
+        Ok(())
+    } else {
+        Err(format!("is too {}", if value < min { below } else { above }))
+    }
+}
+
+fn article(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn wanted(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true or false",
+        Kind::Count { .. } | Kind::PowerOfTwo { .. } | Kind::OneOfNumbers(_) => "a whole number",
+        Kind::AutoOrCount { .. } => "\"auto\" or a whole number",
+        Kind::Duration { .. } => "a duration",
+        Kind::Size { .. } => "a size",
+        Kind::OneOf(_) | Kind::Text(_) => "a text",
+        Kind::Texts(_) => "a list of texts",
+        Kind::TextsByName { .. } | Kind::Section(_) | Kind::SectionByName { .. } => "a table",
+        Kind::Sections(_) => "a list of tables",
+        Kind::TextOrSection(..) => "a text or a table",
+    }
+}
+
+/// The value that stands for a key that is left out. For a needed one it only keeps the shape: its
+/// absence has been reported, and nothing is concluded from an empty text, an empty list or 0.
+fn default_value(setting: &'static Setting) -> Option<toml::Value> {
+    match setting.default {
+        Default::Absent => None,
+        Default::Filled => setting.kind.section().map(|section| defaults(section).into()),
+        Default::Is(text) => toml_value(text),
+        Default::Needed => Some(match &setting.kind {
+            Kind::Sections(_) | Kind::Texts(_) => toml::value::Array::new().into(),
+            Kind::Count { .. } => 0.into(),
+            _ => "".into(),
+        }),
+    }
+}
+
+/// A table with nothing but its defaults.
+pub(super) fn defaults(section: &'static Section) -> toml::Table {
+    let filled =
+        |setting: &'static Setting| Some((setting.key.to_owned(), default_value(setting)?));
+    section.settings.iter().filter_map(filled).collect()
+}
+
+fn toml_value(text: &str) -> Option<toml::Value> {
+    let table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+    table.get("value").cloned()
+}
+
+/// The key that was probably meant: a near miss, or one that stands in a table inside of this one.
+fn suggestion(section: &'static Section, key: &str) -> Option<String> {
+    if let Some(near) = nearest(section.settings.iter().map(|setting| setting.key), key) {
+        return Some(near.to_owned());
+    }
+    section.settings.iter().find_map(|setting| {
+        let inner = setting.kind.section()?.setting(key)?;
+        Some(format!("{}.{}", setting.key, inner.key))
+    })
+}
+
+/// The word that was probably meant by `text`.
+pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, text: &str) -> Option<&'w str> {
+    if text.len() > SUGGESTION_BYTES_MAX {
+        return None;
+    }
+    // A word of which more than a third is wrong was hardly meant.
+    let distance_max = (text.chars().count() / 3).clamp(1, 4);
+    let lower = text.to_ascii_lowercase().replace('-', "_");
+    words
+        .map(|word| (strsim::osa_distance(word, &lower), word))
+        .filter(|(distance, _)| *distance <= distance_max)
+        .min()
+        .map(|(_, word)| word)
+}

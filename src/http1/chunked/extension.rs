@@ -1,0 +1,75 @@
+//! Chunk extensions, RFC 9112 §7.1.1: read only to know that they are ones, then forgotten.
+
+use crate::http1::fields::{is_token_byte, is_value_byte};
+use crate::http1::refusal::ChunkFault;
+
+/// Most bytes of extensions behind one size, the first `;` included.
+const CHUNK_BYTES_MAX: u32 = 256;
+/// Most bytes of extensions in a message.
+const MESSAGE_BYTES_MAX: u32 = 16 * 1024;
+
+/// `*( ";" name [ "=" ( token / quoted-string ) ] )`. White space around them, which the RFC calls
+/// bad, is refused: no sender is known to need it, and recipients differ in what they make of it.
+#[derive(Debug, Default)]
+pub(super) struct Extension {
+    place: Place,
+    chunk_bytes: u32,
+    message_bytes: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Place {
+    #[default]
+    NameStart,
+    Name,
+    ValueStart,
+    Token,
+    Quoted,
+    QuotedPair,
+    QuotedEnd,
+}
+
+impl Extension {
+    /// The first `;` behind a size.
+    pub fn open(&mut self) -> Result<(), ChunkFault> {
+        self.place = Place::NameStart;
+        self.chunk_bytes = 0;
+        self.count()
+    }
+
+    /// One byte that is neither CR nor LF.
+    pub fn take_in(&mut self, byte: u8) -> Result<(), ChunkFault> {
+        self.count()?;
+        self.place = match (self.place, byte) {
+            (Place::Name, b'=') => Place::ValueStart,
+            (Place::Name | Place::Token | Place::QuotedEnd, b';') => Place::NameStart,
+            (Place::ValueStart, b'"') => Place::Quoted,
+            (Place::Quoted, b'"') => Place::QuotedEnd,
+            (Place::Quoted, b'\\') => Place::QuotedPair,
+            (Place::NameStart | Place::Name, byte) if is_token_byte(byte) => Place::Name,
+            (Place::ValueStart | Place::Token, byte) if is_token_byte(byte) => Place::Token,
+            (Place::Quoted | Place::QuotedPair, byte) if is_value_byte(byte) => Place::Quoted,
+            _ => return Err(ChunkFault::ExtensionInvalid),
+        };
+        Ok(())
+    }
+
+    /// The CR behind the extensions.
+    pub fn close(&self) -> Result<(), ChunkFault> {
+        match self.place {
+            Place::Name | Place::Token | Place::QuotedEnd => Ok(()),
+            Place::NameStart | Place::ValueStart | Place::Quoted | Place::QuotedPair => {
+                Err(ChunkFault::ExtensionInvalid)
+            }
+        }
+    }
+
+    fn count(&mut self) -> Result<(), ChunkFault> {
+        self.chunk_bytes = self.chunk_bytes.saturating_add(1);
+        self.message_bytes = self.message_bytes.saturating_add(1);
+        match self.chunk_bytes > CHUNK_BYTES_MAX || self.message_bytes > MESSAGE_BYTES_MAX {
+            true => Err(ChunkFault::ExtensionTooLong),
+            false => Ok(()),
+        }
+    }
+}

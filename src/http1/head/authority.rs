@@ -1,0 +1,214 @@
+//! Authorities: the syntax of Host and of absolute-form, and whether the two agree.
+
+use super::collect::Collected;
+use super::{Mode, RequestTarget, Version};
+use crate::http1::fields::eq_ignore_case;
+use crate::http1::refusal::Refusal;
+
+/// The effective authority of a request (RFC 9110 §7.1): absolute-form's, else Host.
+pub(super) fn effective<'b>(
+    target: &RequestTarget<'b>,
+    collected: &Collected<'b>,
+    version: Version,
+    mode: Mode,
+    anomaly: &mut Option<&'static str>,
+) -> Result<&'b [u8], Refusal> {
+    if collected.host_repeated {
+        return Err(Refusal::HostRepeated);
+    }
+    match (collected.host, version) {
+        (Some(host), _) if !is_valid(host) => return Err(Refusal::HostInvalid),
+        (None, Version::Http11) => return Err(Refusal::HostMissing),
+        (Some(_), _) | (None, Version::Http10) => {}
+    }
+    let Some(authority) = target.authority else {
+        return Ok(collected.host.unwrap_or_default());
+    };
+    if !is_valid(authority) {
+        return Err(Refusal::HostInvalid);
+    }
+    let default_port = if target.raw.get(4).is_some_and(|byte| byte | 0x20 == b's') {
+        &b"443"[..]
+    } else {
+        &b"80"[..]
+    };
+    if collected.host.is_some_and(|host| !same(authority, host, default_port)) {
+        if mode != Mode::Monitor {
+            return Err(Refusal::AuthorityMismatch);
+        }
+        *anomaly = anomaly.or(Some("authority_mismatch"));
+    }
+    Ok(authority)
+}
+
+/// Bytes of a reg-name or an IPv4 address: unreserved and sub-delims of RFC 3986 §3.2.2, without the
+/// comma, which would make a list of two Host fields look like one host.
+const REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
+pub(super) fn is_valid(authority: &[u8]) -> bool {
+    let (host, port) = split_port(authority);
+    let host_is_valid = match host {
+        [] => false,
+        [b'[', address @ .., b']'] => is_ip_literal(address),
+        name => is_reg_name(name),
+    };
+    host_is_valid && port.is_none_or(is_port)
+}
+
+/// The host and what follows its colon. A colon inside brackets is the address's own.
+fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let host_end = match authority.first() {
+        Some(b'[') => memchr::memchr(b']', authority).map(|bracket| bracket.saturating_add(1)),
+        _ => memchr::memchr(b':', authority),
+    };
+    let Some((host, rest)) = host_end.and_then(|end| authority.split_at_checked(end)) else {
+        return (authority, None);
+    };
+    match rest {
+        [] => (host, None),
+        [b':', port @ ..] => (host, Some(port)),
+        // Bytes between the bracket and the colon: no host matches this.
+        _ => (b"", None),
+    }
+}
+
+/// Up to five digits that fit 16 bits; the grammar allows none at all.
+fn is_port(port: &[u8]) -> bool {
+    port.len() <= 5 && port.iter().all(u8::is_ascii_digit) && port_number(port) <= 65_535
+}
+
+/// Digits as a number, so that `080` is `80`.
+fn port_number(digits: &[u8]) -> u32 {
+    digits.iter().fold(0, |sum: u32, digit| {
+        sum.saturating_mul(10).saturating_add(u32::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [byte, tail @ ..] = rest {
+        rest = match tail {
+            _ if REG_NAME[usize::from(*byte)] => tail,
+            [high, low, after @ ..]
+                if *byte == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                after
+            }
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// An IPv6 address; limpet knows no IPvFuture and no zone.
+fn is_ip_literal(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// Whether two valid authorities name one place: case and a default or empty port do not count.
+fn same(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
+    let (one_host, one_port) = split_port(one);
+    let (other_host, other_port) = split_port(other);
+    let port = |given: Option<&[u8]>| {
+        port_number(given.filter(|digits| !digits.is_empty()).unwrap_or(default_port))
+    };
+    eq_ignore_case(one_host, other_host) && port(one_port) == port(other_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_addresses_and_ports() {
+        for valid in [
+            "a",
+            "example.com",
+            "EXAMPLE.com:8080",
+            "127.0.0.1",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a_b.example",
+            "a%20b",
+            "a:",
+            "a:65535",
+            "xn--bcher-kva.example",
+            "a.",
+            "a:080",
+        ] {
+            assert!(is_valid(valid.as_bytes()), "{valid}");
+        }
+        for invalid in [
+            "",
+            ":",
+            ":80",
+            "a:b",
+            "a:65536",
+            "a:000080",
+            "a:-1",
+            "a b",
+            "a,b",
+            "a/b",
+            "a@b",
+            "u:p@b",
+            "a?b",
+            "a#b",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1]x:80",
+            "[]",
+            "[v1.x]",
+            "[fe80::1%25eth0]",
+            "a%2",
+            "a%zz",
+            "a%",
+            "a\\b",
+            "a\"b",
+            "<a>",
+            "caf\u{e9}.example",
+            "a:80:80",
+            "[::1]:80:80",
+            "a\tb",
+        ] {
+            assert!(!is_valid(invalid.as_bytes()), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn authorities_agree_whatever_their_case_and_default_port() {
+        let agree = |one: &str, other: &str| same(one.as_bytes(), other.as_bytes(), b"80");
+        assert!(agree("a", "A"));
+        assert!(agree("a", "a:80") && agree("a:", "a") && agree("a:080", "a:80"));
+        assert!(agree("[::1]", "[::1]:80"));
+        assert!(
+            !agree("a", "b") && !agree("a", "a:81") && !agree("a:443", "a") && !agree("a", "a.")
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! Connection options, RFC 9110 §7.6.1: what they say about the connection, and which fields they
+//! take out of the message. They never take out a field that limpet sets or relies on.
+
+use super::Version;
+use crate::http1::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
+
+/// Most options that are looked at: each costs a walk over the fields.
+const OPTIONS_MAX: usize = 32;
+
+/// What the options say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Options {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+}
+
+impl Options {
+    /// RFC 9112 §9.3.
+    pub fn persistent(self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+}
+
+/// Reads every Connection field and marks what it names; `None` when there are too many options.
+pub(super) fn apply(fields: &mut Fields<'_>) -> Option<Options> {
+    let mut options = Options::default();
+    let mut count = 0_usize;
+    for at in 0..fields.len() {
+        let Some(value) =
+            fields.get(at).filter(|field| field.id == FieldId::Connection).map(|field| field.value)
+        else {
+            continue;
+        };
+        for option in members(value) {
+            count = count.saturating_add(1);
+            if count > OPTIONS_MAX {
+                return None;
+            }
+            if eq_ignore_case(option, b"close") {
+                options.close = true;
+            } else if eq_ignore_case(option, b"keep-alive") {
+                options.keep_alive = true;
+            } else if eq_ignore_case(option, b"upgrade") {
+                options.upgrade = true;
+            } else if may_name(option) {
+                fields
+                    .iter_mut()
+                    .filter(|field| eq_ignore_case(field.name, option))
+                    .for_each(|field| field.drop = true);
+            }
+        }
+    }
+    Some(options)
+}
+
+/// Whether an option may take the field of its name out of the message: only a field in which limpet
+/// has no part, and which neither frames, routes, authenticates nor traces the request (4-http).
+fn may_name(option: &[u8]) -> bool {
+    const KEPT: &[&[u8]] = &[
+        b"x-real-ip",
+        b"x-request-id",
+        b"request-id",
+        b"x-correlation-id",
+        b"correlation-id",
+        b"x-amzn-trace-id",
+        b"x-trace-id",
+        b"tracestate",
+        b"proxy-authorization",
+        b"content-type",
+        b"content-encoding",
+        b"origin",
+    ];
+    let is_forwarding = option.len() >= 12
+        && option.get(..12).is_some_and(|prefix| eq_ignore_case(prefix, b"x-forwarded-"));
+    classify_folded(option).0 == FieldId::Other
+        && !is_forwarding
+        && !KEPT.iter().any(|name| eq_ignore_case(option, name))
+}

@@ -1,0 +1,85 @@
+//! The fields that tell the target about the client: X-Forwarded-* and Forwarded (RFC 7239).
+
+use super::{ForwardedFor, RequestEdits, field};
+use crate::http1::fields::{FieldId, find, is_token_byte, members};
+use crate::http1::head::RequestHead;
+
+/// Appends them all. The received X-Forwarded-For lines were left out and are folded here; the other
+/// received ones were left out unless the peer is trusted.
+pub(super) fn write(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    forwarded_for(head, edits, out);
+    let is_kept = |id| edits.peer_trusted && find(head.fields, id).is_some();
+    if !is_kept(FieldId::XForwardedProto) {
+        field(b"X-Forwarded-Proto", edits.scheme, out);
+    }
+    if !edits.port.is_empty() && !is_kept(FieldId::XForwardedPort) {
+        field(b"X-Forwarded-Port", edits.port, out);
+    }
+    if !head.host.is_empty() && !is_kept(FieldId::XForwardedHost) {
+        field(b"X-Forwarded-Host", head.host, out);
+    }
+    if edits.forwarded {
+        forwarded(head, edits, out);
+    }
+}
+
+/// X-Forwarded-For: several received lines are one list (RFC 9110 §5.3); the entries nearest to
+/// limpet are kept when there are too many.
+fn forwarded_for(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let (keeps_received, adds_ours) = match edits.forwarded_for {
+        ForwardedFor::Append => (true, true),
+        ForwardedFor::Preserve => (true, false),
+        ForwardedFor::Replace => (false, true),
+        ForwardedFor::Remove => (false, false),
+    };
+    let received = head
+        .fields
+        .iter()
+        .filter(|field| keeps_received && field.id == FieldId::XForwardedFor)
+        .flat_map(|field| members(field.value));
+    let room = edits.forwarded_for_entries.max(1).saturating_sub(usize::from(adds_ours));
+    let mut has_received = false;
+    if keeps_received && find(head.fields, FieldId::XForwardedFor).is_some() {
+        let excess = received.clone().count().saturating_sub(room);
+        for entry in received.skip(excess) {
+            out.extend_from_slice(if has_received { b", " } else { b"X-Forwarded-For: " });
+            out.extend_from_slice(entry);
+            has_received = true;
+        }
+    }
+    if adds_ours {
+        out.extend_from_slice(if has_received { b", " } else { b"X-Forwarded-For: " });
+        out.extend_from_slice(edits.peer);
+    }
+    if has_received || adds_ours {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// One element of Forwarded. What a trusted peer sent stands in field lines before it, which is the
+/// same list (RFC 7239 §4).
+fn forwarded(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Forwarded: for=");
+    if edits.peer.contains(&b':') {
+        // RFC 7239 §6: an IPv6 address is bracketed and therefore quoted.
+        out.extend_from_slice(b"\"[");
+        out.extend_from_slice(edits.peer);
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(edits.peer);
+    }
+    if !head.host.is_empty() {
+        out.extend_from_slice(b";host=");
+        // A valid host holds neither a quote nor a backslash, so that quoting needs no escapes.
+        if head.host.iter().all(|byte| is_token_byte(*byte)) {
+            out.extend_from_slice(head.host);
+        } else {
+            out.push(b'"');
+            out.extend_from_slice(head.host);
+            out.push(b'"');
+        }
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(edits.scheme);
+    out.extend_from_slice(b"\r\n");
+}

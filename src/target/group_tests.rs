@@ -1,0 +1,102 @@
+use super::*;
+
+pub(in crate::target) fn options() -> GroupOptions {
+    GroupOptions {
+        connect_timeout: Duration::from_secs(3),
+        response_timeout: Duration::from_secs(60),
+        pool_idle_timeout: Duration::from_secs(4),
+        pool_idle_per_shard: 32,
+        content_idle_timeout: Duration::from_secs(30),
+        tunnel_idle_timeout: Duration::from_secs(3_600),
+        connection_limit: 0,
+        queue_size: 16,
+        queue_timeout: Duration::from_secs(1),
+        on_full: OnFull::Queue,
+        retries: 1,
+        retry_budget_percent: 20,
+        retry_budget_minimum: 3,
+        response_head_bytes: 65_536,
+        allow_upgrades: true,
+    }
+}
+
+/// Targets `t0`, `t1`, … with weight and health; slots are `100 + index`.
+pub(in crate::target) fn targets(of: &[(u32, Health)]) -> Vec<Target> {
+    of.iter()
+        .enumerate()
+        .map(|(index, (weight, health))| {
+            let state = TargetState::detached(100 + index as u32);
+            state.set_health(*health);
+            let address = Address::Tcp(([127, 0, 0, 1], 9_000 + index as u16).into());
+            Target::new(format!("t{index}").into(), address, *weight, state)
+        })
+        .collect()
+}
+
+pub(in crate::target) fn parts(algorithm: Algorithm, of: &[(u32, Health)]) -> GroupParts {
+    GroupParts {
+        name: "app".into(),
+        algorithm,
+        options: options(),
+        stickiness: None,
+        targets: targets(of),
+        state: GroupState::new(),
+    }
+}
+
+pub(in crate::target) fn group(algorithm: Algorithm, of: &[(u32, Health)]) -> TargetGroup {
+    TargetGroup::new(parts(algorithm, of)).expect("valid")
+}
+
+fn eligible(of: &[(u32, Health)]) -> Vec<TargetIndex> {
+    group(Algorithm::RoundRobin, of).eligible().map(|(index, _)| index).collect()
+}
+
+#[test]
+fn only_healthy_targets_with_a_weight_take_new_requests() {
+    use Health::*;
+    assert_eq!(
+        eligible(&[(1, Healthy), (1, Initial), (1, Unhealthy), (1, Draining), (1, Unused)]),
+        [0]
+    );
+    assert_eq!(eligible(&[(0, Healthy), (2, Healthy)]), [1]);
+    assert!(eligible(&[(0, Healthy), (1, Unhealthy)]).is_empty(), "one is healthy, so it is not open");
+    assert!(eligible(&[]).is_empty());
+}
+
+#[test]
+fn when_none_is_healthy_all_but_draining_and_unused_are_used() {
+    use Health::*;
+    let of = [(1, Unhealthy), (1, Initial), (1, Draining), (1, Unused), (0, Unhealthy)];
+    assert_eq!(eligible(&of), [0, 1]);
+    let group = group(Algorithm::RoundRobin, &of);
+    let standings: Vec<_> = (0..6).map(|index| group.standing(index)).collect();
+    let open = Standing::Usable { healthy: false };
+    use Standing::{Draining as D, Gone};
+    assert_eq!(standings, [open, open, D, Gone, open, Gone]);
+}
+
+#[test]
+fn keys_are_the_same_on_all_nodes_and_in_all_versions() {
+    assert_eq!(stable_key("a"), 0xca97_8112_ca1b_bdca);
+    assert_eq!(stable_key("app"), stable_key("app"));
+    let group = group(Algorithm::RoundRobin, &[(1, Health::Healthy), (1, Health::Healthy)]);
+    assert_eq!(group.find(stable_key("t1")), Some(1));
+    assert_eq!(group.find(stable_key("t2")), None);
+    assert_eq!(group.key, stable_key("app"));
+}
+
+#[test]
+fn two_targets_with_one_id_or_one_key_are_refused() {
+    let mut twice = parts(Algorithm::RoundRobin, &[(1, Health::Healthy); 2]);
+    twice.targets[1].id = "t0".into();
+    twice.targets[1].key = twice.targets[0].key;
+    let fault = TargetGroup::new(twice).expect_err("same id");
+    assert_eq!(fault, GroupFault::DuplicateId { group: "app".into(), id: "t0".into() });
+
+    let mut collision = parts(Algorithm::RoundRobin, &[(1, Health::Healthy); 2]);
+    collision.targets[1].key = collision.targets[0].key;
+    let fault = TargetGroup::new(collision).expect_err("same key");
+    let (first, second) = ("t0".into(), "t1".into());
+    assert_eq!(fault, GroupFault::KeyCollision { group: "app".into(), first, second });
+}
