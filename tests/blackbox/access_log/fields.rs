@@ -59,7 +59,7 @@ fn bytes_are_counted_both_ways() {
 #[test]
 fn timings_are_plausible() {
     let target = Target::answering(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        crate::support::pause(std::time::Duration::from_millis(50));
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()
     });
     let limpet = config().serving(&target).start();

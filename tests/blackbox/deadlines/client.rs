@@ -29,7 +29,7 @@ fn a_head_that_drips_in_gets_no_longer() {
     let dripping = std::thread::spawn(move || {
         // A byte each 20 ms: a deadline that starts anew with each byte would never pass.
         while writer.send(b"X").is_ok() && started.elapsed() < Duration::from_secs(5) {
-            std::thread::sleep(Duration::from_millis(20));
+            crate::support::pause(Duration::from_millis(20));
         }
     });
     assert_eq!(client.response().status, 408);
@@ -102,7 +102,7 @@ fn content_slower_than_the_minimum_rate_is_given_up() {
     let dripping = std::thread::spawn(move || {
         // Never silent for long, and far below the rate.
         while writer.send(b"x").is_ok() && started.elapsed() < Duration::from_secs(9) {
-            std::thread::sleep(Duration::from_millis(20));
+            crate::support::pause(Duration::from_millis(20));
         }
     });
     assert_eq!(client.response().status, 408);

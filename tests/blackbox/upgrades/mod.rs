@@ -198,7 +198,7 @@ fn a_silent_tunnel_is_closed_after_its_idle_limit_and_a_busy_one_is_not() {
     while started.elapsed() < Duration::from_millis(1500) {
         client.send("x");
         assert_eq!(client.wire.read_exactly(1).unwrap(), b"x");
-        std::thread::sleep(Duration::from_millis(50));
+        crate::support::pause(Duration::from_millis(50));
     }
     let silent = Instant::now();
     let _ = client.read_rest();
@@ -220,7 +220,7 @@ fn a_tunnel_outlives_the_deadlines_of_requests() {
     let limpet = config().listener(web).group(app.target("a", &target)).start();
     let mut client = upgrade(&limpet);
     // Silence past every one of those deadlines is what is tested here.
-    std::thread::sleep(Duration::from_millis(800));
+    crate::support::pause(Duration::from_millis(800));
     client.send("x");
     assert_eq!(client.wire.read_exactly(1).unwrap(), b"x");
 }
