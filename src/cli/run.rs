@@ -27,6 +27,7 @@ pub fn run(config: &Path) -> ExitCode {
             return error.exit_code();
         }
     };
+    init_tracing(start.log_level);
     match serve(&start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,8 +39,15 @@ pub fn run(config: &Path) -> ExitCode {
 
 /// What limpet says about itself goes to standard error; `RUST_LOG` overrides the file's level.
 pub fn init_tracing(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
     let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::Level::from(level).into())
+        .with_default_directive(level.into())
         .from_env_lossy();
     // A second call, as tests in one process make it, changes nothing.
     let _ = tracing_subscriber::fmt()
