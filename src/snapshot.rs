@@ -109,3 +109,54 @@ pub struct Listener {
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,
     /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.
+    pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineChoice {
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+/// Settings that are read once, at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessOptions {
+    /// `None` = one per allowed core.
+    pub shards: Option<usize>,
+    pub engine: EngineChoice,
+    /// Entries of each shard's submission queue.
+    pub ring_entries: u32,
+    pub grace_period: Duration,
+    /// `None` = 80 % of what RLIMIT_NOFILE allows in pairs.
+    pub connections: Option<usize>,
+    /// 0 = no limit.
+    pub connections_per_client: u32,
+    /// Size of a content buffer.
+    pub content_buffer_bytes: usize,
+    /// Free content buffers a shard keeps.
+    pub buffers_kept: usize,
+    pub access_log: AccessLogOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Combined,
+}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    pub output: LogOutput,
+    pub format: LogFormat,
+    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
+    pub buffer_bytes: usize,
+}
