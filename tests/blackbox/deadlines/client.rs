@@ -131,7 +131,7 @@ fn a_client_that_takes_nothing_is_given_up() {
 #[test]
 fn a_connection_past_its_age_closes_behind_the_request_it_is_at() {
     let target = Target::echo("a");
-    let limpet = with(&target, &[("timeouts.connection_age", "500ms")], &[]);
+    let limpet = with(&target, &[("timeouts.connection_age", "1s")], &[]);
     let mut client = limpet.client();
     let started = Instant::now();
     let last = crate::support::poll(|| {
@@ -140,6 +140,6 @@ fn a_connection_past_its_age_closes_behind_the_request_it_is_at() {
         (response.field("connection") == Some("close")).then_some(())
     });
     assert!(last.is_some(), "the connection never ages");
-    assert!(started.elapsed() >= Duration::from_millis(400), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(800), "{:?}", started.elapsed());
     client.assert_closed();
 }

@@ -21,7 +21,8 @@ fn stickiness_is_off_by_default() {
 
 #[test]
 fn a_first_visit_is_issued_one_cookie_with_safe_attributes() {
-    let limpet = sticky(&targets::<2>()).start();
+    let targets = targets::<2>();
+    let limpet = sticky(&targets).start();
     let response = limpet.get("/");
     assert_eq!(response.fields.all("set-cookie").len(), 1);
     let cookie = issued(&response);
@@ -37,7 +38,8 @@ fn a_first_visit_is_issued_one_cookie_with_safe_attributes() {
 
 #[test]
 fn the_value_is_opaque_and_never_the_same_twice() {
-    let limpet = sticky(&targets::<1>()).start();
+    let targets = targets::<1>();
+    let limpet = sticky(&targets).start();
     let values: HashSet<String> = (0..8).map(|_| first_visit(&limpet).1.value).collect();
     assert_eq!(values.len(), 8);
     for value in values {
@@ -51,7 +53,8 @@ fn the_value_is_opaque_and_never_the_same_twice() {
 
 #[test]
 fn a_valid_cookie_is_not_issued_again() {
-    let limpet = sticky(&targets::<2>()).start();
+    let targets = targets::<2>();
+    let limpet = sticky(&targets).start();
     let (_, cookie) = first_visit(&limpet);
     for _ in 0..5 {
         assert!(!visit(&limpet, &cookie).fields.has("set-cookie"));
@@ -60,7 +63,8 @@ fn a_valid_cookie_is_not_issued_again() {
 
 #[test]
 fn name_domain_path_same_site_and_partitioned_are_settable() {
-    let group = sticky_group(&targets::<2>())
+    let targets = targets::<2>();
+    let group = sticky_group(&targets)
         .set("stickiness.cookie_name", "home_scar")
         .set("stickiness.domain", "limpet.test")
         .set("stickiness.path", "/shop")
@@ -126,7 +130,8 @@ fn the_cookies_of_the_target_pass_untouched_and_in_order() {
 
 #[test]
 fn a_response_with_the_cookie_is_kept_out_of_shared_caches() {
-    let limpet = sticky(&targets::<1>()).start();
+    let targets = targets::<1>();
+    let limpet = sticky(&targets).start();
     let first = limpet.get("/");
     let control = first.field("cache-control").expect("Cache-Control beside the cookie");
     assert!(

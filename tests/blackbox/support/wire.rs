@@ -116,6 +116,14 @@ impl Wire {
         }
     }
 
+    /// Ends both directions, whoever else holds the connection.
+    pub fn cut(&self) {
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+
     /// Closes with a reset (linger 0), not with an orderly end.
     pub fn reset(self) -> io::Result<()> {
         socket2::SockRef::from(&self.as_fd()).set_linger(Some(Duration::ZERO))
