@@ -1,6 +1,7 @@
 //! What a shard does for every request in routing and telemetry allocates nothing once it runs.
 //!
 //! Counts the allocations of the test's own thread; the log thread may allocate.
+#![allow(unsafe_code, reason = "a counting allocator implements GlobalAlloc")]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

@@ -112,7 +112,9 @@ impl Reply {
         self.request_bytes = content
             .and_then(|content| content.checked_add(head.raw.len()))
             .filter(|&bytes| bytes <= received.len());
-        self.keep = head.persistent && self.request_bytes.is_some() && self.status != 413;
+        // A request that was refused says nothing good about what follows it.
+        let is_refused = matches!(self.status, 400 | 413) && self.content.is_none();
+        self.keep = head.persistent && self.request_bytes.is_some() && !is_refused;
         self
     }
 

@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -50,12 +51,25 @@ pub struct Done {
     pub keep: bool,
     /// The client may still be sending; it is read on for a while before the close.
     pub linger: bool,
+    /// The client must see a failure, not a clean end.
+    pub abort: bool,
 }
 
 impl Done {
     /// Nothing more is to be said on this connection.
     pub fn closed() -> Done {
-        Done { last: PendingSend::None, next: NextReceive::None, keep: false, linger: false }
+        Done {
+            last: PendingSend::None,
+            next: NextReceive::None,
+            keep: false,
+            linger: false,
+            abort: false,
+        }
+    }
+
+    /// What was begun cannot be ended properly.
+    pub fn aborted() -> Done {
+        Done { abort: true, ..Done::closed() }
     }
 }
 
@@ -147,7 +161,7 @@ pub async fn answer(
     }
     let last = PendingSend::start(&scene.connection.client, out);
     entry.last_byte_now(&scene.connection.shard.clock);
-    Done { last, next: NextReceive::None, keep: reply.keep, linger: true }
+    Done { last, next: NextReceive::None, keep: reply.keep, linger: true, abort: false }
 }
 
 /// Awaits the end of a response and closes its record.
@@ -222,18 +236,30 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
     }
 }
 
-/// Ends the connection such that the client gets everything that was sent.
+/// Ends the connection such that the client gets everything that was sent, or, where what was sent is
+/// not the whole, a reset.
 async fn close(connection: &Connection, done: Done) {
-    let Done { mut next, linger, .. } = done;
-    if !next.is_none() {
-        connection.client.end();
-        if let Ok(bytes) = next.finish().await {
-            buffers::give_back(bytes);
-        }
+    let Done { mut next, linger, abort, .. } = done;
+    if abort {
+        connection.client.abort();
+        discard(next.finish().await);
         return;
     }
-    if linger {
+    if !next.is_none() {
+        connection.client.end_sending();
+        let deadline = connection.shard.clock.deadline(LINGER);
+        let arrived = pin!(next.finish());
+        let (result, _) =
+            connection.alarm.bound(deadline, arrived, || connection.client.end()).await;
+        discard(result);
+    } else if linger {
         self::linger(connection).await;
+    }
+}
+
+fn discard(received: io::Result<Vec<u8>>) {
+    if let Ok(bytes) = received {
+        buffers::give_back(bytes);
     }
 }
 

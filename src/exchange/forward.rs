@@ -6,6 +6,7 @@
 //!     └──────── same target again / another target ◀──────┴── refused, stale ─────────┘
 //! ```
 
+use std::cell::Cell;
 use std::io;
 
 use super::answer::Reply;
@@ -23,7 +24,7 @@ use super::upload::Rest;
 use crate::http1::chunked::Decoder;
 use crate::http1::framing::RequestFraming;
 use crate::routing::actions::Action;
-use crate::shard::clock::Millis;
+use crate::shard::clock::{Millis, NEVER};
 use crate::shard::local::View;
 use crate::target::group::{Address, Target, TargetGroup};
 use crate::target::retry::{self, Decision, RetryPermit};
@@ -136,9 +137,7 @@ async fn fail(
 ) -> Done {
     entry.fail(failure);
     if entry.has_begun || failure.status() == 499 {
-        scene.connection.client.abort();
-        scene.connection.client.end();
-        return Done::closed();
+        return Done::aborted();
     }
     let kept = request_bytes.filter(|_| plan.persistent);
     let reply = Reply::failure(failure).after(plan.method, plan.version, kept);
@@ -331,6 +330,7 @@ impl Attempt<'_, '_> {
         };
         entry.phase = Phase::ResponseHead;
         let request = std::mem::take(&mut self.plan.request);
+        let head_deadline = Cell::new(NEVER);
         let converse = Converse {
             scene: self.scene,
             plan: self.plan,
@@ -338,6 +338,7 @@ impl Attempt<'_, '_> {
             target,
             next: self.next,
             may_receive_next: self.input.unread().len() <= self.used,
+            head_deadline: &head_deadline,
         };
         converse.run(connection, request, self.rest.take(), self.received, entry).await
     }

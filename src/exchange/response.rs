@@ -24,7 +24,7 @@ use crate::http1::fields::{FieldId, Fields};
 use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, HeadLimits, Parsed, ResponseHead, Version};
 use crate::http1::rewrite::{self, ResponseEdits};
-use crate::shard::clock::NEVER;
+use crate::shard::clock::{Millis, NEVER};
 use crate::target::group::{Target, TargetGroup};
 use crate::target::response_cookie::AppCookieEvent;
 use crate::target::select::CookieAction;
@@ -50,6 +50,8 @@ pub struct Converse<'a, 's> {
     pub target: &'a Target,
     pub next: &'a mut NextReceive,
     pub may_receive_next: bool,
+    /// When the response's head must be whole; set once the request has been sent.
+    pub head_deadline: &'a Cell<Millis>,
 }
 
 /// How the exchange ended on both sides.
@@ -101,7 +103,8 @@ impl Converse<'_, '_> {
     ) -> Result<(Done, Input), Broken> {
         let timeout = self.group.options.response_timeout;
         let deadline = self.scene.connection.shard.clock.deadline(timeout);
-        let first = self.first_bytes(&target, receive, was_used, &mut sending, deadline).await;
+        self.head_deadline.set(deadline);
+        let first = self.first_bytes(&target, receive, was_used, &mut sending).await;
         let bytes = match first {
             Ok(bytes) => bytes,
             Err(failure) => {
@@ -152,9 +155,12 @@ impl Converse<'_, '_> {
             send_idle: self.group.options.content_idle_timeout,
         };
         let timeout = self.group.options.response_timeout;
+        let head_deadline = self.head_deadline;
         let uploaded = || {
             // Only now does the target owe a response.
-            connection.alarm.set(connection.shard.clock.deadline(timeout));
+            let deadline = connection.shard.clock.deadline(timeout);
+            head_deadline.set(deadline);
+            connection.alarm.set(deadline);
         };
         let stop = || {
             connection.client.end_receiving();
@@ -163,7 +169,7 @@ impl Converse<'_, '_> {
         let (result, beyond) = {
             let respond = async {
                 let mut none = PendingSend::None;
-                let bytes = self.first_bytes(&target, receive, was_used, &mut none, NEVER).await?;
+                let bytes = self.first_bytes(&target, receive, was_used, &mut none).await?;
                 entry.first_byte_now(&connection.shard.clock);
                 self.respond(&target, bytes, persistent, Some(&state), entry).await
             };
@@ -223,6 +229,7 @@ impl Converse<'_, '_> {
             next: NextReceive::None,
             keep: finished.keep_client,
             linger: false,
+            abort: false,
         }
     }
 
@@ -233,15 +240,14 @@ impl Converse<'_, '_> {
         receive: RecvAny,
         reused: bool,
         sending: &mut PendingSend,
-        deadline: u64,
     ) -> Result<Vec<u8>, Failure> {
+        let deadline = self.head_deadline.get();
         let waiting = FirstBytes { receive, sending, next: self.next };
         let alarm = &self.scene.connection.alarm;
         let (result, expired) = alarm.bound(deadline, waiting, || target.end()).await;
         match result {
             Ok(None) => {
                 target.abort();
-                target.end();
                 Err(Failure::ClientGone)
             }
             Ok(Some(bytes)) if !bytes.is_empty() => Ok(bytes),
@@ -261,7 +267,7 @@ impl Converse<'_, '_> {
             buffers::give_back(std::mem::replace(&mut bytes, larger));
         }
         let connection = self.scene.connection;
-        let deadline = connection.shard.clock.deadline(self.group.options.response_timeout);
+        let deadline = self.head_deadline.get();
         let receive = target.recv(bytes);
         let ((result, bytes), expired) =
             connection.alarm.bound(deadline, receive, || target.end()).await;
@@ -339,7 +345,8 @@ impl Converse<'_, '_> {
         let is_close_delimited = head.framing == ResponseFraming::UntilClose;
         let to_http10 = self.plan.version == Version::Http10;
         let needs_length = is_close_delimited || head.framing == ResponseFraming::Chunked;
-        let keep_client = persistent && !uploading && !(to_http10 && needs_length);
+        let may_continue = self.scene.connection.may_continue(self.scene.listener);
+        let keep_client = persistent && may_continue && !uploading && !(to_http10 && needs_length);
         let framing = match head.framing {
             ResponseFraming::UntilClose | ResponseFraming::Chunked if to_http10 => {
                 ResponseFraming::UntilClose

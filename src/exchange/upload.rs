@@ -61,7 +61,6 @@ impl Upload<'_> {
         if matches!(state, UploadState::Failed(_)) {
             // The target must not take a cut-off request for a whole one.
             self.target.abort();
-            self.target.end();
         }
         beyond
     }

@@ -144,37 +144,55 @@ pub fn classify(name: &[u8]) -> FieldId {
 pub fn classify_folded(name: &[u8]) -> (FieldId, bool) {
     use FieldId::*;
     let Some(first) = name.first() else { return (Other, false) };
-    let (id, lower_case): (FieldId, &[u8]) = match (name.len(), first | 0x20) {
-        (2, b't') => (Te, b"te"),
-        (3, b'v') => (Via, b"via"),
-        (4, b'h') => (Host, b"host"),
-        (6, b'c') => (Cookie, b"cookie"),
-        (6, b'e') => (Expect, b"expect"),
-        (7, b'r') => (Referer, b"referer"),
-        (7, b't') => (Trailer, b"trailer"),
-        (7, b'u') => (Upgrade, b"upgrade"),
-        (9, b'f') => (Forwarded, b"forwarded"),
-        (10, b'c') => (Connection, b"connection"),
-        (10, b'k') => (KeepAlive, b"keep-alive"),
-        (10, b's') => (SetCookie, b"set-cookie"),
-        (10, b'u') => (UserAgent, b"user-agent"),
-        (11, b't') => (Traceparent, b"traceparent"),
-        (13, b'a') => (Authorization, b"authorization"),
-        (13, b'c') => (CacheControl, b"cache-control"),
-        (14, b'c') => (ContentLength, b"content-length"),
-        (15, b'x') => (XForwardedFor, b"x-forwarded-for"),
-        (16, b'p') => (ProxyConnection, b"proxy-connection"),
-        (16, b'x') => match name.last().map(|byte| byte | 0x20) {
-            Some(b't') if folds_to(name, b"x-forwarded-host") => {
-                (XForwardedHost, b"x-forwarded-host")
-            }
-            _ => (XForwardedPort, b"x-forwarded-port"),
+    match (name.len(), first | 0x20) {
+        (2, b't') => known(name, b"te", Te),
+        (3, b'v') => known(name, b"via", Via),
+        (4, b'h') => known(name, b"host", Host),
+        (6, b'c') => known(name, b"cookie", Cookie),
+        (6, b'e') => known(name, b"expect", Expect),
+        (7, b'r') => known(name, b"referer", Referer),
+        (7, b't') => known(name, b"trailer", Trailer),
+        (7, b'u') => known(name, b"upgrade", Upgrade),
+        (9, b'f') => known(name, b"forwarded", Forwarded),
+        (10, b'c') => known(name, b"connection", Connection),
+        (10, b'k') => known(name, b"keep-alive", KeepAlive),
+        (10, b's') => known(name, b"set-cookie", SetCookie),
+        (10, b'u') => known(name, b"user-agent", UserAgent),
+        (11, b't') => known(name, b"traceparent", Traceparent),
+        (13, b'a') => known(name, b"authorization", Authorization),
+        (13, b'c') => known(name, b"cache-control", CacheControl),
+        (14, b'c') => known(name, b"content-length", ContentLength),
+        (15, b'x') => known(name, b"x-forwarded-for", XForwardedFor),
+        (16, b'p') => known(name, b"proxy-connection", ProxyConnection),
+        (16, b'x') => match known(name, b"x-forwarded-port", XForwardedPort) {
+            (Other, _) => known(name, b"x-forwarded-host", XForwardedHost),
+            port => port,
         },
-        (17, b't') => (TransferEncoding, b"transfer-encoding"),
-        (17, b'x') => (XForwardedProto, b"x-forwarded-proto"),
-        _ => return (Other, false),
-    };
-    if folds_to(name, lower_case) { (id, name.contains(&b'_')) } else { (Other, false) }
+        (17, b't') => known(name, b"transfer-encoding", TransferEncoding),
+        (17, b'x') => known(name, b"x-forwarded-proto", XForwardedProto),
+        _ => (Other, false),
+    }
+}
+
+/// `id` when `name` is `lower_case`, and whether only folding made it so.
+///
+/// `lower_case` holds letters and hyphens alone. Among the bytes of a token, `byte | 0x20` is such a
+/// byte only for the letter in either case and for the hyphen itself, so that a name of known length
+/// is compared in a few wide words without branches.
+#[inline]
+fn known<const N: usize>(name: &[u8], lower_case: &[u8; N], id: FieldId) -> (FieldId, bool) {
+    let Some(bytes) = name.first_chunk::<N>() else { return (FieldId::Other, false) };
+    let mut difference = 0_u8;
+    for (byte, lower) in bytes.iter().zip(lower_case) {
+        difference |= (byte | 0x20) ^ lower;
+    }
+    if difference == 0 && !bytes.contains(&(b'-' & !0x20)) {
+        (id, false)
+    } else if folds_to(name, lower_case) {
+        (id, true)
+    } else {
+        (FieldId::Other, false)
+    }
 }
 
 /// Whether a look-alike of this field is dropped: it frames the message, is hop by hop, or is one

@@ -1,9 +1,9 @@
 //! Request and response heads over the receive buffer.
 //!
 //! httparse splits the lines; everything that it lets pass and limpet does not is refused here or in
-//! the files beside: bare LF ([`collect`]), targets ([`request_target`]), authorities ([`authority`]),
-//! connection options ([`connection`]), framing ([`super::framing`]). A head is never copied: every
-//! part is a range of the buffer. Refusals on the cold side are made exact by [`diagnose`].
+//! the files beside: bare LF (`collect`), targets (`request_target`), authorities (`authority`),
+//! connection options (`connection`), framing ([`super::framing`]). A head is never copied: every
+//! part is a range of the buffer. Refusals on the cold side are made exact by `diagnose`.
 //!
 //! # Modes
 //! `strict` refuses everything that the rules name. The others let these pass, and say so in

@@ -1,4 +1,8 @@
 //! Black-box tests: raw bytes against the real binary, one folder for each behaviour.
+#![allow(
+    unsafe_code,
+    reason = "signals, limits and seccomp filters of the processes under test are set by system calls"
+)]
 
 mod support;
 

@@ -14,24 +14,22 @@ pub(super) fn split<'b>(
     mode: Mode,
     anomaly: &mut Option<&'static str>,
 ) -> Result<RequestTarget<'b>, Refusal> {
-    // One pass: the top bit of all bytes together, and any fragment.
-    let (bits, fragment) = raw
-        .iter()
-        .fold((0_u8, false), |(bits, fragment), byte| (bits | byte, fragment | (*byte == b'#')));
-    if fragment {
-        return Err(Refusal::BadRequestTarget);
-    }
-    if bits >= 0x80 {
+    let mark = memchr::memchr2(b'?', b'#', raw).and_then(|at| raw.split_at_checked(at));
+    let (path, query) = match mark {
+        None => (raw, None),
+        Some((path, [b'?', query @ ..])) if memchr::memchr(b'#', query).is_none() => {
+            (path, Some(query))
+        }
+        Some(_) => return Err(Refusal::BadRequestTarget),
+    };
+    if !raw.is_ascii() {
         if mode == Mode::Strict {
             return Err(Refusal::BadRequestTarget);
         }
         *anomaly = anomaly.or(Some("target_not_ascii"));
     }
     match raw {
-        [b'/', ..] => {
-            let (path, query) = split_query(raw);
-            Ok(RequestTarget { raw, authority: None, path, query })
-        }
+        [b'/', ..] => Ok(RequestTarget { raw, authority: None, path, query }),
         b"*" if method == Method::Options => {
             Ok(RequestTarget { raw, authority: None, path: b"*", query: None })
         }
