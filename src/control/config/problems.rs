@@ -157,9 +157,12 @@ impl<'s> Report<'s> {
         self.add(&span, &shown, what, None, allowed);
     }
 
-    /// The line (from 1) of the value of `key`.
-    pub(super) fn line_of(&self, key: &str) -> usize {
-        self.line_and_column(self.nearest(key).0.start).0
+    /// " (line 14)" for the value of `key`; nothing where there is no text.
+    pub(super) fn line_note(&self, key: &str) -> String {
+        if self.source.is_empty() {
+            return String::new();
+        }
+        format!(" (line {})", self.line_and_column(self.nearest(key).0.start).0)
     }
 
     fn nearest(&self, key: &str) -> (Range<usize>, String) {
