@@ -347,8 +347,11 @@ fn stickiness_common(
         let allowed = Some(format!("duration up to max_age ({})", shown(max_age)));
         report.at(&stated, what, allowed);
     }
-    // RFC 6265bis §4.1.3.2.
-    if name.is_some_and(|name| name.starts_with("__Host-")) && (!domain.is_empty() || path != "/") {
+    // RFC 6265bis §4.1.3.2; browsers compare the prefix in any case.
+    let has_host_prefix = name
+        .and_then(|name| name.get(..7))
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
+    if has_host_prefix && (!domain.is_empty() || path != "/") {
         let allowed = Some("with the prefix __Host-: no domain, and path = \"/\"".into());
         report.at(&format!("{key}.cookie_name"), "would be refused by browsers", allowed);
     }
