@@ -312,3 +312,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn every_setting_of_limpet_toml_has_a_sentence_above_it() {
+    let text = read("config/limpet.toml");
+    let is_sentence = |line: &str| line.starts_with("# ");
+    let is_setting = |line: &str| {
+        let line = line.strip_prefix('#').unwrap_or(line);
+        line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ")
+    };
+    let mut above = "";
+    for line in text.lines() {
+        assert!(!is_setting(line) || is_sentence(above), "{line}");
+        above = line;
+    }
+}

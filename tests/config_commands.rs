@@ -130,7 +130,7 @@ fn check_says_what_a_right_file_declares_and_exits_0() {
         &[
             "edge.toml: right",
             "public",
-            "6 rules, otherwise forward to shop",
+            "7 rules, otherwise forward to shop",
             "least_outstanding_requests, 3 targets (1 draining), sticky by lb_cookie for 30m \
              without a request, 12h at most",
             "sticky by app_cookie JSESSIONID",
