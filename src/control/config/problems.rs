@@ -19,7 +19,7 @@ pub struct Problem {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// "target_group[app].stickiness.duration"; empty for a mistake of the whole file.
+    /// `target_group[app].stickiness.duration`; empty for a mistake of the whole file.
     pub path: String,
     pub what: String,
     pub found: Option<String>,
@@ -77,7 +77,7 @@ struct Place {
     shown: String,
 }
 
-/// Collects the mistakes of one text. Values are known by their key ("listener\[0].rule\[2].priority").
+/// Collects the mistakes of one text. Values are known by their key (`listener[0].rule[2].priority`).
 #[derive(Debug)]
 pub(super) struct Report<'s> {
     file: &'s str,

@@ -18,9 +18,9 @@ const SUGGESTION_BYTES_MAX: usize = 64;
 /// A key path: as it is looked up, and as people read it.
 #[derive(Debug, Clone)]
 struct Path {
-    /// "listener\[0].name"
+    /// `listener[0].name`
     key: String,
-    /// "listener\[web].name"
+    /// `listener[web].name`
     shown: String,
 }
 
