@@ -1,1 +1,133 @@
-//! listener.rs
+//! Listening sockets: one for each shard and listener, and clear errors when one cannot be had.
+//!
+//! TCP listeners use SO_REUSEPORT, so that the kernel spreads connections over the shards. The first
+//! socket of an address is bound *without* it, which fails where anybody else listens already, and is
+//! opened for sharing only then. A Unix socket is one socket that all shards accept from.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::snapshot::{Bind, Listener, SocketOptions};
+
+/// Why a listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("listener \"{listener}\" cannot listen on {address}: {cause}{remedy}")]
+pub struct ListenError {
+    pub listener: String,
+    pub address: String,
+    pub cause: io::Error,
+    remedy: &'static str,
+}
+
+/// The sockets of one listener, one for each shard, and where they listen in fact.
+pub struct Opened {
+    pub sockets: Vec<Socket>,
+    pub bound: Bind,
+}
+
+/// Opens a listener for `shards` shards.
+///
+/// # Errors
+/// Address in use, not permitted, not on this machine: with what would help.
+pub fn open(listener: &Listener, shards: usize) -> Result<Opened, ListenError> {
+    let result = match &listener.bind {
+        Bind::Tcp(address) => open_tcp(*address, &listener.socket, shards),
+        Bind::Unix(path) => open_unix(path, &listener.socket, shards),
+    };
+    result.map_err(|cause| ListenError {
+        listener: listener.name.to_string(),
+        address: match &listener.bind {
+            Bind::Tcp(address) => address.to_string(),
+            Bind::Unix(path) => format!("unix:{}", path.display()),
+        },
+        remedy: remedy(&cause),
+        cause,
+    })
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process listens there: stop it or choose another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep), a Unix socket a writable directory"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+fn open_tcp(address: SocketAddr, options: &SocketOptions, shards: usize) -> io::Result<Opened> {
+    let first = tcp_socket(address, options)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let bound = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..shards {
+        let socket = tcp_socket(address, options)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&bound.into())?;
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    }
+    Ok(Opened { sockets, bound: Bind::Tcp(bound) })
+}
+
+fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(options.ipv6_only)?;
+    }
+    // Accepted connections inherit these from the listening socket.
+    socket.set_tcp_nodelay(options.nodelay)?;
+    if !options.keepalive.is_zero() {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(options.keepalive))?;
+    }
+    if options.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(options.send_buffer_bytes)?;
+    }
+    if options.receive_buffer_bytes > 0 {
+        socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
+    }
+    if !options.defer_accept.is_zero() {
+        crate::uring::set_defer_accept(&socket, options.defer_accept)?;
+    }
+    if options.fast_open > 0 {
+        crate::uring::set_fast_open(&socket, options.fast_open)?;
+    }
+    Ok(socket)
+}
+
+fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<Opened> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse || is_alive(&address)? {
+            return Err(error);
+        }
+        // A socket file that nobody listens on is left from an earlier run.
+        std::fs::remove_file(path)?;
+        socket.bind(&address)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(options.unix_mode))?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let mut sockets = Vec::with_capacity(shards);
+    for _ in 1..shards {
+        sockets.push(socket.try_clone()?);
+    }
+    sockets.push(socket);
+    Ok(Opened { sockets, bound: Bind::Unix(path.to_owned()) })
+}
+
+fn is_alive(address: &SockAddr) -> io::Result<bool> {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    Ok(probe.connect(address).is_ok())
+}

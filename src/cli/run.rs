@@ -1,23 +1,142 @@
 //! `limpet run`: balances as a file says.
 //!
-//! Owns: the order of start and end. Never: a setting that does not come from the file. Tested by the
-//! black-box suite.
+//! Owns: the order of start and end, and what signals do. Never: a setting that does not come from the
+//! file. Tested by the black-box suite.
 
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use super::start;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::start::{self, Start};
+use crate::control::config::file::LogLevel;
+use crate::shard::Server;
+use crate::snapshot::Bind;
+
+/// Names a file that is written when every shard accepts: one line `name address` for each listener.
+const READY_FILE: &str = "LIMPET_READY_FILE";
 
 /// Runs until a signal ends it.
 pub fn run(config: &Path) -> ExitCode {
-    match start::from_file(config) {
-        Ok(_start) => {
-            eprintln!("limpet run: the data plane is not part of this build");
-            ExitCode::FAILURE
-        }
+    let start = match start::from_file(config) {
+        Ok(start) => start,
         Err(error) => {
             eprintln!("{error}");
-            error.exit_code()
+            return error.exit_code();
+        }
+    };
+    init_tracing(start.log_level);
+    match serve(&start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("limpet: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What limpet says about itself goes to standard error; `RUST_LOG` overrides the file's level.
+pub fn init_tracing(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(level.into())
+        .from_env_lossy();
+    // A second call, as tests in one process make it, changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}
+
+fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
+    // Signals are caught before anything accepts, so that none of them is ever lost.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _guard = runtime.enter();
+    let mut signals = Signals::catch()?;
+    let server = Server::start(start.control.published(), &start.process)?;
+    for (name, bound) in server.addresses() {
+        tracing::info!(listener = %name, address = %address(bound), "listening");
+    }
+    tracing::info!(shards = server.shard_count(), engine = server.engine().name(), "ready");
+    if let Some(path) = std::env::var_os(READY_FILE) {
+        write_ready_file(Path::new(&path), &server)?;
+    }
+    runtime.block_on(signals.next());
+    let grace = start.process.grace_period;
+    tracing::info!(
+        connections = server.connections(),
+        ?grace,
+        "stopping; a second signal ends at once"
+    );
+    let stopping = std::thread::spawn(move || server.shutdown(grace));
+    let is_finished = runtime.block_on(async {
+        loop {
+            if stopping.is_finished() {
+                return true;
+            }
+            let pause = tokio::time::sleep(Duration::from_millis(10));
+            tokio::select! {
+                () = signals.next() => return false,
+                () = pause => {}
+            }
+        }
+    });
+    if !is_finished {
+        tracing::warn!("ended at once by a second signal");
+        std::process::exit(0);
+    }
+    if stopping.join().is_ok_and(|finished| !finished) {
+        tracing::warn!("the grace period is over; what was still in flight was cut off");
+    }
+    Ok(())
+}
+
+fn address(bound: &Bind) -> String {
+    match bound {
+        Bind::Tcp(address) => address.to_string(),
+        Bind::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// Written beside its name and renamed, so that a reader never sees half of it.
+fn write_ready_file(path: &Path, server: &Server) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file = std::fs::File::create(&unfinished)?;
+    for (name, bound) in server.addresses() {
+        writeln!(file, "{name} {}", address(bound))?;
+    }
+    drop(file);
+    std::fs::rename(unfinished, path)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -31,7 +31,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
 use super::framing::{RequestFraming, ResponseFraming};
-use super::refusal::{Refusal, ResponseFault};
+use super::refusal::{LineFault, Refusal, ResponseFault};
 use collect::Collected;
 pub(super) use collect::offset_in;
 pub(super) use diagnose::{line_fault, line_is_field};
@@ -200,10 +200,7 @@ pub fn parse_request<'h, 'b>(
             };
             judge_request(line, parsed.headers, limits, mode, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => match diagnose::unfinished(buf, limits) {
-            Some(fault) => Err(fault.into()),
-            None => Ok(Parsed::Partial),
-        },
+        Ok(Status::Partial) => unfinished(buf, limits),
         Err(httparse::Error::Version) => newer_minor_request(buf, limits, mode, fields),
         Err(error) => Err(diagnose::request(buf, limits, error)),
     }
@@ -237,10 +234,7 @@ pub fn parse_response<'h, 'b>(
             judge_response(line, parsed.headers, limits, request_method, fields)
                 .map(Parsed::Complete)
         }
-        Ok(Status::Partial) => match diagnose::unfinished(buf, limits) {
-            Some(fault) => Err(fault.into()),
-            None => Ok(Parsed::Partial),
-        },
+        Ok(Status::Partial) => unfinished(buf, limits),
         Err(httparse::Error::Version) => newer_minor_response(buf, limits, request_method, fields),
         Err(error) => Err(diagnose::response(buf, limits, error)),
     }
@@ -386,6 +380,15 @@ fn keep_alive_timeout_s(value: &[u8]) -> Option<u32> {
     })
 }
 
+/// A head that is not complete: more is awaited unless what has come already refuses it.
+#[cold]
+fn unfinished<T, F: From<LineFault>>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, F> {
+    match diagnose::unfinished(buf, limits) {
+        Some(fault) => Err(fault.into()),
+        None => Ok(Parsed::Partial),
+    }
+}
+
 /// A request whose version httparse does not know: a newer minor version is read as 1.1 (RFC 9110
 /// §2.5), another major version is refused.
 #[cold]
@@ -396,11 +399,7 @@ fn newer_minor_request<'h, 'b>(
     mode: Mode,
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
-    let line = match diagnose::request_line(buf) {
-        Err(refusal) => return Err(refusal),
-        Ok(None) => return Err(Refusal::BadRequestLine),
-        Ok(Some(line)) => line,
-    };
+    let Some(line) = diagnose::request_line(buf)? else { return unfinished(buf, limits) };
     let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
     let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
     match httparse::parse_headers(buf.get(line.length..).unwrap_or_default(), room) {
@@ -413,10 +412,7 @@ fn newer_minor_request<'h, 'b>(
             };
             judge_request(line, headers, limits, mode, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => match diagnose::unfinished(buf, limits) {
-            Some(fault) => Err(fault.into()),
-            None => Ok(Parsed::Partial),
-        },
+        Ok(Status::Partial) => unfinished(buf, limits),
         Err(error) => Err(diagnose::request(buf, limits, error)),
     }
 }
@@ -431,10 +427,7 @@ fn newer_minor_response<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     let Some((line_length, status)) = diagnose::newer_status_line(buf)? else {
-        return match diagnose::unfinished(buf, limits) {
-            Some(fault) => Err(fault.into()),
-            None => Ok(Parsed::Partial),
-        };
+        return unfinished(buf, limits);
     };
     let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
     let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
@@ -447,10 +440,7 @@ fn newer_minor_response<'h, 'b>(
             };
             judge_response(line, headers, limits, request_method, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => match diagnose::unfinished(buf, limits) {
-            Some(fault) => Err(fault.into()),
-            None => Ok(Parsed::Partial),
-        },
+        Ok(Status::Partial) => unfinished(buf, limits),
         Err(error) => Err(diagnose::response(buf, limits, error)),
     }
 }

@@ -259,10 +259,9 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
             {
                 framing_is_copied = true;
             }
-            FieldId::ContentLength if keeps_length => {
+            FieldId::ContentLength if keeps_length && edits.framing == ResponseFraming::None => {
                 runs.skip(at, out);
-                self::field(b"Content-Length", field.value, out);
-                framing_is_copied = true;
+                self::field(b"Content-Length", without_leading_zeros(field.value), out);
             }
             FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
             _ => {}
@@ -339,6 +338,17 @@ fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 fn content_length(length: u64, out: &mut Vec<u8>) {
     field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes(), out);
+}
+
+/// A valid Content-Length value as limpet would write it.
+fn without_leading_zeros(digits: &[u8]) -> &[u8] {
+    let mut rest = digits;
+    while let [b'0', tail @ ..] = rest
+        && !tail.is_empty()
+    {
+        rest = tail;
+    }
+    rest
 }
 
 /// RFC 9110 §7.6.3: the version that the message was received in, and who received it.

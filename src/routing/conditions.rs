@@ -206,14 +206,17 @@ pub(super) fn without_root_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
 
+/// Keys and values as they are sent; a pair without "=" has an empty value, empty pairs are skipped.
+pub(super) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (key, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
+        (key, value.strip_prefix(b"=").unwrap_or(value))
+    })
+}
+
 fn query_matches(wanted: &[(Option<Glob>, Glob)], query: &[u8]) -> bool {
-    query.split(|&b| b == b'&').filter(|pair| !pair.is_empty()).any(|pair| {
-        let (key, value) = match memchr::memchr(b'=', pair) {
-            Some(at) => {
-                (pair.get(..at).unwrap_or_default(), pair.get(at + 1..).unwrap_or_default())
-            }
-            None => (pair, &b""[..]),
-        };
+    query_pairs(query).any(|(key, value)| {
         wanted.iter().any(|(wanted_key, wanted_value)| {
             wanted_key.as_ref().is_none_or(|glob| glob.matches_decoded(key))
                 && wanted_value.matches_decoded(value)

@@ -6,12 +6,14 @@
 //!       └─ any ────────────────────┘                    ├─ prefix (sorted, one binary search)
 //!                                                       └─ any
 //! ```
-//! Each leaf is a list of candidates in ascending rule order. A pattern with inner wildcards stands
+//! Each leaf is a list of candidates in ascending rule order, and a map of those that are told apart
+//! by a header or query value (see `literals`). A pattern with inner wildcards stands
 //! under its literal prefix (path) or its literal labels at the end (host) and is verified when it is
 //! met. Nothing here decides a match; tested through `table` against the naive model.
 use std::collections::{BTreeMap, HashMap};
 
-use super::conditions::{HOST_BYTES_MAX, HostPattern, PathPattern, without_root_dot};
+use super::conditions::{HOST_BYTES_MAX, HostPattern, PathPattern, Request, without_root_dot};
+use super::literals::{Literals, Selector};
 
 type Map<V> = HashMap<Box<[u8]>, V, ahash::RandomState>;
 
@@ -22,6 +24,16 @@ pub(super) struct Candidate {
     pub rule: u32,
     pub verify_host: bool,
     pub verify_path: bool,
+}
+
+/// A rule as the index sees it; `None` is "any".
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'r> {
+    /// Position among the rules.
+    pub rule: u32,
+    pub hosts: Option<&'r [HostPattern]>,
+    pub paths: Option<&'r [PathPattern]>,
+    pub selector: Option<&'r Selector>,
 }
 
 /// All rules of a table that can hold at all.
@@ -35,32 +47,25 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Enters a rule under each combination of its host and path values; `None` is "any". Rules are
-    /// entered in ascending order.
-    pub fn insert(
-        &mut self,
-        rule: u32,
-        hosts: Option<&[HostPattern]>,
-        paths: Option<&[PathPattern]>,
-    ) {
-        let Some(hosts) = hosts else { return self.any.insert(rule, false, paths) };
+    /// Enters a rule under each combination of its host and path values. Rules are entered in ascending
+    /// order.
+    pub fn insert(&mut self, entry: &Entry<'_>) {
+        let Some(hosts) = entry.hosts else { return self.any.insert(entry, false) };
         for host in hosts {
             match host {
                 HostPattern::Exact(name) => {
-                    let name = name.to_ascii_lowercase().into_boxed_str().into_boxed_bytes();
-                    self.exact.entry(name).or_default().insert(rule, false, paths);
+                    let name = name.to_ascii_lowercase().into_bytes().into();
+                    self.exact.entry(name).or_default().insert(entry, false);
                 }
                 HostPattern::Suffix(suffix) => {
                     let suffix = suffix.to_ascii_lowercase().into_bytes();
-                    self.suffix_entry(suffix).insert(rule, false, paths);
+                    self.suffix_entry(suffix).insert(entry, false);
                 }
                 HostPattern::Glob(glob) => {
                     let literal = glob.literal_suffix();
                     match memchr::memchr(b'.', &literal).and_then(|dot| literal.get(dot..)) {
-                        Some(labels) => {
-                            self.suffix_entry(labels.to_vec()).insert(rule, true, paths);
-                        }
-                        None => self.any.insert(rule, true, paths),
+                        Some(labels) => self.suffix_entry(labels.to_vec()).insert(entry, true),
+                        None => self.any.insert(entry, true),
                     }
                 }
             }
@@ -82,12 +87,11 @@ impl Index {
     /// The lowest rule that `verify` accepts, below `best`; else `best`.
     pub fn first(
         &self,
-        host: &[u8],
-        path: &[u8],
+        request: &Request<'_>,
         mut best: u32,
         verify: &impl Fn(Candidate) -> bool,
     ) -> u32 {
-        let host = without_root_dot(host);
+        let host = without_root_dot(request.host);
         let hosts_matter = !(self.exact.is_empty() && self.suffix.is_empty());
         let mut room = [0; HOST_BYTES_MAX];
         if hosts_matter && let Some(lower) = room.get_mut(..host.len()) {
@@ -95,7 +99,7 @@ impl Index {
             lower.make_ascii_lowercase();
             let lower = &*lower;
             if let Some(found) = self.exact.get(lower) {
-                best = found.first(path, best, verify);
+                best = found.first(request, best, verify);
             }
             if let Some((shortest, longest)) = self.suffix_bytes {
                 let begin = lower.len().saturating_sub(longest).max(1);
@@ -106,12 +110,12 @@ impl Index {
                         break;
                     }
                     if let Some(found) = self.suffix.get(suffix) {
-                        best = found.first(path, best, verify);
+                        best = found.first(request, best, verify);
                     }
                 }
             }
         }
-        self.any.first(path, best, verify)
+        self.any.first(request, best, verify)
     }
 }
 
@@ -120,11 +124,11 @@ impl Index {
 struct PathIndex {
     /// Lowest rule entered; nothing here is looked at when a lower one has already been found.
     lowest: Option<u32>,
-    exact: Map<Vec<Candidate>>,
+    exact: Map<Leaf>,
     /// While building; sorted into `prefixes`.
-    unsorted: BTreeMap<Box<[u8]>, Vec<Candidate>>,
+    unsorted: BTreeMap<Box<[u8]>, Leaf>,
     prefixes: Box<[Prefix]>,
-    any: Vec<Candidate>,
+    any: Leaf,
 }
 
 /// One prefix; the prefixes of a path are a chain from the longest one through `parent`.
@@ -133,29 +137,39 @@ struct Prefix {
     bytes: Box<[u8]>,
     /// Position of the longest other prefix that this one begins with.
     parent: Option<u32>,
+    leaf: Leaf,
+}
+
+/// The rules of one host and path entry.
+#[derive(Debug, Default)]
+struct Leaf {
     candidates: Vec<Candidate>,
+    literals: Option<Box<Literals>>,
 }
 
 impl PathIndex {
-    fn insert(&mut self, rule: u32, verify_host: bool, paths: Option<&[PathPattern]>) {
-        self.lowest.get_or_insert(rule);
-        let candidate = |verify_path| Candidate { rule, verify_host, verify_path };
-        let Some(paths) = paths else { return self.any.push(candidate(false)) };
+    fn insert(&mut self, entry: &Entry<'_>, verify_host: bool) {
+        self.lowest.get_or_insert(entry.rule);
+        let candidate = |verify_path| Candidate { rule: entry.rule, verify_host, verify_path };
+        let Some(paths) = entry.paths else {
+            return self.any.insert(candidate(false), entry.selector);
+        };
         for path in paths {
             let (prefix, verify_path) = match path {
                 PathPattern::Exact(exact) => {
-                    let key = exact.as_bytes().into();
-                    self.exact.entry(key).or_default().push(candidate(false));
+                    let leaf = self.exact.entry(exact.as_bytes().into()).or_default();
+                    leaf.insert(candidate(false), entry.selector);
                     continue;
                 }
                 PathPattern::Prefix(prefix) => (prefix.as_bytes().to_vec(), false),
                 PathPattern::Glob(glob) => (glob.literal_prefix(), true),
             };
-            if prefix.is_empty() {
-                self.any.push(candidate(verify_path));
+            let leaf = if prefix.is_empty() {
+                &mut self.any
             } else {
-                self.unsorted.entry(prefix.into()).or_default().push(candidate(verify_path));
-            }
+                self.unsorted.entry(prefix.into()).or_default()
+            };
+            leaf.insert(candidate(verify_path), entry.selector);
         }
     }
 
@@ -163,39 +177,44 @@ impl PathIndex {
         let mut prefixes: Vec<Prefix> = Vec::with_capacity(self.unsorted.len());
         // Positions of the prefixes that the current one may begin with, longest last.
         let mut open: Vec<u32> = Vec::new();
-        for (position, (bytes, candidates)) in (0..).zip(std::mem::take(&mut self.unsorted)) {
+        for (position, (bytes, leaf)) in (0..).zip(std::mem::take(&mut self.unsorted)) {
             while let Some(last) = open.last().and_then(|&at| prefixes.get(at as usize)) {
                 if bytes.starts_with(&last.bytes) {
                     break;
                 }
                 open.pop();
             }
-            prefixes.push(Prefix { bytes, parent: open.last().copied(), candidates });
+            prefixes.push(Prefix { bytes, parent: open.last().copied(), leaf });
             open.push(position);
         }
         self.prefixes = prefixes.into();
     }
 
-    fn first(&self, path: &[u8], mut best: u32, verify: &impl Fn(Candidate) -> bool) -> u32 {
+    fn first(
+        &self,
+        request: &Request<'_>,
+        mut best: u32,
+        verify: &impl Fn(Candidate) -> bool,
+    ) -> u32 {
         if self.lowest.is_none_or(|lowest| lowest >= best) {
             return best;
         }
         if !self.exact.is_empty()
-            && let Some(candidates) = self.exact.get(path)
+            && let Some(leaf) = self.exact.get(request.path)
         {
-            best = lowest_of(candidates, best, verify);
+            best = leaf.first(request, best, verify);
         }
-        for candidates in self.prefixes_of(path) {
-            best = lowest_of(candidates, best, verify);
+        for leaf in self.prefixes_of(request.path) {
+            best = leaf.first(request, best, verify);
         }
-        lowest_of(&self.any, best, verify)
+        self.any.first(request, best, verify)
     }
 
-    /// The candidates of every prefix of `path`, longest first.
+    /// The rules of every prefix of `path`, longest first.
     ///
     /// Among sorted texts, each prefix of `path` is a prefix of the last text that is not above `path`,
     /// or is that text: what lies between a prefix and `path` begins with that prefix.
-    fn prefixes_of(&self, path: &[u8]) -> impl Iterator<Item = &[Candidate]> {
+    fn prefixes_of(&self, path: &[u8]) -> impl Iterator<Item = &Leaf> {
         let below = self.prefixes.partition_point(|prefix| *prefix.bytes <= *path);
         let last = below.checked_sub(1).and_then(|at| self.prefixes.get(at));
         let common = last.map_or(0, |last| {
@@ -205,7 +224,26 @@ impl PathIndex {
             prefix.parent.and_then(|at| self.prefixes.get(at as usize))
         })
         .filter(move |prefix| prefix.bytes.len() <= common)
-        .map(|prefix| prefix.candidates.as_slice())
+        .map(|prefix| &prefix.leaf)
+    }
+}
+
+impl Leaf {
+    fn insert(&mut self, candidate: Candidate, selector: Option<&Selector>) {
+        let entered = selector.is_some_and(|selector| {
+            self.literals.get_or_insert_default().insert(selector, candidate)
+        });
+        if !entered {
+            self.candidates.push(candidate);
+        }
+    }
+
+    fn first(&self, request: &Request<'_>, best: u32, verify: &impl Fn(Candidate) -> bool) -> u32 {
+        let mut best = lowest_of(&self.candidates, best, verify);
+        if let Some(literals) = &self.literals {
+            literals.each(request, |candidates| best = lowest_of(candidates, best, verify));
+        }
+        best
     }
 }
 

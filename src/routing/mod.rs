@@ -8,6 +8,7 @@ pub mod actions;
 pub mod conditions;
 pub mod glob;
 mod index;
+mod literals;
 pub mod path;
 pub mod redirect;
 pub mod table;

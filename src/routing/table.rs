@@ -6,7 +6,8 @@
 use super::{
     actions::Action,
     conditions::{Condition, HostPattern, PathPattern, Request},
-    index::{Candidate, Index},
+    index::{Candidate, Entry, Index},
+    literals::Selector,
 };
 
 /// One rule of the file. Lower `priority` first; the default rule has none and stands last.
@@ -56,7 +57,12 @@ impl Table {
         let splits: Box<[Split]> = rules.iter().map(Split::of).collect();
         let mut index = Index::default();
         for (position, (rule, split)) in (0..).zip(rules.iter().zip(&splits)) {
-            index.insert(position, split.hosts(rule), split.paths(rule));
+            index.insert(&Entry {
+                rule: position,
+                hosts: split.hosts(rule),
+                paths: split.paths(rule),
+                selector: Selector::of(rule).as_ref(),
+            });
         }
         index.finish();
         Table { rules: rules.into(), splits, index }
@@ -73,7 +79,7 @@ impl Table {
         let default = self.rules.len() - 1;
         let best = u32::try_from(default).unwrap_or(u32::MAX);
         let verify = |candidate: Candidate| self.verify(candidate, request);
-        self.index.first(request.host, request.path, best, &verify) as usize
+        self.index.first(request, best, &verify) as usize
     }
 
     /// All rules in order, the default last (named "default", priority u32::MAX).

@@ -90,6 +90,41 @@ fn nested_prefixes_are_all_considered() {
 }
 
 #[test]
+fn many_names_and_long_values_are_found_as_well() {
+    let long = "v".repeat(200);
+    let rules = (0..40_u32).map(|n| {
+        let name = format!("x-{n}");
+        let pairs = vec![
+            Condition::query_pair(Some(&format!("k{n}")), "v").expect("valid"),
+            Condition::query_pair(Some(&format!("l{n}")), &long).expect("valid"),
+        ];
+        let condition = match n % 3 {
+            0 => Condition::header(&name, &["v", &long]).expect("valid"),
+            1 => Condition::header(&name, &["v"]).expect("valid"),
+            _ => Condition::Query(pairs),
+        };
+        rule(&n.to_string(), n, vec![condition])
+    });
+    let table = Table::compile(rules.collect(), forward(0));
+    for n in 0..40 {
+        for value in ["V", &long] {
+            let (name, query) = (format!("X-{n}"), format!("k{n}={value}&L{n}={value}"));
+            let fields = [Field {
+                name: name.as_bytes(),
+                value: value.as_bytes(),
+                id: FieldId::Other,
+                drop: false,
+            }];
+            let query = Some(query.as_bytes());
+            let request = Request { query, fields: &fields, ..request("h", "/") };
+            let naive = table.rules().iter().position(|rule| rule.matches(&request));
+            assert_eq!(Some(table.find_index(&request)), naive);
+            assert_eq!(naive == Some(n), n % 3 != 1 || value == "V");
+        }
+    }
+}
+
+#[test]
 fn explain_names_the_first_failed_condition_up_to_the_match() {
     let table = Table::compile(
         vec![
@@ -134,12 +169,16 @@ fn any_condition() -> impl Strategy<Value = Condition> {
         4 => many(PATH_PATTERNS).prop_map(|values| paths(&values)),
         1 => many(&["GET", "PUT"])
             .prop_map(|values| Condition::Method(values.into_iter().map(Into::into).collect())),
-        1 => many(&["x", "y*", "?"])
-            .prop_map(|values| Condition::header("h", &values).expect("valid")),
-        1 => many(&["1", "*", "2"]).prop_map(|values| Condition::Query(
-            values
+        2 => (select(&["h", "H2", "h3"][..]), many(&["x", "Y*", "YY", "?", "zz"]))
+            .prop_map(|(name, values)| Condition::header(name, &values).expect("valid")),
+        2 => proptest::collection::vec(
+            (select(&[None, Some("q"), Some("P"), Some("%71*")][..]), select(&["1", "*", "a~", ""][..])),
+            0..3,
+        )
+        .prop_map(|pairs| Condition::Query(
+            pairs
                 .into_iter()
-                .map(|value| Condition::query_pair(Some("q"), value).expect("valid"))
+                .map(|(key, value)| Condition::query_pair(key, value).expect("valid"))
                 .collect()
         )),
     ]
@@ -156,7 +195,8 @@ proptest! {
         requests in proptest::collection::vec(
             (
                 select(HOSTS), select(PATHS), select(&["GET", "PUT"][..]),
-                select(&["x", "yy", "zz"][..]), select(&["", "q=1", "p=1&q=2"][..]),
+                select(&["x", "yY", "Zz"][..]),
+                select(&["", "q=1", "p=1&q=2", "%51=%31&&p", "p=A%7E", "=1"][..]),
             ),
             8,
         ),
@@ -166,9 +206,9 @@ proptest! {
         });
         let table = Table::compile(rules.collect(), forward(0));
         for (host, path, method, header, query) in requests {
-            let fields = [Field {
-                name: b"H", value: header.as_bytes(), id: FieldId::Other, drop: false,
-            }];
+            let field = |name, value| Field { name, value, id: FieldId::Other, drop: false };
+            let fields =
+                [field(b"H", header.as_bytes()), field(b"h2", b"x"), field(b"H2", header.as_bytes())];
             let request = Request {
                 method: method.as_bytes(),
                 query: Some(query.as_bytes()),

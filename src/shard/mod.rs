@@ -1,1 +1,96 @@
-//! shard/mod.rs
+//! One core: its thread, runtime, connections, deadlines and clock; and the server that is all of them.
+//!
+//! [`Server::start`] opens the listeners, starts one pinned thread for each shard and returns when all
+//! of them accept. Each thread runs [`run`]: accept loops, and a ticker that wakes what is overdue,
+//! lets idle target connections go and hands the log on.
+
+pub mod accept;
+pub mod admission;
+pub mod alarms;
+pub mod clock;
+pub mod cores;
+pub mod local;
+pub mod random;
+mod server;
+
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+pub use server::{Server, StartError};
+
+use self::accept::{ACCEPTS_IN_FLIGHT, Acceptor};
+use self::local::Shard;
+use crate::telemetry::counters::Counter;
+use crate::uring;
+
+/// How often deadlines are looked at.
+pub const TICK: Duration = Duration::from_millis(50);
+
+/// The main future of a shard: ends when the shard has stopped.
+async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender<()>) {
+    for acceptor in &acceptors {
+        for _ in 0..ACCEPTS_IN_FLIGHT {
+            let acceptor = Rc::clone(acceptor);
+            uring::spawn(async move { acceptor.run().await });
+        }
+    }
+    // The receiver is gone only when another shard failed to start.
+    let _ = ready.send(());
+    let mut next = Instant::now() + TICK;
+    let mut is_stopping = false;
+    loop {
+        uring::sleep(next).await;
+        // A shard that was held up does not make up for ticks it has missed.
+        next = (next + TICK).max(Instant::now());
+        shard.tick();
+        if shard.stop.has_begun() && !is_stopping {
+            is_stopping = true;
+            acceptors.iter().for_each(|acceptor| acceptor.finish());
+            shard.stop_idle();
+        }
+        if shard.stop.is_now() {
+            shard.alarms.fire_all();
+            break;
+        }
+        if is_stopping && shard.connections.get() == 0 {
+            break;
+        }
+    }
+    // What was just woken may still say its last words.
+    uring::yield_now().await;
+    shard.log.borrow_mut().flush();
+}
+
+impl Shard {
+    fn tick(&self) {
+        self.clock.tick();
+        let now_ms = self.clock.now_ms();
+        self.alarms.scan(now_ms);
+        self.pool.borrow_mut().expire(now_ms, |connection| {
+            self.counters.add(Counter::TargetConnectionsClosed, 1);
+            connection.close();
+        });
+        self.log.borrow_mut().flush();
+        self.room.notify_waiters();
+    }
+
+    /// Lets go of everything that only waits.
+    fn stop_idle(&self) {
+        self.alarms.fire_idle();
+        self.pool.borrow_mut().drain_all(|connection| {
+            self.counters.add(Counter::TargetConnectionsClosed, 1);
+            connection.close();
+        });
+    }
+
+    /// `true` once a second at most, for warnings that would flood the log.
+    pub fn may_complain(&self) -> bool {
+        let now_ms = self.clock.now_ms();
+        let may = now_ms >= self.complained_ms.get().saturating_add(1000);
+        if may {
+            self.complained_ms.set(now_ms);
+        }
+        may
+    }
+}

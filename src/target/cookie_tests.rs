@@ -30,7 +30,8 @@ fn the_format_is_what_other_nodes_know() {
     assert_eq!(std::str::from_utf8(&value).expect("text"), VECTOR);
     assert_eq!(codec.open(VECTOR.as_bytes()), Some(plain()));
 }
-const VECTOR: &str = "";
+const VECTOR: &str = "AQABCQkJCQkJCQkJCQkJb2C2mmA-ndUHPRRqH5f7YNQMdBGoGsiTHzJOBImDkykp\
+    jMRATJFbnE19XT38xkk38rg4Ktwmtkf3B-RD8YAzq9x6hIZkL6uHneP9JEv2Ww";
 
 #[test]
 fn only_the_same_scope_opens_it() {

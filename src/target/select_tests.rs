@@ -1,1 +1,626 @@
+use super::super::group::tests::{options as group_options, targets};
+use super::super::group::{GroupParts, HashOn, stable_key};
+use super::super::keyring::KeyRing;
+use super::super::rendezvous::mix;
+use super::super::state::GroupState;
+use super::super::state::Health::{self, *};
+use super::super::stickiness::tests::{NOW_S, app_options, options, ring, sticky};
+use super::super::stickiness::{Failback, StickinessKind, StickinessOptions};
+use super::*;
+use crate::http1::fields::FieldId;
+use crate::target::cookie::Scope;
 
+/// One scripted world: groups, a forward action, and perhaps a sticky rule.
+struct World {
+    groups: Vec<Arc<TargetGroup>>,
+    forward: Forward,
+    rule: Option<Stickiness>,
+}
+
+struct Plan<'a> {
+    name: &'a str,
+    healths: &'a [Health],
+    sticky: Option<StickinessOptions>,
+    limit: u32,
+    on_full: OnFull,
+}
+
+const PLAN: Plan<'static> =
+    Plan { name: "app", healths: &[Healthy; 3], sticky: None, limit: 0, on_full: OnFull::Queue };
+
+fn group(plan: Plan<'_>, first_slot: u32) -> Arc<TargetGroup> {
+    let mut options = group_options();
+    options.connection_limit = plan.limit;
+    options.on_full = plan.on_full;
+    let mut targets = targets(&plan.healths.iter().map(|health| (1, *health)).collect::<Vec<_>>());
+    for target in &mut targets {
+        let state = crate::target::state::TargetState::detached(target.state.slot + first_slot);
+        state.set_health(target.state.health());
+        target.state = state;
+    }
+    let scope = Scope::Group(plan.name.into());
+    let parts = GroupParts {
+        name: plan.name.into(),
+        algorithm: Algorithm::RoundRobin,
+        options,
+        stickiness: plan.sticky.map(|options| Stickiness::new(options, scope, ring()).expect("ok")),
+        targets,
+        state: GroupState::new(),
+    };
+    Arc::new(TargetGroup::new(parts).expect("valid"))
+}
+
+fn forward(groups: &[(GroupIndex, u32)]) -> Forward {
+    Forward { groups: groups.to_vec(), sticky: false, rewrite_path: None, rewrite_host: None }
+}
+
+fn one(plan: Plan<'_>) -> World {
+    World { groups: vec![group(plan, 0)], forward: forward(&[(0, 1)]), rule: None }
+}
+
+/// Two groups, "blue" and "green", 3 to 1, under a sticky rule; slots 100… and 200….
+fn two(blue: &[Health], green: &[Health], rule: Option<StickinessOptions>) -> World {
+    let scope = Scope::Rule("deploy".into());
+    World {
+        groups: vec![
+            group(Plan { name: "blue", healths: blue, ..PLAN }, 0),
+            group(Plan { name: "green", healths: green, ..PLAN }, 100),
+        ],
+        forward: forward(&[(0, 3), (1, 1)]),
+        rule: rule.map(|options| Stickiness::new(options, scope, ring()).expect("valid")),
+    }
+}
+
+/// One client: what it sends, and the connection's memory.
+#[derive(Clone, Default)]
+struct Client {
+    cookies: String,
+    pinned: Option<Pinned>,
+    excluded: Vec<u32>,
+    later_s: u64,
+    seed: u64,
+}
+
+impl Client {
+    fn ask<T>(&mut self, with: impl FnOnce(&Ask<'_>) -> T) -> T {
+        self.seed += 1;
+        let random = |n: u64| mix(self.seed * 10 + n);
+        let field = Field {
+            name: b"Cookie",
+            value: self.cookies.as_bytes(),
+            id: FieldId::Cookie,
+            drop: false,
+        };
+        let fields = [field];
+        with(&Ask {
+            now_s: NOW_S + self.later_s,
+            random: Random {
+                session: u128::from(random(1)),
+                group: random(2),
+                target: [random(3), random(4)],
+            },
+            fields: if self.cookies.is_empty() { &[] } else { &fields },
+            source: None,
+            query: None,
+            pinned: self.pinned,
+            excluded: &self.excluded,
+        })
+    }
+
+    fn select(&mut self, world: &World) -> Result<Choice, NoTarget> {
+        self.ask(|ask| select(&world.groups, &world.forward, world.rule.as_ref(), ask))
+    }
+
+    fn choose(&mut self, world: &World) -> Choice {
+        self.select(world).expect("a target")
+    }
+
+    /// Asks, and remembers connection and cookie as a browser would.
+    fn visit(&mut self, world: &World) -> Choice {
+        let choice = self.choose(world);
+        if let Some(outcome) = choice.sticky {
+            self.pinned = outcome.pinned.or(self.pinned);
+            if let CookieAction::Set(assignment) = outcome.answer(AppCookieEvent::None) {
+                self.take(world, &assignment);
+            }
+        }
+        choice
+    }
+
+    fn take(&mut self, world: &World, assignment: &Assignment) {
+        let sticky = scope_of(world);
+        let mut out = Vec::new();
+        let now_s = NOW_S + self.later_s;
+        assert!(sticky.write_set_cookie(assignment, now_s, true, [8; 12], &mut out));
+        let pair = out.split(|byte| *byte == b';').next().expect("a pair");
+        self.cookies = String::from_utf8(pair.to_vec()).expect("text");
+    }
+
+    fn on_full(&mut self, world: &World, choice: &Choice) -> Full {
+        self.ask(|ask| on_full(&world.groups, choice, ask))
+    }
+}
+
+fn scope_of(world: &World) -> &Stickiness {
+    let own = world.groups.first().and_then(|group| group.stickiness.as_ref());
+    world.rule.as_ref().or(own).expect("a sticky scope")
+}
+
+fn outcome(choice: &Choice) -> StickyOutcome {
+    choice.sticky.expect("sticky")
+}
+
+fn with_health(plan: Plan<'_>, healths: &[Health]) -> World {
+    one(Plan { healths, ..plan })
+}
+
+fn sticky_plan() -> Plan<'static> {
+    Plan { sticky: Some(options()), ..PLAN }
+}
+
+#[test]
+fn a_plain_group_takes_turns_and_reads_no_cookie() {
+    let world = one(PLAN);
+    let mut client = Client { cookies: "limpet_app=x".into(), ..Client::default() };
+    let picks: Vec<_> = (0..4).map(|_| client.choose(&world)).collect();
+    assert!(picks.iter().all(|choice| choice.sticky.is_none()));
+    assert_eq!(picks.iter().map(|choice| choice.target).collect::<Vec<_>>(), [0, 1, 2, 0]);
+}
+
+#[test]
+fn disabled_stickiness_is_none() {
+    let off = StickinessOptions { enabled: false, ..options() };
+    let world = one(Plan { sticky: Some(off), ..PLAN });
+    assert_eq!(Client::default().choose(&world).sticky, None);
+}
+
+#[test]
+fn a_user_stays_from_the_first_visit_on() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.visit(&world);
+    let new = outcome(&first);
+    assert_eq!((new.reason, new.issue, new.bound), (Reason::New, Issue::Now, false));
+    for later_s in [0, 50, 100] {
+        let mut elsewhere =
+            Client { cookies: client.cookies.clone(), later_s, ..Client::default() };
+        let again = elsewhere.visit(&world);
+        assert_eq!(again.target, first.target);
+        let valid = outcome(&again);
+        assert_eq!((valid.reason, valid.issue, valid.bound), (Reason::Valid, Issue::Never, true));
+        assert_eq!(valid.answer(AppCookieEvent::None), CookieAction::Nothing);
+    }
+}
+
+#[test]
+fn a_cookie_is_refreshed_when_a_tenth_of_the_idle_duration_has_passed() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.visit(&world);
+    client.later_s = 101;
+    let again = outcome(&client.visit(&world));
+    assert_eq!((again.reason, again.issue), (Reason::Valid, Issue::Now));
+    assert_eq!(again.assignment, outcome(&first).assignment, "issued and session stay");
+    client.later_s = 1_100;
+    assert_eq!(
+        outcome(&client.visit(&world)).reason,
+        Reason::Valid,
+        "idle counts from the refresh"
+    );
+}
+
+#[test]
+fn every_dead_cookie_is_balanced_anew_with_its_reason() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    client.visit(&world);
+    let flushing = StickinessOptions { generation: 6, ..options() };
+    let flushed = one(Plan { sticky: Some(flushing), ..PLAN });
+    let garbage = "limpet_app=garbage".to_owned();
+    let cases = [
+        (&world, client.cookies.clone(), 1_001, Reason::ExpiredIdle),
+        (&world, client.cookies.clone(), 10_001, Reason::ExpiredAge),
+        (&world, garbage, 0, Reason::Invalid),
+        (&flushed, client.cookies.clone(), 0, Reason::Flushed),
+    ];
+    for (world, cookies, later_s, reason) in cases {
+        let mut client = Client { cookies, later_s, seed: 99, ..Client::default() };
+        let fresh = outcome(&client.visit(world));
+        assert_eq!((fresh.reason, fresh.issue, fresh.bound), (reason, Issue::Now, false));
+        assert_eq!(fresh.assignment.issued_s, NOW_S + later_s);
+        assert_eq!(outcome(&client.visit(world)).reason, Reason::Valid);
+    }
+}
+
+#[test]
+fn a_first_visit_of_several_requests_is_coherent() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.choose(&world);
+    client.pinned = outcome(&first).pinned;
+    for _ in 0..5 {
+        let next = client.choose(&world);
+        assert_eq!(next.target, first.target);
+        let next = outcome(&next);
+        assert_eq!((next.reason, next.issue), (Reason::New, Issue::Now));
+        assert_eq!(next.assignment, outcome(&first).assignment, "one session");
+    }
+    client.cookies = "limpet_app=garbage".into();
+    let spoiled = client.choose(&world);
+    assert_eq!((spoiled.target, outcome(&spoiled).reason), (first.target, Reason::Invalid));
+}
+
+#[test]
+fn what_a_connection_remembers_counts_in_its_scope_and_while_it_lives() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.choose(&world);
+    client.pinned = outcome(&first).pinned;
+    let other = one(Plan { name: "other", ..sticky_plan() });
+    let elsewhere = outcome(&client.choose(&other));
+    assert_ne!(elsewhere.assignment.session, outcome(&first).assignment.session);
+    let flushed =
+        one(Plan { sticky: Some(StickinessOptions { generation: 6, ..options() }), ..PLAN });
+    assert!(!outcome(&client.choose(&flushed)).bound);
+    client.later_s = 1_001;
+    assert!(!outcome(&client.choose(&world)).bound);
+    client.later_s = 0;
+    let sick: Vec<Health> =
+        (0..3).map(|index| if index == first.target { Unhealthy } else { Healthy }).collect();
+    let moved = client.choose(&with_health(sticky_plan(), &sick));
+    assert_ne!(moved.target, first.target);
+    assert_eq!(
+        outcome(&moved).assignment.session,
+        outcome(&first).assignment.session,
+        "the session fails over"
+    );
+}
+
+#[test]
+fn draining_serves_the_bound_and_nobody_else() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.visit(&world);
+    let healths: Vec<Health> =
+        (0..3).map(|index| if index == first.target { Draining } else { Healthy }).collect();
+    let draining = with_health(sticky_plan(), &healths);
+    let stays = client.visit(&draining);
+    assert_eq!((stays.target, outcome(&stays).reason), (first.target, Reason::Draining));
+    assert_eq!(outcome(&stays).issue, Issue::Never);
+    for seed in 0..20 {
+        let mut stranger = Client { seed: seed * 7, ..Client::default() };
+        assert_ne!(stranger.visit(&draining).target, first.target);
+    }
+}
+
+#[test]
+fn fail_over_is_deterministic_issued_once_and_follows_failback() {
+    for (failback, returns) in [(Failback::Never, false), (Failback::Healthy, true)] {
+        let plan = || Plan { sticky: Some(StickinessOptions { failback, ..options() }), ..PLAN };
+        let world = one(plan());
+        let mut client = Client::default();
+        let first = client.visit(&world).target;
+        let sick: Vec<Health> =
+            (0..3).map(|index| if index == first { Unhealthy } else { Healthy }).collect();
+        let (shard, node) = (with_health(plan(), &sick), with_health(plan(), &sick));
+        let mut parallel = Client { seed: 1_000, ..client.clone() };
+        let moved = client.visit(&shard);
+        assert_eq!(parallel.visit(&node).target, moved.target);
+        let fail_over = outcome(&moved);
+        assert_eq!((fail_over.reason, fail_over.issue), (Reason::Unhealthy, Issue::Now));
+        let settled = outcome(&client.visit(&shard));
+        assert_eq!((settled.reason, settled.issue), (Reason::Valid, Issue::Never));
+        let healed = client.visit(&world);
+        assert_eq!(outcome(&healed).reason, Reason::Valid);
+        assert_eq!(healed.target == first, returns, "{failback:?}");
+        assert_eq!(outcome(&healed).issue == Issue::Now, returns, "{failback:?}");
+    }
+}
+
+#[test]
+fn a_removed_target_fails_over() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    while client.visit(&world).target != 2 {
+        client = Client { seed: client.seed, ..Client::default() };
+    }
+    let smaller = one(Plan { healths: &[Healthy; 2], ..sticky_plan() });
+    let moved = client.visit(&smaller);
+    assert_eq!((outcome(&moved).reason, outcome(&moved).issue), (Reason::Removed, Issue::Now));
+}
+
+#[test]
+fn a_retry_leaves_the_tried_targets_out() {
+    let plain = one(PLAN);
+    let mut client = Client { excluded: vec![100, 102], ..Client::default() };
+    assert_eq!(client.choose(&plain).target, 1);
+    client.excluded.push(101);
+    assert_eq!(client.select(&plain), Err(NoTarget));
+
+    let world = one(sticky_plan());
+    let mut user = Client::default();
+    let first = user.visit(&world);
+    user.excluded = vec![100 + first.target as u32];
+    let retried = user.clone().choose(&world);
+    assert_ne!(retried.target, first.target);
+    let fail_over = outcome(&retried);
+    assert_eq!((fail_over.reason, fail_over.issue), (Reason::Unhealthy, Issue::Now));
+    assert_eq!(user.choose(&world).target, retried.target, "parallel requests agree");
+}
+
+#[test]
+fn only_first_attempts_count_as_requests_of_the_budget() {
+    let world = one(PLAN);
+    let mut client = Client::default();
+    for _ in 0..10 {
+        client.choose(&world);
+    }
+    client.excluded = vec![100];
+    client.choose(&world);
+    let state = &world.groups[0].state;
+    let held: Vec<_> = (0..10).filter_map(|_| state.start_retry(NOW_S, 20, 0)).collect();
+    assert_eq!(held.len(), 2);
+}
+
+#[test]
+fn a_group_without_targets_is_no_target() {
+    assert_eq!(Client::default().select(&one(Plan { healths: &[], ..PLAN })), Err(NoTarget));
+    let drained = Plan { healths: &[Draining; 2], ..sticky_plan() };
+    assert_eq!(Client::default().select(&one(drained)), Err(NoTarget));
+    let world = World { groups: Vec::new(), forward: forward(&[(0, 1)]), rule: None };
+    assert_eq!(Client::default().select(&world), Err(NoTarget));
+    let world = World { forward: forward(&[]), ..one(PLAN) };
+    assert_eq!(Client::default().select(&world), Err(NoTarget));
+}
+
+#[test]
+fn groups_are_drawn_by_weight_and_one_without_targets_is_escaped() {
+    let count = |world: &World| {
+        let mut client = Client::default();
+        (0..4_000).map(|_| client.choose(world).group).filter(|group| *group == 0).count()
+    };
+    let both = count(&two(&[Healthy], &[Healthy], None));
+    assert!(both.abs_diff(3_000) < 150, "{both}");
+    assert_eq!(count(&two(&[Draining], &[Healthy], None)), 0);
+    assert_eq!(count(&two(&[Healthy], &[], None)), 4_000);
+    let mut unweighted = two(&[Healthy], &[Healthy], None);
+    unweighted.forward = forward(&[(0, 0), (1, 1)]);
+    assert_eq!(count(&unweighted), 0);
+    let mut client = Client { excluded: vec![100], ..Client::default() };
+    let world = two(&[Healthy], &[Healthy], None);
+    assert!((0..50).all(|_| client.choose(&world).group == 1), "a retry escapes too");
+}
+
+#[test]
+fn a_sticky_rule_remembers_group_and_target() {
+    let world = two(&[Healthy; 3], &[Healthy; 3], Some(options()));
+    for seed in 0..40 {
+        let mut client = Client { seed: seed * 100, ..Client::default() };
+        let first = client.visit(&world);
+        assert!(client.cookies.starts_with("limpet_deploy="), "{}", client.cookies);
+        for _ in 0..5 {
+            let again = client.visit(&world);
+            assert_eq!((again.group, again.target), (first.group, first.target));
+            assert_eq!(outcome(&again).reason, Reason::Valid);
+        }
+    }
+}
+
+#[test]
+fn a_sticky_rule_fails_over_within_the_group_before_it_escapes() {
+    let world = two(&[Healthy; 3], &[Healthy; 3], Some(options()));
+    let mut client = Client::default();
+    while client.visit(&world).group != 1 {
+        client = Client { seed: client.seed, ..Client::default() };
+    }
+    let bound = client.visit(&world).target;
+    let sick: Vec<Health> =
+        (0..3).map(|index| if index == bound { Unhealthy } else { Healthy }).collect();
+    let partly = client.clone().visit(&two(&[Healthy; 3], &sick, Some(options())));
+    assert_eq!((partly.group, outcome(&partly).reason), (1, Reason::Unhealthy));
+    assert_ne!(partly.target, bound);
+
+    let lost = two(&[Healthy; 3], &[Unused; 3], Some(options()));
+    let mut parallel = Client { seed: 9_999, ..client.clone() };
+    let escaped = client.visit(&lost);
+    assert_eq!((escaped.group, outcome(&escaped).issue), (0, Issue::Now));
+    assert_eq!(outcome(&escaped).reason, Reason::Removed);
+    assert_eq!(outcome(&escaped).assignment.group, stable_key("blue"));
+    assert_eq!(parallel.visit(&lost).target, escaped.target, "everyone agrees");
+    let back = client.visit(&world);
+    assert_eq!((back.group, back.target), (0, escaped.target), "it lives there now");
+
+    let mut dropped = two(&[Healthy; 3], &[Healthy; 3], Some(options()));
+    dropped.forward = forward(&[(1, 1)]);
+    let moved = client.visit(&dropped);
+    assert_eq!((moved.group, outcome(&moved).reason), (1, Reason::Removed));
+    let nobody = two(&[Unused; 3], &[Unused; 3], Some(options()));
+    assert_eq!(client.select(&nobody), Err(NoTarget));
+}
+
+#[test]
+fn a_rules_cookie_and_a_groups_cookie_are_not_exchangeable() {
+    let rule = two(&[Healthy; 3], &[Healthy; 3], Some(options()));
+    let mut client = Client::default();
+    client.visit(&rule);
+    let group = one(sticky_plan());
+    client.cookies = client.cookies.replace("limpet_deploy=", "limpet_app=");
+    assert_eq!(outcome(&client.choose(&group)).reason, Reason::Invalid);
+    client.cookies = client.cookies.replace("limpet_app=", "limpet_deploy=");
+    assert_eq!(outcome(&client.choose(&rule)).reason, Reason::Valid);
+}
+
+#[test]
+fn a_refresh_never_lowers_the_generation() {
+    let ahead =
+        one(Plan { sticky: Some(StickinessOptions { generation: 6, ..options() }), ..PLAN });
+    let mut client = Client::default();
+    client.visit(&ahead);
+    client.later_s = 500;
+    let behind = outcome(&client.visit(&one(sticky_plan())));
+    assert_eq!((behind.issue, behind.assignment.generation), (Issue::Now, 6));
+}
+
+#[test]
+fn stickiness_by_application_cookie_begins_and_ends_with_it() {
+    let world = one(Plan { sticky: Some(app_options()), ..PLAN });
+    let mut client = Client::default();
+    let first = client.choose(&world);
+    let waiting = outcome(&first);
+    assert_eq!((waiting.reason, waiting.issue), (Reason::New, Issue::WithAppCookie));
+    assert_eq!(waiting.pinned, None);
+    assert_eq!(waiting.answer(AppCookieEvent::None), CookieAction::Nothing);
+    assert_eq!(waiting.answer(AppCookieEvent::Set), CookieAction::Set(waiting.assignment));
+    assert_eq!(waiting.answer(AppCookieEvent::Deleted), CookieAction::Delete);
+    assert_ne!(client.choose(&world).target, first.target, "balanced until it begins");
+
+    client.take(&world, &waiting.assignment);
+    let ours = client.cookies.clone();
+    client.cookies = format!("{ours}; SID=1");
+    for _ in 0..4 {
+        let bound = client.choose(&world);
+        assert_eq!((bound.target, outcome(&bound).reason), (first.target, Reason::Valid));
+        let bound = outcome(&bound);
+        assert_eq!(bound.answer(AppCookieEvent::None), CookieAction::Nothing);
+        assert_eq!(bound.answer(AppCookieEvent::Set), CookieAction::Set(waiting.assignment));
+        assert_eq!(bound.answer(AppCookieEvent::Deleted), CookieAction::Delete);
+    }
+    client.later_s = 500;
+    assert_eq!(outcome(&client.choose(&world)).issue, Issue::Now);
+    client.later_s = 5_000;
+    let expired = outcome(&client.choose(&world));
+    assert_eq!((expired.reason, expired.issue), (Reason::ExpiredIdle, Issue::WithAppCookie));
+    client.later_s = 0;
+    client.cookies = ours;
+    let alone = outcome(&client.choose(&world));
+    assert_eq!((alone.reason, alone.bound), (Reason::New, false));
+}
+
+/// A world whose chosen target is full, and a client that is bound to it.
+fn full(on_full: OnFull, places_elsewhere: bool) -> (World, Client, Choice) {
+    let world = one(Plan { limit: 1, on_full, ..sticky_plan() });
+    let mut client = Client::default();
+    let bound = client.visit(&world).target;
+    for (index, target) in world.groups[0].targets.iter().enumerate() {
+        if index == bound || !places_elsewhere {
+            assert!(target.state.try_acquire(1));
+        }
+    }
+    let choice = client.choose(&world);
+    assert_eq!((choice.target, outcome(&choice).reason), (bound, Reason::Valid));
+    (world, client, choice)
+}
+
+#[test]
+fn row_full_queue_waits_and_reject_rejects() {
+    let (world, mut client, choice) = full(OnFull::Queue, true);
+    let Full::Wait(waits) = client.on_full(&world, &choice) else { panic!("it waits") };
+    assert_eq!((waits.target, outcome(&waits).reason), (choice.target, Reason::Full));
+    let (world, mut client, choice) = full(OnFull::Reject, true);
+    let Full::Reject(refused) = client.on_full(&world, &choice) else { panic!("it is refused") };
+    assert_eq!(outcome(&refused).reason, Reason::Full);
+}
+
+#[test]
+fn row_full_spill_serves_elsewhere_once_and_keeps_the_cookie() {
+    let (world, mut client, choice) = full(OnFull::Spill, true);
+    client.later_s = 500;
+    let Full::Serve(spilled) = client.on_full(&world, &choice) else { panic!("it is served") };
+    assert_ne!(spilled.target, choice.target);
+    let once = outcome(&spilled);
+    assert_eq!((once.reason, once.bound), (Reason::Full, false));
+    assert_eq!(once.assignment, outcome(&choice).assignment);
+    assert_eq!(once.answer(AppCookieEvent::None), CookieAction::Nothing);
+    assert_eq!(once.answer(AppCookieEvent::Set), CookieAction::Nothing);
+}
+
+#[test]
+fn row_full_restick_moves_the_session() {
+    let (world, mut client, choice) = full(OnFull::Restick, true);
+    let Full::Serve(moved) = client.on_full(&world, &choice) else { panic!("it is served") };
+    assert_ne!(moved.target, choice.target);
+    let sticky = outcome(&moved);
+    assert_eq!((sticky.reason, sticky.issue), (Reason::Full, Issue::Now));
+    let key = world.groups[0].targets[moved.target].key;
+    assert_eq!((sticky.assignment.target, sticky.assignment.home), (key, key));
+    assert_eq!(sticky.assignment.session, outcome(&choice).assignment.session);
+}
+
+#[test]
+fn row_full_waits_when_nobody_has_a_place() {
+    for on_full in [OnFull::Spill, OnFull::Restick] {
+        let (world, mut client, choice) = full(on_full, false);
+        let Full::Wait(waits) = client.on_full(&world, &choice) else { panic!("it waits") };
+        assert_eq!((waits.target, outcome(&waits).reason), (choice.target, Reason::Full));
+        assert_eq!(outcome(&waits).assignment, outcome(&choice).assignment);
+    }
+}
+
+#[test]
+fn an_unbound_request_goes_where_there_is_a_place() {
+    for on_full in [OnFull::Queue, OnFull::Spill, OnFull::Restick, OnFull::Reject] {
+        let world = one(Plan { limit: 1, on_full, ..sticky_plan() });
+        let states: Vec<_> = world.groups[0].targets.iter().map(|target| &target.state).collect();
+        let mut client = Client::default();
+        let choice = client.choose(&world);
+        assert!(states[choice.target].try_acquire(1), "another request was faster");
+        let Full::Serve(other) = client.on_full(&world, &choice) else { panic!("it is served") };
+        assert_ne!(other.target, choice.target);
+        let sticky = outcome(&other);
+        let key = world.groups[0].targets[other.target].key;
+        assert_eq!((sticky.reason, sticky.assignment.home), (Reason::New, key));
+        assert_eq!(sticky.pinned.map(|pinned| pinned.plain.target), Some(key));
+        for state in &states {
+            state.try_acquire(1);
+        }
+        match (client.on_full(&world, &choice), on_full) {
+            (Full::Reject(_), OnFull::Reject) => {}
+            (Full::Wait(waits), OnFull::Queue | OnFull::Spill | OnFull::Restick) => {
+                assert_eq!(waits, choice);
+            }
+            (other, _) => panic!("{on_full:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn nodes_with_the_same_keys_agree_and_others_do_not() {
+    let world = one(sticky_plan());
+    let mut client = Client::default();
+    let first = client.visit(&world);
+    let peer = one(sticky_plan());
+    assert_eq!(client.clone().choose(&peer).target, first.target);
+    let strange = Arc::new(KeyRing::from_secrets(&[(1, [9; 32])]).expect("valid"));
+    let scope = Scope::Group("app".into());
+    let stranger = Stickiness::new(options(), scope, strange).expect("valid");
+    let value = client.cookies.split_once('=').expect("a pair").1;
+    assert_eq!(stranger.read_value(value.as_bytes(), NOW_S), Reading::Invalid);
+}
+
+#[test]
+fn hashing_looks_at_the_request() {
+    let parts = GroupParts {
+        name: "app".into(),
+        algorithm: Algorithm::Hash(HashOn::Cookie("user".into())),
+        options: group_options(),
+        stickiness: None,
+        targets: targets(&[(1, Healthy); 5]),
+        state: GroupState::new(),
+    };
+    let group = Arc::new(TargetGroup::new(parts).expect("valid"));
+    let world = World { groups: vec![group], forward: forward(&[(0, 1)]), rule: None };
+    let mut used = std::collections::HashSet::new();
+    for user in 0..30 {
+        let mut client = Client { cookies: format!("user={user}"), ..Client::default() };
+        let first = client.choose(&world).target;
+        assert!((0..5).all(|_| client.choose(&world).target == first));
+        used.insert(first);
+    }
+    assert_eq!(used.len(), 5);
+}
+
+#[test]
+fn kinds_of_stickiness_are_told_apart() {
+    assert_eq!(sticky(options()).options().kind, StickinessKind::LbCookie);
+    assert!(sticky(app_options()).app_cookie().is_some());
+}

@@ -1,1 +1,17 @@
-//! telemetry/mod.rs
+//! What limpet says about its requests: the access log and the counters.
+//!
+//! A shard describes each finished exchange by one [`record::Record`] and hands it to its
+//! [`access_log::ShardLog`] and its [`counters::ShardCounters`]; both only copy or add, without lock,
+//! allocation or formatting. Lines are made and written by the one log thread. Everything that is not
+//! per request is a tracing event and has nothing to do with this module.
+pub mod access_log;
+pub mod batch;
+pub mod counters;
+pub mod ended;
+pub mod format;
+pub mod record;
+
+#[cfg(test)]
+mod access_log_tests;
+#[cfg(test)]
+mod record_tests;

@@ -1,1 +1,38 @@
-//! uring/mod.rs
+//! The boundary to the kernel: owned-buffer sockets, timers and tasks of one shard.
+//!
+//! This is the only module that names tokio-uring or io-uring and the only one with `unsafe`. What it
+//! gives is small: listen, connect, receive, send, shut down, spawn and sleep, on either of two engines:
+//!
+//! * **io_uring** through tokio-uring: receive, send, accept and connect are submitted as their own
+//!   opcodes (`ring`), idle receives take their buffer from a ring that the kernel draws from
+//!   (`provided`);
+//! * **epoll** through tokio's readiness (`ready`), for kernels and containers that refuse io_uring.
+//!
+//! Operations are *hot*: they are handed to the kernel when they are made, not when they are first
+//! polled, so that a receive and a send can be submitted together before either is awaited. An
+//! operation owns its buffer and holds its socket until it completes. None may be dropped while in
+//! flight: whoever wants to end one shuts its socket down and then still awaits it. The types enforce
+//! the rest: one that is dropped all the same shuts its socket down and is awaited in the background.
+//!
+//! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on both engines,
+//! and by the black-box suite, which runs on both as well.
+#![allow(
+    unsafe_code,
+    reason = "the kernel reads and writes our buffers; this module alone proves that they live long enough"
+)]
+
+pub mod buffers;
+mod engine;
+mod listening;
+mod options;
+mod provided;
+mod ready;
+mod ring;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, yield_now};
+pub use listening::{Accepted, Listening};
+pub use options::{raise_descriptor_limit, set_defer_accept, set_fast_open};
+pub use socket::{Connect, ConnectAddress, Recv, RecvAny, Send, Shutdown, Socket, connect};

@@ -4,14 +4,23 @@
 //! demo's story. Tested by `tests/demo.rs`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::control::runtime::Control;
-use crate::snapshot::ProcessOptions;
+use crate::shard::Server;
+use crate::snapshot::{Bind, ProcessOptions};
 
 /// A running data plane with one TCP listener.
-#[derive(Debug)]
 pub struct DataPlane {
+    server: Server,
     address: SocketAddr,
+    grace_period: Duration,
+}
+
+impl std::fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataPlane").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl DataPlane {
@@ -19,8 +28,15 @@ impl DataPlane {
     ///
     /// # Errors
     /// Why the data plane cannot be started: a busy port, say.
-    pub fn start(_control: &Control, _process: &ProcessOptions) -> Result<DataPlane, String> {
-        todo!()
+    pub fn start(control: &Control, process: &ProcessOptions) -> Result<DataPlane, String> {
+        let server =
+            Server::start(control.published(), process).map_err(|error| error.to_string())?;
+        let address = server.addresses().iter().find_map(|(_, bound)| match bound {
+            Bind::Tcp(address) => Some(*address),
+            Bind::Unix(_) => None,
+        });
+        let address = address.ok_or("the demo's configuration has no TCP listener")?;
+        Ok(DataPlane { server, address, grace_period: process.grace_period })
     }
 
     /// Where the listener is, with the port that it got.
@@ -29,5 +45,7 @@ impl DataPlane {
     }
 
     /// Finishes what is in flight within the grace period, and ends.
-    pub fn shutdown(self) {}
+    pub fn shutdown(self) {
+        self.server.shutdown(self.grace_period);
+    }
 }

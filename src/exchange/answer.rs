@@ -1,0 +1,155 @@
+//! Responses of limpet's own: what they say, and whether the client's connection survives them.
+
+use crate::http1::answers::{self, Answer};
+use crate::http1::framing::RequestFraming;
+use crate::http1::head::{Method, RequestHead, Version};
+use crate::http1::refusal::Refusal;
+use crate::routing::actions::{Redirect, RedirectParts, Respond};
+use crate::routing::path::PathFault;
+use crate::snapshot::Listener;
+
+use super::failure::Failure;
+use crate::telemetry::ended::{By, Cause, Ended, Phase};
+
+/// One answer, ready to be written.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// Why, for the log; empty when the file asked for this answer.
+    pub code: &'static str,
+    /// Content that the file gives for this very answer.
+    content: Option<Answer>,
+    /// Further field lines, each with its CRLF.
+    extra: Vec<u8>,
+    /// Bytes of the request that have been received whole: head and content. `None`: some of the
+    /// content is still to come, so the connection cannot be used for another request.
+    pub request_bytes: Option<usize>,
+    pub keep: bool,
+    ended: Option<Ended>,
+    head_only: bool,
+    http10: bool,
+}
+
+impl Reply {
+    fn new(status: u16, code: &'static str) -> Reply {
+        Reply {
+            status,
+            code,
+            content: None,
+            extra: Vec::new(),
+            request_bytes: None,
+            keep: false,
+            ended: None,
+            head_only: false,
+            http10: false,
+        }
+    }
+
+    /// A head that was refused: nothing behind it can be trusted to be a request.
+    pub fn refusal(refusal: Refusal) -> Reply {
+        let mut reply = Reply::new(refusal.status(), refusal.code());
+        let cause = match reply.status {
+            413 | 414 | 431 => Cause::Limit,
+            _ => Cause::Invalid,
+        };
+        reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, cause));
+        if reply.status == 405 {
+            reply
+                .extra
+                .extend_from_slice(b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+        }
+        reply
+    }
+
+    pub fn bad_path(fault: PathFault) -> Reply {
+        let mut reply = Reply::new(400, fault.code());
+        reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Invalid));
+        reply
+    }
+
+    pub fn failure(failure: Failure) -> Reply {
+        let mut reply = Reply::new(failure.status(), failure.code());
+        reply.ended = Some(failure.ended(Phase::RequestHead));
+        reply
+    }
+
+    /// A head that did not arrive in time.
+    pub fn head_timeout() -> Reply {
+        let mut reply = Reply::new(408, "head_timeout");
+        reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Timeout));
+        reply
+    }
+
+    /// More connections from one client than it may have.
+    pub fn too_many_connections() -> Reply {
+        Reply::new(429, "client_connection_limit")
+    }
+
+    pub fn redirect(redirect: &Redirect, parts: &RedirectParts<'_>) -> Reply {
+        let mut reply = Reply::new(redirect.status, "");
+        reply.extra.extend_from_slice(b"Location: ");
+        redirect.location(parts, &mut reply.extra);
+        reply.extra.extend_from_slice(b"\r\n");
+        reply
+    }
+
+    pub fn fixed(respond: &Respond) -> Reply {
+        let mut reply = Reply::new(respond.status, "");
+        reply.content = Some(respond.answer.clone());
+        reply
+    }
+
+    /// Makes it the answer to this request: the connection stays when the client wants it to and all
+    /// of the request has been received.
+    pub fn of(mut self, head: &RequestHead<'_, '_>, received: &[u8]) -> Reply {
+        self.head_only = head.method == Method::Head;
+        self.http10 = head.version == Version::Http10;
+        let content = match head.framing {
+            RequestFraming::None => Some(0),
+            RequestFraming::Length(length) => usize::try_from(length).ok(),
+            RequestFraming::Chunked => None,
+        };
+        self.request_bytes = content
+            .and_then(|content| content.checked_add(head.raw.len()))
+            .filter(|&bytes| bytes <= received.len());
+        self.keep = head.persistent && self.request_bytes.is_some() && self.status != 413;
+        self
+    }
+
+    /// As [`Self::of`], from what a plan still knows of its request.
+    pub fn after(
+        mut self,
+        method: Method,
+        version: Version,
+        request_bytes: Option<usize>,
+    ) -> Reply {
+        self.head_only = method == Method::Head;
+        self.http10 = version == Version::Http10;
+        self.request_bytes = request_bytes;
+        self.keep = request_bytes.is_some();
+        self
+    }
+
+    /// What the log says of an exchange that ended with this answer.
+    pub fn ended(&self) -> Ended {
+        self.ended.unwrap_or(Ended::new(By::Limpet, Phase::Done, Cause::Rule))
+    }
+
+    /// Appends the whole response.
+    pub fn write(&self, listener: Option<&Listener>, out: &mut Vec<u8>) {
+        let replaced = listener
+            .and_then(|listener| listener.answers.iter().find(|(status, _)| *status == self.status))
+            .map(|(_, answer)| answer);
+        let standard;
+        let answer = match (&self.content, replaced) {
+            (Some(content), _) => content,
+            (None, Some(replaced)) => replaced,
+            (None, None) => {
+                standard = answers::standard(self.status);
+                &standard
+            }
+        };
+        let keep = self.keep;
+        answers::write(self.status, answer, &self.extra, keep, self.head_only, self.http10, out);
+    }
+}

@@ -1,0 +1,209 @@
+//! A client's connection: asleep between requests, small while it sleeps.
+//!
+//! ```text
+//!   accepted ─▶ [PROXY header] ─▶ waiting ──first byte──▶ busy (boxed) ──quiet for a second──▶ waiting
+//!                                    │                      │
+//!                                    └── idle limit, EOF ───┴── close ─▶ ended
+//! ```
+//! While it waits, its task holds this module's small future and one receive whose buffer the kernel
+//! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
+//! goes away again when the client falls silent.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrayvec::{ArrayString, ArrayVec};
+
+use super::busy::{self, Next};
+use super::entry::Entry;
+use super::proxy_protocol;
+use super::stream::Stream;
+use crate::shard::admission::Place;
+use crate::shard::alarms::Alarm;
+use crate::shard::clock::{Millis, NEVER};
+use crate::shard::local::{Shard, View};
+use crate::snapshot::{Listener, ProxyProtocol};
+use crate::target::select::Pinned;
+use crate::telemetry::counters::Counter;
+use crate::uring::{RecvAny, buffers};
+
+/// Who is at the other end, as text too: it goes into every request's X-Forwarded-For.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// `None` on Unix sockets.
+    pub ip: Option<IpAddr>,
+    pub port: u16,
+    pub text: ArrayString<46>,
+}
+
+impl Peer {
+    pub fn new(address: Option<std::net::SocketAddr>) -> Peer {
+        use std::fmt::Write;
+        let mut text = ArrayString::new();
+        let ip = address.map(|address| address.ip().to_canonical());
+        // 46 bytes hold every address; a Unix peer has none.
+        let _ = match ip {
+            Some(ip) => write!(text, "{ip}"),
+            None => write!(text, "unknown"),
+        };
+        Peer { ip, port: address.map_or(0, |address| address.port()), text }
+    }
+}
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Position of its listener when it was accepted.
+    pub listener: usize,
+    pub listener_name: Arc<str>,
+    /// The listener's port as text; empty on Unix sockets.
+    pub port_text: ArrayVec<u8, 5>,
+    pub peer: Peer,
+}
+
+/// What lasts as long as the connection does.
+pub struct Connection {
+    pub shard: Rc<Shard>,
+    pub client: Stream,
+    pub origin: Origin,
+    pub alarm: Alarm,
+    pub opened_ms: Millis,
+    /// After this the connection closes behind the request it is at.
+    pub expires_ms: Millis,
+    pub requests: Cell<u32>,
+    /// The assignment of this connection's first visit, so that parallel first requests agree.
+    pub pinned: Cell<Option<Pinned>>,
+    /// `None` for a client that is only told that it has too many.
+    _place: Option<Place>,
+}
+
+impl Connection {
+    pub fn new(
+        shard: Rc<Shard>,
+        client: Stream,
+        origin: Origin,
+        place: Option<Place>,
+    ) -> Connection {
+        let alarm = shard.alarms.alarm();
+        let opened_ms = shard.clock.now_ms();
+        shard.connections.set(shard.connections.get() + 1);
+        Connection {
+            shard,
+            client,
+            origin,
+            alarm,
+            opened_ms,
+            expires_ms: NEVER,
+            requests: Cell::new(0),
+            pinned: Cell::new(None),
+            _place: place,
+        }
+    }
+
+    /// The connection's listener in the current snapshot; `None` when it is no longer in the file.
+    pub fn listener<'v>(&self, view: &'v View) -> Option<&'v Arc<Listener>> {
+        let name = &self.origin.listener_name;
+        view.listeners
+            .get(self.origin.listener)
+            .filter(|listener| Arc::ptr_eq(&listener.name, name) || listener.name == *name)
+            .or_else(|| view.listeners.iter().find(|listener| listener.name == *name))
+    }
+
+    /// Whether the connection may serve another request after the one it is at.
+    pub fn may_continue(&self, listener: &Listener) -> bool {
+        let limit = listener.requests_per_connection;
+        (limit == 0 || self.requests.get() < limit)
+            && self.shard.clock.now_ms() < self.expires_ms
+            && !self.shard.stop.has_begun()
+    }
+
+    /// Writes and counts what `entry` says of an exchange that has ended.
+    pub fn record(&self, entry: &Entry) {
+        if entry.is_blank() {
+            return;
+        }
+        entry.finish(&self.shard.clock, |record| self.shard.record(record));
+    }
+
+    fn age_limit_ms(&self, listener: &Listener) -> Millis {
+        let age_ms = u64::try_from(listener.timeouts.connection_age.as_millis()).unwrap_or(NEVER);
+        if age_ms == 0 {
+            return NEVER;
+        }
+        // Spread by ± 10 %, so that connections made together do not end together.
+        let tenth = (age_ms / 10).max(1);
+        let spread = self.shard.random.pick() % (2 * tenth);
+        self.opened_ms.saturating_add((age_ms - tenth).saturating_add(spread))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shard.connections.set(self.shard.connections.get().saturating_sub(1));
+        self.shard.counters.add(Counter::ConnectionsClosed, 1);
+        self.shard.room.notify_one();
+    }
+}
+
+/// Serves a client until it or limpet ends the connection.
+pub async fn serve(mut connection: Connection) {
+    let view = connection.shard.view();
+    let Some(listener) = connection.listener(&view).cloned() else { return };
+    connection.expires_ms = connection.age_limit_ms(&listener);
+    let early = if listener.proxy_protocol == ProxyProtocol::Off {
+        None
+    } else {
+        match Box::pin(proxy_protocol::receive(&mut connection, &listener)).await {
+            Some(rest) => Some(rest),
+            None => return,
+        }
+    };
+    let first_deadline = connection.shard.clock.deadline(listener.timeouts.head);
+    drop((view, listener));
+    serve_requests(&mut connection, early, first_deadline).await;
+}
+
+async fn serve_requests(connection: &mut Connection, early: Option<Vec<u8>>, first: Millis) {
+    let mut deadline = first;
+    let mut bytes = early.filter(|bytes| !bytes.is_empty());
+    let mut waiting = None;
+    loop {
+        let received = match bytes.take() {
+            Some(bytes) => bytes,
+            None => match wait(connection, waiting.take(), deadline).await {
+                Some(bytes) => bytes,
+                None => return,
+            },
+        };
+        match Box::pin(busy::serve(connection, received)).await {
+            Next::Wait { receive, idle_deadline } => {
+                waiting = Some(receive);
+                deadline = idle_deadline;
+            }
+            Next::Close => return,
+        }
+    }
+}
+
+/// Waits for the first bytes of a request; `None` when the connection has ended instead.
+async fn wait(
+    connection: &Connection,
+    receive: Option<RecvAny>,
+    deadline: Millis,
+) -> Option<Vec<u8>> {
+    let mut receive = receive.unwrap_or_else(|| connection.client.recv_any());
+    if connection.shard.stop.has_begun() {
+        connection.client.end();
+    }
+    let deadline = deadline.min(connection.expires_ms);
+    let (result, _) =
+        connection.alarm.bound_idle(deadline, &mut receive, || connection.client.end()).await;
+    let bytes = result.ok()?;
+    if bytes.is_empty() {
+        buffers::give_back(bytes);
+        return None;
+    }
+    Some(bytes)
+}

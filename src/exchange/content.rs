@@ -1,0 +1,78 @@
+//! Moving content: sends that make progress under a deadline, and the framing of what is sent.
+
+use std::time::Duration;
+
+use super::stream::Stream;
+use crate::http1::chunked::{self, SIZE_LINE_BYTES_MAX};
+use crate::shard::alarms::Alarm;
+use crate::shard::clock::Clock;
+
+/// Room at the front of a content buffer for the size line of the chunk that it may become.
+pub const CHUNK_ROOM: usize = SIZE_LINE_BYTES_MAX;
+
+/// Why a send ended before all was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendFault {
+    Gone,
+    Timeout,
+}
+
+/// Sends `buffer[from..]`; the peer must take some bytes in every `idle`. Returns the buffer.
+///
+/// # Errors
+/// The peer is gone, or took nothing for too long (its stream has then been ended).
+pub async fn send_all(
+    stream: &Stream,
+    mut buffer: Vec<u8>,
+    mut from: usize,
+    alarm: &Alarm,
+    clock: &Clock,
+    idle: Duration,
+) -> Result<Vec<u8>, SendFault> {
+    while from < buffer.len() {
+        let send = stream.send(buffer, from, false);
+        let ((result, back), expired) =
+            alarm.bound(clock.deadline(idle), send, || stream.end()).await;
+        buffer = back;
+        match result {
+            Ok(sent) if sent > 0 => from += sent,
+            Ok(_) | Err(_) if expired => return Err(SendFault::Timeout),
+            Ok(_) | Err(_) => return Err(SendFault::Gone),
+        }
+    }
+    Ok(buffer)
+}
+
+/// Makes a chunk of the content behind [`CHUNK_ROOM`] in `buffer`, in place, and the end of the
+/// chunked content when `end` gives its trailer lines. Returns where the bytes to send begin.
+pub fn close_chunk(buffer: &mut Vec<u8>, end: Option<&[u8]>) -> usize {
+    let length = buffer.len().saturating_sub(CHUNK_ROOM);
+    let mut from = CHUNK_ROOM;
+    if length > 0 {
+        let mut line = [0; SIZE_LINE_BYTES_MAX];
+        let line_length = chunked::write_size(length, &mut line);
+        from = CHUNK_ROOM - line_length;
+        if let (Some(room), Some(line)) =
+            (buffer.get_mut(from..CHUNK_ROOM), line.get(SIZE_LINE_BYTES_MAX - line_length..))
+        {
+            room.copy_from_slice(line);
+        }
+        buffer.extend_from_slice(b"\r\n");
+    }
+    if let Some(trailers) = end {
+        chunked::write_end(trailers, buffer);
+    }
+    from
+}
+
+/// Appends `content` as one chunk.
+pub fn append_chunk(content: &[u8], out: &mut Vec<u8>) {
+    if content.is_empty() {
+        return;
+    }
+    let mut line = [0; SIZE_LINE_BYTES_MAX];
+    let length = chunked::write_size(content.len(), &mut line);
+    out.extend_from_slice(line.get(SIZE_LINE_BYTES_MAX - length..).unwrap_or_default());
+    out.extend_from_slice(content);
+    out.extend_from_slice(b"\r\n");
+}

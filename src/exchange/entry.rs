@@ -1,0 +1,236 @@
+//! What the access log will say of one exchange, gathered on the way and written once, at its end.
+
+use std::io;
+use std::net::IpAddr;
+
+use super::answer::Reply;
+use super::connection::Connection;
+use super::failure::Failure;
+use crate::http1::fields::{self, FieldId};
+use crate::http1::head::{RequestHead, Version};
+use crate::shard::clock::Clock;
+use crate::shard::local::View;
+use crate::target::stickiness::Reason;
+use crate::telemetry::ended::{By, Cause, Ended, Phase};
+use crate::telemetry::record::{Record, RequestText, RequestTextParts, Timings};
+
+/// Texts beyond this are freed with their request.
+const TEXT_BYTES_KEPT: usize = 1024;
+
+/// One exchange's facts. Reused from request to request of a connection.
+#[derive(Default)]
+pub struct Entry {
+    text: RequestText,
+    view: Option<View>,
+    listener: usize,
+    peer: Option<IpAddr>,
+    peer_port: u16,
+    pub client: Option<IpAddr>,
+    /// Position of the rule; `None` before one has matched.
+    pub rule: Option<usize>,
+    /// Positions of group and target.
+    place: Option<(usize, usize)>,
+    version: Option<Version>,
+    /// Nothing has been received of this exchange yet.
+    is_blank: bool,
+
+    begun_us: u64,
+    begun_unix_ms: u64,
+    head_us: u64,
+    first_byte_us: Option<u64>,
+    last_byte_us: Option<u64>,
+    pub queue_us: Option<u64>,
+    pub connect_us: Option<u64>,
+
+    pub phase: Phase,
+    pub status: u16,
+    pub target_status: u16,
+    pub request_bytes: u64,
+    pub request_content_bytes: u64,
+    pub response_bytes: u64,
+    pub response_content_bytes: u64,
+    pub retries: u32,
+    pub reused: Option<bool>,
+    pub sticky: Option<Reason>,
+    /// A final response, of the target or limpet's own, has begun to go out.
+    pub has_begun: bool,
+    code: &'static str,
+    ended: Option<Ended>,
+    request_id: [u8; 32],
+}
+
+impl Entry {
+    pub fn new() -> Entry {
+        Entry { is_blank: true, ..Entry::default() }
+    }
+
+    /// A new request's first bytes are there.
+    pub fn begin(&mut self, connection: &Connection, view: &View) {
+        let clock = &connection.shard.clock;
+        let begun_us = clock.read_us();
+        let text = std::mem::take(&mut self.text);
+        *self = Entry {
+            text,
+            view: Some(View::clone(view)),
+            listener: connection.origin.listener,
+            peer: connection.origin.peer.ip,
+            peer_port: connection.origin.peer.port,
+            client: connection.origin.peer.ip,
+            is_blank: true,
+            begun_us,
+            begun_unix_ms: clock.unix_ms_at(begun_us),
+            head_us: begun_us,
+            phase: Phase::RequestHead,
+            ..Entry::default()
+        };
+        self.text.clear(TEXT_BYTES_KEPT);
+    }
+
+    /// The head is whole and was understood.
+    pub fn request(&mut self, head: &RequestHead<'_, '_>, client: Option<IpAddr>, now_us: u64) {
+        self.is_blank = false;
+        self.client = client;
+        self.version = Some(head.version);
+        self.head_us = now_us;
+        self.request_bytes = head.raw.len() as u64;
+        self.text.fill(&RequestTextParts {
+            method: head.method_name,
+            host: head.host,
+            path: head.target.path,
+            query: head.target.query,
+            referer: fields::find(head.fields, FieldId::Referer).unwrap_or_default(),
+            user_agent: fields::find(head.fields, FieldId::UserAgent).unwrap_or_default(),
+            request_id: b"",
+        });
+    }
+
+    /// The head was refused; `bytes` is what came.
+    pub fn refused(&mut self, bytes: &[u8]) {
+        self.is_blank = false;
+        self.request_bytes = bytes.len() as u64;
+    }
+
+    /// Keeps the request id that a trusted hop gave.
+    pub fn keep_request_id(&mut self, id: &[u8]) {
+        self.text.set_request_id(id);
+    }
+
+    /// Gives the request an id: 128 random bits in hexadecimal.
+    pub fn new_request_id(&mut self, random: [u8; 16]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let pairs = self.request_id.as_chunks_mut::<2>().0;
+        for (byte, [high, low]) in random.into_iter().zip(pairs) {
+            *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
+            *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
+        }
+        self.text.set_request_id(&self.request_id);
+    }
+
+    pub fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    /// The request goes to this target now.
+    pub fn target(&mut self, group: usize, target: usize) {
+        self.place = Some((group, target));
+    }
+
+    /// The first byte of a response, the target's or limpet's own, is there.
+    pub fn first_byte_now(&mut self, clock: &Clock) {
+        if self.first_byte_us.is_none() {
+            self.first_byte_us = Some(clock.read_us().saturating_sub(self.head_us));
+        }
+    }
+
+    /// The last byte of the response has been handed to the kernel.
+    pub fn last_byte_now(&mut self, clock: &Clock) {
+        self.last_byte_us = Some(clock.read_us());
+    }
+
+    pub fn fail(&mut self, failure: Failure) {
+        self.code = failure.code();
+        self.ended = Some(failure.ended(self.phase));
+        if !self.has_begun {
+            self.status = failure.status();
+        }
+    }
+
+    /// limpet answers by itself.
+    pub fn answered(&mut self, reply: &Reply) {
+        self.is_blank = false;
+        self.has_begun = true;
+        self.status = reply.status;
+        if self.ended.is_none() {
+            self.code = reply.code;
+            self.ended = Some(reply.ended());
+        }
+    }
+
+    /// The last send of the response has ended so.
+    pub fn settle(&mut self, result: &io::Result<()>, expired: bool) {
+        if self.ended.is_some() {
+            return;
+        }
+        match result {
+            Ok(()) => self.ended = Some(Ended::NORMAL),
+            Err(_) => {
+                let cause = if expired { Cause::Timeout } else { Cause::Closed };
+                self.code = if expired {
+                    Failure::ClientSendTimeout.code()
+                } else {
+                    Failure::ClientGone.code()
+                };
+                self.ended = Some(Ended::new(By::Client, Phase::ResponseContent, cause));
+            }
+        }
+    }
+
+    /// Whether there is anything to tell.
+    pub fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
+    /// Gives the finished record to `write`.
+    pub fn finish(&self, clock: &Clock, write: impl FnOnce(&Record<'_>)) {
+        let Some(view) = &self.view else { return };
+        let listener = view.listeners.get(self.listener);
+        let group = self.place.and_then(|(group, _)| view.groups.get(group));
+        let target =
+            self.place.zip(group).and_then(|((_, target), group)| group.targets.get(target));
+        let rule =
+            listener.zip(self.rule).and_then(|(listener, at)| listener.rules.rules().get(at));
+        let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
+        let record = Record {
+            time_unix_ms: self.begun_unix_ms,
+            client: self.client,
+            client_port: if self.client == self.peer { self.peer_port } else { 0 },
+            peer: self.peer.filter(|_| self.client != self.peer),
+            version: self.version,
+            status: self.status,
+            target_status: self.target_status,
+            bytes_in: self.request_bytes,
+            bytes_out: self.response_bytes,
+            content_bytes_in: self.request_content_bytes,
+            content_bytes_out: self.response_content_bytes,
+            timings: Timings {
+                request_us: self.head_us.saturating_sub(self.begun_us),
+                queue_us: self.queue_us,
+                connect_us: self.connect_us,
+                first_byte_us: self.first_byte_us,
+                total_us: total_us.saturating_sub(self.begun_us),
+            },
+            retries: self.retries,
+            target_reused: self.reused,
+            sticky: self.sticky,
+            upgraded: self.status == 101,
+            ended: self.ended.unwrap_or(Ended::NORMAL),
+            listener: listener.map_or("", |listener| &listener.name),
+            group: group.map_or("", |group| &group.name),
+            target: target.map_or("", |target| &target.id),
+            rule: rule.map_or("", |rule| &rule.name),
+            code: self.code,
+            ..Record::default()
+        };
+        write(&self.text.apply(record));
+    }
+}

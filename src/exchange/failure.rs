@@ -1,0 +1,159 @@
+//! Everything that can go wrong in an exchange, and what follows from it: small, closed, total.
+//!
+//! Each variant is one cause on one side. Its status is what the client is told where nothing has
+//! been sent yet; once a response has begun a failure can only be shown by an aborted connection.
+
+use crate::http1::refusal::{ChunkFault, ResponseFault};
+use crate::telemetry::ended::{By, Cause, Ended, Phase};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    // The client's side.
+    /// Reset, or gone before its request was whole or its response taken.
+    ClientGone,
+    /// Its content stopped coming, or came slower than the minimum rate.
+    ClientContentTimeout,
+    /// It took no byte of the response for too long.
+    ClientSendTimeout,
+    ClientContentInvalid(ChunkFault),
+    /// More content than the listener's limit, seen while it streamed.
+    ContentTooLarge,
+
+    // Finding a target.
+    NoTarget,
+    QueueFull,
+    QueueTimeout,
+    /// The group's `on_full` is `reject`.
+    TargetFull,
+
+    // Connecting.
+    ConnectRefused,
+    ConnectTimeout,
+    /// No route, no permission, a reset during the handshake.
+    ConnectFailed,
+    /// This process is out of descriptors, ports or memory.
+    NoSocket,
+
+    // The target's side.
+    /// Closed before the response's head was whole. `reused` says that the connection had been idle.
+    TargetClosed {
+        reused: bool,
+        any_byte: bool,
+    },
+    TargetReset {
+        reused: bool,
+        any_byte: bool,
+    },
+    ResponseTimeout,
+    ResponseInvalid(ResponseFault),
+    /// A 101 that nobody asked for.
+    UnaskedUpgrade,
+    /// Closed inside the response's content.
+    TargetContentShort,
+    TargetContentTimeout,
+    TargetContentInvalid(ChunkFault),
+
+    // limpet's own.
+    TunnelIdle,
+    Stopped,
+}
+
+impl Failure {
+    /// The status for the client; 499 stands only in the log.
+    pub fn status(self) -> u16 {
+        match self {
+            Failure::ClientGone | Failure::ClientSendTimeout | Failure::TunnelIdle => 499,
+            Failure::ClientContentTimeout => 408,
+            Failure::ClientContentInvalid(_) => 400,
+            Failure::ContentTooLarge => 413,
+            Failure::NoTarget
+            | Failure::QueueFull
+            | Failure::QueueTimeout
+            | Failure::TargetFull
+            | Failure::NoSocket
+            | Failure::Stopped => 503,
+            Failure::ConnectTimeout | Failure::ResponseTimeout => 504,
+            Failure::ConnectRefused
+            | Failure::ConnectFailed
+            | Failure::TargetClosed { .. }
+            | Failure::TargetReset { .. }
+            | Failure::ResponseInvalid(_)
+            | Failure::UnaskedUpgrade
+            | Failure::TargetContentShort
+            | Failure::TargetContentTimeout
+            | Failure::TargetContentInvalid(_) => 502,
+        }
+    }
+
+    /// The word for the log and the counters.
+    pub fn code(self) -> &'static str {
+        match self {
+            Failure::ClientGone => "client_gone",
+            Failure::ClientContentTimeout => "client_content_timeout",
+            Failure::ClientSendTimeout => "client_send_timeout",
+            Failure::ClientContentInvalid(fault) => fault.code(),
+            Failure::ContentTooLarge => "content_too_large",
+            Failure::NoTarget => "no_target",
+            Failure::QueueFull => "queue_full",
+            Failure::QueueTimeout => "queue_timeout",
+            Failure::TargetFull => "target_full",
+            Failure::ConnectRefused => "connect_refused",
+            Failure::ConnectTimeout => "connect_timeout",
+            Failure::ConnectFailed => "connect_failed",
+            Failure::NoSocket => "no_socket",
+            Failure::TargetClosed { .. } => "target_closed",
+            Failure::TargetReset { .. } => "target_reset",
+            Failure::ResponseTimeout => "response_timeout",
+            Failure::ResponseInvalid(fault) => fault.code(),
+            Failure::UnaskedUpgrade => "unasked_upgrade",
+            Failure::TargetContentShort => "target_content_short",
+            Failure::TargetContentTimeout => "target_content_timeout",
+            Failure::TargetContentInvalid(fault) => fault.code(),
+            Failure::TunnelIdle => "tunnel_idle",
+            Failure::Stopped => "stopped",
+        }
+    }
+
+    /// Who ended the exchange and why, for the log; `phase` is how far it had come.
+    pub fn ended(self, phase: Phase) -> Ended {
+        let (by, cause) = match self {
+            Failure::ClientGone => (By::Client, Cause::Closed),
+            Failure::ClientContentTimeout | Failure::ClientSendTimeout => {
+                (By::Client, Cause::Timeout)
+            }
+            Failure::ClientContentInvalid(_) => (By::Client, Cause::Invalid),
+            Failure::ContentTooLarge => (By::Client, Cause::Limit),
+            Failure::NoTarget => (By::Limpet, Cause::Unusable),
+            Failure::QueueFull | Failure::TargetFull => (By::Limpet, Cause::Full),
+            Failure::QueueTimeout | Failure::TunnelIdle => (By::Limpet, Cause::Timeout),
+            Failure::ConnectRefused | Failure::ConnectFailed => (By::Target, Cause::Refused),
+            Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::TargetContentTimeout => {
+                (By::Target, Cause::Timeout)
+            }
+            Failure::NoSocket => (By::Limpet, Cause::Exhausted),
+            Failure::TargetClosed { .. } | Failure::TargetContentShort => {
+                (By::Target, Cause::Closed)
+            }
+            Failure::TargetReset { .. } => (By::Target, Cause::Reset),
+            Failure::ResponseInvalid(_)
+            | Failure::UnaskedUpgrade
+            | Failure::TargetContentInvalid(_) => (By::Target, Cause::Invalid),
+            Failure::Stopped => (By::Limpet, Cause::Shutdown),
+        };
+        Ended::new(by, phase, cause)
+    }
+
+    /// A reused connection that the target closed before it answered a single byte.
+    pub fn is_stale_connection(self) -> bool {
+        matches!(
+            self,
+            Failure::TargetClosed { reused: true, any_byte: false }
+                | Failure::TargetReset { reused: true, any_byte: false }
+        )
+    }
+
+    /// No connection to the target came to be, so it has seen nothing of the request.
+    pub fn is_connect(self) -> bool {
+        matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)
+    }
+}

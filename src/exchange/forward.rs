@@ -1,0 +1,477 @@
+//! A place on the target, a connection to it, and what happens when either cannot be had.
+//!
+//! ```text
+//!   plan ─▶ place (queue, spill, restick, reject) ─▶ connection (pooled or new) ─▶ converse ─▶ done
+//!     ▲                                                   │                           │
+//!     └──────── same target again / another target ◀──────┴── refused, stale ─────────┘
+//! ```
+
+use std::io;
+
+use super::answer::Reply;
+use super::busy::{self, Done};
+use super::content;
+use super::early::NextReceive;
+use super::entry::Entry;
+use super::failure::Failure;
+use super::input::Input;
+use super::prepare::{Plan, Scene, TRIED_MAX, Tried};
+use super::response::{Broken, Converse};
+use super::stream::Stream;
+use super::target_side::TargetConnection;
+use super::upload::Rest;
+use crate::http1::chunked::Decoder;
+use crate::http1::framing::RequestFraming;
+use crate::routing::actions::Action;
+use crate::shard::clock::Millis;
+use crate::shard::local::View;
+use crate::target::group::{Address, Target, TargetGroup};
+use crate::target::retry::{self, Decision, RetryPermit};
+use crate::target::select::{Choice, Full};
+use crate::telemetry::counters::Counter;
+use crate::telemetry::ended::Phase;
+use crate::uring::{self, ConnectAddress, buffers};
+
+/// A place on a target, given back when dropped. Holds the snapshot instead of the target's state,
+/// so that taking and leaving it costs no shared reference count.
+struct PlaceOnTarget {
+    view: View,
+    group: usize,
+    target: usize,
+}
+
+impl Drop for PlaceOnTarget {
+    fn drop(&mut self) {
+        if let Some(target) = target_of(&self.view, self.group, self.target) {
+            target.state.release();
+        }
+    }
+}
+
+fn target_of(view: &View, group: usize, target: usize) -> Option<&Target> {
+    view.groups.get(group)?.targets.get(target)
+}
+
+/// The request's content as far as it had come with the head.
+struct Content {
+    /// What is still to come.
+    rest: Option<Rest>,
+    /// Bytes of the client's buffer that belong to this request.
+    used: usize,
+    /// Content bytes among them.
+    received: u64,
+}
+
+/// Serves one request from a target.
+pub async fn forward(
+    scene: &Scene<'_>,
+    mut plan: Plan,
+    input: &mut Input,
+    entry: &mut Entry,
+) -> Done {
+    let content = match gather_content(&mut plan, scene, input) {
+        Ok(content) => content,
+        Err(failure) => {
+            buffers::give_back(std::mem::take(&mut plan.request));
+            entry.phase = Phase::RequestContent;
+            return fail(scene, &plan, failure, None, input, entry).await;
+        }
+    };
+    entry.request_bytes = content.used as u64;
+    entry.request_content_bytes = content.received;
+    let Content { mut rest, used, received } = content;
+    let request_bytes = rest.is_none().then_some(used);
+    let mut attempts = Attempts::new(scene, &plan, rest.is_none());
+    let mut next = NextReceive::None;
+    let result = loop {
+        let attempt = Attempt {
+            scene,
+            plan: &mut plan,
+            input,
+            used,
+            rest: &mut rest,
+            received,
+            next: &mut next,
+            tried: &attempts.tried,
+        };
+        match attempt.run(entry).await {
+            Ok(done) => break Ok(done),
+            Err(broken) => {
+                plan.request = broken.request;
+                if entry.has_begun || !attempts.again(broken.failure, &mut plan, input, entry) {
+                    break Err(broken.failure);
+                }
+            }
+        }
+    };
+    drop(attempts);
+    buffers::give_back(std::mem::take(&mut plan.request));
+    match result {
+        Ok((mut done, beyond)) => {
+            input.consume(used);
+            if !beyond.is_empty() {
+                let mut bytes = buffers::small();
+                bytes.extend_from_slice(beyond.unread());
+                input.append(bytes);
+            }
+            done.next = next;
+            done
+        }
+        Err(failure) => {
+            let mut done = fail(scene, &plan, failure, request_bytes, input, entry).await;
+            done.next = next;
+            done
+        }
+    }
+}
+
+/// Answers a request that could not be served, or cuts the connection where a response has begun.
+async fn fail(
+    scene: &Scene<'_>,
+    plan: &Plan,
+    failure: Failure,
+    request_bytes: Option<usize>,
+    input: &mut Input,
+    entry: &mut Entry,
+) -> Done {
+    entry.fail(failure);
+    if entry.has_begun || failure.status() == 499 {
+        scene.connection.client.abort();
+        scene.connection.client.end();
+        return Done::closed();
+    }
+    let kept = request_bytes.filter(|_| plan.persistent);
+    let reply = Reply::failure(failure).after(plan.method, plan.version, kept);
+    busy::answer(scene, reply, input, entry).await
+}
+
+/// Appends the content that came with the head to the request, in its own kind of framing.
+fn gather_content(
+    plan: &mut Plan,
+    scene: &Scene<'_>,
+    input: &mut Input,
+) -> Result<Content, Failure> {
+    let head_bytes = plan.head_bytes;
+    match plan.framing {
+        RequestFraming::None => Ok(Content { rest: None, used: head_bytes, received: 0 }),
+        RequestFraming::Length(length) => {
+            let bytes = input.unread().get(head_bytes..).unwrap_or_default();
+            let taken = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
+            plan.request.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+            let rest = length - taken as u64;
+            Ok(Content {
+                rest: (rest > 0).then_some(Rest::Length(rest)),
+                used: head_bytes + taken,
+                received: taken as u64,
+            })
+        }
+        RequestFraming::Chunked => {
+            let mut decoder = Decoder::default();
+            let bytes = input.unread_mut(head_bytes);
+            let decoded = decoder.decode_in_place(bytes).map_err(Failure::ClientContentInvalid)?;
+            let limit = scene.listener.content_bytes;
+            if limit > 0 && decoded.content as u64 > limit {
+                return Err(Failure::ContentTooLarge);
+            }
+            let bytes = bytes.get(..decoded.content).unwrap_or_default();
+            content::append_chunk(bytes, &mut plan.request);
+            if decoded.end {
+                crate::http1::chunked::write_end(decoder.trailers(), &mut plan.request);
+            }
+            Ok(Content {
+                rest: (!decoded.end).then_some(Rest::Chunked(decoder)),
+                used: head_bytes + decoded.consumed,
+                received: decoded.content as u64,
+            })
+        }
+    }
+}
+
+/// What has been tried for one request, and whether more may be.
+struct Attempts<'a, 's> {
+    scene: &'a Scene<'s>,
+    tried: Tried,
+    retries: u32,
+    /// The target that the request is bound to has had its second chance.
+    was_tried_again: bool,
+    is_idempotent: bool,
+    is_replayable: bool,
+    began_ms: Millis,
+    /// Held while a retry runs.
+    permit: Option<RetryPermit>,
+}
+
+impl<'a, 's> Attempts<'a, 's> {
+    fn new(scene: &'a Scene<'s>, plan: &Plan, is_replayable: bool) -> Attempts<'a, 's> {
+        Attempts {
+            scene,
+            tried: Tried::new(),
+            retries: 0,
+            was_tried_again: false,
+            is_idempotent: plan.method.is_idempotent(),
+            is_replayable,
+            began_ms: scene.connection.shard.clock.now_ms(),
+            permit: None,
+        }
+    }
+
+    /// Decides about another attempt and makes `plan` ready for it; `false` when there is none.
+    fn again(
+        &mut self,
+        failure: Failure,
+        plan: &mut Plan,
+        input: &Input,
+        entry: &mut Entry,
+    ) -> bool {
+        let view = self.scene.view;
+        let Some(group) = view.groups.get(plan.choice.group) else { return false };
+        let clock = &self.scene.connection.shard.clock;
+        let elapsed_ms = clock.now_ms().saturating_sub(self.began_ms);
+        let options = &group.options;
+        let attempt = retry::Attempt {
+            failure: match failure {
+                _ if failure.is_connect() => retry::Failure::ConnectFailed,
+                _ if failure.is_stale_connection() => retry::Failure::ReusedClosedBeforeByte,
+                _ => retry::Failure::Other,
+            },
+            is_idempotent: self.is_idempotent,
+            is_replayable: self.is_replayable,
+            is_bound: plan.choice.sticky.is_some_and(|sticky| sticky.bound),
+            was_tried_again: self.was_tried_again,
+            has_connect_time: u128::from(elapsed_ms) < options.connect_timeout.as_millis(),
+            retries: self.retries,
+            retries_max: options.retries,
+        };
+        let (percent, minimum) = (options.retry_budget_percent, options.retry_budget_minimum);
+        let decision = retry::decide(&attempt, || {
+            self.permit = self
+                .permit
+                .take()
+                .or_else(|| group.state.start_retry(clock.unix_s(), percent, minimum));
+            self.permit.is_some()
+        });
+        let is_ready = match decision {
+            Decision::GiveUp => false,
+            Decision::SameTarget => {
+                self.was_tried_again = true;
+                true
+            }
+            Decision::OtherTarget => self.other(plan, input, entry),
+            Decision::OtherTargetElseSame => self.other(plan, input, entry) || self.retries == 0,
+        };
+        if is_ready {
+            entry.retries += 1;
+            if decision != Decision::SameTarget {
+                self.retries += 1;
+            }
+        }
+        is_ready
+    }
+
+    /// Chooses another target; `plan` keeps its own when there is none.
+    fn other(&mut self, plan: &mut Plan, input: &Input, entry: &Entry) -> bool {
+        let Some(target) = target_of(self.scene.view, plan.choice.group, plan.choice.target) else {
+            return false;
+        };
+        let rules = self.scene.listener.rules.rules();
+        let Some(Action::Forward(forward)) = rules.get(plan.rule).map(|rule| &rule.action) else {
+            return false;
+        };
+        if self.tried.try_push(target.state.slot).is_err() {
+            return false;
+        }
+        let choice = self.scene.read_again(input.unread(), |head| {
+            self.scene.select(head, forward, plan.rule, entry.client, &self.tried)
+        });
+        match choice {
+            Some(Ok(choice)) => {
+                plan.choice = choice;
+                true
+            }
+            Some(Err(_)) | None => false,
+        }
+    }
+}
+
+/// One attempt at one target.
+struct Attempt<'a, 's> {
+    scene: &'a Scene<'s>,
+    plan: &'a mut Plan,
+    input: &'a Input,
+    /// Bytes of `input` that belong to this request.
+    used: usize,
+    rest: &'a mut Option<Rest>,
+    received: u64,
+    next: &'a mut NextReceive,
+    tried: &'a Tried,
+}
+
+impl Attempt<'_, '_> {
+    async fn run(mut self, entry: &mut Entry) -> Result<(Done, Input), Broken> {
+        entry.phase = Phase::Queue;
+        let place = match self.place(entry).await {
+            Ok(place) => place,
+            Err(failure) => return Err(self.broken(failure)),
+        };
+        entry.sticky = self.plan.choice.sticky.map(|sticky| sticky.reason);
+        let view = self.scene.view;
+        let (Some(group), Some(target)) =
+            (view.groups.get(place.group), target_of(view, place.group, place.target))
+        else {
+            return Err(self.broken(Failure::NoTarget));
+        };
+        entry.target(place.group, place.target);
+        entry.phase = Phase::Connect;
+        let connection = match self.connect(group, target, entry).await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                target.state.count_failure();
+                return Err(self.broken(failure));
+            }
+        };
+        entry.phase = Phase::ResponseHead;
+        let request = std::mem::take(&mut self.plan.request);
+        let converse = Converse {
+            scene: self.scene,
+            plan: self.plan,
+            group,
+            target,
+            next: self.next,
+            may_receive_next: self.input.unread().len() <= self.used,
+        };
+        converse.run(connection, request, self.rest.take(), self.received, entry).await
+    }
+
+    fn broken(&mut self, failure: Failure) -> Broken {
+        Broken { failure, request: std::mem::take(&mut self.plan.request) }
+    }
+
+    /// Takes a place on the chosen target, or does what the group says when it is full.
+    async fn place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget, Failure> {
+        if let Some(place) = self.take_place() {
+            return Ok(place);
+        }
+        for _ in 0..TRIED_MAX {
+            let choice = self.plan.choice;
+            let full = self.scene.read_again(self.input.unread(), |head| {
+                self.scene.on_full(head, &choice, entry.client, self.tried)
+            });
+            match full {
+                Some(Full::Serve(choice)) => {
+                    self.plan.choice = choice;
+                    if let Some(place) = self.take_place() {
+                        return Ok(place);
+                    }
+                }
+                Some(Full::Wait(choice)) => {
+                    self.plan.choice = choice;
+                    break;
+                }
+                Some(Full::Reject(choice)) => {
+                    self.plan.choice = choice;
+                    entry.sticky = choice.sticky.map(|sticky| sticky.reason);
+                    return Err(Failure::TargetFull);
+                }
+                None => return Err(Failure::NoTarget),
+            }
+        }
+        entry.sticky = self.plan.choice.sticky.map(|sticky| sticky.reason);
+        self.wait_for_place(entry).await
+    }
+
+    fn take_place(&self) -> Option<PlaceOnTarget> {
+        let Choice { group, target, .. } = self.plan.choice;
+        let limit = self.scene.view.groups.get(group)?.options.connection_limit;
+        let state = &target_of(self.scene.view, group, target)?.state;
+        state.try_acquire(limit).then(|| PlaceOnTarget {
+            view: View::clone(self.scene.view),
+            group,
+            target,
+        })
+    }
+
+    /// Stands in the target's line, for a bounded time.
+    async fn wait_for_place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget, Failure> {
+        let Choice { group, target, .. } = self.plan.choice;
+        let view = self.scene.view;
+        let options = &view.groups.get(group).ok_or(Failure::NoTarget)?.options;
+        let state = &target_of(view, group, target).ok_or(Failure::NoTarget)?.state;
+        let connection = self.scene.connection;
+        let clock = &connection.shard.clock;
+        entry.target(group, target);
+        let began_us = clock.read_us();
+        let ticket =
+            state.join(options.connection_limit, options.queue_size).ok_or(Failure::QueueFull)?;
+        let deadline = clock.deadline(options.queue_timeout);
+        let granted = connection.alarm.give_up(deadline, ticket).await;
+        let waited_us = clock.read_us().saturating_sub(began_us);
+        entry.queue_us = Some(entry.queue_us.unwrap_or(0) + waited_us);
+        granted.ok_or(Failure::QueueTimeout)?;
+        Ok(PlaceOnTarget { view: View::clone(view), group, target })
+    }
+
+    /// A quiet connection from the pool, else a new one.
+    async fn connect(
+        &self,
+        group: &TargetGroup,
+        target: &Target,
+        entry: &mut Entry,
+    ) -> Result<TargetConnection, Failure> {
+        let shard = &self.scene.connection.shard;
+        loop {
+            let pooled = shard.pool.borrow_mut().checkout(target.state.slot, shard.clock.now_ms());
+            let Some(mut connection) = pooled else { break };
+            if connection.is_quiet() {
+                connection.was_used = true;
+                entry.reused = Some(true);
+                return Ok(connection);
+            }
+            shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            connection.close();
+        }
+        entry.reused = Some(false);
+        let began_us = shard.clock.read_us();
+        let result = self.open(group, target).await;
+        let took_us = shard.clock.read_us().saturating_sub(began_us);
+        entry.connect_us = Some(entry.connect_us.unwrap_or(0) + took_us);
+        result
+    }
+
+    async fn open(
+        &self,
+        group: &TargetGroup,
+        target: &Target,
+    ) -> Result<TargetConnection, Failure> {
+        let connection = self.scene.connection;
+        let timeout = group.options.connect_timeout;
+        let address = match &target.address {
+            Address::Tcp(address) => ConnectAddress::Tcp(*address),
+            Address::Unix(path) => ConnectAddress::Unix(path),
+        };
+        let connect = uring::connect(&address, timeout).map_err(|_| Failure::NoSocket)?;
+        let socket = connect.socket();
+        let deadline = connection.shard.clock.deadline(timeout);
+        let (result, expired) = connection
+            .alarm
+            .bound(deadline, connect, || socket.shutdown(uring::Shutdown::Both))
+            .await;
+        match result {
+            Ok(socket) if !expired => {
+                connection.shard.counters.add(Counter::TargetConnectionsOpened, 1);
+                Ok(TargetConnection::new(Stream::plain(socket)))
+            }
+            Ok(_) => Err(Failure::ConnectTimeout),
+            Err(_) if expired => Err(Failure::ConnectTimeout),
+            Err(error) => Err(connect_failure(&error)),
+        }
+    }
+}
+
+fn connect_failure(error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED | libc::ENOENT) => Failure::ConnectRefused,
+        Some(libc::ETIMEDOUT | libc::EAGAIN) => Failure::ConnectTimeout,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EADDRNOTAVAIL) => Failure::NoSocket,
+        _ => Failure::ConnectFailed,
+    }
+}

@@ -1,0 +1,359 @@
+//! From the bytes of a request's head to a plan, without I/O: parse, check, route, verdict, pick,
+//! rewrite.
+//!
+//! The head is read in place; what outlives this function is the rewritten head for the target and a
+//! few facts. Failing over to another target parses the head again from the client's buffer, which
+//! keeps it until the exchange ends: that is rare, and saves a copy of every head.
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+
+use super::answer::Reply;
+use super::connection::Connection;
+use super::entry::Entry;
+use super::failure::Failure;
+use crate::http1::client_address;
+use crate::http1::fields::{FieldId, Fields};
+use crate::http1::framing::RequestFraming;
+use crate::http1::head::{self, Method, Parsed, RequestHead, Version};
+use crate::http1::rewrite::{self, RequestEdits};
+use crate::routing::actions::{Action, Forward, RedirectParts};
+use crate::routing::conditions::Request;
+use crate::routing::path;
+use crate::shard::local::View;
+use crate::snapshot::Listener;
+use crate::target::select::{self, Ask, Choice, Full};
+use crate::target::stickiness::Stickiness;
+use crate::uring::buffers;
+
+/// A cookie and its twin, for the rule and for the group.
+const OWN_NAMES_MAX: usize = 4;
+/// Targets that one request may have tried.
+pub const TRIED_MAX: usize = 8;
+
+/// Targets that this request has tried already, by slot.
+pub type Tried = ArrayVec<u32, TRIED_MAX>;
+
+/// What is known of a request once its head has been read.
+pub struct Plan {
+    /// Bytes of the head in the client's buffer.
+    pub head_bytes: usize,
+    pub method: Method,
+    pub version: Version,
+    pub framing: RequestFraming,
+    /// The client wants its connection kept.
+    pub persistent: bool,
+    /// An upgrade that may be granted, lower-cased; empty when none was asked for.
+    pub upgrade: ArrayVec<u8, 32>,
+    /// Position of the matching rule in the listener's table.
+    pub rule: usize,
+    pub choice: Choice,
+    /// The head for the target.
+    pub request: Vec<u8>,
+}
+
+/// What to do with the bytes that have come.
+pub enum Prepared {
+    /// The head is not whole yet.
+    Partial,
+    Forward(Plan),
+    /// limpet answers by itself.
+    Answer(Reply),
+}
+
+/// Where a request's facts are read from.
+pub struct Scene<'a> {
+    pub connection: &'a Connection,
+    pub view: &'a View,
+    pub listener: &'a Listener,
+}
+
+impl Scene<'_> {
+    /// Judges the head at the start of `bytes`.
+    pub fn prepare(&self, bytes: &[u8], entry: &mut Entry) -> Prepared {
+        let mut fields = Fields::new();
+        let parsed =
+            head::parse_request(bytes, &self.listener.head_limits, self.listener.mode, &mut fields);
+        let head = match parsed {
+            Ok(Parsed::Partial) => return Prepared::Partial,
+            Ok(Parsed::Complete(head)) => head,
+            Err(refusal) => {
+                entry.refused(bytes);
+                return Prepared::Answer(Reply::refusal(refusal));
+            }
+        };
+        entry.request(&head, self.client(&head), self.connection.shard.clock.read_us());
+        let length = match head.framing {
+            RequestFraming::Length(length) => length,
+            RequestFraming::None | RequestFraming::Chunked => 0,
+        };
+        if self.listener.content_bytes > 0 && length > self.listener.content_bytes {
+            return Prepared::Answer(Reply::failure(Failure::ContentTooLarge).of(&head, bytes));
+        }
+        self.route(&head, bytes, entry)
+    }
+
+    /// The address of the client itself: the peer's, or what trusted hops say of it.
+    fn client(&self, head: &RequestHead<'_, '_>) -> Option<IpAddr> {
+        let peer = self.connection.origin.peer.ip?;
+        if self.listener.trusted_proxies.is_empty() {
+            return Some(peer);
+        }
+        let values = head.fields.iter().filter(|field| field.id == FieldId::XForwardedFor);
+        let values = values.map(|field| field.value);
+        Some(client_address::client_address(peer, values, |ip| self.is_trusted(ip)))
+    }
+
+    fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.listener.trusted_proxies.iter().any(|network| network.contains(&ip))
+    }
+
+    fn route(&self, head: &RequestHead<'_, '_>, bytes: &[u8], entry: &mut Entry) -> Prepared {
+        let mut scratch = Vec::new();
+        let merge = self.listener.merge_slashes;
+        let is_normal = path::is_normal(head.target.path, merge);
+        if !is_normal {
+            scratch = buffers::small();
+            if let Err(fault) = path::normalize(head.target.path, merge, &mut scratch) {
+                return Prepared::Answer(Reply::bad_path(fault).of(head, bytes));
+            }
+        }
+        let path = if is_normal { head.target.path } else { scratch.as_slice() };
+        let request = Request {
+            method: head.method_name,
+            host: without_port(head.host),
+            path,
+            query: head.target.query,
+            source: entry.client,
+            fields: head.fields,
+        };
+        let index = self.listener.rules.find_index(&request);
+        entry.rule = Some(index);
+        let Some(rule) = self.listener.rules.rules().get(index) else {
+            return Prepared::Answer(Reply::failure(Failure::NoTarget).of(head, bytes));
+        };
+        let prepared = match &rule.action {
+            Action::Forward(forward) => self.forward(head, forward, path, index, bytes, entry),
+            Action::Redirect(redirect) => {
+                let parts = RedirectParts {
+                    protocol: self.scheme(),
+                    host: without_port(head.host),
+                    port: &self.connection.origin.port_text,
+                    path,
+                    query: head.target.query,
+                };
+                Prepared::Answer(Reply::redirect(redirect, &parts).of(head, bytes))
+            }
+            Action::Respond(respond) => Prepared::Answer(Reply::fixed(respond).of(head, bytes)),
+        };
+        buffers::give_back(scratch);
+        prepared
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.connection.client.is_encrypted() { b"https" } else { b"http" }
+    }
+
+    fn forward(
+        &self,
+        head: &RequestHead<'_, '_>,
+        forward: &Forward,
+        path: &[u8],
+        rule: usize,
+        bytes: &[u8],
+        entry: &mut Entry,
+    ) -> Prepared {
+        let choice = match self.select(head, forward, rule, entry.client, &Tried::new()) {
+            Ok(choice) => choice,
+            Err(failure) => return Prepared::Answer(Reply::failure(failure).of(head, bytes)),
+        };
+        let mut request = buffers::small();
+        let upgrade = self.upgrade(head, &choice);
+        self.rewrite(head, forward, path, rule, &choice, !upgrade.is_empty(), entry, &mut request);
+        Prepared::Forward(Plan {
+            head_bytes: head.raw.len(),
+            method: head.method,
+            version: head.version,
+            framing: head.framing,
+            persistent: head.persistent,
+            upgrade,
+            rule,
+            choice,
+            request,
+        })
+    }
+
+    fn upgrade(&self, head: &RequestHead<'_, '_>, choice: &Choice) -> ArrayVec<u8, 32> {
+        let mut token = ArrayVec::new();
+        let allowed =
+            self.view.groups.get(choice.group).is_some_and(|group| group.options.allow_upgrades);
+        if let Some(value) = head.upgrade.filter(|_| allowed)
+            && token.try_extend_from_slice(value).is_ok()
+        {
+            token.make_ascii_lowercase();
+        }
+        token
+    }
+
+    /// Chooses group and target. Also used, with what was tried already, to fail over.
+    pub fn select(
+        &self,
+        head: &RequestHead<'_, '_>,
+        forward: &Forward,
+        rule: usize,
+        client: Option<IpAddr>,
+        tried: &Tried,
+    ) -> Result<Choice, Failure> {
+        let ask = self.ask(head, client, tried);
+        let sticky = self.rule_stickiness(rule);
+        select::select(&self.view.groups, forward, sticky, &ask).map_err(|_| Failure::NoTarget)
+    }
+
+    /// Decides for a chosen target that has no place.
+    pub fn on_full(
+        &self,
+        head: &RequestHead<'_, '_>,
+        choice: &Choice,
+        client: Option<IpAddr>,
+        tried: &Tried,
+    ) -> Full {
+        select::on_full(&self.view.groups, choice, &self.ask(head, client, tried))
+    }
+
+    fn ask<'h>(
+        &self,
+        head: &'h RequestHead<'_, 'h>,
+        source: Option<IpAddr>,
+        tried: &'h Tried,
+    ) -> Ask<'h> {
+        let shard = &self.connection.shard;
+        Ask {
+            now_s: shard.clock.unix_s(),
+            random: select::Random {
+                session: u128::from_ne_bytes(shard.random.secret()),
+                group: shard.random.pick(),
+                target: [shard.random.pick(), shard.random.pick()],
+            },
+            fields: head.fields,
+            source,
+            query: head.target.query,
+            pinned: self.connection.pinned.get(),
+            excluded: tried,
+        }
+    }
+
+    /// Reads the head of a request that is being served again, for a second choice.
+    pub fn read_again<T>(
+        &self,
+        bytes: &[u8],
+        look: impl FnOnce(&RequestHead<'_, '_>) -> T,
+    ) -> Option<T> {
+        let mut fields = Fields::new();
+        let limits = &self.listener.head_limits;
+        match head::parse_request(bytes, limits, self.listener.mode, &mut fields) {
+            Ok(Parsed::Complete(head)) => Some(look(&head)),
+            Ok(Parsed::Partial) | Err(_) => None,
+        }
+    }
+
+    /// The stickiness of a rule that is sticky across its groups.
+    pub fn rule_stickiness(&self, rule: usize) -> Option<&Stickiness> {
+        self.listener.rule_stickiness.get(rule)?.as_deref().filter(|sticky| sticky.is_enabled())
+    }
+
+    /// The stickiness under which a choice was made.
+    pub fn stickiness(&self, rule: usize, group: usize) -> Option<&Stickiness> {
+        self.rule_stickiness(rule).or_else(|| {
+            let sticky = self.view.groups.get(group)?.stickiness.as_ref()?;
+            sticky.is_enabled().then_some(sticky)
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of one head, each used once")]
+    fn rewrite(
+        &self,
+        head: &RequestHead<'_, '_>,
+        forward: &Forward,
+        path: &[u8],
+        rule: usize,
+        choice: &Choice,
+        upgrade: bool,
+        entry: &mut Entry,
+        out: &mut Vec<u8>,
+    ) {
+        let origin = &self.connection.origin;
+        let options = &self.listener.forwarded;
+        let peer_trusted = origin.peer.ip.is_some_and(|ip| self.is_trusted(ip));
+        let mut new_path = Vec::new();
+        let path = match &forward.rewrite_path {
+            Some(change) => {
+                new_path = buffers::small();
+                change.apply(path, &mut new_path);
+                new_path.as_slice()
+            }
+            None => path,
+        };
+        let request_id = options.request_id.as_deref().map(str::as_bytes);
+        let kept = request_id
+            .filter(|_| peer_trusted)
+            .and_then(|name| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)));
+        match kept {
+            Some(field) => entry.keep_request_id(field.value),
+            None => entry.new_request_id(self.connection.shard.random.secret()),
+        }
+        let mut strip = ArrayVec::<&[u8], OWN_NAMES_MAX>::new();
+        self.own_cookie_names(rule, choice.group, &mut strip);
+        let edits = RequestEdits {
+            forwarded_for: options.forwarded_for,
+            forwarded_for_entries: options.forwarded_for_entries,
+            peer: origin.peer.text.as_bytes(),
+            peer_trusted,
+            scheme: self.scheme(),
+            port: &origin.port_text,
+            forwarded: options.forwarded,
+            via: options.via.as_deref().map(str::as_bytes),
+            request_id: request_id
+                .filter(|_| kept.is_none())
+                .map(|name| (name, entry.request_id())),
+            path: Some(path),
+            host: forward.rewrite_host.as_deref().map(str::as_bytes),
+            strip_cookies: &strip,
+            upgrade,
+        };
+        rewrite::request(head, &edits, out);
+        buffers::give_back(new_path);
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// Names of the cookies that limpet keeps from the target: the rule's, the group's, their twins.
+    fn own_cookie_names(
+        &self,
+        rule: usize,
+        group: usize,
+        names: &mut ArrayVec<&'a [u8], OWN_NAMES_MAX>,
+    ) {
+        let listener: &'a Listener = self.listener;
+        let view: &'a View = self.view;
+        let of_rule = listener.rule_stickiness.get(rule).and_then(Option::as_deref);
+        let of_group = view.groups.get(group).and_then(|group| group.stickiness.as_ref());
+        for sticky in [of_rule, of_group].into_iter().flatten() {
+            if !sticky.options().forward_cookie {
+                let (name, twin) = sticky.cookie_names();
+                names.push(name);
+                names.extend(twin);
+            }
+        }
+    }
+}
+
+/// `host` without its port; brackets of an IPv6 address stay.
+pub fn without_port(host: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', host) {
+        Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => {
+            host.get(..colon).unwrap_or_default()
+        }
+        _ => host,
+    }
+}

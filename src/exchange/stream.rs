@@ -1,0 +1,59 @@
+//! The seam below an exchange: one side's byte stream.
+//!
+//! An exchange sends and receives through this type alone and never learns what carries the bytes.
+//! Today that is a plain socket; a TLS session is a second kind behind the same methods, and an
+//! HTTP/2 stream presents its one request to an exchange as the two ends of such a stream.
+
+use crate::uring::{Recv, RecvAny, Send, Shutdown, Socket};
+
+/// A client's or a target's byte stream. Clones are the same stream.
+#[derive(Clone)]
+pub struct Stream {
+    socket: Socket,
+}
+
+impl Stream {
+    pub fn plain(socket: Socket) -> Stream {
+        Stream { socket }
+    }
+
+    /// The scheme this stream gives its requests (`X-Forwarded-Proto`, `Secure` cookies).
+    pub fn is_encrypted(&self) -> bool {
+        false
+    }
+
+    /// Receives into the spare capacity of `buffer`.
+    pub fn recv(&self, buffer: Vec<u8>) -> Recv {
+        self.socket.recv(buffer)
+    }
+
+    /// Receives into a small buffer that is found only when bytes are there.
+    pub fn recv_any(&self) -> RecvAny {
+        self.socket.recv_any()
+    }
+
+    /// Sends `buffer[from..]`; with `whole`, completes only when all of it was taken.
+    pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
+        self.socket.send(buffer, from, whole)
+    }
+
+    /// Ends receiving: a receive in flight completes as at the end of the stream.
+    pub fn end_receiving(&self) {
+        self.socket.shutdown(Shutdown::Read);
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub fn end_sending(&self) {
+        self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Ends both directions; every operation in flight completes.
+    pub fn end(&self) {
+        self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Ends both directions such that the peer sees a failure, not a clean end.
+    pub fn abort(&self) {
+        self.socket.abort();
+    }
+}

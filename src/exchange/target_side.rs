@@ -1,0 +1,49 @@
+//! A connection to a target, and what its waiting receive knows while it is idle.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::stream::Stream;
+use crate::uring::{self, RecvAny};
+
+/// A connection that belongs to nobody but its holder: an exchange, or the pool.
+///
+/// Its receive is always in flight. While the connection is idle in the pool it notices a close or
+/// stray bytes, and makes the connection useless; in an exchange it becomes the receive of the
+/// response, which therefore was submitted before the request was.
+pub struct TargetConnection {
+    pub stream: Stream,
+    pub receive: RecvAny,
+    /// At least one response was read from it.
+    pub was_used: bool,
+}
+
+impl TargetConnection {
+    pub fn new(stream: Stream) -> TargetConnection {
+        let receive = stream.recv_any();
+        TargetConnection { stream, receive, was_used: false }
+    }
+
+    /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error
+    /// or bytes waiting is never used again (RFC 9112 §9.2).
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_receive(&mut cx).is_pending()
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        Pin::new(&mut self.receive).poll(cx)
+    }
+
+    /// Closes it. The receive in flight is ended and awaited in the background.
+    pub fn close(self) {
+        self.stream.end();
+        uring::spawn(async move {
+            if let Ok(bytes) = self.receive.await {
+                uring::buffers::give_back(bytes);
+            }
+        });
+    }
+}

@@ -1,0 +1,226 @@
+//! The request's content on its way to the target, while the response may already come back.
+
+use std::cell::Cell;
+
+use super::content::{self, SendFault};
+use super::early::PendingSend;
+use super::failure::Failure;
+use super::input::Input;
+use super::stream::Stream;
+use crate::http1::chunked::Decoder;
+use crate::shard::alarms::Alarm;
+use crate::shard::clock::Clock;
+use crate::snapshot::Listener;
+use crate::uring::buffers;
+
+/// How the rest of the content is framed.
+pub enum Rest {
+    /// So many bytes are to come.
+    Length(u64),
+    Chunked(Decoder),
+}
+
+/// How far an upload has come; read by the other direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadState {
+    Running,
+    /// The target has been sent the whole request.
+    Complete,
+    /// The target takes no more; its response decides what happens.
+    TargetStopped,
+    Failed(Failure),
+}
+
+/// One request's content beyond what went out with its head.
+pub struct Upload<'a> {
+    pub client: &'a Stream,
+    pub target: &'a Stream,
+    pub listener: &'a Listener,
+    pub clock: &'a Clock,
+    pub alarm: &'a Alarm,
+    pub rest: Rest,
+    /// The head, and the content that had come with it, on their way.
+    pub first: PendingSend,
+    /// Content bytes so far, as counted against the listener's limit.
+    pub received: &'a Cell<u64>,
+    pub state: &'a Cell<UploadState>,
+    /// Where the target's willingness to take bytes is bounded.
+    pub send_idle: std::time::Duration,
+}
+
+impl Upload<'_> {
+    /// Pumps until the content ends or a side fails. Returns what the client sent beyond the end.
+    pub async fn run(mut self) -> Input {
+        let mut beyond = Input::default();
+        let state = match self.pump(&mut beyond).await {
+            Ok(()) => UploadState::Complete,
+            Err(Stopped::Target) => UploadState::TargetStopped,
+            Err(Stopped::Client(failure)) => UploadState::Failed(failure),
+        };
+        self.state.set(state);
+        if matches!(state, UploadState::Failed(_)) {
+            // The target must not take a cut-off request for a whole one.
+            self.target.abort();
+            self.target.end();
+        }
+        beyond
+    }
+
+    async fn pump(&mut self, beyond: &mut Input) -> Result<(), Stopped> {
+        let (sent, buffer) = self.first.finish().await;
+        buffers::give_back(buffer);
+        sent.map_err(|_| Stopped::Target)?;
+        let mut pace = Pace::default();
+        loop {
+            if matches!(self.rest, Rest::Length(0)) {
+                return Ok(());
+            }
+            let buffer = self.receive(&mut pace).await.map_err(Stopped::Client)?;
+            let (out, from, ended) = self.frame(buffer, beyond).map_err(Stopped::Client)?;
+            if out.len() > from {
+                let result = content::send_all(
+                    self.target,
+                    out,
+                    from,
+                    self.alarm,
+                    self.clock,
+                    self.send_idle,
+                );
+                match result.await {
+                    Ok(buffer) => buffers::give_back(buffer),
+                    Err(SendFault::Gone | SendFault::Timeout) => return Err(Stopped::Target),
+                }
+            } else {
+                buffers::give_back(out);
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One receive from the client, behind the room that a chunk's size line needs.
+    async fn receive(&mut self, pace: &mut Pace) -> Result<Vec<u8>, Failure> {
+        let mut buffer = buffers::large();
+        buffer.resize(content::CHUNK_ROOM, 0);
+        let timeouts = &self.listener.timeouts;
+        let began_ms = self.clock.now_ms();
+        let deadline = self.clock.deadline(timeouts.content_idle);
+        let receive = self.client.recv(buffer);
+        let ((result, buffer), expired) =
+            self.alarm.bound(deadline, receive, || self.client.end_receiving()).await;
+        let count = result.map_err(|_| Failure::ClientGone)?;
+        if expired && count == 0 {
+            return Err(Failure::ClientContentTimeout);
+        }
+        if count == 0 {
+            return Err(Failure::ClientGone);
+        }
+        pace.waited_ms += self.clock.now_ms().saturating_sub(began_ms);
+        pace.bytes += count as u64;
+        if pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
+            return Err(Failure::ClientContentTimeout);
+        }
+        Ok(buffer)
+    }
+
+    /// Turns received bytes into what the target is sent: the buffer, where in it to start, whether
+    /// the content ends with it.
+    fn frame(
+        &mut self,
+        mut buffer: Vec<u8>,
+        beyond: &mut Input,
+    ) -> Result<(Vec<u8>, usize, bool), Failure> {
+        let room = content::CHUNK_ROOM;
+        let (from, ended) = match &mut self.rest {
+            Rest::Length(rest) => {
+                let count = (buffer.len() - room) as u64;
+                let taken = count.min(*rest);
+                *rest -= taken;
+                if count > taken {
+                    keep_beyond(beyond, buffer.get(room + taken as usize..).unwrap_or_default());
+                    buffer.truncate(room + taken as usize);
+                }
+                self.received.set(self.received.get() + taken);
+                (room, *rest == 0)
+            }
+            Rest::Chunked(decoder) => {
+                let input = buffer.get_mut(room..).unwrap_or_default();
+                let decoded =
+                    decoder.decode_in_place(input).map_err(Failure::ClientContentInvalid)?;
+                if decoded.end {
+                    keep_beyond(beyond, input.get(decoded.consumed..).unwrap_or_default());
+                }
+                self.received.set(self.received.get() + decoded.content as u64);
+                let limit = self.listener.content_bytes;
+                if limit > 0 && self.received.get() > limit {
+                    return Err(Failure::ContentTooLarge);
+                }
+                buffer.truncate(room + decoded.content);
+                let trailers = decoded.end.then(|| decoder.trailers());
+                (content::close_chunk(&mut buffer, trailers), decoded.end)
+            }
+        };
+        Ok((buffer, from, ended))
+    }
+}
+
+/// Who stopped an upload.
+enum Stopped {
+    Target,
+    Client(Failure),
+}
+
+fn keep_beyond(beyond: &mut Input, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        let mut buffer = buffers::small();
+        buffer.extend_from_slice(bytes);
+        beyond.append(buffer);
+    }
+}
+
+/// How fast a client's content comes, counting only the time in which limpet waited for it.
+#[derive(Debug, Default)]
+struct Pace {
+    waited_ms: u64,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Judged over windows of the idle limit, so that a pause inside it is forgiven.
+    fn is_below(&mut self, minimum_rate: u64, window: std::time::Duration) -> bool {
+        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        if minimum_rate == 0 || self.waited_ms < window_ms.max(1) {
+            return false;
+        }
+        let is_below = self.bytes.saturating_mul(1000) / self.waited_ms < minimum_rate;
+        *self = Pace::default();
+        is_below
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_slow_client_is_noticed_only_after_a_whole_window_of_waiting() {
+        let mut pace = Pace { waited_ms: 29_000, bytes: 10 };
+        assert!(!pace.is_below(500, Duration::from_secs(30)));
+        pace.waited_ms = 30_000;
+        assert!(pace.is_below(500, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_client_at_the_minimum_rate_is_put_up_with() {
+        let mut pace = Pace { waited_ms: 30_000, bytes: 15_000 };
+        assert!(!pace.is_below(500, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_minimum_rate_of_zero_is_off() {
+        let mut pace = Pace { waited_ms: 90_000, bytes: 1 };
+        assert!(!pace.is_below(0, Duration::from_secs(30)));
+    }
+}

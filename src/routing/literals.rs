@@ -1,0 +1,161 @@
+//! Rules of one host and path told apart by a header or a query value without wildcards.
+//!
+//! A thousand rules for `x-tenant: a`, `x-tenant: b`, … are one hash map over the values of that field,
+//! not a walk. As in `index`, an entry only says that a rule may hold. Values are compared in lower
+//! case in a stack buffer; what is longer than [`LITERAL_BYTES_MAX`], or belongs to a name beyond the
+//! first [`NAME_COUNT_MAX`], is left to the walk. Tested through `table` against the naive model.
+use std::collections::HashMap;
+
+use super::conditions::{Condition, Glob, Request, query_pairs};
+use super::index::Candidate;
+use super::path::{decode_pair, is_unreserved};
+use super::table::Rule;
+
+/// Longest value that is looked up.
+const LITERAL_BYTES_MAX: usize = 128;
+/// Most distinct field names, and most distinct query keys, of one place in the index.
+const NAME_COUNT_MAX: usize = 8;
+
+/// The literal values by which a rule can be found.
+#[derive(Debug)]
+pub(super) enum Selector {
+    /// In lower case.
+    Header { name: Box<[u8]>, values: Vec<Box<[u8]>> },
+    /// Keys and values in lower case.
+    Query(Vec<QueryLiteral>),
+}
+
+/// Key and value.
+type QueryLiteral = (Box<[u8]>, Box<[u8]>);
+
+impl Selector {
+    /// The first condition of `rule` all of whose values are literal, header before query.
+    pub fn of(rule: &Rule) -> Option<Selector> {
+        let conditions = || rule.conditions.iter();
+        conditions().find_map(Selector::header).or_else(|| conditions().find_map(Selector::query))
+    }
+
+    fn header(condition: &Condition) -> Option<Selector> {
+        let Condition::Header { name, values } = condition else { return None };
+        let values = values.iter().map(literal).collect::<Option<_>>()?;
+        Some(Selector::Header { name: name.to_ascii_lowercase().into_bytes().into(), values })
+    }
+
+    fn query(condition: &Condition) -> Option<Selector> {
+        let Condition::Query(pairs) = condition else { return None };
+        let literals = pairs.iter().map(|(key, value)| {
+            let key = key.as_ref()?;
+            Some((literal(key)?, literal(value)?))
+        });
+        literals.collect::<Option<_>>().map(Selector::Query)
+    }
+}
+
+fn literal(glob: &Glob) -> Option<Box<[u8]>> {
+    let mut literal = glob.literal()?;
+    literal.make_ascii_lowercase();
+    (literal.len() <= LITERAL_BYTES_MAX).then(|| literal.into())
+}
+
+type Values = HashMap<Box<[u8]>, Vec<Candidate>, ahash::RandomState>;
+
+/// Candidates by name and value.
+#[derive(Debug, Default)]
+pub(super) struct Literals {
+    headers: Vec<(Box<[u8]>, Values)>,
+    queries: Vec<(Box<[u8]>, Values)>,
+}
+
+impl Literals {
+    /// Enters `candidate`; `false`, and nothing is entered, when there are too many names.
+    pub fn insert(&mut self, selector: &Selector, candidate: Candidate) -> bool {
+        match selector {
+            Selector::Header { name, values } => {
+                let Some(of_name) = entry(&mut self.headers, name) else { return false };
+                for value in values {
+                    of_name.entry(value.clone()).or_default().push(candidate);
+                }
+            }
+            Selector::Query(pairs) => {
+                let known = |key: &[u8]| self.queries.iter().any(|(name, _)| **name == *key);
+                let new = pairs.iter().filter(|(key, _)| !known(key)).count();
+                if self.queries.len().saturating_add(new) > NAME_COUNT_MAX {
+                    return false;
+                }
+                for (key, value) in pairs {
+                    if let Some(of_key) = entry(&mut self.queries, key) {
+                        of_key.entry(value.clone()).or_default().push(candidate);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Calls `visit` with each list of candidates that `request` has the value of.
+    pub fn each(&self, request: &Request<'_>, mut visit: impl FnMut(&[Candidate])) {
+        let mut room = [0; LITERAL_BYTES_MAX];
+        for (name, values) in &self.headers {
+            let lines = request.fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name));
+            for line in lines {
+                if let Some(found) = lower(line.value, &mut room).and_then(|v| values.get(v)) {
+                    visit(found);
+                }
+            }
+        }
+        let query = request.query.filter(|_| !self.queries.is_empty());
+        for (key, value) in query_pairs(query.unwrap_or_default()) {
+            let mut key_room = [0; LITERAL_BYTES_MAX];
+            let Some(key) = lower_decoded(key, &mut key_room) else { continue };
+            let of_key = self.queries.iter().find(|(name, _)| **name == *key);
+            let value = lower_decoded(value, &mut room);
+            if let (Some((_, values)), Some(value)) = (of_key, value)
+                && let Some(found) = values.get(value)
+            {
+                visit(found);
+            }
+        }
+    }
+}
+
+/// The values of `name`, added while there are not too many names.
+fn entry<'n>(names: &'n mut Vec<(Box<[u8]>, Values)>, name: &[u8]) -> Option<&'n mut Values> {
+    let at = match names.iter().position(|(known, _)| **known == *name) {
+        Some(at) => at,
+        None if names.len() >= NAME_COUNT_MAX => return None,
+        None => {
+            names.push((name.into(), Values::default()));
+            names.len() - 1
+        }
+    };
+    names.get_mut(at).map(|(_, values)| values)
+}
+
+fn lower<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [u8]> {
+    let lower = room.get_mut(..text.len())?;
+    lower.copy_from_slice(text);
+    lower.make_ascii_lowercase();
+    Some(lower)
+}
+
+/// With percent-encoded unreserved characters read as themselves, as `Glob::matches_decoded` reads.
+fn lower_decoded<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [u8]> {
+    let mut length = 0;
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let decoded = match after {
+            [high, low, tail @ ..] if byte == b'%' => {
+                decode_pair(*high, *low).filter(|&d| is_unreserved(d)).map(|d| (d, tail))
+            }
+            _ => None,
+        };
+        let byte = decoded.map_or(byte, |(decoded, tail)| {
+            rest = tail;
+            decoded
+        });
+        *room.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    room.get(..length)
+}

@@ -1,0 +1,157 @@
+//! Accepting on one shard: admission, and surviving the lack of descriptors and memory.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use super::admission::NotAdmitted;
+use super::local::Shard;
+use crate::exchange::busy;
+use crate::exchange::connection::{Connection, Origin, Peer, serve};
+use crate::exchange::stream::Stream;
+use crate::snapshot::Bind;
+use crate::telemetry::counters::Counter;
+use crate::uring::{self, Accepted, Listening};
+
+/// Accepts in flight on each listener of a shard.
+pub const ACCEPTS_IN_FLIGHT: usize = 4;
+/// How long accepting rests when the system is out of descriptors or memory.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// Refused clients that are being told so at the same time; beyond, they are just closed.
+const REFUSALS_MAX: usize = 64;
+
+/// One listener of one shard.
+pub struct Acceptor {
+    pub shard: Rc<Shard>,
+    pub listening: Listening,
+    /// Listener and port; the peer is filled in for each connection.
+    pub origin: Origin,
+    /// A descriptor kept for the moment in which there is no other: freed, it lets one waiting
+    /// connection be taken and closed, instead of hanging until it gives up.
+    reserve: RefCell<Option<File>>,
+    refusals: Rc<()>,
+}
+
+impl Acceptor {
+    pub fn new(shard: Rc<Shard>, listening: Listening, origin: Origin) -> Acceptor {
+        Acceptor {
+            shard,
+            listening,
+            origin,
+            reserve: RefCell::new(File::open("/dev/null").ok()),
+            refusals: Rc::new(()),
+        }
+    }
+
+    /// Where `bound` listens, as far as each connection needs it.
+    pub fn origin(listener: usize, name: &std::sync::Arc<str>, bound: &Bind) -> Origin {
+        let mut port_text = ArrayVec::new();
+        if let Bind::Tcp(address) = bound {
+            let mut digits = itoa::Buffer::new();
+            let _ = port_text.try_extend_from_slice(digits.format(address.port()).as_bytes());
+        }
+        Origin { listener, listener_name: name.clone(), port_text, peer: Peer::new(None) }
+    }
+
+    /// Accepts until the shard stops.
+    pub async fn run(&self) {
+        let shard = &self.shard;
+        while !shard.stop.has_begun() {
+            if !shard.admission.has_room() {
+                self.wait_for_room().await;
+                continue;
+            }
+            match self.listening.accept().await {
+                Ok(accepted) => self.take(accepted),
+                Err(_) if shard.stop.has_begun() => return,
+                Err(error) => self.after(&error).await,
+            }
+        }
+    }
+
+    /// Takes what is still waiting in the backlog, then ends listening.
+    pub fn finish(&self) {
+        while let Ok(Some(accepted)) = self.listening.accept_waiting() {
+            self.take(accepted);
+        }
+        self.listening.close();
+    }
+
+    fn take(&self, accepted: Accepted) {
+        let shard = &self.shard;
+        let peer = Peer::new(accepted.peer.as_socket());
+        let stream = Stream::plain(accepted.socket);
+        let origin = Origin { peer, ..self.origin.clone() };
+        match shard.admission.admit(origin.peer.ip) {
+            Ok(place) => {
+                shard.counters.add(Counter::ConnectionsAccepted, 1);
+                let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));
+                uring::spawn(serve(connection));
+            }
+            Err(NotAdmitted::ProcessFull) => {
+                shard.counters.add(Counter::ConnectionsRefused, 1);
+                stream.abort();
+            }
+            Err(NotAdmitted::ClientFull) => self.refuse(stream, origin),
+        }
+    }
+
+    /// Tells a client that it has too many connections, while not too many are being told.
+    fn refuse(&self, stream: Stream, origin: Origin) {
+        let shard = &self.shard;
+        shard.counters.add(Counter::ConnectionsRefused, 1);
+        if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
+            stream.abort();
+            return;
+        }
+        let told = Rc::clone(&self.refusals);
+        shard.counters.add(Counter::ConnectionsAccepted, 1);
+        let connection = Connection::new(Rc::clone(shard), stream, origin, None);
+        uring::spawn(async move {
+            busy::refuse(&connection).await;
+            drop(told);
+        });
+    }
+
+    /// The process holds as many connections as it may; the others wait in the backlog.
+    async fn wait_for_room(&self) {
+        let rest = uring::sleep(Instant::now() + BACK_OFF);
+        let room = self.shard.room.notified();
+        tokio::select! {
+            () = rest => {}
+            () = room => {}
+        }
+    }
+
+    async fn after(&self, error: &io::Error) {
+        match error.raw_os_error() {
+            // The connection was gone before it could be taken.
+            Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM | libc::EINTR) => return,
+            Some(libc::EMFILE | libc::ENFILE) => self.shed_one(),
+            _ => {}
+        }
+        if self.shard.may_complain() {
+            tracing::warn!(
+                listener = %self.origin.listener_name,
+                %error,
+                "accepting rests for a moment; raise RLIMIT_NOFILE or lower process.connections"
+            );
+        }
+        uring::sleep(Instant::now() + BACK_OFF).await;
+    }
+
+    /// Uses the reserved descriptor to close one waiting connection at once.
+    fn shed_one(&self) {
+        let Ok(mut reserve) = self.reserve.try_borrow_mut() else { return };
+        *reserve = None;
+        if let Ok(Some(accepted)) = self.listening.accept_waiting() {
+            self.shard.counters.add(Counter::ConnectionsRefused, 1);
+            drop(accepted);
+        }
+        *reserve = File::open("/dev/null").ok();
+    }
+}

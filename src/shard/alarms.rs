@@ -1,0 +1,247 @@
+//! Deadlines of one shard: a flat table that the ticker scans, instead of a timer for each operation.
+//!
+//! An alarm is one slot. Arming it is a store; the ticker wakes the tasks whose time has come, and the
+//! task ends its operation by shutting a socket down and then still awaits it. Deadlines are therefore
+//! met with the tick's resolution (100 ms) and cost nothing until they are missed.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use super::clock::{Millis, NEVER};
+
+/// All alarms of a shard. The table grows with the connections, which are limited.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    slots: RefCell<Slab<Slot>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    at_ms: Millis,
+    fired: bool,
+    /// The task only waits for a next request: a stop need not wait for it.
+    idle: bool,
+    waker: Option<Waker>,
+}
+
+/// One task's alarm; its slot is freed with it.
+#[derive(Debug)]
+pub struct Alarm {
+    alarms: Rc<Alarms>,
+    key: usize,
+}
+
+impl Alarms {
+    pub fn alarm(self: &Rc<Self>) -> Alarm {
+        let key = self.slots.borrow_mut().insert(Slot {
+            at_ms: NEVER,
+            fired: false,
+            idle: false,
+            waker: None,
+        });
+        Alarm { alarms: Rc::clone(self), key }
+    }
+
+    /// Wakes every task whose alarm is due.
+    pub fn scan(&self, now_ms: Millis) {
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if slot.at_ms <= now_ms {
+                slot.at_ms = NEVER;
+                slot.fired = true;
+                if let Some(waker) = &slot.waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    /// Makes the alarms of tasks that only wait for a next request due: the shard is being stopped.
+    pub fn fire_idle(&self) {
+        self.fire(|slot| slot.idle);
+    }
+
+    /// Makes every alarm due: what is left is cut off.
+    pub fn fire_all(&self) {
+        self.fire(|_| true);
+    }
+
+    fn fire(&self, which: impl Fn(&Slot) -> bool) {
+        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+            if which(slot) {
+                slot.at_ms = NEVER;
+                slot.fired = true;
+                if let Some(waker) = &slot.waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+}
+
+impl Alarm {
+    /// Arms the alarm anew; an earlier firing is forgotten.
+    #[inline]
+    pub fn set(&self, at_ms: Millis) {
+        self.arm(at_ms, false);
+    }
+
+    /// As [`Self::set`] for a task that only waits for a next request.
+    #[inline]
+    pub fn set_idle(&self, at_ms: Millis) {
+        self.arm(at_ms, true);
+    }
+
+    #[inline]
+    fn arm(&self, at_ms: Millis, idle: bool) {
+        if let Some(slot) = self.alarms.slots.borrow_mut().get_mut(self.key) {
+            slot.at_ms = at_ms;
+            slot.fired = false;
+            slot.idle = idle;
+        }
+    }
+
+    /// Whether it has fired since it was set; else the task is woken when it does.
+    #[inline]
+    pub fn poll_fired(&self, cx: &mut Context<'_>) -> bool {
+        let mut slots = self.alarms.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(self.key) else { return false };
+        match &slot.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => slot.waker = Some(cx.waker().clone()),
+        }
+        slot.fired
+    }
+
+    /// Awaits `op`. When `at_ms` passes first, `expire` is called once (it must make `op` end soon,
+    /// by a shut-down) and `op` is still awaited. Returns its output and whether the time was up.
+    pub async fn bound<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnOnce(),
+    ) -> (F::Output, bool) {
+        self.set(at_ms);
+        Bound { alarm: self, op, expire: Some(expire) }.await
+    }
+
+    /// Awaits `wait` until `at_ms`, then gives it up. Only for waits that are not operations of the
+    /// kernel: those must never be dropped in flight.
+    pub async fn give_up<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        mut wait: F,
+    ) -> Option<F::Output> {
+        self.set(at_ms);
+        poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.poll_fired(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// As [`Self::bound`] for a task that only waits for a next request.
+    pub async fn bound_idle<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnOnce(),
+    ) -> (F::Output, bool) {
+        self.set_idle(at_ms);
+        Bound { alarm: self, op, expire: Some(expire) }.await
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.alarms.slots.borrow_mut().try_remove(self.key);
+    }
+}
+
+struct Bound<'a, F, E> {
+    alarm: &'a Alarm,
+    op: F,
+    /// Taken when the time is up.
+    expire: Option<E>,
+}
+
+impl<F: Unpin, E> Unpin for Bound<'_, F, E> {}
+
+impl<F: Future + Unpin, E: FnOnce()> Future for Bound<'_, F, E> {
+    type Output = (F::Output, bool);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
+            return Poll::Ready((output, this.expire.is_none()));
+        }
+        if this.expire.is_some() && this.alarm.poll_fired(cx) {
+            if let Some(expire) = this.expire.take() {
+                expire();
+            }
+            if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
+                return Poll::Ready((output, true));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[test]
+    fn an_alarm_fires_at_its_time_and_not_before() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        alarm.set(100);
+        alarms.scan(99);
+        assert!(!alarm.poll_fired(&mut cx));
+        alarms.scan(100);
+        assert!(alarm.poll_fired(&mut cx));
+    }
+
+    #[test]
+    fn setting_an_alarm_forgets_an_earlier_firing() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        alarm.set(1);
+        alarms.scan(5);
+        alarm.set(10);
+        assert!(!alarm.poll_fired(&mut cx));
+    }
+
+    #[test]
+    fn an_operation_that_runs_out_of_time_is_ended_once_and_still_awaited() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        let ended = std::cell::Cell::new(0);
+        let op = poll_fn(|_| if ended.get() > 0 { Poll::Ready(7) } else { Poll::Pending });
+        let mut bound = Box::pin(alarm.bound(50, op, || ended.set(ended.get() + 1)));
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        alarms.scan(50);
+        assert_eq!(bound.as_mut().poll(&mut cx), Poll::Ready((7, true)));
+        assert_eq!(ended.get(), 1);
+    }
+
+    #[test]
+    fn a_dropped_alarm_frees_its_slot() {
+        let alarms = Rc::new(Alarms::default());
+        drop(alarms.alarm());
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut bound = Box::pin(alarm.bound(NEVER, pending::<()>(), || {}));
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        drop(bound);
+        assert_eq!(alarms.slots.borrow().len(), 1);
+    }
+}

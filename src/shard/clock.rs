@@ -1,0 +1,70 @@
+//! The time of one shard: read from the kernel once where it is needed, and coarse everywhere else.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the shard started. Deadlines are told in these.
+pub type Millis = u64;
+
+/// A deadline that never comes.
+pub const NEVER: Millis = Millis::MAX;
+
+/// Coarse time, renewed by the ticker and by every precise reading.
+#[derive(Debug)]
+pub struct Clock {
+    start: Instant,
+    coarse_ms: Cell<Millis>,
+    /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
+    unix_start_us: Cell<u64>,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        let clock =
+            Clock { start: Instant::now(), coarse_ms: Cell::new(0), unix_start_us: Cell::new(0) };
+        clock.tick();
+        clock
+    }
+
+    /// Reads the monotonic clock, in microseconds since the shard started.
+    #[inline]
+    pub fn read_us(&self) -> u64 {
+        let elapsed = self.start.elapsed();
+        let now_us = elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros());
+        self.coarse_ms.set(now_us / 1000);
+        now_us
+    }
+
+    /// The last reading, in milliseconds since the shard started; at most a tick old.
+    #[inline]
+    pub fn now_ms(&self) -> Millis {
+        self.coarse_ms.get()
+    }
+
+    /// `after` from now, in the coarse clock's terms.
+    #[inline]
+    pub fn deadline(&self, after: Duration) -> Millis {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(NEVER);
+        self.now_ms().saturating_add(after_ms)
+    }
+
+    /// Seconds since the Unix epoch, at most a tick old. Cookies use it.
+    #[inline]
+    pub fn unix_s(&self) -> u64 {
+        self.unix_ms_at(self.coarse_ms.get().saturating_mul(1000)) / 1000
+    }
+
+    /// The wall-clock time of a monotonic reading, in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn unix_ms_at(&self, at_us: u64) -> u64 {
+        self.unix_start_us.get().saturating_add(at_us) / 1000
+    }
+
+    /// Renews the coarse clock and follows the wall clock.
+    pub fn tick(&self) {
+        let now_us = self.read_us();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
+        self.unix_start_us.set(unix_us.saturating_sub(now_us));
+    }
+}

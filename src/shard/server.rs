@@ -1,0 +1,252 @@
+//! All shards of a process: start, addresses, stop.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::accept::Acceptor;
+use super::admission::Admission;
+use super::cores;
+use super::local::{Shard, Shared, Stop};
+use crate::listener::{self, ListenError, Opened};
+use crate::snapshot::{Bind, EngineChoice, ProcessOptions, Published};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::counters::Counters;
+use crate::uring::{self, Engine, EngineRefused, Listening, buffers};
+
+/// Threads of shards need little stack: futures live on the heap.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Why the data plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("process.engine = \"io_uring\", but {0}")]
+    Engine(#[from] EngineRefused),
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(io::Error),
+    #[error("shard {shard} cannot start: {cause}")]
+    Shard { shard: usize, cause: String },
+}
+
+/// The running data plane.
+pub struct Server {
+    shards: Vec<JoinHandle<io::Result<()>>>,
+    stop: Arc<Stop>,
+    admission: Arc<Admission>,
+    counters: Arc<Counters>,
+    access_log: AccessLog,
+    addresses: Vec<(Arc<str>, Bind)>,
+    engine: Engine,
+}
+
+/// What one shard's thread starts with.
+struct Seed {
+    index: usize,
+    shared: Arc<Shared>,
+    core: Option<core_affinity::CoreId>,
+    engine: Engine,
+    ring_entries: u32,
+    content_buffer_bytes: usize,
+    buffers_kept: usize,
+    sockets: Vec<(socket2::Socket, crate::exchange::connection::Origin)>,
+}
+
+impl Server {
+    /// Opens every listener of the published snapshot and starts the shards; returns once all accept.
+    ///
+    /// # Errors
+    /// A listener that cannot be opened, an engine that is refused, a log file that cannot be written.
+    pub fn start(
+        published: Arc<Published>,
+        options: &ProcessOptions,
+    ) -> Result<Server, StartError> {
+        let descriptors = uring::raise_descriptor_limit();
+        let engine = choose_engine(options.engine)?;
+        let cores = cores::plan(options.shards);
+        let snapshot = published.load_full();
+        let mut opened = Vec::with_capacity(snapshot.listeners.len());
+        for listener in &snapshot.listeners {
+            opened.push(listener::open(listener, cores.len())?);
+        }
+        let addresses: Vec<_> = snapshot
+            .listeners
+            .iter()
+            .zip(&opened)
+            .map(|(listener, opened)| (Arc::clone(&listener.name), opened.bound.clone()))
+            .collect();
+        let limit = options.connections.unwrap_or_else(|| connection_limit(descriptors));
+        let shared = Arc::new(Shared {
+            published,
+            admission: Arc::new(Admission::new(limit, options.connections_per_client)),
+            stop: Arc::new(Stop::default()),
+        });
+        let access_log = AccessLog::start(&options.access_log).map_err(StartError::AccessLog)?;
+        let mut server = Server {
+            shards: Vec::with_capacity(cores.len()),
+            stop: Arc::clone(&shared.stop),
+            admission: Arc::clone(&shared.admission),
+            counters: Arc::new(Counters::new(cores.len())),
+            access_log,
+            addresses,
+            engine,
+        };
+        let mut sockets = distribute(opened, &server.addresses, cores.len());
+        let seeds = cores.into_iter().enumerate().map(|(index, core)| Seed {
+            index,
+            shared: Arc::clone(&shared),
+            core,
+            engine,
+            ring_entries: options.ring_entries,
+            content_buffer_bytes: options.content_buffer_bytes,
+            buffers_kept: options.buffers_kept,
+            sockets: sockets.pop().unwrap_or_default(),
+        });
+        match server.spawn_all(seeds) {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.stop.now();
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn_all(&mut self, seeds: impl Iterator<Item = Seed>) -> Result<(), StartError> {
+        let (ready, is_ready) = mpsc::channel();
+        for seed in seeds {
+            let index = seed.index;
+            let log = self.access_log.shard_writer();
+            let counters = self.counters.shard(index).unwrap_or_default();
+            let ready = ready.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || seed.run(log, counters, ready))
+                .map_err(|cause| StartError::Shard { shard: index, cause: cause.to_string() })?;
+            self.shards.push(thread);
+        }
+        drop(ready);
+        let started = is_ready.iter().take(self.shards.len()).count();
+        if started == self.shards.len() {
+            return Ok(());
+        }
+        // A shard that could not start has ended and dropped its sender.
+        self.stop.now();
+        for (shard, thread) in self.shards.drain(..).enumerate() {
+            let cause = match thread.join() {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it panicked".to_owned(),
+            };
+            return Err(StartError::Shard { shard, cause });
+        }
+        Err(StartError::Shard { shard: started, cause: "it ended at once".to_owned() })
+    }
+
+    /// Every listener's name and where it listens in fact.
+    pub fn addresses(&self) -> &[(Arc<str>, Bind)] {
+        &self.addresses
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> usize {
+        self.admission.open()
+    }
+
+    /// Stops accepting, lets what is in flight finish for at most `grace`, then cuts the rest off.
+    /// Returns whether everything finished by itself.
+    pub fn shutdown(mut self, grace: Duration) -> bool {
+        self.stop.begin();
+        let deadline = Instant::now() + grace;
+        let poll = Duration::from_millis(5);
+        while Instant::now() < deadline && !self.shards.iter().all(JoinHandle::is_finished) {
+            std::thread::park_timeout(poll);
+        }
+        let is_finished = self.shards.iter().all(JoinHandle::is_finished);
+        self.stop.now();
+        for thread in self.shards.drain(..) {
+            if !matches!(thread.join(), Ok(Ok(()))) {
+                tracing::error!("a shard ended with a failure");
+            }
+        }
+        for (_, bound) in &self.addresses {
+            if let Bind::Unix(path) = bound {
+                // Nobody listens there any more; a file that somebody else removed is no loss.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        self.access_log.shutdown();
+        is_finished
+    }
+}
+
+impl Seed {
+    fn run(
+        self,
+        log: crate::telemetry::access_log::ShardLog,
+        counters: Arc<crate::telemetry::counters::ShardCounters>,
+        ready: mpsc::Sender<()>,
+    ) -> io::Result<()> {
+        cores::pin(self.core);
+        buffers::configure(self.content_buffer_bytes, self.buffers_kept);
+        uring::run(self.engine, self.ring_entries, async move {
+            let shard = Shard::new(self.index, &self.shared, log, counters);
+            let mut acceptors = Vec::with_capacity(self.sockets.len());
+            for (socket, origin) in self.sockets {
+                let listening = Listening::adopt(socket)?;
+                acceptors.push(Rc::new(Acceptor::new(Rc::clone(&shard), listening, origin)));
+            }
+            super::run(shard, acceptors, ready).await;
+            Ok(())
+        })?
+    }
+}
+
+/// The sockets of each shard: one of every listener.
+fn distribute(
+    opened: Vec<Opened>,
+    addresses: &[(Arc<str>, Bind)],
+    shards: usize,
+) -> Vec<Vec<(socket2::Socket, crate::exchange::connection::Origin)>> {
+    let mut by_shard: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    for (index, (opened, (name, bound))) in opened.into_iter().zip(addresses).enumerate() {
+        for (socket, shard) in opened.sockets.into_iter().zip(&mut by_shard) {
+            shard.push((socket, Acceptor::origin(index, name, bound)));
+        }
+    }
+    by_shard
+}
+
+fn choose_engine(choice: EngineChoice) -> Result<Engine, EngineRefused> {
+    match choice {
+        EngineChoice::Epoll => Ok(Engine::Epoll),
+        EngineChoice::IoUring => uring::probe().map(|()| Engine::IoUring),
+        EngineChoice::Auto => Ok(match uring::probe() {
+            Ok(()) => Engine::IoUring,
+            Err(refused) => {
+                tracing::warn!("{refused}; running on epoll");
+                Engine::Epoll
+            }
+        }),
+    }
+}
+
+/// 80 % of what the descriptors allow when each client connection may need one to a target.
+fn connection_limit(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 2 * 8 / 10).unwrap_or(usize::MAX).max(1)
+}

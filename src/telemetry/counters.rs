@@ -1,0 +1,396 @@
+//! Counters for what the log says, and for the connections beneath.
+//!
+//! Each shard has a block of its own that only it writes: a load, an addition and a store, never a
+//! locked instruction. Anybody may read at any time; a reading is exact for each number, not across
+//! numbers. Reading may allocate, counting never does (but for the first sight of an error's word).
+//! Tested in-process, single and across threads.
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_utils::CachePadded;
+
+use super::record::{CODE_BYTES_MAX, REASON_WORDS, Record, reason_position};
+
+/// Everything that is counted as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Counter {
+    Requests,
+    /// Client connections; open ones are accepted − closed.
+    ConnectionsAccepted,
+    ConnectionsClosed,
+    /// Closed at once, because a limit was reached.
+    ConnectionsRefused,
+    /// Target connections; open ones are opened − closed.
+    TargetConnectionsOpened,
+    TargetConnectionsClosed,
+    /// Requests that found a kept-alive connection.
+    TargetConnectionsReused,
+    /// Of the closed ones, those that the target closed while they were idle.
+    TargetConnectionsClosedIdle,
+    Retries,
+    /// Bytes from and to clients, heads and content.
+    BytesIn,
+    BytesOut,
+    /// Requests that waited for a place on a target.
+    QueueWaits,
+    /// Requests that became tunnels.
+    Upgrades,
+    /// Exchanges that were cut (`Ended::aborted`).
+    Aborted,
+    /// Lines that found no room in the log's buffers.
+    LogLinesDropped,
+}
+
+impl Counter {
+    pub const ALL: [Counter; 15] = [
+        Counter::Requests,
+        Counter::ConnectionsAccepted,
+        Counter::ConnectionsClosed,
+        Counter::ConnectionsRefused,
+        Counter::TargetConnectionsOpened,
+        Counter::TargetConnectionsClosed,
+        Counter::TargetConnectionsReused,
+        Counter::TargetConnectionsClosedIdle,
+        Counter::Retries,
+        Counter::BytesIn,
+        Counter::BytesOut,
+        Counter::QueueWaits,
+        Counter::Upgrades,
+        Counter::Aborted,
+        Counter::LogLinesDropped,
+    ];
+
+    /// Stable snake_case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Counter::Requests => "requests",
+            Counter::ConnectionsAccepted => "connections_accepted",
+            Counter::ConnectionsClosed => "connections_closed",
+            Counter::ConnectionsRefused => "connections_refused",
+            Counter::TargetConnectionsOpened => "target_connections_opened",
+            Counter::TargetConnectionsClosed => "target_connections_closed",
+            Counter::TargetConnectionsReused => "target_connections_reused",
+            Counter::TargetConnectionsClosedIdle => "target_connections_closed_idle",
+            Counter::Retries => "retries",
+            Counter::BytesIn => "bytes_in",
+            Counter::BytesOut => "bytes_out",
+            Counter::QueueWaits => "queue_waits",
+            Counter::Upgrades => "upgrades",
+            Counter::Aborted => "aborted",
+            Counter::LogLinesDropped => "log_lines_dropped",
+        }
+    }
+}
+
+/// Classes of statuses: none sent, then 1xx to 5xx.
+const CLASS_COUNT: usize = 6;
+/// Most distinct words of refusals and errors; further ones are counted together.
+const CODE_COUNT: usize = 128;
+/// The word for those.
+const OTHER_CODE: &str = "other";
+
+/// The counters of one shard. Only that shard's thread may count; anybody may read.
+#[derive(Debug)]
+pub struct ShardCounters {
+    block: CachePadded<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    numbers: [AtomicU64; Counter::ALL.len()],
+    classes: [AtomicU64; CLASS_COUNT],
+    sticky: [AtomicU64; REASON_WORDS.len()],
+    /// Filled from the front.
+    codes: [CodeCount; CODE_COUNT],
+    other_codes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct CodeCount {
+    word: OnceLock<Box<str>>,
+    count: AtomicU64,
+}
+
+impl Default for ShardCounters {
+    fn default() -> Self {
+        ShardCounters {
+            block: CachePadded::new(Block {
+                numbers: std::array::from_fn(|_| AtomicU64::new(0)),
+                classes: std::array::from_fn(|_| AtomicU64::new(0)),
+                sticky: std::array::from_fn(|_| AtomicU64::new(0)),
+                codes: std::array::from_fn(|_| CodeCount::default()),
+                other_codes: AtomicU64::new(0),
+            }),
+        }
+    }
+}
+
+impl ShardCounters {
+    /// Counts everything that the log says of one request.
+    pub fn request(&self, record: &Record<'_>) {
+        self.add(Counter::Requests, 1);
+        self.add(Counter::BytesIn, record.bytes_in);
+        self.add(Counter::BytesOut, record.bytes_out);
+        bump(self.block.classes.get(class(record.status)), 1);
+        if let Some(reason) = record.sticky {
+            bump(self.block.sticky.get(usize::from(reason_position(reason))), 1);
+        }
+        if record.retries > 0 {
+            self.add(Counter::Retries, u64::from(record.retries));
+        }
+        if record.target_reused == Some(true) {
+            self.add(Counter::TargetConnectionsReused, 1);
+        }
+        if record.timings.queue_us.is_some() {
+            self.add(Counter::QueueWaits, 1);
+        }
+        if record.upgraded {
+            self.add(Counter::Upgrades, 1);
+        }
+        if record.ended.aborted() {
+            self.add(Counter::Aborted, 1);
+        }
+        if !record.code.is_empty() {
+            self.count_code(record.code);
+        }
+    }
+
+    /// Adds to one counter.
+    pub fn add(&self, counter: Counter, count: u64) {
+        bump(self.block.numbers.get(counter as usize), count);
+    }
+
+    /// Counts a refusal or error that belongs to no request of the log.
+    pub fn count_code(&self, code: &str) {
+        let code = code.get(..code.floor_char_boundary(CODE_BYTES_MAX)).unwrap_or_default();
+        let found = self.block.codes.iter().find(|slot| {
+            // The only writer is this thread, so an empty place is empty until it is filled here.
+            &**slot.word.get_or_init(|| code.into()) == code
+        });
+        bump(Some(found.map_or(&self.block.other_codes, |slot| &slot.count)), 1);
+    }
+
+    /// What was counted until now.
+    pub fn snapshot(&self) -> CounterSnapshot {
+        let block = &*self.block;
+        let mut codes: BTreeMap<String, u64> = block
+            .codes
+            .iter()
+            .map_while(|slot| Some((slot.word.get()?.to_string(), slot.count.load(Relaxed))))
+            .collect();
+        let other = block.other_codes.load(Relaxed);
+        if other > 0 {
+            *codes.entry(OTHER_CODE.into()).or_default() += other;
+        }
+        CounterSnapshot {
+            numbers: std::array::from_fn(|at| load(block.numbers.get(at))),
+            classes: std::array::from_fn(|at| load(block.classes.get(at))),
+            sticky: std::array::from_fn(|at| load(block.sticky.get(at))),
+            codes,
+        }
+    }
+}
+
+/// Single writer: nobody else stores between the load and the store.
+fn bump(counter: Option<&AtomicU64>, count: u64) {
+    if let Some(counter) = counter {
+        counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+}
+
+fn load(counter: Option<&AtomicU64>) -> u64 {
+    counter.map_or(0, |counter| counter.load(Relaxed))
+}
+
+fn class(status: u16) -> usize {
+    match status {
+        100..600 => usize::from(status / 100),
+        _ => 0,
+    }
+}
+
+/// The counters of all shards; a cheap handle on the same numbers.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    shards: Arc<Vec<Arc<ShardCounters>>>,
+}
+
+impl Counters {
+    /// One block for each of `shard_count` shards.
+    pub fn new(shard_count: usize) -> Counters {
+        Counters { shards: Arc::new((0..shard_count).map(|_| Arc::default()).collect()) }
+    }
+
+    /// The block of one shard, for its thread to count and for anybody to read.
+    pub fn shard(&self, index: usize) -> Option<Arc<ShardCounters>> {
+        self.shards.get(index).cloned()
+    }
+
+    /// Sums over all shards.
+    pub fn snapshot(&self) -> CounterSnapshot {
+        self.shards.iter().fold(CounterSnapshot::default(), |mut sum, shard| {
+            sum.merge(&shard.snapshot());
+            sum
+        })
+    }
+}
+
+/// Numbers at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CounterSnapshot {
+    numbers: [u64; Counter::ALL.len()],
+    classes: [u64; CLASS_COUNT],
+    sticky: [u64; REASON_WORDS.len()],
+    codes: BTreeMap<String, u64>,
+}
+
+impl CounterSnapshot {
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.numbers.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// Responses by class: 1 to 5, 0 for requests that got no response.
+    pub fn responses(&self, class: usize) -> u64 {
+        self.classes.get(class).copied().unwrap_or(0)
+    }
+
+    /// Requests by the word of their stickiness verdict.
+    pub fn sticky(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASON_WORDS.iter().copied().zip(self.sticky)
+    }
+
+    /// Requests with one stickiness verdict.
+    pub fn sticky_reason(&self, reason: crate::target::stickiness::Reason) -> u64 {
+        self.sticky.get(usize::from(reason_position(reason))).copied().unwrap_or(0)
+    }
+
+    /// Refusals and errors by word, sorted.
+    pub fn codes(&self) -> &BTreeMap<String, u64> {
+        &self.codes
+    }
+
+    /// Refusals and errors of one word.
+    pub fn code(&self, word: &str) -> u64 {
+        self.codes.get(word).copied().unwrap_or(0)
+    }
+
+    pub fn connections_open(&self) -> u64 {
+        self.get(Counter::ConnectionsAccepted).saturating_sub(self.get(Counter::ConnectionsClosed))
+    }
+
+    pub fn target_connections_open(&self) -> u64 {
+        self.get(Counter::TargetConnectionsOpened)
+            .saturating_sub(self.get(Counter::TargetConnectionsClosed))
+    }
+
+    fn merge(&mut self, other: &CounterSnapshot) {
+        let pairs = self.numbers.iter_mut().zip(&other.numbers);
+        let pairs = pairs.chain(self.classes.iter_mut().zip(&other.classes));
+        for (sum, more) in pairs.chain(self.sticky.iter_mut().zip(&other.sticky)) {
+            *sum = sum.wrapping_add(*more);
+        }
+        for (word, count) in &other.codes {
+            *self.codes.entry(word.clone()).or_default() += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ended::{By, Cause, Ended, Phase};
+    use super::super::record_tests::full;
+    use super::*;
+    use crate::target::stickiness::Reason;
+
+    #[test]
+    fn counters_stand_at_their_own_position_with_their_own_word() {
+        let mut words: Vec<_> = Counter::ALL.iter().map(|counter| counter.word()).collect();
+        assert!(Counter::ALL.iter().enumerate().all(|(at, counter)| *counter as usize == at));
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Counter::ALL.len());
+    }
+
+    #[test]
+    fn a_request_counts_everything_that_the_log_says() {
+        let counters = Counters::new(2);
+        let shard = counters.shard(1).expect("second shard");
+        shard.request(&full());
+        shard.request(&Record { status: 503, code: "no_usable_target", ..Record::default() });
+        shard.request(&Record { sticky: Some(Reason::ExpiredAge), ..Record::default() });
+        let sum = counters.snapshot();
+        for (counter, expected) in [
+            (Counter::Requests, 3),
+            (Counter::BytesIn, 321),
+            (Counter::BytesOut, 4567),
+            (Counter::Retries, 1),
+            (Counter::TargetConnectionsReused, 1),
+            (Counter::QueueWaits, 1),
+            (Counter::Upgrades, 1),
+            (Counter::Aborted, 1),
+            (Counter::LogLinesDropped, 0),
+        ] {
+            assert_eq!(sum.get(counter), expected, "{}", counter.word());
+        }
+        assert_eq!((0..6).map(|c| sum.responses(c)).collect::<Vec<_>>(), [1, 0, 1, 0, 0, 1]);
+        assert_eq!(sum.sticky_reason(Reason::Valid), 1);
+        assert_eq!(sum.sticky().filter(|(_, count)| *count > 0).count(), 2);
+        assert_eq!((sum.code("target_reset"), sum.code("no_usable_target")), (1, 1));
+        assert_eq!(counters.shard(0).expect("first shard").snapshot(), CounterSnapshot::default());
+        assert!(counters.shard(2).is_none());
+    }
+
+    #[test]
+    fn a_client_that_goes_away_is_an_aborted_exchange() {
+        let shard = ShardCounters::default();
+        let ended = Ended::new(By::Client, Phase::ResponseHead, Cause::Closed);
+        shard.request(&Record { status: 499, ended, ..Record::default() });
+        assert_eq!(shard.snapshot().get(Counter::Aborted), 1);
+        assert_eq!(shard.snapshot().responses(4), 1);
+    }
+
+    #[test]
+    fn open_connections_are_what_was_not_closed() {
+        let shard = ShardCounters::default();
+        shard.add(Counter::ConnectionsAccepted, 5);
+        shard.add(Counter::ConnectionsClosed, 2);
+        shard.add(Counter::TargetConnectionsOpened, 1);
+        shard.add(Counter::TargetConnectionsClosed, 1);
+        let snapshot = shard.snapshot();
+        assert_eq!((snapshot.connections_open(), snapshot.target_connections_open()), (3, 0));
+    }
+
+    #[test]
+    fn words_beyond_the_table_are_counted_together() {
+        let shard = ShardCounters::default();
+        for round in 0..2 {
+            for word in 0..CODE_COUNT + 7 {
+                shard.count_code(&format!("code_{word}"));
+            }
+            assert_eq!(shard.snapshot().code("code_0"), round + 1);
+        }
+        let snapshot = shard.snapshot();
+        assert_eq!(snapshot.code(OTHER_CODE), 14);
+        assert_eq!(snapshot.codes().len(), CODE_COUNT + 1);
+    }
+
+    #[test]
+    fn shards_count_alone_and_sum_up_while_others_read() {
+        let counters = Counters::new(3);
+        std::thread::scope(|scope| {
+            for index in 0..3 {
+                let shard = counters.shard(index).expect("shard");
+                scope.spawn(move || (0..5000).for_each(|_| shard.request(&full())));
+            }
+            let mut last = 0;
+            while last < 15_000 {
+                let now = counters.snapshot().get(Counter::Requests);
+                assert!(now >= last);
+                last = now;
+            }
+        });
+        assert_eq!(counters.snapshot().sticky_reason(Reason::Valid), 15_000);
+    }
+}

@@ -1,0 +1,217 @@
+//! The access record of one request, and the texts that are kept for it.
+//!
+//! A [`Record`] borrows its texts and is filled once, when the exchange has ended; `batch` carries it to
+//! the log thread, clipped to the limits below. Nothing here allocates but a [`RequestText`] that grows.
+//! Tested with `batch`, by writing records and reading them back.
+use std::net::IpAddr;
+
+use super::ended::Ended;
+use crate::http1::head::Version;
+use crate::target::stickiness::Reason;
+
+pub use super::batch::{RECORD_BYTES_MAX, RecordBuffer, Records};
+
+/// Longest texts of a record, in bytes; what is longer is cut there.
+pub const NAME_BYTES_MAX: usize = 128;
+pub const CODE_BYTES_MAX: usize = 64;
+pub const METHOD_BYTES_MAX: usize = 32;
+pub const HOST_BYTES_MAX: usize = 255;
+pub const PATH_BYTES_MAX: usize = 2048;
+pub const REFERER_BYTES_MAX: usize = 512;
+pub const USER_AGENT_BYTES_MAX: usize = 512;
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Everything the log says of one request. Empty texts stand for "none".
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Record<'a> {
+    /// When the first byte of the request arrived, in milliseconds since the Unix epoch.
+    pub time_unix_ms: u64,
+    /// The client as the trusted hops tell it; `None` on Unix sockets.
+    pub client: Option<IpAddr>,
+    /// 0 where it is not known.
+    pub client_port: u16,
+    /// The peer of the connection where it is another than `client`.
+    pub peer: Option<IpAddr>,
+    /// `None` when no request line was understood.
+    pub version: Option<Version>,
+    /// Status sent to the client, 499 when it went away first, 0 when nothing was sent.
+    pub status: u16,
+    /// Status of the target's final response; 0 when there was none.
+    pub target_status: u16,
+    /// Bytes received from and sent to the client: heads and content with its framing.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Content alone, without heads and chunk lines.
+    pub content_bytes_in: u64,
+    pub content_bytes_out: u64,
+    pub timings: Timings,
+    pub retries: u32,
+    /// Whether the target's connection came from the pool; `None` when no target was reached.
+    pub target_reused: Option<bool>,
+    pub sticky: Option<Reason>,
+    /// The exchange became a tunnel (101).
+    pub upgraded: bool,
+    pub ended: Ended,
+    pub listener: &'a str,
+    pub group: &'a str,
+    /// The target's id.
+    pub target: &'a str,
+    pub rule: &'a str,
+    /// Why limpet refused or failed the request: the stable word of a refusal or an error.
+    pub code: &'a str,
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    /// With the query.
+    pub path: &'a [u8],
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub request_id: &'a [u8],
+}
+
+/// Durations in microseconds; `None` where the phase was not reached or not needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// From the first byte of the request to the end of its head.
+    pub request_us: u64,
+    /// Spent in the queue of a target that was at its connection limit.
+    pub queue_us: Option<u64>,
+    /// Connecting to the target, all attempts; `None` when a pooled connection was used.
+    pub connect_us: Option<u64>,
+    /// From the end of the request's head to the first byte of the response.
+    pub first_byte_us: Option<u64>,
+    /// From the first byte of the request to the last of the response.
+    pub total_us: u64,
+}
+
+/// The texts of a request, kept from its head until its record is written, because the head's buffer is
+/// reused before. Allocates only to grow; meant to be reused.
+#[derive(Debug, Default)]
+pub struct RequestText {
+    bytes: Vec<u8>,
+    /// Where each text ends in `bytes`; each begins where the one before ends.
+    ends: [usize; 6],
+}
+
+/// What [`RequestText::fill`] copies.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestTextParts<'a> {
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    pub path: &'a [u8],
+    /// Without the "?".
+    pub query: Option<&'a [u8]>,
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub request_id: &'a [u8],
+}
+
+impl RequestText {
+    /// Replaces what was there, each text cut at its limit.
+    pub fn fill(&mut self, parts: &RequestTextParts<'_>) {
+        self.bytes.clear();
+        let query = parts.query.map_or([&b""[..], b""], |query| [b"?", query]);
+        let texts: [(&[&[u8]], usize); 6] = [
+            (&[parts.method], METHOD_BYTES_MAX),
+            (&[parts.host], HOST_BYTES_MAX),
+            (&[parts.path, query[0], query[1]], PATH_BYTES_MAX),
+            (&[parts.referer], REFERER_BYTES_MAX),
+            (&[parts.user_agent], USER_AGENT_BYTES_MAX),
+            (&[parts.request_id], REQUEST_ID_BYTES_MAX),
+        ];
+        for ((pieces, limit), end) in texts.into_iter().zip(&mut self.ends) {
+            let most = self.bytes.len().saturating_add(limit);
+            for piece in pieces {
+                self.bytes.extend_from_slice(clip(piece, most.saturating_sub(self.bytes.len())));
+            }
+            *end = self.bytes.len();
+        }
+    }
+
+    /// Replaces the request id, which is made or kept only after the head was judged.
+    pub fn set_request_id(&mut self, request_id: &[u8]) {
+        let [.., start, end] = &mut self.ends;
+        self.bytes.truncate(*start);
+        self.bytes.extend_from_slice(clip(request_id, REQUEST_ID_BYTES_MAX));
+        *end = self.bytes.len();
+    }
+
+    /// `record` with these texts.
+    pub fn apply<'a>(&'a self, record: Record<'a>) -> Record<'a> {
+        let mut start = 0;
+        let mut texts = self.ends.iter().map(|&end| {
+            let text = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            text
+        });
+        let mut next = || texts.next().unwrap_or_default();
+        Record {
+            method: next(),
+            host: next(),
+            path: next(),
+            referer: next(),
+            user_agent: next(),
+            request_id: next(),
+            ..record
+        }
+    }
+
+    /// Forgets the texts and, when they needed more than `keep_bytes`, their memory.
+    pub fn clear(&mut self, keep_bytes: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(keep_bytes);
+        self.ends = [0; 6];
+    }
+}
+
+pub(super) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
+    bytes.get(..limit).unwrap_or(bytes)
+}
+
+/// Every reason, at its [`reason_position`].
+pub const REASONS: [Reason; 10] = [
+    Reason::New,
+    Reason::Valid,
+    Reason::ExpiredIdle,
+    Reason::ExpiredAge,
+    Reason::Invalid,
+    Reason::Flushed,
+    Reason::Draining,
+    Reason::Unhealthy,
+    Reason::Removed,
+    Reason::Full,
+];
+
+/// Position in [`REASONS`]: how a reason is counted and how it travels.
+pub fn reason_position(reason: Reason) -> u8 {
+    match reason {
+        Reason::New => 0,
+        Reason::Valid => 1,
+        Reason::ExpiredIdle => 2,
+        Reason::ExpiredAge => 3,
+        Reason::Invalid => 4,
+        Reason::Flushed => 5,
+        Reason::Draining => 6,
+        Reason::Unhealthy => 7,
+        Reason::Removed => 8,
+        Reason::Full => 9,
+    }
+}
+
+/// The words of [`REASONS`] in the log and the counters, as the documentation's table has them.
+pub const REASON_WORDS: [&str; REASONS.len()] = [
+    "new",
+    "valid",
+    "expired_idle",
+    "expired_age",
+    "invalid",
+    "flushed",
+    "draining",
+    "unhealthy",
+    "removed",
+    "full",
+];
+
+/// The word of one reason.
+pub fn reason_word(reason: Reason) -> &'static str {
+    REASON_WORDS.get(usize::from(reason_position(reason))).copied().unwrap_or_default()
+}

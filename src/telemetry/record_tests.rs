@@ -1,0 +1,185 @@
+//! Records written into a batch come back as they were, clipped to their limits.
+use super::ended::{By, Cause, Ended, Phase};
+use super::record::*;
+use crate::http1::head::Version;
+use crate::target::stickiness::Reason;
+
+/// A record in which every field differs from its default.
+pub fn full() -> Record<'static> {
+    Record {
+        time_unix_ms: 1_763_829_000_123,
+        client: Some("203.0.113.9".parse().expect("address")),
+        client_port: 50_123,
+        peer: Some("2001:db8::7".parse().expect("address")),
+        version: Some(Version::Http11),
+        status: 200,
+        target_status: 201,
+        bytes_in: 321,
+        bytes_out: 4567,
+        content_bytes_in: 12,
+        content_bytes_out: 4321,
+        timings: Timings {
+            request_us: 15,
+            queue_us: Some(7),
+            connect_us: Some(230),
+            first_byte_us: Some(1200),
+            total_us: 1456,
+        },
+        retries: 1,
+        target_reused: Some(true),
+        sticky: Some(Reason::Valid),
+        upgraded: true,
+        ended: Ended::new(By::Target, Phase::ResponseContent, Cause::Reset),
+        listener: "web",
+        group: "shop",
+        target: "shop-1",
+        rule: "checkout",
+        code: "target_reset",
+        method: b"POST",
+        host: b"shop.example.com",
+        path: b"/cart?item=1",
+        referer: b"https://shop.example.com/",
+        user_agent: b"curl/8",
+        request_id: b"abc-123",
+    }
+}
+
+#[test]
+fn records_come_back_as_they_were_pushed() {
+    let mut buffer = RecordBuffer::new(64 * 1024);
+    let bare = Record::default();
+    let other = Record {
+        version: Some(Version::Http10),
+        target_reused: Some(false),
+        client: Some("::1".parse().expect("address")),
+        path: b"\xff\0\n",
+        ..full()
+    };
+    for record in [full(), bare, other] {
+        assert!(buffer.push(&record));
+    }
+    assert_eq!(buffer.len(), 3);
+    assert_eq!(buffer.records().collect::<Vec<_>>(), [full(), bare, other]);
+    buffer.clear();
+    assert!(buffer.is_empty());
+    assert_eq!(buffer.records().next(), None);
+}
+
+#[test]
+fn every_reason_and_termination_survives_the_batch() {
+    let mut buffer = RecordBuffer::new(1024 * 1024);
+    let records: Vec<_> = REASONS
+        .iter()
+        .map(|&sticky| Record { sticky: Some(sticky), ..Record::default() })
+        .chain(By::ALL.map(|by| Record { ended: Ended { by, ..Ended::NORMAL }, ..full() }))
+        .chain(Phase::ALL.map(|phase| Record { ended: Ended { phase, ..Ended::NORMAL }, ..full() }))
+        .chain(Cause::ALL.map(|cause| Record { ended: Ended { cause, ..Ended::NORMAL }, ..full() }))
+        .collect();
+    assert!(records.iter().all(|record| buffer.push(record)));
+    assert_eq!(buffer.records().collect::<Vec<_>>(), records);
+}
+
+#[test]
+fn reasons_stand_at_their_position_with_the_words_of_the_table() {
+    for (at, &reason) in REASONS.iter().enumerate() {
+        assert_eq!(usize::from(reason_position(reason)), at);
+    }
+    let snake = |reason: Reason| {
+        let mut word = String::new();
+        for letter in format!("{reason:?}").chars() {
+            if letter.is_ascii_uppercase() && !word.is_empty() {
+                word.push('_');
+            }
+            word.push(letter.to_ascii_lowercase());
+        }
+        word
+    };
+    assert!(REASONS.iter().all(|&reason| reason_word(reason) == snake(reason)));
+}
+
+#[test]
+fn texts_are_cut_at_their_limits_and_names_at_a_character() {
+    let long = "x".repeat(70_000);
+    let name = format!("{}é", "n".repeat(NAME_BYTES_MAX - 1));
+    let bytes = long.as_bytes();
+    let record = Record {
+        listener: &name,
+        group: &long,
+        target: &long,
+        rule: &long,
+        code: &long,
+        method: bytes,
+        host: bytes,
+        path: bytes,
+        referer: bytes,
+        user_agent: bytes,
+        request_id: bytes,
+        ..full()
+    };
+    // The largest record fits the smallest batch exactly but for the character that was cut.
+    let mut buffer = RecordBuffer::new(0);
+    assert!(buffer.push(&record));
+    assert!(!buffer.push(&Record::default()));
+    let read = buffer.records().next().expect("one record");
+    assert_eq!(read.listener, "n".repeat(NAME_BYTES_MAX - 1));
+    assert_eq!(read.group.len(), NAME_BYTES_MAX);
+    assert_eq!(read.code.len(), CODE_BYTES_MAX);
+    assert_eq!(read.method.len(), METHOD_BYTES_MAX);
+    assert_eq!(read.host.len(), HOST_BYTES_MAX);
+    assert_eq!(read.path.len(), PATH_BYTES_MAX);
+    assert_eq!(read.referer.len(), REFERER_BYTES_MAX);
+    assert_eq!(read.user_agent.len(), USER_AGENT_BYTES_MAX);
+    assert_eq!(read.request_id.len(), REQUEST_ID_BYTES_MAX);
+}
+
+#[test]
+fn a_batch_takes_what_fits_and_keeps_it() {
+    let mut buffer = RecordBuffer::new(RECORD_BYTES_MAX);
+    let mut pushed = 0;
+    while buffer.push(&full()) {
+        pushed += 1;
+    }
+    assert!(pushed > 1);
+    assert_eq!(buffer.records().count(), pushed);
+    assert!(buffer.records().all(|record| record == full()));
+}
+
+#[test]
+fn a_cut_batch_never_yields_a_broken_record() {
+    let mut buffer = RecordBuffer::new(0);
+    assert!(buffer.push(&full()));
+    let whole = buffer.records();
+    assert_eq!(whole.clone().count(), 1);
+    for cut in 0..whole.bytes_left() {
+        assert_eq!(whole.clone().cut(cut).count(), 0, "{cut}");
+    }
+}
+
+#[test]
+fn request_texts_are_kept_and_cut() {
+    let mut text = RequestText::default();
+    let long = vec![b'p'; 3000];
+    for _ in 0..2 {
+        text.fill(&RequestTextParts {
+            method: b"GET",
+            host: b"a.example",
+            path: b"/x",
+            query: Some(b"y=1"),
+            referer: b"r",
+            user_agent: b"u",
+            request_id: b"old",
+        });
+        text.set_request_id(b"newer");
+    }
+    let record = text.apply(full());
+    assert_eq!(record.method, b"GET");
+    assert_eq!(record.host, b"a.example");
+    assert_eq!(record.path, b"/x?y=1");
+    assert_eq!((record.referer, record.user_agent), (&b"r"[..], &b"u"[..]));
+    assert_eq!(record.request_id, b"newer");
+    assert_eq!(record.listener, "web");
+    text.fill(&RequestTextParts { path: b"/", query: Some(&long), ..RequestTextParts::default() });
+    assert_eq!(text.apply(Record::default()).path.len(), PATH_BYTES_MAX);
+    text.clear(64);
+    assert_eq!(text.apply(Record::default()), Record::default());
+}

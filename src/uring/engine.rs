@@ -1,0 +1,146 @@
+//! Which engine drives a shard, how it is found out, and how its thread is run.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::time::Instant;
+
+use super::provided;
+
+/// What drives a shard's sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    IoUring,
+    Epoll,
+}
+
+impl Engine {
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::IoUring => "io_uring",
+            Engine::Epoll => "epoll",
+        }
+    }
+}
+
+/// Why io_uring cannot be used here, and what to do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("io_uring is not available: {cause} ({remedy})")]
+pub struct EngineRefused {
+    pub cause: String,
+    pub remedy: &'static str,
+}
+
+thread_local! {
+    static ENGINE: Cell<Engine> = const { Cell::new(Engine::Epoll) };
+    /// No more tasks may be spawned: the runtime of this thread is going away.
+    static ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The engine of this thread.
+pub(super) fn current() -> Engine {
+    ENGINE.get()
+}
+
+pub(super) fn is_ending() -> bool {
+    ENDING.get()
+}
+
+/// Makes a ring as a shard would and lets it go again.
+///
+/// # Errors
+/// The kernel's reason with the remedy: old kernel, `kernel.io_uring_disabled`, a seccomp profile,
+/// or too little locked memory.
+pub fn probe() -> Result<(), EngineRefused> {
+    match ring_builder(8).build(8) {
+        Ok(_ring) => Ok(()),
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+fn refusal(error: &io::Error) -> EngineRefused {
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+        .ok()
+        .and_then(|text| text.trim().parse::<u8>().ok())
+        .unwrap_or(0);
+    let remedy = match error.raw_os_error() {
+        Some(libc::ENOSYS) => {
+            "the kernel lacks it, or a seccomp profile hides it; allow io_uring_setup, io_uring_enter and io_uring_register, or set process.engine = \"epoll\""
+        }
+        Some(libc::EPERM | libc::EACCES) if disabled > 0 => {
+            "set the sysctl kernel.io_uring_disabled = 0, or 1 with kernel.io_uring_group, or set process.engine = \"epoll\""
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "a seccomp profile or security module forbids it; allow io_uring_setup, io_uring_enter and io_uring_register, or set process.engine = \"epoll\""
+        }
+        Some(libc::EINVAL) => "Linux 6.0 or newer is needed; or set process.engine = \"epoll\"",
+        Some(libc::ENOMEM) => {
+            "raise RLIMIT_MEMLOCK or lower process.ring_entries, or set process.engine = \"epoll\""
+        }
+        _ => "or set process.engine = \"epoll\"",
+    };
+    EngineRefused { cause: error.to_string(), remedy }
+}
+
+/// Single issuer and cooperative task running were measured to be the right set-up; deferred task
+/// running is never reaped by this runtime.
+fn ring_builder(entries: u32) -> io_uring::Builder {
+    let mut builder = io_uring::IoUring::builder();
+    builder.setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries.saturating_mul(4));
+    builder
+}
+
+/// Runs `main` on this thread until it ends, with the engine's sockets, timers and tasks.
+///
+/// # Errors
+/// When the engine cannot be set up.
+pub fn run<F: Future>(engine: Engine, ring_entries: u32, main: F) -> io::Result<F::Output> {
+    ENGINE.set(engine);
+    ENDING.set(false);
+    let output = match engine {
+        Engine::IoUring => run_ring(ring_entries, main)?,
+        Engine::Epoll => run_epoll(main)?,
+    };
+    ENDING.set(false);
+    Ok(output)
+}
+
+fn run_ring<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
+    let mut builder = tokio_uring::builder();
+    builder.entries(entries).uring_builder(&ring_builder(entries));
+    let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
+    let output = runtime.block_on(ended(main));
+    // The runtime cancels and awaits what is in flight; only then may the provided buffers go.
+    drop(runtime);
+    provided::release();
+    Ok(output)
+}
+
+fn run_epoll<F: Future>(main: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    let output = runtime.block_on(local.run_until(ended(main)));
+    drop(local);
+    Ok(output)
+}
+
+async fn ended<F: Future>(main: F) -> F::Output {
+    let output = main.await;
+    ENDING.set(true);
+    output
+}
+
+/// Starts a task on this thread. It is dropped when the shard's main future ends.
+pub fn spawn(task: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(task));
+}
+
+/// Waits until `at`, with the timer's resolution of a millisecond.
+pub async fn sleep(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}
+
+/// Lets every other ready task of the shard run first.
+pub async fn yield_now() {
+    tokio::task::yield_now().await;
+}

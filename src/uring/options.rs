@@ -1,0 +1,54 @@
+//! Socket options that socket2 does not offer.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// `TCP_DEFER_ACCEPT`: a connection is accepted only once data is there, for at most `wait`.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn set_defer_accept(socket: &socket2::Socket, wait: Duration) -> io::Result<()> {
+    let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(i32::MAX);
+    set_tcp_option(socket, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// `TCP_FASTOPEN` with a queue of `queue_length` connections that have not finished the handshake.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn set_fast_open(socket: &socket2::Socket, queue_length: u32) -> io::Result<()> {
+    let length = i32::try_from(queue_length).unwrap_or(i32::MAX);
+    set_tcp_option(socket, libc::TCP_FASTOPEN, length)
+}
+
+fn set_tcp_option(socket: &socket2::Socket, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the option's value is an int that outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            option,
+            (&raw const value).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Most descriptors this process may have open (`RLIMIT_NOFILE`, soft), raised to the hard limit first.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit writes one rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 1024;
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        // SAFETY: setrlimit reads one rlimit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            return raised.rlim_cur;
+        }
+    }
+    limit.rlim_cur
+}

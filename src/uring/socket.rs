@@ -1,0 +1,336 @@
+//! A connected socket and its hot operations, the same on both engines.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, SockRef, Type};
+use tokio::io::unix::AsyncFd;
+
+use super::engine::{self, Engine};
+use super::ring::{self, RingConnect, RingRecv, RingRecvProvided, RingSend};
+use super::{buffers, provided, ready as epoll};
+
+pub use std::net::Shutdown;
+
+/// A socket of this shard. Clones are the same socket; it is closed when the last one and the last
+/// operation on it are gone.
+#[derive(Clone)]
+pub struct Socket(pub(super) Rc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) handle: Handle,
+    /// Both directions have been shut down already; saves repeating the call.
+    is_shut: Cell<bool>,
+}
+
+pub(super) enum Handle {
+    Ring(socket2::Socket),
+    Ready(AsyncFd<socket2::Socket>),
+}
+
+impl Socket {
+    /// Takes over a socket for the engine of this thread.
+    pub(super) fn adopt(socket: socket2::Socket) -> io::Result<Socket> {
+        let handle = match engine::current() {
+            Engine::IoUring => Handle::Ring(socket),
+            Engine::Epoll => {
+                socket.set_nonblocking(true)?;
+                // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one,
+                // for as long as the AsyncFd owns the socket.
+                let registered = unsafe { AsyncFd::register(socket) };
+                Handle::Ready(registered.map_err(io::Error::from)?)
+            }
+        };
+        Ok(Socket(Rc::new(Inner { handle, is_shut: Cell::new(false) })))
+    }
+
+    pub(super) fn raw(&self) -> &socket2::Socket {
+        match &self.0.handle {
+            Handle::Ring(socket) => socket,
+            Handle::Ready(socket) => socket.get_ref(),
+        }
+    }
+
+    /// Receives into the spare capacity of `buffer`, after what it holds.
+    pub fn recv(&self, buffer: Vec<u8>) -> Recv {
+        let op = match &self.0.handle {
+            Handle::Ring(_) => RecvOp::Ring(ring::recv(self, buffer)),
+            Handle::Ready(_) => RecvOp::Ready(Some(buffer)),
+        };
+        Recv { socket: self.clone(), op, done: false }
+    }
+
+    /// Receives into a small buffer that is found only when bytes are there.
+    pub fn recv_any(&self) -> RecvAny {
+        let op = match &self.0.handle {
+            Handle::Ring(_) if provided::is_available() => {
+                AnyOp::Provided(ring::recv_provided(self))
+            }
+            Handle::Ring(_) => AnyOp::Own(self.recv(buffers::small())),
+            Handle::Ready(_) => AnyOp::Ready,
+        };
+        RecvAny { socket: self.clone(), op: Some(op) }
+    }
+
+    /// Sends `buffer[from..]`. With `whole`, completes when all of it was taken or an error ended it;
+    /// without, as soon as some of it was.
+    pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
+        let op = match &self.0.handle {
+            Handle::Ring(_) => SendOp::Ring(ring::send(self, buffer, from, whole)),
+            Handle::Ready(socket) => {
+                SendOp::Ready(epoll::ReadySend::start(socket.get_ref(), buffer, from, whole))
+            }
+        };
+        Send { socket: self.clone(), op, done: false }
+    }
+
+    /// Ends one or both directions; operations in flight on them complete.
+    pub fn shutdown(&self, how: Shutdown) {
+        if self.0.is_shut.get() {
+            return;
+        }
+        if how == Shutdown::Both {
+            self.0.is_shut.set(true);
+        }
+        // A peer that is gone already needs no shutting down.
+        let _ = self.raw().shutdown(how);
+    }
+
+    /// Makes closing send a reset, so that the peer cannot take what it has for the whole.
+    pub fn abort(&self) {
+        let _ = self.raw().set_linger(Some(Duration::ZERO));
+        self.shutdown(Shutdown::Read);
+    }
+
+    /// Bytes that are waiting to be read, without taking them; `Some(0)` at the end of the stream,
+    /// `None` when nothing is known yet.
+    pub fn peek_count(&self) -> Option<usize> {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        SockRef::from(self.raw())
+            .recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+            .ok()
+    }
+
+    /// Sets or clears `TCP_QUICKACK`-independent segment delay (Nagle's algorithm).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.raw().set_tcp_nodelay(nodelay)
+    }
+}
+
+/// Receives into a buffer of the caller's. Output: bytes received (0 = end of stream), the buffer.
+#[must_use = "an operation in flight must be awaited"]
+pub struct Recv {
+    socket: Socket,
+    op: RecvOp,
+    done: bool,
+}
+
+enum RecvOp {
+    Ring(RingRecv),
+    Ready(Option<Vec<u8>>),
+}
+
+impl Future for Recv {
+    type Output = (io::Result<usize>, Vec<u8>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let output = match &mut this.op {
+            RecvOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
+            RecvOp::Ready(buffer) => {
+                let mut own = buffer.take().unwrap_or_default();
+                match epoll::poll_recv(&this.socket, &mut own, cx) {
+                    Poll::Ready(result) => (result, own),
+                    Poll::Pending => {
+                        *buffer = Some(own);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        this.done = true;
+        Poll::Ready(output)
+    }
+}
+
+impl Drop for Recv {
+    fn drop(&mut self) {
+        if !self.done {
+            self.socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Receives into a buffer found when bytes arrive. Output: what arrived; empty = end of stream.
+#[must_use = "an operation in flight must be awaited"]
+pub struct RecvAny {
+    socket: Socket,
+    /// `None` once it has completed.
+    op: Option<AnyOp>,
+}
+
+enum AnyOp {
+    Provided(RingRecvProvided),
+    Own(Recv),
+    Ready,
+}
+
+impl Future for RecvAny {
+    type Output = io::Result<Vec<u8>>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let output = match &mut this.op {
+                Some(AnyOp::Provided(op)) => match ready!(Pin::new(op).poll(cx)) {
+                    // More arrivals in one turn than the ring has buffers: bring our own.
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                        this.op = Some(AnyOp::Own(this.socket.recv(buffers::small())));
+                        continue;
+                    }
+                    result => result,
+                },
+                Some(AnyOp::Own(op)) => {
+                    let (result, buffer) = ready!(Pin::new(op).poll(cx));
+                    result.map(|_| buffer)
+                }
+                Some(AnyOp::Ready) => ready!(epoll::poll_recv_any(&this.socket, cx)),
+                None => Ok(Vec::new()),
+            };
+            this.op = None;
+            return Poll::Ready(output);
+        }
+    }
+}
+
+impl Drop for RecvAny {
+    fn drop(&mut self) {
+        let Some(op) = self.op.take() else { return };
+        self.socket.shutdown(Shutdown::Both);
+        // A provided buffer that arrives after all must find its way back to its ring.
+        if let AnyOp::Provided(op) = op
+            && !engine::is_ending()
+        {
+            engine::spawn(async move {
+                if let Ok(buffer) = op.await {
+                    buffers::give_back(buffer);
+                }
+            });
+        }
+    }
+}
+
+/// Sends a buffer. Output: bytes taken, the buffer.
+#[must_use = "an operation in flight must be awaited"]
+pub struct Send {
+    socket: Socket,
+    op: SendOp,
+    done: bool,
+}
+
+enum SendOp {
+    Ring(RingSend),
+    Ready(epoll::ReadySend),
+}
+
+impl Send {
+    /// Whether the kernel goes on with it while nobody polls it.
+    pub fn runs_by_itself(&self) -> bool {
+        matches!(self.op, SendOp::Ring(_))
+    }
+}
+
+impl Future for Send {
+    type Output = (io::Result<usize>, Vec<u8>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let output = match &mut this.op {
+            SendOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
+            SendOp::Ready(op) => ready!(op.poll(&this.socket, cx)),
+        };
+        this.done = true;
+        Poll::Ready(output)
+    }
+}
+
+impl Drop for Send {
+    fn drop(&mut self) {
+        if !self.done {
+            self.socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Connects a new socket.
+#[must_use = "an operation in flight must be awaited"]
+pub struct Connect {
+    socket: Socket,
+    op: ConnectOp,
+}
+
+enum ConnectOp {
+    Ring(RingConnect),
+    Ready,
+    Failed(Option<io::Error>),
+}
+
+/// Starts to connect to a TCP address or Unix socket. `timeout` bounds what cannot be shut down from
+/// outside: a Unix socket whose backlog is full.
+///
+/// # Errors
+/// When no socket can be made (descriptors, memory).
+pub fn connect(address: &ConnectAddress<'_>, timeout: Duration) -> io::Result<Connect> {
+    let (domain, name) = match address {
+        ConnectAddress::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+        ConnectAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let raw = socket2::Socket::new(domain, Type::STREAM, None)?;
+    match address {
+        ConnectAddress::Tcp(_) => raw.set_tcp_nodelay(true)?,
+        ConnectAddress::Unix(_) => raw.set_write_timeout(Some(timeout))?,
+    }
+    let socket = Socket::adopt(raw)?;
+    let op = match &socket.0.handle {
+        Handle::Ring(_) => ConnectOp::Ring(ring::connect(socket.clone(), name)),
+        Handle::Ready(raw) => match epoll::start_connect(raw.get_ref(), &name) {
+            Ok(()) => ConnectOp::Ready,
+            Err(error) => ConnectOp::Failed(Some(error)),
+        },
+    };
+    Ok(Connect { socket, op })
+}
+
+/// Where to connect to.
+#[derive(Debug, Clone, Copy)]
+pub enum ConnectAddress<'a> {
+    Tcp(SocketAddr),
+    Unix(&'a Path),
+}
+
+impl Connect {
+    /// The socket that connects; shutting it down makes the connect fail soon.
+    pub fn socket(&self) -> Socket {
+        self.socket.clone()
+    }
+}
+
+impl Future for Connect {
+    type Output = io::Result<Socket>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match &mut this.op {
+            ConnectOp::Ring(op) => Pin::new(op).poll(cx),
+            ConnectOp::Ready => {
+                epoll::poll_connect(&this.socket, cx).map_ok(|()| this.socket.clone())
+            }
+            ConnectOp::Failed(error) => {
+                Poll::Ready(Err(error.take().unwrap_or(io::ErrorKind::NotConnected.into())))
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! One line for each request: what was asked, who answered, how long it took, and who ended it.
+
+mod fields;
+mod termination;
+
+use crate::support::{Limpet, Target, config};
+
+fn serving() -> (Limpet, Target) {
+    let target = Target::echo("a");
+    let limpet = config().serving(&target).start();
+    (limpet, target)
+}

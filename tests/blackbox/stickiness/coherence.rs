@@ -1,0 +1,49 @@
+//! All requests of a user agree: on one connection before there is a cookie, across shards, across
+//! nodes that share nothing but the keys.
+
+use std::collections::HashSet;
+
+use super::{first_visit, sticky, targets, visit};
+
+#[test]
+fn requests_without_a_cookie_on_one_connection_get_the_same_target() {
+    let limpet = sticky(&targets::<4>()).start();
+    for _ in 0..4 {
+        let mut client = limpet.client();
+        client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n".repeat(8));
+        let seen: HashSet<String> = (0..8).map(|_| client.response().target()).collect();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+    }
+}
+
+#[test]
+fn first_visits_on_different_connections_are_still_balanced() {
+    let limpet = sticky(&targets::<4>()).start();
+    let seen: HashSet<String> = (0..8).map(|_| first_visit(&limpet).0).collect();
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn every_shard_honours_the_cookie_of_every_other() {
+    let limpet = sticky(&targets::<4>()).process("shards", 4).start();
+    for _ in 0..4 {
+        let (home, cookie) = first_visit(&limpet);
+        // The kernel spreads connections by their port, so forty meet every shard but by a miracle,
+        // and a miracle can only let the test pass.
+        for _ in 0..40 {
+            assert_eq!(visit(&limpet, &cookie).target(), home);
+        }
+    }
+}
+
+#[test]
+fn a_node_with_the_same_keys_honours_the_cookie_of_another() {
+    let targets = targets::<4>();
+    let (one, two) = (sticky(&targets).start(), sticky(&targets).start());
+    for _ in 0..8 {
+        let (home, cookie) = first_visit(&one);
+        assert_eq!(visit(&two, &cookie).target(), home);
+        assert!(visit(&two, &cookie).set_cookie(super::COOKIE).is_none());
+    }
+    assert_eq!(two.record(1).reason(), "valid");
+}

@@ -1,0 +1,17 @@
+//! What every black-box test is made of: the real binary, scripted targets, raw clients.
+//!
+//! Nothing here knows limpet's insides. Waiting is always for a condition with a deadline.
+
+pub mod access_log;
+pub mod client;
+pub mod config;
+pub mod limpet;
+pub mod message;
+pub mod target;
+pub mod wire;
+
+pub use client::Client;
+pub use config::{config, group, listener};
+pub use limpet::{Limpet, poll};
+pub use message::{Cookie, Framing, Request, Response};
+pub use target::Target;

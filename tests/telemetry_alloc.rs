@@ -1,0 +1,152 @@
+//! What a shard does for every request in routing and telemetry allocates nothing once it runs.
+//!
+//! Counts the allocations of the test's own thread; the log thread may allocate.
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use limpet::http1::fields::{Field, FieldId};
+use limpet::http1::head::Version;
+use limpet::routing::actions::{Action, Forward, PathRewrite};
+use limpet::routing::conditions::{Condition, HostPattern, PathPattern, Request};
+use limpet::routing::path::{is_normal, normalize};
+use limpet::routing::table::{Rule, Table};
+use limpet::snapshot::{AccessLogOptions, LogFormat, LogOutput};
+use limpet::target::stickiness::Reason;
+use limpet::telemetry::access_log::AccessLog;
+use limpet::telemetry::counters::{Counter, Counters};
+use limpet::telemetry::record::{Record, RequestText, RequestTextParts};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn the_count_sees_an_allocation() {
+    assert_eq!(allocations_of(|| drop(std::hint::black_box(vec![1_u8]))), 1);
+}
+
+#[test]
+fn noting_and_counting_a_request_allocates_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let options = AccessLogOptions {
+        output: LogOutput::File(folder.path().join("access.log")),
+        format: LogFormat::Json,
+        buffer_bytes: 256 * 1024,
+    };
+    let mut log = AccessLog::start(&options).expect("log");
+    let mut shard = log.shard_writer();
+    let counters = Counters::new(1);
+    let shard_counters = counters.shard(0).expect("shard");
+    let mut text = RequestText::default();
+    let mut dropped = 0;
+    let mut request = |round: u32| {
+        text.fill(&RequestTextParts {
+            method: b"GET",
+            host: b"shop.example.com",
+            path: b"/cart",
+            query: Some(b"item=17"),
+            user_agent: b"Mozilla/5.0 (X11; Linux x86_64)",
+            ..RequestTextParts::default()
+        });
+        text.set_request_id(b"0123456789abcdef");
+        let record = text.apply(Record {
+            status: 200,
+            version: Some(Version::Http11),
+            listener: "web",
+            group: "shop",
+            target: "shop-1",
+            sticky: Some(Reason::Valid),
+            code: if round.is_multiple_of(7) { "target_reset" } else { "" },
+            ..Record::default()
+        });
+        if !shard.record(&record) {
+            dropped += 1;
+        }
+        shard_counters.request(&record);
+        if round.is_multiple_of(100) {
+            shard.flush();
+        }
+    };
+    request(0);
+    assert_eq!(allocations_of(|| (1..20_000).for_each(&mut request)), 0);
+    drop(shard);
+    log.shutdown();
+    assert_eq!(counters.snapshot().get(Counter::Requests), 20_000);
+    assert_eq!(log.lines_written() + dropped, 20_000);
+}
+
+#[test]
+fn routing_a_request_allocates_nothing() {
+    let forward = || {
+        Action::Forward(Forward {
+            groups: vec![(0, 1)],
+            sticky: false,
+            rewrite_path: None,
+            rewrite_host: None,
+        })
+    };
+    let rules = (0..500).map(|n| Rule {
+        name: format!("rule-{n}").into(),
+        priority: n,
+        conditions: vec![
+            Condition::Host(vec![HostPattern::parse(&format!("*.h{n}.example")).expect("host")]),
+            Condition::Path(vec![PathPattern::parse(&format!("/p{n}/*/x?")).expect("path")]),
+            Condition::header("x-tenant", &["a*z"]).expect("header"),
+            Condition::Query(vec![Condition::query_pair(Some("k"), "~v*").expect("query")]),
+        ],
+        action: forward(),
+    });
+    let table = Table::compile(rules.collect(), forward());
+    let fields = [Field { name: b"X-Tenant", value: b"A-to-Z", id: FieldId::Other, drop: false }];
+    let mut path = Vec::with_capacity(256);
+    let mut rewritten = Vec::with_capacity(256);
+    let rewrite = PathRewrite::StripPrefix("/p499".into());
+    let mut route = || {
+        let raw = b"//p499/%7ea/./b/../x1";
+        assert!(!is_normal(raw, true));
+        normalize(raw, true, &mut path).expect("normal form");
+        rewrite.apply(&path, &mut rewritten);
+        let request = Request {
+            method: b"GET",
+            host: b"WWW.H499.example",
+            path: &path,
+            query: Some(b"a=1&k=%7Ev2"),
+            source: None,
+            fields: &fields,
+        };
+        assert_eq!(table.find_index(&request), 499);
+    };
+    route();
+    assert_eq!(allocations_of(|| (0..1000).for_each(|_| route())), 0);
+}
