@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use limpet::control::config::schema::{self, Default, Kind};
 use limpet::control::config::{self, Problems};
+use limpet::control::runtime::Control;
+use limpet::target::keyring::KeyRing;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -145,4 +148,182 @@ fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_oth
         .replace("type = \"lb_cookie\"", "type = \"app_cookie\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"");
     assert_eq!(problems(&text), Vec::<String>::new());
+}
+
+/// Every mistake is found wherever it stands: one is made in a right file, and reported at its line.
+#[test]
+fn each_single_mistake_is_reported_once_at_its_place() {
+    let right = read("config/edge.toml");
+    assert_eq!(problems(&right), Vec::<String>::new());
+    for (from, to, expected) in [
+        (
+            "grace_period",
+            "grace_perod",
+            "process.grace_perod: is an unknown key, did you mean \"grace_period\"?",
+        ),
+        (
+            "\"10.0.0.0/8\"",
+            "\"10.0.0.0/33\"",
+            "listener[public].trusted_proxies[#1]: is not a network",
+        ),
+        (
+            "priority = 31",
+            "priority = 30",
+            "rule[admin-from-elsewhere].priority: is taken already (line",
+        ),
+        (
+            "group = \"api-next\"",
+            "group = \"api-nxt\"",
+            "is no target group, did you mean \"api-next\"?",
+        ),
+        ("status = 301", "status = 200", "redirect.status: is none of these"),
+        ("unix:/run/limpet/local.sock", "0.0.0.0:8080", "collides with listener \"public\""),
+        ("unix_mode = \"0600\"", "unix_mode = 600", "unix_mode: is a whole number, not a text"),
+        ("duration = \"30m\"", "duration = \"30\"", "stickiness.duration: has no unit after 30"),
+        (
+            "max_age = \"12h\"",
+            "max_age = \"10m\"",
+            "stickiness.max_age: lets duration (30m) outlast max_age",
+        ),
+        ("id = \"shop-2\"", "id = \"shop-1\"", "target[shop-1].id: is taken already (line"),
+        (
+            "app_cookie = \"JSESSIONID\"",
+            "app_cookie = \"J;\"",
+            "stickiness.app_cookie: is not a token",
+        ),
+        ("hash_on = \"header:Host\"\n", "", "algorithm: needs hash_on"),
+        (
+            "[target_group.retries]",
+            "[target_group.retry]",
+            "target_group[api].retry: is an unknown key",
+        ),
+        (
+            "algorithm = \"hash\"",
+            "algorithm = \"hush\"",
+            "algorithm: is none of these, did you mean \"hash\"?",
+        ),
+        ("{ id = 2,", "{ id = 1,", "keys[#2].id: is taken already (line"),
+        (
+            "rewrite.strip_prefix = \"/v2\"",
+            "rewrite.strip_prefix = \"/../v2\"",
+            "rewrite.strip_prefix: ",
+        ),
+        ("queue = 500", "queue = 500\nqueue = 501", "is not TOML: duplicate key"),
+        ("[process]", "[process", "is not TOML: "),
+    ] {
+        let wrong = right.replacen(from, to, 1);
+        assert_ne!(wrong, right, "{from}");
+        let problems = problems(&wrong);
+        assert_eq!(problems.len(), 1, "{from}: {problems:#?}");
+        let at = right.find(from).unwrap();
+        let line = right[..at].matches('\n').count() + 1;
+        assert!(problems[0].contains(expected), "{expected:?} is not in {:?}", problems[0]);
+        let lines = [line, line + 1, line.saturating_sub(1)].map(|line| format!("x.toml:{line}:"));
+        assert!(lines.iter().any(|line| problems[0].starts_with(line)), "{line}: {}", problems[0]);
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let text = "stickiness_keys.keys = [{ id = 1, secret = \"hush-hush\" }, { id = 2, secret = [\"hush-hush\"] }]";
+    let problems = problems(text);
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    assert!(problems.iter().all(|problem| !problem.contains("hush")), "{problems:#?}");
+}
+
+#[test]
+fn a_missing_name_causes_no_errors_about_what_might_refer_to_it() {
+    let text = "
+        [[listener]]
+        name = \"web\"
+        address = \"127.0.0.1:0\"
+        forward = \"app\"
+        [[target_group]]
+        nam = \"app\"
+    ";
+    let problems = problems(text);
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].contains("target_group[#1].name: is missing"));
+    assert!(problems[1].contains("did you mean \"name\"?"));
+}
+
+#[test]
+fn listeners_collide_as_the_kernel_would_see_it() {
+    let verdict = |one: &str, other: &str| {
+        let listener = |name: &str, rest: &str| {
+            format!("[[listener]]\nname = \"{name}\"\nrespond = {{}}\n{rest}\n")
+        };
+        problems(&(listener("a", one) + &listener("b", other))).len()
+    };
+    for (one, other, collide) in [
+        ("address = '0.0.0.0:80'", "address = '0.0.0.0:80'", true),
+        ("address = '0.0.0.0:80'", "address = '127.0.0.1:80'", true),
+        ("address = '127.0.0.1:80'", "address = '0.0.0.0:80'", true),
+        ("address = '127.0.0.1:80'", "address = '127.0.0.2:80'", false),
+        ("address = '0.0.0.0:80'", "address = '0.0.0.0:81'", false),
+        ("address = '0.0.0.0:0'", "address = '0.0.0.0:0'", false),
+        ("address = '[::]:80'", "address = '[::1]:80'", true),
+        ("address = '[::]:80'", "address = '0.0.0.0:80'", false),
+        ("address = '[::]:80'\nsocket.ipv6_only = false", "address = '0.0.0.0:80'", true),
+        ("address = '127.0.0.1:80'", "address = '[::]:80'\nsocket.ipv6_only = false", true),
+        ("address = '[::1]:80'\nsocket.ipv6_only = false", "address = '127.0.0.1:80'", false),
+        ("address = 'unix:/run/a'", "address = 'unix:/run/a'", true),
+        ("address = 'unix:/run/a'", "address = 'unix:/run/b'", false),
+    ] {
+        assert_eq!(verdict(one, other), usize::from(collide), "{one} | {other}");
+    }
+}
+
+#[test]
+fn zero_needs_no_unit_where_it_means_off() {
+    let text = "
+        [[listener]]
+        name = \"web\"
+        address = \"127.0.0.1:0\"
+        respond = {}
+        timeouts = { connection_age = 0, content_minimum_rate = 0, head = 0 }
+        limits = { content = 0, head = 0 }
+    ";
+    let problems = problems(text);
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems.iter().all(|problem| problem.contains(".head: ")), "{problems:#?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in ".*") {
+        let _ = config::parse(&text, "x.toml");
+    }
+
+    /// A right file with a piece cut out or doubled is judged without a panic, and what is right compiles.
+    #[test]
+    fn no_damaged_file_panics(start in 0usize..6000, length in 0usize..200, doubled: bool) {
+        let text = read("config/edge.toml");
+        let at = |wanted: usize| {
+            let wanted = wanted.min(text.len());
+            (0..=wanted).rev().find(|at| text.is_char_boundary(*at)).unwrap()
+        };
+        let (start, end) = (at(start), at(start + length));
+        let piece = if doubled { &text[start..end] } else { "" };
+        let damaged = [&text[..start], piece, piece, &text[end..]].concat();
+        if let Ok(file) = config::parse(&damaged, "x.toml") {
+            let ring = KeyRing::from_secrets(&[(1, [7; 32])]).unwrap();
+            Control::new(file, Arc::new(ring)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_setting_of_limpet_toml_has_a_sentence_above_it() {
+    let text = read("config/limpet.toml");
+    let is_sentence = |line: &str| line.starts_with("# ");
+    let is_setting = |line: &str| {
+        let line = line.strip_prefix('#').unwrap_or(line);
+        line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ")
+    };
+    let mut above = "";
+    for line in text.lines() {
+        assert!(!is_setting(line) || is_sentence(above), "{line}");
+        above = line;
+    }
 }

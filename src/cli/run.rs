@@ -3,7 +3,7 @@
 //! Owns: the order of start and end, and what signals do. Never: a setting that does not come from the
 //! file. Tested by the black-box suite.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
-use crate::control::config::file::LogLevel;
 use crate::shard::Server;
 use crate::snapshot::Bind;
 
@@ -27,7 +26,6 @@ pub fn run(config: &Path) -> ExitCode {
             return error.exit_code();
         }
     };
-    init_tracing(start.log_level);
     match serve(&start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,27 +33,6 @@ pub fn run(config: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What limpet says about itself goes to standard error; `RUST_LOG` overrides the file's level.
-pub fn init_tracing(level: LogLevel) {
-    let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    // A second call, as tests in one process make it, changes nothing.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
 }
 
 fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::CONFIG_REFUSED;
+use super::{CONFIG_REFUSED, logging};
 use crate::control::compile::{self, CompileError};
-use crate::control::config::file::{File, LogLevel};
+use crate::control::config::file::File;
 use crate::control::config::{self, ConfigError, Problems, notes};
 use crate::control::keys::{self, KeysError, Origin};
 use crate::control::runtime::Control;
@@ -18,7 +18,6 @@ use crate::snapshot::ProcessOptions;
 #[derive(Debug)]
 pub struct Start {
     pub process: ProcessOptions,
-    pub log_level: LogLevel,
     pub control: Arc<Control>,
 }
 
@@ -49,15 +48,17 @@ impl StartError {
     }
 }
 
-/// Loads, validates and compiles a file.
+/// Loads, validates and compiles a file, and begins to log as it says.
 ///
 /// # Errors
 /// See [`StartError`]; the text of an invalid file's error is its whole report.
 pub fn from_file(path: &Path) -> Result<Start, StartError> {
-    start(config::load(path)?)
+    let file = config::load(path)?;
+    logging::begin(file.process.log_level);
+    start(file)
 }
 
-/// The same from a text; `name` is what reports call it.
+/// The same from a text, without logging; `name` is what reports call it.
 ///
 /// # Errors
 /// As [`from_file`].
@@ -83,7 +84,7 @@ fn start(file: File) -> Result<Start, StartError> {
     for note in notes(&file) {
         tracing::warn!("{note}");
     }
-    let (process, log_level) = (compile::process(&file), file.process.log_level);
+    let process = compile::process(&file);
     let control = Arc::new(Control::new(file, keys.ring)?);
-    Ok(Start { process, log_level, control })
+    Ok(Start { process, control })
 }

@@ -27,7 +27,7 @@ pub struct Keys {
 
 #[derive(Debug)]
 pub enum Origin {
-    /// [stickiness_keys] of the file.
+    /// `[stickiness_keys]` of the file.
     Configured,
     /// Kept in the state directory; other nodes do not have it.
     Kept(PathBuf),

@@ -78,10 +78,10 @@ pub(super) fn routes(
 fn conditions(when: &file::When) -> Result<Vec<Condition>, String> {
     let mut conditions = Vec::new();
     if !when.host.is_empty() {
-        conditions.push(Condition::Host(all(&when.host, |text| HostPattern::parse(text))?));
+        conditions.push(Condition::Host(all(&when.host, HostPattern::parse)?));
     }
     if !when.path.is_empty() {
-        conditions.push(Condition::Path(all(&when.path, |text| PathPattern::parse(text))?));
+        conditions.push(Condition::Path(all(&when.path, PathPattern::parse)?));
     }
     if !when.method.is_empty() {
         let names = when.method.iter().map(|name| name.as_str().into()).collect();

@@ -13,7 +13,7 @@ use crate::routing::actions::{PathRewrite, Redirect};
 use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern};
 use crate::snapshot::Bind;
 use crate::target::group::Address;
-use crate::target::keyring;
+use crate::target::keyring::{self, SecretFault};
 
 /// Longest path of a Unix socket: `sun_path` less its final NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -70,7 +70,11 @@ pub(super) static LOG_OUTPUT: Check =
 
 pub(super) static SECRET: Check = Check {
     allowed: "32 bytes in base64, such as openssl rand -base64 32 makes",
-    test: |text| keyring::parse_secret(text).map(drop).map_err(|fault| fault.to_string()),
+    test: |text| match keyring::parse_secret(text) {
+        Ok(_) => Ok(()),
+        Err(SecretFault::NotBase64) => Err("is not base64".into()),
+        Err(SecretFault::WrongSize) => Err("is not 32 bytes long".into()),
+    },
     secret: true,
 };
 

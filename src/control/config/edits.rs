@@ -78,6 +78,12 @@ pub fn target(target: &file::Target) -> Result<file::Target, Problems> {
 /// As a file that says the same.
 pub fn validate(file: &File) -> Result<(), Problems> {
     let mut report = Report::new("the running configuration", "");
+    // Keys are shown by name, as in a file's report.
+    for (index, group) in file.target_groups.iter().enumerate() {
+        let (key, shown) =
+            (format!("target_group[{index}]"), format!("target_group[{}]", group.name));
+        report.place(&key, &shown, 0..0);
+    }
     validate::validate(file, &mut report);
     if report.is_clean() { Ok(()) } else { Err(Problems(report.take())) }
 }

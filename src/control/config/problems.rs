@@ -19,7 +19,7 @@ pub struct Problem {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// "target_group[app].stickiness.duration"; empty for a mistake of the whole file.
+    /// `target_group[app].stickiness.duration`; empty for a mistake of the whole file.
     pub path: String,
     pub what: String,
     pub found: Option<String>,
@@ -77,7 +77,7 @@ struct Place {
     shown: String,
 }
 
-/// Collects the mistakes of one text. Values are known by their key ("listener\[0].rule\[2].priority").
+/// Collects the mistakes of one text. Values are known by their key (`listener[0].rule[2].priority`).
 #[derive(Debug)]
 pub(super) struct Report<'s> {
     file: &'s str,
@@ -157,9 +157,12 @@ impl<'s> Report<'s> {
         self.add(&span, &shown, what, None, allowed);
     }
 
-    /// The line (from 1) of the value of `key`.
-    pub(super) fn line_of(&self, key: &str) -> usize {
-        self.line_and_column(self.nearest(key).0.start).0
+    /// " (line 14)" for the value of `key`; nothing where there is no text.
+    pub(super) fn line_note(&self, key: &str) -> String {
+        if self.source.is_empty() {
+            return String::new();
+        }
+        format!(" (line {})", self.line_and_column(self.nearest(key).0.start).0)
     }
 
     fn nearest(&self, key: &str) -> (Range<usize>, String) {

@@ -201,10 +201,10 @@ impl Kind {
     pub fn allowed(&self) -> String {
         match self {
             Kind::Bool => "true or false".into(),
-            Kind::Count { min, max } => format!("a whole number from {min} to {}", max),
+            Kind::Count { min, max } => format!("a whole number from {min} to {max}"),
             Kind::PowerOfTwo { min, max } => format!("a power of two from {min} to {max}"),
             Kind::AutoOrCount { min, max } => {
-                format!("\"auto\" or a whole number from {min} to {}", max)
+                format!("\"auto\" or a whole number from {min} to {max}")
             }
             Kind::Duration { min, max, off } => format!(
                 "a duration from {:?} to {:?}{}",

@@ -12,6 +12,9 @@ use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessTy
 use super::problems::Report;
 use crate::snapshot::Bind;
 
+/// What the name of a cross-site twin has after its cookie's.
+const TWIN_SUFFIX: &str = "_cors";
+
 /// Reports everything that is wrong between the settings of `file`.
 pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     if file.listeners.is_empty() && report.has("listener") && report.sound("listener") {
@@ -57,8 +60,8 @@ fn unique(
             continue;
         }
         if let Some(earlier) = first.get(&name) {
-            let line = report.line_of(&key(*earlier));
-            report.at(&key(index), format!("is taken by line {line}"), Some("a unique one".into()));
+            let line = report.line_note(&key(*earlier));
+            report.at(&key(index), format!("is taken already{line}"), Some("a unique one".into()));
         } else {
             first.insert(name, index);
         }
@@ -241,9 +244,9 @@ fn collisions(file: &File, report: &mut Report<'_>) {
         let mut meets =
             earlier.filter(|(_, one, one_v6_only)| collide((one, *one_v6_only), (bind, *v6_only)));
         if let Some((other, ..)) = meets.next() {
-            let line = report.line_of(&format!("listener[{other}].address"));
+            let line = report.line_note(&format!("listener[{other}].address"));
             let name = &file.listeners[*other].name;
-            let what = format!("collides with listener {name:?} of line {line}");
+            let what = format!("collides with listener {name:?}{line}");
             let allowed = Some("another port or address".into());
             report.at(&format!("listener[{index}].address"), what, allowed);
         }
@@ -296,11 +299,12 @@ fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
             _ => {}
         }
     }
-    stickiness(&group.stickiness, &format!("{key}.stickiness"), report);
+    stickiness(group, &format!("{key}.stickiness"), report);
 }
 
 /// The rules between the settings of one `stickiness` table.
-pub(super) fn stickiness(stickiness: &file::Stickiness, key: &str, report: &mut Report<'_>) {
+fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
+    let stickiness = &group.stickiness;
     let durations = (stickiness.duration, stickiness.max_age);
     let cookie = (stickiness.cookie_name.as_deref(), &*stickiness.domain, &*stickiness.path);
     stickiness_common(durations, cookie, key, report);
@@ -317,11 +321,15 @@ pub(super) fn stickiness(stickiness: &file::Stickiness, key: &str, report: &mut 
             let allowed = Some("app_cookie with type = \"app_cookie\"".into());
             report.at(&app_cookie, "has no meaning with type \"lb_cookie\"", allowed);
         }
-        (StickinessType::AppCookie, true) if stickiness.app_cookie == stickiness.cookie_name => {
-            let what = "is also the name of limpet's own cookie";
-            report.at(&app_cookie, what, Some("two names".into()));
+        (StickinessType::AppCookie, true) => {
+            let own = group_cookie_name(group);
+            let theirs = stickiness.app_cookie.as_deref().unwrap_or_default();
+            if theirs == own || theirs.strip_suffix(TWIN_SUFFIX) == Some(&own) {
+                let what = "is also the name of limpet's own cookie, or of its twin";
+                report.at(&app_cookie, what, Some("another name than limpet's".into()));
+            }
         }
-        (StickinessType::AppCookie, true) | (StickinessType::LbCookie, false) => {}
+        (StickinessType::LbCookie, false) => {}
     }
 }
 
@@ -339,8 +347,11 @@ fn stickiness_common(
         let allowed = Some(format!("duration up to max_age ({})", shown(max_age)));
         report.at(&stated, what, allowed);
     }
-    // RFC 6265bis §4.1.3.2.
-    if name.is_some_and(|name| name.starts_with("__Host-")) && (!domain.is_empty() || path != "/") {
+    // RFC 6265bis §4.1.3.2; browsers compare the prefix in any case.
+    let has_host_prefix = name
+        .and_then(|name| name.get(..7))
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
+    if has_host_prefix && (!domain.is_empty() || path != "/") {
         let allowed = Some("with the prefix __Host-: no domain, and path = \"/\"".into());
         report.at(&format!("{key}.cookie_name"), "would be refused by browsers", allowed);
     }
@@ -359,11 +370,11 @@ fn cookie_names(file: &File, report: &mut Report<'_>) {
         if first.scope == cookie.scope && first.groups == cookie.groups {
             continue;
         }
-        let line = report.line_of(&first.key);
+        let line = report.line_note(&first.key);
         let what = if first.scope == cookie.scope {
-            format!("is also that of {} of line {line}, which has other groups", first.scope)
+            format!("is also that of {}{line}, which has other groups", first.scope)
         } else {
-            format!("({:?}) is also that of {} of line {line}", cookie.name, first.scope)
+            format!("({:?}) is also that of {}{line}", cookie.name, first.scope)
         };
         report.at(&cookie.key, what, Some("a cookie_name of its own".into()));
     }
@@ -385,7 +396,7 @@ struct Cookie {
 
 impl Cookie {
     fn names(&self) -> [Option<String>; 2] {
-        let twin = self.twin.then(|| format!("{}_cors", self.name));
+        let twin = self.twin.then(|| format!("{}{TWIN_SUFFIX}", self.name));
         [Some(self.name.clone()), twin]
     }
 
@@ -395,12 +406,17 @@ impl Cookie {
     }
 }
 
+/// The name given, or the one that follows from the group's.
+fn group_cookie_name(group: &file::TargetGroup) -> String {
+    let given = group.stickiness.cookie_name.clone();
+    given.unwrap_or_else(|| format!("limpet_{}", group.name))
+}
+
 fn group_cookies(file: &File) -> Vec<Cookie> {
     let sticky = |(index, group): (usize, &file::TargetGroup)| {
         let stickiness = &group.stickiness;
-        let default_name = || format!("limpet_{}", group.name);
         (stickiness.enabled && !group.name.is_empty()).then(|| Cookie {
-            name: stickiness.cookie_name.clone().unwrap_or_else(default_name),
+            name: group_cookie_name(group),
             twin: stickiness.cross_site_twin,
             place: (stickiness.domain.clone(), stickiness.path.clone()),
             scope: format!("target group {:?}", group.name),

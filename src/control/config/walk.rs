@@ -18,9 +18,9 @@ const SUGGESTION_BYTES_MAX: usize = 64;
 /// A key path: as it is looked up, and as people read it.
 #[derive(Debug, Clone)]
 struct Path {
-    /// "listener\[0].name"
+    /// `listener[0].name`
     key: String,
-    /// "listener\[web].name"
+    /// `listener[web].name`
     shown: String,
 }
 
@@ -131,8 +131,7 @@ impl Walker<'_, '_> {
     ) -> Option<toml::Value> {
         let span = value.span();
         let refused = match (kind, value.get_ref()) {
-            (Kind::Section(section), DeValue::Table(table))
-            | (Kind::TextOrSection(_, section), DeValue::Table(table)) => {
+            (Kind::Section(section) | Kind::TextOrSection(_, section), DeValue::Table(table)) => {
                 return Some(self.section(section, table, span, path).into());
             }
             (Kind::Sections(section), DeValue::Array(array)) => {
@@ -357,7 +356,7 @@ fn ranged(number: &DeInteger<'_>, min: u64, max: u64) -> Result<i64, String> {
     Ok(value)
 }
 
-fn in_range<T: PartialOrd>(
+fn in_range<T: PartialOrd + Copy>(
     value: T,
     min: T,
     max: T,

@@ -1,0 +1,312 @@
+//! `limpet check`, `limpet explain` and `limpet settings` as a user runs them: output and exit codes.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use limpet::target::cookie::{Codec, Plain, Scope};
+use limpet::target::group::stable_key;
+use limpet::target::keyring::{KeyRing, format_secret};
+
+const SECRET: [u8; 32] = [7; 32];
+
+fn limpet(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_limpet")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn config(name: &str) -> String {
+    format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A configuration in a directory of its own.
+struct Written {
+    _home: tempfile::TempDir,
+    path: String,
+}
+
+fn written(contents: &str) -> Written {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("limpet.toml");
+    fs::write(&path, contents).unwrap();
+    Written { path: path.to_str().unwrap().to_owned(), _home: home }
+}
+
+/// Two listeners, a sticky group and a sticky rule.
+fn example() -> Written {
+    written(&format!(
+        r#"
+        [stickiness_keys]
+        keys = [{{ id = 1, secret = "{}" }}]
+
+        [[listener]]
+        name = "public"
+        address = "127.0.0.1:8080"
+        forward = "shop"
+        [[listener.rule]]
+        name = "office"
+        priority = 10
+        when = {{ path = ["/admin/*"], source = ["192.0.2.0/24"] }}
+        forward = "shop"
+        rewrite.strip_prefix = "/admin"
+        [[listener.rule]]
+        priority = 20
+        when.path = ["/admin/*"]
+        respond = {{ status = 404 }}
+        [[listener.rule]]
+        name = "old"
+        priority = 30
+        when.host = ["old.example"]
+        redirect.to = "https://new.example/#{{path}}?#{{query}}"
+        [[listener.rule]]
+        name = "split"
+        priority = 40
+        when.path = ["/split"]
+        forward = {{ groups = [{{ group = "shop" }}, {{ group = "plain" }}], sticky.enabled = true }}
+
+        [[listener]]
+        name = "inside"
+        address = "unix:/run/limpet-test.sock"
+        forward = "plain"
+
+        [[target_group]]
+        name = "shop"
+        stickiness.enabled = true
+        target = [
+            {{ id = "one", address = "127.0.0.1:9001" }},
+            {{ id = "two", address = "127.0.0.1:9002", state = "draining" }},
+        ]
+        [[target_group]]
+        name = "plain"
+        algorithm = "hash"
+        hash_on = "header:X-User"
+        target = [{{ id = "p", address = "127.0.0.1:9003" }}]
+        "#,
+        format_secret(&SECRET)
+    ))
+}
+
+fn explain(config: &Written, request: &str, more: &[&str]) -> String {
+    let arguments = ["explain", "--config", &config.path, "--request", request];
+    let output = limpet(&[&arguments[..], more].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn assert_has(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.contains(line), "no {line:?} in\n{text}");
+    }
+}
+
+/// The Cookie field of a session that was seen so many seconds ago.
+fn cookie(scope: &Scope, target: &str, group: &str, seen_s_ago: u64) -> String {
+    let ring = Arc::new(KeyRing::from_secrets(&[(1, SECRET)]).unwrap());
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let plain = Plain {
+        generation: 0,
+        group: stable_key(group),
+        target: stable_key(target),
+        home: stable_key(target),
+        session: 42,
+        issued_s: now_s - seen_s_ago,
+        last_seen_s: now_s - seen_s_ago,
+    };
+    let value = Codec::new(scope, ring).seal(&plain, [9; 12]).unwrap();
+    format!("Cookie: limpet_{}={}", scope.name(), text(&value))
+}
+
+#[test]
+fn check_says_what_a_right_file_declares_and_exits_0() {
+    let output = limpet(&["check", "--config", &config("edge.toml")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_has(
+        &text(&output.stdout),
+        &[
+            "edge.toml: right",
+            "public",
+            "7 rules, otherwise forward to shop",
+            "least_outstanding_requests, 3 targets (1 draining), sticky by lb_cookie for 30m \
+             without a request, 12h at most",
+            "sticky by app_cookie JSESSIONID",
+        ],
+    );
+}
+
+#[test]
+fn check_reports_every_mistake_on_stderr_and_exits_2() {
+    let file = written(
+        "[process]\nshard = 4\n\n[[listener]]\nname = \"web\"\naddress = \"0.0.0.0\"\nforward = \"app\"\n",
+    );
+    let output = limpet(&["check", "--config", &file.path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let report = text(&output.stderr);
+    let path = &file.path;
+    assert_has(
+        &report,
+        &[
+            &format!("{path}:2:1: process.shard: is an unknown key, did you mean \"shards\"?"),
+            &format!("{path}:6:11: listener[web].address: has no port; found \"0.0.0.0\""),
+            &format!("{path}:7:11: listener[web].forward: is no target group; found \"app\""),
+            "3 problems",
+        ],
+    );
+}
+
+#[test]
+fn run_refuses_a_wrong_file_as_check_does_and_starts_nothing() {
+    let file = written("[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n");
+    let output = limpet(&["run", "--config", &file.path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_has(&text(&output.stderr), &["has nothing for the default action", "1 problem"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_configuration_error() {
+    let output = limpet(&["check", "--config", "/nonexistent/limpet.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_has(&text(&output.stderr), &["/nonexistent/limpet.toml: cannot be read: No such file"]);
+}
+
+#[test]
+fn looking_at_a_file_writes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let file = written(&format!(
+        "process.state_directory = {state:?}\n[[listener]]\nname = \"w\"\naddress = \"127.0.0.1:0\"\nrespond = {{}}\n"
+    ));
+    assert!(limpet(&["check", "--config", &file.path]).status.success());
+    explain(&file, "GET /", &[]);
+    assert!(!state.exists());
+}
+
+#[test]
+fn explain_names_listener_rule_and_group_with_the_reasons() {
+    let example = example();
+    let from_office = explain(&example, "GET /admin/users", &["--source", "192.0.2.7"]);
+    assert_has(
+        &from_office,
+        &[
+            "listener   public (127.0.0.1:8080): the first of public, inside",
+            "office (priority 10): matches",
+            "the target sees the path /users",
+            "group      shop: round_robin",
+            "one (127.0.0.1:9001, weight 1, healthy)",
+            "two (127.0.0.1:9002, weight 1, draining)",
+            "stickiness cookie limpet_shop, 1d without a request, 7d at most",
+            "verdict    new: no cookie that counts",
+        ],
+    );
+    let from_elsewhere = explain(&example, "GET /admin/users", &["--source", "198.51.100.1"]);
+    assert_has(
+        &from_elsewhere,
+        &["office (priority 10): no, source is not in", "rule-20 (priority 20): matches", "404"],
+    );
+    assert!(!from_elsewhere.contains("group "));
+    let inside = explain(&example, "GET /", &["--listener", "inside"]);
+    assert_has(
+        &inside,
+        &[
+            "inside (unix:/run/limpet-test.sock): as asked",
+            "hash of the field X-User",
+            "off: every",
+        ],
+    );
+}
+
+#[test]
+fn explain_matches_and_shows_the_normal_form_of_the_path() {
+    let explained = explain(&example(), "GET /x/../%61dmin//users", &["--source", "192.0.2.7"]);
+    assert_has(&explained, &["normal form: /admin/users", "office (priority 10): matches"]);
+}
+
+#[test]
+fn explain_shows_where_a_redirect_leads() {
+    let host = ["--header", "Host: old.example"];
+    let explained = explain(&example(), "GET /a?b=c", &host);
+    assert_has(&explained, &["location   https://new.example/a?b=c"]);
+}
+
+#[test]
+fn explain_shows_refusals_as_the_listener_would_answer_them() {
+    let refused = explain(&example(), "GET /", &["--header", "Content-Length: 1, 1"]);
+    assert_has(&refused, &["refused    400, ", "nothing is forwarded"]);
+    let climbing = explain(&example(), "GET /../etc/passwd", &[]);
+    assert_has(&climbing, &["refused    400, "]);
+}
+
+#[test]
+fn explain_judges_the_cookie_by_the_table() {
+    let example = example();
+    let shop = Scope::Group("shop".into());
+    let verdict = |request: &str, field: &str| {
+        let explained = explain(&example, request, &["--header", field]);
+        let line = explained.lines().find(|line| line.starts_with("verdict")).unwrap().to_owned();
+        line.trim_start_matches("verdict").trim().to_owned()
+    };
+    let of =
+        |target: &str, seen_s_ago| verdict("GET /", &cookie(&shop, target, "shop", seen_s_ago));
+    assert_eq!(of("one", 10), "valid: group shop, target one");
+    assert_eq!(of("two", 10), "draining: group shop, target two");
+    assert_eq!(of("three", 10), "removed: group shop, target one");
+    assert!(of("one", 2 * 86_400).starts_with("expired_idle"));
+    assert!(of("one", 8 * 86_400).starts_with("expired_age"));
+    assert!(verdict("GET /", "Cookie: limpet_shop=forged").starts_with("invalid"));
+    let split = Scope::Rule("split".into());
+    let field = cookie(&split, "p", "plain", 10);
+    assert_eq!(verdict("GET /split", &field), "valid: group plain, target p");
+}
+
+#[test]
+fn explain_refuses_an_unknown_listener_with_what_there_is() {
+    let example = example();
+    let output = limpet(&[
+        "explain",
+        "--config",
+        &example.path,
+        "--request",
+        "GET /",
+        "--listener",
+        "publik",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_has(&text(&output.stderr), &["no listener \"publik\"; there is public, inside"]);
+}
+
+#[test]
+fn settings_are_listed_with_default_range_and_sentence() {
+    let output = limpet(&["settings", "target_group.stickiness"]);
+    assert!(output.status.success());
+    let listed = text(&output.stdout);
+    assert_has(
+        &listed,
+        &[
+            "target_group.stickiness.duration = \"1d\"",
+            "a duration from \"1s\" to \"7d\"",
+            "target_group.stickiness.app_cookie  (no default)",
+        ],
+    );
+    assert!(!listed.contains("listener"));
+    assert!(text(&limpet(&["settings"]).stdout).contains("listener.address  (needed)"));
+    assert_eq!(limpet(&["settings", "listner"]).status.code(), Some(1));
+}
+
+#[test]
+fn help_teaches_with_examples_and_the_version_is_shown() {
+    for command in ["run", "check", "explain", "demo", "settings"] {
+        let output = limpet(&[command, "--help"]);
+        assert!(output.status.success());
+        if command != "demo" {
+            assert_has(&text(&output.stdout), &["Example", &format!("limpet {command} ")]);
+        }
+    }
+    assert_has(&text(&limpet(&["--help"]).stdout), &["Examples:", "Exit codes:"]);
+    let version = format!("limpet {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&limpet(&["--version"]).stdout), version);
+}
