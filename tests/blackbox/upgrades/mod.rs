@@ -120,15 +120,17 @@ fn bytes_of_the_target_behind_its_101_are_the_tunnels_first() {
 }
 
 #[test]
-fn bytes_that_the_client_sends_before_the_101_reach_the_tunnel_or_are_a_request() {
-    // The upgrade is accepted: what the client sent behind its request belongs to the tunnel.
+fn bytes_that_the_client_sends_before_the_101_are_the_tunnels_first() {
     let target = echo();
     let limpet = start(&target, &[]);
     let mut client = limpet.client();
     client.send(format!("{ASK}hello at once"));
     assert_eq!(client.response().status, 101);
     assert_eq!(client.wire.read_exactly(13).unwrap(), b"hello at once");
-    // The upgrade is declined: what the client sent behind its request is the next request.
+}
+
+#[test]
+fn bytes_that_the_client_sends_behind_a_declined_upgrade_are_the_next_request() {
     let target = Target::echo("a");
     let limpet = start(&target, &[]);
     let mut client = limpet.client();
