@@ -20,8 +20,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use io_uring::types::BufRingEntry;
 
@@ -61,7 +61,7 @@ static CREATING: Mutex<()> = Mutex::new(());
 
 /// Makes a runtime through `create` and registers this thread's buffers with its ring.
 pub(super) fn create_with_buffers<T>(create: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let _one_at_a_time = CREATING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _one_at_a_time = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = ring_descriptors();
     let runtime = create()?;
     let after = ring_descriptors();
@@ -162,9 +162,10 @@ impl Provided {
         let address = buffer.as_mut_ptr() as u64;
         let length = buffer.capacity() as u32;
         let position = usize::from(self.tail & (ENTRIES - 1));
-        // SAFETY: `position` is below ENTRIES, so the entry lies in our allocation; the kernel reads
-        // it only after the tail has moved past it, below.
-        let entry = unsafe { &mut *self.entries.as_ptr().add(position) };
+        // SAFETY: `position` is below ENTRIES, so the entry lies in our allocation.
+        let entry = unsafe { self.entries.add(position) }.as_ptr();
+        // SAFETY: ours alone: the kernel reads it only after the tail has moved past it, below.
+        let entry = unsafe { &mut *entry };
         entry.set_addr(address);
         entry.set_len(length);
         entry.set_bid(slot);
