@@ -23,6 +23,7 @@ use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::base64url;
 use super::keyring::KeyRing;
 
 const VERSION: u8 = 1;
@@ -31,12 +32,10 @@ const NONCE_END: usize = HEADER_SIZE + NONCE_LEN;
 const PLAIN_SIZE: usize = 63;
 const PLAIN_END: usize = NONCE_END + PLAIN_SIZE;
 const TAG_SIZE: usize = 16;
-const BOX_SIZE: usize = PLAIN_END + TAG_SIZE;
-/// What the decoder asks for beside the bytes it writes: it counts in whole groups of four.
-const DECODE_SIZE: usize = VALUE_SIZE.div_ceil(4) * 3;
-
+const BOX_SIZE: usize = base64url::BYTES_SIZE;
+const _: () = assert!(BOX_SIZE == PLAIN_END + TAG_SIZE);
 /// Characters of every cookie value.
-pub const VALUE_SIZE: usize = 126;
+pub const VALUE_SIZE: usize = base64url::TEXT_SIZE;
 
 /// What a cookie is about; bound to it as associated data, so that a value taken from one scope's cookie
 /// never opens as another's.
@@ -179,12 +178,8 @@ impl Codec {
     /// What stands in `value`, if one of the ring's keys sealed it for this scope. The reason of a refusal
     /// is nobody's business.
     pub fn open(&self, value: &[u8]) -> Option<Plain> {
-        if value.len() != VALUE_SIZE {
-            return None;
-        }
-        let mut decoded = [0; DECODE_SIZE];
-        let size = URL_SAFE_NO_PAD.decode_slice(value, &mut decoded).ok()?;
-        let mut rest = decoded.get(..size)?;
+        let decoded = base64url::decode(value.try_into().ok()?)?;
+        let mut rest = &decoded[..];
         let [version, high, low] = take(&mut rest)?;
         if version != VERSION {
             return None;
@@ -215,23 +210,29 @@ pub fn find<'a>(values: impl IntoIterator<Item = &'a [u8]>, name: &[u8]) -> Opti
     values.into_iter().find_map(|value| find_in(value, name))
 }
 
+/// Looks for the name, not for the pairs: one pass over a field that may hold many of them.
 fn find_in<'a>(field_value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut rest = field_value;
+    let first = *name.first()?;
+    let mut from = 0;
     loop {
-        let (pair, tail) = match memchr::memchr(b';', rest) {
-            Some(end) => (rest.get(..end)?, rest.get(end + 1..)),
-            None => (rest, None),
-        };
-        if let Some(value) = value_of(pair, name) {
+        let at = from + memchr::memchr(first, field_value.get(from..)?)?;
+        if let Some(value) = value_at(field_value, at, name) {
             return Some(value);
         }
-        rest = tail?;
+        from = at + 1;
     }
 }
 
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let after_name = pair.trim_ascii_start().strip_prefix(name)?.trim_ascii_start();
-    Some(after_name.strip_prefix(b"=")?.trim_ascii())
+/// The value of the pair whose name begins at `at`, if one does and it is this name.
+fn value_at<'a>(field_value: &'a [u8], at: usize, name: &[u8]) -> Option<&'a [u8]> {
+    let (before, here) = field_value.split_at_checked(at)?;
+    let after_name = here.strip_prefix(name)?.trim_ascii_start();
+    let value = after_name.strip_prefix(b"=")?;
+    if !matches!(before.trim_ascii_end().last(), None | Some(b';')) {
+        return None;
+    }
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    Some(value.get(..end)?.trim_ascii())
 }
 
 #[cfg(test)]
