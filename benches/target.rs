@@ -18,7 +18,7 @@ use limpet::target::group::{
 use limpet::target::keyring::KeyRing;
 use limpet::target::select::{Ask, Random, select};
 use limpet::target::state::{GroupState, TargetState};
-use limpet::target::stickiness::{Stickiness, StickinessOptions};
+use limpet::target::stickiness::{Reading, Stickiness, StickinessOptions};
 
 const NOW_S: u64 = 1_700_000_000;
 
@@ -126,6 +126,12 @@ fn sticky(criterion: &mut Criterion) {
         criterion.bench_function(&format!("sticky/read/{count}"), |bencher| {
             bencher.iter(|| black_box(scope.read([&value[..]].into_iter(), NOW_S)));
         });
+        criterion.bench_function(&format!("sticky/verdict/{count}"), |bencher| {
+            bencher.iter(|| match scope.read([black_box(&value[..])].into_iter(), NOW_S) {
+                Reading::Live(plain) => Some(scope.place(&plain, &groups[0], &[])),
+                _ => None,
+            });
+        });
         criterion.bench_function(&format!("sticky/issue/{count}"), |bencher| {
             bencher.iter(|| {
                 line.clear();
@@ -148,8 +154,7 @@ fn sticky(criterion: &mut Criterion) {
 /// What the decision between the two boxes rests on, and the rest of a cookie's cost.
 fn parts(criterion: &mut Criterion) {
     use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64_simd::AsOut;
 
     let algorithms = [("gcm_siv", &aead::AES_256_GCM_SIV), ("gcm", &aead::AES_256_GCM)];
     for (name, algorithm) in algorithms {
@@ -168,11 +173,13 @@ fn parts(criterion: &mut Criterion) {
             });
         });
     }
-    let text = URL_SAFE_NO_PAD.encode([0xA5; 94]);
+    let text = base64_simd::URL_SAFE_NO_PAD.encode_to_string([0xA5; 94]);
     criterion.bench_function("parts/base64", |bencher| {
         bencher.iter(|| {
-            let mut bytes = [0; 96];
-            let size = URL_SAFE_NO_PAD.decode_slice(black_box(text.as_bytes()), &mut bytes);
+            let mut bytes = [0; 94];
+            let size = base64_simd::URL_SAFE_NO_PAD
+                .decode(black_box(text.as_bytes()), bytes.as_mut_slice().as_out())
+                .map(|decoded| decoded.len());
             black_box((size, bytes))
         });
     });

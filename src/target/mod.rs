@@ -6,7 +6,6 @@
 //! asked to [`balance`]; [`state`] counts the place and [`queue`] holds those who wait for one; [`pool`]
 //! keeps connections; [`retry`] decides after a failure; [`set_cookie`] answers the client.
 pub mod balance;
-mod base64url;
 pub mod cookie;
 pub mod group;
 pub mod keyring;
