@@ -290,7 +290,7 @@ fn of_several_cookies_the_first_that_lives_counts() {
     let aged = text(&Assignment { issued_s: 1, ..assignment(0, 0) });
     let read = |values: &[&str]| {
         let pairs: Vec<_> = values.iter().map(|value| format!("limpet_app={value}")).collect();
-        let (together, apart) = (pairs.join("; "), pairs.iter().map(|pair| pair.as_bytes()));
+        let (together, apart) = (pairs.join("; "), pairs.iter().map(String::as_bytes));
         let reading = sticky.read([together.as_bytes()].into_iter(), NOW_S);
         assert_eq!(sticky.read(apart, NOW_S), reading, "in one field or in several");
         reading
