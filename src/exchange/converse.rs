@@ -146,13 +146,11 @@ impl Converse<'_, '_> {
             state: &state,
             send_idle: self.group.options.content_idle_timeout,
         };
-        let timeout = self.group.options.response_timeout;
-        let head_deadline = self.head_deadline;
+        let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
         let uploaded = || {
             // Only now does the target owe a response.
-            let deadline = connection.shard.clock.deadline(timeout);
-            head_deadline.set(deadline);
-            connection.alarm.set(deadline);
+            head_deadline.set(connection.shard.clock.deadline(timeout));
+            connection.alarm.set(head_deadline.get());
         };
         let stop = || {
             // The client is not read any further than a moment; what it sends goes nowhere.
