@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::busy::Done;
 use super::early::{NextReceive, PendingSend};
@@ -22,6 +23,9 @@ use crate::target::group::{Target, TargetGroup};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::ended::Phase;
 use crate::uring::{RecvAny, buffers};
+
+/// How long an upload that nobody wants any more may take to notice.
+const STOP_UPLOAD: Duration = Duration::from_millis(500);
 
 /// An attempt that did not work out; the request can be sent again where it is still whole.
 pub struct Broken {
@@ -142,31 +146,35 @@ impl Converse<'_, '_> {
             state: &state,
             send_idle: self.group.options.content_idle_timeout,
         };
-        let timeout = self.group.options.response_timeout;
-        let head_deadline = self.head_deadline;
+        let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
         let uploaded = || {
             // Only now does the target owe a response.
-            let deadline = connection.shard.clock.deadline(timeout);
-            head_deadline.set(deadline);
-            connection.alarm.set(deadline);
+            head_deadline.set(connection.shard.clock.deadline(timeout));
+            connection.alarm.set(head_deadline.get());
         };
         let stop = || {
-            connection.client.end_receiving();
+            // The client is not read any further than a moment; what it sends goes nowhere.
             target.end();
+            alarm.set(connection.shard.clock.deadline(STOP_UPLOAD));
         };
-        let (result, beyond) = {
+        let (result, beyond, at_response_end) = {
             let respond = async {
                 let mut none = PendingSend::None;
                 let bytes = self.first_bytes(&target, receive, was_used, &mut none).await?;
                 entry.first_byte_now(&connection.shard.clock);
-                self.respond(&target, bytes, persistent, Some(&state), entry).await
+                let mut finished =
+                    self.respond(&target, bytes, persistent, Some(&state), entry).await?;
+                if state.get() != UploadState::Complete {
+                    self.finish_sending(&mut finished.last).await;
+                }
+                Ok(finished)
             };
             let both = Both { upload: pin!(upload.run()), beyond: None, response: pin!(respond) };
-            both.run(uploaded, stop).await
+            both.run(uploaded, stop, &state).await
         };
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
-        let result = match (result, state.get()) {
+        let result = match (result, at_response_end) {
             (_, UploadState::Failed(failure)) => {
                 entry.phase = Phase::RequestContent;
                 Err(failure)
@@ -175,7 +183,7 @@ impl Converse<'_, '_> {
         };
         match result {
             Ok(mut finished) => {
-                let complete = state.get() == UploadState::Complete;
+                let complete = at_response_end == UploadState::Complete;
                 finished.keep_client &= complete;
                 finished.keep_target &= complete;
                 let mut done = self.finish(target, finished);
@@ -220,6 +228,13 @@ impl Converse<'_, '_> {
             linger: false,
             abort: false,
         }
+    }
+
+    /// Awaits the end of a response, in the time that the listener gives a client that takes nothing.
+    async fn finish_sending(&self, last: &mut PendingSend) {
+        let Scene { connection, listener, .. } = *self.scene;
+        let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
+        connection.alarm.bound(deadline, last, || connection.client.end()).await;
     }
 
     fn close(&self, target: &Stream) {
@@ -314,8 +329,14 @@ where
     R: Future<Output = T> + Unpin,
 {
     /// `uploaded` is called when the upload has ended first; `stop` when the response has ended first,
-    /// and must make the upload end soon.
-    async fn run(mut self, uploaded: impl FnOnce(), stop: impl FnOnce()) -> (T, Input) {
+    /// and must make the upload end soon. Gives the response's result, what the client sent beyond its
+    /// request, and how far the upload had come when the response ended.
+    async fn run(
+        mut self,
+        uploaded: impl FnOnce(),
+        stop: impl FnOnce(),
+        state: &Cell<UploadState>,
+    ) -> (T, Input, UploadState) {
         let mut uploaded = Some(uploaded);
         let result = poll_fn(|cx| {
             if self.beyond.is_none()
@@ -329,6 +350,7 @@ where
             Pin::new(&mut self.response).poll(cx)
         })
         .await;
+        let at_response_end = state.get();
         let beyond = match self.beyond.take() {
             Some(beyond) => beyond,
             None => {
@@ -336,6 +358,6 @@ where
                 Pin::new(&mut self.upload).await
             }
         };
-        (result, beyond)
+        (result, beyond, at_response_end)
     }
 }

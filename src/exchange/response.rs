@@ -176,7 +176,7 @@ impl Converse<'_, '_> {
         if let Some(pinned) = outcome.pinned {
             connection.pinned.set(Some(pinned));
         }
-        let https = connection.client.is_encrypted();
+        let https = self.plan.https;
         let random = &connection.shard.random;
         let twin;
         match outcome.answer(event) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{COOKIE, first_visit, issued, sticky, sticky_group, targets, visit};
-use crate::support::{Target, config, group};
+use crate::support::{Target, config, group, listener};
 
 #[test]
 fn stickiness_is_off_by_default() {
@@ -186,4 +186,15 @@ fn limpets_own_failure_issues_no_cookie() {
     let response = limpet.get("/");
     assert_eq!(response.status, 502);
     assert!(!response.fields.has("set-cookie"));
+}
+
+#[test]
+fn behind_a_trusted_hop_that_ends_tls_the_cookie_is_secure() {
+    let targets = targets::<1>();
+    for (trusted, secure) in [(vec!["127.0.0.0/8"], true), (vec![], false)] {
+        let web = listener("web").set("trusted_proxies", trusted);
+        let limpet = config().listener(web).group(sticky_group(&targets)).start();
+        let response = limpet.client().get_with("/", "X-Forwarded-Proto: https\r\n");
+        assert_eq!(issued(&response).attribute("secure").is_some(), secure);
+    }
 }
