@@ -32,8 +32,9 @@ fn a_cookie_that_was_idle_too_long_is_balanced_anew() {
 #[test]
 fn a_cookie_past_its_absolute_age_is_balanced_anew_however_busy() {
     let targets = targets::<3>();
+    // As long as each other: however slowly the visits come, it is the age that runs out.
     let group =
-        sticky_group(&targets).set("stickiness.duration", "2s").set("stickiness.max_age", "3s");
+        sticky_group(&targets).set("stickiness.duration", "3s").set("stickiness.max_age", "3s");
     let limpet = config().group(group).start();
     let started = Instant::now();
     let (home, mut cookie) = first_visit(&limpet);
