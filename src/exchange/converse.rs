@@ -284,6 +284,7 @@ impl Converse<'_, '_> {
         let receive = target.recv(bytes);
         let ((result, bytes), expired) =
             connection.alarm.bound(deadline, receive, || target.end()).await;
+        connection.shard.clock.read_us();
         match result {
             Ok(count) if count > 0 => Ok(bytes),
             Ok(_) | Err(_) if expired => Err(Failure::ResponseTimeout),

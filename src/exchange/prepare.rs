@@ -85,7 +85,7 @@ impl Scene<'_> {
                 return Prepared::Answer(Reply::refusal(refusal));
             }
         };
-        entry.request(&head, self.client(&head), self.connection.shard.clock.read_us());
+        entry.request(&head, self.client(&head), self.connection.shard.clock.last_us());
         let length = match head.framing {
             RequestFraming::Length(length) => length,
             RequestFraming::None | RequestFraming::Chunked => 0,
