@@ -11,14 +11,14 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use limpet::http1::fields::{Field, FieldId};
 use limpet::routing::actions::Forward;
 use limpet::target::balance::Draw;
-use limpet::target::cookie::Scope;
+use limpet::target::cookie::{self, Scope};
 use limpet::target::group::{
     Address, Algorithm, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
 };
 use limpet::target::keyring::KeyRing;
 use limpet::target::select::{Ask, Random, select};
 use limpet::target::state::{GroupState, TargetState};
-use limpet::target::stickiness::{Stickiness, StickinessOptions};
+use limpet::target::stickiness::{Reading, Stickiness, StickinessOptions};
 
 const NOW_S: u64 = 1_700_000_000;
 
@@ -126,6 +126,12 @@ fn sticky(criterion: &mut Criterion) {
         criterion.bench_function(&format!("sticky/read/{count}"), |bencher| {
             bencher.iter(|| black_box(scope.read([&value[..]].into_iter(), NOW_S)));
         });
+        criterion.bench_function(&format!("sticky/verdict/{count}"), |bencher| {
+            bencher.iter(|| match scope.read([black_box(&value[..])].into_iter(), NOW_S) {
+                Reading::Live(plain) => Some(scope.place(&plain, &groups[0], &[])),
+                _ => None,
+            });
+        });
         criterion.bench_function(&format!("sticky/issue/{count}"), |bencher| {
             bencher.iter(|| {
                 line.clear();
@@ -145,5 +151,43 @@ fn sticky(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pick, sticky);
+/// What the decision between the two boxes rests on, and the rest of a cookie's cost.
+fn parts(criterion: &mut Criterion) {
+    use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+    use base64_simd::AsOut;
+
+    let algorithms = [("gcm_siv", &aead::AES_256_GCM_SIV), ("gcm", &aead::AES_256_GCM)];
+    for (name, algorithm) in algorithms {
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, &[7; 32]).expect("a key"));
+        let mut sealed = [5; 63];
+        let nonce = || Nonce::assume_unique_for_key([9; 12]);
+        let tag = key
+            .seal_in_place_separate_tag(nonce(), Aad::from(b"scope"), &mut sealed)
+            .expect("sealed");
+        criterion.bench_function(&format!("parts/open/{name}"), |bencher| {
+            bencher.iter(|| {
+                let mut plain = [0; 63];
+                let tag = tag.as_ref();
+                key.open_separate_gather(nonce(), Aad::from(b"scope"), &sealed, tag, &mut plain)
+                    .map(|()| black_box(plain))
+            });
+        });
+    }
+    let text = base64_simd::URL_SAFE_NO_PAD.encode_to_string([0xA5; 94]);
+    criterion.bench_function("parts/base64", |bencher| {
+        bencher.iter(|| {
+            let mut bytes = [0; 94];
+            let size = base64_simd::URL_SAFE_NO_PAD
+                .decode(black_box(text.as_bytes()), bytes.as_mut_slice().as_out())
+                .map(|decoded| decoded.len());
+            black_box((size, bytes))
+        });
+    });
+    let field = format!("theme=dark; PHPSESSID=0123456789abcdef0123456789; limpet_app={text}");
+    criterion.bench_function("parts/find", |bencher| {
+        bencher.iter(|| cookie::find([black_box(field.as_bytes())], b"limpet_app"));
+    });
+}
+
+criterion_group!(benches, pick, sticky, parts);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
+use crate::control::session_watch;
 use crate::shard::Server;
 use crate::snapshot::Bind;
 
@@ -48,7 +49,15 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = std::env::var_os(READY_FILE) {
         write_ready_file(Path::new(&path), &server)?;
     }
-    runtime.block_on(signals.next());
+    runtime.block_on(async {
+        loop {
+            let pause = tokio::time::sleep(session_watch::EVERY);
+            tokio::select! {
+                () = signals.next() => break,
+                () = pause => session_watch::log_new(&start.control.snapshot()),
+            }
+        }
+    });
     let grace = start.process.grace_period;
     tracing::info!(
         connections = server.connections(),

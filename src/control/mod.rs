@@ -7,3 +7,4 @@ pub mod compile;
 pub mod config;
 pub mod keys;
 pub mod runtime;
+pub mod session_watch;

@@ -50,6 +50,8 @@ pub enum Failure {
     UnaskedUpgrade,
     /// Closed inside the response's content.
     TargetContentShort,
+    /// Reset inside the response's content.
+    TargetContentReset,
     TargetContentTimeout,
     TargetContentInvalid(ChunkFault),
 
@@ -80,6 +82,7 @@ impl Failure {
             | Failure::ResponseInvalid(_)
             | Failure::UnaskedUpgrade
             | Failure::TargetContentShort
+            | Failure::TargetContentReset
             | Failure::TargetContentTimeout
             | Failure::TargetContentInvalid(_) => 502,
         }
@@ -107,6 +110,7 @@ impl Failure {
             Failure::ResponseInvalid(fault) => fault.code(),
             Failure::UnaskedUpgrade => "unasked_upgrade",
             Failure::TargetContentShort => "target_content_short",
+            Failure::TargetContentReset => "target_content_reset",
             Failure::TargetContentTimeout => "target_content_timeout",
             Failure::TargetContentInvalid(fault) => fault.code(),
             Failure::TunnelIdle => "tunnel_idle",
@@ -134,7 +138,7 @@ impl Failure {
             Failure::TargetClosed { .. } | Failure::TargetContentShort => {
                 (By::Target, Cause::Closed)
             }
-            Failure::TargetReset { .. } => (By::Target, Cause::Reset),
+            Failure::TargetReset { .. } | Failure::TargetContentReset => (By::Target, Cause::Reset),
             Failure::ResponseInvalid(_)
             | Failure::UnaskedUpgrade
             | Failure::TargetContentInvalid(_) => (By::Target, Cause::Invalid),

@@ -12,12 +12,12 @@ use std::io;
 use super::answer::Reply;
 use super::busy::{self, Done};
 use super::content;
+use super::converse::{Broken, Converse};
 use super::early::NextReceive;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
 use super::prepare::{Plan, Scene, TRIED_MAX, Tried};
-use super::response::{Broken, Converse};
 use super::stream::Stream;
 use super::target_side::TargetConnection;
 use super::upload::Rest;
@@ -337,8 +337,8 @@ impl Attempt<'_, '_> {
             group,
             target,
             next: self.next,
-            may_receive_next: self.input.unread().len() <= self.used,
             head_deadline: &head_deadline,
+            early: self.input.unread().get(self.used..).unwrap_or_default(),
         };
         converse.run(connection, request, self.rest.take(), self.received, entry).await
     }
@@ -428,6 +428,7 @@ impl Attempt<'_, '_> {
                 return Ok(connection);
             }
             shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            shard.counters.add(Counter::TargetConnectionsClosed, 1);
             connection.close();
         }
         entry.reused = Some(false);

@@ -6,7 +6,8 @@
 //! * `busy`: requests back to back, while they come;
 //! * `prepare`: from the bytes of a head to a plan (parse, route, verdict, pick, rewrite), without I/O;
 //! * `forward`: a place on the target, a connection to it, retries;
-//! * `response`, `content`, `upload`: the two directions of the exchange;
+//! * `converse`: the request out and the response back, over one connection;
+//! * `response`, `incoming`, `upload`, `content`: the two directions of the exchange;
 //! * `tunnel`: what follows a 101;
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then;
 //! * `entry`: what the access log will say.
@@ -18,10 +19,12 @@ pub mod answer;
 pub mod busy;
 pub mod connection;
 pub mod content;
+pub mod converse;
 pub mod early;
 pub mod entry;
 pub mod failure;
 pub mod forward;
+pub mod incoming;
 pub mod input;
 pub mod prepare;
 pub mod proxy_protocol;

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::entry::Entry;
 use super::failure::Failure;
 use crate::http1::client_address;
-use crate::http1::fields::{FieldId, Fields};
+use crate::http1::fields::{self, FieldId, Fields};
 use crate::http1::framing::RequestFraming;
 use crate::http1::head::{self, Method, Parsed, RequestHead, Version};
 use crate::http1::rewrite::{self, RequestEdits};
@@ -44,6 +44,8 @@ pub struct Plan {
     pub framing: RequestFraming,
     /// The client wants its connection kept.
     pub persistent: bool,
+    /// The client's own connection is encrypted: limpet's, or that of a trusted hop before it.
+    pub https: bool,
     /// An upgrade that may be granted, lower-cased; empty when none was asked for.
     pub upgrade: ArrayVec<u8, 32>,
     /// Position of the matching rule in the listener's table.
@@ -137,7 +139,7 @@ impl Scene<'_> {
             Action::Forward(forward) => self.forward(head, forward, path, index, bytes, entry),
             Action::Redirect(redirect) => {
                 let parts = RedirectParts {
-                    protocol: self.scheme(),
+                    protocol: if self.is_https(head) { b"https" } else { b"http" },
                     host: without_port(head.host),
                     port: &self.connection.origin.port_text,
                     path,
@@ -149,6 +151,19 @@ impl Scene<'_> {
         };
         buffers::give_back(scratch);
         prepared
+    }
+
+    /// Whether the client itself came by TLS, as far as limpet or a trusted hop knows.
+    fn is_https(&self, head: &RequestHead<'_, '_>) -> bool {
+        let told = || {
+            let proto = fields::find(head.fields, FieldId::XForwardedProto)?;
+            self.is_peer_trusted().then(|| proto.eq_ignore_ascii_case(b"https"))
+        };
+        self.connection.client.is_encrypted() || told().unwrap_or(false)
+    }
+
+    fn is_peer_trusted(&self) -> bool {
+        self.connection.origin.peer.ip.is_some_and(|ip| self.is_trusted(ip))
     }
 
     fn scheme(&self) -> &'static [u8] {
@@ -177,6 +192,7 @@ impl Scene<'_> {
             version: head.version,
             framing: head.framing,
             persistent: head.persistent,
+            https: self.is_https(head),
             upgrade,
             rule,
             choice,
@@ -284,7 +300,7 @@ impl Scene<'_> {
     ) {
         let origin = &self.connection.origin;
         let options = &self.listener.forwarded;
-        let peer_trusted = origin.peer.ip.is_some_and(|ip| self.is_trusted(ip));
+        let peer_trusted = self.is_peer_trusted();
         let mut new_path = Vec::new();
         let path = match &forward.rewrite_path {
             Some(change) => {

@@ -30,13 +30,14 @@ struct Direction<'a> {
     bytes: &'a Cell<u64>,
 }
 
-/// Runs the tunnel. `early` are bytes that the target sent behind its 101; `next` is the receive that
-/// was meant for the client's next request and brings the tunnel's first bytes instead.
+/// Runs the tunnel. `early` are bytes that the target sent behind its 101. `from_client` is what the
+/// client sent behind its request, which was held back until the target agreed, and the receive that
+/// was meant for its next request and brings the tunnel's first bytes instead.
 pub async fn run(
     connection: &Connection,
     target: &Stream,
     early: Vec<u8>,
-    next: NextReceive,
+    from_client: (&[u8], NextReceive),
     idle: Duration,
     entry: &mut Entry,
 ) -> Result<(), Failure> {
@@ -52,7 +53,8 @@ pub async fn run(
         active_ms: &active_ms,
         bytes,
     };
-    let up = direction(&connection.client, target, &up_bytes).run(Vec::new(), next);
+    let (early_up, next) = from_client;
+    let up = direction(&connection.client, target, &up_bytes).run(early_up.to_vec(), next);
     let down = direction(target, &connection.client, &down_bytes).run(early, NextReceive::None);
     let result = join(pin!(up), pin!(down)).await;
     entry.request_bytes += up_bytes.get();

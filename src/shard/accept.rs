@@ -90,7 +90,7 @@ impl Acceptor {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
                 let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));
-                uring::spawn(serve(connection));
+                uring::spawn(serve(Box::new(connection)));
             }
             Err(NotAdmitted::ProcessFull) => {
                 shard.counters.add(Counter::ConnectionsRefused, 1);
@@ -129,8 +129,10 @@ impl Acceptor {
 
     async fn after(&self, error: &io::Error) {
         match error.raw_os_error() {
-            // The connection was gone before it could be taken.
-            Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM | libc::EINTR) => return,
+            // The connection was gone, or taken by another accept, before this one could take it.
+            Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM | libc::EINTR | libc::EAGAIN) => {
+                return;
+            }
             Some(libc::EMFILE | libc::ENFILE) => self.shed_one(),
             _ => {}
         }

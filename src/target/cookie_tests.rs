@@ -121,6 +121,22 @@ fn a_pair_is_found_in_place() {
     }
 }
 
+/// Otherwise one box would have several spellings.
+#[test]
+fn only_the_canonical_spelling_is_decoded() {
+    use base64::Engine;
+    let standard = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let text = standard.encode([0x5A; BOX_SIZE]);
+    for position in 0..VALUE_SIZE {
+        for byte in 0..=u8::MAX {
+            let mut changed = text.clone().into_bytes();
+            changed[position] = byte;
+            let decoded = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&changed).ok();
+            assert_eq!(decoded, standard.decode(&changed).ok(), "byte {byte} at {position}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_was_sealed_opens(

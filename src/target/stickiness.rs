@@ -85,13 +85,13 @@ pub struct StickinessOptions {
     pub kind: StickinessKind,
     pub duration: Duration,
     pub max_age: Duration,
-    /// `None` = "limpet_<group>".
+    /// `None` = `limpet_<name of the scope>`.
     pub cookie_name: Option<Box<str>>,
     pub domain: Option<Box<str>>,
     pub path: Box<str>,
     pub same_site: SameSite,
     pub partitioned: bool,
-    /// Twin for cross-site use (SameSite=None; Secure), named "<cookie>_cors".
+    /// Twin for cross-site use (SameSite=None; Secure), named `<cookie>_cors`.
     pub cross_site_twin: bool,
     /// Keep the cookie in the request that the target sees.
     pub forward_cookie: bool,

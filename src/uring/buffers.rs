@@ -14,6 +14,9 @@ pub const SMALL_BYTES: usize = 4096;
 /// behind it without the buffer growing.
 pub const TAIL_BYTES: usize = 16;
 
+/// Small buffers that are kept for each large one: the same memory when a large one has 64 KiB.
+const SMALL_PER_LARGE: usize = 16;
+
 struct Pool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
@@ -32,7 +35,7 @@ pub fn configure(large_bytes: usize, kept: usize) {
     POOL.with_borrow_mut(|pool| {
         pool.large_bytes = large_bytes.max(SMALL_BYTES * 2);
         pool.kept = kept;
-        pool.small.reserve(kept);
+        pool.small.reserve(kept * SMALL_PER_LARGE);
         pool.large.reserve(kept);
     });
 }
@@ -59,7 +62,7 @@ pub fn give_back(mut buffer: Vec<u8>) {
     buffer.clear();
     POOL.with_borrow_mut(|pool| {
         if buffer.capacity() == SMALL_BYTES {
-            if pool.small.len() < pool.kept {
+            if pool.small.len() < pool.kept * SMALL_PER_LARGE {
                 pool.small.push(buffer);
             }
         } else if buffer.capacity() == pool.large_bytes && pool.large.len() < pool.kept {

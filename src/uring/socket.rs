@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, SockRef, Type};
+use socket2::{Domain, SockAddr, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::engine::{self, Engine};
@@ -112,20 +112,6 @@ impl Socket {
     pub fn abort(&self) {
         let _ = self.raw().set_linger(Some(Duration::ZERO));
         self.shutdown(Shutdown::Read);
-    }
-
-    /// Bytes that are waiting to be read, without taking them; `Some(0)` at the end of the stream,
-    /// `None` when nothing is known yet.
-    pub fn peek_count(&self) -> Option<usize> {
-        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
-        SockRef::from(self.raw())
-            .recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT)
-            .ok()
-    }
-
-    /// Sets or clears `TCP_QUICKACK`-independent segment delay (Nagle's algorithm).
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.raw().set_tcp_nodelay(nodelay)
     }
 }
 

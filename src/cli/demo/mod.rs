@@ -37,9 +37,9 @@ const PORT: u16 = 8080;
 const EXAMPLE_PORT: u16 = 9001;
 
 const HELP: &str = "\
-Two instances keep their sessions in their own memory. Without stickiness visits alternate between them
-and a session is lost at the next request; with it a user stays with the instance that knows the session.
-Enter in the terminal switches stickiness on the running balancer; Ctrl-C ends the demo.
+Two instances keep their sessions in their own memory. Without stickiness, visits alternate between \
+them and a session is lost at the next request; with it, a user stays with the instance that knows \
+the session. Enter in the terminal switches stickiness on the running balancer, Ctrl-C ends the demo.
 
 Examples:
   limpet demo

@@ -84,7 +84,7 @@ fn the_response_deadline_counts_from_the_requests_end() {
     client.send("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 10\r\n\r\n");
     // The client takes longer than the deadline, which is its good right.
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(80));
+        crate::support::pause(Duration::from_millis(80));
         client.send("x");
     }
     assert_eq!(client.response().echo().content, "xxxxxxxxxx");
@@ -97,7 +97,7 @@ fn a_head_that_drips_in_from_the_target_is_a_504() {
         connection.send(b"HTTP/1.1 200 OK\r\n")?;
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(5) && connection.send(b"X").is_ok() {
-            std::thread::sleep(Duration::from_millis(20));
+            crate::support::pause(Duration::from_millis(20));
         }
         Ok(())
     });
@@ -125,7 +125,7 @@ fn a_slow_response_that_goes_on_is_not_aborted() {
         connection.next_request()?;
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")?;
         for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(100));
+            crate::support::pause(Duration::from_millis(100));
             connection.send(b"x")?;
         }
         Ok(())

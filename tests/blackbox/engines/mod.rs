@@ -1,41 +1,8 @@
 //! The same data plane on io_uring and on epoll: chosen by the file, or by what the kernel allows.
 
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-
 use crate::support::config::Config;
+use crate::support::kernel::{has_io_uring, refuse_io_uring};
 use crate::support::{Framing, Limpet, Target, config, group};
-
-/// The system calls of io_uring, refused as a container's profile refuses them.
-fn without_io_uring(command: &mut Command) {
-    let refused = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
-    let filter = SeccompFilter::new(
-        refused.into_iter().map(|call| (call, Vec::new())).collect(),
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-        std::env::consts::ARCH.try_into().expect("a known architecture"),
-    );
-    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    // SAFETY: the closure only makes system calls and reads memory that was prepared before the fork.
-    unsafe {
-        command.pre_exec(move || seccompiler::apply_filter(&program).map_err(io::Error::other));
-    }
-}
-
-/// Whether this kernel lets the tests themselves make a ring.
-fn kernel_has_io_uring() -> bool {
-    let mut parameters = [0_u8; 120];
-    // SAFETY: the kernel writes at most the 120 bytes of struct io_uring_params into the array.
-    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
-    if ring >= 0 {
-        // SAFETY: the descriptor was just made here and nobody else has it.
-        unsafe { libc::close(i32::try_from(ring).expect("a descriptor")) };
-    }
-    ring >= 0
-}
 
 fn sticky(engine: &str, targets: &[Target; 2]) -> Config {
     let [a, b] = targets;
@@ -83,7 +50,7 @@ fn epoll_serves() {
 
 #[test]
 fn io_uring_serves_where_the_kernel_has_it() {
-    if !kernel_has_io_uring() {
+    if !has_io_uring() {
         return;
     }
     for engine in ["io_uring", "auto"] {
@@ -122,7 +89,7 @@ fn deadlines_and_tunnels_work_on_epoll() {
 #[test]
 fn auto_falls_back_to_epoll_where_io_uring_is_refused_and_says_so() {
     let targets = targets();
-    let mut limpet = Limpet::start_with(&sticky("auto", &targets).text(), without_io_uring);
+    let mut limpet = Limpet::start_with(&sticky("auto", &targets).text(), refuse_io_uring);
     assert_serves(&limpet);
     let stderr = limpet.stderr();
     assert!(stderr.contains("io_uring") && stderr.contains("epoll"), "{stderr}");
@@ -132,7 +99,7 @@ fn auto_falls_back_to_epoll_where_io_uring_is_refused_and_says_so() {
 #[test]
 fn io_uring_that_is_asked_for_and_refused_is_a_clear_error() {
     let targets = targets();
-    let refused = Limpet::refused(&sticky("io_uring", &targets).text(), without_io_uring);
+    let refused = Limpet::refused(&sticky("io_uring", &targets).text(), refuse_io_uring);
     assert!(!refused.status.success());
     assert!(refused.status.code().is_some(), "ended by a signal: {:?}", refused.status);
     assert!(refused.stderr.contains("io_uring"), "{}", refused.stderr);

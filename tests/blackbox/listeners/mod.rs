@@ -1,11 +1,10 @@
 //! Where clients and targets are: IPv4, IPv6, Unix sockets; ports that are taken; too few
 //! descriptors.
 
-use std::io;
 use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 
+use crate::support::kernel::limit_descriptors;
 use crate::support::{Client, Limpet, Target, config, group, listener, poll};
 
 #[test]
@@ -127,41 +126,21 @@ fn a_port_that_another_limpet_has_is_taken() {
     assert!(refused.stderr.contains(&first.address().to_string()), "{}", refused.stderr);
 }
 
-/// Lets the process have so many descriptors and no more.
-fn descriptors(command: &mut std::process::Command, count: u64) {
-    // SAFETY: setrlimit reads the struct, which lives on the stack of the closure.
-    unsafe {
-        command.pre_exec(move || {
-            let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
-            match libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            }
-        });
-    }
-}
-
 #[test]
 fn accepting_survives_running_out_of_descriptors() {
     let target = Target::echo("a");
     let text = config().process("connections", 10_000).serving(&target).text();
-    let mut limpet = Limpet::start_with(&text, |command| descriptors(command, 64));
-    let mut clients: Vec<Client> = (0..100).map(|_| limpet.client()).collect();
+    let mut limpet = Limpet::start_with(&text, |command| limit_descriptors(command, 64));
+    let connect = |_| Client::try_connect(limpet.address());
+    let mut clients: Vec<Client> = (0..100).filter_map(connect).collect();
     // Those at the front are served or turned away, and the process lives.
-    let mut served = 0;
-    for client in &mut clients[..8] {
-        client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
-        if let Ok(response) = client.wire.read_response("GET") {
-            served += usize::from(response.status == 200);
-        }
-    }
-    assert!(limpet.has_exited().is_none(), "{}", limpet.stderr());
+    let served = clients[..8].iter_mut().filter_map(Client::try_get).count();
     drop(clients);
     let again = poll(|| {
-        let mut client = limpet.client();
-        client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
-        client.wire.read_response("GET").ok().filter(|response| response.status == 200)
+        let status = Client::try_connect(limpet.address())?.try_get()?;
+        (status == 200).then_some(())
     });
+    assert!(limpet.has_exited().is_none(), "{}", limpet.stderr());
     assert!(again.is_some(), "{served} served before, none after:\n{}", limpet.stderr());
     let lines = limpet.stderr().lines().count();
     assert!(lines < 60, "{lines} lines: one a second is enough");
@@ -171,9 +150,10 @@ fn accepting_survives_running_out_of_descriptors() {
 fn the_automatic_connection_limit_leaves_room_for_targets() {
     let target = Target::echo("a");
     let text = config().serving(&target).text();
-    let limpet = Limpet::start_with(&text, |command| descriptors(command, 100));
+    let limpet = Limpet::start_with(&text, |command| limit_descriptors(command, 100));
     // Idle clients take their places, and the one that was first still reaches a target.
-    let mut clients: Vec<Client> = (0..100).map(|_| limpet.client()).collect();
+    let connect = |_| Client::try_connect(limpet.address());
+    let mut clients: Vec<Client> = (0..100).filter_map(connect).collect();
     assert_eq!(clients[0].get("/").status, 200);
     assert_eq!(clients[1].get("/").status, 200);
 }

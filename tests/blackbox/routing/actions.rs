@@ -40,7 +40,7 @@ fn another_path_and_host_are_forwarded() {
 }
 
 #[test]
-fn a_redirect_fills_its_placeholders() {
+fn a_redirect_fills_its_placeholders_and_leaves_out_the_port_of_its_scheme() {
     let (limpet, _targets) = with_rules(&[
         "priority = 1\nwhen.path = [\"/same/*\"]\nredirect = { status = 301, to = \"https://#{host}:443/#{path}?#{query}\" }",
         "priority = 2\nwhen.path = [\"/fixed\"]\nredirect = { to = \"https://new.test/\" }",
@@ -50,7 +50,7 @@ fn a_redirect_fills_its_placeholders() {
     let moved = client.get("/same/a/b?x=1&y=2");
     assert_eq!(
         (moved.status, moved.field("location")),
-        (301, Some("https://limpet.test:443/same/a/b?x=1&y=2"))
+        (301, Some("https://limpet.test/same/a/b?x=1&y=2"))
     );
     let found = client.get("/fixed");
     assert_eq!((found.status, found.field("location")), (302, Some("https://new.test/")));

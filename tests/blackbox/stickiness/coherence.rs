@@ -7,7 +7,8 @@ use super::{first_visit, sticky, targets, visit};
 
 #[test]
 fn requests_without_a_cookie_on_one_connection_get_the_same_target() {
-    let limpet = sticky(&targets::<4>()).start();
+    let targets = targets::<4>();
+    let limpet = sticky(&targets).start();
     for _ in 0..4 {
         let mut client = limpet.client();
         client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n".repeat(8));
@@ -18,14 +19,16 @@ fn requests_without_a_cookie_on_one_connection_get_the_same_target() {
 
 #[test]
 fn first_visits_on_different_connections_are_still_balanced() {
-    let limpet = sticky(&targets::<4>()).start();
+    let targets = targets::<4>();
+    let limpet = sticky(&targets).start();
     let seen: HashSet<String> = (0..8).map(|_| first_visit(&limpet).0).collect();
     assert_eq!(seen.len(), 4);
 }
 
 #[test]
 fn every_shard_honours_the_cookie_of_every_other() {
-    let limpet = sticky(&targets::<4>()).process("shards", 4).start();
+    let targets = targets::<4>();
+    let limpet = sticky(&targets).process("shards", 4).start();
     for _ in 0..4 {
         let (home, cookie) = first_visit(&limpet);
         // The kernel spreads connections by their port, so forty meet every shard but by a miracle,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{COOKIE, first_visit, issued, sticky, sticky_group, targets, visit};
-use crate::support::{Target, config, group};
+use crate::support::{Target, config, group, listener};
 
 #[test]
 fn stickiness_is_off_by_default() {
@@ -21,7 +21,8 @@ fn stickiness_is_off_by_default() {
 
 #[test]
 fn a_first_visit_is_issued_one_cookie_with_safe_attributes() {
-    let limpet = sticky(&targets::<2>()).start();
+    let targets = targets::<2>();
+    let limpet = sticky(&targets).start();
     let response = limpet.get("/");
     assert_eq!(response.fields.all("set-cookie").len(), 1);
     let cookie = issued(&response);
@@ -37,7 +38,8 @@ fn a_first_visit_is_issued_one_cookie_with_safe_attributes() {
 
 #[test]
 fn the_value_is_opaque_and_never_the_same_twice() {
-    let limpet = sticky(&targets::<1>()).start();
+    let targets = targets::<1>();
+    let limpet = sticky(&targets).start();
     let values: HashSet<String> = (0..8).map(|_| first_visit(&limpet).1.value).collect();
     assert_eq!(values.len(), 8);
     for value in values {
@@ -51,7 +53,8 @@ fn the_value_is_opaque_and_never_the_same_twice() {
 
 #[test]
 fn a_valid_cookie_is_not_issued_again() {
-    let limpet = sticky(&targets::<2>()).start();
+    let targets = targets::<2>();
+    let limpet = sticky(&targets).start();
     let (_, cookie) = first_visit(&limpet);
     for _ in 0..5 {
         assert!(!visit(&limpet, &cookie).fields.has("set-cookie"));
@@ -59,34 +62,48 @@ fn a_valid_cookie_is_not_issued_again() {
 }
 
 #[test]
-fn name_domain_path_same_site_and_partitioned_are_settable() {
-    let group = sticky_group(&targets::<2>())
+fn name_domain_path_and_same_site_are_settable() {
+    let targets = targets::<2>();
+    let group = sticky_group(&targets)
         .set("stickiness.cookie_name", "home_scar")
         .set("stickiness.domain", "limpet.test")
         .set("stickiness.path", "/shop")
-        .set("stickiness.same_site", "strict")
-        .set("stickiness.partitioned", true);
+        .set("stickiness.same_site", "strict");
     let limpet = config().group(group).start();
     let cookie = limpet.get("/shop/").set_cookie("home_scar").expect("the cookie of that name");
     assert_eq!(cookie.attribute("domain"), Some("limpet.test"));
     assert_eq!(cookie.attribute("path"), Some("/shop"));
     assert_eq!(cookie.attribute("samesite"), Some("Strict"));
-    assert!(cookie.attribute("partitioned").is_some());
     assert!(!visit(&limpet, &cookie).fields.has("set-cookie"), "it is honoured");
 }
 
 #[test]
-fn the_cross_site_twin_is_issued_beside_and_honoured_alone() {
+fn what_browsers_refuse_without_tls_is_not_sent_without_tls() {
+    // RFC 6265bis §5.6: SameSite=None and Partitioned need Secure, and so does the whole twin.
+    let targets = targets::<2>();
+    let group = sticky_group(&targets)
+        .set("stickiness.same_site", "none")
+        .set("stickiness.partitioned", true)
+        .set("stickiness.cross_site_twin", true);
+    let limpet = config().group(group).start();
+    let response = limpet.get("/");
+    let cookie = issued(&response);
+    for attribute in ["samesite", "partitioned", "secure"] {
+        assert_eq!(cookie.attribute(attribute), None, "{}", response.head);
+    }
+    assert!(response.set_cookie("limpet_app_cors").is_none(), "{}", response.head);
+    assert_eq!(visit(&limpet, &cookie).target(), response.target());
+}
+
+#[test]
+fn the_cross_site_twin_is_honoured_alone() {
     let targets = targets::<3>();
     let group = sticky_group(&targets).set("stickiness.cross_site_twin", true);
     let limpet = config().group(group).start();
-    let response = limpet.get("/");
-    issued(&response);
-    let twin = response.set_cookie("limpet_app_cors").expect("the twin");
-    assert_eq!(twin.attribute("samesite"), Some("None"));
-    assert!(twin.attribute("secure").is_some());
+    let (home, cookie) = first_visit(&limpet);
+    let twin = format!("limpet_app_cors={}", cookie.value);
     for _ in 0..6 {
-        assert_eq!(visit(&limpet, &twin).target(), response.target());
+        assert_eq!(limpet.client().get_cookie("/", &twin).target(), home);
     }
 }
 
@@ -126,7 +143,8 @@ fn the_cookies_of_the_target_pass_untouched_and_in_order() {
 
 #[test]
 fn a_response_with_the_cookie_is_kept_out_of_shared_caches() {
-    let limpet = sticky(&targets::<1>()).start();
+    let targets = targets::<1>();
+    let limpet = sticky(&targets).start();
     let first = limpet.get("/");
     let control = first.field("cache-control").expect("Cache-Control beside the cookie");
     assert!(
@@ -168,4 +186,15 @@ fn limpets_own_failure_issues_no_cookie() {
     let response = limpet.get("/");
     assert_eq!(response.status, 502);
     assert!(!response.fields.has("set-cookie"));
+}
+
+#[test]
+fn behind_a_trusted_hop_that_ends_tls_the_cookie_is_secure() {
+    let targets = targets::<1>();
+    for (trusted, secure) in [(vec!["127.0.0.0/8"], true), (vec![], false)] {
+        let web = listener("web").set("trusted_proxies", trusted);
+        let limpet = config().listener(web).group(sticky_group(&targets)).start();
+        let response = limpet.client().get_with("/", "X-Forwarded-Proto: https\r\n");
+        assert_eq!(issued(&response).attribute("secure").is_some(), secure);
+    }
 }

@@ -7,7 +7,8 @@ use crate::support::{config, poll};
 
 #[test]
 fn a_cookie_that_was_idle_too_long_is_balanced_anew() {
-    let group = sticky_group(&targets::<2>()).set("stickiness.duration", "1s");
+    let targets = targets::<2>();
+    let group = sticky_group(&targets).set("stickiness.duration", "1s");
     let limpet = config().group(group).start();
     let started = Instant::now();
     let (home, cookie) = first_visit(&limpet);
@@ -30,9 +31,9 @@ fn a_cookie_that_was_idle_too_long_is_balanced_anew() {
 
 #[test]
 fn a_cookie_past_its_absolute_age_is_balanced_anew_however_busy() {
-    let group = sticky_group(&targets::<3>())
-        .set("stickiness.duration", "2s")
-        .set("stickiness.max_age", "3s");
+    let targets = targets::<3>();
+    let group =
+        sticky_group(&targets).set("stickiness.duration", "2s").set("stickiness.max_age", "3s");
     let limpet = config().group(group).start();
     let started = Instant::now();
     let (home, mut cookie) = first_visit(&limpet);

@@ -105,7 +105,8 @@ fn queue_is_bounded() {
         let (address, pair) = (scene.limpet.address(), scene.cookie.pair());
         std::thread::spawn(move || Client::connect(address).get_cookie(path, &pair).status)
     });
-    let rejected = crate::support::poll(|| visits.iter().position(|visit| visit.is_finished()));
+    let rejected =
+        crate::support::poll(|| visits.iter().position(std::thread::JoinHandle::is_finished));
     assert!(rejected.is_some(), "two requests wait where there is room for one");
     scene.gate.open();
     assert_eq!(scene.holding.response().status, 200);

@@ -9,6 +9,7 @@ mod failover;
 mod full;
 mod keys;
 mod refresh;
+mod session_match;
 mod stripping;
 mod verdict;
 mod weighted;

@@ -7,7 +7,8 @@ use crate::support::{config, poll};
 
 #[test]
 fn a_visit_after_a_tenth_of_the_duration_refreshes_the_cookie() {
-    let group = sticky_group(&targets::<2>()).set("stickiness.duration", "20s");
+    let targets = targets::<2>();
+    let group = sticky_group(&targets).set("stickiness.duration", "20s");
     let limpet = config().group(group).start();
     let started = Instant::now();
     let (home, cookie) = first_visit(&limpet);
@@ -21,7 +22,8 @@ fn a_visit_after_a_tenth_of_the_duration_refreshes_the_cookie() {
 
 #[test]
 fn visits_keep_a_session_alive_past_its_idle_duration() {
-    let group = sticky_group(&targets::<3>()).set("stickiness.duration", "2s");
+    let targets = targets::<3>();
+    let group = sticky_group(&targets).set("stickiness.duration", "2s");
     let limpet = config().group(group).start();
     let started = Instant::now();
     let (home, mut cookie) = first_visit(&limpet);

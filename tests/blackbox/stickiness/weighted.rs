@@ -33,14 +33,16 @@ fn visit(limpet: &Limpet, cookie: &Cookie) -> Response {
 
 #[test]
 fn a_rule_that_is_not_sticky_spreads_over_its_groups() {
-    let limpet = split(&targets(), "", "").start();
+    let targets = targets();
+    let limpet = split(&targets, "", "").start();
     let groups: HashSet<&str> = (0..40).map(|_| group_of(&limpet.get("/"))).collect();
     assert_eq!(groups.len(), 2);
 }
 
 #[test]
 fn a_sticky_rule_remembers_the_group() {
-    let limpet = split(&targets(), "sticky = { enabled = true }", "").start();
+    let targets = targets();
+    let limpet = split(&targets, "sticky = { enabled = true }", "").start();
     for _ in 0..8 {
         let first = limpet.get("/");
         let cookie = first.set_cookie(COOKIE).expect("the rule's cookie");

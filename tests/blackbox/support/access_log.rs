@@ -48,10 +48,10 @@ impl Record {
     /// Who ended the exchange, in which phase, and why.
     #[track_caller]
     pub fn termination(&self) -> &str {
-        self.text("termination")
+        self.text("ended")
     }
 
-    /// The client's address, port included where there is one.
+    /// The client, as trusted hops tell it.
     #[track_caller]
     pub fn client(&self) -> &str {
         self.text("client")

@@ -19,6 +19,17 @@ impl Client {
         Client { wire: wire.unwrap_or_else(|error| panic!("connect to {address}: {error}")) }
     }
 
+    /// `None` when the connection is refused or cut at once, as one over a limit may be.
+    pub fn try_connect(address: SocketAddr) -> Option<Client> {
+        Wire::connect(address).ok().map(|wire| Client { wire })
+    }
+
+    /// The status of a GET, `None` when the connection is cut in place of a response.
+    pub fn try_get(&mut self) -> Option<u16> {
+        self.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+        self.wire.read_response("GET").ok().map(|response| response.status)
+    }
+
     #[track_caller]
     pub fn connect_unix(path: &Path) -> Client {
         let stream = UnixStream::connect(path);

@@ -4,16 +4,15 @@
 //! for each listener. Only the child that was spawned here is ever signalled, by its id.
 
 use std::fs::File;
-use std::io;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::access_log::Record;
 use super::client::Client;
 use super::config::DIRECTORY;
+use super::kernel;
 use super::wire::DEADLINE;
 
 /// How often a condition outside of this process is looked at.
@@ -29,8 +28,15 @@ pub fn poll<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
         if Instant::now() > until {
             return None;
         }
-        std::thread::sleep(POLL);
+        pause(POLL);
     }
+}
+
+/// Lets time pass: between two looks at a condition, or for a peer that is slow on purpose. Never to
+/// wait for something to have happened.
+#[allow(clippy::disallowed_methods, reason = "the one function of the tests that sleeps")]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 #[derive(Debug)]
@@ -104,14 +110,7 @@ impl Limpet {
             .stdin(Stdio::null())
             .stdout(File::create(path("stdout")).expect("create stdout"))
             .stderr(File::create(path("stderr")).expect("create stderr"));
-        // SAFETY: prctl with PR_SET_PDEATHSIG takes no pointer and is safe between fork and exec.
-        // A limpet must not outlive a test process that was killed.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            });
-        }
+        kernel::die_with_parent(&mut command);
         prepare(&mut command);
         let child = command.spawn().expect("spawn limpet");
         Limpet { child, exited: None, directory, listeners: Vec::new() }
@@ -119,10 +118,6 @@ impl Limpet {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
-    }
-
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     pub fn id(&self) -> u32 {
@@ -209,10 +204,7 @@ impl Limpet {
 
     /// Sends `signal` to the child.
     pub fn signal(&self, signal: i32) {
-        let id = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: kill takes no pointer; the child has not been waited for, so the id is still its own.
-        let result = unsafe { libc::kill(id, signal) };
-        assert_eq!(result, 0, "kill: {}", io::Error::last_os_error());
+        kernel::send_signal(self.child.id(), signal);
     }
 
     /// The exit status, when the child has ended.

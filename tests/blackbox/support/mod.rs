@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod client;
 pub mod config;
+pub mod kernel;
 pub mod limpet;
 pub mod message;
 pub mod target;
@@ -12,6 +13,6 @@ pub mod wire;
 
 pub use client::Client;
 pub use config::{config, group, listener};
-pub use limpet::{Limpet, poll};
+pub use limpet::{Limpet, pause, poll};
 pub use message::{Cookie, Framing, Request, Response};
 pub use target::Target;

@@ -32,6 +32,8 @@ struct Log {
 struct LogState {
     requests: Vec<Request>,
     connections: Vec<Arc<Mutex<Vec<u8>>>>,
+    /// Handles to cut connections with, by index; `None` once they have ended.
+    handles: Vec<Option<Wire>>,
     open: usize,
     panics: Vec<String>,
 }
@@ -260,8 +262,16 @@ impl Target {
         self.running = Some(Running { stop, thread });
     }
 
-    /// Refuses new connections from now on; open ones go on.
+    /// Dies as a process does: new connections are refused, open ones are closed.
     pub fn down(&mut self) {
+        self.refuse();
+        for handle in self.log.lock().handles.iter().flatten() {
+            handle.cut();
+        }
+        self.wait_until_idle();
+    }
+
+    fn refuse(&mut self) {
         let Some(running) = self.running.take() else { return };
         running.stop.store(true, Ordering::SeqCst);
         // A connection of our own wakes the accepting thread.
@@ -321,7 +331,7 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        self.down();
+        self.refuse();
         let panics = std::mem::take(&mut self.log.lock().panics);
         if !panics.is_empty() && !std::thread::panicking() {
             panic!("a target's script failed: {panics:?}");
@@ -353,9 +363,11 @@ fn accept_all(listener: &Listening, script: &Arc<Script>, log: &Arc<Log>, stop: 
         let Ok(mut wire) = accepted else { continue };
         let seen = Arc::new(Mutex::new(Vec::new()));
         wire.record_into(seen.clone());
+        let handle = wire.writer().ok();
         let mut index = 0;
         log.update(|state| {
             index = state.connections.len();
+            state.handles.push(handle);
             state.connections.push(seen);
             state.open += 1;
         });
@@ -367,6 +379,7 @@ fn accept_all(listener: &Listening, script: &Arc<Script>, log: &Arc<Log>, stop: 
             drop(connection);
             log.update(|state| {
                 state.open -= 1;
+                state.handles[index] = None;
                 if let Err(panic) = outcome {
                     let text = panic.downcast_ref::<String>().cloned();
                     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));

@@ -80,13 +80,6 @@ impl Wire {
         self.seen = Some(seen);
     }
 
-    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
-
     pub fn local_port(&self) -> u16 {
         match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
@@ -121,6 +114,14 @@ impl Wire {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
+    }
+
+    /// Ends both directions, whoever else holds the connection.
+    pub fn cut(&self) {
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
     }
 
     /// Closes with a reset (linger 0), not with an orderly end.

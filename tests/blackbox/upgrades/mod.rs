@@ -120,15 +120,17 @@ fn bytes_of_the_target_behind_its_101_are_the_tunnels_first() {
 }
 
 #[test]
-fn bytes_that_the_client_sends_before_the_101_reach_the_tunnel_or_are_a_request() {
-    // The upgrade is accepted: what the client sent behind its request belongs to the tunnel.
+fn bytes_that_the_client_sends_before_the_101_are_the_tunnels_first() {
     let target = echo();
     let limpet = start(&target, &[]);
     let mut client = limpet.client();
     client.send(format!("{ASK}hello at once"));
     assert_eq!(client.response().status, 101);
     assert_eq!(client.wire.read_exactly(13).unwrap(), b"hello at once");
-    // The upgrade is declined: what the client sent behind its request is the next request.
+}
+
+#[test]
+fn bytes_that_the_client_sends_behind_a_declined_upgrade_are_the_next_request() {
     let target = Target::echo("a");
     let limpet = start(&target, &[]);
     let mut client = limpet.client();
@@ -192,17 +194,17 @@ fn an_http_1_0_client_cannot_upgrade() {
 #[test]
 fn a_silent_tunnel_is_closed_after_its_idle_limit_and_a_busy_one_is_not() {
     let target = echo();
-    let limpet = start(&target, &[("timeouts.tunnel_idle", "600ms".into())]);
+    let limpet = start(&target, &[("timeouts.tunnel_idle", "1s".into())]);
     let mut client = upgrade(&limpet);
     let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(1500) {
+    while started.elapsed() < Duration::from_millis(2200) {
         client.send("x");
         assert_eq!(client.wire.read_exactly(1).unwrap(), b"x");
-        std::thread::sleep(Duration::from_millis(50));
+        crate::support::pause(Duration::from_millis(50));
     }
     let silent = Instant::now();
     let _ = client.read_rest();
-    assert!(silent.elapsed() >= Duration::from_millis(400), "{:?}", silent.elapsed());
+    assert!(silent.elapsed() >= Duration::from_millis(800), "{:?}", silent.elapsed());
     target.wait_until_idle();
 }
 
@@ -220,7 +222,7 @@ fn a_tunnel_outlives_the_deadlines_of_requests() {
     let limpet = config().listener(web).group(app.target("a", &target)).start();
     let mut client = upgrade(&limpet);
     // Silence past every one of those deadlines is what is tested here.
-    std::thread::sleep(Duration::from_millis(800));
+    crate::support::pause(Duration::from_millis(800));
     client.send("x");
     assert_eq!(client.wire.read_exactly(1).unwrap(), b"x");
 }

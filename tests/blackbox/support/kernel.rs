@@ -1,0 +1,71 @@
+//! What the tests ask of the kernel by hand; the only file of the tests with `unsafe`.
+#![allow(unsafe_code, reason = "signals, limits and filters of the child have no safe interface")]
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+/// Sends `signal` to the process `id`, a child that has not been waited for.
+pub fn send_signal(id: u32, signal: i32) {
+    let id = i32::try_from(id).expect("a process id");
+    // SAFETY: kill takes no pointer; the child has not been waited for, so the id is still its own.
+    let result = unsafe { libc::kill(id, signal) };
+    assert_eq!(result, 0, "kill: {}", io::Error::last_os_error());
+}
+
+/// The child dies with the thread that started it: it must not outlive tests that were killed.
+pub fn die_with_parent(command: &mut Command) {
+    let ask = || check(kill_at_parents_death());
+    // SAFETY: the closure makes one system call, which is allowed between fork and exec.
+    unsafe { command.pre_exec(ask) };
+}
+
+fn kill_at_parents_death() -> i32 {
+    // SAFETY: prctl with PR_SET_PDEATHSIG takes no pointer.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }
+}
+
+/// The child has `count` descriptors and no more.
+pub fn limit_descriptors(command: &mut Command, count: u64) {
+    let limit = move || check(set_descriptor_limit(count));
+    // SAFETY: the closure makes one system call, which is allowed between fork and exec.
+    unsafe { command.pre_exec(limit) };
+}
+
+fn set_descriptor_limit(count: u64) -> i32 {
+    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    // SAFETY: setrlimit reads the struct, which lives until the call returns.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The system calls of io_uring are refused to the child, as a container's profile refuses them.
+pub fn refuse_io_uring(command: &mut Command) {
+    let refused = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    let filter = SeccompFilter::new(
+        refused.into_iter().map(|call| (call, Vec::new())).collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+        std::env::consts::ARCH.try_into().expect("a known architecture"),
+    );
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    let apply = move || seccompiler::apply_filter(&program).map_err(io::Error::other);
+    // SAFETY: the closure makes system calls and reads memory that was prepared before the fork.
+    unsafe { command.pre_exec(apply) };
+}
+
+/// Whether this kernel lets the tests themselves make a ring.
+pub fn has_io_uring() -> bool {
+    let mut parameters = [0_u8; 120];
+    // SAFETY: the kernel writes at most the 120 bytes of struct io_uring_params into the array.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+    let Some(ring) = i32::try_from(ring).ok().filter(|&ring| ring >= 0) else { return false };
+    // SAFETY: the descriptor was just made here and nobody else has it.
+    unsafe { libc::close(ring) };
+    true
+}

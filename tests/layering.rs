@@ -1,0 +1,451 @@
+//! The architecture and the style as ordinary tests: who may know whom, where `unsafe` may stand,
+//! how long a file and a function may be. Reads src/ as text; parts under `#[cfg(test)]` are left out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 600;
+const FUNCTION_LINES_MAX: usize = 70;
+
+const DATA_PLANE: [&str; 9] = [
+    "listener",
+    "shard",
+    "uring",
+    "http1",
+    "exchange",
+    "routing",
+    "target",
+    "snapshot",
+    "telemetry",
+];
+
+/// One file of src/, without comments, contents of strings and tests.
+struct Source {
+    /// Below src/.
+    path: PathBuf,
+    /// Path of the module within the crate.
+    module: Vec<String>,
+    raw: String,
+    /// As long as the file, with spaces for what was left out; lines keep their numbers.
+    code: String,
+}
+
+impl Source {
+    fn top(&self) -> &str {
+        self.module.first().map_or("", String::as_str)
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("read src") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 20, "src/ was not found whole");
+    found.iter().filter(|path| !is_test_file(path)).map(|path| source(&root, path)).collect()
+}
+
+/// Files that a parent includes under `#[cfg(test)]`.
+fn is_test_file(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let in_folder = path.components().any(|part| part.as_os_str() == "tests")
+        && path.components().any(|part| part.as_os_str() == "src");
+    let below_src = path.to_string_lossy();
+    let below_src = below_src.rsplit("/src/").next().unwrap_or_default();
+    stem == "tests" || stem.ends_with("_tests") || (in_folder && below_src.contains("/tests/"))
+}
+
+fn source(root: &Path, path: &Path) -> Source {
+    let raw = fs::read_to_string(path).expect("read a source file");
+    let below = path.strip_prefix(root).expect("below src").to_owned();
+    let mut module: Vec<String> = below
+        .with_extension("")
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    if module.last().is_some_and(|last| last == "mod") {
+        module.pop();
+    }
+    let code = without_tests(&without_text(&raw));
+    Source { path: below, module, raw, code }
+}
+
+/// Where a literal or a comment that begins at `at` ends; `None` where there is none.
+fn end_of_text(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = &bytes[at..];
+    let before = at.checked_sub(1).map_or(b' ', |before| bytes[before]);
+    let in_word = before.is_ascii_alphanumeric() || before == b'_';
+    if rest.starts_with(b"//") {
+        return Some(rest.iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n));
+    }
+    if rest.starts_with(b"/*") {
+        return Some(end_of_block_comment(bytes, at));
+    }
+    if rest.starts_with(b"\"") {
+        return Some(end_of_string(bytes, at + 1));
+    }
+    let raw = usize::from(rest.starts_with(b"br") || rest.starts_with(b"cr")) + 1;
+    if !in_word && (rest.starts_with(b"r") || raw == 2) {
+        let hashes = rest[raw..].iter().take_while(|&&b| b == b'#').count();
+        if rest.get(raw + hashes) == Some(&b'"') {
+            let close = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
+            let from = at + raw + hashes + 1;
+            let end = bytes[from..].windows(close.len()).position(|w| w == close);
+            return Some(end.map_or(bytes.len(), |n| from + n + close.len()));
+        }
+    }
+    if rest.starts_with(b"'") {
+        // A character literal ends in a quote; a lifetime does not.
+        if rest.get(1) == Some(&b'\\') {
+            let end = rest.iter().skip(3).position(|&b| b == b'\'');
+            return end.map(|n| at + n + 4);
+        }
+        let text = std::str::from_utf8(&rest[1..rest.len().min(6)]);
+        let valid = match text {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&rest[1..=error.valid_up_to()]).unwrap_or(""),
+        };
+        let width = valid.chars().next().map_or(1, char::len_utf8);
+        return (rest.get(1 + width) == Some(&b'\'')).then_some(at + width + 2);
+    }
+    None
+}
+
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn end_of_block_comment(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0;
+    while at < bytes.len() {
+        if bytes[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if bytes[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+/// Spaces in place of comments and literals.
+fn without_text(raw: &str) -> String {
+    let bytes = raw.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(end) = end_of_text(bytes, at) {
+            let end = end.min(bytes.len());
+            blank(&mut out[at..end]);
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    String::from_utf8(out).expect("whole characters were replaced")
+}
+
+fn blank(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+}
+
+/// Spaces in place of items under `#[cfg(test)]`.
+fn without_tests(code: &str) -> String {
+    let mut out = code.as_bytes().to_vec();
+    let mut from = 0;
+    while let Some(at) = code[from..].find("#[cfg(test)]").map(|at| from + at) {
+        let body = at + "#[cfg(test)]".len();
+        let end = item_end(code, body).unwrap_or(code.len());
+        blank(&mut out[at..end]);
+        from = end;
+    }
+    String::from_utf8(out).expect("whole characters were replaced")
+}
+
+/// Where the item that begins at `from` ends: behind its `;` or its closing brace.
+fn item_end(code: &str, from: usize) -> Option<usize> {
+    let open = from + code[from..].find(['{', ';'])?;
+    if code.as_bytes()[open] == b';' { Some(open + 1) } else { closing_brace(code, open) }
+}
+
+/// Behind the brace that closes the one at `open`.
+fn closing_brace(code: &str, open: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, byte) in code.bytes().enumerate().skip(open) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return Some(at + 1),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Positions of `word` in `code` where it is a word of its own.
+fn words<'c>(code: &'c str, word: &'c str) -> impl Iterator<Item = usize> + 'c {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let bytes = code.as_bytes();
+        let before = at.checked_sub(1).is_none_or(|before| !is_word(bytes[before]));
+        before && bytes.get(at + word.len()).is_none_or(|&after| !is_word(after))
+    })
+}
+
+fn line_of(code: &str, at: usize) -> usize {
+    code[..at].matches('\n').count() + 1
+}
+
+/// Splits the members of a `{…}` group at their commas; `text` begins at the brace.
+fn group_members(text: &str) -> Vec<String> {
+    let end = closing_brace(text, 0).unwrap_or(text.len());
+    let mut depth = 0_usize;
+    let mut members = vec![String::new()];
+    for character in text[1..end.saturating_sub(1).max(1)].chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                members.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = members.last_mut() {
+            last.push(character);
+        }
+    }
+    members
+}
+
+/// The paths that `text` begins with, groups taken apart: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let text = text.trim_start();
+    if text.starts_with('{') {
+        return group_members(text).iter().flat_map(|member| paths(member)).collect();
+    }
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    if name.is_empty() {
+        return Vec::new();
+    }
+    match rest.strip_prefix("::") {
+        Some(rest)
+            if rest
+                .trim_start()
+                .starts_with(|c: char| c == '{' || c == '_' || c.is_alphabetic()) =>
+        {
+            let mut below = paths(rest);
+            below.iter_mut().for_each(|path| path.insert(0, name.to_owned()));
+            below
+        }
+        _ => vec![vec![name.to_owned()]],
+    }
+}
+
+/// Every path within the crate that a file names, absolute, with its line.
+fn crate_paths(source: &Source) -> Vec<(usize, Vec<String>)> {
+    let mut found = Vec::new();
+    for at in words(&source.code, "crate") {
+        if let Some(rest) = source.code[at..].strip_prefix("crate::") {
+            let line = line_of(&source.code, at);
+            found.extend(paths(rest).into_iter().map(|path| (line, path)));
+        }
+    }
+    for at in words(&source.code, "super") {
+        if source.code[..at].ends_with("::") {
+            continue;
+        }
+        let mut rest = &source.code[at..];
+        let mut base = source.module.clone();
+        while let Some(after) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = after;
+        }
+        let line = line_of(&source.code, at);
+        for path in paths(rest) {
+            found.push((line, base.iter().cloned().chain(path).collect()));
+        }
+    }
+    found
+}
+
+/// Names what a module imports beyond what it may.
+#[track_caller]
+fn assert_knows_only(module: &str, allowed: &[&str]) {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.top() == module) {
+        for (line, path) in crate_paths(source) {
+            let joined = path.join("::");
+            let fine = path.first().is_some_and(|first| first == module)
+                || allowed.iter().any(|allowed| {
+                    joined == *allowed || joined.starts_with(&format!("{allowed}::"))
+                });
+            if !fine {
+                wrong.push(format!("src/{}:{line} names {joined}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{module} may know {allowed:?} only:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn uring_knows_no_other_module() {
+    assert_knows_only("uring", &[]);
+}
+
+#[test]
+fn http1_knows_no_other_module() {
+    assert_knows_only("http1", &[]);
+}
+
+#[test]
+fn routing_knows_fields_and_answers_at_most() {
+    assert_knows_only("routing", &["http1::fields", "http1::answers"]);
+}
+
+#[test]
+fn target_knows_fields_answers_and_what_a_rule_forwards_to() {
+    assert_knows_only("target", &["http1::fields", "http1::answers", "routing::actions"]);
+}
+
+#[test]
+fn nothing_of_the_data_plane_knows_control_or_cli() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| DATA_PLANE.contains(&source.top())) {
+        for (line, path) in crate_paths(source) {
+            if matches!(path[0].as_str(), "control" | "cli") {
+                let path = path.join("::");
+                wrong.push(format!("src/{}:{line} names {path}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the data plane looks up:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_uring_names_the_ring_or_is_unsafe() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.top() != "uring") {
+        for word in ["unsafe", "tokio_uring", "io_uring"] {
+            for at in words(&source.code, word) {
+                let names_a_crate = word == "unsafe"
+                    || source.code[at + word.len()..].starts_with("::")
+                    || source.code[..at].trim_end().ends_with("use");
+                let own_module = source.code[..at].ends_with("uring::");
+                if names_a_crate && !own_module {
+                    let line = line_of(&source.code, at);
+                    wrong.push(format!("src/{}:{line} has {word}", source.path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "outside of src/uring:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_say_what_they_own_and_stay_short() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let path = source.path.display();
+        if !source.raw.starts_with("//!") {
+            wrong.push(format!("src/{path} does not begin with what it owns (//!)"));
+        }
+        let lines = source
+            .raw
+            .lines()
+            .zip(source.code.lines())
+            .filter(|(raw, code)| {
+                raw.trim().is_empty() || !code.trim().is_empty() || is_comment(raw)
+            })
+            .count();
+        if lines > FILE_LINES_MAX {
+            wrong.push(format!("src/{path} has {lines} lines, more than {FILE_LINES_MAX}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+#[test]
+fn functions_stay_short() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for at in words(&source.code, "fn") {
+            let Some(end) = item_end(&source.code, at) else { continue };
+            let lines = source.code[at..end].matches('\n').count() + 1;
+            if lines > FUNCTION_LINES_MAX {
+                let (path, line) = (source.path.display(), line_of(&source.code, at));
+                wrong.push(format!("src/{path}:{line} has a function of {lines} lines"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "longer than {FUNCTION_LINES_MAX} lines:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for mark in ["TODO", "FIXME", "XXX"] {
+            wrong.extend(
+                words(&source.raw, mark).map(|at| {
+                    format!("src/{}:{}", source.path.display(), line_of(&source.raw, at))
+                }),
+            );
+        }
+        for word in ["todo!", "unimplemented!"] {
+            wrong.extend(source.code.match_indices(word).map(|(at, _)| {
+                format!("src/{}:{}", source.path.display(), line_of(&source.code, at))
+            }));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_sources_understands_rust() {
+    let raw = r##"
+//! unsafe
+fn a<'a>(x: &'a str) -> char { /* unsafe /* unsafe */ */ let q = '"'; let r = r#"unsafe " "#; '\'' }
+use crate::{b::c, d::{e, f}};
+use super::super::g;
+#[cfg(test)]
+mod tests { fn b() { unsafe {} } }
+fn c() {}
+"##;
+    let code = without_tests(&without_text(raw));
+    assert_eq!(code.len(), raw.len());
+    assert_eq!(words(&code, "unsafe").count(), 0, "{code}");
+    assert_eq!(words(&code, "fn").count(), 2, "{code}");
+    let module = ["x", "y", "z"].map(str::to_owned).to_vec();
+    let source = Source { path: "x/y/z.rs".into(), module, raw: raw.into(), code };
+    let paths: Vec<String> = crate_paths(&source).iter().map(|(_, path)| path.join("::")).collect();
+    assert_eq!(paths, ["b::c", "d::e", "d::f", "x::g"]);
+}
