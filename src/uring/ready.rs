@@ -112,10 +112,12 @@ impl ReadySend {
         while self.ended.is_none() {
             let Some(asynchronous) = asynchronous(socket) else { break };
             match ready!(asynchronous.poll_write_ready(cx)) {
-                Ok(mut guard) => match guard.try_io(|socket| self.attempt(socket.get_ref())) {
-                    Ok(Err(error)) => self.ended = Some(Err(error)),
-                    Ok(Ok(())) | Err(_) => {}
-                },
+                Ok(mut guard) => {
+                    let attempt = guard.try_io(|socket| self.attempt(socket.get_ref()));
+                    if let Ok(Err(error)) = attempt {
+                        self.ended = Some(Err(error));
+                    }
+                }
                 Err(error) => self.ended = Some(Err(error)),
             }
         }
