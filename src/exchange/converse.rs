@@ -105,7 +105,6 @@ impl Converse<'_, '_> {
                 return Err(Broken { failure, request });
             }
         };
-        entry.first_byte_now(&self.scene.connection.shard.clock);
         let ((), _) =
             self.scene.connection.alarm.bound(deadline, &mut sending, || target.end()).await;
         let (_, request) = sending.finish().await;
@@ -161,7 +160,6 @@ impl Converse<'_, '_> {
             let respond = async {
                 let mut none = PendingSend::None;
                 let bytes = self.first_bytes(&target, receive, was_used, &mut none).await?;
-                entry.first_byte_now(&connection.shard.clock);
                 let mut finished =
                     self.respond(&target, bytes, persistent, Some(&state), entry).await?;
                 if state.get() != UploadState::Complete {

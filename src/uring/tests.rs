@@ -622,7 +622,6 @@ fn a_connection_is_made_accepted_and_used() {
         far.socket.send(b"hello".to_vec(), 0, true).await.0.expect("send");
         assert_eq!(receive.await.expect("receive"), b"hello");
         assert!(near.raw().tcp_nodelay().expect("nodelay"));
-        far.socket.set_nodelay(true).expect("nodelay");
     });
 }
 
@@ -691,19 +690,6 @@ fn a_waiting_connection_is_accepted_without_waiting() {
         let accept = listening.accept();
         let _next = TcpStream::connect(address).expect("connect");
         accept.await.expect("accept");
-    });
-}
-
-#[test]
-fn a_look_at_what_waits_takes_nothing() {
-    on_each_engine(|| async {
-        let (socket, mut peer) = pair();
-        assert_eq!(socket.peek_count(), None);
-        peer.write_all(b"x").expect("write");
-        assert_eq!(socket.peek_count(), Some(1));
-        assert_eq!(socket.recv_any().await.expect("receive"), b"x");
-        drop(peer);
-        until("the end", || socket.peek_count() == Some(0)).await;
     });
 }
 
