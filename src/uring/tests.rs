@@ -777,7 +777,7 @@ fn operations_wake_the_task_that_polled_last() {
 fn buffers_come_back_and_others_are_freed() {
     buffers::configure(65536, 2);
     let [a, b, c] = [buffers::small(), buffers::small(), buffers::small()];
-    let kept = [a.as_ptr(), b.as_ptr()];
+    let kept = [a.as_ptr(), b.as_ptr(), c.as_ptr()];
     for mut buffer in [a, b, c] {
         buffer.push(1);
         buffers::give_back(buffer);
