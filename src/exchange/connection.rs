@@ -148,7 +148,7 @@ impl Drop for Connection {
 }
 
 /// Serves a client until it or limpet ends the connection.
-pub async fn serve(mut connection: Connection) {
+pub async fn serve(mut connection: Box<Connection>) {
     let view = connection.shard.view();
     let Some(listener) = connection.listener(&view).cloned() else { return };
     connection.expires_ms = connection.age_limit_ms(&listener);
@@ -206,4 +206,26 @@ async fn wait(
         return None;
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<'a, A, F>(_: impl FnOnce(&'a Connection, A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn task_bytes<F>(_: impl FnOnce(Box<Connection>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_sleeping_connection_is_small() {
+        let asleep = task_bytes(serve) + size_of::<Connection>();
+        let busy = future_bytes(busy::serve);
+        println!("a connection's task: {asleep} bytes asleep, {busy} more while busy");
+        assert!(asleep <= 768, "{asleep} bytes");
+        assert!(busy <= 8192, "{busy} bytes");
+    }
 }

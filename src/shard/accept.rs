@@ -90,7 +90,7 @@ impl Acceptor {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
                 let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));
-                uring::spawn(serve(connection));
+                uring::spawn(serve(Box::new(connection)));
             }
             Err(NotAdmitted::ProcessFull) => {
                 shard.counters.add(Counter::ConnectionsRefused, 1);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Instant;
 
-use super::provided;
+use super::{provided, ring};
 
 /// What drives a shard's sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub(super) fn is_ending() -> bool {
 /// The kernel's reason with the remedy: old kernel, `kernel.io_uring_disabled`, a seccomp profile,
 /// or too little locked memory.
 pub fn probe() -> Result<(), EngineRefused> {
+    let _one_at_a_time = provided::one_at_a_time();
     match ring_builder(8).build(8) {
         Ok(_ring) => Ok(()),
         Err(error) => Err(refusal(&error)),
@@ -110,8 +111,12 @@ fn run_ring<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
     builder.entries(entries).uring_builder(&ring_builder(entries));
     let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
     let output = runtime.block_on(ended(main));
-    // The runtime cancels and awaits what is in flight; only then may the provided buffers go.
-    drop(runtime);
+    // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
+    {
+        let _one_at_a_time = provided::one_at_a_time();
+        drop(runtime);
+    }
+    ring::release();
     provided::release();
     Ok(output)
 }
@@ -124,10 +129,16 @@ fn run_epoll<F: Future>(main: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
+/// Awaits `main`; when it has ended, by a panic too, no more tasks are spawned.
 async fn ended<F: Future>(main: F) -> F::Output {
-    let output = main.await;
-    ENDING.set(true);
-    output
+    struct Ending;
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            ENDING.set(true);
+        }
+    }
+    let _ending = Ending;
+    main.await
 }
 
 /// Starts a task on this thread. It is dropped when the shard's main future ends.

@@ -99,11 +99,16 @@ fn poll_accept(
     listener: &Socket,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(socket2::Socket, SockAddr)>> {
+    let is_closed = listener.is_shut();
     let Handle::Ready(listener) = &listener.0.handle else {
         return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
     };
     loop {
         let mut guard: AsyncFdReadyGuard<'_, _> = ready!(listener.poll_read_ready(cx))?;
+        // A closed Unix listener is ready for ever and has nobody to accept.
+        if is_closed {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
         if let Ok(result) = guard.try_io(|listener| listener.get_ref().accept()) {
             return Poll::Ready(result);
         }

@@ -21,14 +21,14 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use io_uring::types::BufRingEntry;
 
 use super::buffers;
 
 /// Buffers in the ring; a power of two. More arrivals than this in one turn fall back to own buffers.
-const ENTRIES: u16 = 512;
+pub(super) const ENTRIES: u16 = 512;
 /// The buffer group's id.
 pub(super) const GROUP: u16 = 0;
 const REGISTER_PBUF_RING: libc::c_uint = 22;
@@ -56,12 +56,17 @@ thread_local! {
     static PROVIDED: RefCell<Option<Provided>> = const { RefCell::new(None) };
 }
 
-/// One runtime at a time is made in the process, so that the new descriptor is surely its own.
-static CREATING: Mutex<()> = Mutex::new(());
+/// One ring at a time is made or closed in the process, so that a new descriptor is surely its own.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Must be held by whoever makes or closes a ring.
+pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes a runtime through `create` and registers this thread's buffers with its ring.
 pub(super) fn create_with_buffers<T>(create: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let _one_at_a_time = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = one_at_a_time();
     let before = ring_descriptors();
     let runtime = create()?;
     let after = ring_descriptors();
@@ -160,11 +165,12 @@ impl Provided {
     fn publish(&mut self, slot: u16) {
         let Some(buffer) = self.slots.get_mut(usize::from(slot)) else { return };
         let address = buffer.as_mut_ptr() as u64;
-        let length = buffer.capacity() as u32;
+        let length = buffer.capacity().saturating_sub(buffers::TAIL_BYTES) as u32;
         let position = usize::from(self.tail & (ENTRIES - 1));
         // SAFETY: `position` is below ENTRIES, so the entry lies in our allocation.
-        let entry = unsafe { self.entries.add(position) }.as_ptr();
-        // SAFETY: ours alone: the kernel reads it only after the tail has moved past it, below.
+        let entry = unsafe { self.entries.as_ptr().add(position) };
+        // SAFETY: zeroed or written by us before; the kernel reads it only after the tail has moved
+        // past it, below.
         let entry = unsafe { &mut *entry };
         entry.set_addr(address);
         entry.set_len(length);

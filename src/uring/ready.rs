@@ -113,7 +113,8 @@ impl ReadySend {
             let Some(asynchronous) = asynchronous(socket) else { break };
             match ready!(asynchronous.poll_write_ready(cx)) {
                 Ok(mut guard) => {
-                    if let Ok(Err(error)) = guard.try_io(|socket| self.attempt(socket.get_ref())) {
+                    let attempt = guard.try_io(|socket| self.attempt(socket.get_ref()));
+                    if let Ok(Err(error)) = attempt {
                         self.ended = Some(Err(error));
                     }
                 }

@@ -1,18 +1,75 @@
 //! Receive, send, accept and connect as io_uring opcodes through tokio-uring's one-shot operations.
 //!
 //! Every operation's data owns what the kernel uses: the buffer or address, and the socket, whose
-//! descriptor therefore stays open until the completion. tokio-uring keeps that data in a box of its
-//! own when the future is dropped early.
+//! descriptor therefore stays open until the completion. One that is dropped in flight keeps its data
+//! all the same: a task awaits it, or, where no task can run any more, it is put aside until the ring
+//! is closed. tokio-uring would not do: when a ring is closed it frees the data of dropped operations
+//! *before* it cancels them.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
 
 use super::socket::Socket;
-use super::{buffers, provided};
+use super::{buffers, engine, provided};
+
+thread_local! {
+    /// Operations that were in flight when the runtime of this thread ended.
+    static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Frees what the kernel used until the ring was closed. The ring must be closed already.
+pub(super) fn release() {
+    ABANDONED.take();
+}
+
+/// An operation from its submission to its completion.
+pub(super) struct InFlight<D, T>(Option<InFlightOneshot<D, T>>)
+where
+    D: Unpin + 'static,
+    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static;
+
+impl<D, T> Future for InFlight<D, T>
+where
+    D: Unpin + 'static,
+    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
+{
+    type Output = T::Output;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let Some(op) = &mut self.0 else { return Poll::Pending };
+        let output = std::task::ready!(Pin::new(op).poll(cx));
+        self.0 = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<D, T> Drop for InFlight<D, T>
+where
+    D: Unpin + 'static,
+    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        let Some(mut op) = self.0.take() else { return };
+        // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+        if Pin::new(&mut op).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        if engine::is_ending() {
+            ABANDONED.with_borrow_mut(|abandoned| abandoned.push(Box::new(op)));
+        } else {
+            let op = InFlight(Some(op));
+            engine::spawn(async move { drop(op.await) });
+        }
+    }
+}
 
 fn result_of(completion: &cqueue::Entry) -> io::Result<usize> {
     match completion.result() {
@@ -37,7 +94,7 @@ pub(super) struct RecvData {
     _socket: Socket,
 }
 pub(super) struct RecvDone;
-pub(super) type RingRecv = InFlightOneshot<RecvData, RecvDone>;
+pub(super) type RingRecv = InFlight<RecvData, RecvDone>;
 
 impl OneshotOutputTransform for RecvDone {
     type Output = (io::Result<usize>, Vec<u8>);
@@ -67,17 +124,17 @@ pub(super) struct RecvProvidedData {
     _socket: Socket,
 }
 pub(super) struct RecvProvidedDone;
-pub(super) type RingRecvProvided = InFlightOneshot<RecvProvidedData, RecvProvidedDone>;
+pub(super) type RingRecvProvided = InFlight<RecvProvidedData, RecvProvidedDone>;
 
 impl OneshotOutputTransform for RecvProvidedDone {
     type Output = io::Result<Vec<u8>>;
     type StoredData = RecvProvidedData;
     fn transform_oneshot_output(self, _: RecvProvidedData, done: cqueue::Entry) -> Self::Output {
-        let count = result_of(&done)?;
-        match cqueue::buffer_select(done.flags()) {
-            Some(slot) => Ok(provided::take(slot, count)),
-            None => Ok(Vec::new()),
-        }
+        let result = result_of(&done);
+        // A slot that the kernel has used is refilled whatever came of it.
+        let taken = cqueue::buffer_select(done.flags())
+            .map(|slot| provided::take(slot, *result.as_ref().unwrap_or(&0)));
+        result.map(|_| taken.unwrap_or_default())
     }
 }
 
@@ -96,7 +153,7 @@ pub(super) struct SendData {
     _socket: Socket,
 }
 pub(super) struct SendDone;
-pub(super) type RingSend = InFlightOneshot<SendData, SendDone>;
+pub(super) type RingSend = InFlight<SendData, SendDone>;
 
 impl OneshotOutputTransform for SendDone {
     type Output = (io::Result<usize>, Vec<u8>);
@@ -124,7 +181,7 @@ pub(super) struct ConnectData {
     socket: Socket,
 }
 pub(super) struct ConnectDone;
-pub(super) type RingConnect = InFlightOneshot<ConnectData, ConnectDone>;
+pub(super) type RingConnect = InFlight<ConnectData, ConnectDone>;
 
 impl OneshotOutputTransform for ConnectDone {
     type Output = io::Result<Socket>;
@@ -154,7 +211,7 @@ pub(super) struct AcceptData {
     _listener: Socket,
 }
 pub(super) struct AcceptDone;
-pub(super) type RingAccept = InFlightOneshot<AcceptData, AcceptDone>;
+pub(super) type RingAccept = InFlight<AcceptData, AcceptDone>;
 
 impl OneshotOutputTransform for AcceptDone {
     type Output = io::Result<(socket2::Socket, SockAddr)>;
@@ -181,10 +238,10 @@ pub(super) fn accept(listener: &Socket) -> RingAccept {
     submit(AcceptData { peer, _listener: listener.clone() }, AcceptDone, entry)
 }
 
-fn submit<D, T: OneshotOutputTransform<StoredData = D>>(
-    data: D,
-    done: T,
-    entry: squeue::Entry,
-) -> InFlightOneshot<D, T> {
-    UnsubmittedOneshot::new(data, done, entry).submit()
+fn submit<D, T>(data: D, done: T, entry: squeue::Entry) -> InFlight<D, T>
+where
+    D: Unpin + 'static,
+    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
+{
+    InFlight(Some(UnsubmittedOneshot::new(data, done, entry).submit()))
 }

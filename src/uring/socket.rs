@@ -91,9 +91,14 @@ impl Socket {
         Send { socket: self.clone(), op, done: false }
     }
 
+    /// Whether this side has shut down both directions.
+    pub(super) fn is_shut(&self) -> bool {
+        self.0.is_shut.get()
+    }
+
     /// Ends one or both directions; operations in flight on them complete.
     pub fn shutdown(&self, how: Shutdown) {
-        if self.0.is_shut.get() {
+        if self.is_shut() {
             return;
         }
         if how == Shutdown::Both {
@@ -196,17 +201,8 @@ impl Future for RecvAny {
 
 impl Drop for RecvAny {
     fn drop(&mut self) {
-        let Some(op) = self.op.take() else { return };
-        self.socket.shutdown(Shutdown::Both);
-        // A provided buffer that arrives after all must find its way back to its ring.
-        if let AnyOp::Provided(op) = op
-            && !engine::is_ending()
-        {
-            engine::spawn(async move {
-                if let Ok(buffer) = op.await {
-                    buffers::give_back(buffer);
-                }
-            });
+        if self.op.is_some() {
+            self.socket.shutdown(Shutdown::Both);
         }
     }
 }
@@ -257,6 +253,7 @@ impl Drop for Send {
 pub struct Connect {
     socket: Socket,
     op: ConnectOp,
+    done: bool,
 }
 
 enum ConnectOp {
@@ -288,7 +285,7 @@ pub fn connect(address: &ConnectAddress<'_>, timeout: Duration) -> io::Result<Co
             Err(error) => ConnectOp::Failed(Some(error)),
         },
     };
-    Ok(Connect { socket, op })
+    Ok(Connect { socket, op, done: false })
 }
 
 /// Where to connect to.
@@ -309,14 +306,24 @@ impl Future for Connect {
     type Output = io::Result<Socket>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match &mut this.op {
-            ConnectOp::Ring(op) => Pin::new(op).poll(cx),
+        let result = match &mut this.op {
+            ConnectOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
             ConnectOp::Ready => {
-                epoll::poll_connect(&this.socket, cx).map_ok(|()| this.socket.clone())
+                ready!(epoll::poll_connect(&this.socket, cx)).map(|()| this.socket.clone())
             }
             ConnectOp::Failed(error) => {
-                Poll::Ready(Err(error.take().unwrap_or(io::ErrorKind::NotConnected.into())))
+                Err(error.take().unwrap_or(io::ErrorKind::NotConnected.into()))
             }
+        };
+        this.done = true;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Connect {
+    fn drop(&mut self) {
+        if !self.done {
+            self.socket.shutdown(Shutdown::Both);
         }
     }
 }

@@ -1,1 +1,796 @@
+//! The boundary as its users see it, over real sockets of this machine: each rule on both engines.
 
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::buffers::{self, SMALL_BYTES, TAIL_BYTES};
+use super::socket::Inner;
+use super::{
+    ConnectAddress, Engine, Listening, RecvAny, Shutdown, Socket, connect, probe, provided, ring,
+    run, sleep, spawn, yield_now,
+};
+
+/// Nothing here takes that long; what does hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What a send cannot get rid of while nobody reads: more than both sockets' buffers hold.
+const LARGE_BYTES: usize = 4 * 1024 * 1024;
+/// More than the ring provides in one turn.
+const MANY: usize = provided::ENTRIES as usize + 200;
+
+/// Runs `test` on every engine of this machine.
+fn on_each_engine<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    on_epoll(&test);
+    on_io_uring(test);
+}
+
+fn on_epoll<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    run(Engine::Epoll, 64, in_time(test())).expect("epoll");
+}
+
+fn on_io_uring<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    match probe() {
+        // A small ring: more completions than fit in it must do no harm.
+        Ok(()) => run(Engine::IoUring, 64, in_time(test())).expect("io_uring"),
+        Err(refused) => println!("not tested on io_uring: {refused}"),
+    }
+}
+
+async fn in_time<F: Future>(test: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, test).await.expect("the test hangs")
+}
+
+/// Polls `condition` until it holds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE / 2;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        sleep(Instant::now() + Duration::from_millis(2)).await;
+    }
+}
+
+/// Polls once; an operation that is not ready is left in flight.
+fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// Awaits all, so that none is looked at before every one of them has been.
+async fn all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut outputs = Vec::new();
+    for future in futures {
+        outputs.push(future.await);
+    }
+    outputs
+}
+
+/// A connection over TCP: the socket under test and its peer.
+fn pair() -> (Socket, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let near = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+    let (far, _) = listener.accept().expect("accept");
+    far.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    (Socket::adopt(near.into()).expect("adopt"), far)
+}
+
+/// Connections of one descriptor each, for tests that need many.
+fn unix_pairs(count: usize) -> (Vec<Socket>, Vec<UnixStream>) {
+    assert!(super::raise_descriptor_limit() > 2 * count as u64, "too few descriptors");
+    let pairs = (0..count).map(|_| UnixStream::pair().expect("pair"));
+    pairs.map(|(near, far)| (Socket::adopt(near.into()).expect("adopt"), far)).unzip()
+}
+
+fn listening() -> (Listening, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let address = listener.local_addr().expect("address");
+    (Listening::adopt(listener.into()).expect("adopt"), address)
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 % 251) as u8).collect()
+}
+
+/// Reads to the end in small pieces, slowly at first, on a thread of its own.
+fn slow_reader(mut peer: TcpStream) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut read = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        loop {
+            if read.len() < 20 * piece.len() {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            match peer.read(&mut piece).expect("read") {
+                0 => return read,
+                count => read.extend_from_slice(&piece[..count]),
+            }
+        }
+    })
+}
+
+/// Whether the socket is closed: nobody, no operation either, holds it.
+async fn until_closed(socket: Socket) {
+    let weak: Weak<Inner> = Rc::downgrade(&socket.0);
+    drop(socket);
+    until("an operation still holds its socket", || weak.strong_count() == 0).await;
+}
+
+// ---- receive ----
+
+#[test]
+fn a_receive_appends_to_the_callers_buffer() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        let mut buffer = Vec::with_capacity(64);
+        buffer.extend_from_slice(b"abc");
+        let address = buffer.as_ptr();
+        peer.write_all(b"def").expect("write");
+        let (result, buffer) = socket.recv(buffer).await;
+        assert_eq!((result.expect("receive"), &buffer[..]), (3, &b"abcdef"[..]));
+        assert_eq!(buffer.as_ptr(), address, "the buffer must not move");
+        drop(peer);
+        let (result, buffer) = socket.recv(buffer).await;
+        assert_eq!((result.expect("the end"), &buffer[..]), (0, &b"abcdef"[..]));
+    });
+}
+
+#[test]
+fn a_receive_waits_for_bytes_that_come_later() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        let mut receive = socket.recv(Vec::with_capacity(64));
+        let mut any = pair();
+        let mut receive_any = any.0.recv_any();
+        assert!(is_pending(&mut receive) && is_pending(&mut receive_any));
+        yield_now().await;
+        peer.write_all(b"late").expect("write");
+        any.1.write_all(b"later").expect("write");
+        assert_eq!(receive.await.1, b"late");
+        assert_eq!(receive_any.await.expect("receive"), b"later");
+    });
+}
+
+#[test]
+fn a_receive_leaves_the_tail_of_its_buffer_free() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        peer.write_all(&pattern(2 * SMALL_BYTES)).expect("write");
+        let (result, buffer) = socket.recv(Vec::with_capacity(64)).await;
+        assert_eq!(result.expect("receive"), 64 - TAIL_BYTES);
+        let more = socket.recv_any().await.expect("receive");
+        assert_eq!((more.len(), more.capacity()), (SMALL_BYTES - TAIL_BYTES, SMALL_BYTES));
+        let (result, rest) = socket.recv(Vec::with_capacity(2 * SMALL_BYTES)).await;
+        result.expect("receive");
+        assert_eq!([buffer, more, rest].concat(), pattern(2 * SMALL_BYTES));
+    });
+}
+
+#[test]
+fn the_end_of_the_stream_is_an_empty_receive() {
+    on_each_engine(|| async {
+        let (socket, peer) = pair();
+        peer.shutdown(Shutdown::Write).expect("shutdown");
+        assert_eq!(socket.recv_any().await.expect("receive"), b"");
+        let (result, buffer) = socket.recv(buffers::small()).await;
+        assert_eq!((result.expect("receive"), buffer.len()), (0, 0));
+    });
+}
+
+#[test]
+fn a_reset_is_an_error() {
+    on_each_engine(|| async {
+        for provided in [true, false] {
+            let (socket, peer) = pair();
+            let raw = socket2::SockRef::from(&peer);
+            raw.set_linger(Some(Duration::ZERO)).expect("linger");
+            drop(peer);
+            let result = match provided {
+                true => socket.recv_any().await.map(drop),
+                false => socket.recv(buffers::small()).await.0.map(drop),
+            };
+            assert_eq!(result.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        }
+    });
+}
+
+#[test]
+fn more_arrivals_in_one_turn_than_buffers_all_get_theirs() {
+    on_each_engine(|| async {
+        let (sockets, mut peers) = unix_pairs(MANY);
+        for round in 0..3_u8 {
+            let receives: Vec<RecvAny> = sockets.iter().map(Socket::recv_any).collect();
+            for (at, peer) in peers.iter_mut().enumerate() {
+                peer.write_all(&[round, at as u8, (at >> 8) as u8]).expect("write");
+            }
+            // Every arrival before the first is looked at.
+            sleep(Instant::now() + Duration::from_millis(30)).await;
+            for (at, bytes) in all(receives).await.into_iter().enumerate() {
+                let bytes = bytes.expect("receive");
+                assert_eq!(bytes, [round, at as u8, (at >> 8) as u8]);
+                buffers::give_back(bytes);
+            }
+        }
+    });
+}
+
+/// How many of the ring's own receives get a buffer when all have bytes waiting.
+async fn provided_at_once(sockets: &[Socket], peers: &mut [UnixStream]) -> usize {
+    for peer in peers.iter_mut() {
+        peer.write_all(b"x").expect("write");
+    }
+    let receives: Vec<_> = sockets.iter().map(ring::recv_provided).collect();
+    sleep(Instant::now() + Duration::from_millis(30)).await;
+    let mut served = 0;
+    for (result, socket) in all(receives).await.into_iter().zip(sockets) {
+        match result {
+            Ok(bytes) => {
+                assert_eq!(bytes, b"x");
+                served += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
+                assert_eq!(socket.recv(buffers::small()).await.1, b"x");
+            }
+        }
+    }
+    served
+}
+
+#[test]
+fn the_ring_of_provided_buffers_never_shrinks() {
+    on_io_uring(|| async {
+        assert!(provided::is_available(), "this kernel takes no provided buffers");
+        let entries = usize::from(provided::ENTRIES);
+        let (sockets, mut peers) = unix_pairs(MANY);
+        assert_eq!(provided_at_once(&sockets, &mut peers).await, entries);
+        // One by one, more than twice around; a taken buffer need not come back for that.
+        let mut kept = Vec::new();
+        for at in 0..2 * entries + 7 {
+            peers[at % MANY].write_all(b"y").expect("write");
+            kept.push(sockets[at % MANY].recv_any().await.expect("receive"));
+        }
+        assert!(kept.iter().all(|bytes| bytes == b"y"));
+        // Streams that end and operations that are dropped take nothing with them either.
+        let (ending, ended) = unix_pairs(40);
+        let receives: Vec<_> = ending.iter().map(Socket::recv_any).collect();
+        drop(ended);
+        assert!(all(receives).await.into_iter().all(|end| end.is_ok_and(|end| end.is_empty())));
+        let (dropping, mut full) = unix_pairs(40);
+        let receives: Vec<_> = dropping.iter().map(Socket::recv_any).collect();
+        full.iter_mut().take(20).for_each(|peer| peer.write_all(b"z").expect("write"));
+        sleep(Instant::now() + Duration::from_millis(30)).await;
+        drop(receives);
+        for socket in dropping {
+            until_closed(socket).await;
+        }
+        assert_eq!(provided_at_once(&sockets, &mut peers).await, entries);
+    });
+}
+
+// ---- send ----
+
+#[test]
+fn a_whole_send_ends_when_a_slow_reader_has_it_all() {
+    on_each_engine(|| async {
+        let (socket, peer) = pair();
+        let reader = slow_reader(peer);
+        let (result, buffer) = socket.send(pattern(LARGE_BYTES), 1000, true).await;
+        assert_eq!(result.expect("send"), LARGE_BYTES - 1000);
+        assert_eq!(buffer, pattern(LARGE_BYTES), "the buffer comes back as it was");
+        drop(socket);
+        assert_eq!(reader.join().expect("reader"), pattern(LARGE_BYTES)[1000..]);
+    });
+}
+
+#[test]
+fn a_partial_send_ends_with_what_the_peer_takes() {
+    on_each_engine(|| async {
+        let (socket, peer) = pair();
+        let (result, mut buffer) = socket.send(pattern(LARGE_BYTES), 0, false).await;
+        let mut sent = result.expect("send");
+        assert!(sent > 0 && sent < LARGE_BYTES, "{sent}");
+        let reader = slow_reader(peer);
+        while sent < LARGE_BYTES {
+            let (result, back) = socket.send(buffer, sent, false).await;
+            let count = result.expect("send");
+            assert!(count > 0);
+            sent += count;
+            buffer = back;
+        }
+        drop(socket);
+        assert_eq!(reader.join().expect("reader"), pattern(LARGE_BYTES));
+    });
+}
+
+#[test]
+fn a_send_goes_out_though_nobody_polls_it() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        let send = socket.send(b"hot".to_vec(), 0, true);
+        sleep(Instant::now() + Duration::from_millis(5)).await;
+        let mut read = [0; 3];
+        peer.read_exact(&mut read).expect("read");
+        assert_eq!(&read, b"hot");
+        assert_eq!(send.await.0.expect("send"), 3);
+    });
+}
+
+#[test]
+fn a_send_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
+    on_each_engine(|| async {
+        for whole in [true, false] {
+            let (socket, peer) = pair();
+            drop(peer);
+            let mut results = Vec::new();
+            // The first may still be taken; the reset that it causes ends the others.
+            while results.len() < 100 && !matches!(results.last(), Some(Err(_))) {
+                results.push(socket.send(b"x".to_vec(), 0, whole).await.0);
+                sleep(Instant::now() + Duration::from_millis(1)).await;
+            }
+            let kind = results.pop().expect("a result").expect_err("an error").kind();
+            assert!(
+                matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
+                "{kind}"
+            );
+        }
+    });
+}
+
+// ---- shut down ----
+
+#[test]
+fn shutting_down_ends_a_receive_in_flight() {
+    on_each_engine(|| async {
+        for how in [Shutdown::Read, Shutdown::Both] {
+            let (socket, _peer) = pair();
+            let mut receive = socket.recv(buffers::small());
+            let (other, _other_peer) = pair();
+            let mut receive_any = other.recv_any();
+            assert!(is_pending(&mut receive) && is_pending(&mut receive_any));
+            sleep(Instant::now() + Duration::from_millis(2)).await;
+            socket.shutdown(how);
+            other.shutdown(how);
+            assert_eq!(receive.await.0.expect("the end"), 0);
+            assert_eq!(receive_any.await.expect("the end"), b"");
+        }
+    });
+}
+
+#[test]
+fn shutting_down_ends_a_send_in_flight() {
+    on_each_engine(|| async {
+        let (socket, _peer) = pair();
+        let mut send = socket.send(pattern(LARGE_BYTES), 0, true);
+        assert!(is_pending(&mut send));
+        sleep(Instant::now() + Duration::from_millis(5)).await;
+        assert!(is_pending(&mut send));
+        socket.shutdown(Shutdown::Both);
+        let (result, buffer) = send.await;
+        assert!(!result.is_ok_and(|sent| sent == LARGE_BYTES));
+        assert_eq!(buffer.len(), LARGE_BYTES);
+    });
+}
+
+#[test]
+fn shutting_down_one_direction_leaves_the_other() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        socket.shutdown(Shutdown::Write);
+        assert_eq!(peer.read(&mut [0; 8]).expect("the end"), 0);
+        peer.write_all(b"still").expect("write");
+        assert_eq!(socket.recv_any().await.expect("receive"), b"still");
+    });
+}
+
+#[test]
+fn closing_a_listener_ends_its_accepts() {
+    on_each_engine(|| async {
+        let folder = tempfile::tempdir().expect("folder");
+        let unix = UnixListener::bind(folder.path().join("socket")).expect("listen");
+        let unix = Listening::adopt(unix.into()).expect("adopt");
+        for listening in [listening().0, unix] {
+            let mut accepts: Vec<_> = (0..4).map(|_| listening.accept()).collect();
+            assert!(accepts.iter_mut().all(is_pending));
+            sleep(Instant::now() + Duration::from_millis(2)).await;
+            listening.close();
+            assert!(all(accepts).await.iter().all(Result::is_err));
+        }
+    });
+}
+
+/// A listener whose backlog is full: connecting to it takes as long as nobody accepts.
+fn full_listener() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let listener = listener.expect("socket");
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind");
+    listener.listen(0).expect("listen");
+    let address = listener.local_addr().expect("address");
+    let fill = |_| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("socket");
+        socket.set_nonblocking(true).expect("nonblocking");
+        // In progress, all of them; the first few become connections that nobody accepts.
+        socket.connect(&address).expect_err("in progress");
+        socket
+    };
+    let filling = (0..4).map(fill).collect();
+    (listener, address.as_socket().expect("TCP"), filling)
+}
+
+#[test]
+fn shutting_down_ends_a_connect_in_flight() {
+    on_each_engine(|| async {
+        let (_listener, address, _filling) = full_listener();
+        let mut connecting =
+            connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start to connect");
+        sleep(Instant::now() + Duration::from_millis(20)).await;
+        assert!(is_pending(&mut connecting));
+        connecting.socket().shutdown(Shutdown::Both);
+        assert!(connecting.await.is_err());
+    });
+}
+
+#[test]
+fn an_abort_ends_a_receive_and_is_seen_as_a_reset() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        assert_eq!(socket.send(b"half".to_vec(), 0, true).await.0.expect("send"), 4);
+        let mut receive = socket.recv_any();
+        assert!(is_pending(&mut receive));
+        sleep(Instant::now() + Duration::from_millis(2)).await;
+        socket.abort();
+        assert_eq!(receive.await.expect("the end"), b"");
+        until_closed(socket).await;
+        let mut read = Vec::new();
+        let error = peer.read_to_end(&mut read).expect_err("a clean end");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+// ---- dropped in flight ----
+
+#[test]
+fn an_operation_dropped_in_flight_shuts_its_socket_down_and_lets_it_go() {
+    on_each_engine(|| async {
+        for kind in 0..3 {
+            let (socket, mut peer) = pair();
+            match kind {
+                0 => {
+                    let mut receive = socket.recv(buffers::small());
+                    assert!(is_pending(&mut receive));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+                1 => {
+                    let mut receive = socket.recv_any();
+                    assert!(is_pending(&mut receive));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+                _ => {
+                    let mut send = socket.send(pattern(LARGE_BYTES), 0, true);
+                    assert!(is_pending(&mut send));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+            }
+            until_closed(socket).await;
+            let mut read = Vec::new();
+            // The end comes, after whatever the send had got rid of.
+            let _ = peer.read_to_end(&mut read);
+            assert!(read.len() < LARGE_BYTES, "kind {kind}");
+            assert_eq!(read.is_empty(), kind != 2);
+        }
+    });
+}
+
+#[test]
+fn an_operation_dropped_before_it_was_polled_ends_too() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        drop(socket.recv_any());
+        until_closed(socket).await;
+        assert_eq!(peer.read(&mut [0; 8]).expect("the end"), 0);
+    });
+}
+
+#[test]
+fn a_connect_dropped_in_flight_lets_its_socket_go() {
+    on_each_engine(|| async {
+        let (_listener, address, _filling) = full_listener();
+        let mut connecting =
+            connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start to connect");
+        sleep(Instant::now() + Duration::from_millis(20)).await;
+        assert!(is_pending(&mut connecting));
+        let socket = connecting.socket();
+        drop(connecting);
+        until_closed(socket).await;
+    });
+}
+
+#[test]
+fn an_accept_dropped_in_flight_loses_no_descriptor() {
+    on_each_engine(|| async {
+        let (listening, address) = listening();
+        let accepts: Vec<_> = (0..3).map(|_| listening.accept()).collect();
+        // Two are accepted by the kernel while nobody looks, where the engine does that.
+        let mut clients: Vec<_> =
+            (0..2).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        sleep(Instant::now() + Duration::from_millis(10)).await;
+        drop(accepts);
+        drop(listening);
+        for client in &mut clients {
+            client.set_read_timeout(Some(PATIENCE / 2)).expect("timeout");
+            yield_now().await;
+            sleep(Instant::now() + Duration::from_millis(10)).await;
+            match client.read(&mut [0; 8]) {
+                Ok(count) => assert_eq!(count, 0),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_run_ends_with_operations_in_flight() {
+    let peers: Rc<Cell<Vec<TcpStream>>> = Rc::default();
+    let weak: Rc<Cell<Vec<Weak<Inner>>>> = Rc::default();
+    let test = || async {
+        let (listening, address) = listening();
+        let accept = listening.accept();
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.write_all(b"never looked at").expect("write");
+        let (receiving, a) = pair();
+        let (receiving_any, b) = pair();
+        let (sending, c) = pair();
+        let held = [&receiving, &receiving_any, &sending].map(|socket| Rc::downgrade(&socket.0));
+        weak.set(held.to_vec());
+        let (_listener, full, _filling) = full_listener();
+        let connecting = connect(&ConnectAddress::Tcp(full), PATIENCE).expect("start to connect");
+        // In tasks that outlive the main future, polled once.
+        spawn(async move { drop(receiving.recv(buffers::small()).await) });
+        spawn(async move { drop(receiving_any.recv_any().await) });
+        let large = pattern(LARGE_BYTES);
+        spawn(async move { drop(sending.send(large, 0, true).await) });
+        spawn(async move { drop(connecting.await) });
+        // And in one that never looks at its own.
+        spawn(async move {
+            let _accept = accept;
+            std::future::pending::<()>().await;
+        });
+        sleep(Instant::now() + Duration::from_millis(20)).await;
+        // Bytes that come at the very end.
+        for mut peer in [&a, &b] {
+            peer.write_all(&pattern(3000)).expect("write");
+        }
+        for peer in [&a, &b, &c, &client] {
+            peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        }
+        peers.set(vec![a, b, c, client]);
+    };
+    let engines = [Some(Engine::Epoll), probe().ok().map(|()| Engine::IoUring)];
+    for engine in engines.into_iter().flatten() {
+        let began = Instant::now();
+        run(engine, 64, in_time(test())).expect("run");
+        assert!(began.elapsed() < PATIENCE / 2, "{engine:?} ended late");
+        assert!(weak.take().iter().all(|socket| socket.strong_count() == 0), "{engine:?}");
+        for mut peer in peers.take() {
+            let mut read = Vec::new();
+            // An end or a reset, but not a connection that nobody holds.
+            if let Err(error) = peer.read_to_end(&mut read) {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{engine:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_goes_through_with_operations_in_flight() {
+    for engine in
+        [Some(Engine::Epoll), probe().ok().map(|()| Engine::IoUring)].into_iter().flatten()
+    {
+        let ended = std::panic::catch_unwind(|| {
+            let _ = run(engine, 64, async {
+                let (socket, _peer) = pair();
+                spawn(async move { drop(socket.recv_any().await) });
+                let (socket, _peer) = pair();
+                let mut receive = socket.recv(buffers::small());
+                assert!(is_pending(&mut receive));
+                yield_now().await;
+                std::panic::panic_any("on purpose");
+            });
+        });
+        assert_eq!(ended.expect_err("a panic").downcast_ref(), Some(&"on purpose"));
+        assert_eq!(run(engine, 64, async { 7 }).expect("run again"), 7);
+    }
+}
+
+// ---- connect and accept ----
+
+#[test]
+fn a_connection_is_made_accepted_and_used() {
+    on_each_engine(|| async {
+        let (listening, address) = listening();
+        let accept = listening.accept();
+        let near = connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start").await;
+        let near = near.expect("connect");
+        let far = accept.await.expect("accept");
+        let near_address = near.raw().local_addr().expect("address");
+        assert_eq!(far.peer.as_socket(), near_address.as_socket());
+        let receive = near.recv_any();
+        far.socket.send(b"hello".to_vec(), 0, true).await.0.expect("send");
+        assert_eq!(receive.await.expect("receive"), b"hello");
+        assert!(near.raw().tcp_nodelay().expect("nodelay"));
+    });
+}
+
+#[test]
+fn a_refused_connect_says_so() {
+    on_each_engine(|| async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let address = listener.local_addr().expect("address");
+        drop(listener);
+        let result = connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start").await;
+        let error = result.err().expect("refused");
+        assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+    });
+}
+
+#[test]
+fn a_unix_socket_is_connected_to_and_used() {
+    on_each_engine(|| async {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("socket");
+        let unix = UnixListener::bind(&path).expect("listen");
+        let listening = Listening::adopt(unix.into()).expect("adopt");
+        let near = connect(&ConnectAddress::Unix(&path), PATIENCE).expect("start").await;
+        let near = near.expect("connect");
+        let far = listening.accept().await.expect("accept");
+        assert!(far.peer.as_socket().is_none());
+        near.send(b"ping".to_vec(), 0, true).await.0.expect("send");
+        assert_eq!(far.socket.recv_any().await.expect("receive"), b"ping");
+        drop(near);
+        assert_eq!(far.socket.recv_any().await.expect("the end"), b"");
+
+        let missing = folder.path().join("missing");
+        let result = connect(&ConnectAddress::Unix(&missing), PATIENCE).expect("start").await;
+        assert_eq!(result.err().expect("missing").raw_os_error(), Some(libc::ENOENT));
+    });
+}
+
+#[test]
+fn a_connect_to_a_full_unix_socket_ends_in_its_time() {
+    on_each_engine(|| async {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("socket");
+        let raw = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let listener = raw.expect("socket");
+        listener.bind(&socket2::SockAddr::unix(&path).expect("path")).expect("bind");
+        listener.listen(0).expect("listen");
+        let _first = UnixStream::connect(&path).expect("the one place");
+        let timeout = Duration::from_millis(100);
+        let result = connect(&ConnectAddress::Unix(&path), timeout).expect("start").await;
+        assert_eq!(result.err().expect("full").kind(), io::ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn a_waiting_connection_is_accepted_without_waiting() {
+    on_each_engine(|| async {
+        let (listening, address) = listening();
+        assert!(listening.accept_waiting().expect("accept").is_none());
+        let mut client = TcpStream::connect(address).expect("connect");
+        let accepted = listening.accept_waiting().expect("accept").expect("a connection");
+        assert_eq!(accepted.peer.as_socket(), client.local_addr().ok());
+        client.write_all(b"x").expect("write");
+        assert_eq!(accepted.socket.recv_any().await.expect("receive"), b"x");
+        assert!(listening.accept_waiting().expect("accept").is_none());
+        // It can still wait for the next.
+        let accept = listening.accept();
+        let _next = TcpStream::connect(address).expect("connect");
+        accept.await.expect("accept");
+    });
+}
+
+#[test]
+fn socket_options_are_taken_by_the_kernel() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("socket");
+    super::set_defer_accept(&socket, Duration::from_millis(1)).expect("TCP_DEFER_ACCEPT");
+    super::set_fast_open(&socket, 16).expect("TCP_FASTOPEN");
+    let limit = super::raise_descriptor_limit();
+    assert!(limit > 0);
+    assert_eq!(super::raise_descriptor_limit(), limit, "raised once and for all");
+}
+
+// ---- engine ----
+
+#[test]
+fn io_uring_is_there_or_refused_with_what_to_do() {
+    match probe() {
+        Ok(()) => assert_eq!(run(Engine::IoUring, 8, async { 7 }).expect("run"), 7),
+        Err(refused) => {
+            assert!(!refused.cause.is_empty());
+            assert!(refused.to_string().contains("process.engine"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_run_gives_what_its_future_gives_and_ends_its_tasks() {
+    let dropped = Rc::new(());
+    on_each_engine(|| {
+        let held = Rc::clone(&dropped);
+        async move {
+            let counted = Rc::clone(&held);
+            spawn(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            });
+            yield_now().await;
+            assert!(Rc::strong_count(&counted) > 1);
+        }
+    });
+    assert_eq!(Rc::strong_count(&dropped), 1);
+}
+
+#[test]
+fn tasks_run_in_turns_and_sleep_keeps_its_time() {
+    on_each_engine(|| async {
+        let turns = Rc::new(Cell::new(0));
+        let other = Rc::clone(&turns);
+        spawn(async move { other.set(1) });
+        assert_eq!(turns.get(), 0);
+        yield_now().await;
+        until("the task's turn", || turns.get() == 1).await;
+        let began = Instant::now();
+        sleep(began + Duration::from_millis(30)).await;
+        assert!(began.elapsed() >= Duration::from_millis(30));
+    });
+}
+
+#[test]
+fn operations_wake_the_task_that_polled_last() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        let mut receive = socket.recv_any();
+        assert!(is_pending(&mut receive));
+        let mut receive = pin!(receive);
+        let mut polls = 0;
+        let received = poll_fn(|cx| {
+            polls += 1;
+            if polls == 1 {
+                let _ = receive.as_mut().poll(cx);
+                peer.write_all(b"x").expect("write");
+                return Poll::Pending;
+            }
+            receive.as_mut().poll(cx)
+        });
+        assert_eq!(received.await.expect("receive"), b"x");
+    });
+}
+
+// ---- buffers ----
+
+#[test]
+fn buffers_come_back_and_others_are_freed() {
+    buffers::configure(65536, 2);
+    let [a, b, c] = [buffers::small(), buffers::small(), buffers::small()];
+    let kept = [a.as_ptr(), b.as_ptr(), c.as_ptr()];
+    for mut buffer in [a, b, c] {
+        buffer.push(1);
+        buffers::give_back(buffer);
+    }
+    buffers::give_back(Vec::new());
+    buffers::give_back(Vec::with_capacity(5000));
+    let again = [buffers::small(), buffers::small()];
+    assert!(again.iter().all(|buffer| buffer.is_empty() && buffer.capacity() == SMALL_BYTES));
+    assert!(again.iter().all(|buffer| kept.contains(&buffer.as_ptr())));
+    let large = buffers::large();
+    assert_eq!(large.capacity(), 65536);
+    let kept = large.as_ptr();
+    buffers::give_back(large);
+    let again = buffers::large();
+    assert_eq!(again.as_ptr(), kept);
+}
