@@ -27,7 +27,7 @@ fn options() -> GroupOptions {
         connect_timeout: Duration::from_secs(3),
         response_timeout: Duration::from_secs(60),
         pool_idle_timeout: Duration::from_secs(4),
-        pool_idle_per_shard: 32,
+        pool_idle_per_shard: 256,
         content_idle_timeout: Duration::from_secs(30),
         tunnel_idle_timeout: Duration::from_secs(3_600),
         connection_limit: 0,

@@ -4,6 +4,18 @@
 //! published [`snapshot::Snapshot`]s and atomics: the data plane (`listener` to `telemetry`) never
 //! imports `control` or `cli`; `tests/layering.rs` holds it to that.
 
+// Nothing that comes from a network, or from a file, may end the process. Tests stop at the first surprise.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod cli;
 pub mod control;
 pub mod exchange;

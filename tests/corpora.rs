@@ -1,7 +1,7 @@
 //! The vectors of others against the parsers, judged as the folder's README says.
 //!
 //! The folder is no part of the project: `../shared/corpora` beside it, or where `LIMPET_CORPORA`
-//! says. Where it is absent the tests say so and pass. Every vector on which limpet differs from its
+//! says. Where it is absent the tests say so and pass, unless `LIMPET_REQUIRE_CORPORA=1`. Every vector on which limpet differs from its
 //! author stands in a list here with the reason; a list entry that is not needed fails the test.
 
 use std::collections::BTreeSet;
@@ -33,6 +33,8 @@ fn corpora(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
+    let is_required = std::env::var_os("LIMPET_REQUIRE_CORPORA").is_some_and(|value| value == "1");
+    assert!(!is_required, "{} is not there, and LIMPET_REQUIRE_CORPORA=1", folder.display());
     println!("skipped: {} is not there (set LIMPET_CORPORA)", folder.display());
     None
 }

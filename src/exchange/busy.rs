@@ -127,6 +127,7 @@ async fn read_head(scene: &Scene<'_>, input: &mut Input, entry: &mut Entry) -> O
         let ((result, buffer), expired) =
             connection.alarm.bound(deadline, receive, || connection.client.end_receiving()).await;
         input.put_back(buffer);
+        connection.shard.clock.read_us();
         match result {
             Ok(count) if count > 0 => {}
             Ok(_) if expired && !input.is_empty() => {

@@ -105,7 +105,6 @@ impl Converse<'_, '_> {
                 return Err(Broken { failure, request });
             }
         };
-        entry.first_byte_now(&self.scene.connection.shard.clock);
         let ((), _) =
             self.scene.connection.alarm.bound(deadline, &mut sending, || target.end()).await;
         let (_, request) = sending.finish().await;
@@ -161,7 +160,6 @@ impl Converse<'_, '_> {
             let respond = async {
                 let mut none = PendingSend::None;
                 let bytes = self.first_bytes(&target, receive, was_used, &mut none).await?;
-                entry.first_byte_now(&connection.shard.clock);
                 let mut finished =
                     self.respond(&target, bytes, persistent, Some(&state), entry).await?;
                 if state.get() != UploadState::Complete {
@@ -284,6 +282,7 @@ impl Converse<'_, '_> {
         let receive = target.recv(bytes);
         let ((result, bytes), expired) =
             connection.alarm.bound(deadline, receive, || target.end()).await;
+        connection.shard.clock.read_us();
         match result {
             Ok(count) if count > 0 => Ok(bytes),
             Ok(_) | Err(_) if expired => Err(Failure::ResponseTimeout),

@@ -142,9 +142,9 @@ impl Entry {
         }
     }
 
-    /// The last byte of the response has been handed to the kernel.
+    /// The last byte of the response has been handed to the kernel, in the turn of the last reading.
     pub fn last_byte_now(&mut self, clock: &Clock) {
-        self.last_byte_us = Some(clock.read_us());
+        self.last_byte_us = Some(clock.last_us());
     }
 
     pub fn fail(&mut self, failure: Failure) {

@@ -82,8 +82,14 @@ impl Started {
                     self.incoming = Incoming::Ended;
                 }
             }
-            Incoming::UntilClose if self.as_chunks => content::append_chunk(bytes, &mut self.out),
-            Incoming::UntilClose => self.out.extend_from_slice(bytes),
+            Incoming::UntilClose => {
+                entry.response_content_bytes += bytes.len() as u64;
+                if self.as_chunks {
+                    content::append_chunk(bytes, &mut self.out);
+                } else {
+                    self.out.extend_from_slice(bytes);
+                }
+            }
         }
         Ok(())
     }
@@ -98,6 +104,7 @@ impl Incoming {
         mut buffer: Vec<u8>,
         as_chunks: bool,
         keep_target: &mut bool,
+        entry: &mut Entry,
     ) -> Result<(Vec<u8>, usize), Failure> {
         let count = match result {
             Ok(count) if count > 0 => count,
@@ -114,6 +121,7 @@ impl Incoming {
         match self {
             Incoming::Ended => {}
             Incoming::UntilClose => {
+                entry.response_content_bytes += count as u64;
                 if as_chunks {
                     let from = content::close_chunk(&mut buffer, None);
                     return Ok((buffer, from));
@@ -122,6 +130,7 @@ impl Incoming {
             Incoming::Length(rest) => {
                 let taken = (*rest).min(count as u64);
                 *keep_target &= taken == count as u64;
+                entry.response_content_bytes += taken;
                 buffer.truncate(CHUNK_ROOM + usize::try_from(taken).unwrap_or(count));
                 *rest -= taken;
                 if *rest == 0 {
@@ -133,6 +142,7 @@ impl Incoming {
                 let decoded =
                     decoder.decode_in_place(input).map_err(Failure::TargetContentInvalid)?;
                 *keep_target &= !decoded.end || decoded.consumed == count;
+                entry.response_content_bytes += decoded.content as u64;
                 buffer.truncate(CHUNK_ROOM + decoded.content);
                 let mut from = CHUNK_ROOM;
                 if as_chunks {

@@ -23,6 +23,7 @@ use crate::routing::conditions::Request;
 use crate::routing::path;
 use crate::shard::local::View;
 use crate::snapshot::Listener;
+use crate::target::group::Address;
 use crate::target::select::{self, Ask, Choice, Full};
 use crate::target::stickiness::Stickiness;
 use crate::uring::buffers;
@@ -85,7 +86,7 @@ impl Scene<'_> {
                 return Prepared::Answer(Reply::refusal(refusal));
             }
         };
-        entry.request(&head, self.client(&head), self.connection.shard.clock.read_us());
+        entry.request(&head, self.client(&head), self.connection.shard.clock.last_us());
         let length = match head.framing {
             RequestFraming::Length(length) => length,
             RequestFraming::None | RequestFraming::Chunked => 0,
@@ -198,6 +199,14 @@ impl Scene<'_> {
             choice,
             request,
         })
+    }
+
+    fn host_of(&self, choice: &Choice) -> Vec<u8> {
+        let target = self.view.groups.get(choice.group).and_then(|g| g.targets.get(choice.target));
+        match target.map(|target| &target.address) {
+            Some(Address::Tcp(address)) => address.to_string().into_bytes(),
+            Some(Address::Unix(_)) | None => b"localhost".to_vec(),
+        }
     }
 
     fn upgrade(&self, head: &RequestHead<'_, '_>, choice: &Choice) -> ArrayVec<u8, 32> {
@@ -320,6 +329,8 @@ impl Scene<'_> {
         }
         let mut strip = ArrayVec::<&[u8], OWN_NAMES_MAX>::new();
         self.own_cookie_names(rule, choice.group, &mut strip);
+        // HTTP/1.0 may come without Host; what goes out is HTTP/1.1 and must name somebody.
+        let host_of_target = head.host.is_empty().then(|| self.host_of(choice));
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
@@ -333,7 +344,10 @@ impl Scene<'_> {
                 .filter(|_| kept.is_none())
                 .map(|name| (name, entry.request_id())),
             path: Some(path),
-            host: forward.rewrite_host.as_deref().map(str::as_bytes),
+            host: forward
+                .rewrite_host
+                .as_deref()
+                .map_or(host_of_target.as_deref(), |host| Some(host.as_bytes())),
             strip_cookies: &strip,
             upgrade,
         };

@@ -56,6 +56,7 @@ impl Converse<'_, '_> {
                     }
                 }
                 Step::Switch { head_bytes, out } => {
+                    entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
                     self.send(out, entry).await?;
                     return self.switch(target, bytes, entry).await;
@@ -63,6 +64,7 @@ impl Converse<'_, '_> {
                 Step::Final(started) => break started,
             }
         };
+        entry.first_byte_now(&self.scene.connection.shard.clock);
         buffers::give_back(bytes);
         entry.has_begun = true;
         entry.phase = Phase::ResponseContent;
@@ -311,11 +313,17 @@ impl Converse<'_, '_> {
             let ((result, buffer), expired) =
                 self.scene.connection.alarm.bound(deadline, receive, || target.end()).await;
             buffers::give_back(sent?);
-            (out, from) =
-                match incoming.accept(result, expired, buffer, as_chunks, &mut keep_target) {
-                    Ok(framed) => framed,
-                    Err(failure) => return Err(failure),
-                };
+            (out, from) = match incoming.accept(
+                result,
+                expired,
+                buffer,
+                as_chunks,
+                &mut keep_target,
+                entry,
+            ) {
+                Ok(framed) => framed,
+                Err(failure) => return Err(failure),
+            };
             entry.response_bytes += (out.len() - from) as u64;
         }
         buffers::give_back(self.send_from(out, from).await?);

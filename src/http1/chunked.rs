@@ -175,6 +175,7 @@ pub fn write_size(length: usize, room: &mut [u8; SIZE_LINE_BYTES_MAX]) -> usize 
             1 => b'\r',
             _ if rest == 0 && place > 2 => break,
             _ => {
+                #[expect(clippy::indexing_slicing, reason = "four bits, sixteen digits")]
                 let digit = DIGITS[rest & 0xf];
                 rest >>= 4;
                 digit

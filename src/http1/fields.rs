@@ -52,6 +52,10 @@ pub const FIELD_COUNT_MAX: usize = 256;
 pub type Fields<'b> = arrayvec::ArrayVec<Field<'b>, FIELD_COUNT_MAX>;
 
 /// Lower case, and `_` read as `-`: what many application servers make of a field name.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 const FOLDED: [u8; 256] = {
     let mut table = [0_u8; 256];
     let mut byte = 0;
@@ -63,6 +67,10 @@ const FOLDED: [u8; 256] = {
 };
 
 /// `tchar` of RFC 9110 §5.6.2.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -93,6 +101,7 @@ const TOKEN: [bool; 256] = {
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 pub fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
@@ -110,6 +119,7 @@ pub fn is_value_byte(byte: u8) -> bool {
 
 /// Whether `name` is `lower_case` when case is ignored and `_` is read as `-`.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 pub fn folds_to(name: &[u8], lower_case: &[u8]) -> bool {
     name.len() == lower_case.len()
         && name.iter().zip(lower_case).all(|(byte, lower)| FOLDED[usize::from(*byte)] == *lower)
@@ -117,6 +127,7 @@ pub fn folds_to(name: &[u8], lower_case: &[u8]) -> bool {
 
 /// Whether two field names are one to a server that reads `_` as `-`.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 pub fn folds_alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one.iter().zip(other).all(|(a, b)| FOLDED[usize::from(*a)] == FOLDED[usize::from(*b)])

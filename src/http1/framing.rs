@@ -290,7 +290,7 @@ mod tests {
         use ResponseFault as Fault;
         use ResponseFraming as Framing;
         type Case<'c> = (&'c [&'c str], &'c [&'c str], Result<Framing, Fault>);
-        let cases: &[Case] = &[
+        let cases: &[Case<'_>] = &[
             (&[], &[], Ok(Framing::UntilClose)),
             (&["5"], &[], Ok(Framing::Length(5))),
             (&[], &["chunked"], Ok(Framing::Chunked)),

@@ -276,13 +276,13 @@ fn pieces(mut text: &str, component: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
+#[expect(clippy::indexing_slicing, reason = "four bits, sixteen digits")]
 fn push_encoded(bytes: &[u8], allowed: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if allowed(byte) {
             out.push(byte);
         } else {
-            // Both digits are below 16.
             out.extend_from_slice(&[
                 b'%',
                 HEX[usize::from(byte >> 4)],

@@ -69,6 +69,7 @@ impl Table {
     }
 
     /// The first rule by priority all of whose conditions hold; no allocation.
+    #[expect(clippy::indexing_slicing, reason = "find_index gives the position of a rule")]
     pub fn find(&self, request: &Request<'_>) -> &Rule {
         // The default has no conditions, so a rule is always found and the position is in bounds.
         &self.rules[self.find_index(request)]

@@ -13,7 +13,7 @@ pub const NEVER: Millis = Millis::MAX;
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    coarse_ms: Cell<Millis>,
+    last_us: Cell<u64>,
     /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
     unix_start_us: Cell<u64>,
 }
@@ -21,7 +21,7 @@ pub struct Clock {
 impl Clock {
     pub fn start() -> Clock {
         let clock =
-            Clock { start: Instant::now(), coarse_ms: Cell::new(0), unix_start_us: Cell::new(0) };
+            Clock { start: Instant::now(), last_us: Cell::new(0), unix_start_us: Cell::new(0) };
         clock.tick();
         clock
     }
@@ -31,14 +31,20 @@ impl Clock {
     pub fn read_us(&self) -> u64 {
         let elapsed = self.start.elapsed();
         let now_us = elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros());
-        self.coarse_ms.set(now_us / 1000);
+        self.last_us.set(now_us);
         now_us
     }
 
     /// The last reading, in milliseconds since the shard started; at most a tick old.
     #[inline]
     pub fn now_ms(&self) -> Millis {
-        self.coarse_ms.get()
+        self.last_us.get() / 1000
+    }
+
+    /// The last reading itself, for what happens in the same turn as it.
+    #[inline]
+    pub fn last_us(&self) -> u64 {
+        self.last_us.get()
     }
 
     /// `after` from now, in the coarse clock's terms.
@@ -51,7 +57,7 @@ impl Clock {
     /// Seconds since the Unix epoch, at most a tick old. Cookies use it.
     #[inline]
     pub fn unix_s(&self) -> u64 {
-        self.unix_ms_at(self.coarse_ms.get().saturating_mul(1000)) / 1000
+        self.unix_ms_at(self.last_us.get()) / 1000
     }
 
     /// The wall-clock time of a monotonic reading, in milliseconds since the Unix epoch.

@@ -208,23 +208,34 @@ impl Codec {
     }
 }
 
-/// The value of the first pair named `name` in Cookie field values, in place (RFC 6265 §4.2.1). The name
-/// is compared byte for byte; white space around a pair is not part of it; quotes are part of a value.
+/// The value of the first pair named `name` in Cookie field values; see [`find_all`].
 pub fn find<'a>(values: impl IntoIterator<Item = &'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
-    values.into_iter().find_map(|value| find_in(value, name))
+    find_all(values, name).next()
+}
+
+/// The values of all pairs named `name` in Cookie field values, in order and in place (RFC 6265 §4.2.1).
+/// The name is compared byte for byte; white space around a pair is not part of it; quotes are part of a
+/// value.
+pub fn find_all<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+    name: &[u8],
+) -> impl Iterator<Item = &'a [u8]> {
+    values.into_iter().flat_map(move |value| find_in(value, name))
 }
 
 /// Looks for the name, not for the pairs: one pass over a field that may hold many of them.
-fn find_in<'a>(field_value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let first = *name.first()?;
+fn find_in<'a>(field_value: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let first = name.first().copied();
     let mut from = 0;
-    loop {
-        let at = from + memchr::memchr(first, field_value.get(from..)?)?;
-        if let Some(value) = value_at(field_value, at, name) {
-            return Some(value);
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + memchr::memchr(first?, field_value.get(from..)?)?;
+            from = at + 1;
+            if let Some(value) = value_at(field_value, at, name) {
+                return Some(value);
+            }
         }
-        from = at + 1;
-    }
+    })
 }
 
 /// The value of the pair whose name begins at `at`, if one does and it is this name.

@@ -121,6 +121,22 @@ fn a_pair_is_found_in_place() {
     }
 }
 
+#[test]
+fn all_pairs_of_a_name_are_found_in_order() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &[]),
+        (&["c=1; c=2"], &["1", "2"]),
+        (&["c=1; a=c=2; cc=3;c=4", "c=; xc=5", "b=6; c=7"], &["1", "4", "", "7"]),
+        (&["c=1; c", "c", "C=2"], &["1"]),
+    ];
+    for (fields, wanted) in cases {
+        let found: Vec<_> = find_all(fields.iter().map(|field| field.as_bytes()), b"c").collect();
+        let wanted: Vec<_> = wanted.iter().map(|value| value.as_bytes()).collect();
+        assert_eq!(found, wanted, "{fields:?}");
+    }
+    assert_eq!(find_all([&b"=1; c=2"[..]], b"").next(), None);
+}
+
 /// Otherwise one box would have several spellings.
 #[test]
 fn only_the_canonical_spelling_is_decoded() {

@@ -238,7 +238,8 @@ fn index_by_key(
     let mut by_key = HashMap::with_capacity_and_hasher(targets.len(), Default::default());
     for (index, target) in targets.iter().enumerate() {
         let Some(earlier) = by_key.insert(target.key, index as u32) else { continue };
-        let first = Arc::clone(&targets[earlier as usize].id);
+        let Some(first) = targets.get(earlier as usize) else { continue };
+        let first = Arc::clone(&first.id);
         let (group, second) = (Arc::clone(group), Arc::clone(&target.id));
         return Err(if first == second {
             GroupFault::DuplicateId { group, id: first }

@@ -55,16 +55,19 @@ pub enum Decision {
 /// Decides; `budget` is asked only if the answer depends on it, and at most once. It says whether a
 /// request may (still) be retried: a request that holds a [`RetryPermit`] needs no other.
 ///
+/// The budget holds back retries of requests that a target may have seen. A failed connect has cost the
+/// target nothing: that there must be another target to go to, and the count of retries, bound it enough.
+///
 /// A bound request tries its own target once more before it fails over, whichever way the first attempt
 /// failed: that a kept connection closed says nothing about the target.
 pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     if attempt.retries_max == 0 {
         return Decision::GiveUp;
     }
-    let other = match attempt.failure {
-        Failure::ConnectFailed => Decision::OtherTarget,
+    let (other, needs_budget) = match attempt.failure {
+        Failure::ConnectFailed => (Decision::OtherTarget, false),
         Failure::ReusedClosedBeforeByte if attempt.is_idempotent && attempt.is_replayable => {
-            Decision::OtherTargetElseSame
+            (Decision::OtherTargetElseSame, true)
         }
         Failure::ReusedClosedBeforeByte | Failure::Other => return Decision::GiveUp,
     };
@@ -72,11 +75,10 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     if !is_same && attempt.retries >= attempt.retries_max {
         return Decision::GiveUp;
     }
-    match (budget(), is_same) {
-        (false, _) => Decision::GiveUp,
-        (true, true) => Decision::SameTarget,
-        (true, false) => other,
+    if needs_budget && !budget() {
+        return Decision::GiveUp;
     }
+    if is_same { Decision::SameTarget } else { other }
 }
 
 /// Seconds that count as recent.
@@ -115,8 +117,8 @@ impl Window {
     }
 }
 
-/// Keeps retries of one group to a share of its recent requests, so that they cannot become the load that
-/// keeps a group down; but never to fewer than a few at a time.
+/// Keeps retries of one group that its targets may see twice to a share of its recent requests, so that they
+/// cannot become the load that keeps a group down; but never to fewer than a few at a time.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
     requests: Window,
@@ -236,7 +238,11 @@ mod tests {
         ];
         for (name, attempt, wanted) in cases {
             assert_eq!(decide(&attempt, || true), wanted, "{name}");
-            assert_eq!(decide(&attempt, || false), GiveUp, "{name}, without budget");
+            let without = match attempt.failure {
+                Failure::ConnectFailed => wanted,
+                Failure::ReusedClosedBeforeByte | Failure::Other => GiveUp,
+            };
+            assert_eq!(decide(&attempt, || false), without, "{name}, without budget");
         }
     }
 

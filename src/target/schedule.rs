@@ -65,6 +65,7 @@ struct Cell {
 }
 
 impl AliasTable {
+    #[expect(clippy::indexing_slicing, reason = "a cell and a share for each position")]
     pub(super) fn new(entries: &[(TargetIndex, u32)]) -> AliasTable {
         const FULL: u128 = 1 << 32;
         let total: u128 = entries.iter().map(|(_, weight)| u128::from(*weight)).sum();

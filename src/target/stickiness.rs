@@ -132,6 +132,9 @@ pub const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// How far another node's clock may be ahead before its cookies are not believed.
 const CLOCK_SKEW_MAX_S: u64 = 3_600;
 
+/// Cookies of one name that are looked at: each costs an attempt to open it.
+const CANDIDATES_MAX: usize = 4;
+
 /// Why settings were refused; says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StickinessFault {
@@ -278,26 +281,47 @@ impl Stickiness {
         }
     }
 
-    /// What the cookies of a request are worth. The twin counts when the cookie itself does not open:
-    /// a browser in a cross-site frame sends only the twin.
+    /// What the cookies of a request are worth: the first that lives, wherever it stands among others of
+    /// its name (a browser keeps those of another path or domain apart, and sends them all), else what is
+    /// wrong with the first that opens. The twin counts when the cookie itself does not live: a browser in
+    /// a cross-site frame sends only the twin.
     pub fn read<'a>(&self, cookies: impl Iterator<Item = &'a [u8]> + Clone, now_s: u64) -> Reading {
         if let Some(name) = self.app_cookie()
             && cookie::find(cookies.clone(), name).is_none_or(<[u8]>::is_empty)
         {
             return Reading::Absent;
         }
-        let own = cookie::find(cookies.clone(), self.lines.name());
-        let reading = own.map_or(Reading::Absent, |value| self.read_value(value, now_s));
+        let own = cookie::find_all(cookies.clone(), self.lines.name());
+        let reading = self.read_values(own, Reading::Absent, now_s);
         match (reading, self.lines.twin_name()) {
             (Reading::Live(_), _) | (_, None) => reading,
-            (_, Some(twin)) => match cookie::find(cookies, twin) {
-                Some(value) => match self.read_value(value, now_s) {
-                    Reading::Invalid if reading != Reading::Absent => reading,
-                    twins => twins,
-                },
-                None => reading,
-            },
+            (_, Some(twin)) => self.read_values(cookie::find_all(cookies, twin), reading, now_s),
         }
+    }
+
+    /// The best of `values` and of what was read `before`.
+    fn read_values<'a>(
+        &self,
+        values: impl Iterator<Item = &'a [u8]>,
+        before: Reading,
+        now_s: u64,
+    ) -> Reading {
+        let mut best = before;
+        for value in values.take(CANDIDATES_MAX) {
+            let reading = self.read_value(value, now_s);
+            match (best, reading) {
+                (_, Reading::Live(_)) => return reading,
+                (Reading::Absent | Reading::Invalid, _) => best = reading,
+                (
+                    Reading::Flushed
+                    | Reading::ExpiredAge
+                    | Reading::ExpiredIdle
+                    | Reading::Live(_),
+                    _,
+                ) => {}
+            }
+        }
+        best
     }
 
     /// What one value is worth.

@@ -281,6 +281,35 @@ fn the_twin_counts_when_the_cookie_itself_does_not() {
 }
 
 #[test]
+fn of_several_cookies_the_first_that_lives_counts() {
+    let sticky = sticky(StickinessOptions { cross_site_twin: true, ..options() });
+    let text =
+        |assignment: &Assignment| String::from_utf8(value(&sticky, assignment)).expect("text");
+    let (one, two) = (text(&assignment(1, 1)), text(&assignment(2, 2)));
+    let flushed = text(&Assignment { generation: 1, ..assignment(0, 0) });
+    let aged = text(&Assignment { issued_s: 1, ..assignment(0, 0) });
+    let read = |values: &[&str]| {
+        let pairs: Vec<_> = values.iter().map(|value| format!("limpet_app={value}")).collect();
+        let (together, apart) = (pairs.join("; "), pairs.iter().map(String::as_bytes));
+        let reading = sticky.read([together.as_bytes()].into_iter(), NOW_S);
+        assert_eq!(sticky.read(apart, NOW_S), reading, "in one field or in several");
+        reading
+    };
+    let live = |target| Reading::Live(assignment(target, target).seen(NOW_S));
+    assert_eq!(read(&[&one, &two]), live(1));
+    assert_eq!(read(&["x", &two, &one]), live(2));
+    assert_eq!(read(&[&flushed, &aged, &one]), live(1));
+    assert_eq!(read(&["x", &aged, &flushed]), Reading::ExpiredAge);
+    assert_eq!(read(&[&flushed, &aged, "x"]), Reading::Flushed);
+    assert_eq!(read(&["x", "", "y"]), Reading::Invalid);
+    assert_eq!(read(&["x", "x", "x", &one]), live(1));
+    assert_eq!(read(&["x", "x", "x", "x", &one]), Reading::Invalid, "a few are looked at");
+
+    let with_twins = format!("limpet_app_cors=x; limpet_app_cors={two}; limpet_app={flushed}");
+    assert_eq!(sticky.read([with_twins.as_bytes()].into_iter(), NOW_S), live(2));
+}
+
+#[test]
 fn settings_that_cannot_work_are_refused() {
     use StickinessFault as F;
     type Change = fn(&mut StickinessOptions);

@@ -39,6 +39,10 @@ const TEXT_COUNT: usize = 11;
 const FIXED_BYTES: usize = 4 + 8 + 9 * 8 + 3 * 2 + 4 + 2 + 3 + 2 * 17;
 
 /// Most bytes a record takes in a batch.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 pub const RECORD_BYTES_MAX: usize = {
     let mut total = FIXED_BYTES;
     let mut at = 0;
@@ -202,11 +206,12 @@ impl<'a> Iterator for Records<'a> {
 
     fn next(&mut self) -> Option<Record<'a>> {
         let length = u32::from_le_bytes(*self.rest.first_chunk()?) as usize;
-        let (record, rest) = self.rest.split_at_checked(length)?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        let mut reader = Reader { rest: record.get(4..)? };
-        let fixed = reader.fixed()?;
-        reader.texts(fixed)
+        let mut reader = Reader { rest: bytes.get(4..)? };
+        let mut record = reader.fixed()?;
+        reader.texts(&mut record)?;
+        Some(record)
     }
 }
 
@@ -310,20 +315,18 @@ impl<'a> Reader<'a> {
     }
 
     /// In the order of [`texts_of`].
-    fn texts(&mut self, record: Record<'a>) -> Option<Record<'a>> {
-        Some(Record {
-            listener: self.name()?,
-            group: self.name()?,
-            target: self.name()?,
-            rule: self.name()?,
-            code: self.name()?,
-            method: self.text()?,
-            host: self.text()?,
-            path: self.text()?,
-            referer: self.text()?,
-            user_agent: self.text()?,
-            request_id: self.text()?,
-            ..record
-        })
+    fn texts(&mut self, record: &mut Record<'a>) -> Option<()> {
+        record.listener = self.name()?;
+        record.group = self.name()?;
+        record.target = self.name()?;
+        record.rule = self.name()?;
+        record.code = self.name()?;
+        record.method = self.text()?;
+        record.host = self.text()?;
+        record.path = self.text()?;
+        record.referer = self.text()?;
+        record.user_agent = self.text()?;
+        record.request_id = self.text()?;
+        Some(())
     }
 }

@@ -122,7 +122,7 @@ pub fn text(instance: &str, visitor: &Visitor, now: Timestamp) -> String {
 pub fn html(instance: &str, number: usize, visitor: &Visitor, now: Timestamp) -> String {
     let (class, headline, sentence) = visitor.words(instance, now);
     let instance = escape(instance);
-    let colour = COLOURS[number % COLOURS.len()];
+    let colour = COLOURS.iter().cycle().nth(number).copied().unwrap_or_default();
     let mut page = String::with_capacity(8 * 1024);
     head(&mut page, &instance, colour);
     // Writing into a String cannot fail.

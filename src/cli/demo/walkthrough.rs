@@ -109,7 +109,8 @@ impl Story {
             answered_by.push(self.visit_anew(&mut Jar::default()).await?.instance);
         }
         let order = answered_by.join(" ");
-        if answered_by.windows(2).any(|pair| pair[0] == pair[1]) {
+        let later = answered_by.iter().skip(1);
+        if answered_by.iter().zip(later).any(|(one, next)| one == next) {
             return Err(format!("{ALTERNATING_VISITS} visits did not alternate: {order}"));
         }
         Ok(format!("{ALTERNATING_VISITS} visits were answered by {order}"))
@@ -205,7 +206,7 @@ impl Story {
         holders.sort_unstable();
         let mut counts: Vec<String> = Vec::new();
         for group in holders.chunk_by(|left, right| left == right) {
-            counts.push(format!("{} on {}", group.len(), group[0]));
+            counts.extend(group.first().map(|holder| format!("{} on {holder}", group.len())));
         }
         if counts.len() < 2 {
             return Err(format!(

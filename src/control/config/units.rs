@@ -52,17 +52,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         if unit.is_empty() {
             return Err(format!("has no unit after {count}"));
         }
-        let Some(position) = units_left.iter().position(|(name, _)| *name == unit) else {
+        let mut units = units_left.iter();
+        let Some((_, unit_ms)) = units.find(|(name, _)| *name == unit) else {
             return Err(if DURATION_UNITS.iter().any(|(name, _)| *name == unit) {
                 format!("has the unit {unit:?} twice or not in order from long to short")
             } else {
                 format!("has the unknown unit {unit:?}")
             });
         };
-        let (_, unit_ms) = units_left[position];
-        units_left = &units_left[position + 1..];
+        units_left = units.as_slice();
         total_ms = count
-            .checked_mul(unit_ms)
+            .checked_mul(*unit_ms)
             .and_then(|ms| total_ms.checked_add(ms))
             .ok_or("is too long to count in milliseconds")?;
         rest = after;

@@ -145,9 +145,9 @@ fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Rep
         [_] => {}
         // What is missing has no value to show: the element as a whole is the place.
         [] => report.missing(key, &format!("has nothing for {which} action"), allowed),
-        [_, more @ ..] => {
+        [first, more @ ..] => {
             for name in more {
-                let what = format!("is one action too many beside {}", given[0]);
+                let what = format!("is one action too many beside {first}");
                 report.at(&format!("{key}.{name}"), what, allowed.clone());
             }
         }
@@ -221,31 +221,32 @@ fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut R
     ];
     let given: Vec<&str> =
         paths.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
-    for name in given.iter().skip(1) {
+    let [first, more @ ..] = given.as_slice() else { return };
+    for name in more {
         let allowed = Some("at most one of strip_prefix, replace_prefix and path".into());
-        let what = format!("is one path rewrite too many beside {}", given[0]);
+        let what = format!("is one path rewrite too many beside {first}");
         report.at(&format!("{key}.rewrite.{name}"), what, allowed);
     }
 }
 
 /// Two listeners that the kernel could not tell apart.
 fn collisions(file: &File, report: &mut Report<'_>) {
-    let binds: Vec<(usize, Bind, bool)> = file
+    let binds: Vec<(usize, &file::Listener, Bind)> = file
         .listeners
         .iter()
         .enumerate()
         .filter_map(|(index, listener)| {
             let bind = checks::listener_address(&listener.address).ok()?;
-            Some((index, bind, listener.socket.ipv6_only))
+            Some((index, listener, bind))
         })
         .collect();
-    for (position, (index, bind, v6_only)) in binds.iter().enumerate() {
-        let earlier = binds[..position].iter();
-        let mut meets =
-            earlier.filter(|(_, one, one_v6_only)| collide((one, *one_v6_only), (bind, *v6_only)));
-        if let Some((other, ..)) = meets.next() {
+    for (position, (index, listener, bind)) in binds.iter().enumerate() {
+        let this = (bind, listener.socket.ipv6_only);
+        let mut earlier = binds.iter().take(position);
+        let met = earlier.find(|(_, one, bind)| collide((bind, one.socket.ipv6_only), this));
+        if let Some((other, one, _)) = met {
             let line = report.line_note(&format!("listener[{other}].address"));
-            let name = &file.listeners[*other].name;
+            let name = &one.name;
             let what = format!("collides with listener {name:?}{line}");
             let allowed = Some("another port or address".into());
             report.at(&format!("listener[{index}].address"), what, allowed);

@@ -45,9 +45,8 @@ impl Trailers {
 
     /// Judges the line that has just come in whole; `true` for the empty one, which is taken away.
     fn line_ends(&mut self) -> Result<bool, ChunkFault> {
-        let line = match self.bytes.get(self.line_start..) {
-            Some([line @ .., b'\r', b'\n']) => line,
-            _ => return Err(ChunkFault::BareLf),
+        let Some([line @ .., b'\r', b'\n']) = self.bytes.get(self.line_start..) else {
+            return Err(ChunkFault::BareLf);
         };
         if line.is_empty() {
             self.bytes.truncate(self.line_start);

@@ -43,6 +43,10 @@ pub(super) fn effective<'b>(
 
 /// Bytes of a reg-name or an IPv4 address: unreserved and sub-delims of RFC 3986 §3.2.2, without the
 /// comma, which would make a list of two Host fields look like one host.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 const REG_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -110,6 +114,7 @@ fn port_number(digits: &[u8]) -> u32 {
     })
 }
 
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [byte, tail @ ..] = rest {

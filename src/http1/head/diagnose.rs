@@ -165,7 +165,7 @@ pub(super) fn newer_status_line(buf: &[u8]) -> Result<Option<(usize, u16)>, Resp
     }
     let Some((line, length)) = start_line(buf)? else { return Ok(None) };
     let status = match line.get(8..) {
-        Some([b' ', a, b, c]) | Some([b' ', a, b, c, b' ', ..]) => [*a, *b, *c],
+        Some([b' ', a, b, c] | [b' ', a, b, c, b' ', ..]) => [*a, *b, *c],
         _ => return Err(ResponseFault::BadStatusLine),
     };
     if !status.iter().all(u8::is_ascii_digit) {

@@ -281,7 +281,7 @@ fn framing_and_persistence_of_what_passes() {
 #[test]
 fn targets_are_split_in_place() {
     type Split<'s> = (Option<&'s str>, &'s str, Option<&'s str>, &'s str);
-    let cases: &[(&str, Split)] = &[
+    let cases: &[(&str, Split<'_>)] = &[
         ("GET / HTTP/1.1", (None, "/", None, "a")),
         ("GET //x HTTP/1.1", (None, "//x", None, "a")),
         ("GET /x? HTTP/1.1", (None, "/x", Some(""), "a")),
@@ -397,7 +397,7 @@ fn underscore_look_alikes_are_dropped_and_mean_nothing() {
     ];
     assert_eq!(dropped(lines), expected);
     passes(&with_fields(lines), Mode::Strict, |head| {
-        assert_eq!(head.framing, RequestFraming::None)
+        assert_eq!(head.framing, RequestFraming::None);
     });
 }
 
@@ -444,7 +444,7 @@ fn modes_relax_what_the_table_says_and_name_it() {
         });
     }
     passes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Mode::Monitor, |head| {
-        assert_eq!(head.anomaly, None)
+        assert_eq!(head.anomaly, None);
     });
 }
 

@@ -21,9 +21,8 @@ fn a_session_of_a_target_that_refuses_is_failed_over_and_renewed() {
 #[test]
 fn all_requests_with_one_cookie_fail_over_to_the_same_target() {
     let mut targets = targets::<5>();
-    // Eight fail at once: more than the retries' budget has for so few requests by default.
-    let group = sticky_group(&targets).set("retries.budget_minimum", 8);
-    let limpet = config().process("shards", 4).group(group).start();
+    // Eight fail at once, more than the budget of retries is for: failed connects need none of it.
+    let limpet = sticky(&targets).process("shards", 4).start();
     let (home, cookie) = first_visit(&limpet);
     targets[position(&home)].down();
     let address = limpet.address();

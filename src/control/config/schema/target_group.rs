@@ -118,7 +118,7 @@ static POOL: Section = Section {
     settings: &[setting(
         "idle_per_shard",
         Kind::Count { min: 0, max: 65_536 },
-        Default::Is("32"),
+        Default::Is("256"),
         "Idle connections kept per target and shard; 0 = every request connects anew.",
     )],
 };
@@ -135,7 +135,7 @@ static RETRIES: Section = Section {
             "budget_percent",
             Kind::Count { min: 0, max: 100 },
             Default::Is("20"),
-            "Retries in percent of recent requests.",
+            "Retries in percent of recent requests; a failed connect needs no budget.",
         ),
         setting(
             "budget_minimum",
