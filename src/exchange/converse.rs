@@ -177,20 +177,18 @@ impl Converse<'_, '_> {
         };
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
-        let result = match (result, at_response_end) {
-            (_, UploadState::Failed(failure)) => {
-                entry.phase = Phase::RequestContent;
-                Err(failure)
-            }
-            (result, _) => result,
-        };
+        if let UploadState::Failed(failure) = at_response_end {
+            entry.phase = Phase::RequestContent;
+            self.close(&target);
+            return Err(Broken { failure, request: Vec::new() });
+        }
         match result {
-            Ok(mut finished) => {
+            Ok(finished) => {
                 let complete = at_response_end == UploadState::Complete;
-                finished.keep_client &= complete;
-                finished.keep_target &= complete;
-                let mut done = self.finish(target, finished);
-                done.linger = !complete;
+                let keep_client = finished.keep_client && complete;
+                let keep_target = finished.keep_target && complete;
+                let finished = Finished { keep_client, keep_target, ..finished };
+                let done = Done { linger: !complete, ..self.finish(target, finished) };
                 Ok((done, beyond))
             }
             Err(failure) => {
