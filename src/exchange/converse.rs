@@ -183,13 +183,11 @@ impl Converse<'_, '_> {
             return Err(Broken { failure, request: Vec::new() });
         }
         match result {
-            Ok(finished) => {
+            Ok(mut finished) => {
                 let complete = at_response_end == UploadState::Complete;
-                let keep_client = finished.keep_client && complete;
-                let keep_target = finished.keep_target && complete;
-                let finished = Finished { keep_client, keep_target, ..finished };
-                let done = Done { linger: !complete, ..self.finish(target, finished) };
-                Ok((done, beyond))
+                finished.keep_client &= complete;
+                finished.keep_target &= complete;
+                Ok((Done { linger: !complete, ..self.finish(target, finished) }, beyond))
             }
             Err(failure) => {
                 self.close(&target);

@@ -418,6 +418,22 @@ impl Attempt<'_, '_> {
         Ok(PlaceOnTarget { view: View::clone(view), group, target })
     }
 
+    /// A kept connection on which nothing has happened since; others are closed on the way.
+    fn pooled(&self, target: &Target) -> Option<TargetConnection> {
+        let shard = &self.scene.connection.shard;
+        loop {
+            let now_ms = shard.clock.now_ms();
+            let mut connection = shard.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
+            if connection.is_quiet() {
+                connection.was_used = true;
+                return Some(connection);
+            }
+            shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            shard.counters.add(Counter::TargetConnectionsClosed, 1);
+            connection.close();
+        }
+    }
+
     /// A quiet connection from the pool, else a new one.
     async fn connect(
         &self,
@@ -426,17 +442,11 @@ impl Attempt<'_, '_> {
         entry: &mut Entry,
     ) -> Result<TargetConnection, Failure> {
         let shard = &self.scene.connection.shard;
-        while !self.only_fresh {
-            let pooled = shard.pool.borrow_mut().checkout(target.state.slot, shard.clock.now_ms());
-            let Some(mut connection) = pooled else { break };
-            if connection.is_quiet() {
-                connection.was_used = true;
-                entry.reused = Some(true);
-                return Ok(connection);
-            }
-            shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
-            shard.counters.add(Counter::TargetConnectionsClosed, 1);
-            connection.close();
+        if !self.only_fresh
+            && let Some(connection) = self.pooled(target)
+        {
+            entry.reused = Some(true);
+            return Ok(connection);
         }
         entry.reused = Some(false);
         let began_us = shard.clock.read_us();
