@@ -6,11 +6,12 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::busy::Done;
-use super::early::{NextReceive, PendingSend};
+use super::connection::Connection;
+use super::early::{NextReceive, PendingSend, Watch, Watched};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -26,6 +27,10 @@ use crate::uring::{RecvAny, buffers};
 
 /// How long an upload that nobody wants any more may take to notice.
 const STOP_UPLOAD: Duration = Duration::from_millis(500);
+
+/// How long a client that has ended its side may still be waiting for the response: one that only
+/// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
+const CLIENT_GONE: Duration = Duration::from_secs(1);
 
 /// An attempt that did not work out; the request can be sent again where it is still whole.
 pub struct Broken {
@@ -72,7 +77,7 @@ impl Converse<'_, '_> {
         let persistent = self.plan.persistent && may_continue;
         match rest {
             None => {
-                if persistent && self.early.is_empty() && self.next.is_none() {
+                if self.early.is_empty() && self.next.is_none() {
                     *self.next = NextReceive::start(&self.scene.connection.client);
                 }
                 self.without_upload(stream, receive, was_used, sending, persistent, entry).await
@@ -172,21 +177,17 @@ impl Converse<'_, '_> {
         };
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
-        let result = match (result, at_response_end) {
-            (_, UploadState::Failed(failure)) => {
-                entry.phase = Phase::RequestContent;
-                Err(failure)
-            }
-            (result, _) => result,
-        };
+        if let UploadState::Failed(failure) = at_response_end {
+            entry.phase = Phase::RequestContent;
+            self.close(&target);
+            return Err(Broken { failure, request: Vec::new() });
+        }
         match result {
             Ok(mut finished) => {
                 let complete = at_response_end == UploadState::Complete;
                 finished.keep_client &= complete;
                 finished.keep_target &= complete;
-                let mut done = self.finish(target, finished);
-                done.linger = !complete;
-                Ok((done, beyond))
+                Ok((Done { linger: !complete, ..self.finish(target, finished) }, beyond))
             }
             Err(failure) => {
                 self.close(&target);
@@ -249,19 +250,39 @@ impl Converse<'_, '_> {
         sending: &mut PendingSend,
     ) -> Result<Vec<u8>, Failure> {
         let deadline = self.head_deadline.get();
-        let waiting = FirstBytes { receive, sending, next: self.next };
-        let alarm = &self.scene.connection.alarm;
-        let (result, expired) = alarm.bound(deadline, waiting, || target.end()).await;
+        let (result, expired) = self.watch(receive, sending, deadline, target).await;
         match result {
-            Ok(None) => {
-                target.abort();
-                Err(Failure::ClientGone)
-            }
-            Ok(Some(bytes)) if !bytes.is_empty() => Ok(bytes),
-            Ok(Some(_)) | Err(_) if expired => Err(Failure::ResponseTimeout),
-            Ok(Some(_)) => Err(Failure::TargetClosed { reused, any_byte: false }),
-            Err(_) => Err(Failure::TargetReset { reused, any_byte: false }),
+            Watched::ClientGone => Err(Failure::ClientGone),
+            Watched::Output(Ok(bytes)) if !bytes.is_empty() => Ok(bytes),
+            Watched::Output(_) if expired => Err(Failure::ResponseTimeout),
+            Watched::Output(Ok(_)) => Err(Failure::TargetClosed { reused, any_byte: false }),
+            Watched::Output(Err(_)) => Err(Failure::TargetReset { reused, any_byte: false }),
         }
+    }
+
+    /// Awaits a receive from the target until `deadline`, and notices meanwhile when the client goes
+    /// away: the target is then ended. Keeps `sending` going where the engine does not do so by itself.
+    pub(super) async fn watch<F: Future + Unpin>(
+        &mut self,
+        receive: F,
+        sending: &mut PendingSend,
+        deadline: Millis,
+        target: &Stream,
+    ) -> (Watched<F::Output>, bool) {
+        let Connection { alarm, shard, .. } = self.scene.connection;
+        let has_ended = Cell::new(false);
+        let client_ended = || {
+            if !has_ended.replace(true) {
+                alarm.set(shard.clock.deadline(CLIENT_GONE).min(deadline));
+            }
+        };
+        let client_reset = || target.abort();
+        let watch = Watch { receive, sending, next: self.next, client_ended, client_reset };
+        let ((output, is_reset), expired) = alarm.bound(deadline, watch, || target.end()).await;
+        if is_reset || (expired && has_ended.get()) {
+            return (Watched::ClientGone, expired);
+        }
+        (Watched::Output(output), expired)
     }
 
     pub(super) async fn more(
@@ -289,29 +310,6 @@ impl Converse<'_, '_> {
             Ok(_) => Err(Failure::TargetClosed { reused: false, any_byte: true }),
             Err(_) => Err(Failure::TargetReset { reused: false, any_byte: true }),
         }
-    }
-}
-
-/// Waits for the target's first bytes. On the way it keeps the request's send going where the engine
-/// does not do that by itself, and notices a client that resets. Output: `None` = the client is gone.
-struct FirstBytes<'a> {
-    receive: RecvAny,
-    sending: &'a mut PendingSend,
-    next: &'a mut NextReceive,
-}
-
-impl Future for FirstBytes<'_> {
-    type Output = std::io::Result<Option<Vec<u8>>>;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        this.sending.poll_if_needed(cx);
-        if let Poll::Ready(result) = Pin::new(&mut this.receive).poll(cx) {
-            return Poll::Ready(result.map(Some));
-        }
-        if this.next.poll_arrived(cx) && this.next.is_reset() {
-            return Poll::Ready(Ok(None));
-        }
-        Poll::Pending
     }
 }
 

@@ -17,6 +17,15 @@ pub enum NextReceive {
     Arrived(io::Result<Vec<u8>>),
 }
 
+/// Whether a client is still at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    There,
+    /// It has sent all it will: it closed, or half-closed and still reads.
+    Ended,
+    Reset,
+}
+
 impl NextReceive {
     pub fn start(client: &Stream) -> NextReceive {
         NextReceive::InFlight(client.recv_any())
@@ -40,9 +49,15 @@ impl NextReceive {
         }
     }
 
-    /// The client reset its connection: nobody waits for a response any more.
-    pub fn is_reset(&self) -> bool {
-        matches!(self, NextReceive::Arrived(Err(_)))
+    /// What the receive tells of the client, as far as it has completed.
+    pub fn client(&self) -> Client {
+        match self {
+            NextReceive::Arrived(Err(_)) => Client::Reset,
+            NextReceive::Arrived(Ok(bytes)) if bytes.is_empty() => Client::Ended,
+            NextReceive::Arrived(Ok(_)) | NextReceive::InFlight(_) | NextReceive::None => {
+                Client::There
+            }
+        }
     }
 
     /// Awaits what is in flight and takes the result; an empty buffer is the end of the stream.
@@ -111,5 +126,45 @@ impl Future for PendingSend {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_done(cx)
+    }
+}
+
+/// What came of watching the client while the target was waited for.
+pub enum Watched<T> {
+    Output(T),
+    ClientGone,
+}
+
+/// Awaits a receive from the target, and with it looks after what else is in flight: the request's
+/// send, and the client's next receive, which tells when the client goes away. The receive is always
+/// awaited to its end. Output: the receive's, and whether the client had reset.
+pub struct Watch<'a, F, E, R> {
+    pub receive: F,
+    pub sending: &'a mut PendingSend,
+    pub next: &'a mut NextReceive,
+    /// Called whenever the client is seen to have ended its side.
+    pub client_ended: E,
+    /// Called when the client has reset; must make the receive end soon.
+    pub client_reset: R,
+}
+
+impl<F: Unpin, E, R> Unpin for Watch<'_, F, E, R> {}
+
+impl<F: Future + Unpin, E: Fn(), R: Fn()> Future for Watch<'_, F, E, R> {
+    type Output = (F::Output, bool);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.sending.poll_if_needed(cx);
+        let has_arrived = this.next.poll_arrived(cx);
+        let client = if has_arrived { this.next.client() } else { Client::There };
+        if let Poll::Ready(output) = Pin::new(&mut this.receive).poll(cx) {
+            return Poll::Ready((output, client == Client::Reset));
+        }
+        match client {
+            Client::There => {}
+            Client::Ended => (this.client_ended)(),
+            Client::Reset => (this.client_reset)(),
+        }
+        Poll::Pending
     }
 }

@@ -94,6 +94,7 @@ pub async fn forward(
             received,
             next: &mut next,
             tried: &attempts.tried,
+            only_fresh: attempts.only_fresh,
         };
         match attempt.run(entry).await {
             Ok(done) => break Ok(done),
@@ -193,6 +194,8 @@ struct Attempts<'a, 's> {
     retries: u32,
     /// The target that the request is bound to has had its second chance.
     was_tried_again: bool,
+    /// A kept connection has failed this request; another one may be as stale.
+    only_fresh: bool,
     is_idempotent: bool,
     is_replayable: bool,
     began_ms: Millis,
@@ -207,6 +210,7 @@ impl<'a, 's> Attempts<'a, 's> {
             tried: Tried::new(),
             retries: 0,
             was_tried_again: false,
+            only_fresh: false,
             is_idempotent: plan.method.is_idempotent(),
             is_replayable,
             began_ms: scene.connection.shard.clock.now_ms(),
@@ -259,6 +263,7 @@ impl<'a, 's> Attempts<'a, 's> {
             Decision::OtherTargetElseSame => self.other(plan, input, entry) || self.retries == 0,
         };
         if is_ready {
+            self.only_fresh |= failure.is_stale_connection();
             entry.retries += 1;
             if decision != Decision::SameTarget {
                 self.retries += 1;
@@ -303,6 +308,8 @@ struct Attempt<'a, 's> {
     received: u64,
     next: &'a mut NextReceive,
     tried: &'a Tried,
+    /// Take no connection from the pool.
+    only_fresh: bool,
 }
 
 impl Attempt<'_, '_> {
@@ -411,6 +418,22 @@ impl Attempt<'_, '_> {
         Ok(PlaceOnTarget { view: View::clone(view), group, target })
     }
 
+    /// A kept connection on which nothing has happened since; others are closed on the way.
+    fn pooled(&self, target: &Target) -> Option<TargetConnection> {
+        let shard = &self.scene.connection.shard;
+        loop {
+            let now_ms = shard.clock.now_ms();
+            let mut connection = shard.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
+            if connection.is_quiet() {
+                connection.was_used = true;
+                return Some(connection);
+            }
+            shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            shard.counters.add(Counter::TargetConnectionsClosed, 1);
+            connection.close();
+        }
+    }
+
     /// A quiet connection from the pool, else a new one.
     async fn connect(
         &self,
@@ -419,17 +442,11 @@ impl Attempt<'_, '_> {
         entry: &mut Entry,
     ) -> Result<TargetConnection, Failure> {
         let shard = &self.scene.connection.shard;
-        loop {
-            let pooled = shard.pool.borrow_mut().checkout(target.state.slot, shard.clock.now_ms());
-            let Some(mut connection) = pooled else { break };
-            if connection.is_quiet() {
-                connection.was_used = true;
-                entry.reused = Some(true);
-                return Ok(connection);
-            }
-            shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
-            shard.counters.add(Counter::TargetConnectionsClosed, 1);
-            connection.close();
+        if !self.only_fresh
+            && let Some(connection) = self.pooled(target)
+        {
+            entry.reused = Some(true);
+            return Ok(connection);
         }
         entry.reused = Some(false);
         let began_us = shard.clock.read_us();

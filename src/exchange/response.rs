@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::content::{self, CHUNK_ROOM, SendFault};
 use super::converse::{Converse, Finished};
-use super::early::PendingSend;
+use super::early::{PendingSend, Watched};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::incoming::{Incoming, Started};
@@ -310,9 +310,12 @@ impl Converse<'_, '_> {
             if sent.is_err() {
                 target.end();
             }
-            let ((result, buffer), expired) =
-                self.scene.connection.alarm.bound(deadline, receive, || target.end()).await;
+            let mut none = PendingSend::None;
+            let (watched, expired) = self.watch(receive, &mut none, deadline, target).await;
             buffers::give_back(sent?);
+            let Watched::Output((result, buffer)) = watched else {
+                return Err(Failure::ClientGone);
+            };
             (out, from) = match incoming.accept(
                 result,
                 expired,

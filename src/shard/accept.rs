@@ -13,7 +13,7 @@ use super::local::Shard;
 use crate::exchange::busy;
 use crate::exchange::connection::{Connection, Origin, Peer, serve};
 use crate::exchange::stream::Stream;
-use crate::snapshot::Bind;
+use crate::snapshot::{Bind, ProxyProtocol};
 use crate::telemetry::counters::Counter;
 use crate::uring::{self, Accepted, Listening};
 
@@ -34,11 +34,17 @@ pub struct Acceptor {
     /// connection be taken and closed, instead of hanging until it gives up.
     reserve: RefCell<Option<File>>,
     refusals: Rc<()>,
+    /// Peers are the clients themselves, not proxies that announce them: they can be counted.
+    peers_are_clients: bool,
 }
 
 impl Acceptor {
     pub fn new(shard: Rc<Shard>, listening: Listening, origin: Origin) -> Acceptor {
+        let view = shard.view();
+        let listener = view.listeners.get(origin.listener);
         Acceptor {
+            peers_are_clients: listener
+                .is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off),
             shard,
             listening,
             origin,
@@ -86,7 +92,7 @@ impl Acceptor {
         let peer = Peer::new(accepted.peer.as_socket());
         let stream = Stream::plain(accepted.socket);
         let origin = Origin { peer, ..self.origin.clone() };
-        match shard.admission.admit(origin.peer.ip) {
+        match shard.admission.admit(origin.peer.ip.filter(|_| self.peers_are_clients)) {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
                 let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));

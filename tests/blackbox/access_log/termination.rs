@@ -97,6 +97,48 @@ fn a_client_that_went_away_while_the_target_thought_is_a_499() {
 }
 
 #[test]
+fn a_client_that_closes_is_noticed_while_the_target_thinks() {
+    for close in ["", "Connection: close\r\n"] {
+        let target = Target::scripted(|connection| {
+            connection.next_request()?;
+            connection.read_until_closed().map(drop)
+        });
+        let limpet = config().serving(&target).start();
+        let mut client = limpet.client();
+        client.send(format!("GET / HTTP/1.1\r\nHost: limpet.test\r\n{close}\r\n"));
+        target.wait_for_requests(1);
+        drop(client);
+        assert_ended(&limpet, 499, &["CHC"]);
+        target.wait_until_idle();
+    }
+}
+
+#[test]
+fn a_client_that_closes_is_noticed_while_a_stream_is_quiet() {
+    let target = Target::scripted(|connection| {
+        connection.next_request()?;
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")?;
+        connection.read_until_closed().map(drop)
+    });
+    let limpet = config().serving(&target).start();
+    let mut client = limpet.client();
+    client.send(GET).response_head();
+    drop(client);
+    assert_ended(&limpet, 200, &["CDC"]);
+    target.wait_until_idle();
+}
+
+#[test]
+fn a_client_that_only_half_closed_gets_its_response() {
+    let (limpet, _target) = serving();
+    let mut client = limpet.client();
+    client.send(GET);
+    client.wire.finish().unwrap();
+    assert_eq!(client.response().status, 200);
+    assert_ended(&limpet, 200, &["---"]);
+}
+
+#[test]
 fn a_client_that_went_away_inside_the_content_is_the_clients_doing() {
     let target = Target::scripted(|connection| {
         connection.next_request()?;

@@ -1,0 +1,426 @@
+//! A shard in its stride allocates nothing: not for a request, not for its stickiness, not for its log
+//! line, on either engine.
+//!
+//! Counts what one thread asks of the allocator, the shard's, in a whole data plane between a client
+//! and two targets of the test's own. The first places that allocate all the same are printed.
+#![allow(unsafe_code, reason = "a counting allocator implements GlobalAlloc")]
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use limpet::cli::start;
+use limpet::shard::Server;
+use limpet::snapshot::Bind;
+use limpet::telemetry::counters::Counter;
+
+/// Requests until every buffer, slot and connection is there that the others will need.
+const WARM_UP: usize = 2_000;
+/// Requests that must do with those.
+const MEASURED: usize = 10_000;
+/// How many places that allocate are printed, where none should.
+const PLACES_SHOWN: u64 = 5;
+/// Content of a response that does not fit in one buffer.
+const LARGE_BYTES: usize = 100_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The thread whose allocations are counted, by its id; 0 = none.
+static WATCHED: AtomicI32 = AtomicI32::new(0);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static RELEASES: AtomicU64 = AtomicU64::new(0);
+static PLACES_LEFT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// This thread's id as the kernel knows it, once it was asked for.
+    static THREAD: Cell<i32> = const { Cell::new(0) };
+    /// A place is being printed, which allocates.
+    static IS_SHOWING: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_watched() -> bool {
+    let watched = WATCHED.load(Ordering::Relaxed);
+    if watched == 0 {
+        return false;
+    }
+    if THREAD.get() == 0 {
+        // SAFETY: gettid(2) takes nothing and cannot fail.
+        THREAD.set(unsafe { libc::gettid() });
+    }
+    THREAD.get() == watched && !IS_SHOWING.get()
+}
+
+fn count(counter: &AtomicU64, what: &str, bytes: usize) {
+    if !is_watched() {
+        return;
+    }
+    counter.fetch_add(1, Ordering::Relaxed);
+    let take = |left: u64| left.checked_sub(1);
+    if PLACES_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        IS_SHOWING.set(true);
+        eprintln!("{what} of {bytes} bytes:\n{}", Backtrace::force_capture());
+        IS_SHOWING.set(false);
+    }
+}
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATIONS, "an allocation", layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATIONS, "an allocation", layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(&RELEASES, "a release", layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(&ALLOCATIONS, "a growth", size);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What the watched thread asked of the allocator while `work` ran: allocations and releases. The
+/// first `shown` places are printed.
+fn asked_for(thread: i32, shown: u64, work: impl FnOnce()) -> (u64, u64) {
+    ALLOCATIONS.store(0, Ordering::Relaxed);
+    RELEASES.store(0, Ordering::Relaxed);
+    PLACES_LEFT.store(shown, Ordering::Relaxed);
+    WATCHED.store(thread, Ordering::SeqCst);
+    work();
+    WATCHED.store(0, Ordering::SeqCst);
+    (ALLOCATIONS.load(Ordering::SeqCst), RELEASES.load(Ordering::SeqCst))
+}
+
+/// One thread is watched at a time.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The threads of shards in this process, one of which may be left over from a test that failed.
+fn shard_threads() -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task").expect("the threads of this process");
+    let shards = tasks.filter_map(|task| {
+        let task = task.ok()?;
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        (name.trim_end() == "shard-0").then(|| task.file_name().into_string().ok())?
+    });
+    shards.map(|thread| thread.parse().expect("a thread id")).collect()
+}
+
+/// A target that keeps every connection and answers every request with its name.
+struct Target {
+    address: SocketAddr,
+}
+
+impl Target {
+    fn start(name: &'static str) -> Target {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let address = listener.local_addr().expect("address");
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let connection = connection.expect("accept");
+                std::thread::spawn(move || serve(connection, name));
+            }
+        });
+        Target { address }
+    }
+}
+
+fn serve(mut connection: TcpStream, name: &str) {
+    connection.set_nodelay(true).expect("nodelay");
+    let response = |length: usize| {
+        let content = name.repeat(length);
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{content}"
+        )
+    };
+    let (small, large) = (response(1), response(LARGE_BYTES));
+    let mut message = Message::default();
+    while message.read(&mut connection) {
+        let is_large = message.head().starts_with("GET /large");
+        let response = if is_large { &large } else { &small };
+        connection.write_all(response.as_bytes()).expect("answer");
+    }
+}
+
+/// One HTTP message with a Content-Length or without content.
+#[derive(Default)]
+struct Message {
+    /// From the message's first byte on.
+    bytes: Vec<u8>,
+    head_bytes: usize,
+}
+
+impl Message {
+    /// Reads the next one in place of what was read before; `false` at the end of the stream.
+    fn read(&mut self, connection: &mut TcpStream) -> bool {
+        self.bytes.clear();
+        self.head_bytes = 0;
+        let mut piece = [0; 64 * 1024];
+        loop {
+            let end = memchr::memmem::find(&self.bytes, b"\r\n\r\n");
+            if let Some(end) = end {
+                self.head_bytes = end + 4;
+                let length = self
+                    .field("content-length")
+                    .map_or(0, |length| length.parse::<usize>().expect("a length"));
+                if self.bytes.len() >= self.head_bytes + length {
+                    assert_eq!(self.bytes.len(), self.head_bytes + length, "one at a time");
+                    return true;
+                }
+            }
+            match connection.read(&mut piece) {
+                Ok(count) if count > 0 => self.bytes.extend_from_slice(&piece[..count]),
+                Ok(_) => return false,
+                // A ring that this thread probed interrupts it once more when it goes.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{} bytes and then: {error}", self.bytes.len()),
+            }
+        }
+    }
+
+    fn head(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.head_bytes]).expect("a head in ASCII")
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.head().lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    fn content(&self) -> &[u8] {
+        &self.bytes[self.head_bytes..]
+    }
+}
+
+/// A whole data plane with one shard, its log in a file, and two targets behind stickiness.
+struct Limpet {
+    server: Server,
+    address: SocketAddr,
+    /// The thread of its one shard.
+    shard: i32,
+    folder: tempfile::TempDir,
+}
+
+impl Limpet {
+    fn start(engine: &str) -> Limpet {
+        let folder = tempfile::tempdir().expect("folder");
+        let (a, b) = (Target::start("a"), Target::start("b"));
+        let text = format!(
+            r#"
+            [process]
+            shards = 1
+            engine = "{engine}"
+            [access_log]
+            output = "{log}"
+            [stickiness_keys]
+            keys = [{{ id = 1, secret = "bGltcGV0cyBmaW5kIHRoZWlyIGhvbWUgc2NhciBhZ2E=" }}]
+            [[listener]]
+            name = "web"
+            address = "127.0.0.1:0"
+            limits = {{ requests_per_connection = 0 }}
+            forward = "app"
+            [[target_group]]
+            name = "app"
+            stickiness = {{ enabled = true }}
+            [[target_group.target]]
+            id = "a"
+            address = "{}"
+            [[target_group.target]]
+            id = "b"
+            address = "{}"
+            "#,
+            a.address,
+            b.address,
+            log = folder.path().join("access.log").display(),
+        );
+        let start = start::from_text(&text, "test").unwrap_or_else(|error| panic!("{error}"));
+        let others = shard_threads();
+        let server = Server::start(start.control.published(), &start.process).expect("start");
+        assert_eq!(server.engine().name(), engine);
+        let Some((_, Bind::Tcp(address))) = server.addresses().first() else {
+            panic!("a TCP listener")
+        };
+        let shard = shard_threads().into_iter().find(|thread| !others.contains(thread));
+        Limpet { address: *address, shard: shard.expect("a shard"), server, folder }
+    }
+
+    fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).expect("connect");
+        client.set_nodelay(true).expect("nodelay");
+        client.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        client
+    }
+
+    /// Ends, and says how many requests were logged, or would have been by a faster disk.
+    fn finish(self) -> u64 {
+        let counters = std::sync::Arc::clone(self.server.counters());
+        assert!(self.server.shutdown(PATIENCE), "it did not end by itself");
+        let log = fs::read_to_string(self.folder.path().join("access.log")).expect("the log");
+        log.lines().count() as u64 + counters.snapshot().get(Counter::LogLinesDropped)
+    }
+}
+
+/// How a request's bytes are sent.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Get,
+    /// A GET whose response is moved through content buffers.
+    GetLarge,
+    /// Head and content in one write.
+    Post,
+    /// The content follows when the head has been sent.
+    PostInTwo,
+}
+
+impl Shape {
+    fn parts(self, cookie: Option<&str>) -> (String, &'static str) {
+        let cookie = cookie.map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
+        let fields = format!(
+            "Host: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n{cookie}"
+        );
+        match self {
+            Shape::Get => (format!("GET /cart?item=17 HTTP/1.1\r\n{fields}\r\n"), ""),
+            Shape::GetLarge => (format!("GET /large HTTP/1.1\r\n{fields}\r\n"), ""),
+            Shape::Post | Shape::PostInTwo => (
+                format!("POST /cart HTTP/1.1\r\n{fields}Content-Length: 12\r\n\r\n"),
+                "item=17&n=02",
+            ),
+        }
+    }
+}
+
+/// Sends `request` and reads its response into `message`.
+fn exchange(client: &mut TcpStream, shape: Shape, parts: (&str, &str), message: &mut Message) {
+    let (head, content) = parts;
+    match shape {
+        Shape::Get | Shape::GetLarge => client.write_all(head.as_bytes()).expect("send"),
+        Shape::Post => client.write_all([head, content].concat().as_bytes()).expect("send"),
+        Shape::PostInTwo => {
+            client.write_all(head.as_bytes()).expect("send");
+            std::thread::yield_now();
+            client.write_all(content.as_bytes()).expect("send");
+        }
+    }
+    assert!(message.read(client), "the connection was closed");
+    assert!(message.head().starts_with("HTTP/1.1 200 "), "{}", message.head());
+}
+
+/// Asserts that a shard serves sticky requests of one shape without its allocator.
+fn serves_without_allocating(engine: &str, shape: Shape) {
+    let _one_at_a_time = one_at_a_time();
+    let limpet = Limpet::start(engine);
+    let mut client = limpet.client();
+    let mut message = Message::default();
+    let (head, content) = shape.parts(None);
+    let shard = limpet.shard;
+    let (at_first, _) =
+        asked_for(shard, 0, || exchange(&mut client, shape, (&head, content), &mut message));
+    assert!(at_first > 0, "a connection's beginning allocates: this is not the shard's thread");
+    let cookie = message.field("set-cookie").expect("a cookie").split(';').next();
+    let home = message.content().to_vec();
+    let (head, content) = shape.parts(cookie);
+    let mut request = || {
+        exchange(&mut client, shape, (&head, content), &mut message);
+        assert_eq!(message.content(), home, "the session's own target answers");
+        assert_eq!(message.field("set-cookie"), None, "a valid cookie is not set again");
+    };
+    (0..WARM_UP).for_each(|_| request());
+    let measured = || (0..MEASURED).for_each(|_| request());
+    let (allocations, releases) = asked_for(shard, PLACES_SHOWN, measured);
+    println!(
+        "{engine} {shape:?}: {allocations} allocations and {releases} releases in {MEASURED} requests"
+    );
+    drop(client);
+    assert_eq!(limpet.finish(), (1 + WARM_UP + MEASURED) as u64, "every request has its line");
+    assert_eq!((allocations, releases), (0, 0), "{engine} {shape:?}");
+}
+
+fn has_io_uring() -> bool {
+    let probed = limpet::uring::probe();
+    if let Err(refused) = &probed {
+        println!("not tested on io_uring: {refused}");
+    }
+    probed.is_ok()
+}
+
+#[test]
+fn the_count_sees_an_allocation_of_the_watched_thread_and_of_no_other() {
+    let _one_at_a_time = one_at_a_time();
+    // SAFETY: gettid(2) takes nothing and cannot fail.
+    let own = unsafe { libc::gettid() };
+    let allocate = || drop(std::hint::black_box(vec![1_u8]));
+    assert_eq!(asked_for(own, 0, allocate), (1, 1));
+    assert_eq!(asked_for(own + 1_000_000, 0, allocate), (0, 0));
+}
+
+#[test]
+fn a_get_allocates_nothing_on_io_uring() {
+    if has_io_uring() {
+        serves_without_allocating("io_uring", Shape::Get);
+    }
+}
+
+#[test]
+fn a_get_allocates_nothing_on_epoll() {
+    serves_without_allocating("epoll", Shape::Get);
+}
+
+#[test]
+fn a_post_allocates_nothing_on_io_uring() {
+    if has_io_uring() {
+        serves_without_allocating("io_uring", Shape::Post);
+    }
+}
+
+#[test]
+fn a_post_allocates_nothing_on_epoll() {
+    serves_without_allocating("epoll", Shape::Post);
+}
+
+#[test]
+fn a_post_whose_content_comes_later_allocates_nothing_on_io_uring() {
+    if has_io_uring() {
+        serves_without_allocating("io_uring", Shape::PostInTwo);
+    }
+}
+
+#[test]
+fn a_post_whose_content_comes_later_allocates_nothing_on_epoll() {
+    serves_without_allocating("epoll", Shape::PostInTwo);
+}
+
+#[test]
+fn a_large_response_allocates_nothing_on_io_uring() {
+    if has_io_uring() {
+        serves_without_allocating("io_uring", Shape::GetLarge);
+    }
+}
+
+#[test]
+fn a_large_response_allocates_nothing_on_epoll() {
+    serves_without_allocating("epoll", Shape::GetLarge);
+}
