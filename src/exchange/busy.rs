@@ -22,6 +22,7 @@ use super::forward;
 use super::input::Input;
 use super::prepare::{Prepared, Scene};
 use crate::http1::head::{self, HeadScan};
+use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
 use crate::snapshot::Listener;
 use crate::uring::{RecvAny, buffers};
@@ -216,7 +217,7 @@ async fn next_request(
 
 /// A second chance for the next request before the serving state is freed. `true` when it came.
 async fn wait_quietly(connection: &Connection, next: &mut NextReceive) -> bool {
-    connection.alarm.set_idle(connection.shard.clock.deadline(QUIET));
+    connection.alarm.set_waiting(connection.shard.clock.deadline(QUIET), Waits::Idle);
     poll_fn(|cx| {
         if next.poll_arrived(cx) {
             return Poll::Ready(true);

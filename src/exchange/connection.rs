@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrayvec::{ArrayString, ArrayVec};
 
@@ -21,13 +22,16 @@ use super::entry::Entry;
 use super::proxy_protocol;
 use super::stream::Stream;
 use crate::shard::admission::Place;
-use crate::shard::alarms::Alarm;
+use crate::shard::alarms::{Alarm, Waits};
 use crate::shard::clock::{Millis, NEVER};
 use crate::shard::local::{Shard, View};
 use crate::snapshot::{Listener, ProxyProtocol};
 use crate::target::select::Pinned;
 use crate::telemetry::counters::Counter;
 use crate::uring::{RecvAny, buffers};
+
+/// How long a stop waits for the first request of a connection that has just been accepted.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Who is at the other end, as text too: it goes into every request's X-Forwarded-For.
 #[derive(Debug, Clone)]
@@ -194,12 +198,21 @@ async fn wait(
     deadline: Millis,
 ) -> Option<Vec<u8>> {
     let mut receive = receive.unwrap_or_else(|| connection.client.recv_any());
+    let clock = &connection.shard.clock;
+    let mut deadline = deadline.min(connection.expires_ms);
+    let waits = if connection.requests.get() == 0 { Waits::Fresh } else { Waits::Idle };
     if connection.shard.stop.has_begun() {
-        connection.client.end();
+        match waits {
+            // Its first request may be on its way; the answer will say that it is the last.
+            Waits::Fresh => deadline = deadline.min(clock.deadline(LAST_REQUEST)),
+            // What has arrived already is still read and answered.
+            Waits::Idle | Waits::Busy => connection.client.end_receiving(),
+        }
     }
-    let deadline = deadline.min(connection.expires_ms);
-    let (result, _) =
-        connection.alarm.bound_idle(deadline, &mut receive, || connection.client.end()).await;
+    let (result, _) = connection
+        .alarm
+        .bound_waiting(deadline, waits, &mut receive, || connection.client.end_receiving())
+        .await;
     let bytes = result.ok()?;
     if bytes.is_empty() {
         buffers::give_back(bytes);

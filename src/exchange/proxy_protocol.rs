@@ -11,7 +11,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::connection::{Connection, Peer};
+use super::connection::{Connection, LAST_REQUEST, Peer};
+use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
 use crate::snapshot::{Listener, ProxyProtocol};
 use crate::uring::buffers;
@@ -241,9 +242,9 @@ async fn receive_header(
     bytes: &mut Vec<u8>,
 ) -> Result<(usize, Option<SocketAddr>), Fault> {
     let shard = &connection.shard;
-    let deadline = shard.clock.deadline(listener.timeouts.head);
+    let mut deadline = shard.clock.deadline(listener.timeouts.head);
     if shard.stop.has_begun() {
-        connection.client.end();
+        deadline = deadline.min(shard.clock.deadline(LAST_REQUEST));
     }
     loop {
         let (count, expired) = receive_more(connection, deadline, bytes).await;
@@ -269,12 +270,14 @@ async fn receive_more(
     let Connection { client, alarm, .. } = connection;
     if bytes.capacity() == 0 {
         let receive = client.recv_any();
-        let (result, expired) = alarm.bound_idle(deadline, receive, || client.end()).await;
+        let (result, expired) =
+            alarm.bound_waiting(deadline, Waits::Fresh, receive, || client.end()).await;
         *bytes = result.unwrap_or_default();
         return (bytes.len(), expired);
     }
     let receive = client.recv(std::mem::take(bytes));
-    let ((result, received), expired) = alarm.bound_idle(deadline, receive, || client.end()).await;
+    let ((result, received), expired) =
+        alarm.bound_waiting(deadline, Waits::Fresh, receive, || client.end()).await;
     *bytes = received;
     (result.unwrap_or(0), expired)
 }

@@ -24,9 +24,19 @@ pub struct Alarms {
 struct Slot {
     at_ms: Millis,
     fired: bool,
-    /// The task only waits for a next request: a stop need not wait for it.
-    idle: bool,
+    waits: Waits,
     waker: Option<Waker>,
+}
+
+/// What a task waits for, as far as a stop of the shard cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// The end of something that was begun: a stop waits with it.
+    Busy,
+    /// The first request of a new connection, which may be on its way: a stop gives it a moment.
+    Fresh,
+    /// The next request of a kept connection: a stop does not wait for it.
+    Idle,
 }
 
 /// One task's alarm; its slot is freed with it.
@@ -41,7 +51,7 @@ impl Alarms {
         let key = self.slots.borrow_mut().insert(Slot {
             at_ms: NEVER,
             fired: false,
-            idle: false,
+            waits: Waits::Busy,
             waker: None,
         });
         Alarm { alarms: Rc::clone(self), key }
@@ -60,9 +70,9 @@ impl Alarms {
         }
     }
 
-    /// Makes the alarms of tasks that only wait for a next request due: the shard is being stopped.
-    pub fn fire_idle(&self) {
-        self.fire(|slot| slot.idle);
+    /// Makes the alarms of tasks that wait so due: the shard is being stopped.
+    pub fn fire_waiting(&self, waits: Waits) {
+        self.fire(|slot| slot.waits == waits);
     }
 
     /// Makes every alarm due: what is left is cut off.
@@ -87,21 +97,21 @@ impl Alarm {
     /// Arms the alarm anew; an earlier firing is forgotten.
     #[inline]
     pub fn set(&self, at_ms: Millis) {
-        self.arm(at_ms, false);
+        self.arm(at_ms, Waits::Busy);
     }
 
-    /// As [`Self::set`] for a task that only waits for a next request.
+    /// As [`Self::set`] for a task that waits for a request.
     #[inline]
-    pub fn set_idle(&self, at_ms: Millis) {
-        self.arm(at_ms, true);
+    pub fn set_waiting(&self, at_ms: Millis, waits: Waits) {
+        self.arm(at_ms, waits);
     }
 
     #[inline]
-    fn arm(&self, at_ms: Millis, idle: bool) {
+    fn arm(&self, at_ms: Millis, waits: Waits) {
         if let Some(slot) = self.alarms.slots.borrow_mut().get_mut(self.key) {
             slot.at_ms = at_ms;
             slot.fired = false;
-            slot.idle = idle;
+            slot.waits = waits;
         }
     }
 
@@ -145,14 +155,15 @@ impl Alarm {
         .await
     }
 
-    /// As [`Self::bound`] for a task that only waits for a next request.
-    pub async fn bound_idle<F: Future + Unpin>(
+    /// As [`Self::bound`] for a task that waits for a request.
+    pub async fn bound_waiting<F: Future + Unpin>(
         &self,
         at_ms: Millis,
+        waits: Waits,
         op: F,
         expire: impl FnOnce(),
     ) -> (F::Output, bool) {
-        self.set_idle(at_ms);
+        self.set_waiting(at_ms, waits);
         Bound { alarm: self, op, expire: Some(expire) }.await
     }
 }

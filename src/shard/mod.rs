@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 pub use server::{Server, StartError};
 
 use self::accept::{ACCEPTS_IN_FLIGHT, Acceptor};
+use self::alarms::Waits;
 use self::local::Shard;
+use crate::exchange::connection::LAST_REQUEST;
 use crate::telemetry::counters::Counter;
 use crate::uring;
 
@@ -39,6 +41,7 @@ async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender
     let _ = ready.send(());
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
+    let mut last_requests_until = next;
     loop {
         uring::sleep(next).await;
         // A shard that was held up does not make up for ticks it has missed.
@@ -48,6 +51,10 @@ async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender
             is_stopping = true;
             acceptors.iter().for_each(|acceptor| acceptor.finish());
             shard.stop_idle();
+            last_requests_until = Instant::now() + LAST_REQUEST;
+        }
+        if is_stopping && Instant::now() >= last_requests_until {
+            shard.alarms.fire_waiting(Waits::Fresh);
         }
         if shard.stop.is_now() {
             shard.alarms.fire_all();
@@ -77,7 +84,7 @@ impl Shard {
 
     /// Lets go of everything that only waits.
     fn stop_idle(&self) {
-        self.alarms.fire_idle();
+        self.alarms.fire_waiting(Waits::Idle);
         self.pool.borrow_mut().drain_all(|connection| {
             self.counters.add(Counter::TargetConnectionsClosed, 1);
             connection.close();

@@ -64,6 +64,7 @@ impl Server {
         published: Arc<Published>,
         options: &ProcessOptions,
     ) -> Result<Server, StartError> {
+        uring::disable_huge_pages();
         let descriptors = uring::raise_descriptor_limit();
         let engine = choose_engine(options.engine)?;
         let cores = cores::plan(options.shards);

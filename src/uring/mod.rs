@@ -34,5 +34,5 @@ mod tests;
 
 pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, yield_now};
 pub use listening::{Accepted, Listening};
-pub use options::{raise_descriptor_limit, set_defer_accept, set_fast_open};
+pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};
 pub use socket::{Connect, ConnectAddress, Recv, RecvAny, Send, Shutdown, Socket, connect};
