@@ -122,6 +122,7 @@ fn rewritten(c: &mut Criterion) {
         protect_cookie: true,
         upgrade: false,
         via: None,
+        date: None,
     };
     group.bench_function("response_7_fields", |b| {
         b.iter(|| {

@@ -137,8 +137,11 @@ impl Reply {
         self.ended.unwrap_or(Ended::new(By::Limpet, Phase::Done, Cause::Rule))
     }
 
-    /// Appends the whole response.
-    pub fn write(&self, listener: Option<&Listener>, out: &mut Vec<u8>) {
+    /// Appends the whole response. `date` is the time as the Date field tells it.
+    pub fn write(&mut self, listener: Option<&Listener>, date: &str, out: &mut Vec<u8>) {
+        self.extra.extend_from_slice(b"Date: ");
+        self.extra.extend_from_slice(date.as_bytes());
+        self.extra.extend_from_slice(b"\r\n");
         let replaced = listener
             .and_then(|listener| listener.answers.iter().find(|(status, _)| *status == self.status))
             .map(|(_, answer)| answer);

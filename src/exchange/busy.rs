@@ -155,7 +155,7 @@ pub async fn answer(
     reply.keep = reply.keep && scene.connection.may_continue(scene.listener);
     entry.answered(&reply);
     let mut out = buffers::small();
-    reply.write(Some(scene.listener), &mut out);
+    reply.write(Some(scene.listener), &scene.connection.shard.clock.date(), &mut out);
     entry.response_bytes += out.len() as u64;
     entry.first_byte_now(&scene.connection.shard.clock);
     if let Some(bytes) = reply.request_bytes {
@@ -286,10 +286,11 @@ async fn linger(connection: &Connection) {
 
 /// Refuses a connection with 429 before anything is read from it.
 pub async fn refuse(connection: &Connection) {
-    let reply = Reply::too_many_connections();
+    let mut reply = Reply::too_many_connections();
     let mut out = buffers::small();
     let view = connection.shard.view();
-    reply.write(connection.listener(&view).map(|listener| &**listener), &mut out);
+    let listener = connection.listener(&view).map(|listener| &**listener);
+    reply.write(listener, &connection.shard.clock.date(), &mut out);
     let result = content::send_all(
         &connection.client,
         out,

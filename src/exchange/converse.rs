@@ -70,7 +70,7 @@ impl Converse<'_, '_> {
         received: u64,
         entry: &mut Entry,
     ) -> Result<(Done, Input), Broken> {
-        let TargetConnection { stream, receive, was_used } = connection;
+        let TargetConnection { stream, receive } = connection;
         let sending = PendingSend::start(&stream, request);
         let listener = self.scene.listener;
         let may_continue = self.scene.connection.may_continue(listener);
@@ -80,11 +80,11 @@ impl Converse<'_, '_> {
                 if self.early.is_empty() && self.next.is_none() {
                     *self.next = NextReceive::start(&self.scene.connection.client);
                 }
-                self.without_upload(stream, receive, was_used, sending, persistent, entry).await
+                self.without_upload(stream, receive, sending, persistent, entry).await
             }
             Some(rest) => {
                 let upload = (rest, sending, received);
-                self.with_upload(stream, receive, was_used, upload, persistent, entry).await
+                self.with_upload(stream, receive, upload, persistent, entry).await
             }
         }
     }
@@ -93,7 +93,6 @@ impl Converse<'_, '_> {
         mut self,
         target: Stream,
         receive: RecvAny,
-        was_used: bool,
         mut sending: PendingSend,
         persistent: bool,
         entry: &mut Entry,
@@ -101,7 +100,7 @@ impl Converse<'_, '_> {
         let timeout = self.group.options.response_timeout;
         let deadline = self.scene.connection.shard.clock.deadline(timeout);
         self.head_deadline.set(deadline);
-        let first = self.first_bytes(&target, receive, was_used, &mut sending).await;
+        let first = self.first_bytes(&target, receive, &mut sending).await;
         let bytes = match first {
             Ok(bytes) => bytes,
             Err(failure) => {
@@ -129,7 +128,6 @@ impl Converse<'_, '_> {
         mut self,
         target: Stream,
         receive: RecvAny,
-        was_used: bool,
         upload: (Rest, PendingSend, u64),
         persistent: bool,
         entry: &mut Entry,
@@ -164,7 +162,7 @@ impl Converse<'_, '_> {
         let (result, beyond, at_response_end) = {
             let respond = async {
                 let mut none = PendingSend::None;
-                let bytes = self.first_bytes(&target, receive, was_used, &mut none).await?;
+                let bytes = self.first_bytes(&target, receive, &mut none).await?;
                 let mut finished =
                     self.respond(&target, bytes, persistent, Some(&state), entry).await?;
                 if state.get() != UploadState::Complete {
@@ -246,7 +244,6 @@ impl Converse<'_, '_> {
         &mut self,
         target: &Stream,
         receive: RecvAny,
-        reused: bool,
         sending: &mut PendingSend,
     ) -> Result<Vec<u8>, Failure> {
         let deadline = self.head_deadline.get();
@@ -255,8 +252,8 @@ impl Converse<'_, '_> {
             Watched::ClientGone => Err(Failure::ClientGone),
             Watched::Output(Ok(bytes)) if !bytes.is_empty() => Ok(bytes),
             Watched::Output(_) if expired => Err(Failure::ResponseTimeout),
-            Watched::Output(Ok(_)) => Err(Failure::TargetClosed { reused, any_byte: false }),
-            Watched::Output(Err(_)) => Err(Failure::TargetReset { reused, any_byte: false }),
+            Watched::Output(Ok(_)) => Err(Failure::TargetClosed { any_byte: false }),
+            Watched::Output(Err(_)) => Err(Failure::TargetReset { any_byte: false }),
         }
     }
 
@@ -307,8 +304,8 @@ impl Converse<'_, '_> {
         match result {
             Ok(count) if count > 0 => Ok(bytes),
             Ok(_) | Err(_) if expired => Err(Failure::ResponseTimeout),
-            Ok(_) => Err(Failure::TargetClosed { reused: false, any_byte: true }),
-            Err(_) => Err(Failure::TargetReset { reused: false, any_byte: true }),
+            Ok(_) => Err(Failure::TargetClosed { any_byte: true }),
+            Err(_) => Err(Failure::TargetReset { any_byte: true }),
         }
     }
 }

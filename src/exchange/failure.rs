@@ -35,13 +35,11 @@ pub enum Failure {
     NoSocket,
 
     // The target's side.
-    /// Closed before the response's head was whole. `reused` says that the connection had been idle.
+    /// Closed before the response's head was whole. `any_byte` says that some of it had come.
     TargetClosed {
-        reused: bool,
         any_byte: bool,
     },
     TargetReset {
-        reused: bool,
         any_byte: bool,
     },
     ResponseTimeout,
@@ -147,12 +145,12 @@ impl Failure {
         Ended::new(by, phase, cause)
     }
 
-    /// A reused connection that the target closed before it answered a single byte.
-    pub fn is_stale_connection(self) -> bool {
+    /// The target closed its connection before it answered a single byte: the connection had gone
+    /// stale in the pool, or the target died with the request in its hands.
+    pub fn is_before_any_byte(self) -> bool {
         matches!(
             self,
-            Failure::TargetClosed { reused: true, any_byte: false }
-                | Failure::TargetReset { reused: true, any_byte: false }
+            Failure::TargetClosed { any_byte: false } | Failure::TargetReset { any_byte: false }
         )
     }
 

@@ -234,9 +234,10 @@ impl<'a, 's> Attempts<'a, 's> {
         let attempt = retry::Attempt {
             failure: match failure {
                 _ if failure.is_connect() => retry::Failure::ConnectFailed,
-                _ if failure.is_stale_connection() => retry::Failure::ReusedClosedBeforeByte,
+                _ if failure.is_before_any_byte() => retry::Failure::ClosedBeforeByte,
                 _ => retry::Failure::Other,
             },
+            was_reused: entry.reused == Some(true),
             is_idempotent: self.is_idempotent,
             is_replayable: self.is_replayable,
             is_bound: plan.choice.sticky.is_some_and(|sticky| sticky.bound),
@@ -263,7 +264,7 @@ impl<'a, 's> Attempts<'a, 's> {
             Decision::OtherTargetElseSame => self.other(plan, input, entry) || self.retries == 0,
         };
         if is_ready {
-            self.only_fresh |= failure.is_stale_connection();
+            self.only_fresh |= failure.is_before_any_byte();
             entry.retries += 1;
             if decision != Decision::SameTarget {
                 self.retries += 1;
@@ -425,7 +426,6 @@ impl Attempt<'_, '_> {
             let now_ms = shard.clock.now_ms();
             let mut connection = shard.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
             if connection.is_quiet() {
-                connection.was_used = true;
                 return Some(connection);
             }
             shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);

@@ -144,6 +144,7 @@ impl Converse<'_, '_> {
             set_cookies.push(scratch.get(start..end).unwrap_or_default());
             start = end;
         }
+        let date = self.scene.connection.shard.clock.date();
         let edits = ResponseEdits {
             client_version: self.plan.version,
             framing,
@@ -152,6 +153,7 @@ impl Converse<'_, '_> {
             protect_cookie: !set_cookies.is_empty() && !head.has_cache_control,
             upgrade,
             via: self.scene.listener.forwarded.via.as_deref().map(str::as_bytes),
+            date: Some(date.as_bytes()),
         };
         rewrite::response(head, &edits, out);
         drop(set_cookies);
@@ -239,6 +241,7 @@ impl Converse<'_, '_> {
             protect_cookie: false,
             upgrade: false,
             via: None,
+            date: None,
         };
         rewrite::response(head, &edits, out);
     }

@@ -16,14 +16,12 @@ use crate::uring::{self, RecvAny};
 pub struct TargetConnection {
     pub stream: Stream,
     pub receive: RecvAny,
-    /// At least one response was read from it.
-    pub was_used: bool,
 }
 
 impl TargetConnection {
     pub fn new(stream: Stream) -> TargetConnection {
         let receive = stream.recv_any();
-        TargetConnection { stream, receive, was_used: false }
+        TargetConnection { stream, receive }
     }
 
     /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error

@@ -24,6 +24,7 @@ pub enum FieldId {
     SetCookie,
     Authorization,
     CacheControl,
+    Date,
     Forwarded,
     XForwardedFor,
     XForwardedProto,
@@ -158,6 +159,7 @@ pub fn classify_folded(name: &[u8]) -> (FieldId, bool) {
     match (name.len(), first | 0x20) {
         (2, b't') => known(name, b"te", Te),
         (3, b'v') => known(name, b"via", Via),
+        (4, b'd') => known(name, b"date", Date),
         (4, b'h') => known(name, b"host", Host),
         (6, b'c') => known(name, b"cookie", Cookie),
         (6, b'e') => known(name, b"expect", Expect),
@@ -210,7 +212,11 @@ fn known<const N: usize>(name: &[u8], lower_case: &[u8; N], id: FieldId) -> (Fie
 /// that limpet sets or relies on (4-http).
 pub(super) fn look_alike_is_dropped(id: FieldId) -> bool {
     match id {
-        FieldId::Other | FieldId::UserAgent | FieldId::Referer | FieldId::CacheControl => false,
+        FieldId::Other
+        | FieldId::UserAgent
+        | FieldId::Referer
+        | FieldId::CacheControl
+        | FieldId::Date => false,
         FieldId::Host
         | FieldId::Connection
         | FieldId::KeepAlive
@@ -330,6 +336,7 @@ mod tests {
         ("Set-Cookie", FieldId::SetCookie),
         ("Authorization", FieldId::Authorization),
         ("Cache-Control", FieldId::CacheControl),
+        ("Date", FieldId::Date),
         ("Forwarded", FieldId::Forwarded),
         ("X-Forwarded-For", FieldId::XForwardedFor),
         ("X-Forwarded-Proto", FieldId::XForwardedProto),

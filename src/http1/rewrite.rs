@@ -157,6 +157,7 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
         | FieldId::SetCookie
         | FieldId::Authorization
         | FieldId::CacheControl
+        | FieldId::Date
         | FieldId::Via
         | FieldId::Referer
         | FieldId::UserAgent
@@ -236,6 +237,8 @@ pub struct ResponseEdits<'e> {
     pub protect_cookie: bool,
     pub upgrade: bool,
     pub via: Option<&'e [u8]>,
+    /// The time to give a response that the target sent without Date (RFC 9110 §6.6.1).
+    pub date: Option<&'e [u8]>,
 }
 
 /// Appends the head for the client, always as HTTP/1.1 (RFC 9110 §6.2). Interim responses pass
@@ -246,6 +249,7 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
     let keeps_length = keeps_content_length(head, edits);
     let mut runs = Runs::of_fields(head.raw, head.fields);
     let mut framing_is_copied = false;
+    let mut is_dated = false;
     for (at, field) in head.fields.iter().enumerate() {
         match field.id {
             _ if field.drop => runs.skip(at, out),
@@ -264,6 +268,7 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
                 self::field(b"Content-Length", without_leading_zeros(field.value), out);
             }
             FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
+            FieldId::Date => is_dated = true,
             _ => {}
         }
     }
@@ -281,6 +286,9 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
         response_connection(head, edits, out);
         if edits.protect_cookie && !head.has_cache_control {
             out.extend_from_slice(b"Cache-Control: private\r\n");
+        }
+        if let Some(date) = edits.date.filter(|_| !is_dated) {
+            field(b"Date", date, out);
         }
         edits.set_cookies.iter().for_each(|cookie| field(b"Set-Cookie", cookie, out));
     }

@@ -1,7 +1,10 @@
 //! The time of one shard: read from the kernel once where it is needed, and coarse everywhere else.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arrayvec::ArrayString;
 
 /// Milliseconds since the shard started. Deadlines are told in these.
 pub type Millis = u64;
@@ -16,12 +19,21 @@ pub struct Clock {
     last_us: Cell<u64>,
     /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
     unix_start_us: Cell<u64>,
+    /// The second that `date` tells.
+    date_s: Cell<u64>,
+    /// An IMF-fixdate (RFC 9110 §5.6.7), renewed when the second changes.
+    date: RefCell<ArrayString<32>>,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        let clock =
-            Clock { start: Instant::now(), last_us: Cell::new(0), unix_start_us: Cell::new(0) };
+        let clock = Clock {
+            start: Instant::now(),
+            last_us: Cell::new(0),
+            unix_start_us: Cell::new(0),
+            date_s: Cell::new(0),
+            date: RefCell::default(),
+        };
         clock.tick();
         clock
     }
@@ -66,11 +78,22 @@ impl Clock {
         self.unix_start_us.get().saturating_add(at_us) / 1000
     }
 
+    /// The time as the Date field tells it, at most a tick late.
+    pub fn date(&self) -> ArrayString<32> {
+        *self.date.borrow()
+    }
+
     /// Renews the coarse clock and follows the wall clock.
     pub fn tick(&self) {
         let now_us = self.read_us();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
         self.unix_start_us.set(unix_us.saturating_sub(now_us));
+        if self.date_s.replace(unix.as_secs()) != unix.as_secs() {
+            let mut date = self.date.borrow_mut();
+            date.clear();
+            // 29 bytes always fit.
+            let _ = write!(date, "{}", httpdate::HttpDate::from(UNIX_EPOCH + unix));
+        }
     }
 }

@@ -15,8 +15,9 @@ use super::state::GroupState;
 pub enum Failure {
     /// No connection came about; the target has seen nothing of the request.
     ConnectFailed,
-    /// A connection that had been kept idle closed before any byte of a response.
-    ReusedClosedBeforeByte,
+    /// The target closed before any byte of a response: a kept connection that had gone stale, or a
+    /// target that died with the request in its hands. RFC 9110 §9.2.2 lets idempotent ones be repeated.
+    ClosedBeforeByte,
     /// Anything else; the target may have acted on the request.
     Other,
 }
@@ -25,6 +26,8 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     pub failure: Failure,
+    /// The connection had been kept from an earlier request.
+    pub was_reused: bool,
     /// Of the method (RFC 9110 §9.2.2).
     pub is_idempotent: bool,
     /// No byte of the content is lost to us.
@@ -66,10 +69,15 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     }
     let (other, needs_budget) = match attempt.failure {
         Failure::ConnectFailed => (Decision::OtherTarget, false),
-        Failure::ReusedClosedBeforeByte if attempt.is_idempotent && attempt.is_replayable => {
-            (Decision::OtherTargetElseSame, true)
+        Failure::ClosedBeforeByte if attempt.is_idempotent && attempt.is_replayable => {
+            // A target that ends a new connection without an answer is not asked twice for nothing.
+            let other = match attempt.was_reused {
+                true => Decision::OtherTargetElseSame,
+                false => Decision::OtherTarget,
+            };
+            (other, true)
         }
-        Failure::ReusedClosedBeforeByte | Failure::Other => return Decision::GiveUp,
+        Failure::ClosedBeforeByte | Failure::Other => return Decision::GiveUp,
     };
     let is_same = attempt.is_bound && !attempt.was_tried_again && attempt.has_connect_time;
     if !is_same && attempt.retries >= attempt.retries_max {
@@ -191,6 +199,7 @@ mod tests {
 
     const FAILED: Attempt = Attempt {
         failure: Failure::ConnectFailed,
+        was_reused: false,
         is_idempotent: false,
         is_replayable: false,
         is_bound: false,
@@ -200,7 +209,8 @@ mod tests {
         retries_max: 1,
     };
     const CLOSED: Attempt = Attempt {
-        failure: Failure::ReusedClosedBeforeByte,
+        failure: Failure::ClosedBeforeByte,
+        was_reused: true,
         is_idempotent: true,
         is_replayable: true,
         ..FAILED
@@ -215,11 +225,12 @@ mod tests {
             ("two are allowed", Attempt { retries: 1, retries_max: 2, ..FAILED }, OtherTarget),
             ("retries are off", Attempt { retries_max: 0, is_bound: true, ..FAILED }, GiveUp),
             ("anything else", Attempt { failure: Failure::Other, ..CLOSED }, GiveUp),
-            ("a reused connection closed", CLOSED, OtherTargetElseSame),
+            ("closed before a byte", CLOSED, OtherTargetElseSame),
+            ("a new connection closed", Attempt { was_reused: false, ..CLOSED }, OtherTarget),
             ("the method is not idempotent", Attempt { is_idempotent: false, ..CLOSED }, GiveUp),
             ("the content has gone", Attempt { is_replayable: false, ..CLOSED }, GiveUp),
             ("bound and refused", Attempt { is_bound: true, ..FAILED }, SameTarget),
-            ("bound, a reused one closed", Attempt { is_bound: true, ..CLOSED }, SameTarget),
+            ("bound, closed before a byte", Attempt { is_bound: true, ..CLOSED }, SameTarget),
             (
                 "bound and refused again fails over",
                 Attempt { is_bound: true, was_tried_again: true, ..FAILED },
@@ -240,7 +251,7 @@ mod tests {
             assert_eq!(decide(&attempt, || true), wanted, "{name}");
             let without = match attempt.failure {
                 Failure::ConnectFailed => wanted,
-                Failure::ReusedClosedBeforeByte | Failure::Other => GiveUp,
+                Failure::ClosedBeforeByte | Failure::Other => GiveUp,
             };
             assert_eq!(decide(&attempt, || false), without, "{name}, without budget");
         }

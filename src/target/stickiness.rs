@@ -281,9 +281,9 @@ impl Stickiness {
         }
     }
 
-    /// What the cookies of a request are worth: the first that lives, wherever it stands among others of
-    /// its name (a browser keeps those of another path or domain apart, and sends them all), else what is
-    /// wrong with the first that opens. The twin counts when the cookie itself does not live: a browser in
+    /// What the cookies of a request are worth: of those that live the one that was seen last, wherever it
+    /// stands among others of its name (a browser keeps those of another path or domain apart, and sends
+    /// them all), else what is wrong with the first that opens. The twin counts when the cookie itself does not live: a browser in
     /// a cross-site frame sends only the twin.
     pub fn read<'a>(&self, cookies: impl Iterator<Item = &'a [u8]> + Clone, now_s: u64) -> Reading {
         if let Some(name) = self.app_cookie()
@@ -310,8 +310,13 @@ impl Stickiness {
         for value in values.take(CANDIDATES_MAX) {
             let reading = self.read_value(value, now_s);
             match (best, reading) {
-                (_, Reading::Live(_)) => return reading,
-                (Reading::Absent | Reading::Invalid, _) => best = reading,
+                // An older one that still lives is left over from another domain or path.
+                (Reading::Live(kept), Reading::Live(plain)) => {
+                    if plain.last_seen_s > kept.last_seen_s {
+                        best = reading;
+                    }
+                }
+                (Reading::Absent | Reading::Invalid, _) | (_, Reading::Live(_)) => best = reading,
                 (
                     Reading::Flushed
                     | Reading::ExpiredAge

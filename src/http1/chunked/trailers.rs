@@ -128,6 +128,7 @@ fn is_forbidden(name: &[u8]) -> bool {
         | FieldId::SetCookie
         | FieldId::Authorization
         | FieldId::CacheControl
+        | FieldId::Date
         | FieldId::Forwarded
         | FieldId::XForwardedFor
         | FieldId::XForwardedProto

@@ -149,6 +149,7 @@ impl<'b> Collected<'b> {
             | FieldId::Cookie
             | FieldId::SetCookie
             | FieldId::Authorization
+            | FieldId::Date
             | FieldId::Forwarded
             | FieldId::XForwardedFor
             | FieldId::XForwardedProto

@@ -279,6 +279,7 @@ fn response_edits<'e>(framing: ResponseFraming) -> ResponseEdits<'e> {
         protect_cookie: false,
         upgrade: false,
         via: None,
+        date: None,
     }
 }
 

@@ -93,11 +93,25 @@ fn a_request_that_is_not_idempotent_never_reaches_two_connections() {
 }
 
 #[test]
-fn a_fresh_connection_that_ends_without_a_response_is_not_retried() {
+fn a_target_that_ends_a_fresh_connection_without_a_response_is_not_asked_again() {
     let target = Target::scripted(|connection| connection.next_request().map(drop));
     let limpet = over(&[("a", &target)], &[]);
     assert_eq!(limpet.get("/").status, 502);
     assert_eq!(target.request_count(), 1);
+}
+
+#[test]
+fn a_target_that_dies_with_an_idempotent_request_in_its_hands_is_replaced() {
+    for (method, status) in [("GET", 200), ("POST", 502)] {
+        let dying = Target::scripted(|connection| connection.next_request().map(drop));
+        let alive = Target::echo("b");
+        let limpet = over(&[("a", &dying), ("b", &alive)], &[]);
+        // Round robin meets the one that dies first.
+        let mut client = limpet.client();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.response_to(method).status, status, "{method}");
+        assert_eq!(dying.request_count(), 1);
+    }
 }
 
 #[test]

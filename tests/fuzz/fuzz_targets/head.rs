@@ -90,6 +90,7 @@ fn response(data: &[u8], method: Method) {
         protect_cookie: true,
         upgrade: head.status == 101,
         via: Some(b"limpet"),
+        date: None,
     };
     let mut out = Vec::new();
     rewrite::response(&head, &edits, &mut out);
