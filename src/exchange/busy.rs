@@ -25,7 +25,8 @@ use crate::http1::head::{self, HeadScan};
 use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
 use crate::snapshot::Listener;
-use crate::uring::{RecvAny, buffers};
+use crate::uring::RecvAny;
+use crate::uring::buffers::{self, SMALL_BYTES};
 
 /// After this silence a finished response is looked at, so that its log line is not held back.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -33,7 +34,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(1);
 /// Bytes and time that a closing connection reads on, so that the client gets the response
 /// instead of a reset (RFC 9112 §9.6).
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What becomes of the connection.
@@ -269,13 +270,20 @@ fn discard(received: io::Result<Vec<u8>>) {
 async fn linger(connection: &Connection) {
     connection.client.end_sending();
     let deadline = connection.shard.clock.deadline(LINGER);
-    let mut discarded = 0;
+    let (mut discarded, mut is_bulk) = (0, false);
     while discarded < LINGER_BYTES {
-        let receive = connection.client.recv_any();
-        let (result, expired) =
-            connection.alarm.bound(deadline, receive, || connection.client.end()).await;
+        let client = &connection.client;
+        let (result, expired) = if is_bulk {
+            let receive = client.recv(buffers::large());
+            let bound = connection.alarm.bound(deadline, receive, || client.end());
+            let ((result, buffer), expired) = bound.await;
+            (result.map(|_| buffer), expired)
+        } else {
+            connection.alarm.bound(deadline, client.recv_any(), || client.end()).await
+        };
         let Ok(bytes) = result else { return };
         discarded += bytes.len();
+        is_bulk |= bytes.len() >= SMALL_BYTES / 2;
         let is_end = bytes.is_empty();
         buffers::give_back(bytes);
         if is_end || expired {

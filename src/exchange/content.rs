@@ -17,7 +17,9 @@ pub enum SendFault {
     Timeout,
 }
 
-/// Sends `buffer[from..]`; the peer must take some bytes in every `idle`. Returns the buffer.
+/// Sends `buffer[from..]`; the peer must take some bytes in every `idle`, or a little more: a socket that
+/// is not writeable for so long may still be draining a full send buffer to a slow peer, so what counts is
+/// whether its queue of unacknowledged bytes gets shorter. Returns the buffer.
 ///
 /// # Errors
 /// The peer is gone, or took nothing for too long (its stream has then been ended).
@@ -31,8 +33,20 @@ pub async fn send_all(
 ) -> Result<Vec<u8>, SendFault> {
     while from < buffer.len() {
         let send = stream.send(buffer, from, false);
-        let ((result, back), expired) =
-            alarm.bound(clock.deadline(idle), send, || stream.end()).await;
+        let mut queued = None;
+        let look = || {
+            let before = std::mem::replace(&mut queued, stream.queued_bytes());
+            match (before, queued) {
+                // The first look has nothing to compare with.
+                (None, Some(_)) => Some(clock.deadline(idle / 4)),
+                (Some(before), Some(now)) if now < before => Some(clock.deadline(idle)),
+                _ => {
+                    stream.end();
+                    None
+                }
+            }
+        };
+        let ((result, back), expired) = alarm.bound_until(clock.deadline(idle), send, look).await;
         buffer = back;
         match result {
             Ok(sent) if sent > 0 => from += sent,

@@ -425,7 +425,7 @@ impl Attempt<'_, '_> {
         loop {
             let now_ms = shard.clock.now_ms();
             let mut connection = shard.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
-            if connection.is_quiet() {
+            if connection.is_quiet(!self.plan.method.is_idempotent()) {
                 return Some(connection);
             }
             shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);

@@ -37,6 +37,16 @@ impl Stream {
         self.socket.send(buffer, from, whole)
     }
 
+    /// Bytes that were sent and that the peer has not acknowledged, where the system tells.
+    pub fn queued_bytes(&self) -> Option<u32> {
+        self.socket.queued_bytes()
+    }
+
+    /// Whether the peer has ended the stream or sent bytes that nobody has received; asks the kernel.
+    pub fn is_readable(&self) -> bool {
+        self.socket.is_readable()
+    }
+
     /// Ends receiving: a receive in flight completes as at the end of the stream.
     pub fn end_receiving(&self) {
         self.socket.shutdown(Shutdown::Read);

@@ -25,10 +25,11 @@ impl TargetConnection {
     }
 
     /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error
-    /// or bytes waiting is never used again (RFC 9112 §9.2).
-    pub fn is_quiet(&mut self) -> bool {
+    /// or bytes waiting is never used again (RFC 9112 §9.2). What arrived in this very turn is only
+    /// seen when `surely`, which asks the kernel: for requests that could not be sent again.
+    pub fn is_quiet(&mut self, surely: bool) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.poll_receive(&mut cx).is_pending()
+        self.poll_receive(&mut cx).is_pending() && !(surely && self.stream.is_readable())
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {

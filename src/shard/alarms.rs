@@ -135,8 +135,25 @@ impl Alarm {
         op: F,
         expire: impl FnOnce(),
     ) -> (F::Output, bool) {
+        let mut expire = Some(expire);
+        self.bound_until(at_ms, op, move || {
+            if let Some(expire) = expire.take() {
+                expire();
+            }
+            None
+        })
+        .await
+    }
+
+    /// As [`Self::bound`], but `expire` may give the operation more time: until when it says.
+    pub async fn bound_until<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnMut() -> Option<Millis>,
+    ) -> (F::Output, bool) {
         self.set(at_ms);
-        Bound { alarm: self, op, expire: Some(expire) }.await
+        Bound { alarm: self, op, expire, waits: Waits::Busy, is_up: false }.await
     }
 
     /// Awaits `wait` until `at_ms`, then gives it up. Only for waits that are not operations of the
@@ -164,7 +181,14 @@ impl Alarm {
         expire: impl FnOnce(),
     ) -> (F::Output, bool) {
         self.set_waiting(at_ms, waits);
-        Bound { alarm: self, op, expire: Some(expire) }.await
+        let mut expire = Some(expire);
+        let expire = move || {
+            if let Some(expire) = expire.take() {
+                expire();
+            }
+            None
+        };
+        Bound { alarm: self, op, expire, waits, is_up: false }.await
     }
 }
 
@@ -177,23 +201,27 @@ impl Drop for Alarm {
 struct Bound<'a, F, E> {
     alarm: &'a Alarm,
     op: F,
-    /// Taken when the time is up.
-    expire: Option<E>,
+    expire: E,
+    waits: Waits,
+    /// The time is up, and the operation has been made to end.
+    is_up: bool,
 }
 
 impl<F: Unpin, E> Unpin for Bound<'_, F, E> {}
 
-impl<F: Future + Unpin, E: FnOnce()> Future for Bound<'_, F, E> {
+impl<F: Future + Unpin, E: FnMut() -> Option<Millis>> Future for Bound<'_, F, E> {
     type Output = (F::Output, bool);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
-            return Poll::Ready((output, this.expire.is_none()));
+            return Poll::Ready((output, this.is_up));
         }
-        if this.expire.is_some() && this.alarm.poll_fired(cx) {
-            if let Some(expire) = this.expire.take() {
-                expire();
+        if !this.is_up && this.alarm.poll_fired(cx) {
+            if let Some(later_ms) = (this.expire)() {
+                this.alarm.arm(later_ms, this.waits);
+                return Poll::Pending;
             }
+            this.is_up = true;
             if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
                 return Poll::Ready((output, true));
             }

@@ -59,3 +59,11 @@ pub fn disable_huge_pages() {
     // SAFETY: prctl with PR_SET_THP_DISABLE takes no pointer; where the kernel refuses nothing changes.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
+
+/// Bytes that a socket has sent or will send and that its peer has not acknowledged.
+pub(super) fn queued_bytes(socket: &socket2::Socket) -> Option<u32> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) writes one int.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if result == 0 { u32::try_from(count).ok() } else { None }
+}

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::engine::{self, Engine};
 use super::ring::{self, RingConnect, RingRecv, RingRecvProvided, RingSend};
-use super::{buffers, provided, ready as epoll};
+use super::{buffers, options, provided, ready as epoll};
 
 pub use std::net::Shutdown;
 
@@ -89,6 +89,21 @@ impl Socket {
             }
         };
         Send { socket: self.clone(), op, done: false }
+    }
+
+    /// Bytes in the send queue that the peer has not acknowledged (`SIOCOUTQ`).
+    pub fn queued_bytes(&self) -> Option<u32> {
+        options::queued_bytes(self.raw())
+    }
+
+    /// Whether bytes, or the end of the stream, are there to be received; takes nothing.
+    pub fn is_readable(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        match self.raw().recv_with_flags(&mut byte, flags) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Whether this side has shut down both directions.

@@ -129,6 +129,33 @@ fn a_client_that_takes_nothing_is_given_up() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_is_put_up_with() {
+    const BYTES: usize = 12 << 20;
+    let target = Target::fixed(
+        [
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes(),
+            vec![b'x'; BYTES],
+        ]
+        .concat(),
+    );
+    let limpet = with(&target, &[("timeouts.send_idle", "400ms")], &[]);
+    let mut client = limpet.client();
+    client.wire.set_receive_buffer(64 << 10).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n").response_head();
+    // So slow that a full send buffer takes many times the limit to become writeable again.
+    let mut count = 0;
+    while count < BYTES {
+        let most = if count < (2 << 20) { 64 << 10 } else { 1 << 20 };
+        let piece = client.wire.read_exactly(most.min(BYTES - count)).expect("content");
+        count += piece.len();
+        if count <= 2 << 20 {
+            crate::support::pause(Duration::from_millis(60));
+        }
+    }
+    client.assert_usable();
+}
+
+#[test]
 fn a_connection_past_its_age_closes_behind_the_request_it_is_at() {
     let target = Target::echo("a");
     let limpet = with(&target, &[("timeouts.connection_age", "1s")], &[]);
