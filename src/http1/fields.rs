@@ -4,7 +4,6 @@
 //! message and never allocates. Tested by tables beside the code and through the heads.
 
 pub use super::client_address::client_address;
-pub use super::cookies::{SetCookie, cookie_pairs, set_cookie_parts};
 
 /// Fields limpet reads, sets or strips; everything else is [`FieldId::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

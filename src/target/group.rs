@@ -205,11 +205,6 @@ impl TargetGroup {
         self.by_key.get(&key).map(|index| *index as TargetIndex)
     }
 
-    /// Whether any target takes new requests.
-    pub fn has_eligible(&self) -> bool {
-        !self.eligible.is_empty()
-    }
-
     /// Targets that take new requests, in order of the file.
     pub fn eligible(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
         self.eligible.iter().filter_map(|index| {
