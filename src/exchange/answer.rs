@@ -49,7 +49,8 @@ impl Reply {
     pub fn refusal(refusal: Refusal) -> Reply {
         let mut reply = Reply::new(refusal.status(), refusal.code());
         let cause = match reply.status {
-            413 | 414 | 431 => Cause::Limit,
+            408 => Cause::Timeout,
+            414 | 431 => Cause::Limit,
             _ => Cause::Invalid,
         };
         reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, cause));
@@ -70,13 +71,6 @@ impl Reply {
     pub fn failure(failure: Failure) -> Reply {
         let mut reply = Reply::new(failure.status(), failure.code());
         reply.ended = Some(failure.ended(Phase::RequestHead));
-        reply
-    }
-
-    /// A head that did not arrive in time.
-    pub fn head_timeout() -> Reply {
-        let mut reply = Reply::new(408, "head_timeout");
-        reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Timeout));
         reply
     }
 

@@ -22,6 +22,7 @@ use super::forward;
 use super::input::Input;
 use super::prepare::{Prepared, Scene};
 use crate::http1::head::{self, HeadScan};
+use crate::http1::refusal::Refusal;
 use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
 use crate::snapshot::Listener;
@@ -133,7 +134,7 @@ async fn read_head(scene: &Scene<'_>, input: &mut Input, entry: &mut Entry) -> O
         match result {
             Ok(count) if count > 0 => {}
             Ok(_) if expired && !input.is_empty() => {
-                return Some(Prepared::Answer(Reply::head_timeout()));
+                return Some(Prepared::Answer(Reply::refusal(Refusal::HeadTimeout)));
             }
             Ok(_) | Err(_) => {
                 if !input.is_empty() {

@@ -100,7 +100,8 @@ pub async fn forward(
             Ok(done) => break Ok(done),
             Err(broken) => {
                 plan.request = broken.request;
-                if entry.has_begun || !attempts.again(broken.failure, &mut plan, input, entry) {
+                let is_over = entry.has_begun || scene.connection.shard.stop.is_now();
+                if is_over || !attempts.again(broken.failure, &mut plan, input, entry) {
                     break Err(broken.failure);
                 }
             }
@@ -136,6 +137,9 @@ async fn fail(
     input: &mut Input,
     entry: &mut Entry,
 ) -> Done {
+    // A shard that is being cut off has made every deadline due.
+    let is_cut = scene.connection.shard.stop.is_now();
+    let failure = if is_cut { Failure::Stopped } else { failure };
     entry.fail(failure);
     if entry.has_begun || failure.status() == 499 {
         return Done::aborted();

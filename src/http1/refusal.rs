@@ -97,10 +97,6 @@ causes! {
         MethodNotAllowed = 405 "method_not_allowed",
         /// The head did not arrive in time.
         HeadTimeout = 408 "head_timeout",
-        /// The content stopped arriving, or came slower than the minimum rate.
-        ContentTimeout = 408 "content_timeout",
-        /// The content is larger than the listener allows.
-        ContentTooLarge = 413 "content_too_large",
         /// The request line is longer than the listener allows.
         RequestLineTooLong = 414 "request_line_too_long",
         /// An expectation other than 100-continue (RFC 9110 §10.1.1).
@@ -275,8 +271,6 @@ mod tests {
             [
                 (Refusal::MethodNotAllowed, 405),
                 (Refusal::HeadTimeout, 408),
-                (Refusal::ContentTimeout, 408),
-                (Refusal::ContentTooLarge, 413),
                 (Refusal::RequestLineTooLong, 414),
                 (Refusal::ExpectationUnknown, 417),
                 (Refusal::FieldLineTooLong, 431),

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::path;
 pub use super::redirect::{Redirect, RedirectParts};
+pub use super::weighted::pick as pick_group;
 use crate::http1::answers::Answer;
 
 /// Position of a target group in its snapshot.

@@ -29,6 +29,10 @@ use crate::uring;
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
 
+/// How often, and how far apart, what is left is ended when the grace period is over.
+const CUT_OFF_TURNS: usize = 20;
+const CUT_OFF_TURN: Duration = Duration::from_millis(10);
+
 /// The main future of a shard: ends when the shard has stopped.
 async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender<()>) {
     for acceptor in &acceptors {
@@ -57,16 +61,26 @@ async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender
             shard.alarms.fire_waiting(Waits::Fresh);
         }
         if shard.stop.is_now() {
-            shard.alarms.fire_all();
+            cut_off(&shard).await;
             break;
         }
         if is_stopping && shard.connections.get() == 0 {
             break;
         }
     }
-    // What was just woken may still say its last words.
-    uring::yield_now().await;
     shard.log.borrow_mut().flush();
+}
+
+/// Ends what is left: every deadline is made due, so that requests are answered 503, or their
+/// connections reset, and logged. What does not end in a moment is dropped.
+async fn cut_off(shard: &Shard) {
+    for _ in 0..CUT_OFF_TURNS {
+        shard.alarms.fire_all();
+        if shard.connections.get() == 0 {
+            return;
+        }
+        uring::sleep(Instant::now() + CUT_OFF_TURN).await;
+    }
 }
 
 impl Shard {

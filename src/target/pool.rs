@@ -94,14 +94,6 @@ impl<C> Pool<C> {
         oldest
     }
 
-    /// Takes out a certain connection of a target: one that its target closed or wrote to while idle.
-    pub fn remove(&mut self, slot: u32, mut is_it: impl FnMut(&C) -> bool) -> Option<C> {
-        let shelf = self.shelves.get_mut(slot as usize)?;
-        let at = shelf.idle.iter().position(|idle| is_it(&idle.connection))?;
-        self.count = self.count.saturating_sub(1);
-        Some(shelf.idle.remove(at).connection)
-    }
-
     /// Hands over everything that has expired. Looks at nothing before the first can have.
     pub fn expire(&mut self, now_ms: u64, mut close: impl FnMut(C)) {
         if now_ms < self.next_expiry_ms {
@@ -199,19 +191,6 @@ mod tests {
         assert!(expired(&mut pool, 199).is_empty());
         assert_eq!(expired(&mut pool, 200), [3]);
         assert!(pool.is_empty());
-    }
-
-    #[test]
-    fn a_certain_connection_can_be_taken_out() {
-        let mut pool = Pool::new();
-        let a = target(0);
-        for connection in 1..=3 {
-            pool.checkin(&a, connection, 100, 8);
-        }
-        assert_eq!(pool.remove(0, |connection| *connection == 2), Some(2));
-        assert_eq!(pool.remove(0, |connection| *connection == 2), None);
-        assert_eq!(pool.remove(5, |_| true), None);
-        assert_eq!(pool.len(), 2);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::response_cookie::AppCookieEvent;
 use super::set_cookie::Assignment;
 use super::stickiness::{Reading, Reason, Stickiness};
 use crate::http1::fields::Field;
-use crate::routing::actions::{Forward, GroupIndex};
+use crate::routing::actions::{Forward, GroupIndex, pick_group};
 
 /// Random numbers for one request; the same ones for its retries.
 #[derive(Debug, Clone, Copy)]
@@ -182,25 +182,8 @@ fn draw_group(
     if let [(only, weight)] = candidates {
         return (*weight > 0).then_some(*only);
     }
-    draw_where(candidates, ask.random.group, |index| can_serve(groups, index, ask.excluded))
-        .or_else(|| draw_where(candidates, ask.random.group, |index| index < groups.len()))
-}
-
-fn draw_where(
-    candidates: &[(GroupIndex, u32)],
-    random: u64,
-    will_do: impl Fn(GroupIndex) -> bool,
-) -> Option<GroupIndex> {
-    let open = || candidates.iter().filter(|(index, _)| will_do(*index));
-    let total: u64 = open().map(|(_, weight)| u64::from(*weight)).sum();
-    let mut point = ((u128::from(random) * u128::from(total)) >> 64) as u64;
-    for (index, weight) in open() {
-        match point.checked_sub(u64::from(*weight)) {
-            Some(rest) => point = rest,
-            None => return Some(*index),
-        }
-    }
-    None
+    pick_group(candidates, ask.random.group, |index| can_serve(groups, index, ask.excluded))
+        .or_else(|| pick_group(candidates, ask.random.group, |index| index < groups.len()))
 }
 
 fn can_serve(groups: &[Arc<TargetGroup>], index: GroupIndex, excluded: &[u32]) -> bool {

@@ -14,6 +14,7 @@ use super::set_cookie::Lines;
 
 /// Why a request to a sticky group went where it went; exactly the table of the documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Reason {
     New,
     Valid,

@@ -13,11 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::ended::{By, Cause, Ended, Phase};
 use super::record::{
-    CODE_BYTES_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, REASONS,
+    CODE_BYTES_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX,
     REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, Timings, USER_AGENT_BYTES_MAX, clip,
     reason_position,
 };
 use crate::http1::head::Version;
+use crate::target::stickiness::Reason;
 
 /// Limits of [`texts_of`], in its order.
 const TEXT_BYTES_MAX: [usize; TEXT_COUNT] = [
@@ -303,7 +304,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         record.upgraded = flags >> 4 & 1 == 1;
-        record.sticky = REASONS.get(usize::from(sticky)).copied();
+        record.sticky = Reason::ALL.get(usize::from(sticky)).copied();
         record.ended = Ended {
             by: By::ALL.get(usize::from(by)).copied()?,
             phase: Phase::ALL.get(usize::from(phase)).copied()?,

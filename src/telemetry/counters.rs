@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
-use super::record::{CODE_BYTES_MAX, REASON_WORDS, Record, reason_position};
+use super::record::{CODE_BYTES_MAX, Record, reason_position};
+use crate::target::stickiness::Reason;
 
 /// Everything that is counted as one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub struct ShardCounters {
 struct Block {
     numbers: [AtomicU64; Counter::ALL.len()],
     classes: [AtomicU64; CLASS_COUNT],
-    sticky: [AtomicU64; REASON_WORDS.len()],
+    sticky: [AtomicU64; Reason::ALL.len()],
     /// Filled from the front.
     codes: [CodeCount; CODE_COUNT],
     other_codes: AtomicU64,
@@ -242,7 +243,7 @@ impl Counters {
 pub struct CounterSnapshot {
     numbers: [u64; Counter::ALL.len()],
     classes: [u64; CLASS_COUNT],
-    sticky: [u64; REASON_WORDS.len()],
+    sticky: [u64; Reason::ALL.len()],
     codes: BTreeMap<String, u64>,
 }
 
@@ -258,7 +259,7 @@ impl CounterSnapshot {
 
     /// Requests by the word of their stickiness verdict.
     pub fn sticky(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        REASON_WORDS.iter().copied().zip(self.sticky)
+        Reason::ALL.map(Reason::code).into_iter().zip(self.sticky)
     }
 
     /// Requests with one stickiness verdict.

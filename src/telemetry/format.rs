@@ -27,9 +27,10 @@
 use std::net::IpAddr;
 
 use super::ended::Ended;
-use super::record::{Record, Timings, reason_word};
+use super::record::{Record, Timings};
 use crate::http1::head::Version;
 use crate::snapshot::LogFormat;
+use crate::target::stickiness::Reason;
 
 /// Formats records of one log; keeps the text of the last second.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Formatter {
         json_text(out, b",\"rule\":", record.rule.as_bytes());
         json_text(out, b",\"group\":", record.group.as_bytes());
         json_text(out, b",\"target\":", record.target.as_bytes());
-        json_text(out, b",\"sticky\":", record.sticky.map_or("", reason_word).as_bytes());
+        json_text(out, b",\"sticky\":", record.sticky.map_or("", Reason::code).as_bytes());
         json_number(out, b",\"bytes_in\":", Some(record.bytes_in));
         json_number(out, b",\"bytes_out\":", Some(record.bytes_out));
         json_number(out, b",\"content_bytes_in\":", Some(record.content_bytes_in));

@@ -167,51 +167,7 @@ pub(super) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
     bytes.get(..limit).unwrap_or(bytes)
 }
 
-/// Every reason, at its [`reason_position`].
-pub const REASONS: [Reason; 10] = [
-    Reason::New,
-    Reason::Valid,
-    Reason::ExpiredIdle,
-    Reason::ExpiredAge,
-    Reason::Invalid,
-    Reason::Flushed,
-    Reason::Draining,
-    Reason::Unhealthy,
-    Reason::Removed,
-    Reason::Full,
-];
-
-/// Position in [`REASONS`]: how a reason is counted and how it travels.
+/// Position in [`Reason::ALL`]: how a reason is counted and how it travels.
 pub fn reason_position(reason: Reason) -> u8 {
-    match reason {
-        Reason::New => 0,
-        Reason::Valid => 1,
-        Reason::ExpiredIdle => 2,
-        Reason::ExpiredAge => 3,
-        Reason::Invalid => 4,
-        Reason::Flushed => 5,
-        Reason::Draining => 6,
-        Reason::Unhealthy => 7,
-        Reason::Removed => 8,
-        Reason::Full => 9,
-    }
-}
-
-/// The words of [`REASONS`] in the log and the counters, as the documentation's table has them.
-pub const REASON_WORDS: [&str; REASONS.len()] = [
-    "new",
-    "valid",
-    "expired_idle",
-    "expired_age",
-    "invalid",
-    "flushed",
-    "draining",
-    "unhealthy",
-    "removed",
-    "full",
-];
-
-/// The word of one reason.
-pub fn reason_word(reason: Reason) -> &'static str {
-    REASON_WORDS.get(usize::from(reason_position(reason))).copied().unwrap_or_default()
+    reason as u8
 }

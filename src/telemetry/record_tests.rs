@@ -68,7 +68,7 @@ fn records_come_back_as_they_were_pushed() {
 #[test]
 fn every_reason_and_termination_survives_the_batch() {
     let mut buffer = RecordBuffer::new(1024 * 1024);
-    let records: Vec<_> = REASONS
+    let records: Vec<_> = Reason::ALL
         .iter()
         .map(|&sticky| Record { sticky: Some(sticky), ..Record::default() })
         .chain(By::ALL.map(|by| Record { ended: Ended { by, ..Ended::NORMAL }, ..full() }))
@@ -81,7 +81,7 @@ fn every_reason_and_termination_survives_the_batch() {
 
 #[test]
 fn reasons_stand_at_their_position_with_the_words_of_the_table() {
-    for (at, &reason) in REASONS.iter().enumerate() {
+    for (at, &reason) in Reason::ALL.iter().enumerate() {
         assert_eq!(usize::from(reason_position(reason)), at);
     }
     let snake = |reason: Reason| {
@@ -94,7 +94,7 @@ fn reasons_stand_at_their_position_with_the_words_of_the_table() {
         }
         word
     };
-    assert!(REASONS.iter().all(|&reason| reason_word(reason) == snake(reason)));
+    assert!(Reason::ALL.iter().all(|&reason| reason.code() == snake(reason)));
 }
 
 #[test]

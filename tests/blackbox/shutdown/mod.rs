@@ -112,6 +112,22 @@ fn the_grace_period_ends_what_does_not_finish() {
 }
 
 #[test]
+fn what_the_grace_period_cut_off_is_answered_and_logged() {
+    let gate = Gate::default();
+    let target = gate.target();
+    let mut limpet = config().process("grace_period", "300ms").serving(&target).start();
+    let mut client = limpet.client();
+    client.send(GET);
+    target.wait_for_requests(1);
+    assert_eq!(limpet.stop().code(), Some(0));
+    assert_eq!(client.response().status, 503);
+    let record = limpet.record(1);
+    assert_eq!(record.termination(), "LHS", "{}", record.line);
+    assert_eq!(record.text("code"), "stopped");
+    gate.open();
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let gate = Gate::default();
     let target = gate.target();
