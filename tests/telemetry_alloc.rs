@@ -63,6 +63,9 @@ fn noting_and_counting_a_request_allocates_nothing() {
     let options = AccessLogOptions {
         output: LogOutput::File(folder.path().join("access.log")),
         format: LogFormat::Json,
+        template: None,
+        sample: 1,
+        query: limpet::snapshot::LogQuery::Keep,
         buffer_bytes: 256 * 1024,
     };
     let mut log = AccessLog::start(&options).expect("log");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::access_log::AccessLog;
 use super::record::{RECORD_BYTES_MAX, Record};
 use super::record_tests::full;
-use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput};
+use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
@@ -195,8 +195,14 @@ fn a_failed_write_loses_its_lines_and_the_next_batch_begins_a_new_line() {
 
 #[test]
 fn an_output_that_is_off_takes_records_for_nothing() {
-    let options =
-        AccessLogOptions { output: LogOutput::Off, format: LogFormat::Json, buffer_bytes: 1 << 20 };
+    let options = AccessLogOptions {
+        output: LogOutput::Off,
+        format: LogFormat::Json,
+        template: None,
+        sample: 1,
+        query: LogQuery::Keep,
+        buffer_bytes: 1 << 20,
+    };
     let mut log = AccessLog::start(&options).expect("nothing to start");
     let mut shard = log.shard_writer();
     assert!(!shard.enabled());
@@ -214,6 +220,9 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
         let options = AccessLogOptions {
             output: LogOutput::File(path.clone()),
             format: LogFormat::Combined,
+            template: None,
+            sample: 1,
+            query: LogQuery::Keep,
             buffer_bytes: 8 * RECORD_BYTES_MAX,
         };
         let log = AccessLog::start(&options).expect("log");
@@ -225,6 +234,9 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
     let options = AccessLogOptions {
         output: LogOutput::File(folder.path().join("none/access.log")),
         format: LogFormat::Json,
+        template: None,
+        sample: 1,
+        query: LogQuery::Keep,
         buffer_bytes: 0,
     };
     let error = AccessLog::start(&options).expect_err("no such folder");

@@ -51,7 +51,9 @@ impl Formatter {
         self.read_second(record.time_unix_ms / 1000);
         match self.format {
             LogFormat::Json => self.json(record, out),
-            LogFormat::Combined => self.combined(record, out),
+            LogFormat::Combined | LogFormat::Alb | LogFormat::Template => {
+                self.combined(record, out);
+            }
         }
     }
 
@@ -61,7 +63,7 @@ impl Formatter {
         }
         let pattern = match self.format {
             LogFormat::Json => "%Y-%m-%dT%H:%M:%S",
-            LogFormat::Combined => "%d/%b/%Y:%H:%M:%S +0000",
+            LogFormat::Combined | LogFormat::Alb | LogFormat::Template => "%d/%b/%Y:%H:%M:%S +0000",
         };
         let timestamp = i64::try_from(second)
             .ok()

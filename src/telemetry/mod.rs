@@ -10,6 +10,7 @@ pub mod counters;
 pub mod ended;
 pub mod format;
 pub mod record;
+pub mod template;
 
 #[cfg(test)]
 mod access_log_tests;

@@ -26,6 +26,9 @@ pub fn process(file: &file::File) -> ProcessOptions {
                 path => LogOutput::File(path.into()),
             },
             format: file.access_log.format,
+            template: file.access_log.template.as_deref().map(Box::from),
+            sample: file.access_log.sample,
+            query: file.access_log.query,
             buffer_bytes: file.access_log.buffer_bytes,
         },
     }

@@ -18,6 +18,8 @@ use crate::target::keyring::{self, SecretFault};
 /// Longest path of a Unix socket: `sun_path` less its final NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 const BODY_BYTES_MAX: usize = 64 * 1024;
+const LOG_TEMPLATE_BYTES_MAX: usize = 4096;
+const CHECK_BODY_BYTES_MAX: usize = 1024;
 const NAME_BYTES_MAX: usize = 128;
 const TARGET_ID_BYTES_MAX: usize = 255;
 
@@ -66,6 +68,56 @@ pub(super) static LOG_OUTPUT: Check =
     Check::new("\"stdout\", \"off\" or an absolute path", |text| match text {
         "stdout" | "off" => Ok(()),
         path => absolute_path(path),
+    });
+
+pub(super) static USER: Check =
+    Check::new("\"USER\" or \"USER:GROUP\", by name or number", |text| {
+        let good = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let (user, group) = text.split_once(':').unwrap_or((text, "0"));
+        ensure(good(user) && good(group), "is none of these")
+    });
+
+pub(super) static LOG_TEMPLATE: Check =
+    Check::new("one line of up to 4096 bytes; limpet help access-log lists its fields", |text| {
+        ensure(!text.is_empty(), "is empty")?;
+        ensure(text.len() <= LOG_TEMPLATE_BYTES_MAX, "is too long")?;
+        ensure(!text.contains(['\n', '\r', '\0']), "is more than one line")?;
+        crate::telemetry::template::Template::parse(text)
+            .map(drop)
+            .map_err(|fault| fault.to_string())
+    });
+
+pub(super) static ADMIN_ADDRESS: Check =
+    Check::new("\"IP:PORT\", such as \"127.0.0.1:9901\"", |text| {
+        text.parse::<SocketAddr>().map(drop).map_err(|_| "is no address with a port".to_owned())
+    });
+
+pub(super) static BEARER_TOKEN: Check = Check {
+    allowed: "16 to 256 characters: letters, digits and -._~+/=",
+    test: |text| {
+        ensure((16..=256).contains(&text.len()), "has the wrong length")?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        ensure(text.bytes().all(good), "has a character that is not allowed")
+    },
+    secret: true,
+};
+
+pub(super) static CHECK_STATUS: Check =
+    Check::new("a status or a range of them, such as \"200\" or \"200-399\"", |text| {
+        status_range(text).map(drop)
+    });
+
+pub(super) static CHECK_BODY: Check =
+    Check::new("a text of up to 1024 bytes, or \"\" = not looked at", |text| {
+        ensure(text.len() <= CHECK_BODY_BYTES_MAX, "is too long")
+    });
+
+pub(super) static HOST_OR_EMPTY: Check =
+    Check::new("a host, with a port or without, or \"\" = the target's address", |text| {
+        if text.is_empty() { Ok(()) } else { (HOST.test)(text) }
     });
 
 pub(super) static SECRET: Check = Check {
@@ -292,6 +344,22 @@ pub(in crate::control) fn answer_status(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(status) if ANSWER_STATUSES.contains(&status) => Ok(status),
         _ => Err("is not a status that limpet answers with".into()),
+    }
+}
+
+/// "200" or "200-399", both ends included.
+pub(in crate::control) fn status_range(
+    text: &str,
+) -> Result<std::ops::RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let status = |text: &str| {
+        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|status| digits && (100..600).contains(status))
+    };
+    match (status(first), status(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        (Some(_), Some(_)) => Err("ends before it begins".into()),
+        _ => Err("is no status of three digits".into()),
     }
 }
 

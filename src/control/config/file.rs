@@ -5,6 +5,7 @@
 //! `validate`). Tested by `tests/config.rs`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::units::{duration, memory_size, size};
 use crate::http1::head::Mode;
 use crate::http1::rewrite::ForwardedFor;
-use crate::snapshot::{EngineChoice, LogFormat, ProxyProtocol};
+use crate::snapshot::{EngineChoice, LogFormat, LogQuery, ProxyProtocol};
 use crate::target::group::OnFull;
 use crate::target::stickiness::{Failback, SameSite};
 
@@ -26,6 +27,7 @@ pub const DEFAULT_RULE: &str = "default";
 pub struct File {
     pub process: Process,
     pub access_log: AccessLog,
+    pub admin: Admin,
     pub stickiness_keys: StickinessKeys,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
@@ -51,6 +53,9 @@ pub struct Process {
     pub content_buffer_bytes: usize,
     pub buffers_kept: usize,
     pub state_directory: PathBuf,
+    /// "USER" or "USER:GROUP".
+    pub user: Option<String>,
+    pub watch_config: bool,
     pub log_level: LogLevel,
 }
 
@@ -69,8 +74,33 @@ pub enum LogLevel {
 pub struct AccessLog {
     pub output: String,
     pub format: LogFormat,
+    pub template: Option<String>,
+    pub sample: u32,
+    pub query: LogQuery,
     #[serde(rename = "buffer", deserialize_with = "memory_size")]
     pub buffer_bytes: usize,
+}
+
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub address: Option<SocketAddr>,
+    pub socket: Option<PathBuf>,
+    /// Octal digits.
+    pub socket_mode: String,
+    pub token: Option<String>,
+    pub hosts: Vec<String>,
+    pub audit_log: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Admin {
+    /// Without the token, so that no log ever has it.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Admin")
+            .field("address", &self.address)
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -308,6 +338,13 @@ pub struct TargetGroup {
     #[serde(with = "OnFullName")]
     pub on_full: OnFull,
     pub upgrades: bool,
+    #[serde(deserialize_with = "duration")]
+    pub deregistration_delay: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub slow_start: Duration,
+    pub health_check: HealthCheck,
+    pub fail_open: FailOpen,
+    pub ejection: Ejection,
     pub timeouts: TargetTimeouts,
     pub limits: TargetLimits,
     pub pool: Pool,
@@ -324,6 +361,55 @@ pub enum AlgorithmName {
     LeastOutstandingRequests,
     WeightedRandom,
     Hash,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    #[serde(rename = "type")]
+    pub kind: HealthCheckType,
+    pub path: String,
+    pub method: String,
+    /// "" = the target's address.
+    pub host: String,
+    pub port: Option<u16>,
+    /// "200" or "200-399".
+    pub expect: Vec<String>,
+    /// "" = not looked at.
+    pub body: String,
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    pub rise: u32,
+    pub fall: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthCheckType {
+    Off,
+    Http,
+    Tcp,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailOpen {
+    pub count: u32,
+    pub percent: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ejection {
+    /// In a row; 0 = off.
+    pub errors: u32,
+    #[serde(deserialize_with = "duration")]
+    pub time: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub time_max: Duration,
+    pub percent_max: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -19,7 +19,9 @@ use std::path::Path;
 use serde::Deserialize as _;
 use toml::de::DeTable;
 
-pub(super) use checks::{answer_status, listener_address, network, target_address, unix_mode};
+pub(super) use checks::{
+    answer_status, listener_address, network, status_range, target_address, unix_mode,
+};
 pub use file::File;
 pub use notes::notes;
 use problems::Report;

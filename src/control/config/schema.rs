@@ -4,6 +4,8 @@
 //! Nothing else in the tree states a default of the file. Never decides what a setting does.
 //! Tested by `tests/config.rs` against `config/limpet.toml`.
 
+mod admin;
+mod health;
 mod listener;
 mod process;
 mod target_group;
@@ -147,6 +149,12 @@ pub static FILE: Section = Section {
             Kind::Section(&process::ACCESS_LOG),
             Default::Filled,
             "One line per request.",
+        ),
+        setting(
+            "admin",
+            Kind::Section(&admin::ADMIN),
+            Default::Filled,
+            "The admin API and the console; off until it has an address or a socket.",
         ),
         setting(
             "stickiness_keys",

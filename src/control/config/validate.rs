@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::checks;
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
-use crate::snapshot::Bind;
+use crate::snapshot::{Bind, LogFormat};
 
 /// What the name of a cross-site twin has after its cookie's.
 const TWIN_SUFFIX: &str = "_cors";
@@ -21,6 +21,8 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
         report.at("listener", "has no listener: nothing would be served", None);
     }
     keys(file, report);
+    access_log(file, report);
+    admin(file, report);
     unique(report, file.listeners.iter().map(|listener| listener.name.clone()), |index| {
         format!("listener[{index}].name")
     });
@@ -35,6 +37,35 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
         group_alone(group, &format!("target_group[{index}]"), report);
     }
     cookie_names(file, report);
+}
+
+fn access_log(file: &File, report: &mut Report<'_>) {
+    let (format, template) = ("access_log.format", "access_log.template");
+    if !report.sound(format) {
+        return;
+    }
+    match (file.access_log.format, file.access_log.template.is_some() || report.has(template)) {
+        (LogFormat::Template, false) => {
+            report.at(format, "needs template", Some("template = a line with {fields}".into()));
+        }
+        (LogFormat::Json | LogFormat::Combined | LogFormat::Alb, true) => {
+            let allowed = Some("template with format = \"template\"".into());
+            report.at(template, "has no meaning with this format", allowed);
+        }
+        _ => {}
+    }
+}
+
+fn admin(file: &File, report: &mut Report<'_>) {
+    let (address, token) = ("admin.address", "admin.token");
+    if let Some(bound) = file.admin.address
+        && !bound.ip().is_loopback()
+        && file.admin.token.is_none()
+        && !report.has(token)
+    {
+        let allowed = "a loopback address such as 127.0.0.1:9901, or [admin] token as well";
+        report.at(address, "is reachable by others, but there is no token", Some(allowed.into()));
+    }
 }
 
 fn keys(file: &File, report: &mut Report<'_>) {
@@ -300,7 +331,33 @@ fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
             _ => {}
         }
     }
+    health(group, key, report);
     stickiness(group, &format!("{key}.stickiness"), report);
+}
+
+/// The rules between the settings of checks, and of ejection.
+fn health(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
+    let check = &group.health_check;
+    let (interval, timeout) =
+        (format!("{key}.health_check.interval"), format!("{key}.health_check.timeout"));
+    if check.timeout > check.interval && report.sound(&interval) && report.sound(&timeout) {
+        let stated = if report.has(&timeout) { &timeout } else { &interval };
+        let allowed = Some("timeout up to interval".into());
+        report.at(stated, "lets a check take longer than the time until the next", allowed);
+    }
+    let expect = format!("{key}.health_check.expect");
+    if check.expect.is_empty() && report.sound(&expect) && report.has(&expect) {
+        report.at(&expect, "is empty: no check could pass", Some("at least one status".into()));
+    }
+    let (time, time_max) = (format!("{key}.ejection.time"), format!("{key}.ejection.time_max"));
+    if group.ejection.time > group.ejection.time_max
+        && report.sound(&time)
+        && report.sound(&time_max)
+    {
+        let stated = if report.has(&time_max) { &time_max } else { &time };
+        let allowed = Some("time up to time_max".into());
+        report.at(stated, "contradicts the other of time and time_max", allowed);
+    }
 }
 
 /// The rules between the settings of one `stickiness` table.

@@ -60,6 +60,18 @@ pub static PROCESS: Section = Section {
             "Where limpet keeps what it generates, such as the stickiness key.",
         ),
         setting(
+            "user",
+            Kind::Text(&checks::USER),
+            Default::Absent,
+            "Whom a process that was started as root becomes when its sockets are open; only the capabilities it needs stay.",
+        ),
+        setting(
+            "watch_config",
+            Kind::Bool,
+            Default::Is("false"),
+            "Whether the file is loaded again whenever it changes.",
+        ),
+        setting(
             "log_level",
             Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),
             Default::Is("\"info\""),
@@ -78,9 +90,27 @@ pub static ACCESS_LOG: Section = Section {
         ),
         setting(
             "format",
-            Kind::OneOf(&["json", "combined"]),
+            Kind::OneOf(&["json", "combined", "alb", "template"]),
             Default::Is("\"json\""),
-            "JSON, or combined as Apache and nginx write it.",
+            "JSON, combined as Apache and nginx write it, as AWS ALB writes it, or by a template of your own.",
+        ),
+        setting(
+            "template",
+            Kind::Text(&checks::LOG_TEMPLATE),
+            Default::Absent,
+            "The line of format = \"template\".",
+        ),
+        setting(
+            "sample",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default::Is("1"),
+            "One request of so many is logged; one that failed (5xx, or cut off) always is.",
+        ),
+        setting(
+            "query",
+            Kind::OneOf(&["redact", "keep", "remove"]),
+            Default::Is("\"redact\""),
+            "What becomes of queries, in paths and referers: their values may be secrets.",
         ),
         setting(
             "buffer",

@@ -2,7 +2,7 @@
 
 use super::super::checks;
 use super::{
-    DAY_S, Default, KIB, Kind, MIB, Section, Setting, milliseconds_to_seconds, seconds,
+    DAY_S, Default, KIB, Kind, MIB, Section, Setting, health, milliseconds_to_seconds, seconds,
     seconds_or_off, setting,
 };
 
@@ -55,6 +55,36 @@ pub static TARGET_GROUP: Section = Section {
             Kind::Bool,
             Default::Is("true"),
             "Whether WebSocket and other upgrades are allowed.",
+        ),
+        setting(
+            "deregistration_delay",
+            seconds_or_off(1, DAY_S),
+            Default::Is("\"5m\""),
+            "How long a target that leaves still serves whoever is bound to it; 0 = not at all.",
+        ),
+        setting(
+            "slow_start",
+            seconds_or_off(1, 3600),
+            Default::Is("\"0s\""),
+            "How long a target that becomes healthy takes to reach its full share; 0 = at once.",
+        ),
+        setting(
+            "health_check",
+            Kind::Section(&health::HEALTH_CHECK),
+            Default::Filled,
+            "How it is found out whether a target works.",
+        ),
+        setting(
+            "fail_open",
+            Kind::Section(&health::FAIL_OPEN),
+            Default::Filled,
+            "When unhealthy targets are better than too few.",
+        ),
+        setting(
+            "ejection",
+            Kind::Section(&health::EJECTION),
+            Default::Filled,
+            "Targets that fail live requests are left alone for a while.",
         ),
         setting("timeouts", Kind::Section(&TIMEOUTS), Default::Filled, "Deadlines of targets."),
         setting("limits", Kind::Section(&LIMITS), Default::Filled, "Limits of responses."),

@@ -1,0 +1,149 @@
+//! What an operator may change at run time, who asked for it, and what became of it.
+//!
+//! Words only: [`super::runtime::Control`] carries changes out. Every edit is in the file's own vocabulary, so that it can
+//! be written back, shown and undone. Tested with `runtime`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::compile::CompileError;
+use super::config::Problems;
+
+/// One change of the configuration.
+///
+/// `set` maps keys as the file has them, dotted below the table they belong to (`stickiness.duration`,
+/// `slow_start`), to their new values; `null` takes the key out, back to its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "edit", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Edit {
+    SetGroup {
+        group: String,
+        set: Map<String, Value>,
+    },
+    /// Outdates every cookie of the group that was sealed until now.
+    FlushStickiness {
+        group: String,
+    },
+    SetTarget {
+        group: String,
+        target: String,
+        set: Map<String, Value>,
+    },
+    /// `settings` as in a `[[target_group.target]]` table.
+    AddTarget {
+        group: String,
+        settings: Map<String, Value>,
+    },
+    /// The target drains first, as its group's deregistration delay says.
+    RemoveTarget {
+        group: String,
+        target: String,
+    },
+}
+
+/// Where a change is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// On top of the file, visible as such, until limpet ends.
+    #[default]
+    Overlay,
+    /// In the file, whose comments and order stay.
+    File,
+}
+
+/// Who asks for a change, and on what condition.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// For the audit log: "console 127.0.0.1", "ctl root (uid 0)", "signal SIGHUP", "file".
+    pub actor: &'a str,
+    /// The configuration version that the asker saw; another one refuses the change.
+    pub if_version: Option<u64>,
+}
+
+/// A change that is in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Applied {
+    /// Its number in the history; what [`super::runtime::Control::undo`] takes. Unchanged if nothing differed.
+    pub change: u64,
+    /// The configuration version from now on.
+    pub version: u64,
+    /// What changed, in words, one sentence each.
+    pub summary: Vec<String>,
+    /// What is not in force before a restart, and other things to know.
+    pub notes: Vec<String>,
+}
+
+/// Why a change was refused. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("there is no target group {group:?}; allowed: {allowed}")]
+    NoGroup { group: String, allowed: String },
+    #[error("target group {group:?} has no target {target:?}; allowed: {allowed}")]
+    NoTarget { group: String, target: String, allowed: String },
+    #[error(
+        "the configuration has changed meanwhile: it is at version {current}, the change was made for {expected}"
+    )]
+    Conflict { current: u64, expected: u64 },
+    #[error("a change waits to be confirmed or rolled back; that comes first")]
+    Pending,
+    #[error("no change waits to be confirmed")]
+    NothingPending,
+    #[error("there is no change {0} to undo")]
+    NoSuchChange(u64),
+    #[error("{0}")]
+    Invalid(#[from] Problems),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error("there is no file: the configuration was not read from one")]
+    NoFile,
+    #[error("the file cannot be {doing}: {source}")]
+    File { doing: &'static str, source: std::io::Error },
+    #[error("the file on disk is not what was loaded; reload it, or keep the change as an overlay")]
+    FileChanged,
+    /// Listeners that could not be opened, and the like.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A configuration that goes back by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pending {
+    pub change: u64,
+    pub summary: Vec<String>,
+    pub actor: String,
+    /// Until it goes back.
+    #[serde(serialize_with = "as_seconds")]
+    pub remaining: Duration,
+}
+
+/// One line of the history, newest last; bounded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HistoryEntry {
+    pub change: u64,
+    pub version: u64,
+    pub unix_ms: u64,
+    pub actor: String,
+    /// "start", "edit", "reload", "apply", "confirm", "rollback", "undo", "write", "discard".
+    pub what: &'static str,
+    pub keep: Option<Keep>,
+    pub summary: Vec<String>,
+    pub can_undo: bool,
+}
+
+/// What differs between two configurations, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// "listener", "rule", "group", "target", "stickiness", "process", …
+    pub kind: &'static str,
+    /// One sentence: "2 targets removed from app, about 410 live sessions bound to them".
+    pub text: String,
+    /// Not in force before a restart.
+    pub needs_restart: bool,
+}
+
+fn as_seconds<S: serde::Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_f64(duration.as_secs_f64())
+}

@@ -1,0 +1,45 @@
+//! Settings of the admin API and the console. Tested as part of the schema.
+
+use super::super::checks;
+use super::{Default, Kind, Section, setting};
+
+pub static ADMIN: Section = Section {
+    settings: &[
+        setting(
+            "address",
+            Kind::Text(&checks::ADMIN_ADDRESS),
+            Default::Absent,
+            "Where API, console and metrics are served; beyond loopback a token is needed. Off when absent.",
+        ),
+        setting(
+            "socket",
+            Kind::Text(&checks::ABSOLUTE_PATH),
+            Default::Absent,
+            "A Unix socket that serves the same, for limpet ctl; its permissions are its protection. Off when absent.",
+        ),
+        setting(
+            "socket_mode",
+            Kind::Text(&checks::UNIX_MODE),
+            Default::Is("\"0660\""),
+            "Permission bits of the Unix socket.",
+        ),
+        setting(
+            "token",
+            Kind::Text(&checks::BEARER_TOKEN),
+            Default::Absent,
+            "Bearer token that requests to the address must carry; not asked for on the Unix socket.",
+        ),
+        setting(
+            "hosts",
+            Kind::Texts(&checks::HOST),
+            Default::Is("[]"),
+            "Names under which the address is reached, besides localhost and IP addresses.",
+        ),
+        setting(
+            "audit_log",
+            Kind::Text(&checks::ABSOLUTE_PATH),
+            Default::Absent,
+            "A file to which every change is appended: who, what, from, to. When absent it goes to limpet's own log.",
+        ),
+    ],
+};
