@@ -134,6 +134,7 @@ fn limpet_toml_sets_nothing_but_defaults() {
     let bare = config::parse(bare, "bare.toml").unwrap();
     assert_eq!(as_it_is.process, bare.process);
     assert_eq!(as_it_is.access_log, bare.access_log);
+    assert_eq!(as_it_is.admin, bare.admin);
     assert_eq!(as_it_is.stickiness_keys, bare.stickiness_keys);
     assert_eq!(as_it_is.target_groups[0], bare.target_groups[0]);
     let mut listener = as_it_is.listeners[0].clone();
@@ -143,8 +144,9 @@ fn limpet_toml_sets_nothing_but_defaults() {
 
 #[test]
 fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_other() {
-    // app_cookie and hash_on have a meaning beside another type and algorithm only.
+    // app_cookie, hash_on and template have a meaning beside another type, algorithm and format only.
     let text = uncommented()
+        .replace("format = \"json\"", "format = \"template\"")
         .replace("type = \"lb_cookie\"", "type = \"app_cookie\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"");
     assert_eq!(problems(&text), Vec::<String>::new());

@@ -24,6 +24,16 @@ pub struct Control {
     published: Arc<Published>,
 }
 
+/// Sockets of the data plane, opened and closed as snapshots come and go.
+pub trait Listeners: Send + Sync {
+    /// Opens what `after` needs and nobody has yet. What is returned is called when `after` is published:
+    /// it lets the shards accept on the new sockets and take their leave of those that are gone.
+    ///
+    /// # Errors
+    /// A sentence for the operator; nothing has changed.
+    fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String>;
+}
+
 struct Running {
     file: File,
     ring: Arc<KeyRing>,

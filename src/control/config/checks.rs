@@ -348,9 +348,7 @@ pub(in crate::control) fn answer_status(text: &str) -> Result<u16, String> {
 }
 
 /// "200" or "200-399", both ends included.
-pub(in crate::control) fn status_range(
-    text: &str,
-) -> Result<std::ops::RangeInclusive<u16>, String> {
+pub fn status_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let status = |text: &str| {
         let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -19,9 +19,8 @@ use std::path::Path;
 use serde::Deserialize as _;
 use toml::de::DeTable;
 
-pub(super) use checks::{
-    answer_status, listener_address, network, status_range, target_address, unix_mode,
-};
+pub use checks::status_range;
+pub(super) use checks::{answer_status, listener_address, network, target_address, unix_mode};
 pub use file::File;
 pub use notes::notes;
 use problems::Report;
