@@ -62,7 +62,9 @@ pub struct Origin {
     /// Position of its listener when it was accepted.
     pub listener: usize,
     pub listener_name: Arc<str>,
-    /// The listener's port as text; empty on Unix sockets.
+    /// The listener's port; 0 on Unix sockets.
+    pub port: u16,
+    /// The same as text; empty on Unix sockets.
     pub port_text: ArrayVec<u8, 5>,
     pub peer: Peer,
 }

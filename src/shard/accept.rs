@@ -56,11 +56,12 @@ impl Acceptor {
     /// Where `bound` listens, as far as each connection needs it.
     pub fn origin(listener: usize, name: &std::sync::Arc<str>, bound: &Bind) -> Origin {
         let mut port_text = ArrayVec::new();
+        let mut port = 0;
         if let Bind::Tcp(address) = bound {
-            let mut digits = itoa::Buffer::new();
-            let _ = port_text.try_extend_from_slice(digits.format(address.port()).as_bytes());
+            port = address.port();
+            let _ = port_text.try_extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
         }
-        Origin { listener, listener_name: name.clone(), port_text, peer: Peer::new(None) }
+        Origin { listener, listener_name: name.clone(), port, port_text, peer: Peer::new(None) }
     }
 
     /// Accepts until the shard stops.
