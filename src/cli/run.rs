@@ -12,8 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
 use crate::control::session_watch;
+use crate::service;
 use crate::shard::Server;
 use crate::snapshot::Bind;
+use crate::telemetry::access_log::LogHandle;
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
 const READY_FILE: &str = "LIMPET_READY_FILE";
@@ -46,6 +48,9 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!(listener = %name, address = %address(bound), "listening");
     }
     tracing::info!(shards = server.shard_count(), engine = server.engine().name(), "ready");
+    signals.log = Some(server.access_log().clone());
+    runtime.spawn(service::watch());
+    service::ready("balancing");
     if let Some(path) = std::env::var_os(READY_FILE) {
         write_ready_file(Path::new(&path), &server)?;
     }
@@ -64,6 +69,7 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
         ?grace,
         "stopping; a second signal ends at once"
     );
+    service::stopping("finishing requests in flight");
     let stopping = std::thread::spawn(move || server.shutdown(grace));
     let is_finished = runtime.block_on(async {
         loop {
@@ -112,6 +118,8 @@ struct Signals {
     hang_up: Signal,
     user_1: Signal,
     user_2: Signal,
+    /// Opened anew by SIGUSR1.
+    log: Option<LogHandle>,
 }
 
 impl Signals {
@@ -122,7 +130,15 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
+            log: None,
         })
+    }
+
+    /// What cannot be opened anew has been warned of.
+    fn reopen_log(&self) {
+        if let Some(Ok(())) = self.log.as_ref().map(LogHandle::reopen) {
+            tracing::info!("the access log is opened anew");
+        }
     }
 
     /// The next signal that asks for the end.
@@ -132,7 +148,10 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => "SIGHUP",
-                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_1.recv() => {
+                    self.reopen_log();
+                    continue;
+                }
                 _ = self.user_2.recv() => "SIGUSR2",
             };
             tracing::warn!("{name} means nothing to limpet; SIGTERM ends it");

@@ -8,12 +8,12 @@ use super::connection::Connection;
 use super::failure::Failure;
 use crate::http1::fields::{self, FieldId};
 use crate::http1::head::{RequestHead, Version};
+use crate::routing::actions::Action;
 use crate::shard::clock::Clock;
 use crate::shard::local::View;
+use crate::target::group::Address;
 use crate::target::stickiness::Reason;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
-use crate::routing::actions::Action;
-use crate::target::group::Address;
 use crate::telemetry::record::{Acted, Record, RequestText, RequestTextParts, Timings};
 
 /// Texts beyond this are freed with their request.

@@ -12,7 +12,7 @@ use super::cores;
 use super::local::{Shard, Shared, Stop};
 use crate::listener::{self, ListenError, Opened};
 use crate::snapshot::{Bind, EngineChoice, ProcessOptions, Published};
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, LogHandle};
 use crate::telemetry::counters::Counters;
 use crate::uring::{self, Engine, EngineRefused, Listening, buffers};
 
@@ -162,6 +162,11 @@ impl Server {
 
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// What steers the access log.
+    pub fn access_log(&self) -> &LogHandle {
+        self.access_log.handle()
     }
 
     /// Client connections open now.

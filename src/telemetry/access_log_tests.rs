@@ -210,7 +210,10 @@ fn an_output_that_is_off_takes_records_for_nothing() {
     let mut shard = log.shard_writer();
     assert!((0..1000).all(|_| shard.record(&full())), "nothing fills up");
     shard.flush();
-    assert_eq!((log.handle().lines_dropped(), log.handle().lines_written(), shard.lines_dropped()), (0, 0, 0));
+    assert_eq!(
+        (log.handle().lines_dropped(), log.handle().lines_written(), shard.lines_dropped()),
+        (0, 0, 0)
+    );
     log.shutdown();
 }
 
@@ -337,8 +340,7 @@ fn a_change_that_cannot_be_made_changes_nothing() {
         (LogFormat::Combined, None, folder.path().join("none/log"), "none/log"),
     ] {
         let template = template.map(Box::from);
-        let wrong =
-            AccessLogOptions { format, template, ..options(LogOutput::File(output)) };
+        let wrong = AccessLogOptions { format, template, ..options(LogOutput::File(output)) };
         let error = log.handle().reconfigure(&wrong).expect_err(says);
         assert!(error.to_string().contains(says), "{error}");
     }

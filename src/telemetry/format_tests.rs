@@ -246,9 +246,16 @@ fn alb_tells_what_happened_by_its_own_conventions() {
     assert_eq!(fields(&host)[12], "POST https://[::1]:81/cart?item=1 HTTP/1.1");
     let host = Record { host: b"[::1]", ..host };
     assert_eq!(fields(&host)[12], "POST https://[::1]:80/cart?item=1 HTTP/1.1");
-    let answered =
-        Record { action: Some(Acted::Respond), target_reused: None, target_address: None, ..full() };
-    assert_eq!((fields(&answered)[22].as_str(), fields(&answered)[5].as_str()), ("fixed-response", "-1"));
+    let answered = Record {
+        action: Some(Acted::Respond),
+        target_reused: None,
+        target_address: None,
+        ..full()
+    };
+    assert_eq!(
+        (fields(&answered)[22].as_str(), fields(&answered)[5].as_str()),
+        ("fixed-response", "-1")
+    );
     let refused = Record {
         ended: Ended::new(By::Client, Phase::RequestHead, Cause::Invalid),
         code: "host_missing",

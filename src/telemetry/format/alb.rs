@@ -123,8 +123,7 @@ fn push_time(time_unix_us: u64, second: &mut SecondText, out: &mut Vec<u8>) {
 fn times(record: &Record<'_>, out: &mut Vec<u8>) {
     let timings = &record.timings;
     let before_head = timings.request_us;
-    let waited =
-        timings.queue_us.unwrap_or(0).saturating_add(timings.connect_us.unwrap_or(0));
+    let waited = timings.queue_us.unwrap_or(0).saturating_add(timings.connect_us.unwrap_or(0));
     let sent = record.target_reused.map(|_| before_head.saturating_add(waited));
     let responded = record.target_status != 0;
     let answered = timings.first_byte_us.filter(|_| responded);

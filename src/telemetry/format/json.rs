@@ -3,9 +3,7 @@
 //!
 //! Tested with the other formats, and by reading any line back.
 use super::fields::{FIELDS, JSON_COUNT, Value};
-use super::text::{
-    SecondText, is_plain, push_address, push_hex, push_number, push_socket_address,
-};
+use super::text::{SecondText, is_plain, push_address, push_hex, push_number, push_socket_address};
 use crate::telemetry::record::Record;
 
 /// Appends the object, without a line feed.
