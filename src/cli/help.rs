@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{CONFIG_REFUSED, Cli};
 use crate::telemetry::format::fields::{FIELDS, JSON_COUNT};
@@ -61,11 +61,10 @@ fn text(name: Option<&str>) -> Option<String> {
         }
         return Some(text);
     }
-    let mut cli = Cli::command();
-    // Built, so that the command's own name stands in its usage line.
-    cli.build();
-    let command = cli.find_subcommand_mut(name)?;
-    Some(format!("{}\n", command.render_long_help()))
+    Cli::command().find_subcommand(name)?;
+    // As its own --help says it.
+    let help = Cli::try_parse_from(["limpet", name, "--help"]).err()?;
+    Some(help.render().to_string())
 }
 
 fn list() -> String {

@@ -54,8 +54,8 @@ fn a_forwarded_request_in_albs_format() {
     assert_eq!(Some(fields[17].to_owned()), request_id);
     let (response, creation) = (time(fields[1]), time(fields[21]));
     assert!(creation <= response, "{line}");
-    for at in 5..8 {
-        let seconds: f64 = fields[at].parse().unwrap_or_else(|_| panic!("field {at} of {line}"));
+    for field in &fields[5..8] {
+        let seconds: f64 = field.parse().unwrap_or_else(|_| panic!("{field} in {line}"));
         assert!((0.0..30.0).contains(&seconds), "{line}");
     }
 }
