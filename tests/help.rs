@@ -16,8 +16,16 @@ fn stdout(arguments: &[&str]) -> String {
 fn without_a_topic_commands_and_topics_are_listed() {
     let text = stdout(&["help"]);
     for topic in [
-        "config", "stickiness", "health", "drain", "reload", "access-log", "metrics", "signals",
-        "security", "ctl",
+        "config",
+        "stickiness",
+        "health",
+        "drain",
+        "reload",
+        "access-log",
+        "metrics",
+        "signals",
+        "security",
+        "ctl",
     ] {
         assert!(text.lines().any(|line| line.trim_start().starts_with(topic)), "{topic}: {text}");
         assert!(stdout(&["help", topic]).lines().count() > 5, "{topic}");

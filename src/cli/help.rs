@@ -95,6 +95,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::control::config::schema;
+    use crate::target::stickiness::Reason;
 
     #[test]
     fn every_topic_is_listed_and_short() {
@@ -116,6 +117,14 @@ mod tests {
     }
 
     #[test]
+    fn every_verdict_of_the_log_is_explained() {
+        let text = text(Some("stickiness")).expect("a topic");
+        for reason in Reason::ALL {
+            assert!(text.contains(&format!("\n  {} ", reason.code())), "{}", reason.code());
+        }
+    }
+
+    #[test]
     fn commands_have_their_own_help() {
         let text = text(Some("run")).expect("a command");
         assert!(text.contains("limpet run") && text.contains("--config"), "{text}");
@@ -129,7 +138,7 @@ mod tests {
         for section in ["process", "access_log", "admin"] {
             for topic in &TOPICS {
                 let words =
-                    topic.text.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == '.'));
+                    topic.text.split(|c: char| !(c.is_ascii_lowercase() || "_./".contains(c)));
                 let prefix = format!("{section}.");
                 for word in words.filter(|word| word.starts_with(&prefix)) {
                     let word = word.trim_end_matches('.').to_owned();
