@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
 use crate::control::session_watch;
-use crate::shard::Server;
+use crate::shard::{Handle, Server};
 use crate::snapshot::Bind;
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
@@ -42,12 +42,13 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     let _guard = runtime.enter();
     let mut signals = Signals::catch()?;
     let server = Server::start(start.control.published(), &start.process)?;
-    for (name, bound) in server.addresses() {
-        tracing::info!(listener = %name, address = %address(bound), "listening");
+    let handle = server.handle();
+    for (name, bound) in handle.addresses() {
+        tracing::info!(listener = %name, address = %address(&bound), "listening");
     }
-    tracing::info!(shards = server.shard_count(), engine = server.engine().name(), "ready");
+    tracing::info!(shards = handle.shard_count(), engine = handle.engine().name(), "ready");
     if let Some(path) = std::env::var_os(READY_FILE) {
-        write_ready_file(Path::new(&path), &server)?;
+        write_ready_file(Path::new(&path), &handle)?;
     }
     runtime.block_on(async {
         loop {
@@ -60,7 +61,7 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     });
     let grace = start.process.grace_period;
     tracing::info!(
-        connections = server.connections(),
+        connections = handle.connections(),
         ?grace,
         "stopping; a second signal ends at once"
     );
@@ -95,11 +96,11 @@ fn address(bound: &Bind) -> String {
 }
 
 /// Written beside its name and renamed, so that a reader never sees half of it.
-fn write_ready_file(path: &Path, server: &Server) -> io::Result<()> {
+fn write_ready_file(path: &Path, handle: &Handle) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let mut file = std::fs::File::create(&unfinished)?;
-    for (name, bound) in server.addresses() {
-        writeln!(file, "{name} {}", address(bound))?;
+    for (name, bound) in handle.addresses() {
+        writeln!(file, "{name} {}", address(&bound))?;
     }
     drop(file);
     std::fs::rename(unfinished, path)

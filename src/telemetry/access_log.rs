@@ -39,7 +39,7 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Running {
     shared: Arc<Shared>,
-    join: Option<JoinHandle<()>>,
+    join: Mutex<Option<JoinHandle<()>>>,
     thread: Thread,
 }
 
@@ -104,7 +104,7 @@ impl AccessLog {
         let builder = std::thread::Builder::new().name("limpet-log".into());
         let join = builder.spawn(move || writer.run())?;
         let thread = join.thread().clone();
-        let running = Running { shared, join: Some(join), thread };
+        let running = Running { shared, join: Mutex::new(Some(join)), thread };
         Ok(AccessLog { running: Some(running), buffer_bytes })
     }
 
@@ -150,11 +150,12 @@ impl AccessLog {
     }
 
     /// Writes everything that was handed over and ends the thread. Shards are dropped or flushed before.
-    pub fn shutdown(&mut self) {
-        let Some(running) = &mut self.running else { return };
+    pub fn shutdown(&self) {
+        let Some(running) = &self.running else { return };
         running.shared.stop.store(true, Ordering::Release);
         running.thread.unpark();
-        if let Some(join) = running.join.take()
+        let join = running.join.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(join) = join
             && join.join().is_err()
         {
             tracing::error!("the access log's thread ended by a panic");
