@@ -68,7 +68,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
         query: limpet::snapshot::LogQuery::Keep,
         buffer_bytes: 256 * 1024,
     };
-    let mut log = AccessLog::start(&options).expect("log");
+    let log = AccessLog::start(&options).expect("log");
     let mut shard = log.shard_writer();
     let counters = Counters::new(1);
     let shard_counters = counters.shard(0).expect("shard");

@@ -36,7 +36,7 @@ const OFF: u32 = 0;
 #[derive(Debug)]
 pub struct AccessLog {
     handle: LogHandle,
-    join: Option<JoinHandle<()>>,
+    join: Mutex<Option<JoinHandle<()>>>,
     buffer_bytes: usize,
 }
 
@@ -45,6 +45,16 @@ pub struct AccessLog {
 pub struct LogHandle {
     shared: Arc<Shared>,
     thread: Thread,
+}
+
+/// What became of the lines so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogCounts {
+    pub lines_written: u64,
+    /// Found no free batch.
+    pub lines_dropped: u64,
+    /// Lost to an output that failed.
+    pub lines_failed: u64,
 }
 
 /// What the thread and the outside share.
@@ -112,7 +122,7 @@ impl AccessLog {
         let builder = std::thread::Builder::new().name("limpet-log".into());
         let join = builder.spawn(move || writer.run())?;
         let handle = LogHandle { shared, thread: join.thread().clone() };
-        Ok(AccessLog { handle, join: Some(join), buffer_bytes: options.buffer_bytes })
+        Ok(AccessLog { handle, join: Mutex::new(Some(join)), buffer_bytes: options.buffer_bytes })
     }
 
     /// What steers the log and asks it; outlives it.
@@ -142,10 +152,11 @@ impl AccessLog {
     }
 
     /// Writes everything that was handed over and ends the thread. Shards are dropped or flushed before.
-    pub fn shutdown(&mut self) {
+    pub fn shutdown(&self) {
         self.handle.shared.stop.store(true, Ordering::Release);
         self.handle.thread.unpark();
-        if let Some(join) = self.join.take()
+        let join = lock(&self.join).take();
+        if let Some(join) = join
             && join.join().is_err()
         {
             tracing::error!("the access log's thread ended by a panic");
@@ -160,6 +171,15 @@ impl Drop for AccessLog {
 }
 
 impl LogHandle {
+    /// All three counts.
+    pub fn counts(&self) -> LogCounts {
+        LogCounts {
+            lines_written: self.lines_written(),
+            lines_dropped: self.lines_dropped(),
+            lines_failed: self.lines_failed(),
+        }
+    }
+
     /// Lines that were written.
     pub fn lines_written(&self) -> u64 {
         self.shared.lines_written.load(Ordering::Relaxed)

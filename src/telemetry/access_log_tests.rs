@@ -88,7 +88,7 @@ fn a_flushed_line_is_written_while_the_log_runs() {
 #[test]
 fn full_batches_go_without_a_flush() {
     let kept = Kept::default();
-    let mut log = start(kept.clone());
+    let log = start(kept.clone());
     let mut shard = log.shard_writer();
     let mut recorded = 0;
     // Nothing flushes: that lines are written at all shows that full batches went.
@@ -103,7 +103,7 @@ fn full_batches_go_without_a_flush() {
 #[test]
 fn shutdown_writes_what_every_shard_handed_over() {
     let kept = Kept::default();
-    let mut log = start(kept.clone());
+    let log = start(kept.clone());
     std::thread::scope(|scope| {
         for shard in 0..4 {
             let mut writer = log.shard_writer();
@@ -134,7 +134,7 @@ fn records_without_a_free_batch_are_dropped_and_counted_and_the_shard_never_wait
     let (began, begun) = channel();
     let (permit, gate) = channel();
     let kept = Kept::default();
-    let mut log = start(Gated { kept: kept.clone(), began, gate });
+    let log = start(Gated { kept: kept.clone(), began, gate });
     let mut shard = log.shard_writer();
     let (mut noted, mut dropped) = (0, 0);
     while dropped < 100 {
@@ -185,8 +185,7 @@ impl Write for Failing {
 #[test]
 fn a_failed_write_loses_its_lines_and_the_next_batch_begins_a_new_line() {
     let kept = Kept::default();
-    let mut log =
-        start(Failing { kept: kept.clone(), script: vec![None, Some(10), None, Some(0)] });
+    let log = start(Failing { kept: kept.clone(), script: vec![None, Some(10), None, Some(0)] });
     let mut shard = log.shard_writer();
     for (round, (written, failed)) in [(0, 1), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
         assert!(shard.record(&full()), "{round}");
@@ -206,7 +205,7 @@ fn a_failed_write_loses_its_lines_and_the_next_batch_begins_a_new_line() {
 
 #[test]
 fn an_output_that_is_off_takes_records_for_nothing() {
-    let mut log = AccessLog::start(&options(LogOutput::Off)).expect("a thread");
+    let log = AccessLog::start(&options(LogOutput::Off)).expect("a thread");
     let mut shard = log.shard_writer();
     assert!((0..1000).all(|_| shard.record(&full())), "nothing fills up");
     shard.flush();
@@ -250,7 +249,7 @@ fn write_one(handle: &LogHandle, shard: &mut ShardLog, record: &Record<'_>) {
 fn one_of_so_many_is_noted_and_every_failure() {
     let kept = Kept::default();
     let sampled = AccessLogOptions { sample: 10, ..options(LogOutput::Stdout) };
-    let mut log = AccessLog::start_on(Some(Box::new(kept.clone())), &sampled).expect("thread");
+    let log = AccessLog::start_on(Some(Box::new(kept.clone())), &sampled).expect("thread");
     let mut shard = log.shard_writer();
     let good = Record { status: 200, ..Record::default() };
     let failed = Record { status: 502, ..Record::default() };
