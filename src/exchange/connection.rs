@@ -114,9 +114,8 @@ impl Connection {
     /// Its position there: where it was when the connection was accepted, unless a reload has moved it.
     pub fn listener_index(&self, view: &View) -> Option<usize> {
         let name = &self.origin.listener_name;
-        let is_it = |listener: &Arc<Listener>| {
-            Arc::ptr_eq(&listener.name, name) || listener.name == *name
-        };
+        let is_it =
+            |listener: &Arc<Listener>| Arc::ptr_eq(&listener.name, name) || listener.name == *name;
         let before = self.origin.listener;
         if view.listeners.get(before).is_some_and(is_it) {
             return Some(before);

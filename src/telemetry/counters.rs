@@ -360,7 +360,7 @@ mod tests {
                 last = now;
             }
         });
-        assert_eq!(counters.snapshot().responses(2), 0);
+        assert_eq!(counters.snapshot().responses(2), 15_000);
         assert_eq!(counters.snapshot().code("target_reset"), 15_000);
     }
 }
