@@ -81,11 +81,7 @@ impl<T> PerShard<T> {
     /// A row of numbers summed over all shards.
     pub fn sums<const N: usize>(&self, numbers: impl Fn(&T) -> &[Number; N]) -> [u64; N] {
         let mut sums = [0_u64; N];
-        for block in self.blocks() {
-            for (sum, number) in sums.iter_mut().zip(numbers(block)) {
-                *sum = sum.wrapping_add(number.get());
-            }
-        }
+        self.blocks().for_each(|block| add_to(&mut sums, numbers(block)));
         sums
     }
 
@@ -154,6 +150,25 @@ pub type ListenerSeries = PerShard<ListenerBlock>;
 pub type RuleSeries = PerShard<RuleBlock>;
 pub type GroupSeries = PerShard<GroupBlock>;
 pub type TargetSeries = PerShard<TargetBlock>;
+
+impl ListenerSeries {
+    /// Requests by [`METHOD_CLASSES`] and [`STATUS_CLASSES`], summed over all shards.
+    pub fn requests(&self) -> [[u64; STATUS_CLASSES.len()]; METHOD_CLASSES.len()] {
+        let mut sums = [[0_u64; STATUS_CLASSES.len()]; METHOD_CLASSES.len()];
+        for block in self.blocks() {
+            for (sums, numbers) in sums.iter_mut().zip(&block.requests) {
+                add_to(sums, numbers);
+            }
+        }
+        sums
+    }
+}
+
+fn add_to(sums: &mut [u64], numbers: &[Number]) {
+    for (sum, number) in sums.iter_mut().zip(numbers) {
+        *sum = sum.wrapping_add(number.get());
+    }
+}
 
 /// Where one request was received and served, as far as it came.
 #[derive(Debug, Clone, Copy, Default)]

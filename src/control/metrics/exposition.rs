@@ -68,14 +68,7 @@ fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 6] {
     let mut total = Family::of(names::DURATION);
     for listener in listeners {
         let (name, series) = (&*listener.name, &listener.series);
-        for (at, method) in METHOD_CLASSES.iter().enumerate() {
-            let sums = series.blocks().filter_map(|block| block.requests.get(at));
-            let sums = sums.fold([0_u64; STATUS_CLASSES.len()], |mut sums, row| {
-                for (sum, number) in sums.iter_mut().zip(row) {
-                    *sum = sum.wrapping_add(number.get());
-                }
-                sums
-            });
+        for (method, sums) in METHOD_CLASSES.iter().zip(series.requests()) {
             for (class, count) in STATUS_CLASSES.iter().zip(sums) {
                 requests.count(&[name, method, class], count);
             }
