@@ -12,19 +12,15 @@ mod rates;
 pub mod sampler;
 
 #[cfg(test)]
-mod exposition_tests;
-#[cfg(test)]
-mod fake;
-#[cfg(test)]
-mod names_tests;
-#[cfg(test)]
-mod sampler_tests;
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use exposition::{CONTENT_TYPE, exposition};
-pub use rates::{GroupRates, Overview, Point, RuleRates, ShardLoad, TargetRates, Totals};
+pub use rates::{
+    GroupRates, Overview, Point, RuleRates, ShardLoad, TargetRates, Totals, sticky_totals,
+};
 pub use sampler::Sampler;
 
 use crate::snapshot::Published;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{ConfigFacts, LogCounts, Machine, Plane, Sources};
+use crate::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources};
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::record::{Record, Timings};
@@ -14,8 +14,8 @@ use crate::telemetry::series::Places;
 
 /// Two shards, whose CPU time the test sets.
 #[derive(Default)]
-pub(super) struct FakeMachine {
-    pub(super) busy_us: Mutex<[u64; 2]>,
+pub struct FakeMachine {
+    pub busy_us: Mutex<[u64; 2]>,
 }
 
 impl Machine for FakeMachine {
@@ -45,8 +45,8 @@ impl Machine for FakeMachine {
 }
 
 #[derive(Default)]
-pub(super) struct FakePlane {
-    pub(super) sessions: AtomicU64,
+pub struct FakePlane {
+    pub sessions: AtomicU64,
 }
 
 impl Plane for FakePlane {
@@ -63,13 +63,13 @@ impl Plane for FakePlane {
     }
 }
 
-pub(super) struct Fake {
-    pub(super) sources: Arc<Sources>,
-    pub(super) machine: Arc<FakeMachine>,
+pub struct Fake {
+    pub sources: Arc<Sources>,
+    pub machine: Arc<FakeMachine>,
 }
 
 /// One listener, two groups of two targets.
-pub(super) const FILE: &str = r#"
+pub const FILE: &str = r#"
     [process]
     shards = 2
     [stickiness_keys]
@@ -93,7 +93,7 @@ pub(super) const FILE: &str = r#"
 "#;
 
 impl Fake {
-    pub(super) fn new(file: &str) -> Fake {
+    pub fn new(file: &str) -> Fake {
         let start = crate::cli::start::from_text(file, "test").unwrap();
         let machine = Arc::new(FakeMachine::default());
         let sources = Arc::new(Sources {
@@ -106,12 +106,12 @@ impl Fake {
         Fake { sources, machine }
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         self.sources.published.load_full()
     }
 
     /// What a shard does when a request has ended.
-    pub(super) fn count(&self, shard: usize, at: [usize; 3], record: &Record<'_>) {
+    pub fn count(&self, shard: usize, at: [usize; 3], record: &Record<'_>) {
         let [rule, group, target] = at;
         let snapshot = self.snapshot();
         let (listener, group) = (&snapshot.listeners[0], &snapshot.groups[group]);
@@ -127,7 +127,7 @@ impl Fake {
 }
 
 /// A request that took `total_us`.
-pub(super) fn request(status: u16, total_us: u64) -> Record<'static> {
+pub fn request(status: u16, total_us: u64) -> Record<'static> {
     Record {
         status,
         method: b"GET",
@@ -138,23 +138,23 @@ pub(super) fn request(status: u16, total_us: u64) -> Record<'static> {
 
 /// One line of the exposition.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample {
-    pub(super) name: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) value: f64,
+pub struct Sample {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
 }
 
 /// One metric of the exposition.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Parsed {
-    pub(super) name: String,
-    pub(super) help: String,
-    pub(super) kind: String,
-    pub(super) samples: Vec<Sample>,
+pub struct Parsed {
+    pub name: String,
+    pub help: String,
+    pub kind: String,
+    pub samples: Vec<Sample>,
 }
 
 /// Reads the text format, version 0.0.4, and refuses whatever is not of it.
-pub(super) fn parse(text: &str) -> Vec<Parsed> {
+pub fn parse(text: &str) -> Vec<Parsed> {
     let mut all: Vec<Parsed> = Vec::new();
     assert!(text.ends_with('\n'), "the last line has no end");
     for line in text.lines() {
@@ -220,7 +220,7 @@ fn quoted(text: &str) -> (String, &str) {
 }
 
 /// The value of one sample, by its name and all of its labels.
-pub(super) fn value(all: &[Parsed], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub fn value(all: &[Parsed], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let labels: BTreeMap<String, String> =
         labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let samples = all.iter().flat_map(|family| &family.samples);

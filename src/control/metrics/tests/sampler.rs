@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fake::{FILE, Fake, request};
-use super::rates::HISTORY_POINTS;
-use super::{Sampler, names};
+use crate::control::metrics::rates::HISTORY_POINTS;
+use crate::control::metrics::{Sampler, names};
 use crate::snapshot::Snapshot;
 use crate::target::stickiness::Reason;
 use crate::telemetry::record::Record;

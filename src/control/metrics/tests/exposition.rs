@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::exposition::exposition;
 use super::fake::{FILE, Fake, Parsed, parse, request, value};
-use super::names;
+use crate::control::metrics::exposition::exposition;
+use crate::control::metrics::names;
 use crate::snapshot::Snapshot;
 use crate::target::state::Health;
 use crate::target::stickiness::Reason;

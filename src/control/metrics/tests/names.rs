@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::exposition::exposition;
 use super::fake::{FILE, Fake, parse, request};
-use super::names::{self, ALL, Kind};
+use crate::control::metrics::exposition::exposition;
+use crate::control::metrics::names::{self, ALL, Kind};
 use crate::telemetry::record::Record;
 
 fn read(name: &str) -> (PathBuf, String) {
