@@ -8,5 +8,6 @@ pub mod compile;
 pub mod config;
 pub mod events;
 pub mod keys;
+pub mod metrics;
 pub mod runtime;
 pub mod session_watch;

@@ -21,6 +21,7 @@ use crate::target::pool::Pool;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
+use crate::telemetry::series::Places;
 
 /// How much longer than its clients may sleep a listener is remembered that was taken away.
 const RETIRED_MARGIN: Duration = Duration::from_secs(10);
@@ -171,8 +172,9 @@ impl Shard {
     }
 
     /// Counts a finished exchange and hands its record to the log.
-    pub fn record(&self, record: &Record<'_>) {
+    pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
         self.counters.request(record);
+        places.count(self.index, record);
         if !self.log.borrow_mut().record(record) {
             self.counters.add(Counter::LogLinesDropped, 1);
         }
