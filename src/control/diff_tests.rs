@@ -49,13 +49,23 @@ fn texts(changes: &[(&str, &str)]) -> Vec<String> {
     found(FILE, &after).into_iter().map(|one| one.text).collect()
 }
 
+type Changes = Vec<(&'static str, &'static str)>;
+
+/// Each with the sentence that it leads to.
+fn said(table: &[(Changes, &str)]) {
+    for (changes, expected) in table {
+        let texts = texts(changes);
+        assert_eq!(texts.first().map(String::as_str), Some(*expected), "{texts:?}");
+    }
+}
+
 #[test]
-fn what_differs_is_said_in_words() {
+fn targets_are_counted_with_the_sessions_bound_to_them() {
     let (a, b) = (
         "{ id = \"a\", address = \"127.0.0.1:1\" }, ",
         "{ id = \"b\", address = \"127.0.0.1:2\" }, ",
     );
-    for (changes, expected) in [
+    said(&[
         (
             vec![(a, ""), (b, "")],
             "2 targets removed from app, about 410 live sessions bound to them: a, b",
@@ -70,6 +80,12 @@ fn what_differs_is_said_in_words() {
             vec![("{ id = \"a\"", "{ address = \"127.0.0.1:9\" }, { id = \"a\"")],
             "target 127.0.0.1:9 added to app",
         ),
+    ]);
+}
+
+#[test]
+fn settings_are_said_from_what_to_what() {
+    said(&[
         (
             vec![(
                 "forward = \"app\"\n[listener.answers",
@@ -120,10 +136,7 @@ fn what_differs_is_said_in_words() {
             vec![("secret = \"bGlt", "secret = \"cGlt")],
             "stickiness keys: the secret of key 1 is another one",
         ),
-    ] {
-        let texts = texts(&changes);
-        assert_eq!(texts.first().map(String::as_str), Some(expected), "{texts:?}");
-    }
+    ]);
 }
 
 #[test]

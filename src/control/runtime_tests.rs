@@ -788,28 +788,27 @@ fn the_overlay_is_bounded() {
 }
 
 #[test]
-fn a_file_of_ten_thousand_targets_is_edited_in_moments() {
+fn an_edit_among_ten_thousand_targets_compiles_one_group() {
+    use std::fmt::Write as _;
     let mut text = FILE.to_owned();
     for number in 0..10_000_u32 {
-        let (port, host) = (1 + number % 60_000, number % 250);
-        text.push_str(&format!(
-            "[[target_group]]\nname = \"g{number}\"\n[[target_group.target]]\nid = \"t{number}\"\naddress = \"10.0.0.{host}:{port}\"\n"
-        ).replace(if number % 100 == 0 { "\0" } else { "[[target_group]]\nname = " }, if number % 100 == 0 { "" } else { "# " }));
+        if number.is_multiple_of(100) {
+            let _ = writeln!(text, "[[target_group]]\nname = \"g{number}\"");
+        }
+        let (host, port) = (number % 250, 1 + number);
+        let address = format!("10.0.0.{host}:{port}");
+        let _ = writeln!(text, "[[target_group.target]]\naddress = \"{address}\"");
     }
     let begun = Instant::now();
     let parsed = config::parse_complete(text, "test.toml").unwrap();
-    println!("read: {:?}", begun.elapsed());
-    let count: usize = parsed.file.target_groups.iter().map(|group| group.targets.len()).sum();
-    assert_eq!(count, 10_003);
+    println!("reading 10 000 targets: {:?}", begun.elapsed());
     let control = Control::new(parsed, None, ring()).unwrap();
     let before = control.snapshot();
+    assert_eq!(before.groups.iter().map(|group| group.targets.len()).sum::<usize>(), 10_003);
     let begun = Instant::now();
     overlay(&control, &set_target("a", "two", json!({"weight": 5})));
-    let took = begun.elapsed();
-    println!("one edit among 10 000 targets: {took:?}");
+    println!("one edit among them: {:?}", begun.elapsed());
     let after = control.snapshot();
-    let rebuilt =
-        before.groups.iter().zip(&after.groups).filter(|(one, other)| !Arc::ptr_eq(one, other));
-    assert_eq!(rebuilt.count(), 1);
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    let pairs = before.groups.iter().zip(&after.groups);
+    assert_eq!(pairs.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
 }
