@@ -59,7 +59,7 @@ struct Slice {
     /// Of the first note, in seconds since the epoch; 0 = empty.
     first_s: AtomicU64,
     last_s: AtomicU64,
-    /// The longest duration that a session noted here may live.
+    /// The longest duration that was asked for in this slice's own time.
     duration_s: AtomicU64,
     registers: [AtomicU8; REGISTER_COUNT],
 }
@@ -202,7 +202,6 @@ impl Slice {
             mine.fetch_max(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.first_s.fetch_min(earlier.first_s(), Ordering::Relaxed);
-        raise(&self.duration_s, earlier.duration_s.load(Ordering::Relaxed));
     }
 
     fn clear(&self) {
