@@ -62,7 +62,13 @@ fn every_kind_of_drain_waits_for_what_it_says() {
         // Idle.
         (Idle, None, 9_000.0, &busy, "waits for 3 requests and 1 tunnel, no end"),
         (Idle, Some(60), 1.0, &load_of_one(), "waits for 1 request, 59 s"),
-        (Idle, Some(60), 60.0, &load_of_one(), "finished: the deadline has come; left: 1 request"),
+        (
+            Idle,
+            Some(60),
+            60.0,
+            &load_of_one(),
+            "finished: the deadline has come; left: 3 sessions and 1 request",
+        ),
         (Idle, None, 0.0, &bound, idle),
         (Idle, Some(60), 61.0, &none, idle),
         // Sessions.
