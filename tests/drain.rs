@@ -5,6 +5,7 @@
 //! also tested against the real binary.
 #![allow(
     dead_code,
+    unused_imports,
     unsafe_code,
     reason = "the harness is that of the black-box tests, which use all of it and say why it is unsafe"
 )]
