@@ -260,6 +260,33 @@ fn when_the_drain_has_ended_its_sessions_fail_over() {
 }
 
 #[test]
+fn an_unhealthy_target_is_out_of_use_at_once_when_others_are_healthy() {
+    for is_removed in [true, false] {
+        for others_are_healthy in [true, false] {
+            let mut world = World::new();
+            let bound = world.session_on("b");
+            let targets = &world.snapshot.groups[0].targets;
+            targets[1].state.set_health(Health::Unhealthy);
+            if !others_are_healthy {
+                targets[0].state.set_health(Health::Unhealthy);
+            }
+            if is_removed {
+                world.remove("b");
+            } else {
+                let mut after = world.file.clone();
+                after.target_groups[0].targets[1].state = file::TargetState::Draining;
+                world.publish(after, &[], &[]);
+            }
+            let context = format!("{is_removed} {others_are_healthy}");
+            let (target, standing) =
+                if others_are_healthy { ("a", Standing::Gone) } else { ("b", Standing::Draining) };
+            assert_eq!(world.standing("b"), Some(standing), "{context}");
+            assert_eq!(world.ask(&bound, 1).0, target, "{context}");
+        }
+    }
+}
+
+#[test]
 fn an_unrelated_edit_leaves_a_group_with_leaving_targets_alone() {
     let mut world = World::new();
     let leaving = world.remove("b");

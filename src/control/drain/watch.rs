@@ -208,9 +208,10 @@ impl Drains {
         for found in &found {
             let is_unused = found.target.state.health() == Health::Unused;
             let since = leaving.get(&(found.group, &*found.target.id)).copied();
-            if is_unused && since.is_some() {
-                gone.push(found);
-            } else if !is_unused && self.advance(&mut known, found, since, now) {
+            if is_unused {
+                self.settle(&mut known, found, since, now);
+                gone.extend(since.is_some().then_some(found));
+            } else if self.advance(&mut known, found, since, now) {
                 changed.push(found.group);
             }
         }
@@ -253,6 +254,17 @@ impl Drains {
                 found.target.state.set_health(Health::Unused);
                 true
             }
+        }
+    }
+
+    /// A target is out of use; if not by a drain, then because it had nobody to serve from the beginning.
+    fn settle(&self, known: &mut Known, found: &Found<'_>, since: Option<Instant>, now: Now) {
+        let entry = known.drains.entry(found.key());
+        let one = entry.or_insert_with(|| OneDrain::begin(since, now));
+        if one.ended.is_none() {
+            let reason = "it is unhealthy, and its sessions have failed over";
+            self.note(found, format!("the target has drained: {reason}"));
+            one.ended = Some(reason.to_owned());
         }
     }
 

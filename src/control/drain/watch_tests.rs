@@ -294,6 +294,25 @@ fn a_removed_target_drains_and_is_then_forgotten() {
 }
 
 #[test]
+fn an_unhealthy_target_has_nothing_to_wait_for() {
+    let world = World::new();
+    for target in ["a", "b"] {
+        world.state("app", target).unwrap().set_health(Health::Healthy);
+    }
+    world.state("app", "b").unwrap().set_health(Health::Unhealthy);
+    world.start("b", Until::Sessions { at_most: 0 }, None);
+    assert_eq!(world.standing("app", "b"), Some(Standing::Gone));
+    let view = world.drains.view("app", "b").unwrap();
+    let reason = "it is unhealthy, and its sessions have failed over";
+    assert_eq!((view.finished, view.reason.as_str()), (true, reason));
+    world.tick(1);
+    world.remove("b");
+    world.tick(2);
+    assert_eq!(world.standing("app", "b"), None);
+    assert!(world.control.leaving().is_empty());
+}
+
+#[test]
 fn options_of_a_drain_survive_the_removal_and_can_be_changed_after_it() {
     let world = World::new();
     let state = world.state("app", "b").unwrap();
