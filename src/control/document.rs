@@ -72,6 +72,10 @@ impl Document {
             }
             Edit::SetTarget { group, target, set } => {
                 let place = self.target(group, target)?;
+                if set.contains_key("id") {
+                    let why = "a target with another id is another one: add that and remove this";
+                    return Err(ChangeError::Refused(why.to_owned()));
+                }
                 let old = self.set(place, set)?;
                 let renamed = self.table(place).and_then(effective_id).map(str::to_owned);
                 let target = renamed.unwrap_or_else(|| target.clone());
@@ -203,9 +207,7 @@ impl Document {
         let group = groups.iter().position(|table| text(*table, "name") == Some(name));
         match group {
             Some(group) => Ok(Place { group, target: None }),
-            None => {
-                Err(ChangeError::NoGroup { group: name.to_owned(), allowed: listed(names()) })
-            }
+            None => Err(ChangeError::NoGroup { group: name.to_owned(), allowed: listed(names()) }),
         }
     }
 
@@ -303,7 +305,9 @@ fn put(table: &mut dyn TableLike, key: &str, value: Value) -> Result<(), ChangeE
     let indent = insert::indent(table);
     let inner = table.get_mut(first).and_then(Item::as_table_like_mut);
     let Some(inner) = inner else {
-        return Err(ChangeError::Refused(format!("{first:?} is not a table: {key:?} is not in it")));
+        return Err(ChangeError::Refused(format!(
+            "{first:?} is not a table: {key:?} is not in it"
+        )));
     };
     let is_new = lookup(inner, rest).is_none();
     put(inner, rest, value)?;

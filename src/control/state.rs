@@ -64,7 +64,8 @@ pub fn floors(running: &File, edit: Option<&Edit>) -> Floors {
     };
     let mut floors = Floors::new();
     for group in &running.target_groups {
-        let flushed = matches!(edit, Some(Edit::FlushStickiness { group: one }) if *one == group.name);
+        let flushed =
+            matches!(edit, Some(Edit::FlushStickiness { group: one }) if *one == group.name);
         let generation = group.stickiness.generation.saturating_add(u32::from(flushed));
         if generation > 0 && !states_itself(&group.name) {
             floors.push((group.name.clone(), generation));
@@ -107,6 +108,11 @@ impl State {
         name: &str,
         floors: &Floors,
     ) -> (Result<Parsed, ChangeError>, Vec<String>) {
+        let name = match self.overlay.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name} with the edits on top of it"),
+        };
+        let name = name.as_str();
         if self.overlay.is_empty() && floors.is_empty() {
             let parsed = config::parse_complete(self.base.text.to_string(), name);
             return (parsed.map_err(ChangeError::from), Vec::new());

@@ -36,6 +36,8 @@ pub(super) struct Request<'r> {
 
 /// A configuration that is to be put in force.
 pub(super) struct Proposal {
+    /// What reports call the base.
+    pub name: String,
     pub state: State,
     pub floors: Floors,
     /// Edits of the overlay that are refused are dropped instead.
@@ -95,9 +97,8 @@ impl Control {
         request: &Request<'_>,
         mut proposal: Proposal,
     ) -> Result<Applied, ChangeError> {
-        let name = running.report_name(&proposal.state);
         let (parsed, dropped) =
-            proposal.state.build(&name, &proposal.floors, proposal.is_lenient)?;
+            proposal.state.build(&proposal.name, &proposal.floors, proposal.is_lenient)?;
         let differences =
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
         let notes = self::notes(running, &parsed, &differences);
@@ -108,14 +109,15 @@ impl Control {
         }
         // A text that says the same in other words is taken over without a word.
         let is_noted = !differences.is_empty()
-            || proposal.state.overlay != running.state.overlay
+            || !proposal.state.overlay.says_the_same(&running.state.overlay)
             || (proposal.loaded.is_none() || proposal.write)
                 && proposal.state.base.text != running.state.base.text;
         self.publish(running, ready);
-        running.state = proposal.state;
         running.file = proposal.loaded.or_else(|| running.file.take());
+        running.state.base = proposal.state.base;
         let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
         if is_noted {
+            running.state.overlay = proposal.state.overlay;
             running.version = running.version.saturating_add(1);
             summary.splice(..0, request.why.map(str::to_owned));
             self.note(running, request, &summary, proposal.undo);
@@ -139,8 +141,7 @@ impl Control {
         };
         let (one, other) = (&running.parsed.file, &parsed.file);
         let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
-        let before =
-            Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
+        let before = Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
         // Who leaves, or does so no longer, is in a group whose table may be the same.
         let moved: Vec<&str> = leaving
             .iter()
@@ -216,11 +217,7 @@ impl Control {
 }
 
 /// What is not in force before a restart, and what is hardly meant and was not said before.
-pub(super) fn notes(
-    running: &Running,
-    parsed: &Parsed,
-    differences: &[Difference],
-) -> Vec<String> {
+pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Difference]) -> Vec<String> {
     let restart = differences.iter().filter(|one| one.needs_restart);
     let mut notes: Vec<String> =
         restart.map(|one| format!("in force after a restart: {}", one.text)).collect();
@@ -241,8 +238,7 @@ fn subject(edit: &Edit) -> (Option<&str>, Option<&str>) {
 }
 
 fn shortened(summary: &[String]) -> String {
-    let shown: Vec<&str> =
-        summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
+    let shown: Vec<&str> = summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
     let more = summary.len().saturating_sub(EVENT_SENTENCES_MAX);
     match (shown.as_slice(), more) {
         ([], _) => "nothing differs in what runs".to_owned(),
