@@ -1,8 +1,7 @@
 //! Drains over a whole data plane in this process: what is counted of real traffic, who still comes to a
 //! target that drains, and that nothing that runs is cut off.
 //!
-//! In process, because counts are compared with the traffic that made them; the drain command itself is
-//! also tested against the real binary.
+//! In process, because counts are compared with the traffic that made them.
 #![allow(
     dead_code,
     unused_imports,

@@ -20,7 +20,7 @@ use crate::control::config::units::show_duration;
 use crate::control::events::{EventKind, unix_ms};
 use crate::control::runtime::Control;
 use crate::snapshot::Snapshot;
-use crate::target::group::Target;
+use crate::target::group::{Target, stable_key};
 use crate::target::state::{Health, TargetState};
 
 /// From one look to the next.
@@ -139,7 +139,8 @@ impl Drains {
         by: &By<'_>,
     ) -> Result<Applied, ChangeError> {
         let mut known = self.lock();
-        let before = health_of(&self.control.snapshot(), group, target);
+        let before = self.control.snapshot();
+        let before = find(&before, group, target).map(|(_, target)| target.state.health());
         let mut applied = self.set_draining(group, target, keep, by)?;
         if before == Some(Health::Unused) {
             applied.notes.push(format!("target {target} of {group} has drained already"));
@@ -167,13 +168,13 @@ impl Drains {
     /// The drain of a target; `None` when it is in service or unknown.
     pub fn view(&self, group: &str, target: &str) -> Option<DrainView> {
         let now = Now::read();
-        let mut known = self.lock();
         let snapshot = self.control.snapshot();
-        let found = draining(&snapshot)
-            .into_iter()
-            .find(|found| found.group == group && &*found.target.id == target)?;
-        let key = found.key();
-        let one = known.drains.get(&key).cloned();
+        let (index, draining) =
+            find(&snapshot, group, target).filter(|(_, target)| is_draining(target))?;
+        let session_duration_s = sessions::durations_s(&snapshot).get(index).copied().flatten();
+        let found = Found { group, target: draining, session_duration_s };
+        let mut known = self.lock();
+        let one = known.drains.get(&found.key()).cloned();
         let one = one.unwrap_or_else(|| OneDrain::begin(self.leaving_since(group, target), now));
         let delay = known.delay(&self.control, group);
         Some(self.show(&found, &one, delay, now))
@@ -301,12 +302,12 @@ impl Drains {
     ) -> Result<Applied, ChangeError> {
         let state = Map::from_iter([("state".to_owned(), Value::from("draining"))]);
         let edit = Edit::SetTarget { group: group.into(), target: target.into(), set: state };
-        let refusal = match self.control.edit(&edit, keep, by) {
-            Ok(applied) => return Ok(applied),
-            Err(refusal) => refusal,
-        };
-        match refusal {
-            ChangeError::NoTarget { .. } if self.leaving_since(group, target).is_some() => {
+        match self.control.edit(&edit, keep, by) {
+            // That the configuration says so already is not worth a word: the drain is what changes.
+            Ok(applied) if applied.summary.is_empty() => {
+                Ok(Applied { notes: Vec::new(), ..applied })
+            }
+            Err(ChangeError::NoTarget { .. }) if self.leaving_since(group, target).is_some() => {
                 Ok(Applied {
                     change: self.control.history().last().map_or(0, |entry| entry.change),
                     version: self.control.version(),
@@ -314,7 +315,7 @@ impl Drains {
                     notes: vec![format!("target {target} of {group} is no longer configured")],
                 })
             }
-            refusal => Err(refusal),
+            result => result,
         }
     }
 
@@ -400,12 +401,10 @@ impl Known {
 
 /// Targets that drain or have drained.
 fn draining(snapshot: &Snapshot) -> Vec<Found<'_>> {
-    let is_draining =
-        |target: &&Target| matches!(target.state.health(), Health::Draining | Health::Unused);
     let mut durations = None;
     let mut found = Vec::new();
     for (index, group) in snapshot.groups.iter().enumerate() {
-        for target in group.targets.iter().filter(is_draining) {
+        for target in group.targets.iter().filter(|target| is_draining(target)) {
             let durations = durations.get_or_insert_with(|| sessions::durations_s(snapshot));
             let session_duration_s = durations.get(index).copied().flatten();
             found.push(Found { group: &group.name, target, session_duration_s });
@@ -414,10 +413,16 @@ fn draining(snapshot: &Snapshot) -> Vec<Found<'_>> {
     found
 }
 
-fn health_of(snapshot: &Snapshot, group: &str, target: &str) -> Option<Health> {
-    let group = snapshot.groups.iter().find(|one| &*one.name == group)?;
-    let target = group.targets.iter().find(|one| &*one.id == target)?;
-    Some(target.state.health())
+fn is_draining(target: &Target) -> bool {
+    matches!(target.state.health(), Health::Draining | Health::Unused)
+}
+
+/// A target, and the position of its group.
+fn find<'s>(snapshot: &'s Snapshot, group: &str, target: &str) -> Option<(usize, &'s Target)> {
+    let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
+    let group = snapshot.groups.get(index)?;
+    let found = group.targets.get(group.find(stable_key(target))?)?;
+    (&*found.id == target).then_some((index, found))
 }
 
 /// "until no request is in flight and no tunnel is open, for 10m at most".
