@@ -58,6 +58,8 @@ impl Converse<'_, '_> {
                 Step::Switch { head_bytes, out } => {
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
+                    // Before the client can know of it.
+                    let _open = self.target.state.open_tunnel();
                     self.send(out, entry).await?;
                     return self.switch(target, bytes, entry).await;
                 }
@@ -281,7 +283,6 @@ impl Converse<'_, '_> {
         let connection = self.scene.connection;
         let next = std::mem::take(self.next);
         let idle = self.group.options.tunnel_idle_timeout;
-        let _open = self.target.state.open_tunnel();
         tunnel::run(connection, target, bytes, (self.early, next), idle, entry).await?;
         Ok(Finished {
             last: PendingSend::None,
