@@ -58,6 +58,8 @@ impl Converse<'_, '_> {
                 Step::Switch { head_bytes, out } => {
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
+                    // Before the client can know of it.
+                    let _open = self.target.state.open_tunnel();
                     self.send(out, entry).await?;
                     return self.switch(target, bytes, entry).await;
                 }
@@ -183,7 +185,12 @@ impl Converse<'_, '_> {
         let https = self.plan.https;
         let random = &connection.shard.random;
         let twin;
-        match outcome.answer(event) {
+        let action = outcome.answer(event);
+        if outcome.is_served_at(self.target.key, action) {
+            let duration_s = sticky.options().duration.as_secs();
+            self.target.state.note_session(outcome.assignment.session, now_s, duration_s);
+        }
+        match action {
             CookieAction::Nothing => return,
             CookieAction::Set(assignment) => {
                 *scratch = buffers::small();

@@ -6,21 +6,25 @@ use std::sync::Arc;
 use super::{CompileError, options};
 use crate::control::config::file::{self, AlgorithmName, StickinessType, TargetState};
 use crate::control::config::target_address;
+use crate::control::drain::Leaving;
 use crate::target::cookie::Scope;
 use crate::target::group::{Algorithm, GroupOptions, GroupParts, HashOn, Target, TargetGroup};
 use crate::target::keyring::KeyRing;
-use crate::target::state::{Health, Registry};
+use crate::target::state::{Health, Registry, TargetState as TargetCondition};
 use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
 
-/// Compiles one group; what outlives a snapshot comes from the registry.
+/// Compiles one group, with those of its targets that are `leaving`; what outlives a snapshot comes from
+/// the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
+    leaving: &[Leaving],
     registry: &Registry,
     ring: &Arc<KeyRing>,
 ) -> Result<TargetGroup, CompileError> {
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);
     let mut targets = Vec::with_capacity(group.targets.len());
+    let (mut drains, mut others_serve) = (Vec::new(), false);
     for target in &group.targets {
         let id = target.effective_id();
         let address = target_address(&target.address).map_err(fail)?;
@@ -35,9 +39,20 @@ pub(super) fn group(
             (
                 TargetState::Draining,
                 Health::Initial | Health::Healthy | Health::Unhealthy | Health::Draining,
-            ) => state.set_health(Health::Draining),
+            ) => drains.push(Arc::clone(&state)),
         }
+        others_serve |= target.state == TargetState::InService && state.health() == Health::Healthy;
         targets.push(Target::new(id.into(), address, target.weight, state));
+    }
+    for Leaving { target, .. } in leaving.iter().filter(|one| one.group == group.name) {
+        let id = target.effective_id();
+        let address = target_address(&target.address).map_err(fail)?;
+        let state = registry.target(&group.name, id, &address, Health::Draining);
+        drains.push(Arc::clone(&state));
+        targets.push(Target::new(id.into(), address, target.weight, state));
+    }
+    for state in drains {
+        drain(&state, others_serve);
     }
     let parts = GroupParts {
         name: group.name.as_str().into(),
@@ -55,6 +70,18 @@ pub(super) fn group(
         state: registry.group(&group.name),
     };
     TargetGroup::new(parts).map_err(|fault| CompileError(fault.to_string()))
+}
+
+/// Lets a target drain. One that is unhealthy while others are healthy has nobody to serve: its sessions
+/// fail over, and must not be sent back to it because it leaves. One whose drain has ended stays so.
+fn drain(state: &TargetCondition, others_serve: bool) {
+    match state.health() {
+        Health::Unhealthy if others_serve => state.set_health(Health::Unused),
+        Health::Initial | Health::Healthy | Health::Unhealthy => {
+            state.set_health(Health::Draining);
+        }
+        Health::Draining | Health::Unused => {}
+    }
 }
 
 fn algorithm(group: &file::TargetGroup) -> Result<Algorithm, String> {
