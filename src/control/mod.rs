@@ -8,6 +8,7 @@ pub mod compile;
 pub mod config;
 pub mod drain;
 pub mod events;
+pub mod health;
 pub mod keys;
 pub mod runtime;
 pub mod session_watch;

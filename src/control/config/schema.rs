@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use super::units;
 
-
 /// A table of the file.
 #[derive(Debug)]
 pub struct Section {
