@@ -29,6 +29,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = "limpet-health-check";
 
+const CLOSED: &str = "closed without a whole response";
+const INVALID: &str = "the response is not valid HTTP/1.1";
+
 /// How targets of a group are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
@@ -231,6 +234,8 @@ fn io_error(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
         io::ErrorKind::ConnectionAborted => "connection aborted".into(),
         io::ErrorKind::TimedOut => "connection timed out".into(),
+        io::ErrorKind::UnexpectedEof => CLOSED.into(),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => INVALID.into(),
         io::ErrorKind::NotFound => "there is no such socket".into(),
         io::ErrorKind::PermissionDenied => "permission to connect denied".into(),
         io::ErrorKind::HostUnreachable => "no route to the host".into(),
@@ -251,9 +256,9 @@ fn response_error(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
         "the head of the response is longer than 64 KiB".into()
     } else if error.is_parse() {
-        "the response is not valid HTTP/1.1".into()
+        INVALID.into()
     } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        "closed without a whole response".into()
+        CLOSED.into()
     } else {
         error.to_string()
     }
