@@ -31,11 +31,7 @@ pub fn leaving_after(
         let before = before.target_groups.iter().find(|one| one.name == group.name);
         let gone = before.map(|before| before.targets.as_slice()).unwrap_or_default();
         for target in gone.iter().filter(|target| !is_back(target)) {
-            leaving.push(Leaving {
-                group: group.name.clone(),
-                target: target.clone(),
-                since: now,
-            });
+            leaving.push(Leaving { group: group.name.clone(), target: target.clone(), since: now });
         }
     }
     leaving

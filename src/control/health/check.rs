@@ -52,7 +52,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAsk {
     pub method: String,
-    /// With its query, as it is sent.
+    /// As it is sent.
     pub path: String,
     /// "" = the address.
     pub host: String,

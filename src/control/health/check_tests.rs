@@ -6,7 +6,7 @@ use super::*;
 fn http() -> HttpAsk {
     HttpAsk {
         method: "GET".into(),
-        path: "/health?deep=1".into(),
+        path: "/health".into(),
         host: String::new(),
         expect: vec![200..=200],
         body: String::new(),
@@ -68,7 +68,7 @@ async fn the_request_is_what_the_settings_say() {
     let (outcome, request) = tokio::join!(Prober.check(Arc::new(ask), elsewhere), server);
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
     let mut lines: Vec<_> = request.trim_end().lines().map(str::to_lowercase).collect();
-    assert_eq!(lines.remove(0), "options /health?deep=1 http/1.1");
+    assert_eq!(lines.remove(0), "options /health http/1.1");
     lines.sort();
     let host = format!("host: {address}");
     assert_eq!(lines, ["connection: close", &host, "user-agent: limpet-health-check"]);

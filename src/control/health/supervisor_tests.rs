@@ -3,8 +3,11 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::json;
+
 use super::check::{Ask, Verdict};
 use super::*;
+use crate::control::change::{By, Edit, Keep};
 use crate::control::config;
 use crate::target::group::{Address, TargetGroup};
 use crate::target::keyring::KeyRing;
@@ -60,6 +63,10 @@ fn id(port: usize) -> String {
 impl World {
     /// One group "app" of `count` targets with these settings.
     fn new(settings: &str, count: usize) -> World {
+        World::of(World::text(settings, count))
+    }
+
+    fn text(settings: &str, count: usize) -> String {
         let mut text = format!(
             "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nforward = \"app\"\n\
              [[target_group]]\nname = \"app\"\n{settings}\n"
@@ -71,6 +78,10 @@ impl World {
                 "[[target_group.target]]\nid = \"{id}\"\naddress = \"127.0.0.1:{port}\""
             );
         }
+        text
+    }
+
+    fn of(text: String) -> World {
         let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap());
         let parsed = config::parse_complete(text, "test.toml").unwrap();
         World {
@@ -103,6 +114,17 @@ impl World {
         let mut supervisor = self.supervisor();
         supervisor.first_round().await;
         tokio::spawn(supervisor.run());
+    }
+
+    fn edit(&self, edit: &Edit) {
+        let by = By { actor: "test", if_version: None };
+        self.control.edit(edit, Keep::Overlay, &by).expect("the edit is valid");
+    }
+
+    /// Changes settings of the group.
+    fn set(&self, set: serde_json::Value) {
+        let set = set.as_object().expect("a table").clone();
+        self.edit(&Edit::SetGroup { group: "app".into(), set });
     }
 
     fn group(&self) -> Arc<TargetGroup> {
@@ -502,4 +524,160 @@ async fn a_target_that_returns_from_an_ejection_starts_slowly() {
     world.until_eligible("a").await;
     world.until_eligible("ab").await;
     assert_eq!(world.group().targets[1].share, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_are_switched_on_move_nobody_before_they_have_failed_often_enough() {
+    let world = World::started("", 2).await;
+    assert_eq!(world.note(1).reason, "not checked");
+    world.fail(&[2]);
+    world.set(json!({ "health_check.type": "http" }));
+    sleep(11.0).await;
+    assert!(world.note(2).checks_failed >= 1);
+    assert_eq!(world.eligible(), "ab");
+    let took = world.until_eligible("a").await;
+    assert!((8.0..21.0).contains(&took.as_secs_f64()), "{took:?}");
+    assert_eq!(world.note(2).reason, "3 checks failed: connection refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_are_switched_off_leave_every_target_healthy() {
+    let world = World::new(CHECKED, 2);
+    world.fail(&[2]);
+    world.start().await;
+    assert_eq!(world.eligible(), "a");
+    world.set(json!({ "health_check.type": "off" }));
+    assert_eq!(world.eligible(), "ab");
+    let began = Instant::now();
+    sleep(30.0).await;
+    assert_eq!(world.asked_since(began), []);
+    assert_eq!(world.note(2).reason, "not checked");
+    assert_eq!(world.eligible(), "ab");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejection_outlives_an_edit_and_ends_when_ejection_is_switched_off() {
+    let world = World::started(EJECTING, 2).await;
+    world.errors(2, 5);
+    world.until_eligible("a").await;
+    world.set(json!({ "queue": 5 }));
+    sleep(1.0).await;
+    assert_eq!(world.eligible(), "a");
+    world.set(json!({ "ejection.errors": 0 }));
+    let took = world.until_eligible("ab").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_added_takes_nothing_before_its_first_check() {
+    let world = World::started(CHECKED, 2).await;
+    world.fake.hanging.lock().unwrap().insert(3);
+    let settings = json!({ "id": "c", "address": "127.0.0.1:3" });
+    let settings = settings.as_object().unwrap().clone();
+    world.edit(&Edit::AddTarget { group: "app".into(), settings });
+    sleep(1.0).await;
+    assert_eq!((world.state(3).health(), &*world.eligible()), (Health::Initial, "ab"));
+    sleep(5.0).await;
+    assert_eq!(world.state(3).health(), Health::Unhealthy, "its first check failed");
+    world.fake.hanging.lock().unwrap().clear();
+    world.until_eligible("abc").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_at_another_address_is_a_new_one() {
+    let world = World::started(CHECKED, 2).await;
+    let before = world.state(2);
+    world.fail(&[9]);
+    let set = json!({ "address": "127.0.0.1:9" }).as_object().unwrap().clone();
+    world.edit(&Edit::SetTarget { group: "app".into(), target: "b".into(), set });
+    assert_eq!(world.eligible(), "a", "nothing is known of it yet");
+    sleep(0.2).await;
+    assert!(!Arc::ptr_eq(&before, &world.state(2)));
+    assert_eq!(world.note(2).reason, "its first check failed: connection refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_added_target_without_checks_starts_slowly_and_a_shorter_slow_start_counts_at_once() {
+    let world = World::started("slow_start = \"40s\"", 2).await;
+    let settings = json!({ "id": "c", "address": "127.0.0.1:3" });
+    let settings = settings.as_object().unwrap().clone();
+    world.edit(&Edit::AddTarget { group: "app".into(), settings });
+    sleep(0.2).await;
+    assert_eq!(world.group().targets[2].share, 5);
+    world.set(json!({ "slow_start": "0s" }));
+    sleep(0.2).await;
+    let shares: Vec<u32> = world.group().targets.iter().map(|target| target.share).collect();
+    assert_eq!(shares, [100, 100, 100]);
+    assert_eq!(world.note(3).slow_start_until_unix_ms, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_gone_leaves_no_note_and_no_checks() {
+    let world = World::started(CHECKED, 2).await;
+    let slot = world.state(2).slot;
+    world.set(json!({ "deregistration_delay": "0s" }));
+    world.edit(&Edit::RemoveTarget { group: "app".into(), target: "b".into() });
+    world.control.forget_leaving("app", "b");
+    sleep(0.2).await;
+    assert_eq!(world.board.note(slot), None);
+    let began = Instant::now();
+    sleep(30.0).await;
+    assert!(world.asked_since(began).iter().all(|(_, port)| *port == 1));
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("nanoseconds on the CPU"))
+}
+
+/// A server at every address of 127/8 that answers whatever it is asked.
+async fn serve_everywhere(listener: tokio::net::TcpListener) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(async move {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        });
+    }
+}
+
+/// Prints what 5 000 targets cost, of one core, at 10 s: `cargo test --lib -- --ignored --nocapture costs`.
+#[test]
+#[ignore = "measures for half a minute of real time"]
+fn what_checking_5000_targets_costs() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            serve_everywhere(tokio::net::TcpListener::from_std(listener).unwrap()).await;
+        });
+    });
+    let mut world_text = World::text(&format!("{CHECKED}\n{EJECTING}"), 0);
+    for n in 0..5_000 {
+        let address = format!("127.0.{}.{}:{port}", n / 250, n % 250 + 1);
+        let _ = writeln!(world_text, "[[target_group.target]]\naddress = \"{address}\"");
+    }
+    let world = World::of(world_text);
+    runtime().block_on(async {
+        let (control, board) = (Arc::clone(&world.control), Arc::clone(&world.board));
+        let mut supervisor = Supervisor::new(control, board);
+        let (began, cpu) = (Instant::now(), cpu_time());
+        supervisor.first_round().await;
+        println!("first round: {:?}, {:?} of CPU", began.elapsed(), cpu_time() - cpu);
+        assert_eq!(world.group().eligible().count(), 5_000);
+        let watching = tokio::spawn(supervisor.run());
+        sleep(1.0).await;
+        let (began, cpu) = (Instant::now(), cpu_time());
+        sleep(20.0).await;
+        let share = (cpu_time() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+        println!("5000 targets at 10 s: {:.1} % of a core", share * 100.0);
+        assert_eq!(world.group().eligible().count(), 5_000);
+        watching.abort();
+    });
 }

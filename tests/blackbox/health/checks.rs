@@ -12,7 +12,7 @@ fn a_check_asks_what_the_file_says() {
         .group(
             group("app")
                 .set("health_check.type", "http")
-                .set("health_check.path", "/up?deep=1")
+                .set("health_check.path", "/up/deep")
                 .set("health_check.method", "OPTIONS")
                 .set("health_check.host", "shop.example")
                 .target("a", &target),
@@ -20,7 +20,7 @@ fn a_check_asks_what_the_file_says() {
         .start();
     assert_eq!(target.request_count(), 1, "checked once before anything is accepted");
     let check = target.last_request();
-    assert_eq!((&*check.method, &*check.target), ("OPTIONS", "/up?deep=1"));
+    assert_eq!((&*check.method, &*check.target), ("OPTIONS", "/up/deep"));
     assert_eq!(check.fields.all("user-agent"), ["limpet-health-check"]);
     assert_eq!(check.fields.all("host"), ["shop.example"]);
     assert_eq!(check.fields.all("connection"), ["close"]);
@@ -100,10 +100,8 @@ fn tcp_checks_and_unix_sockets() {
 #[test]
 fn a_status_or_a_text_that_is_not_expected_fails() {
     let found = Target::fixed("HTTP/1.1 302 Found\r\nX-Target: a\r\nContent-Length: 0\r\n\r\n");
-    let sorry =
-        Target::fixed("HTTP/1.1 200 OK\r\nX-Target: b\r\nContent-Length: 5\r\n\r\nsorry");
-    let ready =
-        Target::fixed("HTTP/1.1 299 Fine\r\nX-Target: c\r\nContent-Length: 5\r\n\r\nready");
+    let sorry = Target::fixed("HTTP/1.1 200 OK\r\nX-Target: b\r\nContent-Length: 5\r\n\r\nsorry");
+    let ready = Target::fixed("HTTP/1.1 299 Fine\r\nX-Target: c\r\nContent-Length: 5\r\n\r\nready");
     let expect = toml::Value::Array(vec!["200-299".into()]);
     let app = checked().set("health_check.expect", expect).set("health_check.body", "ready");
     let app = app.target("a", &found).target("b", &sorry).target("c", &ready);
