@@ -72,6 +72,10 @@ impl Document {
             }
             Edit::SetTarget { group, target, set } => {
                 let place = self.target(group, target)?;
+                if set.contains_key("id") {
+                    let why = "a target with another id is another one: add that and remove this";
+                    return Err(ChangeError::Refused(why.to_owned()));
+                }
                 let old = self.set(place, set)?;
                 let renamed = self.table(place).and_then(effective_id).map(str::to_owned);
                 let target = renamed.unwrap_or_else(|| target.clone());

@@ -32,6 +32,14 @@ impl Overlay {
         self.edits.is_empty()
     }
 
+    /// Whether both make the same of any file.
+    pub fn says_the_same(&self, other: &Overlay) -> bool {
+        let edits = |overlay: &Overlay| -> Vec<Edit> {
+            overlay.edits.iter().map(|one| one.edit.clone()).collect()
+        };
+        edits(self) == edits(other)
+    }
+
     /// For [`super::runtime::Control::overlay`].
     pub fn entries(&self) -> Vec<HistoryEntry> {
         self.edits.iter().map(|one| one.entry.clone()).collect()

@@ -92,6 +92,8 @@ struct LoadedFile {
     text: Arc<str>,
     /// `None` when the file changed while it was read.
     stamp: Option<Stamp>,
+    /// A later state of the file that was found to be another text.
+    other: Option<Stamp>,
     unix_ms: u64,
 }
 
@@ -126,6 +128,7 @@ impl Control {
             text: Arc::clone(&base.text),
             // Looked at later than read, so the first question reads it once more.
             stamp: None,
+            other: None,
             unix_ms: loaded_unix_ms,
         });
         let running = Running {
@@ -267,9 +270,18 @@ impl Control {
         running.file.as_ref().map_or(running.loaded_unix_ms, |file| file.unix_ms)
     }
 
-    /// Whether the file on disk is another one than was loaded; cheap enough to be asked every second.
+    /// Whether the file on disk says something else than what runs was made of (edits on top apart); cheap enough
+    /// to be asked every second. A file that was refused, or taken back, goes on differing: to load a file whenever
+    /// it changes, watch [`Control::file_stamp`].
     pub fn file_differs(&self) -> bool {
-        self.lock().file.as_mut().is_some_and(LoadedFile::differs)
+        let mut running = self.lock();
+        let base = Arc::clone(&running.state.base.text);
+        running.file.as_mut().is_some_and(|file| file.text != base || file.differs())
+    }
+
+    /// What changes whenever the file on disk does; `None` without a file, or when it is gone.
+    pub fn file_stamp(&self) -> Option<Stamp> {
+        Stamp::of(&self.path()?).ok()
     }
 
     /// Compiles these groups anew from the states of their targets, and publishes.
@@ -336,14 +348,6 @@ impl Running {
         if self.pending.is_some() { Err(ChangeError::Pending) } else { Ok(()) }
     }
 
-    /// What reports call a configuration.
-    fn report_name(&self, state: &State) -> String {
-        match state.overlay.is_empty() {
-            true => self.name.clone(),
-            false => format!("{} with the edits on top of it", self.name),
-        }
-    }
-
     /// An edit can go into the file only if what runs came from there.
     fn base_is_file(&self) -> Result<(), ChangeError> {
         let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
@@ -372,6 +376,7 @@ impl Running {
             path: file.path.clone(),
             text: Arc::clone(text),
             stamp,
+            other: None,
             unix_ms: unix_ms(),
         })
     }
@@ -383,20 +388,26 @@ impl LoadedFile {
         let before = Stamp::of(path).map_err(unreadable)?;
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let stamp = Stamp::of(path).ok().filter(|after| *after == before);
-        Ok(LoadedFile { path: path.to_owned(), text: text.into(), stamp, unix_ms: unix_ms() })
+        let path = path.to_owned();
+        Ok(LoadedFile { path, text: text.into(), stamp, other: None, unix_ms: unix_ms() })
     }
 
     /// Looks at the content only when the file was touched since.
     fn differs(&mut self) -> bool {
-        if self.stamp.is_some() && Stamp::of(&self.path).ok() == self.stamp {
-            return false;
+        let Ok(now) = Stamp::of(&self.path) else { return true };
+        if self.stamp.as_ref() == Some(&now) || self.other.as_ref() == Some(&now) {
+            return self.stamp.as_ref() != Some(&now);
         }
         match LoadedFile::read(&self.path) {
             Ok(now) if now.text == self.text => {
                 self.stamp = now.stamp;
                 false
             }
-            Ok(_) | Err(_) => true,
+            Ok(now) => {
+                self.other = now.stamp;
+                true
+            }
+            Err(_) => true,
         }
     }
 }

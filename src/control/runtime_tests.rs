@@ -1,1 +1,811 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value as Json, json};
+
+use super::*;
+use crate::control::change::{Applied, By, Edit, Keep};
+use crate::control::config;
+use crate::target::state::Health;
+
+const FILE: &str = r#"# What the operator wrote.
+
+[[listener]]
+name = "web" # the one and only
+address = "127.0.0.1:0"
+forward = "a"
+
+[[target_group]]
+name = "a"
+# Why it is so.
+slow_start = "10s"
+
+# The first machine.
+[[target_group.target]]
+id = "one"
+address = "127.0.0.1:1"
+
+[[target_group.target]]
+id = "two"
+address = "127.0.0.1:2" # rack 2
+weight = 1
+
+# The other group.
+[[target_group]]
+name = "b"
+stickiness.enabled = true
+target = [{ id = "one", address = "127.0.0.1:3" }]
+"#;
+
+const BY: By<'static> = By { actor: "test", if_version: None };
+
+fn ring() -> Arc<KeyRing> {
+    Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap())
+}
+
+/// Nothing on disk.
+fn control() -> Control {
+    let parsed = config::parse_complete(FILE.to_owned(), "test.toml").unwrap();
+    Control::new(parsed, None, ring()).unwrap()
+}
+
+/// A control whose file is on disk.
+struct OnDisk {
+    control: Control,
+    path: PathBuf,
+    _home: tempfile::TempDir,
+}
+
+fn on_disk() -> OnDisk {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("limpet.toml");
+    fs::write(&path, FILE).unwrap();
+    let control = Control::new(config::load(&path).unwrap(), Some(&path), ring()).unwrap();
+    OnDisk { control, path, _home: home }
+}
+
+impl OnDisk {
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).unwrap()
+    }
+
+    fn rewrite(&self, from: &str, to: &str) {
+        let text = self.text();
+        assert!(text.contains(from), "{from}");
+        fs::write(&self.path, text.replace(from, to)).unwrap();
+    }
+}
+
+fn map(set: Json) -> Map<String, Json> {
+    match set {
+        Json::Object(map) => map,
+        other => panic!("{other}"),
+    }
+}
+
+fn set_group(group: &str, set: Json) -> Edit {
+    Edit::SetGroup { group: group.to_owned(), set: map(set) }
+}
+
+fn set_target(group: &str, target: &str, set: Json) -> Edit {
+    Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set: map(set) }
+}
+
+fn add_target(group: &str, settings: Json) -> Edit {
+    Edit::AddTarget { group: group.to_owned(), settings: map(settings) }
+}
+
+fn remove_target(group: &str, target: &str) -> Edit {
+    Edit::RemoveTarget { group: group.to_owned(), target: target.to_owned() }
+}
+
+fn flush(group: &str) -> Edit {
+    Edit::FlushStickiness { group: group.to_owned() }
+}
+
+fn overlay(control: &Control, edit: &Edit) -> Applied {
+    control.edit(edit, Keep::Overlay, &BY).unwrap()
+}
+
+fn refused(control: &Control, edit: &Edit) -> String {
+    control.edit(edit, Keep::Overlay, &BY).unwrap_err().to_string()
+}
+
+fn eligible(control: &Control, group: usize) -> Vec<String> {
+    let snapshot = control.snapshot();
+    snapshot.groups[group].eligible().map(|(_, target)| target.id.to_string()).collect()
+}
+
+fn weight(control: &Control, id: &str) -> u32 {
+    let file = control.file();
+    let target = file.target_groups[0].targets.iter().find(|one| one.effective_id() == id);
+    target.unwrap().weight
+}
+
+fn generation(control: &Control, group: &str) -> u32 {
+    control.stickiness(group).unwrap().generation
+}
+
+#[test]
+fn stickiness_is_enabled_while_running_and_nothing_else_is_touched() {
+    let control = control();
+    let published = control.published();
+    let before = published.load_full();
+    assert!(before.groups[0].stickiness.is_none());
+    before.groups[0].targets[0].state.try_acquire(0);
+    let applied = overlay(&control, &set_group("a", json!({"stickiness.enabled": true})));
+    assert_eq!(applied.summary, ["target group a: stickiness.enabled false → true"]);
+    assert_eq!((applied.change, applied.version, control.version()), (1, 2, 2));
+    let after = published.load_full();
+    assert_eq!(after.generation, before.generation + 1);
+    assert!(after.groups[0].stickiness.as_ref().unwrap().is_enabled());
+    assert!(Arc::ptr_eq(&before.groups[1], &after.groups[1]));
+    assert!(Arc::ptr_eq(&before.listeners[0], &after.listeners[0]));
+    let state = |snapshot: &Snapshot| Arc::clone(&snapshot.groups[0].targets[0].state);
+    assert!(Arc::ptr_eq(&state(&before), &state(&after)));
+    assert_eq!(state(&after).in_flight(), 1);
+    assert!(Arc::ptr_eq(&before.groups[0].state, &after.groups[0].state));
+    assert!(control.stickiness("a").unwrap().enabled);
+}
+
+#[test]
+fn an_edit_is_held_to_the_rules_of_a_file_and_a_refused_one_changes_nothing() {
+    let control = control();
+    let before = control.snapshot();
+    for (edit, reason) in [
+        (
+            set_group("a", json!({"stickiness.duration": "8d"})),
+            "duration: is too long; found \"8d\"; allowed: a duration from",
+        ),
+        (set_group("a", json!({"stickiness.path": "shop"})), "path: does not begin with \"/\""),
+        (set_group("a", json!({"stickiness.max_age": "1m"})), "lets duration (1d) outlast max_age"),
+        (
+            set_group(
+                "a",
+                json!({"stickiness.enabled": true, "stickiness.cookie_name": "limpet_b"}),
+            ),
+            "is also that of target group",
+        ),
+        (
+            set_group("a", json!({"stickyness.enabled": true})),
+            "is an unknown key, did you mean \"stickiness\"",
+        ),
+        (set_group("a", json!({"stickiness": 5})), "is a whole number, not a table"),
+        (set_group("a", json!({"stickiness.enabled.x": 5})), "is a table, not true or false"),
+        (set_group("b", json!({"stickiness.enabled.x": 5})), "is not a table"),
+        (set_target("a", "one", json!({"id": "eins"})), "another id is another one"),
+        (set_group("a", json!({"slow_start": [null]})), "null is no value of the file"),
+        (set_group("a", json!({"": 1})), "is not the name of a setting"),
+        (set_group("a", json!({"name": "c"})), "has edits of its own"),
+        (set_group("c", json!({})), "there is no target group \"c\"; allowed: a, b"),
+        (set_target("a", "one", json!({"weight": 1000})), "weight: is too large; found 1000"),
+        (
+            set_target("a", "six", json!({"weight": 1})),
+            "target group \"a\" has no target \"six\"; allowed: one, two",
+        ),
+        (add_target("a", json!({"id": "one", "address": "127.0.0.1:8"})), "is taken"),
+        (
+            add_target("a", json!({"id": "four", "address": "localhost:8"})),
+            "has \"localhost\", which is not an IP address",
+        ),
+        (remove_target("a", "six"), "has no target"),
+        (flush("c"), "there is no target group"),
+    ] {
+        let text = refused(&control, &edit);
+        assert!(text.contains(reason), "{edit:?}: {text}");
+    }
+    assert!(Arc::ptr_eq(&before, &control.snapshot()));
+    assert_eq!((control.version(), control.history(), control.overlay()), (1, vec![], vec![]));
+    assert_eq!(control.running_text(), FILE);
+}
+
+#[test]
+fn every_attribute_survives_an_edit() {
+    use crate::target::stickiness::{Failback, SameSite, StickinessKind};
+    let control = control();
+    let set = json!({
+        "enabled": true, "type": "app_cookie", "app_cookie": "JSESSIONID", "duration": "90s",
+        "max_age": "1h", "cookie_name": "home", "domain": "example.com", "path": "/shop",
+        "same_site": "strict", "partitioned": true, "cross_site_twin": true,
+        "forward_cookie": true, "failback": "healthy", "generation": 7, "session_cookies": ["SHOP"],
+    });
+    let expected = StickinessOptions {
+        enabled: true,
+        kind: StickinessKind::AppCookie { name: "JSESSIONID".into() },
+        duration: Duration::from_secs(90),
+        max_age: Duration::from_secs(3600),
+        cookie_name: Some("home".into()),
+        domain: Some("example.com".into()),
+        path: "/shop".into(),
+        same_site: SameSite::Strict,
+        partitioned: true,
+        cross_site_twin: true,
+        forward_cookie: true,
+        failback: Failback::Healthy,
+        generation: 7,
+        session_cookies: vec!["SHOP".into()],
+    };
+    overlay(&control, &set_group("a", json!({ "stickiness": set })));
+    assert_eq!(control.stickiness("a").unwrap(), expected);
+    let snapshot = control.snapshot();
+    assert_eq!(snapshot.groups[0].stickiness.as_ref().unwrap().options(), &expected);
+    assert_eq!(control.group_attributes("a").unwrap()["stickiness"], set);
+}
+
+#[test]
+fn attributes_are_complete_in_the_words_of_the_file() {
+    let attributes = control().group_attributes("a").unwrap();
+    assert_eq!(attributes["algorithm"], "round_robin");
+    assert_eq!(attributes["slow_start"], "10s");
+    assert_eq!(attributes["deregistration_delay"], "5m");
+    assert_eq!(attributes["health_check"]["expect"], json!(["200"]));
+    assert_eq!(attributes["stickiness"]["duration"], "1d");
+    assert_eq!(attributes["stickiness"].get("cookie_name"), Some(&Json::Null));
+    assert_eq!(attributes.get("hash_on"), Some(&Json::Null));
+    assert_eq!(attributes.get("target"), None);
+    assert_eq!(control().group_attributes("c"), None);
+}
+
+#[test]
+fn a_flush_raises_the_generation_and_nothing_lowers_it_but_a_number() {
+    let OnDisk { control, path, .. } = &on_disk();
+    overlay(control, &flush("b"));
+    overlay(control, &flush("b"));
+    assert_eq!((generation(control, "b"), control.overlay().len()), (2, 1));
+    fs::write(path, FILE.replace("10s", "20s")).unwrap();
+    control.reload(&BY).unwrap();
+    assert_eq!(generation(control, "b"), 2);
+    control.discard_overlay(&BY).unwrap();
+    assert_eq!(generation(control, "b"), 2);
+    control.edit(&flush("b"), Keep::File, &BY).unwrap();
+    assert!(fs::read_to_string(path).unwrap().contains("stickiness.generation = 3\n"));
+    assert_eq!(generation(control, "b"), 3);
+    assert!(!control.history().last().unwrap().can_undo);
+    overlay(control, &set_group("b", json!({"stickiness.generation": 1})));
+    assert_eq!(generation(control, "b"), 1);
+}
+
+#[test]
+fn health_decides_who_is_eligible_and_outlives_other_edits() {
+    let control = control();
+    let state = Arc::clone(&control.snapshot().groups[0].targets[1].state);
+    let before = control.snapshot();
+    state.set_health(Health::Unhealthy);
+    control.republish(&["a"]);
+    assert_eq!(eligible(&control, 0), ["one"]);
+    assert!(Arc::ptr_eq(&before.groups[1], &control.snapshot().groups[1]));
+    assert_eq!(control.version(), 1);
+    overlay(&control, &set_target("a", "one", json!({"weight": 5})));
+    overlay(&control, &set_group("a", json!({"stickiness.enabled": true})));
+    assert_eq!(eligible(&control, 0), ["one"]);
+    state.set_health(Health::Healthy);
+    control.republish(&["a"]);
+    assert_eq!(eligible(&control, 0), ["one", "two"]);
+    assert_eq!(control.snapshot().groups[0].targets[0].weight, 5);
+}
+
+#[test]
+fn targets_drain_and_come_back() {
+    let control = control();
+    overlay(&control, &set_target("a", "one", json!({"state": "draining"})));
+    assert_eq!(eligible(&control, 0), ["two"]);
+    overlay(&control, &set_target("a", "one", json!({"state": "in_service"})));
+    assert_eq!(eligible(&control, 0), ["one", "two"]);
+}
+
+#[test]
+fn targets_are_added_and_removed_by_id() {
+    let control = control();
+    overlay(&control, &add_target("a", json!({"id": "three", "address": "127.0.0.1:9"})));
+    assert_eq!(eligible(&control, 0), ["one", "two", "three"]);
+    overlay(&control, &add_target("b", json!({"address": "127.0.0.1:8"})));
+    assert_eq!(eligible(&control, 1), ["one", "127.0.0.1:8"]);
+    overlay(&control, &remove_target("a", "one"));
+    assert_eq!(eligible(&control, 0), ["two", "three"]);
+    let leaving = control.leaving();
+    assert_eq!((leaving.len(), leaving[0].target.effective_id()), (1, "one"));
+    control.forget_leaving("a", "one");
+    assert!(control.leaving().is_empty());
+    // A target of the overlay alone goes without a trace in it.
+    overlay(&control, &remove_target("a", "three"));
+    assert_eq!(control.overlay().len(), 2);
+}
+
+#[test]
+fn a_reload_carries_over_what_is_the_same() {
+    let OnDisk { control, path, .. } = &on_disk();
+    let before = control.snapshot();
+    fs::write(path, FILE.replace("127.0.0.1:2\"", "127.0.0.1:4\"")).unwrap();
+    let applied = control.reload(&BY).unwrap();
+    let expected = "target two of a: address \"127.0.0.1:2\" → \"127.0.0.1:4\"";
+    assert_eq!(applied.summary, [expected]);
+    let after = control.snapshot();
+    assert!(Arc::ptr_eq(&before.groups[1], &after.groups[1]));
+    let state = |snapshot: &Snapshot, at: usize| Arc::clone(&snapshot.groups[0].targets[at].state);
+    assert!(Arc::ptr_eq(&state(&before, 0), &state(&after, 0)));
+    // At another address it is another server.
+    assert!(!Arc::ptr_eq(&state(&before, 1), &state(&after, 1)));
+    // Under other keys every codec is another one, and still the targets' states stay.
+    let secret = crate::target::keyring::format_secret(&[9; 32]);
+    let keys = format!("[stickiness_keys]\nkeys = [{{ id = 3, secret = \"{secret}\" }}]\n");
+    fs::write(path, format!("{}\n{keys}", fs::read_to_string(path).unwrap())).unwrap();
+    let applied = control.reload(&BY).unwrap();
+    assert_eq!(applied.summary, ["stickiness keys: none → 3"]);
+    let rekeyed = control.snapshot();
+    assert!(!Arc::ptr_eq(&after.groups[1], &rekeyed.groups[1]));
+    assert!(Arc::ptr_eq(&state(&after, 0), &state(&rekeyed, 0)));
+    assert_eq!(rekeyed.generation, after.generation + 1);
+    assert!(!control.running_text().contains(&secret));
+    assert!(control.running_text().contains("secret = \"…\""));
+    assert!(!control.file_text().unwrap().contains(&secret));
+}
+
+#[test]
+fn an_edit_of_the_file_changes_its_own_bytes_and_no_others() {
+    let OnDisk { control, path, .. } = &on_disk();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+    let mut expected = FILE.to_owned();
+    for (edit, from, to) in [
+        (set_target("a", "two", json!({"weight": 5})), "weight = 1\n", "weight = 5\n"),
+        (set_group("a", json!({"slow_start": "30s"})), "\"10s\"", "\"30s\""),
+        (
+            set_group("a", json!({"stickiness.enabled": true})),
+            "slow_start = \"30s\"\n",
+            "slow_start = \"30s\"\nstickiness.enabled = true\n",
+        ),
+        (
+            set_group("a", json!({"stickiness.duration": "2h"})),
+            "stickiness.enabled = true\n\n",
+            "stickiness.enabled = true\nstickiness.duration = \"2h\"\n\n",
+        ),
+        (set_group("a", json!({"slow_start": null})), "slow_start = \"30s\"\n", ""),
+        (
+            add_target("a", json!({"weight": 2, "address": "127.0.0.1:9", "id": "three"})),
+            "\n# The other group.",
+            "\n[[target_group.target]]\nid = \"three\"\naddress = \"127.0.0.1:9\"\nweight = 2\n\n# The other group.",
+        ),
+        (
+            add_target("b", json!({"address": "127.0.0.1:8"})),
+            "127.0.0.1:3\" }]",
+            "127.0.0.1:3\" }, { address = \"127.0.0.1:8\" }]",
+        ),
+        (
+            remove_target("a", "one"),
+            "# The first machine.\n[[target_group.target]]\nid = \"one\"\naddress = \"127.0.0.1:1\"\n\n",
+            "",
+        ),
+    ] {
+        control.edit(&edit, Keep::File, &BY).unwrap();
+        assert!(expected.contains(from), "{from}");
+        expected = expected.replace(from, to);
+        assert_eq!(fs::read_to_string(path).unwrap(), expected, "{edit:?}");
+        assert_eq!(control.file_text().unwrap(), expected);
+        assert!(!control.file_differs());
+    }
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(control.overlay().is_empty());
+    assert_eq!(control.running_text(), expected);
+    // Backwards, byte for byte.
+    control.undo(8, &BY).unwrap();
+    assert!(fs::read_to_string(path).unwrap().contains("# The first machine."));
+    for change in (1..=7).rev() {
+        control.undo(change, &BY).unwrap();
+    }
+    let file = config::load(path).unwrap().file;
+    assert_eq!(file, config::parse(FILE, "x").unwrap());
+}
+
+#[test]
+fn every_edit_on_top_is_undone_and_leaves_no_trace() {
+    let OnDisk { control, .. } = &on_disk();
+    let before = control.file();
+    for edit in [
+        set_group("a", json!({"slow_start": "30s", "stickiness.enabled": true})),
+        set_group("a", json!({"slow_start": null})),
+        set_group("b", json!({"stickiness": {"enabled": false}})),
+        set_target("a", "two", json!({"weight": 5, "state": "draining"})),
+        set_target("a", "two", json!({"address": "127.0.0.1:7"})),
+        add_target("a", json!({"id": "three", "address": "127.0.0.1:9"})),
+    ] {
+        let applied = overlay(control, &edit);
+        assert_eq!(control.overlay().len(), 1, "{edit:?}");
+        assert_eq!(control.overlay()[0].summary, applied.summary);
+        assert_ne!(control.file(), before, "{edit:?}");
+        control.undo(applied.change, &BY).unwrap();
+        assert_eq!(control.file(), before, "{edit:?}");
+        let again = control.undo(applied.change, &BY).unwrap_err();
+        assert!(matches!(again, ChangeError::NoSuchChange(_)), "{again}");
+    }
+    let removed = overlay(control, &remove_target("b", "one"));
+    control.undo(removed.change, &BY).unwrap();
+    assert_eq!(control.file(), before);
+    assert!(control.leaving().iter().all(|one| one.group != "b"));
+    let left: Vec<_> = control.overlay().into_iter().map(|one| one.summary).collect();
+    assert_eq!(left, Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn undo_goes_back_to_what_ran_before_not_to_the_file() {
+    let control = control();
+    overlay(&control, &set_target("a", "two", json!({"weight": 5})));
+    let second = overlay(&control, &set_target("a", "two", json!({"weight": 7})));
+    assert_eq!(control.overlay().len(), 1);
+    let undone = control.undo(second.change, &BY).unwrap();
+    assert_eq!(undone.summary, ["target two of a: weight 7 → 5"]);
+    assert_eq!(weight(&control, "two"), 5);
+    control.undo(undone.change, &BY).unwrap();
+    assert_eq!(weight(&control, "two"), 7);
+    let unknown = control.undo(99, &BY).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no change 99 to undo");
+}
+
+#[test]
+fn an_operator_who_saw_another_version_changes_nothing() {
+    let control = control();
+    overlay(&control, &set_target("a", "two", json!({"weight": 5})));
+    let late = By { actor: "late", if_version: Some(1) };
+    let edit = set_target("a", "two", json!({"weight": 6}));
+    let error = control.edit(&edit, Keep::Overlay, &late).unwrap_err();
+    assert!(matches!(error, ChangeError::Conflict { current: 2, expected: 1 }), "{error}");
+    assert_eq!(weight(&control, "two"), 5);
+    let seen = By { actor: "seen", if_version: Some(2) };
+    control.edit(&edit, Keep::Overlay, &seen).unwrap();
+    assert_eq!(control.version(), 3);
+    // What changes nothing is no change.
+    let same = control.edit(&edit, Keep::Overlay, &BY).unwrap();
+    assert_eq!((same.version, same.summary.len()), (3, 0));
+    assert_eq!(same.notes, ["nothing differs"]);
+}
+
+#[test]
+fn edits_on_top_stay_on_top_of_a_file_that_is_loaded_again() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    overlay(control, &set_target("a", "two", json!({"weight": 5})));
+    overlay(control, &set_target("b", "one", json!({"weight": 3})));
+    overlay(control, &set_group("a", json!({"stickiness.duration": "2d"})));
+    assert!(!control.file_differs());
+    // Group b is gone, and a duration of 2 days no longer fits.
+    let (kept, _) = FILE.split_once("# The other group.").unwrap();
+    let text = kept.replace("\"10s\"\n", "\"20s\"\nstickiness = { max_age = \"25h\" }\n");
+    fs::write(&disk.path, &text).unwrap();
+    assert!(control.file_differs() && control.file_differs());
+    let differences = control.diff(None).unwrap();
+    let texts: Vec<&str> = differences.iter().map(|one| one.text.as_str()).collect();
+    assert!(texts.contains(&"target group b removed, with 1 target"), "{texts:?}");
+    let applied = control.reload(&BY).unwrap();
+    assert!(!control.file_differs());
+    assert_eq!(weight(control, "two"), 5);
+    assert_eq!(control.overlay().len(), 1);
+    let notes = applied.notes.join("\n");
+    assert!(notes.contains("change 2 (target one of b: weight 1 → 3) was dropped"), "{notes}");
+    assert!(notes.contains("change 3 (target group a: stickiness.duration"), "{notes}");
+    assert_eq!(control.file_text().unwrap(), text);
+    assert!(control.running_text().contains("weight = 5\n"));
+    // Undone as a whole, also what was dropped.
+    control.undo(applied.change, &BY).unwrap();
+    assert_eq!((weight(control, "two"), control.overlay().len()), (5, 3));
+    assert!(control.file().target_groups.len() == 2 && control.file_differs());
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    overlay(control, &set_target("a", "two", json!({"weight": 5})));
+    let before = control.snapshot();
+    disk.rewrite("slow_start = \"10s\"", "slow_start = \"10\"\nslowstart = 1");
+    for error in [control.reload(&BY).unwrap_err(), control.diff(None).unwrap_err()] {
+        let text = error.to_string();
+        let place = format!("{}:11:14: target_group[a].slow_start", disk.path.display());
+        assert!(text.contains(&place) && text.contains("2 problems"), "{text}");
+    }
+    fs::write(&disk.path, "[[").unwrap();
+    let text = control.reload(&BY).unwrap_err().to_string();
+    assert!(text.contains("is not TOML"), "{text}");
+    fs::remove_file(&disk.path).unwrap();
+    assert!(control.file_differs());
+    let text = control.reload(&BY).unwrap_err().to_string();
+    assert!(text.starts_with("the file cannot be read: "), "{text}");
+    assert!(Arc::ptr_eq(&before, &control.snapshot()));
+    assert_eq!((control.version(), control.overlay().len()), (2, 1));
+    let none = self::control().reload(&BY).unwrap_err();
+    assert!(matches!(none, ChangeError::NoFile), "{none}");
+}
+
+#[test]
+fn a_file_that_somebody_else_changed_is_not_overwritten() {
+    let disk = on_disk();
+    disk.rewrite("10s", "11s");
+    let edit = set_target("a", "two", json!({"weight": 5}));
+    let error = disk.control.edit(&edit, Keep::File, &BY).unwrap_err();
+    assert!(matches!(error, ChangeError::FileChanged), "{error}");
+    assert_eq!((weight(&disk.control, "two"), disk.control.version()), (1, 1));
+    disk.control.reload(&BY).unwrap();
+    disk.control.edit(&edit, Keep::File, &BY).unwrap();
+    assert!(disk.text().contains("11s") && disk.text().contains("weight = 5"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_refuses_the_change_and_a_link_stays_a_link() {
+    let disk = on_disk();
+    let edit = set_target("a", "two", json!({"weight": 5}));
+    let before = disk.control.snapshot();
+    fs::set_permissions(&disk.path, fs::Permissions::from_mode(0o444)).unwrap();
+    let error = disk.control.edit(&edit, Keep::File, &BY).unwrap_err().to_string();
+    assert_eq!(error, "the file cannot be written: it is read-only (mode 0444)");
+    assert!(Arc::ptr_eq(&before, &disk.control.snapshot()));
+    fs::set_permissions(&disk.path, fs::Permissions::from_mode(0o644)).unwrap();
+    let link = disk.path.with_file_name("link.toml");
+    std::os::unix::fs::symlink(&disk.path, &link).unwrap();
+    let control = Control::new(config::load(&link).unwrap(), Some(&link), ring()).unwrap();
+    control.edit(&edit, Keep::File, &BY).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(disk.text().contains("weight = 5"));
+    let none = self::control().edit(&edit, Keep::File, &BY).unwrap_err();
+    assert!(matches!(none, ChangeError::NoFile), "{none}");
+}
+
+#[test]
+fn the_overlay_is_written_into_the_file_or_discarded() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    overlay(control, &set_target("a", "two", json!({"weight": 5})));
+    overlay(control, &set_group("b", json!({"stickiness.duration": "2h"})));
+    // Only on top, so the file cannot have an edit of it.
+    overlay(control, &add_target("a", json!({"id": "three", "address": "127.0.0.1:9"})));
+    let edit = set_target("a", "three", json!({"weight": 5}));
+    let text = control.edit(&edit, Keep::File, &BY).unwrap_err().to_string();
+    assert!(text.contains("among the edits on top"), "{text}");
+    let discarded = control.discard_overlay(&BY).unwrap();
+    assert_eq!(discarded.summary.len(), 3);
+    assert!(control.overlay().is_empty() && weight(control, "two") == 1);
+    control.undo(discarded.change, &BY).unwrap();
+    assert_eq!((control.overlay().len(), weight(control, "two")), (3, 5));
+    let before = control.snapshot();
+    let written = control.write_overlay(&BY).unwrap();
+    assert!(written.summary.is_empty() && control.overlay().is_empty());
+    assert_eq!(disk.text(), control.running_text());
+    assert!(disk.text().contains("address = \"127.0.0.1:2\" # rack 2\nweight = 5\n"));
+    assert!(Arc::ptr_eq(&before.groups[0], &control.snapshot().groups[0]));
+    control.undo(written.change, &BY).unwrap();
+    assert_eq!((disk.text().as_str(), control.overlay().len()), (FILE, 3));
+    assert_eq!(weight(control, "two"), 5);
+}
+
+#[test]
+fn an_edit_of_the_file_takes_the_place_of_one_on_top() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    overlay(control, &set_target("a", "two", json!({"weight": 5, "state": "draining"})));
+    control.edit(&set_target("a", "two", json!({"weight": 3})), Keep::File, &BY).unwrap();
+    assert_eq!((weight(control, "two"), control.overlay().len()), (3, 1));
+    assert_eq!(eligible(control, 0), ["one"]);
+    assert!(disk.text().contains("weight = 3") && !disk.text().contains("draining"));
+    control.edit(&remove_target("a", "two"), Keep::File, &BY).unwrap();
+    assert!(control.overlay().is_empty() && !disk.text().contains("rack 2"));
+}
+
+#[test]
+fn a_text_is_applied_in_the_place_of_everything() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    overlay(control, &set_target("a", "two", json!({"weight": 5})));
+    let text = FILE.replace("10s", "40s").replace("weight = 1", "weight = 2");
+    let differences = control.diff(Some(&text)).unwrap();
+    let applied = control.apply(Some(&text), None, Keep::Overlay, &BY).unwrap();
+    let texts: Vec<String> = differences.into_iter().map(|one| one.text).collect();
+    assert_eq!(texts, applied.summary);
+    assert_eq!(applied.notes, ["the edits on top of the file (1) were replaced"]);
+    assert_eq!((weight(control, "two"), control.running_text()), (2, text.clone()));
+    assert_eq!(disk.text(), FILE);
+    let edit = set_target("a", "two", json!({"weight": 5}));
+    let error = control.edit(&edit, Keep::File, &BY).unwrap_err().to_string();
+    assert!(error.contains("was applied and is not in the file"), "{error}");
+    control.undo(applied.change, &BY).unwrap();
+    assert_eq!((weight(control, "two"), control.overlay().len()), (5, 1));
+    control.apply(Some(&text), None, Keep::File, &BY).unwrap();
+    assert_eq!(disk.text(), text);
+    let bad = control.apply(Some("x = 1"), None, Keep::Overlay, &BY).unwrap_err();
+    assert!(matches!(bad, ChangeError::Invalid(_)), "{bad}");
+}
+
+#[test]
+fn what_is_on_trial_goes_back_by_itself_unless_it_is_confirmed() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    let text = FILE.replace("weight = 1", "weight = 2");
+    let minute = Some(Duration::from_secs(60));
+    let on_trial = || control.apply(Some(&text), minute, Keep::File, &BY).unwrap();
+    let applied = on_trial();
+    assert_eq!((weight(control, "two"), disk.text().as_str()), (2, FILE));
+    let pending = control.pending().unwrap();
+    assert_eq!((pending.change, &*pending.actor), (applied.change, "test"));
+    assert!(pending.remaining > Duration::from_secs(55));
+    let edit = set_target("a", "two", json!({"weight": 5}));
+    for error in [
+        control.edit(&edit, Keep::Overlay, &BY).unwrap_err(),
+        control.undo(applied.change, &BY).unwrap_err(),
+        control.reload(&BY).unwrap_err(),
+        control.apply(None, None, Keep::Overlay, &BY).unwrap_err(),
+        control.write_overlay(&BY).unwrap_err(),
+        control.discard_overlay(&BY).unwrap_err(),
+    ] {
+        assert!(matches!(error, ChangeError::Pending), "{error}");
+    }
+    control.tick(Instant::now() + Duration::from_secs(50));
+    assert!(control.pending().is_some());
+    control.tick(Instant::now() + Duration::from_secs(61));
+    assert!(control.pending().is_none());
+    assert_eq!((weight(control, "two"), disk.text().as_str()), (1, FILE));
+    let last = control.history().pop().unwrap();
+    assert_eq!((last.what, &*last.actor), ("rollback", "limpet"));
+    assert_eq!(last.summary[0], "taken back: nobody confirmed it in time");
+    on_trial();
+    control.rollback(&BY).unwrap();
+    assert_eq!(weight(control, "two"), 1);
+    on_trial();
+    control.confirm(&BY).unwrap();
+    control.tick(Instant::now() + Duration::from_secs(61));
+    assert_eq!((weight(control, "two"), disk.text()), (2, text.clone()));
+    assert!(!control.file_differs());
+    for error in [control.confirm(&BY).unwrap_err(), control.rollback(&BY).unwrap_err()] {
+        assert!(matches!(error, ChangeError::NothingPending), "{error}");
+    }
+}
+
+#[test]
+fn what_is_on_trial_goes_back_at_once_when_gateway_errors_jump() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    let counts = Arc::new([AtomicU64::new(1000), AtomicU64::new(0)]);
+    let source = Arc::clone(&counts);
+    control.set_error_source(Arc::new(move || ErrorCounts {
+        requests: source[0].load(Ordering::Relaxed),
+        gateway_errors: source[1].load(Ordering::Relaxed),
+    }));
+    disk.rewrite("weight = 1", "weight = 2");
+    control.tick(Instant::now());
+    control.apply(None, Some(Duration::from_secs(60)), Keep::Overlay, &BY).unwrap();
+    assert_eq!(weight(control, "two"), 2);
+    counts[0].fetch_add(100, Ordering::Relaxed);
+    control.tick(Instant::now());
+    assert!(control.pending().is_some());
+    counts[1].fetch_add(50, Ordering::Relaxed);
+    control.tick(Instant::now());
+    assert!(control.pending().is_none());
+    assert_eq!(weight(control, "two"), 1);
+    let last = control.history().pop().unwrap();
+    assert_eq!(last.summary[0], "taken back: 50 of 100 requests were gateway errors");
+    assert!(control.file_differs(), "the file on disk is still the one that did harm");
+}
+
+/// Opens nothing, but refuses when told to, and counts what was committed.
+#[derive(Default)]
+struct Sockets {
+    refuses: AtomicBool,
+    committed: Arc<AtomicU64>,
+}
+
+impl Listeners for Sockets {
+    fn open(&self, _: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err("listener web: the address is in use".to_owned());
+        }
+        let committed = Arc::clone(&self.committed);
+        Ok(Box::new(move || {
+            committed.fetch_add(1, Ordering::Relaxed);
+        }))
+    }
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_refuses_the_change() {
+    let disk = on_disk();
+    let sockets = Arc::new(Sockets::default());
+    let attached: Arc<dyn Listeners> = Arc::clone(&sockets) as Arc<dyn Listeners>;
+    disk.control.attach(attached);
+    let edit = set_target("a", "two", json!({"weight": 5}));
+    overlay(&disk.control, &edit);
+    assert_eq!(sockets.committed.load(Ordering::Relaxed), 1);
+    sockets.refuses.store(true, Ordering::Relaxed);
+    let before = disk.control.snapshot();
+    disk.rewrite("127.0.0.1:0", "127.0.0.1:1");
+    let text = disk.control.reload(&BY).unwrap_err().to_string();
+    assert_eq!(text, "listener web: the address is in use");
+    assert!(Arc::ptr_eq(&before, &disk.control.snapshot()));
+    // Nor is anything published whose file cannot be written.
+    sockets.refuses.store(false, Ordering::Relaxed);
+    disk.control.edit(&edit, Keep::File, &BY).unwrap_err();
+    assert_eq!(sockets.committed.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn changes_and_refusals_are_told_to_events_history_and_audit_log() {
+    let disk = on_disk();
+    let control = &disk.control;
+    let path = disk.path.with_file_name("audit.log");
+    control.set_audit(Some(AuditLog::open(&path).unwrap()));
+    control.set_session_estimate(Arc::new(|group, target| {
+        (group == "a" && target == "two").then_some(12)
+    }));
+    control.edit(&remove_target("a", "two"), Keep::File, &BY).unwrap();
+    refused(control, &set_target("a", "six", json!({"weight": 5})));
+    disk.rewrite("# What the operator wrote.", "process.grace_period = \"5s\"");
+    let applied = control.reload(&BY).unwrap();
+    let restart = "process: grace_period \"30s\" → \"5s\"";
+    assert_eq!(applied.notes, [format!("in force after a restart: {restart}")]);
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let removed = "target two removed from a, about 12 live sessions bound to it";
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["summary"], json!([removed]));
+    assert_eq!((&lines[0]["outcome"], &lines[0]["keep"]), (&json!("accepted"), &json!("file")));
+    assert_eq!(lines[1]["outcome"], "refused");
+    assert!(lines[1]["why"].as_str().unwrap().contains("has no target \"six\""));
+    assert_eq!(lines[2]["what"], "reload");
+    let events = control.events().after(0, 10);
+    let texts: Vec<&str> = events.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(texts, [format!("edit by test: {removed}"), format!("reload by test: {restart}")]);
+    assert_eq!((events[0].group.as_deref(), events[0].target.as_deref()), (Some("a"), Some("two")));
+    let history = control.history();
+    assert_eq!(
+        (history[0].what, history[0].keep, history[0].can_undo),
+        ("edit", Some(Keep::File), true)
+    );
+    assert_eq!((history[1].what, history[1].version, history[1].change), ("reload", 3, 2));
+}
+
+#[test]
+fn the_overlay_is_bounded() {
+    let control = control();
+    let by = BY;
+    for number in 0..crate::control::overlay::EDITS_MAX {
+        let id = format!("t{number}");
+        let target = add_target("b", json!({"id": id, "address": "127.0.0.1:9"}));
+        if number < 3 {
+            control.edit(&target, Keep::Overlay, &by).unwrap();
+        } else {
+            let entry = crate::control::overlay::entry(0, 0, "x");
+            let edit = target;
+            control
+                .lock()
+                .state
+                .overlay
+                .edits
+                .push(crate::control::overlay::Overlaid { edit, entry });
+        }
+    }
+    let text = refused(&control, &add_target("b", json!({"address": "127.0.0.1:9"})));
+    assert!(text.starts_with("there are 1000 edits on top of the file"), "{text}");
+    // What replaces an edit still goes.
+    overlay(&control, &remove_target("b", "t1"));
+    overlay(&control, &add_target("b", json!({"address": "127.0.0.1:9"})));
+}
+
+#[test]
+fn a_file_of_ten_thousand_targets_is_edited_in_moments() {
+    let mut text = FILE.to_owned();
+    for number in 0..10_000_u32 {
+        let (port, host) = (1 + number % 60_000, number % 250);
+        text.push_str(&format!(
+            "[[target_group]]\nname = \"g{number}\"\n[[target_group.target]]\nid = \"t{number}\"\naddress = \"10.0.0.{host}:{port}\"\n"
+        ).replace(if number % 100 == 0 { "\0" } else { "[[target_group]]\nname = " }, if number % 100 == 0 { "" } else { "# " }));
+    }
+    let parsed = config::parse_complete(text, "test.toml").unwrap();
+    let count: usize = parsed.file.target_groups.iter().map(|group| group.targets.len()).sum();
+    assert_eq!(count, 10_003);
+    let control = Control::new(parsed, None, ring()).unwrap();
+    let before = control.snapshot();
+    let begun = Instant::now();
+    overlay(&control, &set_target("a", "two", json!({"weight": 5})));
+    let took = begun.elapsed();
+    println!("one edit among 10 000 targets: {took:?}");
+    let after = control.snapshot();
+    let rebuilt =
+        before.groups.iter().zip(&after.groups).filter(|(one, other)| !Arc::ptr_eq(one, other));
+    assert_eq!(rebuilt.count(), 1);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}

@@ -108,6 +108,11 @@ impl State {
         name: &str,
         floors: &Floors,
     ) -> (Result<Parsed, ChangeError>, Vec<String>) {
+        let name = match self.overlay.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name} with the edits on top of it"),
+        };
+        let name = name.as_str();
         if self.overlay.is_empty() && floors.is_empty() {
             let parsed = config::parse_complete(self.base.text.to_string(), name);
             return (parsed.map_err(ChangeError::from), Vec::new());

@@ -53,7 +53,7 @@ impl<P: Probe> Supervisor<P> {
         if let Some(turn) = turn.filter(|turn| watched.state.set_health_by_check(turn.to)) {
             watched.seen = turn.to;
             let is_early = turn.in_a_row < checks.thresholds.fall && !turn.is_first;
-            let reason = reason(&turn, error.as_deref(), is_early);
+            let reason = reason(turn, error.as_deref(), is_early);
             self.turn(slot, turn.to, reason, now);
         }
     }
@@ -245,7 +245,7 @@ impl<P: Probe> Supervisor<P> {
 }
 
 /// Why checks have turned a target; `is_early` when fewer failed than `fall`.
-fn reason(turn: &Turn, error: Option<&str>, is_early: bool) -> String {
+fn reason(turn: Turn, error: Option<&str>, is_early: bool) -> String {
     let count = turn.in_a_row;
     match error {
         None if turn.is_first => "its first check passed".into(),

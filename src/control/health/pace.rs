@@ -40,7 +40,7 @@ impl Pace {
 
 /// `bits` of 2⁶⁴ parts of a duration.
 fn part(of: Duration, bits: u64) -> Duration {
-    let nanos = of.as_nanos().min(u128::from(u64::MAX)) * u128::from(bits) >> 64;
+    let nanos = (of.as_nanos().min(u128::from(u64::MAX)) * u128::from(bits)) >> 64;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 

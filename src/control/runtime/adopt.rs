@@ -36,6 +36,8 @@ pub(super) struct Request<'r> {
 
 /// A configuration that is to be put in force.
 pub(super) struct Proposal {
+    /// What reports call the base.
+    pub name: String,
     pub state: State,
     pub floors: Floors,
     /// Edits of the overlay that are refused are dropped instead.
@@ -95,9 +97,8 @@ impl Control {
         request: &Request<'_>,
         mut proposal: Proposal,
     ) -> Result<Applied, ChangeError> {
-        let name = running.report_name(&proposal.state);
         let (parsed, dropped) =
-            proposal.state.build(&name, &proposal.floors, proposal.is_lenient)?;
+            proposal.state.build(&proposal.name, &proposal.floors, proposal.is_lenient)?;
         let differences =
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
         let notes = self::notes(running, &parsed, &differences);
@@ -108,14 +109,15 @@ impl Control {
         }
         // A text that says the same in other words is taken over without a word.
         let is_noted = !differences.is_empty()
-            || proposal.state.overlay != running.state.overlay
+            || !proposal.state.overlay.says_the_same(&running.state.overlay)
             || (proposal.loaded.is_none() || proposal.write)
                 && proposal.state.base.text != running.state.base.text;
         self.publish(running, ready);
-        running.state = proposal.state;
         running.file = proposal.loaded.or_else(|| running.file.take());
+        running.state.base = proposal.state.base;
         let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
         if is_noted {
+            running.state.overlay = proposal.state.overlay;
             running.version = running.version.saturating_add(1);
             summary.splice(..0, request.why.map(str::to_owned));
             self.note(running, request, &summary, proposal.undo);

@@ -47,6 +47,7 @@ impl Control {
                     proposal
                 }
                 Undo::Restore { state, write } => Proposal {
+                    name: running.name.clone(),
                     floors: floors(&running.parsed.file, None),
                     is_lenient: true,
                     write,
@@ -73,6 +74,7 @@ impl Control {
             running.settled()?;
             let base = Base::new(&running.parsed.text)?;
             let proposal = Proposal {
+                name: running.name.clone(),
                 state: State { base, overlay: Overlay::default() },
                 floors: floors(&running.parsed.file, None),
                 is_lenient: false,
@@ -96,6 +98,7 @@ impl Control {
             running.settled()?;
             let state = State { base: running.state.base.clone(), overlay: Overlay::default() };
             let proposal = Proposal {
+                name: running.name.clone(),
                 state,
                 floors: floors(&running.parsed.file, None),
                 is_lenient: false,
@@ -151,6 +154,7 @@ fn propose_edit(
     }
     let undo = inverse.map(|inverse| Undo::Edit { inverse, keep, exact });
     Ok(Proposal {
+        name: running.name.clone(),
         state,
         floors: floors(&running.parsed.file, Some(edit)),
         is_lenient: false,

@@ -159,8 +159,7 @@ impl Control {
     pub fn diff(&self, text: Option<&str>) -> Result<Vec<Difference>, ChangeError> {
         let running = self.lock();
         let mut proposal = propose(&running, text)?;
-        let name = running.report_name(&proposal.state);
-        let (parsed, dropped) = proposal.state.build(&name, &proposal.floors, true)?;
+        let (parsed, dropped) = proposal.state.build(&proposal.name, &proposal.floors, true)?;
         let before = &running.parsed.complete;
         let mut differences = diff::differences(before, &parsed.complete, &self.sessions());
         let dropped = dropped.into_iter().chain(notes(&running, &parsed, &[]));
@@ -180,6 +179,7 @@ impl Control {
         let pending = running.pending.as_ref().ok_or(ChangeError::NothingPending)?;
         let change = pending.change;
         let proposal = Proposal {
+            name: running.name.clone(),
             state: pending.back.clone(),
             floors: floors(&running.parsed.file, None),
             is_lenient: true,
@@ -195,6 +195,9 @@ impl Control {
     }
 }
 
+/// What reports call a text that was sent.
+const TEXT: &str = "the text";
+
 /// A text in the place of everything, or the file on disk in the place of the base.
 fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeError> {
     let mut notes = Vec::new();
@@ -206,7 +209,7 @@ fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeErro
             if count > 0 {
                 notes.push(format!("the edits on top of the file ({count}) were replaced"));
             }
-            (State { base: Base::parsed(&text, "the text")?, overlay: Overlay::default() }, None)
+            (State { base: Base::parsed(&text, TEXT)?, overlay: Overlay::default() }, None)
         }
         None => {
             let file = running.file.as_ref().ok_or(ChangeError::NoFile)?;
@@ -217,7 +220,9 @@ fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeErro
             (State { base, overlay }, Some(loaded))
         }
     };
+    let name = text.map_or_else(|| running.name.clone(), |_| TEXT.to_owned());
     Ok(Proposal {
+        name,
         state,
         floors: floors(&running.parsed.file, None),
         is_lenient: true,
