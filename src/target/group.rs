@@ -126,7 +126,7 @@ impl FailOpen {
 pub enum Standing {
     /// New requests and bound ones. `healthy` is false when only failing open makes it usable.
     Usable { healthy: bool },
-    /// Bound ones only.
+    /// Bound ones only: it drains, or has drained and waits for a check.
     Draining,
     /// Registered, but it must not be used: unhealthy, or not checked yet.
     Unhealthy,
@@ -289,11 +289,14 @@ fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool)
     let fails_open = others > 0 && fail_open.is_due(healthy, healthy + others);
     let standings = healths
         .into_iter()
-        .map(|health| match health {
+        .zip(targets)
+        .map(|(health, target)| match health {
             Health::Healthy => Standing::Usable { healthy: true },
             Health::Initial | Health::Unhealthy if fails_open => {
                 Standing::Usable { healthy: false }
             }
+            // Nobody bound to it is moved before a check has failed.
+            Health::Initial if target.state.has_returned() => Standing::Draining,
             Health::Initial | Health::Unhealthy => Standing::Unhealthy,
             Health::Draining => Standing::Draining,
             Health::Unused => Standing::Gone,

@@ -112,6 +112,15 @@ fn a_group_fails_open_below_its_count_or_its_share_of_healthy_targets() {
 }
 
 #[test]
+fn a_target_that_comes_back_keeps_what_is_bound_to_it_until_its_first_check_decides() {
+    let parts = parts(Algorithm::RoundRobin, &[(1, Health::Healthy), (1, Health::Draining)]);
+    let state = Arc::clone(&parts.targets[1].state);
+    state.set_returned();
+    let group = TargetGroup::new(parts).expect("valid");
+    assert_eq!((group.standing(1), group.eligible().count()), (Standing::Draining, 1));
+}
+
+#[test]
 fn a_group_that_never_fails_open_has_nobody_when_nobody_is_healthy() {
     let (standings, fails_open) = standings_of(&[Health::Unhealthy, Health::Initial], 0, 0);
     assert_eq!((standings, fails_open), (vec![Standing::Unhealthy; 2], false));

@@ -43,7 +43,7 @@ impl Health {
     }
 
     fn from_bits(bits: u8) -> Health {
-        match bits & !EJECTED {
+        match bits & !(EJECTED | RETURNED) {
             0 => Health::Initial,
             1 => Health::Healthy,
             2 => Health::Unhealthy,
@@ -55,6 +55,9 @@ impl Health {
 
 /// Beside the health that checks give a target: it is kept out for a while whatever they say.
 const EJECTED: u8 = 0x80;
+
+/// Beside [`Health::Initial`]: it drained before, and what was bound to it still is.
+const RETURNED: u8 = 0x40;
 
 /// A share that no slow start diminishes.
 const FULL_SHARE_PERCENT: u8 = 100;
@@ -72,7 +75,7 @@ struct Hot {
 pub struct TargetState {
     /// Dense index, unique in the process while this state lives: shards index their pools by it.
     pub slot: u32,
-    /// A [`Health`], and [`EJECTED`].
+    /// A [`Health`], [`EJECTED`] and [`RETURNED`].
     health: AtomicU8,
     /// Of its weight, 1 to 100; less than all of it while it starts slowly.
     share_percent: AtomicU8,
@@ -120,6 +123,17 @@ impl TargetState {
     /// Takes effect on routing with the next snapshot that is compiled. Leaves an ejection as it is.
     pub fn set_health(&self, health: Health) {
         self.update_health(|bits| Some((bits & EJECTED) | health as u8));
+    }
+
+    /// Takes a target that drained into service again, to be checked before anything new comes: until
+    /// then it serves what is bound to it, as it did while it drained.
+    pub fn set_returned(&self) {
+        self.update_health(|bits| Some((bits & EJECTED) | RETURNED | Health::Initial as u8));
+    }
+
+    /// Whether it waits for the first check after it drained.
+    pub fn has_returned(&self) -> bool {
+        self.health.load(Ordering::Relaxed) & RETURNED != 0
     }
 
     /// Like [`Self::set_health`], but only for a target in service: whatever a check found, one that
@@ -458,7 +472,7 @@ mod tests {
             [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused]
         {
             assert_eq!(Health::from_bits(health as u8), health);
-            assert_eq!(Health::from_bits(health as u8 | EJECTED), health);
+            assert_eq!(Health::from_bits(health as u8 | EJECTED | RETURNED), health);
         }
     }
 
@@ -491,6 +505,19 @@ mod tests {
             assert!(!state.set_health_by_check(Health::Healthy));
             assert_eq!(state.health(), out_of_service);
         }
+    }
+
+    #[test]
+    fn a_target_that_has_returned_is_an_ordinary_one_from_its_first_check_on() {
+        let state = TargetState::detached(0);
+        state.set_health(Health::Draining);
+        state.set_returned();
+        assert_eq!((state.health(), state.has_returned()), (Health::Initial, true));
+        state.set_health_by_check(Health::Unhealthy);
+        assert_eq!((state.health(), state.has_returned()), (Health::Unhealthy, false));
+        state.set_returned();
+        state.set_health(Health::Draining);
+        assert_eq!((state.health(), state.has_returned()), (Health::Draining, false));
     }
 
     #[test]

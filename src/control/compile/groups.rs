@@ -34,12 +34,9 @@ pub(super) fn group(
         let address = target_address(&target.address).map_err(fail)?;
         let state = registry.target(&group.name, id, &address, initial);
         match (target.state, state.health_by_checks()) {
+            (TargetState::InService, Health::Draining) if is_checked => state.set_returned(),
             (TargetState::InService, Health::Draining | Health::Unused) => {
                 state.set_health(initial);
-            }
-            // Its checks have been switched off, so nothing speaks against it any more.
-            (TargetState::InService, Health::Initial | Health::Unhealthy) if !is_checked => {
-                state.set_health(Health::Healthy);
             }
             (TargetState::InService, Health::Initial | Health::Healthy | Health::Unhealthy)
             | (TargetState::Draining, Health::Unused) => {}

@@ -208,6 +208,13 @@ impl<P: Probe> Supervisor<P> {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
         let was_carried = group.was_carried;
+        if group.settings.checks.is_none()
+            && matches!(watched.state.health_by_checks(), Health::Initial | Health::Unhealthy)
+        {
+            // Its checks have been switched off, so nothing speaks against it any more.
+            watched.state.set_health_by_check(Health::Healthy);
+            self.changed.insert(Arc::clone(&watched.group));
+        }
         let (settings, health) = (Arc::clone(&group.settings), watched.state.health_by_checks());
         let is_turned = watched.seen != health;
         let is_out = matches!(health, Health::Draining | Health::Unused);

@@ -357,6 +357,8 @@ async fn a_target_that_drains_is_not_checked_and_waits_for_a_check_when_it_is_ba
     world.fake.hanging.lock().unwrap().insert(2);
     world.control.republish(&["app"]);
     assert_eq!((state.health(), &*world.eligible()), (Health::Initial, "ac"));
+    let bound_only = crate::target::group::Standing::Draining;
+    assert_eq!(world.group().standing(1), bound_only, "nobody is moved yet");
     sleep(1.0).await;
     assert_eq!(world.note(2).reason, "waits for its first check");
     sleep(5.0).await;
@@ -547,7 +549,8 @@ async fn checks_that_are_switched_off_leave_every_target_healthy() {
     world.start().await;
     assert_eq!(world.eligible(), "a");
     world.set(json!({ "health_check.type": "off" }));
-    assert_eq!(world.eligible(), "ab");
+    let took = world.until_eligible("ab").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
     let began = Instant::now();
     sleep(30.0).await;
     assert_eq!(world.asked_since(began), []);
