@@ -57,7 +57,7 @@ fn an_edit_is_written_the_way_its_neighbours_are() {
         (
             "target_group = [{ name = \"a\", queue = 5 }] # all\n",
             set_group(json!({"queue": null, "stickiness.enabled": true})),
-            "target_group = [{ name = \"a\" , stickiness.enabled = true }] # all\n",
+            "target_group = [{ name = \"a\", stickiness = { enabled = true } }] # all\n",
         ),
         (
             "target_group = [{ name = \"a\" }]\n",
@@ -164,7 +164,7 @@ fn secrets_are_taken_out_and_put_back() {
     let typed = shown.replace("token = \"…\"", "token = \"new\"").replace("id = 1", "id = 9");
     let restored = with_secrets_of(&typed, SECRETS);
     assert!(restored.contains("\"new\"") && restored.contains("id = 9\nsecret = \"…\""));
-    let inline = "stickiness_keys = { keys = [{ id = 1, secret = \"secret-2\" }] }";
+    let inline = "stickiness_keys = { keys = [{ id = 1, secret = \"secret-2\" }] }\n";
     assert_eq!(redacted(inline), inline.replace("secret-2", "…"));
     assert_eq!(redacted("secret-2 ["), "");
 }

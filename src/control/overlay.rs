@@ -93,7 +93,7 @@ impl Overlay {
         let others = self.edits.clone();
         let overlaps = |subject: Subject<'_>, key: &str| {
             let same = others.iter().filter(|one| self::subject(&one.edit) == Some(subject));
-            let keys = same.flat_map(|one| settings(&one.edit)).flat_map(Map::keys);
+            let keys = same.filter_map(|one| settings(&one.edit)).flat_map(Map::keys);
             keys.filter(|other| is_within(other, key) || is_within(key, other)).count() > 1
         };
         let is_moved = |subject: Subject<'_>| {

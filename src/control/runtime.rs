@@ -26,6 +26,7 @@ use super::config::Parsed;
 use super::config::file::File;
 pub use super::confirm::ErrorCounts;
 use super::confirm::{Recent, Trial};
+use super::document::Document;
 use super::drain::Leaving;
 use super::events::{EventKind, Events, unix_ms};
 use super::history::History;
@@ -72,6 +73,8 @@ struct Running {
     name: String,
     state: State,
     parsed: Parsed,
+    /// Of the text in `parsed`.
+    document: Arc<Document>,
     ring: Arc<KeyRing>,
     snapshot: Arc<Snapshot>,
     version: u64,
@@ -131,8 +134,12 @@ impl Control {
             other: None,
             unix_ms: loaded_unix_ms,
         });
+        let name = path.map_or("the configuration".to_owned(), |path| path.display().to_string());
+        let mut history = History::default();
+        history.note(start_entry(&parsed.file, &name), None);
         let running = Running {
-            name: path.map_or("the configuration".to_owned(), |path| path.display().to_string()),
+            name,
+            document: Arc::clone(&base.document),
             state: State { base, overlay: Overlay::default() },
             parsed,
             ring,
@@ -140,7 +147,7 @@ impl Control {
             version: 1,
             file,
             loaded_unix_ms,
-            history: History::default(),
+            history,
             pending: None,
             recent: Recent::default(),
             leaving: Vec::new(),
@@ -416,6 +423,20 @@ impl fmt::Debug for Control {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.published.load().generation;
         out.debug_struct("Control").field("generation", &generation).finish_non_exhaustive()
+    }
+}
+
+fn start_entry(file: &File, name: &str) -> HistoryEntry {
+    let (listeners, groups) = (file.listeners.len(), file.target_groups.len());
+    HistoryEntry {
+        change: 0,
+        version: 1,
+        unix_ms: unix_ms(),
+        actor: "limpet".to_owned(),
+        what: "start",
+        keep: None,
+        summary: vec![format!("{name}: listeners {listeners}, target groups {groups}")],
+        can_undo: false,
     }
 }
 

@@ -197,7 +197,7 @@ fn an_edit_is_held_to_the_rules_of_a_file_and_a_refused_one_changes_nothing() {
         assert!(text.contains(reason), "{edit:?}: {text}");
     }
     assert!(Arc::ptr_eq(&before, &control.snapshot()));
-    assert_eq!((control.version(), control.history(), control.overlay()), (1, vec![], vec![]));
+    assert_eq!((control.version(), control.history().len(), control.overlay()), (1, 1, vec![]));
     assert_eq!(control.running_text(), FILE);
 }
 
@@ -751,6 +751,8 @@ fn changes_and_refusals_are_told_to_events_history_and_audit_log() {
     assert_eq!(texts, [format!("edit by test: {removed}"), format!("reload by test: {restart}")]);
     assert_eq!((events[0].group.as_deref(), events[0].target.as_deref()), (Some("a"), Some("two")));
     let history = control.history();
+    assert_eq!((history[0].what, history[0].change), ("start", 0));
+    let history = &history[1..];
     assert_eq!(
         (history[0].what, history[0].keep, history[0].can_undo),
         ("edit", Some(Keep::File), true)
@@ -794,7 +796,9 @@ fn a_file_of_ten_thousand_targets_is_edited_in_moments() {
             "[[target_group]]\nname = \"g{number}\"\n[[target_group.target]]\nid = \"t{number}\"\naddress = \"10.0.0.{host}:{port}\"\n"
         ).replace(if number % 100 == 0 { "\0" } else { "[[target_group]]\nname = " }, if number % 100 == 0 { "" } else { "# " }));
     }
+    let begun = Instant::now();
     let parsed = config::parse_complete(text, "test.toml").unwrap();
+    println!("read: {:?}", begun.elapsed());
     let count: usize = parsed.file.target_groups.iter().map(|group| group.targets.len()).sum();
     assert_eq!(count, 10_003);
     let control = Control::new(parsed, None, ring()).unwrap();

@@ -25,14 +25,19 @@ impl Base {
         Ok(Base { document: Arc::new(Document::parse(text)?), text: text.into() })
     }
 
+    /// What an edit made of another base.
+    pub fn edited(document: Document) -> Base {
+        Base { text: document.text().into(), document: Arc::new(document) }
+    }
+
     /// The same for a text from outside: what is not TOML is reported like everything that is wrong with a file.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parsed(text: &str, name: &str) -> Result<Base, ChangeError> {
-        Base::new(text).or_else(|error| match config::parse(text, name) {
-            Err(problems) => Err(problems.into()),
-            Ok(_) => Err(error),
+        Base::new(text).map_err(|error| match config::parse(text, name) {
+            Err(problems) => problems.into(),
+            Ok(_) => error,
         })
     }
 }
@@ -43,6 +48,18 @@ pub struct State {
     pub base: Base,
     pub overlay: Overlay,
 }
+
+/// A configuration and the document it was read from.
+#[derive(Debug)]
+pub struct Built {
+    pub parsed: Parsed,
+    pub document: Arc<Document>,
+    /// Edits of the overlay that did not fit any more, and why.
+    pub dropped: Vec<String>,
+}
+
+/// A configuration and its document.
+type Made = (Parsed, Arc<Document>);
 
 /// Generations of stickiness below which no group may fall: what was flushed while running stays flushed.
 pub type Floors = Vec<(String, u32)>;
@@ -85,48 +102,45 @@ impl State {
         name: &str,
         floors: &Floors,
         is_lenient: bool,
-    ) -> Result<(Parsed, Vec<String>), ChangeError> {
-        let (parsed, mut dropped) = self.attempt(name, floors);
-        match parsed {
-            Ok(parsed) => return Ok((parsed, dropped)),
+    ) -> Result<Built, ChangeError> {
+        let (built, mut dropped) = self.attempt(name, floors);
+        match built {
+            Ok((parsed, document)) => return Ok(Built { parsed, document, dropped }),
             Err(error) if !is_lenient || self.overlay.is_empty() => return Err(error),
             Err(_) => {}
         }
         // A base that is wrong by itself is reported in the places of its own text.
         self.with_first(0).attempt(name, floors).0?;
-        loop {
-            let Some((culprit, why)) = self.culprit(name, floors) else { break };
+        while let Some((culprit, why)) = self.culprit(name, floors) {
             dropped.push(self.overlay.drop_at(culprit, &why));
         }
-        let (parsed, more) = self.attempt(name, floors);
+        let (built, more) = self.attempt(name, floors);
         dropped.extend(more);
-        Ok((parsed?, dropped))
+        let (parsed, document) = built?;
+        Ok(Built { parsed, document, dropped })
     }
 
-    fn attempt(
-        &mut self,
-        name: &str,
-        floors: &Floors,
-    ) -> (Result<Parsed, ChangeError>, Vec<String>) {
+    fn attempt(&mut self, name: &str, floors: &Floors) -> (Result<Made, ChangeError>, Vec<String>) {
         let name = match self.overlay.is_empty() {
             true => name.to_owned(),
             false => format!("{name} with the edits on top of it"),
         };
-        let name = name.as_str();
+        let parse = |text: String| config::parse_complete(text, &name).map_err(ChangeError::from);
+        let unedited = |base: &Base| {
+            parse(base.text.to_string()).map(|parsed| (parsed, Arc::clone(&base.document)))
+        };
         if self.overlay.is_empty() && floors.is_empty() {
-            let parsed = config::parse_complete(self.base.text.to_string(), name);
-            return (parsed.map_err(ChangeError::from), Vec::new());
+            return (unedited(&self.base), Vec::new());
         }
         let (mut document, dropped) = self.overlay.apply_to(&self.base.document);
         let mut is_raised = false;
         for (group, generation) in floors {
             is_raised |= document.raise_generation(group, *generation);
         }
-        let text = match self.overlay.is_empty() && !is_raised {
-            true => self.base.text.to_string(),
-            false => document.text(),
-        };
-        (config::parse_complete(text, name).map_err(ChangeError::from), dropped)
+        if self.overlay.is_empty() && !is_raised {
+            return (unedited(&self.base), dropped);
+        }
+        (parse(document.text()).map(|parsed| (parsed, Arc::new(document))), dropped)
     }
 
     /// The base with its first edits only.

@@ -377,7 +377,10 @@ impl Registry {
         if let Some(state) = targets.get(&key).and_then(Weak::upgrade) {
             return state;
         }
-        targets.retain(|_, state| state.strong_count() > 0);
+        // Only when the map would have to grow, so that a sweep costs no more than the growth.
+        if targets.len() == targets.capacity() {
+            targets.retain(|_, state| state.strong_count() > 0);
+        }
         let slots = Arc::clone(&self.slots);
         let state = Arc::new(TargetState::new(slots.take(), initial, Some(slots)));
         targets.insert(key, Arc::downgrade(&state));
@@ -390,7 +393,9 @@ impl Registry {
         if let Some(state) = groups.get(name).and_then(Weak::upgrade) {
             return state;
         }
-        groups.retain(|_, state| state.strong_count() > 0);
+        if groups.len() == groups.capacity() {
+            groups.retain(|_, state| state.strong_count() > 0);
+        }
         let state = GroupState::new();
         groups.insert(name.into(), Arc::downgrade(&state));
         state

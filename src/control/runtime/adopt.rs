@@ -14,7 +14,7 @@ use crate::control::config::{self, Parsed};
 use crate::control::drain::{self, Leaving};
 use crate::control::events::{EventKind, unix_ms};
 use crate::control::history::Undo;
-use crate::control::state::{Floors, State};
+use crate::control::state::{Built, Floors, State};
 use crate::control::{diff, keys};
 use crate::snapshot::Snapshot;
 use crate::target::keyring::KeyRing;
@@ -97,7 +97,7 @@ impl Control {
         request: &Request<'_>,
         mut proposal: Proposal,
     ) -> Result<Applied, ChangeError> {
-        let (parsed, dropped) =
+        let Built { parsed, document, dropped } =
             proposal.state.build(&proposal.name, &proposal.floors, proposal.is_lenient)?;
         let differences =
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
@@ -115,6 +115,7 @@ impl Control {
         self.publish(running, ready);
         running.file = proposal.loaded.or_else(|| running.file.take());
         running.state.base = proposal.state.base;
+        running.document = document;
         let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
         if is_noted {
             running.state.overlay = proposal.state.overlay;

@@ -129,7 +129,7 @@ fn propose_edit(
     let mut state = running.state.clone();
     let mut exact = None;
     // In the running document, so that the inverse is what ran until now.
-    let mut running_document = Document::parse(&running.parsed.text)?;
+    let mut running_document = Document::clone(&running.document);
     let mut inverse = running_document.apply(edit)?;
     match keep {
         Keep::Overlay => {
@@ -148,7 +148,7 @@ fn propose_edit(
                 document.raise_generation(group, next.map_or(0, |(_, next)| *next));
             }
             exact = Some(Arc::clone(&state.base.text));
-            state.base = Base::new(&document.text())?;
+            state.base = Base::edited(document);
             state.overlay.supersede(edit);
         }
     }

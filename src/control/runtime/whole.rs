@@ -8,7 +8,7 @@ use crate::control::change::{Applied, By, ChangeError, Difference, Keep, Pending
 use crate::control::confirm::{ErrorCounts, Trial, Verdict};
 use crate::control::events::EventKind;
 use crate::control::overlay::Overlay;
-use crate::control::state::{Base, State, floors};
+use crate::control::state::{Base, Built, State, floors};
 use crate::control::{diff, document};
 
 /// When a change that could not be taken back is tried again.
@@ -159,7 +159,8 @@ impl Control {
     pub fn diff(&self, text: Option<&str>) -> Result<Vec<Difference>, ChangeError> {
         let running = self.lock();
         let mut proposal = propose(&running, text)?;
-        let (parsed, dropped) = proposal.state.build(&proposal.name, &proposal.floors, true)?;
+        let Built { parsed, dropped, .. } =
+            proposal.state.build(&proposal.name, &proposal.floors, true)?;
         let before = &running.parsed.complete;
         let mut differences = diff::differences(before, &parsed.complete, &self.sessions());
         let dropped = dropped.into_iter().chain(notes(&running, &parsed, &[]));
