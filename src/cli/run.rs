@@ -6,11 +6,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
+use crate::control::health::Supervisor;
 use crate::control::session_watch;
 use crate::service;
 use crate::shard::{Handle, Server};
@@ -42,6 +44,8 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let mut signals = Signals::catch()?;
+    let mut health = Supervisor::new(Arc::clone(&start.control), Arc::default());
+    runtime.block_on(health.first_round());
     let server = Server::start(start.control.published(), &start.process)?;
     let handle = server.handle();
     for (name, bound) in handle.addresses() {
@@ -54,6 +58,7 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = std::env::var_os(READY_FILE) {
         write_ready_file(Path::new(&path), &handle)?;
     }
+    runtime.spawn(health.run());
     runtime.block_on(async {
         loop {
             let pause = tokio::time::sleep(session_watch::EVERY);

@@ -13,6 +13,7 @@ pub mod diff;
 pub mod document;
 pub mod drain;
 pub mod events;
+pub mod health;
 pub mod history;
 pub mod keys;
 pub mod metrics;
