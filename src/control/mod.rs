@@ -7,6 +7,7 @@ pub mod change;
 pub mod compile;
 pub mod config;
 pub mod events;
+pub mod explain;
 pub mod keys;
 pub mod runtime;
 pub mod session_watch;
