@@ -48,7 +48,7 @@ fn loopback() -> IpAddr {
 }
 
 /// What would happen to a request, and why. Displays as a page of two columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// In the order in which they are taken.
     pub steps: Vec<Step>,
@@ -56,7 +56,7 @@ pub struct Explanation {
 }
 
 /// One line of an explanation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// "listener", "rules", "group", "verdict", …; empty where the line goes on with the step before.
     pub label: String,
@@ -64,7 +64,7 @@ pub struct Step {
 }
 
 /// What becomes of the request in the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub kind: OutcomeKind,
     pub listener: String,
@@ -80,7 +80,7 @@ pub struct Outcome {
     pub status: Option<u16>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
     Forward,
