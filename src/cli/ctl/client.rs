@@ -143,7 +143,7 @@ impl Client {
 
     /// Waits, as when something is looked at again and again.
     pub(super) fn pause(&self, pause: Duration) {
-        self.runtime.block_on(tokio::time::sleep(pause));
+        self.runtime.block_on(async { tokio::time::sleep(pause).await });
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {

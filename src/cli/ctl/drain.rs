@@ -83,9 +83,11 @@ fn wait(session: &Session, options: &DrainOptions, path: &str) -> Result<ExitCod
         let target: Target = answer.read()?;
         match seen(&target) {
             Seen::Drains(drain) => {
-                let line = plain(&format!("{id} {}", told(drain)));
+                // A line that lives must not be longer than a terminal is wide.
+                let text = if is_live { countdown(drain) } else { told(drain) };
+                let line = plain(&format!("{id} {text}"));
                 // The clock alone is no news, except to somebody who watches it.
-                let news = if is_live { line.clone() } else { plain(&without_clock(drain)) };
+                let news = if is_live { line.clone() } else { without_clock(drain) };
                 if news != last {
                     let printed = match (session.json, is_live) {
                         (true, _) => print(&format!("{}\n", answer.text.trim_end())),
