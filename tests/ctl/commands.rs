@@ -30,9 +30,25 @@ fn asks(arguments: &[&str], line: &str, body: &Value, answer: &Value) -> String 
     printed
 }
 
+/// Each command is exactly this request, and says what has changed.
+#[track_caller]
+fn changes(cases: &[(&[&str], &str, Value)]) {
+    for (arguments, line, body) in cases {
+        let printed = asks(arguments, line, body, &applied());
+        assert_has(
+            &printed,
+            &[
+                "target group app: slow_start is 30s, was 0s\n",
+                "note: shards need a restart\n",
+                "change 7, configuration version 4",
+            ],
+        );
+    }
+}
+
 #[test]
-fn every_change_is_the_request_of_the_contract() {
-    let cases: &[(&[&str], &str, Value)] = &[
+fn targets_are_changed_by_the_requests_of_the_contract() {
+    changes(&[
         (
             &["weight", "app", "a", "5"],
             "PATCH /v1/groups/app/targets/a",
@@ -65,6 +81,12 @@ fn every_change_is_the_request_of_the_contract() {
             "DELETE /v1/groups/app/targets/a?keep=file",
             Value::Null,
         ),
+    ]);
+}
+
+#[test]
+fn attributes_are_changed_by_the_requests_of_the_contract() {
+    changes(&[
         (
             &["set", "app", "slow_start=30s", "connection_limit=100", "hash_on="],
             "PATCH /v1/groups/app",
@@ -93,6 +115,12 @@ fn every_change_is_the_request_of_the_contract() {
             "POST /v1/groups/app/stickiness/flush",
             json!({"keep": "overlay"}),
         ),
+    ]);
+}
+
+#[test]
+fn drains_begin_by_the_requests_of_the_contract() {
+    changes(&[
         (
             &["drain", "app", "a"],
             "POST /v1/groups/app/targets/a/drain",
@@ -110,6 +138,12 @@ fn every_change_is_the_request_of_the_contract() {
                 "until": "sessions", "sessions_at_most": 3, "deadline": null, "keep": "overlay",
             }),
         ),
+    ]);
+}
+
+#[test]
+fn configurations_are_changed_by_the_requests_of_the_contract() {
+    changes(&[
         (&["reload"], "POST /v1/config/reload", json!({})),
         (
             &["apply", "--confirm", "60s"],
@@ -121,18 +155,7 @@ fn every_change_is_the_request_of_the_contract() {
         (&["undo", "7"], "POST /v1/config/undo", json!({"change": 7})),
         (&["overlay", "write"], "POST /v1/config/overlay/write", json!({})),
         (&["overlay", "discard"], "DELETE /v1/config/overlay", Value::Null),
-    ];
-    for (arguments, line, body) in cases {
-        let printed = asks(arguments, line, body, &applied());
-        assert_has(
-            &printed,
-            &[
-                "target group app: slow_start is 30s, was 0s\n",
-                "note: shards need a restart\n",
-                "change 7, configuration version 4",
-            ],
-        );
-    }
+    ]);
 }
 
 #[test]
