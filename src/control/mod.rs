@@ -3,11 +3,21 @@
 //! May allocate, lock and block. Talks to the data plane by publishing snapshots only; never touches
 //! a connection. Tested in process and by `tests/config.rs`.
 
+pub mod attributes;
+pub mod audit;
 pub mod change;
 pub mod compile;
 pub mod config;
+pub mod confirm;
+pub mod diff;
+pub mod document;
+pub mod drain;
 pub mod events;
 pub mod explain;
+pub mod history;
 pub mod keys;
+pub mod overlay;
 pub mod runtime;
 pub mod session_watch;
+pub mod state;
+pub mod write_back;

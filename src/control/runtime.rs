@@ -3,18 +3,39 @@
 //! Each edit is validated like a file, compiled, and published as one snapshot; what it does not touch
 //! (other groups, health, requests in flight, counters) is carried over. An edit that is refused changes
 //! nothing. Edits wait for each other; shards wait for nobody. Never touches a connection. Tested beside it.
+//!
+//! ```text
+//!   base (the file, or a text applied)  +  overlay (edits, in order)  =  what runs
+//!   Keep::File edits the base and writes it back; Keep::Overlay edits what lies on top.
+//! ```
+
+mod adopt;
+mod changes;
+mod whole;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::audit::{self, AuditLog, Entry};
+use super::change::{ChangeError, HistoryEntry};
 use super::compile::{self, CompileError, Compiled};
-use super::config::file::{self, File};
-use super::config::{Problems, edits};
+use super::config::Parsed;
+use super::config::file::File;
+pub use super::confirm::ErrorCounts;
+use super::confirm::{Recent, Trial};
+use super::drain::Leaving;
+use super::events::{EventKind, Events, unix_ms};
+use super::history::History;
+use super::overlay::Overlay;
+use super::state::{Base, State};
+use super::write_back::{self, Stamp};
+use super::{attributes, document};
 use crate::snapshot::{Published, Snapshot};
 use crate::target::keyring::KeyRing;
-use crate::target::state::{Health, Registry};
+use crate::target::state::Registry;
 use crate::target::stickiness::StickinessOptions;
 
 /// The one who publishes.
@@ -22,49 +43,115 @@ pub struct Control {
     running: Mutex<Running>,
     registry: Registry,
     published: Arc<Published>,
+    events: Arc<Events>,
+    audit_log: Mutex<Option<AuditLog>>,
+    error_source: Mutex<Option<Arc<ErrorSource>>>,
+    session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
 pub trait Listeners: Send + Sync {
     /// Opens what `after` needs and nobody has yet. What is returned is called when `after` is published:
-    /// it lets the shards accept on the new sockets and take their leave of those that are gone.
+    /// it lets the shards accept on the new sockets and take their leave of those that are gone. It may also be
+    /// dropped without a call: then nothing is published.
     ///
     /// # Errors
     /// A sentence for the operator; nothing has changed.
     fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
+/// Where [`ErrorCounts`] come from. It must not ask the [`Control`] for anything but its snapshot.
+pub type ErrorSource = dyn Fn() -> ErrorCounts + Send + Sync;
+
+/// About how many live sessions are bound to a target of a group; `None` = not known. It must not ask the
+/// [`Control`] for anything but its snapshot.
+pub type SessionEstimate = dyn Fn(&str, &str) -> Option<u64> + Send + Sync;
+
 struct Running {
-    file: File,
+    /// What reports call the base: the file's path, where there is one.
+    name: String,
+    state: State,
+    parsed: Parsed,
     ring: Arc<KeyRing>,
     snapshot: Arc<Snapshot>,
+    version: u64,
+    file: Option<LoadedFile>,
+    loaded_unix_ms: u64,
+    history: History,
+    pending: Option<PendingChange>,
+    /// Counts of the last while, as long as nothing is on trial.
+    recent: Recent,
+    leaving: Vec<Leaving>,
+    listeners: Option<Arc<dyn Listeners>>,
 }
 
-/// Why an edit was refused. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    #[error("there is no target group {group:?}; allowed: {allowed}")]
-    NoGroup { group: String, allowed: String },
-    #[error("target group {group:?} has no target {id:?}; allowed: {allowed}")]
-    NoTarget { group: String, id: String, allowed: String },
-    #[error("{0}")]
-    Invalid(#[from] Problems),
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    #[error("health {:?} is not set by hand; take the target out of service instead", .0.code())]
-    NotAHealth(Health),
+/// A file as it was read, or written, last.
+#[derive(Debug, Clone)]
+struct LoadedFile {
+    path: PathBuf,
+    text: Arc<str>,
+    /// `None` when the file changed while it was read.
+    stamp: Option<Stamp>,
+    unix_ms: u64,
+}
+
+struct PendingChange {
+    change: u64,
+    summary: Vec<String>,
+    actor: String,
+    trial: Trial,
+    back: State,
+    /// The base goes into the file when it is confirmed.
+    write: bool,
 }
 
 impl Control {
-    /// Compiles `file` and publishes it for the first time.
+    /// Compiles a configuration and publishes it for the first time; `path` is the file it was read from.
     ///
     /// # Errors
     /// See [`CompileError`].
-    pub fn new(file: File, ring: Arc<KeyRing>) -> Result<Control, CompileError> {
+    pub fn new(
+        parsed: Parsed,
+        path: Option<&Path>,
+        ring: Arc<KeyRing>,
+    ) -> Result<Control, CompileError> {
         let registry = Registry::new();
-        let snapshot = Arc::new(compile::compile(&file, &registry, &ring, None, &[])?);
+        let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
+        let snapshot = Arc::new(snapshot);
         let published = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
-        Ok(Control { running: Mutex::new(Running { file, ring, snapshot }), registry, published })
+        let base = Base::new(&parsed.text).map_err(|error| CompileError(error.to_string()))?;
+        let loaded_unix_ms = unix_ms();
+        let file = path.map(|path| LoadedFile {
+            path: path.to_owned(),
+            text: Arc::clone(&base.text),
+            // Looked at later than read, so the first question reads it once more.
+            stamp: None,
+            unix_ms: loaded_unix_ms,
+        });
+        let running = Running {
+            name: path.map_or("the configuration".to_owned(), |path| path.display().to_string()),
+            state: State { base, overlay: Overlay::default() },
+            parsed,
+            ring,
+            snapshot,
+            version: 1,
+            file,
+            loaded_unix_ms,
+            history: History::default(),
+            pending: None,
+            recent: Recent::default(),
+            leaving: Vec::new(),
+            listeners: None,
+        };
+        Ok(Control {
+            running: Mutex::new(running),
+            registry,
+            published,
+            events: Arc::new(Events::default()),
+            audit_log: Mutex::new(None),
+            error_source: Mutex::new(None),
+            session_estimate: Mutex::new(None),
+        })
     }
 
     /// The pointer that shards read.
@@ -72,176 +159,245 @@ impl Control {
         Arc::clone(&self.published)
     }
 
-    /// What is published now.
+    /// What is published now. Waits for nobody.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.lock().snapshot)
+        self.published.load_full()
     }
 
     /// The configuration as it runs, edits included.
     pub fn file(&self) -> File {
-        self.lock().file.clone()
+        self.lock().parsed.file.clone()
+    }
+
+    /// Grows by one with every accepted change of the configuration; health does not count.
+    pub fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// What happened lately.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    /// Takes the data plane's sockets into the care of this configuration.
+    pub fn attach(&self, listeners: Arc<dyn Listeners>) {
+        self.lock().listeners = Some(listeners);
+    }
+
+    /// Where the counts come from that decide about a change on trial.
+    pub fn set_error_source(&self, source: Arc<ErrorSource>) {
+        *own(&self.error_source) = Some(source);
+    }
+
+    /// Where summaries take the number of live sessions from.
+    pub fn set_session_estimate(&self, estimate: Arc<SessionEstimate>) {
+        *own(&self.session_estimate) = Some(estimate);
+    }
+
+    /// Where changes are noted for good; `None` = limpet's own log.
+    pub fn set_audit(&self, log: Option<AuditLog>) {
+        *own(&self.audit_log) = log;
+    }
+
+    /// Opens the audit log's file again, after it was moved away.
+    ///
+    /// # Errors
+    /// The file cannot be opened; the old one stays in use.
+    pub fn reopen_audit(&self) -> std::io::Result<()> {
+        own(&self.audit_log).as_mut().map_or(Ok(()), AuditLog::reopen)
     }
 
     /// The stickiness attributes of a group.
     ///
     /// # Errors
-    /// [`EditError::NoGroup`]
-    pub fn stickiness(&self, group: &str) -> Result<StickinessOptions, EditError> {
-        let mut running = self.lock();
-        Ok(compile::stickiness_options(&group_of(&mut running.file, group)?.stickiness))
-    }
-
-    /// Changes the stickiness attributes of a group; in force from the next request on.
-    ///
-    /// # Errors
-    /// The group is unknown, or its attributes would be refused in a file.
-    pub fn edit_stickiness(
-        &self,
-        group: &str,
-        edit: impl FnOnce(&mut StickinessOptions),
-    ) -> Result<(), EditError> {
-        self.edit(|file| {
-            let group = group_of(file, group)?;
-            let mut options = compile::stickiness_options(&group.stickiness);
-            edit(&mut options);
-            group.stickiness = edits::stickiness(&options)?;
-            Ok(())
-        })
-    }
-
-    /// Outdates every cookie of a group that was sealed until now.
-    ///
-    /// # Errors
-    /// [`EditError::NoGroup`]
-    pub fn flush_stickiness(&self, group: &str) -> Result<(), EditError> {
-        self.edit_stickiness(group, |options| {
-            options.generation = options.generation.saturating_add(1);
-        })
-    }
-
-    /// Takes a target into service, or lets it drain: then only what is bound to it still comes.
-    ///
-    /// # Errors
-    /// Unknown group or target.
-    pub fn set_target_state(
-        &self,
-        group: &str,
-        id: &str,
-        state: file::TargetState,
-    ) -> Result<(), EditError> {
-        self.edit(|file| {
-            target_of(file, group, id)?.state = state;
-            Ok(())
-        })
-    }
-
-    /// Changes a target's share of new requests.
-    ///
-    /// # Errors
-    /// Unknown group or target, or a weight out of range.
-    pub fn set_weight(&self, group: &str, id: &str, weight: u32) -> Result<(), EditError> {
-        self.edit(|file| {
-            let target = target_of(file, group, id)?;
-            let changed = file::Target { weight, ..target.clone() };
-            *target = edits::target(&changed)?;
-            Ok(())
-        })
-    }
-
-    /// Registers a target.
-    ///
-    /// # Errors
-    /// Unknown group, an id that is taken, or settings that a file could not have.
-    pub fn add_target(&self, group: &str, target: &file::Target) -> Result<(), EditError> {
-        self.edit(|file| {
-            let group = group_of(file, group)?;
-            group.targets.push(edits::target(target)?);
-            Ok(())
-        })
-    }
-
-    /// Removes a target at once; what was bound to it fails over. To let it finish, drain it first.
-    ///
-    /// # Errors
-    /// Unknown group or target.
-    pub fn remove_target(&self, group: &str, id: &str) -> Result<(), EditError> {
-        self.edit(|file| {
-            target_of(file, group, id)?;
-            group_of(file, group)?.targets.retain(|target| target.effective_id() != id);
-            Ok(())
-        })
-    }
-
-    /// Notes a target's health and publishes who may take requests now.
-    ///
-    /// # Errors
-    /// Unknown group or target, or [`Health::Draining`] and [`Health::Unused`], which follow from
-    /// [`Control::set_target_state`].
-    pub fn set_target_health(
-        &self,
-        group: &str,
-        id: &str,
-        health: Health,
-    ) -> Result<(), EditError> {
-        if matches!(health, Health::Draining | Health::Unused) {
-            return Err(EditError::NotAHealth(health));
+    /// [`ChangeError::NoGroup`]
+    pub fn stickiness(&self, group: &str) -> Result<StickinessOptions, ChangeError> {
+        let running = self.lock();
+        let groups = &running.parsed.file.target_groups;
+        match groups.iter().find(|one| one.name == group) {
+            Some(group) => Ok(compile::stickiness_options(&group.stickiness)),
+            None => Err(ChangeError::NoGroup {
+                group: group.to_owned(),
+                allowed: document::listed(groups.iter().map(|group| group.name.as_str())),
+            }),
         }
-        let mut running = self.lock();
-        let draining = target_of(&mut running.file, group, id)?.state;
-        if draining == file::TargetState::Draining {
-            return Err(EditError::NotAHealth(Health::Draining));
+    }
+
+    /// Every setting of a group but its targets, as in the file, with defaults filled in and null for what is not
+    /// set.
+    pub fn group_attributes(&self, group: &str) -> Option<serde_json::Value> {
+        attributes::group(&self.lock().parsed.complete, group)
+    }
+
+    /// What changed, newest last.
+    pub fn history(&self) -> Vec<HistoryEntry> {
+        self.lock().history.entries()
+    }
+
+    /// The edits on top of the file, oldest first.
+    pub fn overlay(&self) -> Vec<HistoryEntry> {
+        let running = self.lock();
+        let mut entries = running.state.overlay.entries();
+        for entry in &mut entries {
+            entry.can_undo = running.history.undo_of(entry.change).is_some();
         }
-        let groups = running.snapshot.groups.iter().filter(|one| &*one.name == group);
-        for target in groups.flat_map(|group| &group.targets).filter(|target| &*target.id == id) {
-            target.state.set_health(health);
-        }
-        let file = running.file.clone();
-        self.publish(&mut running, file, None, &[group])
+        entries
     }
 
-    /// Takes the place of the whole configuration. Settings of the process stay until it is started anew.
-    ///
-    /// # Errors
-    /// See [`CompileError`].
-    pub fn replace(&self, mut file: File, ring: Arc<KeyRing>) -> Result<(), EditError> {
+    /// The configuration as it runs, as a text without secrets.
+    pub fn running_text(&self) -> String {
+        let text = self.lock().parsed.text.clone();
+        document::redacted(&text)
+    }
+
+    /// The file as it was loaded, without secrets.
+    pub fn file_text(&self) -> Option<String> {
+        let text = Arc::clone(&self.lock().file.as_ref()?.text);
+        Some(document::redacted(&text))
+    }
+
+    /// The file that the configuration was read from.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.lock().file.as_ref().map(|file| file.path.clone())
+    }
+
+    /// When the configuration was loaded from its file, or written to it, last.
+    pub fn loaded_unix_ms(&self) -> u64 {
+        let running = self.lock();
+        running.file.as_ref().map_or(running.loaded_unix_ms, |file| file.unix_ms)
+    }
+
+    /// Whether the file on disk is another one than was loaded; cheap enough to be asked every second.
+    pub fn file_differs(&self) -> bool {
+        self.lock().file.as_mut().is_some_and(LoadedFile::differs)
+    }
+
+    /// Compiles these groups anew from the states of their targets, and publishes.
+    pub fn republish(&self, groups: &[&str]) {
+        self.republish_with(&mut self.lock(), groups);
+    }
+
+    /// Targets that left the configuration and still drain.
+    pub fn leaving(&self) -> Vec<Leaving> {
+        self.lock().leaving.clone()
+    }
+
+    /// Ends the leave of a target: it is gone with the next snapshot, which is published at once.
+    pub fn forget_leaving(&self, group: &str, id: &str) {
         let mut running = self.lock();
-        // What was flushed while running stays flushed.
-        for group in &mut file.target_groups {
-            let before = running.file.target_groups.iter().find(|one| one.name == group.name);
-            let generation = before.map_or(0, |before| before.stickiness.generation);
-            group.stickiness.generation = group.stickiness.generation.max(generation);
+        let count = running.leaving.len();
+        running.leaving.retain(|one| one.group != group || one.target.effective_id() != id);
+        if running.leaving.len() < count {
+            self.republish_with(&mut running, &[group]);
         }
-        self.publish(&mut running, file, Some(ring), &[])
     }
 
-    fn edit(&self, edit: impl FnOnce(&mut File) -> Result<(), EditError>) -> Result<(), EditError> {
-        let mut running = self.lock();
-        let mut file = running.file.clone();
-        edit(&mut file)?;
-        edits::validate(&file)?;
-        self.publish(&mut running, file, None, &[])
+    fn republish_with(&self, running: &mut Running, groups: &[&str]) {
+        let before = Compiled {
+            file: &running.parsed.file,
+            snapshot: &running.snapshot,
+            ring: &running.ring,
+        };
+        let (file, leaving) = (&running.parsed.file, &running.leaving);
+        match compile::compile(file, &self.registry, &running.ring, Some(before), groups, leaving) {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.published.store(Arc::clone(&snapshot));
+                running.snapshot = snapshot;
+            }
+            Err(error) => self.events.push(EventKind::Warning, None, None, error.to_string()),
+        }
     }
 
-    fn publish(
-        &self,
-        running: &mut Running,
-        file: File,
-        ring: Option<Arc<KeyRing>>,
-        changed: &[&str],
-    ) -> Result<(), EditError> {
-        let ring = ring.unwrap_or_else(|| Arc::clone(&running.ring));
-        let before =
-            Compiled { file: &running.file, snapshot: &running.snapshot, ring: &running.ring };
-        let snapshot = compile::compile(&file, &self.registry, &ring, Some(before), changed)?;
-        let snapshot = Arc::new(snapshot);
-        self.published.store(Arc::clone(&snapshot));
-        *running = Running { file, ring, snapshot };
-        Ok(())
+    fn audit(&self, entry: &Entry<'_>) {
+        audit::note(own(&self.audit_log).as_mut(), entry);
     }
 
-    /// A panic inside an edit has changed nothing: `Running` is replaced as a whole.
+    fn error_counts(&self) -> ErrorCounts {
+        let source = own(&self.error_source).clone();
+        source.map_or(ErrorCounts::default(), |source| source())
+    }
+
+    /// What is known about live sessions.
+    fn sessions(&self) -> impl Fn(&str, &str) -> Option<u64> {
+        let estimate = own(&self.session_estimate).clone();
+        move |group: &str, target: &str| estimate.as_ref().and_then(|known| known(group, target))
+    }
+
+    /// A panic inside an edit has changed nothing that is published.
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        own(&self.running)
+    }
+}
+
+impl Running {
+    /// While a change is on trial no other one is made.
+    fn settled(&self) -> Result<(), ChangeError> {
+        if self.pending.is_some() { Err(ChangeError::Pending) } else { Ok(()) }
+    }
+
+    /// What reports call a configuration.
+    fn report_name(&self, state: &State) -> String {
+        match state.overlay.is_empty() {
+            true => self.name.clone(),
+            false => format!("{} with the edits on top of it", self.name),
+        }
+    }
+
+    /// An edit can go into the file only if what runs came from there.
+    fn base_is_file(&self) -> Result<(), ChangeError> {
+        let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
+        if file.text == self.state.base.text {
+            return Ok(());
+        }
+        Err(ChangeError::Refused(
+            "what runs was applied and is not in the file; write it there first, or keep the change on top"
+                .to_owned(),
+        ))
+    }
+
+    /// Writes the file, if it is still the one that was loaded.
+    fn write(&self, text: &Arc<str>) -> Result<LoadedFile, ChangeError> {
+        let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
+        let on_disk = LoadedFile::read(&file.path)?;
+        if on_disk.text != file.text {
+            return Err(ChangeError::FileChanged);
+        }
+        if on_disk.text != *text {
+            write_back::replace(&file.path, text)
+                .map_err(|source| ChangeError::File { doing: "written", source })?;
+        }
+        let stamp = Stamp::of(&file.path).ok();
+        Ok(LoadedFile {
+            path: file.path.clone(),
+            text: Arc::clone(text),
+            stamp,
+            unix_ms: unix_ms(),
+        })
+    }
+}
+
+impl LoadedFile {
+    fn read(path: &Path) -> Result<LoadedFile, ChangeError> {
+        let unreadable = |source| ChangeError::File { doing: "read", source };
+        let before = Stamp::of(path).map_err(unreadable)?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let stamp = Stamp::of(path).ok().filter(|after| *after == before);
+        Ok(LoadedFile { path: path.to_owned(), text: text.into(), stamp, unix_ms: unix_ms() })
+    }
+
+    /// Looks at the content only when the file was touched since.
+    fn differs(&mut self) -> bool {
+        if self.stamp.is_some() && Stamp::of(&self.path).ok() == self.stamp {
+            return false;
+        }
+        match LoadedFile::read(&self.path) {
+            Ok(now) if now.text == self.text => {
+                self.stamp = now.stamp;
+                false
+            }
+            Ok(_) | Err(_) => true,
+        }
     }
 }
 
@@ -252,29 +408,9 @@ impl fmt::Debug for Control {
     }
 }
 
-fn group_of<'f>(file: &'f mut File, name: &str) -> Result<&'f mut file::TargetGroup, EditError> {
-    let allowed = list(file.target_groups.iter().map(|group| group.name.as_str()));
-    file.target_groups
-        .iter_mut()
-        .find(|group| group.name == name)
-        .ok_or_else(|| EditError::NoGroup { group: name.to_owned(), allowed })
-}
-
-fn target_of<'f>(
-    file: &'f mut File,
-    group: &str,
-    id: &str,
-) -> Result<&'f mut file::Target, EditError> {
-    let targets = &mut group_of(file, group)?.targets;
-    let allowed = list(targets.iter().map(file::Target::effective_id));
-    targets
-        .iter_mut()
-        .find(|target| target.effective_id() == id)
-        .ok_or_else(|| EditError::NoTarget { group: group.to_owned(), id: id.to_owned(), allowed })
-}
-
-fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+/// Nothing that is locked here is ever left half done.
+fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
