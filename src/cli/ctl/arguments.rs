@@ -160,14 +160,14 @@ pub(super) enum Command {
         #[command(flatten)]
         target: TargetName,
         #[command(flatten)]
-        change: Change,
+        kept: Kept,
     },
     /// Take a target out of service at once: what is bound to it fails over
     Disable {
         #[command(flatten)]
         target: TargetName,
         #[command(flatten)]
-        change: Change,
+        kept: Kept,
     },
     /// Register a target
     Add {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answers::{Applied, Drain, Target};
+use super::answers::{Drain, Target};
 use super::arguments::DrainOptions;
 use super::client::Ask;
 use super::failure::Failure;
-use super::session::{Session, body, print, said};
+use super::session::{Session, body, print};
 use super::targets::{countdown, path_of};
 use super::words::plain;
 
@@ -40,7 +40,7 @@ pub(super) fn drain(session: &Session, options: &DrainOptions) -> Result<ExitCod
             }),
         ),
     );
-    let done = session.show(ask, |applied: &Applied| said(applied, Some(keep)))?;
+    let done = session.keep(ask, &options.kept)?;
     if options.wait { wait(session, options, &path) } else { Ok(done) }
 }
 

@@ -83,8 +83,8 @@ fn dispatch(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
         Command::Weight { target, weight, change } => {
             targets::weight(session, target, *weight, change)
         }
-        Command::Enable { target, change } => targets::enable(session, target, change),
-        Command::Disable { target, change } => targets::disable(session, target, change),
+        Command::Enable { target, kept } => targets::enable(session, target, kept),
+        Command::Disable { target, kept } => targets::disable(session, target, kept),
         Command::Add { group, address, id, weight, change } => {
             let id = id.as_deref();
             targets::add(session, &targets::New { group, address, id, weight: *weight }, change)

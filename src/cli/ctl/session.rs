@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::answers::Applied;
-use super::arguments::Change;
+use super::arguments::{Change, Kept};
 use super::client::{Answer, Ask, Client};
 use super::failure::Failure;
 use super::table::Style;
@@ -64,10 +64,14 @@ impl Session {
         self.show(ask, |applied: &Applied| said(applied, None))
     }
 
+    /// Carries out a change that is an overlay or goes to the file, whatever the version.
+    pub(super) fn keep(&self, ask: Ask, kept: &Kept) -> Result<ExitCode, Failure> {
+        self.show(ask, |applied: &Applied| said(applied, Some(kept.keep())))
+    }
+
     /// Carries out a change of the configuration that is an overlay or goes to the file.
     pub(super) fn edit(&self, ask: Ask, change: &Change) -> Result<ExitCode, Failure> {
-        let ask = ask.if_version(change.condition.if_version);
-        self.show(ask, |applied: &Applied| said(applied, Some(change.kept.keep())))
+        self.keep(ask.if_version(change.condition.if_version), &change.kept)
     }
 }
 

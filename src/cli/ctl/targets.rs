@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use super::answers::{Check, Drain, Group, Groups, Target};
-use super::arguments::{Change, TargetName};
+use super::arguments::{Change, Kept, TargetName};
 use super::client::Ask;
 use super::failure::Failure;
 use super::session::{Session, body, group_path};
@@ -145,19 +145,27 @@ pub(super) fn weight(
 pub(super) fn enable(
     session: &Session,
     target: &TargetName,
-    change: &Change,
+    kept: &Kept,
 ) -> Result<ExitCode, Failure> {
-    let path = format!("{}/enable", path_of(target));
-    session.edit(Ask::post(path, body(change.kept.keep(), Value::Null)), change)
+    switch(session, target, "enable", kept)
 }
 
 pub(super) fn disable(
     session: &Session,
     target: &TargetName,
-    change: &Change,
+    kept: &Kept,
 ) -> Result<ExitCode, Failure> {
-    let path = format!("{}/disable", path_of(target));
-    session.edit(Ask::post(path, body(change.kept.keep(), Value::Null)), change)
+    switch(session, target, "disable", kept)
+}
+
+fn switch(
+    session: &Session,
+    target: &TargetName,
+    verb: &str,
+    kept: &Kept,
+) -> Result<ExitCode, Failure> {
+    let path = format!("{}/{verb}", path_of(target));
+    session.keep(Ask::post(path, body(kept.keep(), Value::Null)), kept)
 }
 
 /// A target to register.
