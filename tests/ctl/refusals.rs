@@ -99,6 +99,7 @@ fn a_wrong_command_line_is_exit_code_2_and_asks_nobody() {
         (&["weight", "app", "a", "1", "--keep", "file", "--write"], "cannot be used with"),
         (&["apply", "/nonexistent/limpet.toml"], "/nonexistent/limpet.toml: cannot be read"),
         (&["diff", "/nonexistent/limpet.toml"], "/nonexistent/limpet.toml: cannot be read"),
+        (&["log-level", "loud"], "possible values: error, warn, info, debug, trace"),
         (&["fly"], "unrecognized subcommand"),
     ];
     let fake = Fake::on_unix_socket();

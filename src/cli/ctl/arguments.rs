@@ -259,7 +259,7 @@ pub(super) enum Command {
     Explain(ExplainOptions),
     /// Show or change how much limpet's own log says
     LogLevel {
-        /// error, warn, info, debug or trace
+        #[arg(value_parser = ["error", "warn", "info", "debug", "trace"])]
         level: Option<String>,
     },
     /// All metrics, in Prometheus' text format

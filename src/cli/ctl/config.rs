@@ -66,7 +66,7 @@ pub(super) fn apply(
     session.show(ask, |applied: &Applied| {
         // Where a whole file is kept is said by its own notes; an overlay is a matter of single edits.
         let mut out = said(applied, None);
-        if let Some(confirm) = confirm {
+        if let Some(confirm) = confirm.filter(|_| !applied.summary.is_empty()) {
             out.push_str(&format!(
                 "goes back by itself after {confirm} unless confirmed: limpet ctl confirm\n"
             ));

@@ -21,6 +21,7 @@ mod values;
 mod words;
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 pub use arguments::Options;
@@ -68,6 +69,7 @@ fn user() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+        .or_else(|| std::fs::metadata("/proc/self").ok().map(|own| format!("uid-{}", own.uid())))
         .unwrap_or_else(|| "unknown".to_owned())
 }
 

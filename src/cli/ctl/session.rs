@@ -82,7 +82,8 @@ pub(super) fn said(applied: &Applied, keep: Option<Keep>) -> String {
         out.push_str(&plain(text));
         out.push('\n');
     };
-    if applied.summary.is_empty() {
+    // The server says why, if it knows more than that.
+    if applied.summary.is_empty() && applied.notes.is_empty() {
         line("nothing differs");
     }
     for summary in &applied.summary {

@@ -53,7 +53,7 @@ fn table(groups: &[&Group], style: Style, now_ms: u64) -> String {
                 (&target.address).into(),
                 weight_of(target).into(),
                 Cell::toned(&target.health, Tone::of_health(&target.health)),
-                target.since_unix_ms.map_or(UNKNOWN.to_owned(), |at| ago(at, now_ms)).into(),
+                since(target, now_ms).into(),
                 known(target.requests_per_second.map(rate)).into(),
                 known(target.in_flight).into(),
                 known(target.tunnels).into(),
@@ -65,6 +65,12 @@ fn table(groups: &[&Group], style: Style, now_ms: u64) -> String {
         }
     }
     table.show(style, "no targets")
+}
+
+/// Since when the target has its health; a target that was never looked at has no time.
+fn since(target: &Target, now_ms: u64) -> String {
+    let known_ms = target.since_unix_ms.filter(|at| *at > 0);
+    known_ms.map_or_else(|| UNKNOWN.to_owned(), |at| ago(at, now_ms))
 }
 
 /// The weight as it is set, and as it counts now where that is another.

@@ -58,11 +58,12 @@ pub(super) fn object(settings: &[Setting]) -> Result<Map<String, Value>, String>
     Ok(map)
 }
 
-/// A value as the file would show it, without a file's quotes around text.
+/// A value as the file would show it, without a file's quotes around text; what is empty has a sign.
 pub(super) fn show(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Null => super::words::UNKNOWN.to_owned(),
+        Value::String(text) if !text.is_empty() => text.clone(),
+        Value::Null | Value::String(_) => super::words::UNKNOWN.to_owned(),
+        Value::Array(list) if list.is_empty() => super::words::UNKNOWN.to_owned(),
         Value::Array(list) => list.iter().map(show).collect::<Vec<_>>().join(", "),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
@@ -128,9 +129,10 @@ mod tests {
 
     #[test]
     fn a_table_is_shown_by_dotted_keys() {
-        let table = json!({"a": true, "b": {"c": "x", "d": ["y", 1]}, "e": null});
+        let table = json!({"a": true, "b": {"c": "x", "d": ["y", 1]}, "e": null, "f": "", "g": []});
         let lines = flat(table.as_object().unwrap());
-        let expected = [("a", "true"), ("b.c", "x"), ("b.d", "y, 1"), ("e", "-")];
+        let expected =
+            [("a", "true"), ("b.c", "x"), ("b.d", "y, 1"), ("e", "-"), ("f", "-"), ("g", "-")];
         assert_eq!(lines, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 }
