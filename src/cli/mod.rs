@@ -5,6 +5,7 @@
 //! and `tests/demo.rs` as a user runs it.
 
 mod check;
+mod ctl;
 pub mod demo;
 mod explain;
 mod help;
@@ -13,10 +14,12 @@ pub mod run;
 mod settings;
 pub mod start;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// Exit code of a configuration that is refused.
 pub const CONFIG_REFUSED: u8 = 2;
@@ -35,6 +38,7 @@ Examples:
   limpet explain --config limpet.toml --request 'GET /api/users'
   limpet settings target_group.stickiness      what can be set, and how
   limpet help access-log                       one topic; limpet help lists them
+  limpet ctl status                            ask and change a running limpet
 
 Exit codes: 0 right, 2 a configuration or a command line that is refused, 1 anything else.";
 
@@ -79,6 +83,11 @@ enum Command {
         #[arg(value_name = "TOPIC")]
         topic: Option<String>,
     },
+    /// Ask and change a running limpet: status, drain, stickiness, reload, …
+    Ctl(Box<ctl::Options>),
+    /// Write a shell's completions of this command line to standard output
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions { shell: Shell },
 }
 
 const RUN_HELP: &str = "\
@@ -113,6 +122,12 @@ Examples:
   limpet settings listener.timeouts
   limpet settings target_group.stickiness";
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  limpet completions bash > /etc/bash_completion.d/limpet
+  limpet completions zsh > /usr/local/share/zsh/site-functions/_limpet
+  limpet completions fish > ~/.config/fish/completions/limpet.fish";
+
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
@@ -122,13 +137,22 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Settings { under } => settings::run(under.as_deref()),
         Command::Help { topic } => help::run(topic.as_deref()),
+        Command::Ctl(options) => ctl::run(&options),
+        Command::Completions { shell } => completions(shell),
     }
+}
+
+fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "limpet", &mut script);
+    // Whoever closes the pipe has read enough.
+    let _ = io::stdout().write_all(&script);
+    ExitCode::SUCCESS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

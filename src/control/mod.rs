@@ -13,6 +13,7 @@ pub mod diff;
 pub mod document;
 pub mod drain;
 pub mod events;
+pub mod explain;
 pub mod health;
 pub mod history;
 pub mod keys;

@@ -1,0 +1,263 @@
+//! Where the admin API is looked for.
+//!
+//! The command line comes first, then the file it names, then the environment, then the usual places.
+//! Never shows a token. Tested below and by `tests/ctl.rs`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use hyper::Uri;
+
+/// The usual socket.
+pub(super) const SOCKET: &str = "/run/limpet/admin.sock";
+/// The usual address, where no socket is.
+pub(super) const ADDRESS: &str = "127.0.0.1:9901";
+
+/// A place where something may answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub at: At,
+    /// Nobody named it: it was the usual one.
+    is_usual: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    Unix(PathBuf),
+    /// `host:port`.
+    Tcp(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            At::Unix(path) => write!(out, "{}", path.display()),
+            At::Tcp(authority) => write!(out, "http://{authority}"),
+        }
+    }
+}
+
+impl Place {
+    fn named(at: At) -> Place {
+        Place { at, is_usual: false }
+    }
+
+    /// The usual place: the socket if there is one, else the address.
+    fn usual(socket: &Path) -> Place {
+        let at = match socket.exists() {
+            true => At::Unix(socket.to_owned()),
+            false => At::Tcp(ADDRESS.to_owned()),
+        };
+        Place { at, is_usual: true }
+    }
+
+    /// What was looked at, when nobody named the place.
+    pub(super) fn looked(&self) -> Option<String> {
+        let at = match (&self.at, self.is_usual) {
+            (_, false) => return None,
+            (At::Unix(_), true) => format!("looked at {SOCKET}"),
+            (At::Tcp(_), true) => {
+                format!("looked at {SOCKET}, which does not exist, then at http://{ADDRESS}")
+            }
+        };
+        Some(at)
+    }
+
+    /// Reads `http://HOST:PORT`, `HOST:PORT`, `unix:PATH` or `PATH`.
+    pub(super) fn parse(text: &str) -> Result<Place, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Place::named(At::Unix(PathBuf::from(path))));
+        }
+        if !text.contains("://") && text.contains('/') {
+            return Ok(Place::named(At::Unix(PathBuf::from(text))));
+        }
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let allowed = "allowed: http://HOST:PORT or the path of a Unix socket";
+        let wrong = |what: &str| format!("{text:?} {what}; {allowed}");
+        let uri: Uri = url.parse().map_err(|_| wrong("is no address of an admin API"))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(wrong("has a scheme that the admin API does not speak"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong("has a path"));
+        }
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+        let Some(authority) = authority else { return Err(wrong("has no host")) };
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Place::named(At::Tcp(format!("{}:{port}", authority.host()))))
+    }
+}
+
+/// What the `[admin]` table of a file says. The rest of the file may be wrong: who mends it needs a
+/// running process all the more.
+#[derive(Default)]
+struct FileSays {
+    place: Option<Place>,
+    token: Option<String>,
+}
+
+fn file_says(path: &Path) -> Result<FileSays, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| format!("{}: {}", path.display(), error.message()))?;
+    let admin = table.get("admin").and_then(toml::Value::as_table);
+    let value = |key: &str| admin?.get(key)?.as_str().map(str::to_owned);
+    let socket = value("socket").map(PathBuf::from);
+    let address = value("address").and_then(|text| text.parse::<SocketAddr>().ok());
+    let address = address.map(|address| At::Tcp(reachable(address).to_string()));
+    // A socket that is not there is still named when it is all there is, so that the report names it.
+    let at = match (socket, address) {
+        (Some(socket), address) if socket.exists() || address.is_none() => Some(At::Unix(socket)),
+        (_, address) => address,
+    };
+    Ok(FileSays { place: at.map(Place::named), token: value("token") })
+}
+
+/// Who listens everywhere is reached on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// What may say where the admin API is; empty texts count as absent.
+pub(super) struct Hints<'a> {
+    pub admin: Option<&'a str>,
+    pub config: Option<&'a Path>,
+    pub token: Option<&'a str>,
+    /// LIMPET_ADMIN
+    pub environment_admin: Option<&'a str>,
+    /// LIMPET_TOKEN
+    pub environment_token: Option<&'a str>,
+}
+
+/// The place to ask, and the token to show there.
+pub(super) fn find(hints: &Hints<'_>) -> Result<(Place, Option<String>), String> {
+    let said = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+    let file = hints.config.map(file_says).transpose()?.unwrap_or_default();
+    let place = match (said(hints.admin), file.place, said(hints.environment_admin)) {
+        (Some(text), _, _) => Place::parse(&text)?,
+        (None, Some(place), _) => place,
+        (None, None, _) if hints.config.is_some() => {
+            return Err("the file has no admin.socket and no admin.address: the admin API is off"
+                .to_owned());
+        }
+        (None, None, Some(text)) => {
+            Place::parse(&text).map_err(|what| format!("LIMPET_ADMIN: {what}"))?
+        }
+        (None, None, None) => Place::usual(Path::new(SOCKET)),
+    };
+    let token = said(hints.token).or(said(hints.environment_token)).or(file.token);
+    Ok((place, token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(authority: &str) -> At {
+        At::Tcp(authority.to_owned())
+    }
+
+    fn unix(path: &str) -> At {
+        At::Unix(PathBuf::from(path))
+    }
+
+    const NOTHING: Hints<'static> = Hints {
+        admin: None,
+        config: None,
+        token: None,
+        environment_admin: None,
+        environment_token: None,
+    };
+
+    #[test]
+    fn places_are_read_as_people_write_them() {
+        let cases = [
+            ("http://127.0.0.1:9901", tcp("127.0.0.1:9901")),
+            ("http://localhost:1/", tcp("localhost:1")),
+            ("http://[::1]:2", tcp("[::1]:2")),
+            ("http://edge.example", tcp("edge.example:80")),
+            ("10.0.0.1:9901", tcp("10.0.0.1:9901")),
+            ("localhost:9901", tcp("localhost:9901")),
+            ("/run/a.sock", unix("/run/a.sock")),
+            ("./a.sock", unix("./a.sock")),
+            ("unix:a.sock", unix("a.sock")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Place::parse(text).unwrap().at, expected, "{text}");
+        }
+        for text in ["https://a:1", "http://a:1/v1", "http://a/?x", "http://u:p@a:1", "http://", ""]
+        {
+            let said = Place::parse(text).unwrap_err();
+            assert!(said.contains("allowed: http://HOST:PORT"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_file_and_the_file_before_the_environment() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("limpet.toml");
+        // Nothing but [admin] has to be right.
+        std::fs::write(&path, "listener = 1\n[admin]\naddress = \"0.0.0.0:7\"\ntoken = \"f\"\n")
+            .unwrap();
+        let all = Hints {
+            admin: Some("a:1"),
+            config: Some(&path),
+            token: Some("t"),
+            environment_admin: Some("e:1"),
+            environment_token: Some("et"),
+        };
+        let found = |hints: &Hints<'_>| {
+            let (place, token) = find(hints).unwrap();
+            (place.at, token)
+        };
+        assert_eq!(found(&all), (tcp("a:1"), Some("t".to_owned())));
+        let file = Hints { admin: None, token: None, environment_token: None, ..all };
+        assert_eq!(found(&file), (tcp("127.0.0.1:7"), Some("f".to_owned())));
+        let environment = Hints { config: None, environment_token: Some("et"), ..file };
+        assert_eq!(found(&environment), (tcp("e:1"), Some("et".to_owned())));
+        assert_eq!(find(&NOTHING).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_file_with_a_socket_that_exists_leads_to_it() {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("s");
+        let path = home.path().join("limpet.toml");
+        let text = format!("[admin]\nsocket = {socket:?}\naddress = \"127.0.0.1:7\"\n");
+        std::fs::write(&path, text).unwrap();
+        let hints = Hints { config: Some(&path), ..NOTHING };
+        assert_eq!(find(&hints).unwrap().0.at, tcp("127.0.0.1:7"));
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(find(&hints).unwrap().0.at, At::Unix(socket));
+    }
+
+    #[test]
+    fn a_file_without_an_admin_api_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("limpet.toml");
+        std::fs::write(&path, "").unwrap();
+        let said = find(&Hints { config: Some(&path), ..NOTHING }).unwrap_err();
+        assert!(said.contains("the admin API is off"), "{said}");
+        std::fs::write(&path, "[admin\n").unwrap();
+        assert!(find(&Hints { config: Some(&path), ..NOTHING }).is_err());
+    }
+
+    #[test]
+    fn the_usual_place_is_the_socket_if_there_is_one() {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("s");
+        assert_eq!(Place::usual(&socket).at, tcp(ADDRESS));
+        assert!(Place::usual(&socket).looked().unwrap().contains("does not exist"));
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(Place::usual(&socket).at, At::Unix(socket));
+        assert_eq!(Place::parse("a:1").unwrap().looked(), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! What every command needs: the server to ask and the way to print.
+//!
+//! Tested by `tests/ctl.rs`.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::answers::Applied;
+use super::arguments::{Change, Kept};
+use super::client::{Answer, Ask, Client};
+use super::failure::Failure;
+use super::table::Style;
+use super::words::plain;
+use crate::control::change::Keep;
+
+/// All but the unreserved characters (RFC 3986 §2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One command's way to the server and back.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub client: Client,
+    pub json: bool,
+    pub style: Style,
+}
+
+impl Session {
+    /// Asks, and shows the answer: as it came, or as `words` has it.
+    pub(super) fn show<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        words: impl FnOnce(&T) -> String,
+    ) -> Result<ExitCode, Failure> {
+        self.show_and_exit(ask, |answer| (words(answer), ExitCode::SUCCESS))
+    }
+
+    /// Like [`Self::show`], with the exit code from the answer.
+    pub(super) fn show_and_exit<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        words: impl FnOnce(&T) -> (String, ExitCode),
+    ) -> Result<ExitCode, Failure> {
+        let answer = self.client.send(ask)?;
+        let (text, code) = words(&answer.read()?);
+        self.print_answer(&answer, &text);
+        Ok(code)
+    }
+
+    /// Prints what came, untouched, or what it means.
+    pub(super) fn print_answer(&self, answer: &Answer, words: &str) {
+        if self.json {
+            print(&format!("{}\n", answer.text.trim_end_matches('\n')));
+        } else {
+            print(words);
+        }
+    }
+
+    /// Carries out a change that is kept nowhere else than where it is made.
+    pub(super) fn change(&self, ask: Ask) -> Result<ExitCode, Failure> {
+        self.show(ask, |applied: &Applied| said(applied, None))
+    }
+
+    /// Carries out a change that is an overlay or goes to the file, whatever the version.
+    pub(super) fn keep(&self, ask: Ask, kept: &Kept) -> Result<ExitCode, Failure> {
+        self.show(ask, |applied: &Applied| said(applied, Some(kept.keep())))
+    }
+
+    /// Carries out a change of the configuration that is an overlay or goes to the file.
+    pub(super) fn edit(&self, ask: Ask, change: &Change) -> Result<ExitCode, Failure> {
+        self.keep(ask.if_version(change.condition.if_version), &change.kept)
+    }
+}
+
+/// The words about a change that is in force.
+pub(super) fn said(applied: &Applied, keep: Option<Keep>) -> String {
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(&plain(text));
+        out.push('\n');
+    };
+    // The server says why, if it knows more than that.
+    if applied.summary.is_empty() && applied.notes.is_empty() {
+        line("nothing differs");
+    }
+    for summary in &applied.summary {
+        line(summary);
+    }
+    for note in &applied.notes {
+        line(&format!("note: {note}"));
+    }
+    let kept = match keep {
+        None => "",
+        Some(_) if applied.summary.is_empty() => "",
+        Some(Keep::Overlay) => "; kept until limpet ends, --write keeps it in the file",
+        Some(Keep::File) => "; kept in the file",
+    };
+    line(&format!("change {}, configuration version {}{kept}", applied.change, applied.version));
+    out
+}
+
+/// Prints; `false` when nobody reads any more.
+pub(super) fn print(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// The path of a group, and of what is below it.
+pub(super) fn group_path(group: &str, below: &[&str]) -> String {
+    let mut path = "/v1/groups".to_owned();
+    for segment in std::iter::once(&group).chain(below) {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, SEGMENT));
+    }
+    path
+}
+
+/// `{"keep": …}` with more.
+pub(super) fn body(keep: Keep, more: Value) -> Value {
+    let mut map = match more {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    map.insert("keep".to_owned(), json!(keep));
+    Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_segment_of_the_path_whatever_they_hold() {
+        assert_eq!(group_path("app", &[]), "/v1/groups/app");
+        assert_eq!(
+            group_path("a/b", &["targets", "127.0.0.1:80?x#é"]),
+            "/v1/groups/a%2Fb/targets/127.0.0.1%3A80%3Fx%23%C3%A9"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Plain-text tables: aligned columns, two spaces apart, no lines.
+//!
+//! Owns colour: only on a terminal, never with NO_COLOR, and never the only sign of anything. Tested below.
+
+use std::io::{self, IsTerminal as _};
+
+use super::words::plain;
+
+/// Whether what is printed may have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Style {
+    pub colours: bool,
+}
+
+impl Style {
+    /// Of standard output, as the environment wishes (no-color.org).
+    pub(super) fn of_stdout() -> Style {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let is_dumb = set("TERM").is_none_or(|term| term == "dumb");
+        Style { colours: io::stdout().is_terminal() && set("NO_COLOR").is_none() && !is_dumb }
+    }
+
+    pub(super) fn paint(self, text: &str, tone: Tone) -> String {
+        let code = match tone {
+            Tone::Plain => return text.to_owned(),
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Careful => "33",
+            Tone::Heading => "1",
+        };
+        match self.colours {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// What a colour means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Good,
+    Bad,
+    Careful,
+    Heading,
+}
+
+impl Tone {
+    /// Of a target's health in the API's word.
+    pub(super) fn of_health(word: &str) -> Tone {
+        match word {
+            "healthy" => Tone::Good,
+            "unhealthy" => Tone::Bad,
+            "initial" | "draining" => Tone::Careful,
+            _ => Tone::Plain,
+        }
+    }
+}
+
+/// One field of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    pub(super) fn toned(text: impl AsRef<str>, tone: Tone) -> Cell {
+        Cell { text: plain(text.as_ref()), tone }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Cell {
+        Cell::toned(text, Tone::Plain)
+    }
+}
+
+/// Rows under headings; headings that begin with ">" stand over numbers, aligned to the right.
+#[derive(Debug)]
+pub(super) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub(super) fn new(headings: &[&'static str]) -> Table {
+        Table { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    pub(super) fn row<const COLUMNS: usize>(&mut self, cells: [Cell; COLUMNS]) {
+        debug_assert_eq!(COLUMNS, self.headings.len());
+        self.rows.push(cells.into());
+    }
+
+    /// The table, or `nothing` as a line when it has no rows.
+    pub(super) fn show(&self, style: Style, nothing: &str) -> String {
+        if self.rows.is_empty() {
+            return format!("{nothing}\n");
+        }
+        let heading = |text: &str| Cell::toned(text.trim_start_matches('>'), Tone::Heading);
+        let headings: Vec<Cell> = self.headings.iter().map(|text| heading(text)).collect();
+        let width = |column: usize| {
+            let of = |row: &Vec<Cell>| row.get(column).map_or(0, Cell::width);
+            self.rows.iter().map(of).max().unwrap_or(0).max(of(&headings))
+        };
+        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+        let mut out = String::new();
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            let mut gap = 0;
+            for ((cell, width), heading) in row.iter().zip(&widths).zip(&self.headings) {
+                let padding = width.saturating_sub(cell.width());
+                let is_number = heading.starts_with('>');
+                let before = gap + if is_number { padding } else { 0 };
+                // Spaces stand before the next text, so that no line ends in them.
+                if !cell.text.is_empty() {
+                    out.extend(std::iter::repeat_n(' ', before));
+                    out.push_str(&style.paint(&cell.text, cell.tone));
+                    gap = if is_number { 2 } else { padding + 2 };
+                } else {
+                    gap += width + 2;
+                }
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Lines of "label  value", labels as wide as the longest.
+pub(super) fn labelled(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    lines.iter().map(|(label, text)| format!("{label:width$}  {}\n", plain(text))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Style = Style { colours: false };
+
+    fn example() -> Table {
+        let mut table = Table::new(&["TARGET", ">WEIGHT", "HEALTH", "NOTE"]);
+        table.row(["a".into(), "1".into(), Cell::toned("healthy", Tone::Good), "".into()]);
+        table.row(["bücher".into(), "100".into(), "".into(), "x\x1by".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_and_no_line_ends_in_spaces() {
+        let expected = "\
+TARGET  WEIGHT  HEALTH   NOTE
+a            1  healthy
+bücher     100           x y
+";
+        assert_eq!(example().show(PLAIN, ""), expected);
+    }
+
+    #[test]
+    fn colours_change_no_width() {
+        let coloured = example().show(Style { colours: true }, "");
+        assert!(coloured.contains("\x1b[32mhealthy\x1b[0m"));
+        let mut stripped = coloured.clone();
+        for code in ["\x1b[32m", "\x1b[1m", "\x1b[0m"] {
+            stripped = stripped.replace(code, "");
+        }
+        assert_eq!(stripped, example().show(PLAIN, ""));
+    }
+
+    #[test]
+    fn a_table_without_rows_says_so() {
+        assert_eq!(Table::new(&["A"]).show(PLAIN, "no targets"), "no targets\n");
+    }
+
+    #[test]
+    fn labels_stand_in_one_column() {
+        let lines = [("engine", "io_uring".to_owned()), ("up", "3 s\x07".to_owned())];
+        assert_eq!(labelled(&lines), "engine  io_uring\nup      3 s \n");
+    }
+}
