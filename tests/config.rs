@@ -308,9 +308,9 @@ proptest::proptest! {
         let (start, end) = (at(start), at(start + length));
         let piece = if doubled { &text[start..end] } else { "" };
         let damaged = [&text[..start], piece, piece, &text[end..]].concat();
-        if let Ok(file) = config::parse(&damaged, "x.toml") {
+        if let Ok(parsed) = config::parse_complete(damaged, "x.toml") {
             let ring = KeyRing::from_secrets(&[(1, [7; 32])]).unwrap();
-            Control::new(file, Arc::new(ring)).unwrap();
+            Control::new(parsed, None, Arc::new(ring)).unwrap();
         }
     }
 }

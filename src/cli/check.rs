@@ -36,9 +36,10 @@ pub fn run(path: &Path) -> ExitCode {
 
 /// Loads and compiles a file for looking at it; nothing is kept on disk.
 pub(super) fn load(path: &Path) -> Result<(File, Control, Arc<KeyRing>), StartError> {
-    let file = config::load(path)?;
+    let parsed = config::load(path)?;
+    let file = parsed.file.clone();
     let ring = keys::for_inspection(&file)?;
-    let control = Control::new(file.clone(), Arc::clone(&ring))?;
+    let control = Control::new(parsed, None, Arc::clone(&ring))?;
     Ok((file, control, ring))
 }
 

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::{CONFIG_REFUSED, logging};
 use crate::control::compile::{self, CompileError};
-use crate::control::config::file::File;
-use crate::control::config::{self, ConfigError, Problems, notes};
+use crate::control::config::{self, ConfigError, Parsed, Problems, notes};
 use crate::control::keys::{self, KeysError, Origin};
 use crate::control::runtime::Control;
 use crate::snapshot::ProcessOptions;
@@ -53,9 +52,9 @@ impl StartError {
 /// # Errors
 /// See [`StartError`]; the text of an invalid file's error is its whole report.
 pub fn from_file(path: &Path) -> Result<Start, StartError> {
-    let file = config::load(path)?;
-    logging::begin(file.process.log_level);
-    start(file)
+    let parsed = config::load(path)?;
+    logging::begin(parsed.file.process.log_level);
+    start(parsed, Some(path))
 }
 
 /// The same from a text, without logging; `name` is what reports call it.
@@ -63,11 +62,12 @@ pub fn from_file(path: &Path) -> Result<Start, StartError> {
 /// # Errors
 /// As [`from_file`].
 pub fn from_text(text: &str, name: &str) -> Result<Start, StartError> {
-    start(config::parse(text, name)?)
+    start(config::parse_complete(text.to_owned(), name)?, None)
 }
 
-fn start(file: File) -> Result<Start, StartError> {
-    let keys = keys::load(&file)?;
+fn start(parsed: Parsed, path: Option<&Path>) -> Result<Start, StartError> {
+    let file = &parsed.file;
+    let keys = keys::load(file)?;
     let is_sticky = file.target_groups.iter().any(|group| group.stickiness.enabled);
     match &keys.origin {
         Origin::Configured => {}
@@ -81,10 +81,10 @@ fn start(file: File) -> Result<Start, StartError> {
         ),
         Origin::Memory(why) => tracing::info!("the stickiness key is not kept ({why})"),
     }
-    for note in notes(&file) {
+    for note in notes(file) {
         tracing::warn!("{note}");
     }
-    let process = compile::process(&file);
-    let control = Arc::new(Control::new(file, keys.ring)?);
+    let process = compile::process(file);
+    let control = Arc::new(Control::new(parsed, path, keys.ring)?);
     Ok(Start { process, control })
 }

@@ -17,6 +17,7 @@ pub use options::process;
 
 use super::config::file::{self, File};
 use super::config::{answer_status, listener_address, network, unix_mode};
+use super::drain::Leaving;
 use crate::snapshot::{Listener, Snapshot};
 use crate::target::group::TargetGroup;
 use crate::target::keyring::KeyRing;
@@ -37,7 +38,7 @@ pub struct Compiled<'c> {
 }
 
 /// Compiles `file`. What is equal in `before` is taken from it, except groups named in `changed`, whose
-/// targets' health is to be looked at anew.
+/// targets' health is to be looked at anew. Targets that are `leaving` stay in their group, draining.
 ///
 /// # Errors
 /// See [`CompileError`].
@@ -47,7 +48,9 @@ pub fn compile(
     ring: &Arc<KeyRing>,
     before: Option<Compiled<'_>>,
     changed: &[&str],
+    leaving: &[Leaving],
 ) -> Result<Snapshot, CompileError> {
+    let _ = leaving;
     let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());

@@ -5,16 +5,21 @@
 //! nothing. Edits wait for each other; shards wait for nobody. Never touches a connection. Tested beside it.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::change::{Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Pending};
 use super::compile::{self, CompileError, Compiled};
-use super::config::file::{self, File};
-use super::config::{Problems, edits};
+use super::config::Parsed;
+use super::config::file::File;
+use super::drain::Leaving;
+use super::events::{EventKind, Events};
 use crate::snapshot::{Published, Snapshot};
 use crate::target::keyring::KeyRing;
-use crate::target::state::{Health, Registry};
+use crate::target::state::Registry;
 use crate::target::stickiness::StickinessOptions;
 
 /// The one who publishes.
@@ -22,6 +27,7 @@ pub struct Control {
     running: Mutex<Running>,
     registry: Registry,
     published: Arc<Published>,
+    events: Arc<Events>,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
@@ -34,37 +40,50 @@ pub trait Listeners: Send + Sync {
     fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
-struct Running {
-    file: File,
-    ring: Arc<KeyRing>,
-    snapshot: Arc<Snapshot>,
+/// Requests and gateway errors since the start, to tell whether a change did harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ErrorCounts {
+    pub requests: u64,
+    pub gateway_errors: u64,
 }
 
-/// Why an edit was refused. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    #[error("there is no target group {group:?}; allowed: {allowed}")]
-    NoGroup { group: String, allowed: String },
-    #[error("target group {group:?} has no target {id:?}; allowed: {allowed}")]
-    NoTarget { group: String, id: String, allowed: String },
-    #[error("{0}")]
-    Invalid(#[from] Problems),
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    #[error("health {:?} is not set by hand; take the target out of service instead", .0.code())]
-    NotAHealth(Health),
+/// Where [`ErrorCounts`] come from.
+pub type ErrorSource = Box<dyn Fn() -> ErrorCounts + Send + Sync>;
+
+/// About how many live sessions are bound to a target of a group; `None` = not known.
+pub type SessionEstimate = Box<dyn Fn(&str, &str) -> Option<u64> + Send + Sync>;
+
+struct Running {
+    parsed: Parsed,
+    ring: Arc<KeyRing>,
+    snapshot: Arc<Snapshot>,
+    version: u64,
+    leaving: Vec<Leaving>,
+    listeners: Option<Arc<dyn Listeners>>,
 }
 
 impl Control {
-    /// Compiles `file` and publishes it for the first time.
+    /// Compiles a configuration and publishes it for the first time; `path` is the file it was read from.
     ///
     /// # Errors
     /// See [`CompileError`].
-    pub fn new(file: File, ring: Arc<KeyRing>) -> Result<Control, CompileError> {
+    pub fn new(
+        parsed: Parsed,
+        _path: Option<&Path>,
+        ring: Arc<KeyRing>,
+    ) -> Result<Control, CompileError> {
         let registry = Registry::new();
-        let snapshot = Arc::new(compile::compile(&file, &registry, &ring, None, &[])?);
+        let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
+        let snapshot = Arc::new(snapshot);
         let published = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
-        Ok(Control { running: Mutex::new(Running { file, ring, snapshot }), registry, published })
+        let running =
+            Running { parsed, ring, snapshot, version: 1, leaving: Vec::new(), listeners: None };
+        Ok(Control {
+            running: Mutex::new(running),
+            registry,
+            published,
+            events: Arc::new(Events::default()),
+        })
     }
 
     /// The pointer that shards read.
@@ -79,164 +98,198 @@ impl Control {
 
     /// The configuration as it runs, edits included.
     pub fn file(&self) -> File {
-        self.lock().file.clone()
+        self.lock().parsed.file.clone()
+    }
+
+    /// Grows by one with every accepted change of the configuration; health does not count.
+    pub fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// What happened lately.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    /// Takes the data plane's sockets into the care of this configuration.
+    pub fn attach(&self, listeners: Arc<dyn Listeners>) {
+        self.lock().listeners = Some(listeners);
+    }
+
+    /// Where the counts come from that decide about an unconfirmed change.
+    pub fn set_error_source(&self, _source: ErrorSource) {
+        todo!()
+    }
+
+    /// Where summaries take the number of live sessions from.
+    pub fn set_session_estimate(&self, _estimate: SessionEstimate) {
+        todo!()
     }
 
     /// The stickiness attributes of a group.
     ///
     /// # Errors
-    /// [`EditError::NoGroup`]
-    pub fn stickiness(&self, group: &str) -> Result<StickinessOptions, EditError> {
-        let mut running = self.lock();
-        Ok(compile::stickiness_options(&group_of(&mut running.file, group)?.stickiness))
+    /// [`ChangeError::NoGroup`]
+    pub fn stickiness(&self, _group: &str) -> Result<StickinessOptions, ChangeError> {
+        todo!()
     }
 
-    /// Changes the stickiness attributes of a group; in force from the next request on.
+    /// Every setting of a group but its targets, as in the file, with defaults filled in.
+    pub fn group_attributes(&self, _group: &str) -> Option<serde_json::Value> {
+        todo!()
+    }
+
+    /// Makes one change.
     ///
     /// # Errors
-    /// The group is unknown, or its attributes would be refused in a file.
-    pub fn edit_stickiness(
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn edit(&self, _edit: &Edit, _keep: Keep, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
+    }
+
+    /// Takes one change of the history back.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn undo(&self, _change: u64, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
+    }
+
+    /// Reads the file again; edits of the overlay stay on top of it.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn reload(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
+    }
+
+    /// Puts a whole configuration in force: `text`, or the file on disk. With `confirm` it goes back by itself
+    /// unless it is confirmed in that time.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn apply(
         &self,
-        group: &str,
-        edit: impl FnOnce(&mut StickinessOptions),
-    ) -> Result<(), EditError> {
-        self.edit(|file| {
-            let group = group_of(file, group)?;
-            let mut options = compile::stickiness_options(&group.stickiness);
-            edit(&mut options);
-            group.stickiness = edits::stickiness(&options)?;
-            Ok(())
-        })
+        _text: Option<&str>,
+        _confirm: Option<Duration>,
+        _keep: Keep,
+        _by: &By<'_>,
+    ) -> Result<Applied, ChangeError> {
+        todo!()
     }
 
-    /// Outdates every cookie of a group that was sealed until now.
+    /// Keeps what waits to be confirmed.
     ///
     /// # Errors
-    /// [`EditError::NoGroup`]
-    pub fn flush_stickiness(&self, group: &str) -> Result<(), EditError> {
-        self.edit_stickiness(group, |options| {
-            options.generation = options.generation.saturating_add(1);
-        })
+    /// [`ChangeError::NothingPending`], or the file cannot be written.
+    pub fn confirm(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
     }
 
-    /// Takes a target into service, or lets it drain: then only what is bound to it still comes.
+    /// Takes back what waits to be confirmed.
     ///
     /// # Errors
-    /// Unknown group or target.
-    pub fn set_target_state(
-        &self,
-        group: &str,
-        id: &str,
-        state: file::TargetState,
-    ) -> Result<(), EditError> {
-        self.edit(|file| {
-            target_of(file, group, id)?.state = state;
-            Ok(())
-        })
+    /// [`ChangeError::NothingPending`]
+    pub fn rollback(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
     }
 
-    /// Changes a target's share of new requests.
+    /// Writes every edit of the overlay into the file.
     ///
     /// # Errors
-    /// Unknown group or target, or a weight out of range.
-    pub fn set_weight(&self, group: &str, id: &str, weight: u32) -> Result<(), EditError> {
-        self.edit(|file| {
-            let target = target_of(file, group, id)?;
-            let changed = file::Target { weight, ..target.clone() };
-            *target = edits::target(&changed)?;
-            Ok(())
-        })
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn write_overlay(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
     }
 
-    /// Registers a target.
+    /// Takes every edit of the overlay back.
     ///
     /// # Errors
-    /// Unknown group, an id that is taken, or settings that a file could not have.
-    pub fn add_target(&self, group: &str, target: &file::Target) -> Result<(), EditError> {
-        self.edit(|file| {
-            let group = group_of(file, group)?;
-            group.targets.push(edits::target(target)?);
-            Ok(())
-        })
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn discard_overlay(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
+        todo!()
     }
 
-    /// Removes a target at once; what was bound to it fails over. To let it finish, drain it first.
+    /// What `text`, or the file on disk, would change, in words.
     ///
     /// # Errors
-    /// Unknown group or target.
-    pub fn remove_target(&self, group: &str, id: &str) -> Result<(), EditError> {
-        self.edit(|file| {
-            target_of(file, group, id)?;
-            group_of(file, group)?.targets.retain(|target| target.effective_id() != id);
-            Ok(())
-        })
+    /// It cannot be read, or is refused.
+    pub fn diff(&self, _text: Option<&str>) -> Result<Vec<Difference>, ChangeError> {
+        todo!()
     }
 
-    /// Notes a target's health and publishes who may take requests now.
-    ///
-    /// # Errors
-    /// Unknown group or target, or [`Health::Draining`] and [`Health::Unused`], which follow from
-    /// [`Control::set_target_state`].
-    pub fn set_target_health(
-        &self,
-        group: &str,
-        id: &str,
-        health: Health,
-    ) -> Result<(), EditError> {
-        if matches!(health, Health::Draining | Health::Unused) {
-            return Err(EditError::NotAHealth(health));
-        }
+    /// The change that waits to be confirmed.
+    pub fn pending(&self) -> Option<Pending> {
+        todo!()
+    }
+
+    /// Decides about the change that waits to be confirmed; to be called about every 250 ms.
+    pub fn tick(&self, _now: Instant) {
+        todo!()
+    }
+
+    /// What changed, newest last.
+    pub fn history(&self) -> Vec<HistoryEntry> {
+        todo!()
+    }
+
+    /// The edits on top of the file, oldest first.
+    pub fn overlay(&self) -> Vec<HistoryEntry> {
+        todo!()
+    }
+
+    /// The configuration as it runs, as a text without secrets.
+    pub fn running_text(&self) -> String {
+        todo!()
+    }
+
+    /// The file as it was loaded, without secrets.
+    pub fn file_text(&self) -> Option<String> {
+        todo!()
+    }
+
+    /// The file that the configuration was read from.
+    pub fn path(&self) -> Option<PathBuf> {
+        todo!()
+    }
+
+    /// When the file was loaded last.
+    pub fn loaded_unix_ms(&self) -> u64 {
+        todo!()
+    }
+
+    /// Whether the file on disk is another one than was loaded; cheap enough to be asked every second.
+    pub fn file_differs(&self) -> bool {
+        todo!()
+    }
+
+    /// Compiles these groups anew from the states of their targets, and publishes.
+    pub fn republish(&self, groups: &[&str]) {
         let mut running = self.lock();
-        let draining = target_of(&mut running.file, group, id)?.state;
-        if draining == file::TargetState::Draining {
-            return Err(EditError::NotAHealth(Health::Draining));
+        let before = Compiled {
+            file: &running.parsed.file,
+            snapshot: &running.snapshot,
+            ring: &running.ring,
+        };
+        let (file, leaving) = (&running.parsed.file, &running.leaving);
+        match compile::compile(file, &self.registry, &running.ring, Some(before), groups, leaving) {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.published.store(Arc::clone(&snapshot));
+                running.snapshot = snapshot;
+            }
+            Err(error) => self.events.push(EventKind::Warning, None, None, error.to_string()),
         }
-        let groups = running.snapshot.groups.iter().filter(|one| &*one.name == group);
-        for target in groups.flat_map(|group| &group.targets).filter(|target| &*target.id == id) {
-            target.state.set_health(health);
-        }
-        let file = running.file.clone();
-        self.publish(&mut running, file, None, &[group])
     }
 
-    /// Takes the place of the whole configuration. Settings of the process stay until it is started anew.
-    ///
-    /// # Errors
-    /// See [`CompileError`].
-    pub fn replace(&self, mut file: File, ring: Arc<KeyRing>) -> Result<(), EditError> {
-        let mut running = self.lock();
-        // What was flushed while running stays flushed.
-        for group in &mut file.target_groups {
-            let before = running.file.target_groups.iter().find(|one| one.name == group.name);
-            let generation = before.map_or(0, |before| before.stickiness.generation);
-            group.stickiness.generation = group.stickiness.generation.max(generation);
-        }
-        self.publish(&mut running, file, Some(ring), &[])
+    /// Targets that left the configuration and still drain.
+    pub fn leaving(&self) -> Vec<Leaving> {
+        self.lock().leaving.clone()
     }
 
-    fn edit(&self, edit: impl FnOnce(&mut File) -> Result<(), EditError>) -> Result<(), EditError> {
-        let mut running = self.lock();
-        let mut file = running.file.clone();
-        edit(&mut file)?;
-        edits::validate(&file)?;
-        self.publish(&mut running, file, None, &[])
-    }
-
-    fn publish(
-        &self,
-        running: &mut Running,
-        file: File,
-        ring: Option<Arc<KeyRing>>,
-        changed: &[&str],
-    ) -> Result<(), EditError> {
-        let ring = ring.unwrap_or_else(|| Arc::clone(&running.ring));
-        let before =
-            Compiled { file: &running.file, snapshot: &running.snapshot, ring: &running.ring };
-        let snapshot = compile::compile(&file, &self.registry, &ring, Some(before), changed)?;
-        let snapshot = Arc::new(snapshot);
-        self.published.store(Arc::clone(&snapshot));
-        *running = Running { file, ring, snapshot };
-        Ok(())
+    /// Ends the leave of a target: it is gone with the next snapshot, which is published at once.
+    pub fn forget_leaving(&self, _group: &str, _id: &str) {
+        todo!()
     }
 
     /// A panic inside an edit has changed nothing: `Running` is replaced as a whole.
@@ -251,32 +304,3 @@ impl fmt::Debug for Control {
         out.debug_struct("Control").field("generation", &generation).finish_non_exhaustive()
     }
 }
-
-fn group_of<'f>(file: &'f mut File, name: &str) -> Result<&'f mut file::TargetGroup, EditError> {
-    let allowed = list(file.target_groups.iter().map(|group| group.name.as_str()));
-    file.target_groups
-        .iter_mut()
-        .find(|group| group.name == name)
-        .ok_or_else(|| EditError::NoGroup { group: name.to_owned(), allowed })
-}
-
-fn target_of<'f>(
-    file: &'f mut File,
-    group: &str,
-    id: &str,
-) -> Result<&'f mut file::Target, EditError> {
-    let targets = &mut group_of(file, group)?.targets;
-    let allowed = list(targets.iter().map(file::Target::effective_id));
-    targets
-        .iter_mut()
-        .find(|target| target.effective_id() == id)
-        .ok_or_else(|| EditError::NoTarget { group: group.to_owned(), id: id.to_owned(), allowed })
-}
-
-fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-#[path = "runtime_tests.rs"]
-mod tests;

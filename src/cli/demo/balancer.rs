@@ -10,6 +10,7 @@ use super::configuration::GROUP;
 use super::data_plane::DataPlane;
 use super::walkthrough::Operator;
 use crate::cli::start;
+use crate::control::change::{By, Edit, Keep};
 use crate::control::runtime::Control;
 
 /// What reports call the demo's configuration.
@@ -43,8 +44,11 @@ impl Balancer {
     /// # Errors
     /// What the control plane says against it.
     pub fn set_stickiness(&self, enabled: bool) -> Result<(), String> {
-        let edit = self.control.edit_stickiness(GROUP, |options| options.enabled = enabled);
-        edit.map_err(|error| error.to_string())
+        let set = [("stickiness.enabled".to_owned(), enabled.into())].into_iter().collect();
+        let edit = Edit::SetGroup { group: GROUP.to_owned(), set };
+        let by = By { actor: "demo", if_version: None };
+        let applied = self.control.edit(&edit, Keep::Overlay, &by);
+        applied.map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Finishes what is in flight within the grace period, and ends.

@@ -47,7 +47,7 @@ fn file() -> File {
 }
 
 fn snapshot() -> Snapshot {
-    compile(&file(), &Registry::new(), &ring(), None, &[]).unwrap()
+    compile(&file(), &Registry::new(), &ring(), None, &[], &[]).unwrap()
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn groups_have_their_targets_states_and_stickiness() {
 fn the_files_of_the_config_folder_compile() {
     for name in ["limpet", "minimal", "edge"] {
         let path = format!("{}/config/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        let file = config::load(path.as_ref()).unwrap();
-        compile(&file, &Registry::new(), &ring(), None, &[]).unwrap();
+        let file = config::load(path.as_ref()).unwrap().file;
+        compile(&file, &Registry::new(), &ring(), None, &[], &[]).unwrap();
     }
 }

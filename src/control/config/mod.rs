@@ -5,7 +5,6 @@
 //! is said at once. Tested by `tests/config.rs` and the fuzz target `config`.
 
 mod checks;
-pub mod edits;
 pub mod file;
 mod notes;
 pub mod problems;
@@ -26,14 +25,23 @@ pub use notes::notes;
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
 
+/// A text that was found right, and what it says.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    pub text: String,
+    pub file: File,
+    /// The document with every default filled in, in the file's own vocabulary.
+    pub complete: toml::Table,
+}
+
 /// Reads and checks a file.
 ///
 /// # Errors
 /// The file cannot be read, or everything that is wrong with it.
-pub fn load(path: &Path) -> Result<File, ConfigError> {
+pub fn load(path: &Path) -> Result<Parsed, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    Ok(parse(&text, &path.display().to_string())?)
+    Ok(parse_complete(text, &path.display().to_string())?)
 }
 
 /// Checks a text; `file` is what the report calls it.
@@ -41,6 +49,19 @@ pub fn load(path: &Path) -> Result<File, ConfigError> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, file: &str) -> Result<File, Problems> {
+    judge(text, file).map(|(typed, _)| typed)
+}
+
+/// As [`parse`], with the completed document.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_complete(text: String, file: &str) -> Result<Parsed, Problems> {
+    let (file, complete) = judge(&text, file)?;
+    Ok(Parsed { text, file, complete })
+}
+
+fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
     let mut report = Report::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -52,7 +73,7 @@ pub fn parse(text: &str, file: &str) -> Result<File, Problems> {
         return Err(Problems(report.take()));
     }
     let complete = walk::walk(&schema::FILE, &document, &mut report);
-    let typed = File::deserialize(complete);
+    let typed = File::deserialize(complete.clone());
     match &typed {
         Ok(file) => validate::validate(file, &mut report),
         // The walk has checked what serde would refuse, so this is said only where it found nothing.
@@ -62,7 +83,7 @@ pub fn parse(text: &str, file: &str) -> Result<File, Problems> {
         Err(_) => {}
     }
     match typed {
-        Ok(file) if report.is_clean() => Ok(file),
+        Ok(file) if report.is_clean() => Ok((file, complete)),
         _ => Err(Problems(report.take())),
     }
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use super::units;
 
-pub(super) use target_group::{STICKINESS, TARGET};
 
 /// A table of the file.
 #[derive(Debug)]

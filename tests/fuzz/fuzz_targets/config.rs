@@ -11,11 +11,11 @@ use limpet::target::keyring::KeyRing;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match config::parse(text, "fuzz.toml") {
-        Ok(file) => {
+    match config::parse_complete(text.to_owned(), "fuzz.toml") {
+        Ok(parsed) => {
             let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("one key"));
             // Two ids with one hash are the only refusal left, and no fuzzer finds those.
-            Control::new(file, ring).expect("what is valid compiles");
+            Control::new(parsed, None, ring).expect("what is valid compiles");
         }
         Err(problems) => {
             assert!(!problems.0.is_empty());
