@@ -7,7 +7,6 @@
 mod check;
 pub mod demo;
 mod explain;
-mod logging;
 pub mod run;
 mod settings;
 pub mod start;

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{CONFIG_REFUSED, logging};
+use super::CONFIG_REFUSED;
 use crate::control::compile::{self, CompileError};
 use crate::control::config::{self, ConfigError, Parsed, Problems, notes};
 use crate::control::keys::{self, KeysError, Origin};
+use crate::control::log_level;
 use crate::control::runtime::Control;
 use crate::snapshot::ProcessOptions;
 
@@ -53,7 +54,7 @@ impl StartError {
 /// See [`StartError`]; the text of an invalid file's error is its whole report.
 pub fn from_file(path: &Path) -> Result<Start, StartError> {
     let parsed = config::load(path)?;
-    logging::begin(parsed.file.process.log_level);
+    log_level::begin(parsed.file.process.log_level);
     start(parsed, Some(path))
 }
 

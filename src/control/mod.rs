@@ -3,11 +3,13 @@
 //! May allocate, lock and block. Talks to the data plane by publishing snapshots only; never touches
 //! a connection. Tested in process and by `tests/config.rs`.
 
+pub mod admin;
 pub mod change;
 pub mod compile;
 pub mod config;
 pub mod drain;
 pub mod events;
 pub mod keys;
+pub mod log_level;
 pub mod runtime;
 pub mod session_watch;
