@@ -1,14 +1,14 @@
 //! `limpet explain`: which listener, rule and target group a request meets, and why.
 //!
-//! Decides nothing itself: it asks the same functions that serve requests, and words their answers.
-//! Never connects anywhere. Tested by `tests/config.rs`.
-
-mod answer;
+//! Asks [`crate::control::explain`] and prints its answer. Never connects anywhere. Tested by
+//! `tests/config_commands.rs`.
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::control::explain::{Question, explain};
 
 /// Options of `limpet explain`.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,7 +17,8 @@ pub struct Options {
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
 
-    /// Method and request-target, as in 'GET /path?query'; a version may follow
+    /// Method and request-target, as in 'GET /path?query'; a version may follow. Or a cookie alone, as in
+    /// 'limpet_app=AQ…', for GET /
     #[arg(long, short, value_name = "REQUEST")]
     request: String,
 
@@ -35,35 +36,6 @@ pub struct Options {
     source: IpAddr,
 }
 
-impl Options {
-    /// The head as it would come from the client.
-    fn head(&self) -> String {
-        let mut line = self.request.trim().to_owned();
-        if !line.rsplit(' ').next().is_some_and(|last| last.starts_with("HTTP/")) {
-            line.push_str(" HTTP/1.1");
-        }
-        let has_host = self
-            .headers
-            .iter()
-            .any(|header| header.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("host:")));
-        let mut head = format!("{line}\r\n");
-        if !has_host && line.ends_with("HTTP/1.1") {
-            // In absolute-form Host must say the same (RFC 9112 §3.2.2).
-            let authority = line.split(' ').nth(1).and_then(|target| {
-                let (_, rest) = target.split_once("://")?;
-                rest.split(['/', '?']).next()
-            });
-            head.push_str(&format!("Host: {}\r\n", authority.unwrap_or("localhost")));
-        }
-        for header in &self.headers {
-            head.push_str(header);
-            head.push_str("\r\n");
-        }
-        head.push_str("\r\n");
-        head
-    }
-}
-
 /// Prints the answer.
 pub fn run(options: &Options) -> ExitCode {
     let (_, control, _) = match super::check::load(&options.config) {
@@ -73,10 +45,16 @@ pub fn run(options: &Options) -> ExitCode {
             return error.exit_code();
         }
     };
-    match answer::answer(options, &control.snapshot()) {
-        Ok(text) => {
+    let question = Question {
+        request: options.request.clone(),
+        headers: options.headers.clone(),
+        listener: options.listener.clone(),
+        source: options.source,
+    };
+    match explain(&control.snapshot(), &question) {
+        Ok(explanation) => {
             // Whoever closes the pipe has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            let _ = write!(io::stdout(), "{explanation}");
             ExitCode::SUCCESS
         }
         Err(what) => {

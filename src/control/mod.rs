@@ -9,6 +9,7 @@ pub mod compile;
 pub mod config;
 pub mod drain;
 pub mod events;
+pub mod explain;
 pub mod keys;
 pub mod log_level;
 pub mod runtime;

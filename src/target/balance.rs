@@ -182,7 +182,7 @@ pub fn request_hash(on: &HashOn, shown: &Shown<'_>) -> Option<u64> {
 }
 
 /// Cookie field values, in order.
-pub(super) fn cookie_values<'a>(fields: &'a [Field<'a>]) -> impl Iterator<Item = &'a [u8]> + Clone {
+pub fn cookie_values<'a>(fields: &'a [Field<'a>]) -> impl Iterator<Item = &'a [u8]> + Clone {
     fields.iter().filter(|field| field.id == FieldId::Cookie).map(|field| field.value)
 }
 

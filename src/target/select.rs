@@ -201,11 +201,32 @@ struct Scoped<'a> {
 }
 
 /// Where a session that exists is served.
-struct Found {
-    group: GroupIndex,
-    target: TargetIndex,
-    reason: Reason,
-    home: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub group: GroupIndex,
+    pub target: TargetIndex,
+    pub reason: Reason,
+    /// Key of the session's home target from now on.
+    pub home: u64,
+}
+
+/// Where a living cookie leads, for explanations: like [`select`], but counts nothing.
+pub fn lead(
+    groups: &[Arc<TargetGroup>],
+    candidates: &[(GroupIndex, u32)],
+    sticky: &Stickiness,
+    plain: &Plain,
+) -> Option<Found> {
+    let ask = &Ask {
+        now_s: plain.last_seen_s,
+        random: Random { session: plain.session, group: 0, target: [0; 2] },
+        fields: &[],
+        source: None,
+        query: None,
+        pinned: None,
+        excluded: &[],
+    };
+    Scoped { groups, candidates, sticky, ask }.find(plain)
 }
 
 impl Scoped<'_> {

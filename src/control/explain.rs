@@ -1,0 +1,309 @@
+//! Why a request goes where it goes: every step from the listener to the target, in words.
+//!
+//! Decides nothing itself: it asks the same functions that serve requests, and words their answers. Counts
+//! nothing and takes no place, so that asking never changes what is asked about. Never connects anywhere.
+//! Tested beside it, and by `tests/config_commands.rs` through the command line.
+
+mod forward;
+mod question;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::http1::fields::Fields;
+use crate::http1::head::{self, Parsed, RequestHead};
+use crate::routing::actions::Action;
+use crate::routing::conditions::Request;
+use crate::routing::path;
+use crate::routing::redirect::RedirectParts;
+use crate::snapshot::{Bind, Listener, Snapshot};
+use crate::target::group::Address;
+
+/// Width of the first column.
+const LABEL_WIDTH: usize = 11;
+
+/// A request as somebody describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// "GET /path?query"; a version and pasted field lines may follow. A cookie alone
+    /// ("limpet_app=AQ…") stands for "GET /" that carries it.
+    pub request: String,
+    /// Field lines, as in "Host: www.example.com". Without Host, it is "localhost".
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// The listener that takes the request; `None` = the first one.
+    #[serde(default)]
+    pub listener: Option<String>,
+    /// The client's address, for rules that ask for it.
+    #[serde(default = "loopback")]
+    pub source: IpAddr,
+}
+
+fn loopback() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::LOCALHOST)
+}
+
+/// What would happen to a request, and why. Displays as a page of two columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// In the order in which they are taken.
+    pub steps: Vec<Step>,
+    pub outcome: Outcome,
+}
+
+/// One line of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// "listener", "rules", "group", "verdict", …; empty where the line goes on with the step before.
+    pub label: String,
+    pub text: String,
+}
+
+/// What becomes of the request in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    pub kind: OutcomeKind,
+    pub listener: String,
+    /// `None` when the request is refused before any rule is asked.
+    pub rule: Option<String>,
+    /// `None` when the rule forwards to several groups and no cookie decides among them.
+    pub group: Option<String>,
+    /// Only when a cookie leads to it; otherwise it is balanced.
+    pub target: Option<String>,
+    /// The verdict on the cookie, as in the access log; `None` when nothing is sticky.
+    pub sticky_reason: Option<String>,
+    /// Of an answer that limpet makes itself; `None` when the target answers.
+    pub status: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    Forward,
+    Redirect,
+    Respond,
+    /// The request itself is refused; no rule is asked.
+    Refused,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Step { label, text } in &self.steps {
+            writeln!(out, "{label:LABEL_WIDTH$}{text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Explanation {
+    fn line(&mut self, label: &str, text: impl Into<String>) {
+        self.steps.push(Step { label: label.to_owned(), text: text.into() });
+    }
+
+    fn refuse(&mut self, status: u16, code: &str) {
+        self.line("refused", format!("{status}, {code}: nothing is forwarded"));
+        self.outcome.status = Some(status);
+    }
+}
+
+/// What would happen to the request now.
+///
+/// # Errors
+/// A sentence about the question: an unknown listener, or something that is no request.
+pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    explain_at(snapshot, question, now_s)
+}
+
+/// Like [`explain`]; `now_s` are seconds since the epoch, by which cookies are judged.
+///
+/// # Errors
+/// As [`explain`].
+pub fn explain_at(
+    snapshot: &Snapshot,
+    question: &Question,
+    now_s: u64,
+) -> Result<Explanation, String> {
+    let (listener, chosen) = listener(snapshot, question.listener.as_deref())?;
+    let mut page = Explanation {
+        steps: Vec::new(),
+        outcome: Outcome {
+            kind: OutcomeKind::Refused,
+            listener: listener.name.to_string(),
+            rule: None,
+            group: None,
+            target: None,
+            sticky_reason: None,
+            status: None,
+        },
+    };
+    page.line("listener", chosen);
+    let raw = question::head(question)?;
+    let mut fields = Fields::new();
+    let parsed =
+        head::parse_request(raw.as_bytes(), &listener.head_limits, listener.mode, &mut fields);
+    let head = match parsed {
+        Ok(Parsed::Complete(head)) => head,
+        Ok(Parsed::Partial) => return Err("the request is not a whole head".to_owned()),
+        Err(refusal) => {
+            page.refuse(refusal.status(), refusal.code());
+            return Ok(page);
+        }
+    };
+    if head.raw.len() < raw.len() {
+        return Err("a field line contains an empty line".to_owned());
+    }
+    if let Some(anomaly) = head.anomaly {
+        page.line("anomaly", format!("{anomaly}, which this listener's mode lets pass"));
+    }
+    page.line(
+        "request",
+        format!("{} {}, host {}", text(head.method_name), text(head.target.raw), text(head.host)),
+    );
+    let mut normal = Vec::new();
+    if let Err(fault) = path::normalize(head.target.path, listener.merge_slashes, &mut normal) {
+        page.refuse(fault.status(), fault.code());
+        return Ok(page);
+    }
+    if normal != head.target.path {
+        page.line("path", format!("matched and forwarded in normal form: {}", text(&normal)));
+    }
+    let request = Request {
+        method: head.method_name,
+        host: without_port(head.host),
+        path: &normal,
+        query: head.target.query,
+        source: matches!(listener.bind, Bind::Tcp(_)).then_some(question.source),
+        fields: head.fields,
+    };
+    let rule = rules(listener, &request, &mut page);
+    action(&Scene { snapshot, listener, head: &head, path: &normal, now_s }, rule, &mut page);
+    Ok(page)
+}
+
+/// The listener of the question, and the words that say why it is this one.
+fn listener<'s>(
+    snapshot: &'s Snapshot,
+    asked: Option<&str>,
+) -> Result<(&'s Listener, String), String> {
+    let all = || {
+        let names: Vec<&str> = snapshot.listeners.iter().map(|listener| &*listener.name).collect();
+        names.join(", ")
+    };
+    let found = match asked {
+        Some(name) => snapshot.listeners.iter().find(|listener| *listener.name == *name),
+        None => snapshot.listeners.first(),
+    };
+    let Some(listener) = found else {
+        let name = asked.unwrap_or_default();
+        return Err(format!("there is no listener {name:?}; there is {}", all()));
+    };
+    let bind = match &listener.bind {
+        Bind::Tcp(address) => address.to_string(),
+        Bind::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let why = match (asked, snapshot.listeners.len()) {
+        (Some(_), _) => "as asked".to_owned(),
+        (None, 1) => "the only one".to_owned(),
+        (None, _) => format!("the first of {}; --listener chooses another", all()),
+    };
+    Ok((listener, format!("{} ({bind}): {why}", listener.name)))
+}
+
+/// Shows every rule that was looked at, and returns the position of the one that matched.
+fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) -> usize {
+    let mut label = "rules";
+    for considered in listener.rules.explain(request) {
+        let Some(rule) = listener.rules.rules().get(considered.rule) else { continue };
+        let is_default = considered.rule + 1 == listener.rules.rules().len();
+        let name = match is_default {
+            true => "default".to_owned(),
+            false => format!("{} (priority {})", rule.name, rule.priority),
+        };
+        let said = match considered.failed {
+            Some(why) => format!("no, {why}"),
+            None if is_default => "no rule matched".to_owned(),
+            None if rule.conditions.is_empty() => "matches, it has no conditions".to_owned(),
+            None => "matches".to_owned(),
+        };
+        page.line(label, format!("{name}: {said}"));
+        label = "";
+    }
+    listener.rules.find_index(request)
+}
+
+/// A request that has found its rule.
+struct Scene<'a> {
+    snapshot: &'a Snapshot,
+    listener: &'a Listener,
+    head: &'a RequestHead<'a, 'a>,
+    /// In normal form.
+    path: &'a [u8],
+    now_s: u64,
+}
+
+fn action(scene: &Scene<'_>, rule: usize, page: &mut Explanation) {
+    let Some(found) = scene.listener.rules.rules().get(rule) else { return };
+    page.outcome.rule = Some(found.name.to_string());
+    let name = |index: usize| match scene.snapshot.groups.get(index) {
+        Some(group) => group.name.to_string(),
+        None => format!("#{index}"),
+    };
+    page.line("action", found.action.describe(&name));
+    match &found.action {
+        Action::Forward(forward) => {
+            page.outcome.kind = OutcomeKind::Forward;
+            forward::forward(scene, forward, rule, page);
+        }
+        Action::Redirect(redirect) => {
+            page.outcome.kind = OutcomeKind::Redirect;
+            page.outcome.status = Some(redirect.status);
+            let port = match scene.listener.bind {
+                Bind::Tcp(address) => address.port().to_string(),
+                Bind::Unix(_) => String::new(),
+            };
+            let parts = RedirectParts {
+                protocol: b"http",
+                host: without_port(scene.head.host),
+                port: port.as_bytes(),
+                path: scene.path,
+                query: scene.head.target.query,
+            };
+            let mut location = Vec::new();
+            redirect.location(&parts, &mut location);
+            page.line("location", text(&location));
+        }
+        Action::Respond(respond) => {
+            page.outcome.kind = OutcomeKind::Respond;
+            page.outcome.status = Some(respond.status);
+        }
+    }
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+/// `host` without its port; brackets of an IPv6 address stay.
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !host.iter().skip(colon).any(|byte| *byte == b']') => {
+            host.get(..colon).unwrap_or_default()
+        }
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests;

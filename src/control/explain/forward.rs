@@ -1,0 +1,281 @@
+//! From the rule to the target: which groups, what a cookie decides, and who takes new requests.
+//!
+//! Tested with its parent.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::{Explanation, Outcome, Scene, address, text};
+use crate::control::config::units;
+use crate::http1::fields::FieldId;
+use crate::routing::actions::Forward;
+use crate::target::balance::cookie_values;
+use crate::target::cookie::{self, Scope};
+use crate::target::group::{Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, TargetIndex};
+use crate::target::select;
+use crate::target::stickiness::{Reading, Reason, Stickiness, StickinessKind};
+
+/// The status of a request that nobody may have.
+const NOBODY: u16 = 503;
+
+pub(super) fn forward(scene: &Scene<'_>, forward: &Forward, rule: usize, page: &mut Explanation) {
+    if let Some(rewrite) = &forward.rewrite_path {
+        let mut path = Vec::new();
+        rewrite.apply(scene.path, &mut path);
+        page.line("", format!("the target sees the path {}", text(&path)));
+    }
+    if let Some(host) = &forward.rewrite_host {
+        page.line("", format!("the target sees the host {host}"));
+    }
+    let candidates: Vec<&Arc<TargetGroup>> = forward
+        .groups
+        .iter()
+        .filter(|(_, weight)| *weight > 0)
+        .filter_map(|(index, _)| scene.snapshot.groups.get(*index))
+        .collect();
+    let rule_stickiness = scene.listener.rule_stickiness.get(rule).and_then(Option::as_deref);
+    match rule_stickiness.filter(|stickiness| stickiness.is_enabled()) {
+        Some(stickiness) => {
+            groups(&candidates, page);
+            let asked = Sticky { scene, forward, stickiness, groups: &candidates };
+            verdict(&asked, page);
+        }
+        None => {
+            for group in &candidates {
+                groups(&[group], page);
+                match group.stickiness.as_ref().filter(|stickiness| stickiness.is_enabled()) {
+                    Some(stickiness) => {
+                        let groups = &[*group];
+                        let alone = alone(scene, forward, group);
+                        let asked = Sticky { scene, forward: &alone, stickiness, groups };
+                        verdict(&asked, page);
+                    }
+                    None => {
+                        page.line("stickiness", "off: every request is balanced");
+                        eligible(&[group], page);
+                    }
+                }
+            }
+            // Each of several groups has its own verdict, and weight decides among them.
+            if candidates.len() > 1 {
+                let Outcome { group, target, sticky_reason, .. } = &mut page.outcome;
+                (*group, *target, *sticky_reason) = (None, None, None);
+            }
+        }
+    }
+    if let [only] = candidates.as_slice() {
+        page.outcome.group = Some(only.name.to_string());
+    }
+    let is_anybody = candidates.iter().any(|group| group.eligible().next().is_some());
+    if page.outcome.target.is_none() && !is_anybody {
+        page.outcome.status = Some(NOBODY);
+    }
+    elsewhere(scene, &candidates, page);
+}
+
+/// The same action with one of its groups.
+fn alone(scene: &Scene<'_>, forward: &Forward, group: &TargetGroup) -> Forward {
+    let is_it = |index: usize| scene.snapshot.groups.get(index).is_some_and(|g| g.key == group.key);
+    let groups = forward.groups.iter().copied().filter(|(index, _)| is_it(*index)).collect();
+    Forward { groups, ..forward.clone() }
+}
+
+fn groups(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
+    for group in groups {
+        page.line("group", format!("{}: {}", group.name, algorithm(&group.algorithm)));
+        for target in &group.targets {
+            let (id, weight) = (&target.id, target.weight);
+            let (address, health) = (address(&target.address), target.state.health().code());
+            page.line("", format!("{id} ({address}, weight {weight}, {health})"));
+        }
+        if group.targets.is_empty() {
+            page.line("", "no targets: 503");
+        }
+    }
+}
+
+fn algorithm(algorithm: &Algorithm) -> String {
+    match algorithm {
+        Algorithm::RoundRobin => "round_robin".to_owned(),
+        Algorithm::LeastOutstandingRequests => "least_outstanding_requests".to_owned(),
+        Algorithm::WeightedRandom => "weighted_random".to_owned(),
+        Algorithm::Hash(HashOn::Header(name)) => format!("hash of the field {name}"),
+        Algorithm::Hash(HashOn::Cookie(name)) => format!("hash of the cookie {name}"),
+        Algorithm::Hash(HashOn::Query(key)) => format!("hash of the query parameter {key}"),
+        Algorithm::Hash(HashOn::Source) => "hash of the client's address".to_owned(),
+    }
+}
+
+/// A request in a sticky scope.
+struct Sticky<'a> {
+    scene: &'a Scene<'a>,
+    forward: &'a Forward,
+    stickiness: &'a Stickiness,
+    groups: &'a [&'a Arc<TargetGroup>],
+}
+
+/// What the request's cookie would decide, by the table of the documentation.
+fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
+    let Sticky { scene, forward, stickiness, groups } = asked;
+    page.line("stickiness", settings(stickiness));
+    let cookies = cookie_values(scene.head.fields);
+    let reading = stickiness.read(cookies, scene.now_s);
+    let said = match reading {
+        Reading::Live(plain) => {
+            let all = &scene.snapshot.groups;
+            let led = select::lead(all, &forward.groups, stickiness, &plain);
+            let group = led.and_then(|led| all.get(led.group));
+            let target = led.zip(group).and_then(|(led, group)| group.targets.get(led.target));
+            let (Some(led), Some(group), Some(target)) = (led, group, target) else {
+                page.line("verdict", "the cookie lives, but nobody is usable: 503");
+                return;
+            };
+            let own = |index: usize| all.get(index).is_some_and(|own| own.key == plain.group);
+            let left = if plain.group == group.key {
+                ""
+            } else if forward.groups.iter().any(|(index, _)| own(*index)) {
+                ", since the cookie's own group has nobody for it"
+            } else {
+                ", since the cookie names a group that is not among these"
+            };
+            let code = led.reason.code();
+            page.line(
+                "verdict",
+                format!("{code}: group {}, target {}{left}", group.name, target.id),
+            );
+            bound(group, target, led.target, led.reason, page);
+            page.outcome.group = Some(group.name.to_string());
+            page.outcome.target = Some(target.id.to_string());
+            page.outcome.sticky_reason = Some(code.to_owned());
+            return;
+        }
+        Reading::Absent => "new: no cookie that counts; balanced, a cookie is issued",
+        Reading::Invalid => {
+            "invalid: the cookie does not open under these keys; balanced, issued anew"
+        }
+        Reading::Flushed => "flushed: the cookie is of an earlier generation; balanced",
+        Reading::ExpiredAge => "expired_age: the cookie is too old; balanced",
+        Reading::ExpiredIdle => "expired_idle: idle too long; balanced",
+    };
+    page.line("verdict", said);
+    page.outcome.sticky_reason = reading.fresh_reason().map(|reason| reason.code().to_owned());
+    eligible(groups, page);
+}
+
+/// "cookie limpet_app, 1d without a request, 7d at most"
+fn settings(stickiness: &Stickiness) -> String {
+    let options = stickiness.options();
+    let (own, twin) = stickiness.cookie_names();
+    let mut line = format!("cookie {}", text(own));
+    if let Some(twin) = twin {
+        let _ = write!(line, " (twin {})", text(twin));
+    }
+    if let StickinessKind::AppCookie { name } = &options.kind {
+        let _ = write!(line, " beside the application's {name}");
+    }
+    let idle = units::show_duration(options.duration);
+    let most = units::show_duration(options.max_age);
+    let _ = write!(line, ", {idle} without a request, {most} at most");
+    line
+}
+
+/// The target that a cookie leads to, and what awaits the request there.
+fn bound(
+    group: &TargetGroup,
+    target: &Target,
+    index: TargetIndex,
+    reason: Reason,
+    page: &mut Explanation,
+) {
+    let health = target.state.health().code();
+    let busy = target.state.in_flight();
+    let mut line = format!("{} is {health}, {busy} in flight", target.id);
+    match group.standing(index) {
+        Standing::Usable { healthy: false } => {
+            line.push_str("; used all the same, since no target of the group is healthy");
+        }
+        Standing::Draining => line.push_str("; it keeps what is bound to it until it has drained"),
+        Standing::Usable { healthy: true } | Standing::Unhealthy | Standing::Gone => {}
+    }
+    if matches!(reason, Reason::Unhealthy | Reason::Removed) {
+        line.push_str("; the session lives here from now on, a new cookie says so");
+    }
+    page.line("target", line);
+    if !group.has_place(index) {
+        let limit = group.options.connection_limit;
+        let then = match group.options.on_full {
+            OnFull::Queue => "the request waits in line",
+            OnFull::Spill => "the request is served elsewhere once, if anybody has a place",
+            OnFull::Restick => "the session moves to another target, if anybody has a place",
+            OnFull::Reject => "the request is answered 503",
+        };
+        page.line("", format!("full, its connection limit is {limit}: {then}"));
+    }
+}
+
+/// Who takes a request that no cookie binds, and why others don't.
+fn eligible(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
+    let mut label = "balanced";
+    let several = groups.len() > 1;
+    for group in groups.iter().filter(|group| !group.targets.is_empty()) {
+        let of = if several { format!(" of {}", group.name) } else { String::new() };
+        let (mut taken, mut passed) = (Vec::new(), Vec::new());
+        let mut fails_open = false;
+        for (index, target) in group.targets.iter().enumerate() {
+            let is_eligible = group.eligible().any(|(eligible, _)| eligible == index);
+            if is_eligible {
+                fails_open |= group.standing(index) == Standing::Usable { healthy: false };
+                taken.push(&*target.id);
+            } else {
+                passed.push(format!("not {}{of}: {}", target.id, why_not(group, target, index)));
+            }
+        }
+        let line = match (taken.as_slice(), fails_open) {
+            ([], _) => format!("among nobody{of}: 503"),
+            (ids, true) => {
+                format!("among {}{of}: nobody is healthy, so these are tried", ids.join(", "))
+            }
+            (ids, false) => format!("among {}{of}", ids.join(", ")),
+        };
+        page.line(label, line);
+        label = "";
+        for line in passed {
+            page.line("", line);
+        }
+    }
+}
+
+/// Why a target takes no new requests.
+fn why_not(group: &TargetGroup, target: &Target, index: TargetIndex) -> String {
+    let health = target.state.health().code();
+    match group.standing(index) {
+        Standing::Draining => "draining, only what is bound to it still comes".to_owned(),
+        Standing::Gone => "its deregistration delay has ended".to_owned(),
+        Standing::Unhealthy if health == "initial" => "initial, no check has passed yet".to_owned(),
+        Standing::Unhealthy => health.to_owned(),
+        Standing::Usable { .. } if target.weight == 0 => {
+            "weight 0, only what is bound to it still comes".to_owned()
+        }
+        Standing::Usable { .. } => "it takes no new requests".to_owned(),
+    }
+}
+
+/// Cookies of other scopes: somebody who pastes one wants to know that this request does not reach it.
+fn elsewhere(scene: &Scene<'_>, candidates: &[&Arc<TargetGroup>], page: &mut Explanation) {
+    let has = |name: &[u8]| cookie::find(cookie_values(scene.head.fields), name).is_some();
+    if !scene.head.fields.iter().any(|field| field.id == FieldId::Cookie) {
+        return;
+    }
+    let groups = scene.snapshot.groups.iter().filter_map(|group| {
+        let is_reached = candidates.iter().any(|candidate| candidate.key == group.key);
+        group.stickiness.as_ref().filter(|_| !is_reached)
+    });
+    for stickiness in groups {
+        let (own, twin) = stickiness.cookie_names();
+        let Scope::Group(group) = stickiness.scope() else { continue };
+        if has(own) || twin.is_some_and(has) {
+            let name = text(own);
+            page.line("note", format!("{name} is of target group {group}, which is not reached"));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::control::config;
+use crate::control::runtime::Control;
+use crate::target::cookie::{Codec, Plain, Scope};
+use crate::target::group::stable_key;
+use crate::target::keyring::KeyRing;
+use crate::target::state::Health;
+
+const NOW_S: u64 = 1_800_000_000;
+
+const FILE: &str = r#"
+    [[listener]]
+    name = "web"
+    address = "127.0.0.1:0"
+    forward = "app"
+    [[listener.rule]]
+    name = "split"
+    priority = 1
+    when.path = ["/split"]
+    forward = { groups = [{ group = "app" }, { group = "plain" }], sticky.enabled = true }
+    [[listener.rule]]
+    name = "plain"
+    priority = 2
+    when.path = ["/plain"]
+    forward = "plain"
+    [[listener.rule]]
+    name = "moved"
+    priority = 3
+    when.path = ["/moved"]
+    redirect.to = "https://new.example/"
+    [[target_group]]
+    name = "app"
+    stickiness.enabled = true
+    connection_limit = 2
+    target = [
+        { id = "a", address = "127.0.0.1:1" },
+        { id = "b", address = "127.0.0.1:2" },
+        { id = "c", address = "127.0.0.1:3", state = "draining" },
+        { id = "d", address = "127.0.0.1:4", weight = 0 },
+    ]
+    [[target_group]]
+    name = "plain"
+    target = [{ id = "p", address = "127.0.0.1:5" }]
+"#;
+
+fn ring() -> Arc<KeyRing> {
+    Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap())
+}
+
+/// The file, with the health of some targets of the group "app".
+fn control(healths: &[(&str, Health)]) -> Control {
+    let control = Control::new(config::parse(FILE, "test.toml").unwrap(), ring()).unwrap();
+    for (target, health) in healths {
+        control.set_target_health("app", target, *health).unwrap();
+    }
+    control
+}
+
+fn cookie(scope: Scope, group: &str, target: &str, seen_s: u64) -> String {
+    let plain = Plain {
+        generation: 0,
+        group: stable_key(group),
+        target: stable_key(target),
+        home: stable_key(target),
+        session: 42,
+        issued_s: seen_s,
+        last_seen_s: seen_s,
+    };
+    let name = scope.name().to_owned();
+    let value = Codec::new(&scope, ring()).seal(&plain, [9; 12]).unwrap();
+    format!("limpet_{name}={}", String::from_utf8(value.to_vec()).unwrap())
+}
+
+fn app(target: &str) -> String {
+    cookie(Scope::Group("app".into()), "app", target, NOW_S - 10)
+}
+
+fn ask(control: &Control, request: &str, headers: &[&str]) -> Explanation {
+    let question = Question {
+        request: request.to_owned(),
+        headers: headers.iter().map(|&line| line.to_owned()).collect(),
+        listener: None,
+        source: loopback(),
+    };
+    explain_at(&control.snapshot(), &question, NOW_S).unwrap()
+}
+
+#[track_caller]
+fn assert_lines(page: &Explanation, lines: &[&str]) {
+    let page = page.to_string();
+    for line in lines {
+        assert!(page.lines().any(|had| had == *line), "no line {line:?} in\n{page}");
+    }
+}
+
+/// Group, target, reason and status of the outcome.
+fn outcome(page: &Explanation) -> (Option<&str>, Option<&str>, Option<&str>, Option<u16>) {
+    let Outcome { group, target, sticky_reason, status, .. } = &page.outcome;
+    (group.as_deref(), target.as_deref(), sticky_reason.as_deref(), *status)
+}
+
+#[test]
+fn a_bare_cookie_leads_to_its_target_with_its_health_and_load() {
+    let control = control(&[]);
+    control.snapshot().groups[0].targets[0].state.try_acquire(0);
+    let page = ask(&control, &app("a"), &[]);
+    assert_lines(
+        &page,
+        &[
+            "request    GET /, host localhost",
+            "verdict    valid: group app, target a",
+            "target     a is healthy, 1 in flight",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("app"), Some("a"), Some("valid"), None));
+    assert_eq!(page.outcome.rule.as_deref(), Some("default"));
+}
+
+#[test]
+fn a_bound_target_that_cannot_serve_is_told_with_the_one_that_does() {
+    let page = ask(&control(&[("b", Health::Unhealthy)]), &app("b"), &[]);
+    assert_lines(&page, &["verdict    unhealthy: group app, target a"]);
+    assert!(page.to_string().contains("the session lives here from now on"));
+    assert_eq!(outcome(&page), (Some("app"), Some("a"), Some("unhealthy"), None));
+    let page = ask(&control(&[]), &app("c"), &[]);
+    assert_eq!(outcome(&page), (Some("app"), Some("c"), Some("draining"), None));
+    assert_lines(
+        &page,
+        &[
+            "target     c is draining, 0 in flight; it keeps what is bound to it until it has drained",
+        ],
+    );
+}
+
+#[test]
+fn a_full_target_says_what_becomes_of_the_request() {
+    let control = control(&[]);
+    let state = Arc::clone(&control.snapshot().groups[0].targets[0].state);
+    state.try_acquire(0);
+    state.try_acquire(0);
+    let page = ask(&control, &app("a"), &[]);
+    assert_lines(&page, &["           full, its connection limit is 2: the request waits in line"]);
+    // Asking takes no place and no turn.
+    assert_eq!(state.in_flight(), 2);
+}
+
+#[test]
+fn a_balanced_request_says_who_is_eligible_and_why_others_are_not() {
+    let page = ask(&control(&[("b", Health::Unhealthy)]), "GET /", &[]);
+    assert_lines(
+        &page,
+        &[
+            "verdict    new: no cookie that counts; balanced, a cookie is issued",
+            "balanced   among a",
+            "           not b: unhealthy",
+            "           not c: draining, only what is bound to it still comes",
+            "           not d: weight 0, only what is bound to it still comes",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("app"), None, Some("new"), None));
+    let none = [("a", Health::Unhealthy), ("b", Health::Unhealthy), ("d", Health::Unhealthy)];
+    let page = ask(&control(&none), "GET /", &[]);
+    assert_lines(&page, &["balanced   among a, b: nobody is healthy, so these are tried"]);
+}
+
+#[test]
+fn a_sticky_rule_judges_by_its_own_cookie_and_escapes_a_group_that_has_nobody() {
+    let split = |group, target| cookie(Scope::Rule("split".into()), group, target, NOW_S - 10);
+    let control = control(&[]);
+    let field = format!("Cookie: {}", split("plain", "p"));
+    let page = ask(&control, "GET /split", &[&field]);
+    assert_eq!(outcome(&page), (Some("plain"), Some("p"), Some("valid"), None));
+    let field = format!("Cookie: {}", split("gone", "x"));
+    let page = ask(&control, "GET /split", &[&field]);
+    assert_eq!(page.outcome.sticky_reason.as_deref(), Some("removed"));
+    assert!(page.to_string().contains("names a group that is not among these"), "{page}");
+    let page = ask(&control, "GET /split", &[]);
+    assert_lines(&page, &["balanced   among a, b of app", "           among p of plain"]);
+    assert_eq!(outcome(&page), (None, None, Some("new"), None));
+}
+
+#[test]
+fn a_cookie_of_a_group_that_is_not_reached_is_noted() {
+    let page = ask(&control(&[]), "GET /plain", &[&format!("Cookie: {}", app("a"))]);
+    assert_lines(
+        &page,
+        &[
+            "stickiness off: every request is balanced",
+            "note       limpet_app is of target group app, which is not reached",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("plain"), None, None, None));
+}
+
+#[test]
+fn the_answer_of_the_api_has_every_key() {
+    let page = ask(&control(&[]), "GET /moved", &[]);
+    let json = serde_json::to_value(&page).unwrap();
+    assert_eq!(json["steps"][0]["label"], "listener");
+    assert_eq!(
+        json["outcome"],
+        serde_json::json!({
+            "kind": "redirect", "listener": "web", "rule": "moved", "group": null, "target": null,
+            "sticky_reason": null, "status": page.outcome.status,
+        })
+    );
+    assert!(matches!(page.outcome.status, Some(301 | 302 | 307 | 308)));
+    let refused = ask(&control(&[]), "GET /../x", &[]);
+    assert_eq!(refused.outcome.kind, OutcomeKind::Refused);
+    assert_eq!((refused.outcome.status, refused.outcome.rule), (Some(400), None));
+}
+
+#[test]
+fn a_question_needs_only_a_request_and_wrong_ones_are_told() {
+    let asked: Question = serde_json::from_str(r#"{"request":"GET /"}"#).unwrap();
+    assert_eq!((asked.source, asked.listener.clone()), (loopback(), None));
+    let elsewhere = Question { listener: Some("nope".to_owned()), ..asked };
+    let said = explain(&control(&[]).snapshot(), &elsewhere).unwrap_err();
+    assert!(said.contains("no listener \"nope\"; there is web"), "{said}");
+}
