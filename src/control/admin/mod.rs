@@ -80,6 +80,11 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
     ]
 }
 
+/// Every path that needs the token where there is one.
+pub fn path_names() -> [&'static str; 29] {
+    paths().map(|(path, _)| path)
+}
+
 /// The whole service. The console's assets and `/healthz` are worth no token; the API is.
 pub fn router(operator: App, access: Access) -> Router {
     let access = Arc::new(access);

@@ -12,7 +12,7 @@ use super::views::{
     ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
     LogLevelView, LogStatus, OpenConnections, Overview, Setting, Settings, Status,
 };
-use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
+use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::file::LogLevel;
 use crate::control::config::notes;
 use crate::control::config::schema::{self, Default};
@@ -191,7 +191,7 @@ impl Operator {
     /// One change of the configuration.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// See [`crate::control::change::ChangeError`].
     pub fn edit(&self, edit: &Edit, keep: Keep, by: &By<'_>) -> Result<Applied, Problem> {
         Ok(self.control.edit(edit, keep, by)?)
     }
@@ -199,7 +199,7 @@ impl Operator {
     /// Lets a target drain.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// See [`crate::control::change::ChangeError`].
     pub fn drain(
         &self,
         group: &str,
@@ -214,7 +214,7 @@ impl Operator {
     /// Takes a target back into service: ends its drain and its ejection.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// See [`crate::control::change::ChangeError`].
     pub fn enable(
         &self,
         group: &str,

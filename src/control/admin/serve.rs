@@ -140,7 +140,7 @@ fn open_unix(
     mode: &str,
 ) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
     let mode = unix_mode(mode).map_err(BindError::Mode)?;
-    let open = || {
+    let open = || -> io::Result<_> {
         let socket = listener::bind_unix(path, mode, BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(socket.into())
