@@ -4,13 +4,22 @@
 //! a connection. Tested in process and by `tests/config.rs`.
 
 pub mod admin;
+pub mod attributes;
+pub mod audit;
 pub mod change;
 pub mod compile;
 pub mod config;
+pub mod confirm;
+pub mod diff;
+pub mod document;
 pub mod drain;
 pub mod events;
 pub mod explain;
+pub mod history;
 pub mod keys;
 pub mod log_level;
+pub mod overlay;
 pub mod runtime;
 pub mod session_watch;
+pub mod state;
+pub mod write_back;

@@ -3,20 +3,36 @@
 //! Each edit is validated like a file, compiled, and published as one snapshot; what it does not touch
 //! (other groups, health, requests in flight, counters) is carried over. An edit that is refused changes
 //! nothing. Edits wait for each other; shards wait for nobody. Never touches a connection. Tested beside it.
+//!
+//! ```text
+//!   base (the file, or a text applied)  +  overlay (edits, in order)  =  what runs
+//!   Keep::File edits the base and writes it back; Keep::Overlay edits what lies on top.
+//! ```
+
+mod adopt;
+mod changes;
+mod whole;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::change::{Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Pending};
+use super::audit::{self, AuditLog, Entry};
+use super::change::{ChangeError, HistoryEntry};
 use super::compile::{self, CompileError, Compiled};
 use super::config::Parsed;
 use super::config::file::File;
+pub use super::confirm::ErrorCounts;
+use super::confirm::{Recent, Trial};
 use super::drain::Leaving;
-use super::events::{EventKind, Events};
+use super::events::{EventKind, Events, unix_ms};
+use super::history::History;
+use super::overlay::Overlay;
+use super::state::{Base, State};
+use super::write_back::{self, Stamp};
+use super::{attributes, document};
 use crate::snapshot::{Published, Snapshot};
 use crate::target::keyring::KeyRing;
 use crate::target::state::Registry;
@@ -28,38 +44,65 @@ pub struct Control {
     registry: Registry,
     published: Arc<Published>,
     events: Arc<Events>,
+    audit_log: Mutex<Option<AuditLog>>,
+    error_source: Mutex<Option<Arc<ErrorSource>>>,
+    session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
 pub trait Listeners: Send + Sync {
     /// Opens what `after` needs and nobody has yet. What is returned is called when `after` is published:
-    /// it lets the shards accept on the new sockets and take their leave of those that are gone.
+    /// it lets the shards accept on the new sockets and take their leave of those that are gone. It may also be
+    /// dropped without a call: then nothing is published.
     ///
     /// # Errors
     /// A sentence for the operator; nothing has changed.
     fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
-/// Requests and gateway errors since the start, to tell whether a change did harm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ErrorCounts {
-    pub requests: u64,
-    pub gateway_errors: u64,
-}
+/// Where [`ErrorCounts`] come from. It must not ask the [`Control`] for anything but its snapshot.
+pub type ErrorSource = dyn Fn() -> ErrorCounts + Send + Sync;
 
-/// Where [`ErrorCounts`] come from.
-pub type ErrorSource = Box<dyn Fn() -> ErrorCounts + Send + Sync>;
-
-/// About how many live sessions are bound to a target of a group; `None` = not known.
-pub type SessionEstimate = Box<dyn Fn(&str, &str) -> Option<u64> + Send + Sync>;
+/// About how many live sessions are bound to a target of a group; `None` = not known. It must not ask the
+/// [`Control`] for anything but its snapshot.
+pub type SessionEstimate = dyn Fn(&str, &str) -> Option<u64> + Send + Sync;
 
 struct Running {
+    /// What reports call the base: the file's path, where there is one.
+    name: String,
+    state: State,
     parsed: Parsed,
     ring: Arc<KeyRing>,
     snapshot: Arc<Snapshot>,
     version: u64,
+    file: Option<LoadedFile>,
+    loaded_unix_ms: u64,
+    history: History,
+    pending: Option<PendingChange>,
+    /// Counts of the last while, as long as nothing is on trial.
+    recent: Recent,
     leaving: Vec<Leaving>,
     listeners: Option<Arc<dyn Listeners>>,
+}
+
+/// A file as it was read, or written, last.
+#[derive(Debug, Clone)]
+struct LoadedFile {
+    path: PathBuf,
+    text: Arc<str>,
+    /// `None` when the file changed while it was read.
+    stamp: Option<Stamp>,
+    unix_ms: u64,
+}
+
+struct PendingChange {
+    change: u64,
+    summary: Vec<String>,
+    actor: String,
+    trial: Trial,
+    back: State,
+    /// The base goes into the file when it is confirmed.
+    write: bool,
 }
 
 impl Control {
@@ -69,20 +112,45 @@ impl Control {
     /// See [`CompileError`].
     pub fn new(
         parsed: Parsed,
-        _path: Option<&Path>,
+        path: Option<&Path>,
         ring: Arc<KeyRing>,
     ) -> Result<Control, CompileError> {
         let registry = Registry::new();
         let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
         let snapshot = Arc::new(snapshot);
         let published = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
-        let running =
-            Running { parsed, ring, snapshot, version: 1, leaving: Vec::new(), listeners: None };
+        let base = Base::new(&parsed.text).map_err(|error| CompileError(error.to_string()))?;
+        let loaded_unix_ms = unix_ms();
+        let file = path.map(|path| LoadedFile {
+            path: path.to_owned(),
+            text: Arc::clone(&base.text),
+            // Looked at later than read, so the first question reads it once more.
+            stamp: None,
+            unix_ms: loaded_unix_ms,
+        });
+        let running = Running {
+            name: path.map_or("the configuration".to_owned(), |path| path.display().to_string()),
+            state: State { base, overlay: Overlay::default() },
+            parsed,
+            ring,
+            snapshot,
+            version: 1,
+            file,
+            loaded_unix_ms,
+            history: History::default(),
+            pending: None,
+            recent: Recent::default(),
+            leaving: Vec::new(),
+            listeners: None,
+        };
         Ok(Control {
             running: Mutex::new(running),
             registry,
             published,
             events: Arc::new(Events::default()),
+            audit_log: Mutex::new(None),
+            error_source: Mutex::new(None),
+            session_estimate: Mutex::new(None),
         })
     }
 
@@ -91,9 +159,9 @@ impl Control {
         Arc::clone(&self.published)
     }
 
-    /// What is published now.
+    /// What is published now. Waits for nobody.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.lock().snapshot)
+        self.published.load_full()
     }
 
     /// The configuration as it runs, edits included.
@@ -116,156 +184,115 @@ impl Control {
         self.lock().listeners = Some(listeners);
     }
 
-    /// Where the counts come from that decide about an unconfirmed change.
-    pub fn set_error_source(&self, _source: ErrorSource) {
-        todo!()
+    /// Where the counts come from that decide about a change on trial.
+    pub fn set_error_source(&self, source: Arc<ErrorSource>) {
+        *own(&self.error_source) = Some(source);
     }
 
     /// Where summaries take the number of live sessions from.
-    pub fn set_session_estimate(&self, _estimate: SessionEstimate) {
-        todo!()
+    pub fn set_session_estimate(&self, estimate: Arc<SessionEstimate>) {
+        *own(&self.session_estimate) = Some(estimate);
+    }
+
+    /// Where changes are noted for good; `None` = limpet's own log.
+    pub fn set_audit(&self, log: Option<AuditLog>) {
+        *own(&self.audit_log) = log;
+    }
+
+    /// Opens the audit log's file again, after it was moved away.
+    ///
+    /// # Errors
+    /// The file cannot be opened; the old one stays in use.
+    pub fn reopen_audit(&self) -> std::io::Result<()> {
+        own(&self.audit_log).as_mut().map_or(Ok(()), AuditLog::reopen)
     }
 
     /// The stickiness attributes of a group.
     ///
     /// # Errors
     /// [`ChangeError::NoGroup`]
-    pub fn stickiness(&self, _group: &str) -> Result<StickinessOptions, ChangeError> {
-        todo!()
+    pub fn stickiness(&self, group: &str) -> Result<StickinessOptions, ChangeError> {
+        let running = self.lock();
+        let groups = &running.parsed.file.target_groups;
+        match groups.iter().find(|one| one.name == group) {
+            Some(group) => Ok(compile::stickiness_options(&group.stickiness)),
+            None => Err(ChangeError::NoGroup {
+                group: group.to_owned(),
+                allowed: document::listed(groups.iter().map(|group| group.name.as_str())),
+            }),
+        }
     }
 
-    /// Every setting of a group but its targets, as in the file, with defaults filled in.
-    pub fn group_attributes(&self, _group: &str) -> Option<serde_json::Value> {
-        todo!()
-    }
-
-    /// Makes one change.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn edit(&self, _edit: &Edit, _keep: Keep, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Takes one change of the history back.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn undo(&self, _change: u64, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Reads the file again; edits of the overlay stay on top of it.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn reload(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Puts a whole configuration in force: `text`, or the file on disk. With `confirm` it goes back by itself
-    /// unless it is confirmed in that time.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn apply(
-        &self,
-        _text: Option<&str>,
-        _confirm: Option<Duration>,
-        _keep: Keep,
-        _by: &By<'_>,
-    ) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Keeps what waits to be confirmed.
-    ///
-    /// # Errors
-    /// [`ChangeError::NothingPending`], or the file cannot be written.
-    pub fn confirm(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Takes back what waits to be confirmed.
-    ///
-    /// # Errors
-    /// [`ChangeError::NothingPending`]
-    pub fn rollback(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Writes every edit of the overlay into the file.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn write_overlay(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// Takes every edit of the overlay back.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
-    pub fn discard_overlay(&self, _by: &By<'_>) -> Result<Applied, ChangeError> {
-        todo!()
-    }
-
-    /// What `text`, or the file on disk, would change, in words.
-    ///
-    /// # Errors
-    /// It cannot be read, or is refused.
-    pub fn diff(&self, _text: Option<&str>) -> Result<Vec<Difference>, ChangeError> {
-        todo!()
-    }
-
-    /// The change that waits to be confirmed.
-    pub fn pending(&self) -> Option<Pending> {
-        todo!()
-    }
-
-    /// Decides about the change that waits to be confirmed; to be called about every 250 ms.
-    pub fn tick(&self, _now: Instant) {
-        todo!()
+    /// Every setting of a group but its targets, as in the file, with defaults filled in and null for what is not
+    /// set.
+    pub fn group_attributes(&self, group: &str) -> Option<serde_json::Value> {
+        attributes::group(&self.lock().parsed.complete, group)
     }
 
     /// What changed, newest last.
     pub fn history(&self) -> Vec<HistoryEntry> {
-        todo!()
+        self.lock().history.entries()
     }
 
     /// The edits on top of the file, oldest first.
     pub fn overlay(&self) -> Vec<HistoryEntry> {
-        todo!()
+        let running = self.lock();
+        let mut entries = running.state.overlay.entries();
+        for entry in &mut entries {
+            entry.can_undo = running.history.undo_of(entry.change).is_some();
+        }
+        entries
     }
 
     /// The configuration as it runs, as a text without secrets.
     pub fn running_text(&self) -> String {
-        todo!()
+        let text = self.lock().parsed.text.clone();
+        document::redacted(&text)
     }
 
     /// The file as it was loaded, without secrets.
     pub fn file_text(&self) -> Option<String> {
-        todo!()
+        let text = Arc::clone(&self.lock().file.as_ref()?.text);
+        Some(document::redacted(&text))
     }
 
     /// The file that the configuration was read from.
     pub fn path(&self) -> Option<PathBuf> {
-        todo!()
+        self.lock().file.as_ref().map(|file| file.path.clone())
     }
 
-    /// When the file was loaded last.
+    /// When the configuration was loaded from its file, or written to it, last.
     pub fn loaded_unix_ms(&self) -> u64 {
-        todo!()
+        let running = self.lock();
+        running.file.as_ref().map_or(running.loaded_unix_ms, |file| file.unix_ms)
     }
 
     /// Whether the file on disk is another one than was loaded; cheap enough to be asked every second.
     pub fn file_differs(&self) -> bool {
-        todo!()
+        self.lock().file.as_mut().is_some_and(LoadedFile::differs)
     }
 
     /// Compiles these groups anew from the states of their targets, and publishes.
     pub fn republish(&self, groups: &[&str]) {
+        self.republish_with(&mut self.lock(), groups);
+    }
+
+    /// Targets that left the configuration and still drain.
+    pub fn leaving(&self) -> Vec<Leaving> {
+        self.lock().leaving.clone()
+    }
+
+    /// Ends the leave of a target: it is gone with the next snapshot, which is published at once.
+    pub fn forget_leaving(&self, group: &str, id: &str) {
         let mut running = self.lock();
+        let count = running.leaving.len();
+        running.leaving.retain(|one| one.group != group || one.target.effective_id() != id);
+        if running.leaving.len() < count {
+            self.republish_with(&mut running, &[group]);
+        }
+    }
+
+    fn republish_with(&self, running: &mut Running, groups: &[&str]) {
         let before = Compiled {
             file: &running.parsed.file,
             snapshot: &running.snapshot,
@@ -282,19 +309,95 @@ impl Control {
         }
     }
 
-    /// Targets that left the configuration and still drain.
-    pub fn leaving(&self) -> Vec<Leaving> {
-        self.lock().leaving.clone()
+    fn audit(&self, entry: &Entry<'_>) {
+        audit::note(own(&self.audit_log).as_mut(), entry);
     }
 
-    /// Ends the leave of a target: it is gone with the next snapshot, which is published at once.
-    pub fn forget_leaving(&self, _group: &str, _id: &str) {
-        todo!()
+    fn error_counts(&self) -> ErrorCounts {
+        let source = own(&self.error_source).clone();
+        source.map_or(ErrorCounts::default(), |source| source())
     }
 
-    /// A panic inside an edit has changed nothing: `Running` is replaced as a whole.
+    /// What is known about live sessions.
+    fn sessions(&self) -> impl Fn(&str, &str) -> Option<u64> {
+        let estimate = own(&self.session_estimate).clone();
+        move |group: &str, target: &str| estimate.as_ref().and_then(|known| known(group, target))
+    }
+
+    /// A panic inside an edit has changed nothing that is published.
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        own(&self.running)
+    }
+}
+
+impl Running {
+    /// While a change is on trial no other one is made.
+    fn settled(&self) -> Result<(), ChangeError> {
+        if self.pending.is_some() { Err(ChangeError::Pending) } else { Ok(()) }
+    }
+
+    /// What reports call a configuration.
+    fn report_name(&self, state: &State) -> String {
+        match state.overlay.is_empty() {
+            true => self.name.clone(),
+            false => format!("{} with the edits on top of it", self.name),
+        }
+    }
+
+    /// An edit can go into the file only if what runs came from there.
+    fn base_is_file(&self) -> Result<(), ChangeError> {
+        let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
+        if file.text == self.state.base.text {
+            return Ok(());
+        }
+        Err(ChangeError::Refused(
+            "what runs was applied and is not in the file; write it there first, or keep the change on top"
+                .to_owned(),
+        ))
+    }
+
+    /// Writes the file, if it is still the one that was loaded.
+    fn write(&self, text: &Arc<str>) -> Result<LoadedFile, ChangeError> {
+        let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
+        let on_disk = LoadedFile::read(&file.path)?;
+        if on_disk.text != file.text {
+            return Err(ChangeError::FileChanged);
+        }
+        if on_disk.text != *text {
+            write_back::replace(&file.path, text)
+                .map_err(|source| ChangeError::File { doing: "written", source })?;
+        }
+        let stamp = Stamp::of(&file.path).ok();
+        Ok(LoadedFile {
+            path: file.path.clone(),
+            text: Arc::clone(text),
+            stamp,
+            unix_ms: unix_ms(),
+        })
+    }
+}
+
+impl LoadedFile {
+    fn read(path: &Path) -> Result<LoadedFile, ChangeError> {
+        let unreadable = |source| ChangeError::File { doing: "read", source };
+        let before = Stamp::of(path).map_err(unreadable)?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let stamp = Stamp::of(path).ok().filter(|after| *after == before);
+        Ok(LoadedFile { path: path.to_owned(), text: text.into(), stamp, unix_ms: unix_ms() })
+    }
+
+    /// Looks at the content only when the file was touched since.
+    fn differs(&mut self) -> bool {
+        if self.stamp.is_some() && Stamp::of(&self.path).ok() == self.stamp {
+            return false;
+        }
+        match LoadedFile::read(&self.path) {
+            Ok(now) if now.text == self.text => {
+                self.stamp = now.stamp;
+                false
+            }
+            Ok(_) | Err(_) => true,
+        }
     }
 }
 
@@ -304,3 +407,12 @@ impl fmt::Debug for Control {
         out.debug_struct("Control").field("generation", &generation).finish_non_exhaustive()
     }
 }
+
+/// Nothing that is locked here is ever left half done.
+fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "runtime_tests.rs"]
+mod tests;

@@ -1,0 +1,252 @@
+//! The one way in which a configuration is put in force: build, compare, compile, open, write, publish, note.
+//!
+//! Everything that can fail comes before the publication, so that a refusal changes nothing. Tested with
+//! `runtime`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Control, LoadedFile, Running};
+use crate::control::audit::Entry;
+use crate::control::change::{Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep};
+use crate::control::compile::{self, Compiled};
+use crate::control::config::{self, Parsed};
+use crate::control::drain::{self, Leaving};
+use crate::control::events::{EventKind, unix_ms};
+use crate::control::history::Undo;
+use crate::control::state::{Floors, State};
+use crate::control::{diff, keys};
+use crate::snapshot::Snapshot;
+use crate::target::keyring::KeyRing;
+
+/// Sentences of a change that its event has; more are counted.
+const EVENT_SENTENCES_MAX: usize = 3;
+
+/// What is asked for, as history and audit log have it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'r> {
+    /// As in `HistoryEntry::what`.
+    pub what: &'static str,
+    pub keep: Option<Keep>,
+    pub edit: Option<&'r Edit>,
+    pub by: &'r By<'r>,
+    /// Why it happens by itself.
+    pub why: Option<&'r str>,
+}
+
+/// A configuration that is to be put in force.
+pub(super) struct Proposal {
+    pub state: State,
+    pub floors: Floors,
+    /// Edits of the overlay that are refused are dropped instead.
+    pub is_lenient: bool,
+    /// The base's text goes into the file.
+    pub write: bool,
+    /// The base was just read from the file.
+    pub loaded: Option<LoadedFile>,
+    pub undo: Option<Undo>,
+    pub notes: Vec<String>,
+}
+
+/// A compiled configuration that nobody sees yet.
+struct Ready {
+    parsed: Parsed,
+    ring: Arc<KeyRing>,
+    snapshot: Arc<Snapshot>,
+    leaving: Vec<Leaving>,
+    commit: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Control {
+    /// Carries out a change on the running state, alone; a refusal goes to the audit log.
+    pub(super) fn change(
+        &self,
+        request: &Request<'_>,
+        change: impl FnOnce(&mut Running) -> Result<Applied, ChangeError>,
+    ) -> Result<Applied, ChangeError> {
+        let mut running = self.lock();
+        let current = running.version;
+        let expected = request.by.if_version.filter(|expected| *expected != current);
+        let result = match expected {
+            Some(expected) => Err(ChangeError::Conflict { current, expected }),
+            None => change(&mut running),
+        };
+        if let Err(error) = &result {
+            let why = error.to_string();
+            self.audit(&Entry {
+                actor: request.by.actor,
+                what: request.what,
+                keep: request.keep,
+                edit: request.edit,
+                change: None,
+                version: current,
+                summary: &[],
+                outcome: "refused",
+                why: Some(&why),
+            });
+        }
+        result
+    }
+
+    /// Puts a proposal in force.
+    pub(super) fn adopt(
+        &self,
+        running: &mut Running,
+        request: &Request<'_>,
+        mut proposal: Proposal,
+    ) -> Result<Applied, ChangeError> {
+        let name = running.report_name(&proposal.state);
+        let (parsed, dropped) =
+            proposal.state.build(&name, &proposal.floors, proposal.is_lenient)?;
+        let differences =
+            diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
+        let notes = self::notes(running, &parsed, &differences);
+        proposal.notes.extend(dropped.into_iter().chain(notes));
+        let ready = self.ready(running, parsed)?;
+        if proposal.write {
+            proposal.loaded = Some(running.write(&proposal.state.base.text)?);
+        }
+        // A text that says the same in other words is taken over without a word.
+        let is_noted = !differences.is_empty()
+            || proposal.state.overlay != running.state.overlay
+            || (proposal.loaded.is_none() || proposal.write)
+                && proposal.state.base.text != running.state.base.text;
+        self.publish(running, ready);
+        running.state = proposal.state;
+        running.file = proposal.loaded.or_else(|| running.file.take());
+        let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
+        if is_noted {
+            running.version = running.version.saturating_add(1);
+            summary.splice(..0, request.why.map(str::to_owned));
+            self.note(running, request, &summary, proposal.undo);
+        } else {
+            proposal.notes.push("nothing differs".to_owned());
+        }
+        let (change, version) = (running.history.last(), running.version);
+        Ok(Applied { change, version, summary, notes: proposal.notes })
+    }
+
+    /// Compiles, and opens what the data plane needs for it.
+    fn ready(&self, running: &Running, parsed: Parsed) -> Result<Ready, ChangeError> {
+        let keys = |parsed: &Parsed| parsed.complete.get("stickiness_keys").cloned();
+        let ring = match keys(&parsed) == keys(&running.parsed) {
+            true => Arc::clone(&running.ring),
+            false => {
+                keys::load(&parsed.file)
+                    .map_err(|error| ChangeError::Refused(error.to_string()))?
+                    .ring
+            }
+        };
+        let (one, other) = (&running.parsed.file, &parsed.file);
+        let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
+        let before =
+            Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
+        // Who leaves, or does so no longer, is in a group whose table may be the same.
+        let moved: Vec<&str> = leaving
+            .iter()
+            .filter(|one| !running.leaving.contains(one))
+            .chain(running.leaving.iter().filter(|one| !leaving.contains(one)))
+            .map(|one| one.group.as_str())
+            .collect();
+        let snapshot =
+            compile::compile(other, &self.registry, &ring, Some(before), &moved, &leaving)?;
+        let snapshot = Arc::new(snapshot);
+        let commit = match &running.listeners {
+            Some(listeners) => Some(listeners.open(&snapshot).map_err(ChangeError::Refused)?),
+            None => None,
+        };
+        Ok(Ready { parsed, ring, snapshot, leaving, commit })
+    }
+
+    fn publish(&self, running: &mut Running, ready: Ready) {
+        self.published.store(Arc::clone(&ready.snapshot));
+        if let Some(commit) = ready.commit {
+            commit();
+        }
+        running.parsed = ready.parsed;
+        running.ring = ready.ring;
+        running.snapshot = ready.snapshot;
+        running.leaving = ready.leaving;
+    }
+
+    /// Into the history, the events and the audit log.
+    pub(super) fn note(
+        &self,
+        running: &mut Running,
+        request: &Request<'_>,
+        summary: &[String],
+        undo: Option<Undo>,
+    ) {
+        let change = running.history.last().saturating_add(1);
+        let entry = HistoryEntry {
+            change,
+            version: running.version,
+            unix_ms: unix_ms(),
+            actor: request.by.actor.to_owned(),
+            what: request.what,
+            keep: request.keep,
+            summary: summary.to_vec(),
+            can_undo: undo.is_some(),
+        };
+        if let Some(last) = running.state.overlay.edits.last_mut()
+            && last.entry.change == change
+        {
+            last.entry.summary = summary.to_vec();
+        }
+        running.history.push(entry, undo);
+        self.audit(&Entry {
+            actor: request.by.actor,
+            what: request.what,
+            keep: request.keep,
+            edit: request.edit,
+            change: Some(change),
+            version: running.version,
+            summary,
+            outcome: "accepted",
+            why: request.why,
+        });
+        let kind = match request.what {
+            "edit" | "undo" => EventKind::Edit,
+            _ => EventKind::Reload,
+        };
+        let (group, target) = request.edit.map(subject).unwrap_or_default();
+        let text = format!("{} by {}: {}", request.what, request.by.actor, shortened(summary));
+        self.events.push(kind, group, target, text);
+    }
+}
+
+/// What is not in force before a restart, and what is hardly meant and was not said before.
+pub(super) fn notes(
+    running: &Running,
+    parsed: &Parsed,
+    differences: &[Difference],
+) -> Vec<String> {
+    let restart = differences.iter().filter(|one| one.needs_restart);
+    let mut notes: Vec<String> =
+        restart.map(|one| format!("in force after a restart: {}", one.text)).collect();
+    let before = config::notes(&running.parsed.file);
+    notes.extend(config::notes(&parsed.file).into_iter().filter(|note| !before.contains(note)));
+    notes
+}
+
+fn subject(edit: &Edit) -> (Option<&str>, Option<&str>) {
+    match edit {
+        Edit::SetGroup { group, .. }
+        | Edit::FlushStickiness { group }
+        | Edit::AddTarget { group, .. } => (Some(group), None),
+        Edit::SetTarget { group, target, .. } | Edit::RemoveTarget { group, target } => {
+            (Some(group), Some(target))
+        }
+    }
+}
+
+fn shortened(summary: &[String]) -> String {
+    let shown: Vec<&str> =
+        summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
+    let more = summary.len().saturating_sub(EVENT_SENTENCES_MAX);
+    match (shown.as_slice(), more) {
+        ([], _) => "nothing differs in what runs".to_owned(),
+        (shown, 0) => shown.join("; "),
+        (shown, more) => format!("{} and {more} more", shown.join("; ")),
+    }
+}

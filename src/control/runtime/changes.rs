@@ -1,0 +1,173 @@
+//! Edits, and what takes them back or writes them down. Tested with `runtime`.
+
+use std::sync::Arc;
+
+use super::adopt::{Proposal, Request};
+use super::{Control, LoadedFile, Running};
+use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
+use crate::control::document::Document;
+use crate::control::history::Undo;
+use crate::control::overlay::{self, Overlaid, Overlay};
+use crate::control::state::{Base, State, floors};
+
+impl Control {
+    /// Makes one change.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn edit(&self, edit: &Edit, keep: Keep, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let request = Request { what: "edit", keep: Some(keep), edit: Some(edit), by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let proposal = propose_edit(running, edit, keep, by)?;
+            self.adopt(running, &request, proposal)
+        })
+    }
+
+    /// Takes one change of the history back.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn undo(&self, change: u64, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let undo = self.lock().history.undo_of(change);
+        let (keep, edit) = match &undo {
+            Some(Undo::Edit { inverse, keep, .. }) => (Some(*keep), Some(inverse)),
+            Some(Undo::Restore { .. }) | None => (None, None),
+        };
+        let request = Request { what: "undo", keep, edit, by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let undo = running.history.undo_of(change).ok_or(ChangeError::NoSuchChange(change))?;
+            let proposal = match undo {
+                Undo::Edit { inverse, keep, exact } => {
+                    let mut proposal = propose_edit(running, &inverse, keep, by)?;
+                    if let Some(text) = exact {
+                        proposal.state.base = Base::new(&text)?;
+                    }
+                    proposal
+                }
+                Undo::Restore { state, write } => Proposal {
+                    floors: floors(&running.parsed.file, None),
+                    is_lenient: true,
+                    write,
+                    loaded: None,
+                    undo: Some(running.restore(write)),
+                    notes: Vec::new(),
+                    state: *state,
+                },
+            };
+            let applied = self.adopt(running, &request, proposal)?;
+            running.history.close(change);
+            Ok(applied)
+        })
+    }
+
+    /// Writes every edit of the overlay into the file.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn write_overlay(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let (what, keep) = ("write", Some(Keep::File));
+        let request = Request { what, keep, edit: None, by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let base = Base::new(&running.parsed.text)?;
+            let proposal = Proposal {
+                state: State { base, overlay: Overlay::default() },
+                floors: floors(&running.parsed.file, None),
+                is_lenient: false,
+                write: true,
+                loaded: None,
+                undo: Some(running.restore(true)),
+                notes: Vec::new(),
+            };
+            self.adopt(running, &request, proposal)
+        })
+    }
+
+    /// Takes every edit of the overlay back.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn discard_overlay(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let (what, keep) = ("discard", Some(Keep::Overlay));
+        let request = Request { what, keep, edit: None, by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let state = State { base: running.state.base.clone(), overlay: Overlay::default() };
+            let proposal = Proposal {
+                state,
+                floors: floors(&running.parsed.file, None),
+                is_lenient: false,
+                write: false,
+                loaded: None,
+                undo: Some(running.restore(false)),
+                notes: Vec::new(),
+            };
+            self.adopt(running, &request, proposal)
+        })
+    }
+}
+
+impl Running {
+    /// What brings back the state of now.
+    pub(super) fn restore(&self, write: bool) -> Undo {
+        Undo::Restore { state: Box::new(self.state.clone()), write }
+    }
+}
+
+/// What `edit` makes of the running state.
+fn propose_edit(
+    running: &Running,
+    edit: &Edit,
+    keep: Keep,
+    by: &By<'_>,
+) -> Result<Proposal, ChangeError> {
+    let mut state = running.state.clone();
+    let mut exact = None;
+    // In the running document, so that the inverse is what ran until now.
+    let mut running_document = Document::parse(&running.parsed.text)?;
+    let mut inverse = running_document.apply(edit)?;
+    match keep {
+        Keep::Overlay => {
+            let change = running.history.last().saturating_add(1);
+            let entry = overlay::entry(change, running.version.saturating_add(1), by.actor);
+            state.overlay.push(Overlaid { edit: edit.clone(), entry }, &state.base.document)?;
+        }
+        Keep::File => {
+            running.base_is_file()?;
+            let mut document = Document::clone(&state.base.document);
+            // The file's own words are what an undo brings back into it.
+            inverse = document.apply(edit).map_err(only_on_top)?;
+            if let Edit::FlushStickiness { group } = edit {
+                let flushed = floors(&running.parsed.file, Some(edit));
+                let next = flushed.iter().find(|(name, _)| name == group);
+                document.raise_generation(group, next.map_or(0, |(_, next)| *next));
+            }
+            exact = Some(Arc::clone(&state.base.text));
+            state.base = Base::new(&document.text())?;
+            state.overlay.supersede(edit);
+        }
+    }
+    let undo = inverse.map(|inverse| Undo::Edit { inverse, keep, exact });
+    Ok(Proposal {
+        state,
+        floors: floors(&running.parsed.file, Some(edit)),
+        is_lenient: false,
+        write: keep == Keep::File,
+        loaded: None::<LoadedFile>,
+        undo,
+        notes: Vec::new(),
+    })
+}
+
+/// What runs has the group and the target: only the file has not.
+fn only_on_top(error: ChangeError) -> ChangeError {
+    match error {
+        ChangeError::NoGroup { .. } | ChangeError::NoTarget { .. } => ChangeError::Refused(
+            "the file does not have it: it is among the edits on top of the file; write those into the file first"
+                .to_owned(),
+        ),
+        other => other,
+    }
+}

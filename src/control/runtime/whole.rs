@@ -1,0 +1,229 @@
+//! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
+
+use std::time::{Duration, Instant};
+
+use super::adopt::{Proposal, Request, notes};
+use super::{Control, LoadedFile, PendingChange, Running};
+use crate::control::change::{Applied, By, ChangeError, Difference, Keep, Pending};
+use crate::control::confirm::{ErrorCounts, Trial, Verdict};
+use crate::control::events::EventKind;
+use crate::control::overlay::Overlay;
+use crate::control::state::{Base, State, floors};
+use crate::control::{diff, document};
+
+/// When a change that could not be taken back is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Control {
+    /// Reads the file again; edits of the overlay stay on top of it.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn reload(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let request = Request { what: "reload", keep: None, edit: None, by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let proposal = propose(running, None)?;
+            self.adopt(running, &request, proposal)
+        })
+    }
+
+    /// Puts a whole configuration in force: `text`, which replaces the edits on top of the file as well, or the
+    /// file on disk, under them. With `confirm` it goes back by itself unless it is confirmed in that time. With
+    /// [`Keep::File`] a text goes into the file, once it is confirmed.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; nothing has changed.
+    pub fn apply(
+        &self,
+        text: Option<&str>,
+        confirm: Option<Duration>,
+        keep: Keep,
+        by: &By<'_>,
+    ) -> Result<Applied, ChangeError> {
+        let (what, keep) = ("apply", text.map(|_| keep));
+        let request = Request { what, keep, edit: None, by, why: None };
+        self.change(&request, |running| {
+            running.settled()?;
+            let is_kept = keep == Some(Keep::File);
+            if is_kept && running.file.is_none() {
+                return Err(ChangeError::NoFile);
+            }
+            let mut proposal = propose(running, text)?;
+            proposal.write = is_kept && confirm.is_none();
+            proposal.undo = Some(running.restore(proposal.write));
+            let back = running.state.clone();
+            let version = running.version;
+            let counts = self.error_counts();
+            let mut applied = self.adopt(running, &request, proposal)?;
+            if let Some(time) = confirm
+                && running.version != version
+            {
+                let trial = Trial::new(Instant::now(), time, &running.recent, counts);
+                running.pending = Some(PendingChange {
+                    change: applied.change,
+                    summary: applied.summary.clone(),
+                    actor: by.actor.to_owned(),
+                    trial,
+                    back,
+                    write: is_kept,
+                });
+                applied.notes.push("it goes back by itself unless it is confirmed".to_owned());
+            }
+            Ok(applied)
+        })
+    }
+
+    /// Keeps what waits to be confirmed.
+    ///
+    /// # Errors
+    /// [`ChangeError::NothingPending`], or the file cannot be written: then it goes on waiting.
+    pub fn confirm(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let request = Request { what: "confirm", keep: None, edit: None, by, why: None };
+        self.change(&request, |running| {
+            let pending = running.pending.as_ref().ok_or(ChangeError::NothingPending)?;
+            if pending.write {
+                running.file = Some(running.write(&running.state.base.text)?);
+            }
+            let summary = vec![format!("change {} is confirmed", pending.change)];
+            running.pending = None;
+            self.note(running, &request, &summary, None);
+            let (change, version) = (running.history.last(), running.version);
+            Ok(Applied { change, version, summary, notes: Vec::new() })
+        })
+    }
+
+    /// Takes back what waits to be confirmed.
+    ///
+    /// # Errors
+    /// [`ChangeError::NothingPending`], or what was before cannot be put in force again.
+    pub fn rollback(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
+        let request = Request { what: "rollback", keep: None, edit: None, by, why: None };
+        self.change(&request, |running| self.go_back(running, &request))
+    }
+
+    /// The change that waits to be confirmed.
+    pub fn pending(&self) -> Option<Pending> {
+        let running = self.lock();
+        let pending = running.pending.as_ref()?;
+        Some(Pending {
+            change: pending.change,
+            summary: pending.summary.clone(),
+            actor: pending.actor.clone(),
+            remaining: pending.trial.remaining(Instant::now()),
+        })
+    }
+
+    /// Decides about the change that waits to be confirmed; to be called about every 250 ms.
+    pub fn tick(&self, now: Instant) {
+        let counts = self.error_counts();
+        let why = {
+            let mut running = self.lock();
+            let Some(pending) = running.pending.as_mut() else {
+                running.recent.push(now, counts);
+                return;
+            };
+            match pending.trial.judge(now, counts) {
+                Verdict::Wait => return,
+                Verdict::Expired => "nobody confirmed it in time".to_owned(),
+                Verdict::Jumped(ErrorCounts { requests, gateway_errors }) => {
+                    format!("{gateway_errors} of {requests} requests were gateway errors")
+                }
+            }
+        };
+        let by = By { actor: "limpet", if_version: None };
+        let why = format!("taken back: {why}");
+        let why = Some(why.as_str());
+        let request = Request { what: "rollback", keep: None, edit: None, by: &by, why };
+        let result = self.change(&request, |running| {
+            let result = self.go_back(running, &request);
+            if let (Err(_), Some(pending)) = (&result, running.pending.as_mut()) {
+                pending.trial = Trial::new(now, RETRY, &running.recent, counts);
+            }
+            result
+        });
+        match result {
+            // Somebody confirmed it, or took it back, in between.
+            Ok(_) | Err(ChangeError::NothingPending) => {}
+            Err(error) => {
+                let text = format!("the change on trial cannot be taken back: {error}");
+                self.events.push(EventKind::Warning, None, None, text);
+            }
+        }
+    }
+
+    /// What `text`, or the file on disk, would change, in words.
+    ///
+    /// # Errors
+    /// It cannot be read, or is refused.
+    pub fn diff(&self, text: Option<&str>) -> Result<Vec<Difference>, ChangeError> {
+        let running = self.lock();
+        let mut proposal = propose(&running, text)?;
+        let name = running.report_name(&proposal.state);
+        let (parsed, dropped) = proposal.state.build(&name, &proposal.floors, true)?;
+        let before = &running.parsed.complete;
+        let mut differences = diff::differences(before, &parsed.complete, &self.sessions());
+        let dropped = dropped.into_iter().chain(notes(&running, &parsed, &[]));
+        differences.extend(dropped.map(|text| Difference {
+            kind: "note",
+            text,
+            needs_restart: false,
+        }));
+        Ok(differences)
+    }
+
+    fn go_back(
+        &self,
+        running: &mut Running,
+        request: &Request<'_>,
+    ) -> Result<Applied, ChangeError> {
+        let pending = running.pending.as_ref().ok_or(ChangeError::NothingPending)?;
+        let change = pending.change;
+        let proposal = Proposal {
+            state: pending.back.clone(),
+            floors: floors(&running.parsed.file, None),
+            is_lenient: true,
+            write: false,
+            loaded: None,
+            undo: None,
+            notes: Vec::new(),
+        };
+        let applied = self.adopt(running, request, proposal)?;
+        running.pending = None;
+        running.history.close(change);
+        Ok(applied)
+    }
+}
+
+/// A text in the place of everything, or the file on disk in the place of the base.
+fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeError> {
+    let mut notes = Vec::new();
+    let (state, loaded) = match text {
+        Some(text) => {
+            // Whoever edits what was shown sends back what stands there for secrets.
+            let text = document::with_secrets_of(text, &running.parsed.text);
+            let count = running.state.overlay.edits.len();
+            if count > 0 {
+                notes.push(format!("the edits on top of the file ({count}) were replaced"));
+            }
+            (State { base: Base::parsed(&text, "the text")?, overlay: Overlay::default() }, None)
+        }
+        None => {
+            let file = running.file.as_ref().ok_or(ChangeError::NoFile)?;
+            let loaded = LoadedFile::read(&file.path)?;
+            let base = Base::parsed(&loaded.text, &running.name)?;
+            let mut overlay = running.state.overlay.clone();
+            overlay.prune(&base.document);
+            (State { base, overlay }, Some(loaded))
+        }
+    };
+    Ok(Proposal {
+        state,
+        floors: floors(&running.parsed.file, None),
+        is_lenient: true,
+        write: false,
+        undo: Some(running.restore(false)),
+        loaded,
+        notes,
+    })
+}
