@@ -50,7 +50,6 @@ pub fn compile(
     changed: &[&str],
     leaving: &[Leaving],
 ) -> Result<Snapshot, CompileError> {
-    let _ = leaving;
     let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
@@ -60,7 +59,7 @@ pub fn compile(
             .and_then(|before| same_group(before, group));
         groups.push(match unchanged {
             Some(unchanged) => unchanged,
-            None => Arc::new(groups::group(group, registry, ring)?),
+            None => Arc::new(groups::group(group, leaving, registry, ring)?),
         });
     }
     let context = routes::Context { groups: &file.target_groups, ring };

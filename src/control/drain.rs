@@ -1,8 +1,24 @@
-//! Targets that left the configuration and are still served until their drain ends.
+//! Draining: how a target leaves without anybody being cut off or logged out before time.
 //!
-//! Pure; tested with `runtime`.
+//! While a target drains, new requests go elsewhere and sessions that are bound to it still come.
+//! [`machine`] decides when that is over, [`watch`] runs it over all draining targets, [`sessions`] says
+//! about how many sessions are bound to whom. This file owns [`Leaving`]: targets that the configuration
+//! no longer has, which drain as well. Never ends a request or a tunnel: those finish by themselves, on the
+//! snapshot they began with.
+//!
+//! A drain lives in the process. After a restart a target that the file calls draining begins its
+//! deregistration delay anew, and one that was removed is simply gone. Tested beside it, and as part of
+//! `compile`.
 
+pub mod machine;
+pub mod sessions;
+pub mod watch;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
+
+pub use machine::{DrainOptions, Until};
+pub use watch::{DrainView, Drains};
 
 use super::config::file::{self, File};
 
@@ -10,33 +26,59 @@ use super::config::file::{self, File};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaving {
     pub group: String,
+    /// As it was configured last.
     pub target: file::Target,
     pub since: Instant,
 }
 
-/// Who leaves, or goes on leaving, when `after` takes the place of `before`.
+/// Who is leaving once `after` takes the place of `before`: targets that `after` has no longer, of groups
+/// that it still has and whose deregistration delay is above zero. A target whose id comes back is no
+/// longer leaving, and a group that is removed takes its targets along.
 pub fn leaving_after(
     before: &File,
     after: &File,
     current: &[Leaving],
     now: Instant,
 ) -> Vec<Leaving> {
-    let mut leaving = Vec::new();
-    for group in &after.target_groups {
-        let is_back = |target: &file::Target| {
-            group.targets.iter().any(|one| one.effective_id() == target.effective_id())
-        };
-        let still = current.iter().filter(|one| one.group == group.name && !is_back(&one.target));
-        leaving.extend(still.cloned());
-        let before = before.target_groups.iter().find(|one| one.name == group.name);
-        let gone = before.map(|before| before.targets.as_slice()).unwrap_or_default();
-        for target in gone.iter().filter(|target| !is_back(target)) {
-            leaving.push(Leaving {
-                group: group.name.clone(),
-                target: target.clone(),
-                since: now,
-            });
-        }
+    let remaining: HashMap<&str, Remaining<'_>> = after
+        .target_groups
+        .iter()
+        .map(|group| (group.name.as_str(), Remaining::of(group)))
+        .collect();
+    let has_left = |group: &str, target: &file::Target| {
+        remaining.get(group).filter(|left| !left.ids.contains(target.effective_id()))
+    };
+    let still = current.iter().filter(|one| has_left(&one.group, &one.target).is_some());
+    let mut leaving: Vec<Leaving> = still.cloned().collect();
+    for group in &before.target_groups {
+        let new = group
+            .targets
+            .iter()
+            .filter(|target| has_left(&group.name, target).is_some_and(|left| left.may_drain));
+        leaving.extend(new.map(|target| Leaving {
+            group: group.name.clone(),
+            target: target.clone(),
+            since: now,
+        }));
     }
     leaving
 }
+
+/// A group of the configuration to come.
+struct Remaining<'f> {
+    ids: HashSet<&'f str>,
+    may_drain: bool,
+}
+
+impl Remaining<'_> {
+    fn of(group: &file::TargetGroup) -> Remaining<'_> {
+        Remaining {
+            ids: group.targets.iter().map(file::Target::effective_id).collect(),
+            may_drain: !group.deregistration_delay.is_zero(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "drain/tests.rs"]
+mod tests;

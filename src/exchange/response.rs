@@ -183,7 +183,12 @@ impl Converse<'_, '_> {
         let https = self.plan.https;
         let random = &connection.shard.random;
         let twin;
-        match outcome.answer(event) {
+        let action = outcome.answer(event);
+        if outcome.is_served_at(self.target.key, action) {
+            let duration_s = sticky.options().duration.as_secs();
+            self.target.state.note_session(outcome.assignment.session, now_s, duration_s);
+        }
+        match action {
             CookieAction::Nothing => return,
             CookieAction::Set(assignment) => {
                 *scratch = buffers::small();
@@ -276,6 +281,7 @@ impl Converse<'_, '_> {
         let connection = self.scene.connection;
         let next = std::mem::take(self.next);
         let idle = self.group.options.tunnel_idle_timeout;
+        let _open = self.target.state.open_tunnel();
         tunnel::run(connection, target, bytes, (self.early, next), idle, entry).await?;
         Ok(Finished {
             last: PendingSend::None,

@@ -4,7 +4,8 @@
 //! The way of a request: [`select`] is what the exchange calls; it reads the [`stickiness`] of the scope,
 //! which opens the [`cookie`] under the [`keyring`] and gives a verdict; without one the [`group`] is
 //! asked to [`balance`]; [`state`] counts the place and [`queue`] holds those who wait for one; [`pool`]
-//! keeps connections; [`retry`] decides after a failure; [`set_cookie`] answers the client.
+//! keeps connections; [`retry`] decides after a failure; [`set_cookie`] answers the client; [`sketch`] knows
+//! about how many sessions a target has.
 pub mod balance;
 pub mod cookie;
 pub mod group;
@@ -19,5 +20,6 @@ mod schedule;
 pub mod select;
 pub mod session_match;
 pub mod set_cookie;
+pub mod sketch;
 pub mod state;
 pub mod stickiness;

@@ -107,6 +107,19 @@ impl StickyOutcome {
     }
 }
 
+impl StickyOutcome {
+    /// Whether the response of the target with this key belongs to a session that lives there: one served
+    /// elsewhere for once does not, nor one that the application has not begun or has just ended.
+    pub fn is_served_at(&self, target: u64, action: CookieAction) -> bool {
+        self.assignment.target == target
+            && match action {
+                CookieAction::Nothing => self.bound,
+                CookieAction::Set(_) => true,
+                CookieAction::Delete => false,
+            }
+    }
+}
+
 /// No target may have the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoTarget;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crossbeam_utils::CachePadded;
 
@@ -15,6 +15,7 @@ use super::group::Address;
 use super::queue::{Ticket, WaitQueue};
 use super::retry::RetryBudget;
 use super::session_match::SessionNotes;
+use super::sketch::SessionSketch;
 
 /// A target's health in ALB's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,10 @@ pub struct TargetState {
     hot: CachePadded<Hot>,
     /// Requests waiting for a place on this target.
     pub waiting: WaitQueue,
+    /// Upgraded connections that are open; each holds a place as well.
+    tunnels: AtomicU32,
+    /// Made with the first sticky request, since most targets never see one.
+    sessions: OnceLock<Box<SessionSketch>>,
     /// Gives the slot back when the last holder has gone; `None` for a state outside a registry.
     slots: Option<Arc<Slots>>,
 }
@@ -86,6 +91,8 @@ impl TargetState {
             health: AtomicU8::new(health as u8),
             hot: CachePadded::new(Hot::default()),
             waiting: WaitQueue::new(),
+            tunnels: AtomicU32::new(0),
+            sessions: OnceLock::new(),
             slots,
         }
     }
@@ -99,7 +106,7 @@ impl TargetState {
         self.health.store(health as u8, Ordering::Relaxed);
     }
 
-    /// Requests that hold a place now.
+    /// Requests that hold a place now, open tunnels among them.
     pub fn in_flight(&self) -> u32 {
         self.hot.in_flight.load(Ordering::Relaxed)
     }
@@ -180,6 +187,48 @@ impl TargetState {
                 self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
             }
         }
+    }
+}
+
+/// What a drain waits for.
+impl TargetState {
+    /// Upgraded connections that are open now.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// Requests that hold a place now and have not become tunnels.
+    pub fn requests_in_flight(&self) -> u32 {
+        self.in_flight().saturating_sub(self.tunnels())
+    }
+
+    /// A request has become a tunnel; it is one until what is returned is dropped.
+    pub fn open_tunnel(self: &Arc<Self>) -> OpenTunnel {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        OpenTunnel { target: Arc::clone(self) }
+    }
+
+    /// A request of a session was served here; see [`SessionSketch::note`]. Allocates once in the target's
+    /// life.
+    pub fn note_session(&self, session: u128, now_s: u64, duration_s: u64) {
+        self.sessions.get_or_init(Box::default).note(session, now_s, duration_s);
+    }
+
+    /// Whom this target has served; `None` before its first sticky request.
+    pub fn sessions(&self) -> Option<&SessionSketch> {
+        self.sessions.get().map(|sketch| &**sketch)
+    }
+}
+
+/// Counts as an open tunnel while it lives.
+#[derive(Debug)]
+pub struct OpenTunnel {
+    target: Arc<TargetState>,
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.target.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -374,6 +423,24 @@ mod tests {
         }
         assert_eq!((state.in_flight(), state.requests()), (0, 3));
         assert!(state.has_place(2));
+    }
+
+    #[test]
+    fn a_tunnel_counts_until_it_is_dropped() {
+        let state = TargetState::detached(0);
+        assert!(state.try_acquire(0) && state.try_acquire(0));
+        let tunnel = state.open_tunnel();
+        assert_eq!((state.tunnels(), state.requests_in_flight(), state.in_flight()), (1, 1, 2));
+        drop(tunnel);
+        assert_eq!((state.tunnels(), state.requests_in_flight()), (0, 2));
+    }
+
+    #[test]
+    fn sessions_are_known_from_the_first_sticky_request() {
+        let state = TargetState::detached(0);
+        assert!(state.sessions().is_none());
+        state.note_session(1, 1000, 60);
+        assert_eq!(state.sessions().map(|sketch| sketch.estimate(1000, 60)), Some(1));
     }
 
     #[test]

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use super::{CompileError, options};
 use crate::control::config::file::{self, AlgorithmName, StickinessType, TargetState};
 use crate::control::config::target_address;
+use crate::control::drain::Leaving;
 use crate::target::cookie::Scope;
 use crate::target::group::{Algorithm, GroupOptions, GroupParts, HashOn, Target, TargetGroup};
 use crate::target::keyring::KeyRing;
 use crate::target::state::{Health, Registry};
 use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
 
-/// Compiles one group; what outlives a snapshot comes from the registry.
+/// Compiles one group, with those of its targets that are `leaving`; what outlives a snapshot comes from
+/// the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
+    leaving: &[Leaving],
     registry: &Registry,
     ring: &Arc<KeyRing>,
 ) -> Result<TargetGroup, CompileError> {
@@ -36,6 +39,16 @@ pub(super) fn group(
                 TargetState::Draining,
                 Health::Initial | Health::Healthy | Health::Unhealthy | Health::Draining,
             ) => state.set_health(Health::Draining),
+        }
+        targets.push(Target::new(id.into(), address, target.weight, state));
+    }
+    for Leaving { target, .. } in leaving.iter().filter(|one| one.group == group.name) {
+        let id = target.effective_id();
+        let address = target_address(&target.address).map_err(fail)?;
+        let state = registry.target(&group.name, id, &address, Health::Draining);
+        // One whose drain has ended stays out of use until it is forgotten.
+        if state.health() != Health::Unused {
+            state.set_health(Health::Draining);
         }
         targets.push(Target::new(id.into(), address, target.weight, state));
     }

@@ -16,7 +16,6 @@ use super::units;
 
 pub use target_group::STICKINESS;
 
-
 /// A table of the file.
 #[derive(Debug)]
 pub struct Section {
