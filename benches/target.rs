@@ -13,7 +13,7 @@ use limpet::routing::actions::Forward;
 use limpet::target::balance::Draw;
 use limpet::target::cookie::{self, Scope};
 use limpet::target::group::{
-    Address, Algorithm, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
+    Address, Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
 };
 use limpet::target::keyring::KeyRing;
 use limpet::target::select::{Ask, Random, select};
@@ -39,6 +39,7 @@ fn options() -> GroupOptions {
         retry_budget_minimum: 3,
         response_head_bytes: 65_536,
         allow_upgrades: true,
+        fail_open: FailOpen { count: 1, percent: 0 },
     }
 }
 

@@ -6,11 +6,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
+use crate::control::health::Supervisor;
 use crate::control::session_watch;
 use crate::shard::Server;
 use crate::snapshot::Bind;
@@ -41,6 +43,8 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let mut signals = Signals::catch()?;
+    let mut health = Supervisor::new(Arc::clone(&start.control), Arc::default());
+    runtime.block_on(health.first_round());
     let server = Server::start(start.control.published(), &start.process)?;
     for (name, bound) in server.addresses() {
         tracing::info!(listener = %name, address = %address(bound), "listening");
@@ -49,6 +53,7 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = std::env::var_os(READY_FILE) {
         write_ready_file(Path::new(&path), &server)?;
     }
+    runtime.spawn(health.run());
     runtime.block_on(async {
         loop {
             let pause = tokio::time::sleep(session_watch::EVERY);

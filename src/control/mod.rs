@@ -15,6 +15,7 @@ pub mod document;
 pub mod drain;
 pub mod events;
 pub mod explain;
+pub mod health;
 pub mod history;
 pub mod keys;
 pub mod log_level;

@@ -154,6 +154,38 @@ impl Failure {
         )
     }
 
+    /// The target could not be reached or gave no valid response, which counts towards its ejection.
+    /// That a kept connection (`was_reused`) had gone stale says nothing about the target.
+    pub fn is_gateway_error(self, was_reused: bool) -> bool {
+        match self {
+            Failure::TargetClosed { any_byte } | Failure::TargetReset { any_byte } => {
+                any_byte || !was_reused
+            }
+            Failure::ConnectRefused
+            | Failure::ConnectTimeout
+            | Failure::ConnectFailed
+            | Failure::ResponseTimeout
+            | Failure::ResponseInvalid(_)
+            | Failure::UnaskedUpgrade => true,
+            Failure::ClientGone
+            | Failure::ClientContentTimeout
+            | Failure::ClientSendTimeout
+            | Failure::ClientContentInvalid(_)
+            | Failure::ContentTooLarge
+            | Failure::NoTarget
+            | Failure::QueueFull
+            | Failure::QueueTimeout
+            | Failure::TargetFull
+            | Failure::NoSocket
+            | Failure::TargetContentShort
+            | Failure::TargetContentReset
+            | Failure::TargetContentTimeout
+            | Failure::TargetContentInvalid(_)
+            | Failure::TunnelIdle
+            | Failure::Stopped => false,
+        }
+    }
+
     /// No connection to the target came to be, so it has seen nothing of the request.
     pub fn is_connect(self) -> bool {
         matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)

@@ -337,6 +337,7 @@ impl Attempt<'_, '_> {
             Ok(connection) => connection,
             Err(failure) => {
                 target.state.count_failure();
+                note_failure(target, failure, entry);
                 return Err(self.broken(failure));
             }
         };
@@ -352,7 +353,12 @@ impl Attempt<'_, '_> {
             head_deadline: &head_deadline,
             early: self.input.unread().get(self.used..).unwrap_or_default(),
         };
-        converse.run(connection, request, self.rest.take(), self.received, entry).await
+        let result =
+            converse.run(connection, request, self.rest.take(), self.received, entry).await;
+        if let Err(broken) = &result {
+            note_failure(target, broken.failure, entry);
+        }
+        result
     }
 
     fn broken(&mut self, failure: Failure) -> Broken {
@@ -487,6 +493,14 @@ impl Attempt<'_, '_> {
             Err(_) if expired => Err(Failure::ConnectTimeout),
             Err(error) => Err(connect_failure(&error)),
         }
+    }
+}
+
+/// Lets a failure count towards the target's ejection if it is the target's; a response that has begun
+/// was noted with its head.
+fn note_failure(target: &Target, failure: Failure, entry: &Entry) {
+    if !entry.has_begun && failure.is_gateway_error(entry.reused == Some(true)) {
+        target.state.note_outcome(true);
     }
 }
 

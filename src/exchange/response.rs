@@ -56,6 +56,7 @@ impl Converse<'_, '_> {
                     }
                 }
                 Step::Switch { head_bytes, out } => {
+                    self.target.state.note_outcome(false);
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
                     self.send(out, entry).await?;
@@ -64,6 +65,7 @@ impl Converse<'_, '_> {
                 Step::Final(started) => break started,
             }
         };
+        self.target.state.note_outcome(matches!(entry.target_status, 502..=504));
         entry.first_byte_now(&self.scene.connection.shard.clock);
         buffers::give_back(bytes);
         entry.has_begun = true;

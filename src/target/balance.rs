@@ -83,7 +83,7 @@ impl TargetGroup {
         self.turns.get(turn as usize).map(|index| *index as TargetIndex)
     }
 
-    /// Power of two choices: both drawn by weight, the one with fewer requests per weight serves.
+    /// Power of two choices: both drawn by share, the one with fewer requests per share serves.
     fn less_busy_of_two(&self, draw: &Draw) -> Option<TargetIndex> {
         let first = self.alias.draw(draw.random[0])?;
         let mut second = self.alias.draw(draw.random[1])?;
@@ -93,9 +93,9 @@ impl TargetGroup {
         let (Some(a), Some(b)) = (self.targets.get(first), self.targets.get(second)) else {
             return Some(first);
         };
-        let load = |busy: u32, other_weight: u32| u64::from(busy) * u64::from(other_weight);
+        let load = |busy: u32, other_share: u32| u64::from(busy) * u64::from(other_share);
         let is_second_freer =
-            load(b.state.in_flight(), a.weight) < load(a.state.in_flight(), b.weight);
+            load(b.state.in_flight(), a.share) < load(a.state.in_flight(), b.share);
         Some(if is_second_freer { second } else { first })
     }
 

@@ -27,12 +27,21 @@ pub struct Target {
     pub address: Address,
     /// 0 takes no new requests; what is bound to it stays.
     pub weight: u32,
+    /// What counts of the weight where requests are balanced, in hundredths: less than all of it while
+    /// the target starts slowly. Hashes and sessions follow `weight`, so a slow start moves none of them.
+    pub share: u32,
     pub state: Arc<TargetState>,
 }
 
 impl Target {
     pub fn new(id: Arc<str>, address: Address, weight: u32, state: Arc<TargetState>) -> Target {
-        Target { key: stable_key(&id), id, address, weight, state }
+        let share = weight.saturating_mul(u32::from(state.share_percent()));
+        Target { key: stable_key(&id), id, address, weight, share, state }
+    }
+
+    /// The weight that counts now where requests are balanced.
+    pub fn effective_weight(&self) -> f64 {
+        f64::from(self.share) / 100.0
     }
 }
 
@@ -92,6 +101,24 @@ pub struct GroupOptions {
     pub retry_budget_minimum: u32,
     pub response_head_bytes: usize,
     pub allow_upgrades: bool,
+    pub fail_open: FailOpen,
+}
+
+/// When targets that are not healthy are better than too few: either figure alone opens, 0 never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailOpen {
+    /// With fewer healthy targets than this.
+    pub count: u32,
+    /// With fewer healthy targets than this share of those in service.
+    pub percent: u32,
+}
+
+impl FailOpen {
+    fn is_due(self, healthy: usize, in_service: usize) -> bool {
+        let (healthy, in_service) = (healthy as u64, in_service as u64);
+        healthy < u64::from(self.count)
+            || healthy.saturating_mul(100) < in_service.saturating_mul(u64::from(self.percent))
+    }
 }
 
 /// What a target may serve, as of this snapshot.
@@ -141,6 +168,7 @@ pub struct TargetGroup {
     pub state: Arc<GroupState>,
     /// Parallel to `targets`.
     standings: Box<[Standing]>,
+    fails_open: bool,
     by_key: HashMap<u64, u32, ahash::RandomState>,
     /// Usable and of a weight: who takes new requests.
     pub(super) eligible: Box<[u32]>,
@@ -160,19 +188,19 @@ pub(super) struct Consistent {
 impl TargetGroup {
     /// Judges every target by its health now and computes the tables of the algorithm.
     ///
-    /// Fail open: when no target is healthy, those that are unhealthy or not checked yet are used; never
-    /// those that drain or are out of use.
+    /// Fail open: when fewer targets are healthy than [`FailOpen`] asks for, those that are unhealthy or
+    /// not checked yet are used as well; never those that drain or are out of use.
     pub fn new(parts: GroupParts) -> Result<TargetGroup, GroupFault> {
         let GroupParts { name, algorithm, options, stickiness, targets, state } = parts;
         let by_key = index_by_key(&name, &targets)?;
-        let standings = standings(&targets);
+        let (standings, fails_open) = standings(&targets, options.fail_open);
         let entries: Vec<(TargetIndex, u32)> = targets
             .iter()
             .enumerate()
             .zip(&standings)
             .filter(|(_, standing)| matches!(standing, Standing::Usable { .. }))
-            .map(|((index, target), _)| (index, target.weight))
-            .filter(|(_, weight)| *weight > 0)
+            .map(|((index, target), _)| (index, target.share))
+            .filter(|(_, share)| *share > 0)
             .collect();
         let consistent = match &algorithm {
             Algorithm::Hash(_) => Some(consistent(&targets, &state)),
@@ -190,9 +218,15 @@ impl TargetGroup {
             targets,
             state,
             standings,
+            fails_open,
             by_key,
             consistent,
         })
+    }
+
+    /// Whether targets that are not healthy are used because too few are.
+    pub fn fails_open(&self) -> bool {
+        self.fails_open
     }
 
     /// `Gone` past the end.
@@ -245,11 +279,15 @@ fn index_by_key(
     Ok(by_key)
 }
 
-fn standings(targets: &[Target]) -> Box<[Standing]> {
+/// What each target may serve, and whether some of them only because the group fails open.
+fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool) {
     // Read once: health may change while we look.
     let healths: Vec<Health> = targets.iter().map(|target| target.state.health()).collect();
-    let fails_open = !healths.contains(&Health::Healthy);
-    healths
+    let count = |of: &[Health]| healths.iter().filter(|health| of.contains(health)).count();
+    let (healthy, others) =
+        (count(&[Health::Healthy]), count(&[Health::Initial, Health::Unhealthy]));
+    let fails_open = others > 0 && fail_open.is_due(healthy, healthy + others);
+    let standings = healths
         .into_iter()
         .map(|health| match health {
             Health::Healthy => Standing::Usable { healthy: true },
@@ -260,7 +298,8 @@ fn standings(targets: &[Target]) -> Box<[Standing]> {
             Health::Draining => Standing::Draining,
             Health::Unused => Standing::Gone,
         })
-        .collect()
+        .collect();
+    (standings, fails_open)
 }
 
 fn consistent(targets: &[Target], state: &GroupState) -> Consistent {

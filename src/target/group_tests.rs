@@ -17,6 +17,7 @@ pub(in crate::target) fn options() -> GroupOptions {
         retry_budget_minimum: 3,
         response_head_bytes: 65_536,
         allow_upgrades: true,
+        fail_open: FailOpen { count: 1, percent: 0 },
     }
 }
 
@@ -77,6 +78,73 @@ fn when_none_is_healthy_all_but_draining_and_unused_are_used() {
     let open = Standing::Usable { healthy: false };
     use Standing::{Draining as D, Gone};
     assert_eq!(standings, [open, open, D, Gone, open, Gone]);
+}
+
+/// What `t0`, … of these healths may serve, and whether the group fails open.
+fn standings_of(healths: &[Health], count: u32, percent: u32) -> (Vec<Standing>, bool) {
+    let of: Vec<_> = healths.iter().map(|health| (1, *health)).collect();
+    let mut parts = parts(Algorithm::RoundRobin, &of);
+    parts.options.fail_open = FailOpen { count, percent };
+    let group = TargetGroup::new(parts).expect("valid");
+    ((0..of.len()).map(|index| group.standing(index)).collect(), group.fails_open())
+}
+
+#[test]
+fn a_group_fails_open_below_its_count_or_its_share_of_healthy_targets() {
+    use Health::*;
+    let healths = [Healthy, Healthy, Unhealthy, Initial, Draining];
+    for (count, percent, opens) in [
+        (0, 0, false),
+        (1, 0, false),
+        (2, 0, false),
+        (3, 0, true),
+        // Two of four in service; what drains is not in service.
+        (0, 50, false),
+        (0, 51, true),
+        (3, 50, true),
+    ] {
+        let (standings, fails_open) = standings_of(&healths, count, percent);
+        assert_eq!(fails_open, opens, "{count} {percent}");
+        let sure = Standing::Usable { healthy: true };
+        let other = if opens { Standing::Usable { healthy: false } } else { Standing::Unhealthy };
+        assert_eq!(standings, [sure, sure, other, other, Standing::Draining], "{count} {percent}");
+    }
+}
+
+#[test]
+fn a_group_that_never_fails_open_has_nobody_when_nobody_is_healthy() {
+    let (standings, fails_open) = standings_of(&[Health::Unhealthy, Health::Initial], 0, 0);
+    assert_eq!((standings, fails_open), (vec![Standing::Unhealthy; 2], false));
+}
+
+#[test]
+fn a_group_without_anyone_to_use_besides_the_healthy_does_not_fail_open() {
+    assert!(!standings_of(&[], 1, 100).1);
+    assert!(!standings_of(&[Health::Draining], 1, 100).1);
+    assert!(!standings_of(&[Health::Healthy], 5, 100).1);
+}
+
+#[test]
+fn a_slow_start_diminishes_the_turns_of_a_target_but_moves_no_hash_and_no_session() {
+    let hash = Algorithm::Hash(HashOn::Source);
+    let before = group(hash.clone(), &[(2, Health::Healthy); 3]);
+    let mut slow = parts(hash, &[(2, Health::Healthy); 3]);
+    slow.targets[1].state.set_share_percent(25);
+    for target in &mut slow.targets {
+        let state = Arc::clone(&target.state);
+        *target = Target::new(Arc::clone(&target.id), target.address.clone(), 2, state);
+    }
+    let after = TargetGroup::new(slow).expect("valid");
+    let weights: Vec<_> = after.targets.iter().map(Target::effective_weight).collect();
+    assert_eq!(weights, [2.0, 0.5, 2.0]);
+    let turns = |of| after.turns.iter().filter(|index| **index == of).count();
+    assert_eq!((turns(0), turns(1), turns(2)), (4, 1, 4));
+    for n in 0..1_000u64 {
+        let draw = super::super::balance::Draw { random: [n; 2], hash: Some(n * 7_919) };
+        assert_eq!(before.pick(&draw, &[]), after.pick(&draw, &[]));
+        let session = u128::from(n) << 64 | u128::from(n * 31);
+        assert_eq!(before.fail_over(session, &[]), after.fail_over(session, &[]));
+    }
 }
 
 #[test]

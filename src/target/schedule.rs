@@ -3,8 +3,12 @@
 
 use super::group::TargetIndex;
 
-/// Most turns of a schedule, as long as there are no more targets than that; weights are scaled to fit.
-pub(super) const TURNS_MAX: usize = 4_096;
+/// Turns that any schedule may have; weights are scaled to fit.
+const TURNS: usize = 4_096;
+/// Where there are many targets a schedule may have as many turns as the steps of a slow start need …
+const TURNS_PER_TARGET: usize = 20;
+/// … up to this, or one for each target.
+const TURNS_MAX: usize = 65_536;
 
 /// The turns of smooth weighted round-robin: each entry `weight` times (after reduction), as evenly spread
 /// as weights allow. Entry `i` of `n` takes its `k`-th turn at time `(k + i/n) / weight`; sorting by that
@@ -26,20 +30,18 @@ pub(super) fn turns(entries: &[(TargetIndex, u32)]) -> Box<[u32]> {
     timed.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Weights divided by their greatest common divisor, then scaled down to [`TURNS_MAX`] turns if they are
-/// more; each stays at least 1.
+/// Weights divided by their greatest common divisor, then scaled down if their turns are too many; each
+/// stays at least 1.
 fn reduce(entries: &[(TargetIndex, u32)]) -> Vec<u32> {
     let divisor = entries.iter().fold(0, |divisor, (_, weight)| common_divisor(divisor, *weight));
     let total: u64 = entries.iter().map(|(_, weight)| u64::from(*weight / divisor.max(1))).sum();
+    let turns_max = entries.len().saturating_mul(TURNS_PER_TARGET).clamp(TURNS, TURNS_MAX) as u64;
     entries
         .iter()
         .map(|(_, weight)| {
             let weight = u64::from(*weight / divisor.max(1));
-            let scaled = if total > TURNS_MAX as u64 {
-                (weight * TURNS_MAX as u64 + total / 2) / total
-            } else {
-                weight
-            };
+            let scaled =
+                if total > turns_max { (weight * turns_max + total / 2) / total } else { weight };
             scaled.max(1) as u32
         })
         .collect()
@@ -141,13 +143,26 @@ mod tests {
     fn the_schedule_is_bounded_and_forgets_nobody() {
         let entries: Vec<_> = (0..1_000).map(|n| (n, 1 + (n as u32 * 7_919) % 100_003)).collect();
         let turns = turns(&entries);
-        assert!(turns.len() <= TURNS_MAX + entries.len());
+        assert!(turns.len() <= TURNS_PER_TARGET * entries.len() + entries.len());
         for (index, _) in &entries {
             assert!(turns.contains(&(*index as u32)));
         }
-        assert_eq!(super::turns(&[(0, u32::MAX), (1, u32::MAX - 1)]).len(), TURNS_MAX);
+        assert_eq!(super::turns(&[(0, u32::MAX), (1, u32::MAX - 1)]).len(), TURNS);
         let many: Vec<_> = (0..10_000).map(|n| (n, 100)).collect();
         assert_eq!(super::turns(&many).len(), 10_000);
+        let uneven: Vec<_> = (0..10_000).map(|n| (n, 1 + (n as u32 * 7_919) % 100_003)).collect();
+        assert!(super::turns(&uneven).len() <= TURNS_MAX + uneven.len());
+    }
+
+    #[test]
+    fn a_target_that_starts_slowly_gets_its_share_among_many() {
+        let mut entries: Vec<_> = (0..1_000).map(|n| (n, 100)).collect();
+        for percent in [5, 50, 95] {
+            entries[7].1 = percent;
+            let turns = turns(&entries);
+            let count = |of: u32| turns.iter().filter(|index| **index == of).count() as u32;
+            assert_eq!(count(7) * 100, count(8) * percent);
+        }
     }
 
     #[test]

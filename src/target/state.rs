@@ -44,7 +44,7 @@ impl Health {
     }
 
     fn from_bits(bits: u8) -> Health {
-        match bits {
+        match bits & !EJECTED {
             0 => Health::Initial,
             1 => Health::Healthy,
             2 => Health::Unhealthy,
@@ -53,6 +53,12 @@ impl Health {
         }
     }
 }
+
+/// Beside the health that checks give a target: it is kept out for a while whatever they say.
+const EJECTED: u8 = 0x80;
+
+/// A share that no slow start diminishes.
+const FULL_SHARE_PERCENT: u8 = 100;
 
 /// What every request to a target writes; one cache line, apart from what is only read.
 #[derive(Debug, Default)]
@@ -67,7 +73,12 @@ struct Hot {
 pub struct TargetState {
     /// Dense index, unique in the process while this state lives: shards index their pools by it.
     pub slot: u32,
+    /// A [`Health`], and [`EJECTED`].
     health: AtomicU8,
+    /// Of its weight, 1 to 100; less than all of it while it starts slowly.
+    share_percent: AtomicU8,
+    /// Beside what is only read, since in the normal case it is only read as well.
+    errors_in_a_row: AtomicU32,
     hot: CachePadded<Hot>,
     /// Requests waiting for a place on this target.
     pub waiting: WaitQueue,
@@ -89,6 +100,8 @@ impl TargetState {
         TargetState {
             slot,
             health: AtomicU8::new(health as u8),
+            share_percent: AtomicU8::new(FULL_SHARE_PERCENT),
+            errors_in_a_row: AtomicU32::new(0),
             hot: CachePadded::new(Hot::default()),
             waiting: WaitQueue::new(),
             tunnels: AtomicU32::new(0),
@@ -97,13 +110,76 @@ impl TargetState {
         }
     }
 
+    /// What counts for routing: a target in service that is ejected is unhealthy.
     pub fn health(&self) -> Health {
+        let bits = self.health.load(Ordering::Relaxed);
+        match Health::from_bits(bits) {
+            Health::Initial | Health::Healthy if bits & EJECTED != 0 => Health::Unhealthy,
+            health => health,
+        }
+    }
+
+    /// What checks and the operator say, ejected or not.
+    pub fn health_by_checks(&self) -> Health {
         Health::from_bits(self.health.load(Ordering::Relaxed))
     }
 
-    /// Takes effect on routing with the next snapshot that is compiled.
+    /// Takes effect on routing with the next snapshot that is compiled. Leaves an ejection as it is.
     pub fn set_health(&self, health: Health) {
-        self.health.store(health as u8, Ordering::Relaxed);
+        self.update_health(|bits| Some((bits & EJECTED) | health as u8));
+    }
+
+    /// Like [`Self::set_health`], but only for a target in service: whatever a check found, one that
+    /// drains goes on draining. Says whether it was in service.
+    pub fn set_health_by_check(&self, health: Health) -> bool {
+        self.update_health(|bits| match Health::from_bits(bits) {
+            Health::Initial | Health::Healthy | Health::Unhealthy => {
+                Some((bits & EJECTED) | health as u8)
+            }
+            Health::Draining | Health::Unused => None,
+        })
+    }
+
+    pub fn is_ejected(&self) -> bool {
+        self.health.load(Ordering::Relaxed) & EJECTED != 0
+    }
+
+    /// Takes effect on routing with the next snapshot that is compiled.
+    pub fn set_ejected(&self, ejected: bool) {
+        self.update_health(|bits| Some(if ejected { bits | EJECTED } else { bits & !EJECTED }));
+    }
+
+    fn update_health(&self, update: impl FnMut(u8) -> Option<u8>) -> bool {
+        self.health.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update).is_ok()
+    }
+
+    /// How much of its weight counts for new requests, in percent; below 100 while it starts slowly.
+    pub fn share_percent(&self) -> u8 {
+        self.share_percent.load(Ordering::Relaxed)
+    }
+
+    /// From 1 to 100. Takes effect on routing with the next snapshot that is compiled.
+    pub fn set_share_percent(&self, percent: u8) {
+        let percent = percent.clamp(1, FULL_SHARE_PERCENT);
+        self.share_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Notes how the target answered, or that it did not. As long as all goes well nothing is written.
+    pub fn note_outcome(&self, is_gateway_error: bool) {
+        if is_gateway_error {
+            self.errors_in_a_row.fetch_add(1, Ordering::Relaxed);
+        } else if self.errors_in_a_row() != 0 {
+            self.forget_errors();
+        }
+    }
+
+    /// Gateway errors since the last response that was none.
+    pub fn errors_in_a_row(&self) -> u32 {
+        self.errors_in_a_row.load(Ordering::Relaxed)
+    }
+
+    pub fn forget_errors(&self) {
+        self.errors_in_a_row.store(0, Ordering::Relaxed);
     }
 
     /// Requests that hold a place now, open tunnels among them.
@@ -449,6 +525,58 @@ mod tests {
             [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused]
         {
             assert_eq!(Health::from_bits(health as u8), health);
+            assert_eq!(Health::from_bits(health as u8 | EJECTED), health);
+        }
+    }
+
+    #[test]
+    fn an_ejected_target_is_unhealthy_until_it_returns_to_what_checks_say() {
+        let state = TargetState::detached(0);
+        for (by_checks, while_ejected) in [
+            (Health::Initial, Health::Unhealthy),
+            (Health::Healthy, Health::Unhealthy),
+            (Health::Unhealthy, Health::Unhealthy),
+            (Health::Draining, Health::Draining),
+            (Health::Unused, Health::Unused),
+        ] {
+            state.set_ejected(true);
+            state.set_health(by_checks);
+            assert!(state.is_ejected());
+            assert_eq!((state.health(), state.health_by_checks()), (while_ejected, by_checks));
+            state.set_ejected(false);
+            assert_eq!((state.health(), state.is_ejected()), (by_checks, false));
+        }
+    }
+
+    #[test]
+    fn no_check_brings_a_target_back_that_drains() {
+        let state = TargetState::detached(0);
+        assert!(state.set_health_by_check(Health::Unhealthy));
+        assert_eq!(state.health(), Health::Unhealthy);
+        for out_of_service in [Health::Draining, Health::Unused] {
+            state.set_health(out_of_service);
+            assert!(!state.set_health_by_check(Health::Healthy));
+            assert_eq!(state.health(), out_of_service);
+        }
+    }
+
+    #[test]
+    fn errors_in_a_row_end_with_any_other_response() {
+        let state = TargetState::detached(0);
+        for count in 1..=3 {
+            state.note_outcome(true);
+            assert_eq!(state.errors_in_a_row(), count);
+        }
+        state.note_outcome(false);
+        assert_eq!(state.errors_in_a_row(), 0);
+    }
+
+    #[test]
+    fn a_share_is_never_nothing_and_never_more_than_all() {
+        let state = TargetState::detached(0);
+        for (set, got) in [(0, 1), (1, 1), (35, 35), (100, 100), (255, 100)] {
+            state.set_share_percent(set);
+            assert_eq!(state.share_percent(), got);
         }
     }
 }

@@ -12,6 +12,7 @@ mod deadlines;
 mod engines;
 mod framing;
 mod harness;
+mod health;
 mod hop_by_hop;
 mod limits;
 mod listeners;

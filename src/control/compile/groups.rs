@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use super::{CompileError, options};
-use crate::control::config::file::{self, AlgorithmName, StickinessType, TargetState};
+use crate::control::config::file::{
+    self, AlgorithmName, HealthCheckType, StickinessType, TargetState,
+};
 use crate::control::config::target_address;
 use crate::control::drain::Leaving;
 use crate::target::cookie::Scope;
-use crate::target::group::{Algorithm, GroupOptions, GroupParts, HashOn, Target, TargetGroup};
+use crate::target::group::{
+    Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, Target, TargetGroup,
+};
 use crate::target::keyring::KeyRing;
 use crate::target::state::{Health, Registry};
 use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
@@ -23,14 +27,21 @@ pub(super) fn group(
 ) -> Result<TargetGroup, CompileError> {
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);
+    let is_checked = group.health_check.kind != HealthCheckType::Off;
+    // Of a target that comes into service: its first check decides, if there is one. One that is in
+    // service when checks are switched on stays healthy until they have failed as often as they must.
+    let initial = if is_checked { Health::Initial } else { Health::Healthy };
     let mut targets = Vec::with_capacity(group.targets.len());
     for target in &group.targets {
         let id = target.effective_id();
         let address = target_address(&target.address).map_err(fail)?;
-        // Nothing checks targets yet, so they are taken to be healthy until something says otherwise.
-        let state = registry.target(&group.name, id, &address, Health::Healthy);
-        match (target.state, state.health()) {
+        let state = registry.target(&group.name, id, &address, initial);
+        match (target.state, state.health_by_checks()) {
             (TargetState::InService, Health::Draining | Health::Unused) => {
+                state.set_health(initial);
+            }
+            // Its checks have been switched off, so nothing speaks against it any more.
+            (TargetState::InService, Health::Initial | Health::Unhealthy) if !is_checked => {
                 state.set_health(Health::Healthy);
             }
             (TargetState::InService, Health::Initial | Health::Healthy | Health::Unhealthy)
@@ -106,6 +117,7 @@ fn group_options(group: &file::TargetGroup) -> GroupOptions {
         retry_budget_minimum: retries.budget_minimum,
         response_head_bytes: group.limits.response_head_bytes,
         allow_upgrades: group.upgrades,
+        fail_open: FailOpen { count: group.fail_open.count, percent: group.fail_open.percent },
     }
 }
 

@@ -1,0 +1,215 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::*;
+
+fn http() -> HttpAsk {
+    HttpAsk {
+        method: "GET".into(),
+        path: "/health?deep=1".into(),
+        host: String::new(),
+        expect: vec![200..=200],
+        body: String::new(),
+    }
+}
+
+fn ask(kind: Kind) -> Arc<Ask> {
+    Arc::new(Ask { kind, timeout: Duration::from_secs(20), port: None })
+}
+
+fn failed(why: &str) -> Verdict {
+    Verdict::Failed(why.into())
+}
+
+/// Serves one connection: reads a request's head, writes `response`, closes. Gives what it read.
+async fn serve_one<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, response: &[u8]) -> String {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            break;
+        }
+    }
+    // The check may have seen enough and be gone.
+    let _ = stream.write_all(response).await;
+    let _ = stream.shutdown().await;
+    String::from_utf8(request).unwrap()
+}
+
+/// Checks a server that answers with `response`; gives the outcome and the request.
+async fn answered(http: HttpAsk, response: &[u8]) -> (Outcome, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve_one(stream, response).await
+    };
+    tokio::join!(Prober.check(ask(Kind::Http(http)), address), server)
+}
+
+async fn verdict_on(http: HttpAsk, response: &[u8]) -> (Option<u16>, Verdict) {
+    let (outcome, _) = answered(http, response).await;
+    (outcome.status, outcome.verdict)
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
+
+#[tokio::test]
+async fn the_request_is_what_the_settings_say() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve_one(stream, OK).await
+    };
+    // The target's own port is another one, where nobody listens.
+    let elsewhere = Address::Tcp(([127, 0, 0, 1], 1).into());
+    let kind = Kind::Http(HttpAsk { method: "OPTIONS".into(), ..http() });
+    let ask = Ask { kind, timeout: Duration::from_secs(20), port: Some(address.port()) };
+    let (outcome, request) = tokio::join!(Prober.check(Arc::new(ask), elsewhere), server);
+    assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
+    let mut lines: Vec<_> = request.trim_end().lines().map(str::to_lowercase).collect();
+    assert_eq!(lines.remove(0), "options /health?deep=1 http/1.1");
+    lines.sort();
+    let host = format!("host: {address}");
+    assert_eq!(lines, ["connection: close", &host, "user-agent: limpet-health-check"]);
+}
+
+#[tokio::test]
+async fn a_host_that_is_set_is_sent() {
+    let (_, request) = answered(HttpAsk { host: "shop.example".into(), ..http() }, OK).await;
+    assert!(request.to_lowercase().contains("\r\nhost: shop.example\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn the_status_decides_and_no_redirect_is_followed() {
+    let found = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
+    let verdict = verdict_on(http(), found).await;
+    assert_eq!(verdict, (Some(302), failed("status 302, expected 200")));
+    let wide = HttpAsk { expect: vec![200..=299, 302..=302], ..http() };
+    assert_eq!(verdict_on(wide.clone(), found).await, (Some(302), Verdict::Passed));
+    let broken = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+    let verdict = verdict_on(wide, broken).await;
+    assert_eq!(verdict, (Some(500), failed("status 500, expected 200-299 or 302")));
+}
+
+#[tokio::test]
+async fn an_interim_response_is_not_the_response() {
+    let response = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(verdict_on(http(), response).await, (Some(200), Verdict::Passed));
+}
+
+#[tokio::test]
+async fn a_text_is_looked_for_across_chunks_and_up_to_64_kib() {
+    let ready = HttpAsk { body: "ready".into(), ..http() };
+    assert_eq!(verdict_on(ready.clone(), OK).await, (Some(200), Verdict::Passed));
+    let chunks =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nrea\r\n2\r\ndy\r\n0\r\n\r\n";
+    assert_eq!(verdict_on(ready.clone(), chunks).await, (Some(200), Verdict::Passed));
+    let missing = failed("the text \"ready\" is not in the first 64 KiB");
+    let other = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsorry";
+    assert_eq!(verdict_on(ready.clone(), other).await, (Some(200), missing.clone()));
+    for (before, verdict) in
+        [(CONTENT_BYTES_MAX - 5, Verdict::Passed), (CONTENT_BYTES_MAX - 4, missing)]
+    {
+        let mut long = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+        long.resize(long.len() + before, b'.');
+        long.extend_from_slice(b"ready, and so on");
+        assert_eq!(verdict_on(ready.clone(), &long).await, (Some(200), verdict), "{before}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_response_fails_with_its_reason() {
+    let nothing = failed("closed without a whole response");
+    assert_eq!(verdict_on(http(), b"").await, (None, nothing.clone()));
+    assert_eq!(verdict_on(http(), b"HTTP/1.1 200 OK\r\nContent-").await, (None, nothing));
+    let garbage = failed("the response is not valid HTTP/1.1");
+    assert_eq!(verdict_on(http(), b"SSH-2.0-OpenSSH_9.6\r\n").await, (None, garbage));
+    let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
+    while endless.len() < 2 * HEAD_BYTES_MAX {
+        endless.extend_from_slice(b"X-Filler: ........................................\r\n");
+    }
+    let (_, verdict) = verdict_on(http(), &endless).await;
+    assert_eq!(verdict, failed("the head of the response is longer than 64 KiB"));
+    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nrea";
+    let (status, verdict) = verdict_on(HttpAsk { body: "ready".into(), ..http() }, short).await;
+    assert_eq!((status, verdict), (Some(200), failed("closed without a whole response")));
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_refuses() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    for kind in [Kind::Tcp, Kind::Http(http())] {
+        let address = Address::Tcp(([127, 0, 0, 1], port).into());
+        let outcome = Prober.check(ask(kind), address).await;
+        assert_eq!((outcome.verdict, outcome.status), (failed("connection refused"), None));
+    }
+    let address = Address::Unix("/nonexistent/app.sock".into());
+    let outcome = Prober.check(ask(Kind::Tcp), address).await;
+    assert_eq!(outcome.verdict, failed("there is no such socket"));
+}
+
+#[tokio::test]
+async fn a_connection_is_all_that_a_tcp_check_needs() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let outcome = Prober.check(ask(Kind::Tcp), address).await;
+    assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, None));
+}
+
+#[tokio::test]
+async fn unix_sockets_are_checked_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve_one(stream, OK).await
+    };
+    let check = Prober.check(ask(Kind::Http(http())), Address::Unix(path.clone()));
+    let (outcome, request) = tokio::join!(check, server);
+    assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
+    assert!(request.to_lowercase().contains("\r\nhost: localhost\r\n"), "{request}");
+    drop(listener);
+    let outcome = Prober.check(ask(Kind::Tcp), Address::Unix(path)).await;
+    assert_eq!(outcome.verdict, failed("connection refused"));
+}
+
+/// Checks, with little time, a server that says `response` and then nothing more.
+async fn silent_after(http: HttpAsk, response: &[u8]) -> (Verdict, Duration) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let timeout = Duration::from_millis(300);
+    let ask = Arc::new(Ask { kind: Kind::Http(http), timeout, port: None });
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(response).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = Prober.check(ask, address) => (outcome.verdict, outcome.latency),
+        () = server => unreachable!("it never ends"),
+    }
+}
+
+#[tokio::test]
+async fn the_timeout_is_over_the_whole_check() {
+    let (verdict, latency) = silent_after(http(), b"").await;
+    assert_eq!(verdict, failed("no response within 300ms"));
+    assert!(latency >= Duration::from_millis(300), "{latency:?}");
+    let (verdict, _) = silent_after(http(), b"HTTP/1.1 200 OK\r\n").await;
+    assert_eq!(verdict, failed("no response within 300ms"));
+    let partly = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nrea";
+    let (verdict, _) = silent_after(HttpAsk { body: "ready".into(), ..http() }, partly).await;
+    assert_eq!(verdict, failed("the response's content did not come within 300ms"));
+    // Without a text to look for, the head decides.
+    assert_eq!(silent_after(http(), partly).await.0, Verdict::Passed);
+}
+
+#[tokio::test]
+async fn want_of_descriptors_says_nothing_about_the_target() {
+    let error = io::Error::from_raw_os_error(libc::EMFILE);
+    assert!(matches!(connect_error(&error), Verdict::NotAsked(_)));
+    let error = io::Error::from_raw_os_error(libc::EHOSTUNREACH);
+    assert_eq!(connect_error(&error), failed("no route to the host"));
+}

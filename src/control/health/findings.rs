@@ -1,0 +1,263 @@
+//! What follows from a check's result, from gateway errors and from time passing: the state of a target, what people are
+//! told, and which groups are published anew. Tested with the supervisor.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::board::{Ejected, LastCheck};
+use super::check::{Probe, Verdict};
+use super::ejection::{self, Refusal};
+use super::machine::Turn;
+use super::roster::GroupWatch;
+use super::slow_start;
+use super::{Done, Due, Supervisor};
+use crate::control::config::units::show_duration;
+use crate::control::events::{EventKind, unix_ms};
+use crate::target::state::Health;
+
+/// The same thing about the same target is not said more often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// A target that goes on failing live requests while its checks pass is not checked more often out of turn.
+const EXTRA_EVERY: Duration = Duration::from_secs(1);
+
+impl<P: Probe> Supervisor<P> {
+    pub(super) fn finish_check(&mut self, done: Done, now: Duration) {
+        let Done { slot, serial, outcome } = done;
+        let Some(watched) = self.targets.get_mut(&slot).filter(|one| one.serial == serial) else {
+            return;
+        };
+        watched.checked_since = None;
+        let at_once = std::mem::take(&mut watched.at_once);
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let Some(checks) = &group.settings.checks else { return };
+        let error = match outcome.verdict {
+            Verdict::Passed => None,
+            Verdict::Failed(error) => Some(error),
+            Verdict::NotAsked(error) => return self.warn(slot, now, &error),
+        };
+        let passed = error.is_none();
+        self.board.update(slot, |entry| {
+            entry.checks_passed += u64::from(passed);
+            entry.checks_failed += u64::from(!passed);
+            entry.last_check = Some(LastCheck {
+                unix_ms: unix_ms(),
+                passed,
+                status: outcome.status,
+                error: error.clone(),
+                latency_us: u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX),
+            });
+        });
+        let health = watched.state.health_by_checks();
+        let turn = watched.streak.note(health, passed, checks.thresholds, at_once);
+        if let Some(turn) = turn.filter(|turn| watched.state.set_health_by_check(turn.to)) {
+            watched.seen = turn.to;
+            let is_early = turn.in_a_row < checks.thresholds.fall && !turn.is_first;
+            let reason = reason(&turn, error.as_deref(), is_early);
+            self.turn(slot, turn.to, reason, now);
+        }
+    }
+
+    /// Checks have made a target healthy or unhealthy.
+    fn turn(&mut self, slot: u32, to: Health, reason: String, now: Duration) {
+        let Some(watched) = self.targets.get(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let is_carried = group.is_carried();
+        self.changed.insert(watched.group.clone());
+        let is_healthy = to == Health::Healthy;
+        if !(self.is_first_round && is_healthy) {
+            let text = format!("{} is {}: {reason}", watched.id, to.code());
+            self.tell(EventKind::Health, &watched.group, Some(&watched.id), text);
+        }
+        self.board.update(slot, |entry| {
+            entry.reason = reason;
+            entry.since_unix_ms = unix_ms();
+        });
+        match is_healthy {
+            true => self.start_slowly(slot, is_carried, now),
+            false => self.end_slow_start(slot),
+        }
+    }
+
+    /// Finds targets with as many gateway errors in a row as their group puts up with.
+    pub(super) fn look_at_errors(&mut self, now: Duration) {
+        let watched = self.groups.values().filter(|group| group.settings.ejection.errors > 0);
+        let failing = watched.flat_map(|group| {
+            let limit = group.settings.ejection.errors;
+            let states = group.compiled.targets.iter().map(|target| &target.state);
+            states.filter(move |state| {
+                state.errors_in_a_row() >= limit && state.health() == Health::Healthy
+            })
+        });
+        let slots: Vec<u32> = failing.map(|state| state.slot).collect();
+        for slot in slots {
+            self.eject(slot, now);
+        }
+    }
+
+    /// Checks the target out of turn, and ejects it unless too many are out.
+    fn eject(&mut self, slot: u32, now: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let errors = watched.state.errors_in_a_row();
+        watched.state.forget_errors();
+        let is_checkable = group.settings.checks.is_some();
+        if is_checkable && watched.extra.is_none_or(|last| now >= last + EXTRA_EVERY) {
+            watched.extra = Some(now);
+            watched.at_once = true;
+            self.due.push(Reverse(Due { at: now, slot, serial: watched.serial, is_extra: true }));
+        }
+        let cause = format!("{errors} gateway errors in a row");
+        if let Err(refusal) = ejection::may_eject(&group.population(), &group.settings.ejection) {
+            let why = match refusal {
+                Refusal::LastHealthy => "no other target is healthy",
+                Refusal::TooMany => "as many targets are ejected as may be",
+            };
+            let text = format!("{} stays in despite {cause}: {why}", watched.id);
+            return self.warn(slot, now, &text);
+        }
+        let lasts = watched.ejection.begin(now, &group.settings.ejection);
+        watched.state.set_ejected(true);
+        let reason = format!("ejected for {}: {cause}", show_duration(lasts));
+        let text = format!("{} is {reason}", watched.id);
+        self.changed.insert(watched.group.clone());
+        self.attended.insert(slot);
+        self.tell_of(slot, EventKind::Ejection, text);
+        self.board.update(slot, |entry| {
+            let since_unix_ms = unix_ms();
+            let until_unix_ms = since_unix_ms.saturating_add(milliseconds(lasts));
+            entry.ejections += 1;
+            entry.ejected = Some(Ejected { reason, since_unix_ms, until_unix_ms });
+        });
+        self.end_slow_start(slot);
+    }
+
+    /// Lets a target in again: what checks say of it holds.
+    pub(super) fn end_ejection(&mut self, slot: u32, now: Duration, by_operator: bool) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        if watched.ejection.until().is_none() {
+            return;
+        }
+        watched.ejection.end(now);
+        watched.state.forget_errors();
+        watched.state.set_ejected(false);
+        self.changed.insert(watched.group.clone());
+        let is_carried = self.groups.get(&watched.group).is_some_and(GroupWatch::is_carried);
+        let id = &watched.id;
+        let ended = if by_operator { "was ended by the operator" } else { "is over" };
+        let is_back = watched.state.health() == Health::Healthy;
+        let text = match is_back {
+            true => format!("{id} is back: its ejection {ended}"),
+            false => {
+                format!("the ejection of {id} {ended}; it is {}", watched.state.health().code())
+            }
+        };
+        self.tell_of(slot, EventKind::Ejection, text);
+        self.board.update(slot, |entry| {
+            entry.ejected = None;
+            entry.since_unix_ms = unix_ms();
+        });
+        if is_back {
+            self.start_slowly(slot, is_carried, now);
+        }
+    }
+
+    /// Begins the slow start of a target that has just turned healthy, if its group has one and another
+    /// target carries the load meanwhile.
+    pub(super) fn start_slowly(&mut self, slot: u32, is_carried: bool, now: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let over = group.settings.slow_start;
+        let is_due = !self.is_first_round
+            && is_carried
+            && !over.is_zero()
+            && watched.state.health() == Health::Healthy;
+        if !is_due {
+            return;
+        }
+        watched.slow_since = Some(now);
+        self.attended.insert(slot);
+        let until_unix_ms = unix_ms().saturating_add(milliseconds(over));
+        self.board.update(slot, |entry| entry.slow_start_until_unix_ms = Some(until_unix_ms));
+        self.advance_slow_start(slot, now);
+    }
+
+    /// Gives the target as much of its weight as it has earned; all of it ends the slow start.
+    fn advance_slow_start(&mut self, slot: u32, now: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let Some(since) = watched.slow_since else { return };
+        let elapsed = now.saturating_sub(since);
+        let percent = slow_start::share_percent(elapsed, group.settings.slow_start);
+        if percent >= 100 {
+            return self.end_slow_start(slot);
+        }
+        if percent != watched.state.share_percent() {
+            watched.state.set_share_percent(percent);
+            self.changed.insert(watched.group.clone());
+            self.board.update(slot, |entry| entry.share_percent = percent);
+        }
+    }
+
+    /// All of the weight counts again.
+    pub(super) fn end_slow_start(&mut self, slot: u32) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        if watched.slow_since.take().is_none() {
+            return;
+        }
+        watched.state.set_share_percent(100);
+        self.changed.insert(watched.group.clone());
+        self.board.update(slot, |entry| {
+            entry.share_percent = 100;
+            entry.slow_start_until_unix_ms = None;
+        });
+    }
+
+    /// Ends ejections whose time is over, and moves slow starts on.
+    pub(super) fn attend(&mut self, now: Duration) {
+        for slot in self.attended.clone() {
+            if self.targets.get(&slot).is_some_and(|watched| watched.ejection.is_over(now)) {
+                self.end_ejection(slot, now, false);
+            }
+            self.advance_slow_start(slot, now);
+            let needs_more = self.targets.get(&slot).is_some_and(|watched| {
+                watched.ejection.until().is_some() || watched.slow_since.is_some()
+            });
+            if !needs_more {
+                self.attended.remove(&slot);
+            }
+        }
+    }
+
+    fn warn(&mut self, slot: u32, now: Duration, text: &str) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        if watched.warned.is_none_or(|last| now >= last + WARN_EVERY) {
+            watched.warned = Some(now);
+            self.tell_of(slot, EventKind::Warning, text.to_owned());
+        }
+    }
+
+    fn tell_of(&self, slot: u32, kind: EventKind, text: String) {
+        if let Some(watched) = self.targets.get(&slot) {
+            self.tell(kind, &watched.group, Some(&watched.id), text);
+        }
+    }
+}
+
+/// Why checks have turned a target; `is_early` when fewer failed than `fall`.
+fn reason(turn: &Turn, error: Option<&str>, is_early: bool) -> String {
+    let count = turn.in_a_row;
+    match error {
+        None if turn.is_first => "its first check passed".into(),
+        None if count == 1 => "a check passed".into(),
+        None => format!("{count} checks passed"),
+        Some(error) if turn.is_first => format!("its first check failed: {error}"),
+        Some(error) if is_early => format!("a check after gateway errors failed: {error}"),
+        Some(error) if count == 1 => format!("a check failed: {error}"),
+        Some(error) => format!("{count} checks failed: {error}"),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

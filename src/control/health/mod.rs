@@ -1,0 +1,254 @@
+//! Health: who of a group's targets may take requests, from checks, from gateway errors in live traffic, and from how
+//! long ago a target came back.
+//!
+//! ```text
+//!   checks ──▶ machine ──┐                     ┌─▶ state of each target ─▶ republish (at most every 50 ms)
+//!   errors ──▶ ejection ─┼─▶ supervisor's tick ┤
+//!   time ────▶ slow_start┘                     └─▶ board, events (for people)
+//! ```
+//!
+//! Decisions are pure and stand in files of their own; the supervisor joins them with the running configuration.
+//! Everything that a tick finds is published together. Never touches a connection of the data plane, never changes the
+//! configuration. Tested with paused time and a prober of the tests' own, and by the black-box suite.
+
+mod board;
+mod check;
+mod ejection;
+mod findings;
+mod machine;
+mod pace;
+mod roster;
+mod settings;
+mod slow_start;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+pub use board::{HealthBoard, HealthNote, LastCheck};
+use check::{Outcome, Probe, Prober};
+use roster::{GroupWatch, Watched};
+use settings::Settings;
+
+use super::events::EventKind;
+use super::runtime::Control;
+use crate::snapshot::Snapshot;
+use crate::target::state::Health;
+
+/// From one look at everything to the next, and so at most one publication in this time.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Checks that run at a time, each with a descriptor. Only where more targets than this hang at once do they delay
+/// the checks of others.
+const CHECKS_MAX: usize = 1024;
+
+/// Watches the health of every target of the running configuration.
+#[derive(Debug)]
+pub struct Supervisor<P: Probe = Prober> {
+    control: Arc<Control>,
+    board: Arc<HealthBoard>,
+    probe: Arc<P>,
+    /// Times are counted from here.
+    began: Instant,
+    /// What was looked at last, and under which version of the configuration.
+    snapshot: Option<Arc<Snapshot>>,
+    version: Option<u64>,
+    settings: HashMap<String, Arc<Settings>>,
+    groups: HashMap<Arc<str>, GroupWatch>,
+    targets: HashMap<u32, Watched, ahash::RandomState>,
+    /// Every target that is checked stands here once; entries that no longer hold are passed over.
+    due: BinaryHeap<Reverse<Due>>,
+    running: JoinSet<Done>,
+    /// Targets that are ejected or start slowly.
+    attended: BTreeSet<u32>,
+    /// Groups to publish.
+    changed: BTreeSet<Arc<str>>,
+    last_serial: u64,
+    random: u64,
+    /// Before anything is served: no slow start, no event for what goes well.
+    is_first_round: bool,
+}
+
+/// A check that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: Duration,
+    slot: u32,
+    serial: u64,
+    /// Besides those of the interval.
+    is_extra: bool,
+}
+
+/// A check that has been made.
+#[derive(Debug)]
+struct Done {
+    slot: u32,
+    serial: u64,
+    outcome: Outcome,
+}
+
+impl Supervisor {
+    pub fn new(control: Arc<Control>, board: Arc<HealthBoard>) -> Supervisor {
+        Supervisor::with_probe(control, board, Arc::new(Prober))
+    }
+}
+
+impl<P: Probe> Supervisor<P> {
+    fn with_probe(control: Arc<Control>, board: Arc<HealthBoard>, probe: Arc<P>) -> Supervisor<P> {
+        let hasher = ahash::RandomState::new();
+        Supervisor {
+            control,
+            board,
+            probe,
+            began: Instant::now(),
+            snapshot: None,
+            version: None,
+            settings: HashMap::new(),
+            groups: HashMap::new(),
+            random: hasher.hash_one(0),
+            targets: HashMap::with_hasher(hasher),
+            due: BinaryHeap::new(),
+            running: JoinSet::new(),
+            attended: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            last_serial: 0,
+            is_first_round: false,
+        }
+    }
+
+    /// Checks every target of a checked group once. To be awaited before anything accepts: no session is then
+    /// placed by the accident of whose check came first. Lasts as long as the longest timeout, or a multiple of it
+    /// where more than [`CHECKS_MAX`] targets hang.
+    pub async fn first_round(&mut self) {
+        self.is_first_round = true;
+        self.look(self.now());
+        let mut left: Vec<u32> = self.targets.keys().copied().collect();
+        loop {
+            while self.running.len() < CHECKS_MAX
+                && let Some(slot) = left.pop()
+            {
+                self.start_check(slot, self.now());
+            }
+            let Some(done) = self.running.join_next().await else { break };
+            if let Ok(done) = done {
+                self.finish_check(done, self.now());
+            }
+        }
+        let slots: Vec<u32> = self.targets.keys().copied().collect();
+        for slot in slots {
+            self.schedule_next(slot, self.now());
+        }
+        self.publish();
+        self.look(self.now());
+        self.tell_first_round();
+        self.is_first_round = false;
+    }
+
+    /// Watches for ever.
+    pub async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tick(self.now());
+        }
+    }
+
+    fn tick(&mut self, now: Duration) {
+        self.look(now);
+        while let Some(done) = self.running.try_join_next() {
+            // A check that panicked has no result; its target is checked again when its time has come.
+            if let Ok(done) = done {
+                self.finish_check(done, now);
+            }
+        }
+        for slot in self.board.take_enabled() {
+            self.end_ejection(slot, now, true);
+        }
+        self.look_at_errors(now);
+        self.attend(now);
+        self.start_checks(now);
+        self.publish();
+    }
+
+    /// Starts what is due, the longest due first.
+    fn start_checks(&mut self, now: Duration) {
+        while self.running.len() < CHECKS_MAX {
+            let Some(Reverse(due)) = self.due.peek().copied() else { return };
+            if due.at > now {
+                return;
+            }
+            self.due.pop();
+            let Some(watched) = self.targets.get(&due.slot) else { continue };
+            if watched.serial != due.serial || !(due.is_extra || watched.due == Some(due.at)) {
+                continue;
+            }
+            if !due.is_extra {
+                self.schedule_next(due.slot, now);
+            }
+            self.start_check(due.slot, now);
+        }
+    }
+
+    /// Unless the target is not to be checked, or is being checked.
+    fn start_check(&mut self, slot: u32, now: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let Some(checks) = &group.settings.checks else { return };
+        let is_out = matches!(watched.state.health_by_checks(), Health::Draining | Health::Unused);
+        if is_out || watched.is_being_checked(now, checks.ask.timeout) {
+            return;
+        }
+        watched.checked_since = Some(now);
+        let (probe, ask) = (Arc::clone(&self.probe), Arc::clone(&checks.ask));
+        let (serial, address) = (watched.serial, watched.address.clone());
+        self.running
+            .spawn(async move { Done { slot, serial, outcome: probe.check(ask, address).await } });
+    }
+
+    /// Sets the time of the target's next regular check.
+    fn schedule_next(&mut self, slot: u32, now: Duration) {
+        let random = self.next_random();
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let Some(checks) = &group.settings.checks else { return };
+        let at = watched.pace.next(now, checks.interval, random);
+        watched.due = Some(at);
+        self.due.push(Reverse(Due { at, slot, serial: watched.serial, is_extra: false }));
+    }
+
+    /// Publishes all that has changed since the last time, together.
+    fn publish(&mut self) {
+        if self.changed.is_empty() {
+            return;
+        }
+        let groups: Vec<&str> = self.changed.iter().map(|name| &**name).collect();
+        self.control.republish(&groups);
+        self.changed.clear();
+    }
+
+    fn tell(&self, kind: EventKind, group: &str, target: Option<&str>, text: String) {
+        self.control.events().push(kind, Some(group), target, text);
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Even enough to spread checks (xorshift64).
+    fn next_random(&mut self) -> u64 {
+        self.random |= 1;
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+#[cfg(test)]
+#[path = "supervisor_tests.rs"]
+mod tests;

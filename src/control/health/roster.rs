@@ -1,0 +1,304 @@
+//! Who is watched: the supervisor's picture of the running configuration, brought up to date with each snapshot.
+//!
+//! A target is known by its state, which is a new one when its address changes. Tested with the supervisor.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::board::Entry;
+use super::check::Probe;
+use super::ejection::{Ejection, Population};
+use super::machine::Streak;
+use super::pace::Pace;
+use super::settings::Settings;
+use super::{Due, Supervisor};
+use crate::control::events::{EventKind, unix_ms};
+use crate::target::group::{Address, Standing, Target, TargetGroup};
+use crate::target::state::{Health, TargetState};
+
+/// Targets that come into service at once are first checked this long after each other, as long as that takes
+/// less than their interval.
+const FIRST_CHECKS_APART: Duration = Duration::from_millis(1);
+
+/// How long after its timeout a check is given up as lost.
+const LOST: Duration = Duration::from_secs(5);
+
+/// One group.
+#[derive(Debug)]
+pub(super) struct GroupWatch {
+    /// As of the last look.
+    pub compiled: Arc<TargetGroup>,
+    pub settings: Arc<Settings>,
+    pub slots: Vec<u32>,
+    /// Whether the group was carried by someone before `compiled` was published.
+    pub was_carried: bool,
+}
+
+impl GroupWatch {
+    pub(super) fn population(&self) -> Population {
+        let mut population = Population::default();
+        for target in &self.compiled.targets {
+            match target.state.health() {
+                Health::Draining | Health::Unused => continue,
+                Health::Healthy => population.healthy += 1,
+                Health::Initial | Health::Unhealthy => {}
+            }
+            population.in_service += 1;
+            population.ejected += usize::from(target.state.is_ejected());
+        }
+        population
+    }
+
+    /// Whether a healthy target takes its full share, as published.
+    pub(super) fn is_carried(&self) -> bool {
+        self.compiled.targets.iter().enumerate().any(|(index, target)| {
+            target.weight > 0
+                && target.share == target.weight.saturating_mul(100)
+                && self.compiled.standing(index) == Standing::Usable { healthy: true }
+        })
+    }
+}
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub state: Arc<TargetState>,
+    pub group: Arc<str>,
+    pub id: Arc<str>,
+    pub address: Address,
+    /// Changes when what is on its way no longer counts; never used again.
+    pub serial: u64,
+    pub streak: Streak,
+    pub pace: Pace,
+    /// When the next check of the interval is due.
+    pub due: Option<Duration>,
+    /// A check runs since then.
+    pub checked_since: Option<Duration>,
+    /// The check that runs, or the next, follows gateway errors.
+    pub at_once: bool,
+    /// When the last check besides those of the interval was asked for.
+    pub extra: Option<Duration>,
+    /// What checks and the operator last said.
+    pub seen: Health,
+    pub ejection: Ejection,
+    /// Starts slowly since then.
+    pub slow_since: Option<Duration>,
+    /// When it was last said that it could not be ejected, or not be checked.
+    pub warned: Option<Duration>,
+}
+
+impl Watched {
+    pub(super) fn is_being_checked(&self, now: Duration, timeout: Duration) -> bool {
+        self.checked_since.is_some_and(|since| now < since.saturating_add(timeout + LOST))
+    }
+}
+
+impl<P: Probe> Supervisor<P> {
+    /// Takes up what has been published since the last look.
+    pub(super) fn look(&mut self, now: Duration) {
+        // The version first: what changes in between is then looked at the next time.
+        let version = self.control.version();
+        let is_other_version = self.version != Some(version);
+        if is_other_version {
+            let file = self.control.file();
+            let of = |group| Arc::new(Settings::of(group));
+            self.settings =
+                file.target_groups.iter().map(|group| (group.name.clone(), of(group))).collect();
+            self.version = Some(version);
+        }
+        let snapshot = self.control.snapshot();
+        if !is_other_version
+            && self.snapshot.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &snapshot))
+        {
+            return;
+        }
+        let names: HashSet<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
+        let gone = self.groups.extract_if(|name, _| !names.contains(&**name));
+        let gone: Vec<u32> = gone.flat_map(|(_, group)| group.slots).collect();
+        for slot in gone {
+            self.forget(slot);
+        }
+        for group in &snapshot.groups {
+            if let Some(settings) = self.settings.get(&*group.name).cloned() {
+                self.look_at_group(group, settings, now);
+            }
+        }
+        self.snapshot = Some(snapshot);
+    }
+
+    fn look_at_group(&mut self, group: &Arc<TargetGroup>, settings: Arc<Settings>, now: Duration) {
+        let before = self.groups.get(&group.name);
+        let has_same_settings = before.is_some_and(|before| before.settings == settings);
+        if has_same_settings && before.is_some_and(|one| Arc::ptr_eq(&one.compiled, group)) {
+            return;
+        }
+        let has_same_checks =
+            before.is_some_and(|before| before.settings.checks == settings.checks);
+        let did_fail_open = before.map(|before| before.compiled.fails_open());
+        let slots: Vec<u32> = group.targets.iter().map(|target| target.state.slot).collect();
+        let was_carried = before.is_some_and(GroupWatch::is_carried);
+        let watch = GroupWatch { compiled: Arc::clone(group), settings, slots, was_carried };
+        let known: HashSet<u32> = watch.slots.iter().copied().collect();
+        if let Some(before) = self.groups.insert(Arc::clone(&group.name), watch) {
+            for slot in before.slots.into_iter().filter(|slot| !known.contains(slot)) {
+                self.forget(slot);
+            }
+        }
+        let mut new_ones = 0;
+        for target in &group.targets {
+            if self.targets.contains_key(&target.state.slot) {
+                self.look_again(target.state.slot, has_same_checks, now);
+            } else {
+                self.meet(group, target, new_ones, now);
+                new_ones += 1;
+            }
+        }
+        if did_fail_open.is_some_and(|before| before != group.fails_open()) && !self.is_first_round
+        {
+            self.tell_fail_open(&group.name);
+        }
+    }
+
+    /// A target that was not there before, the `position`th of its group that is new now.
+    fn meet(&mut self, group: &TargetGroup, target: &Target, position: u32, now: Duration) {
+        let state = &target.state;
+        let health = state.health_by_checks();
+        let (slot, serial) = (state.slot, self.next_serial());
+        let Some(watch) = self.groups.get(&group.name) else { return };
+        let was_carried = watch.was_carried;
+        let interval = watch.settings.checks.as_ref().map(|checks| checks.interval);
+        let watched = Watched {
+            state: Arc::clone(state),
+            group: Arc::clone(&group.name),
+            id: Arc::clone(&target.id),
+            address: target.address.clone(),
+            serial,
+            streak: Streak::default(),
+            pace: Pace::new(serial, now, interval.unwrap_or_default()),
+            due: None,
+            checked_since: None,
+            at_once: false,
+            extra: None,
+            seen: health,
+            ejection: Ejection::default(),
+            slow_since: None,
+            warned: None,
+        };
+        let reason = reason(health, interval.is_some()).to_owned();
+        let entry =
+            Entry::new(Arc::clone(&watched.group), Arc::clone(&watched.id), reason, unix_ms());
+        self.targets.insert(slot, watched);
+        self.board.insert(slot, entry);
+        match interval {
+            Some(interval) if health == Health::Initial => {
+                let after = FIRST_CHECKS_APART.saturating_mul(position).min(interval);
+                self.schedule_first(slot, now.saturating_add(after));
+            }
+            Some(_) => self.schedule_next(slot, now),
+            None if health == Health::Healthy => self.start_slowly(slot, was_carried, now),
+            None => {}
+        }
+    }
+
+    /// A target that may have been changed by the operator, or be checked in another way from now on.
+    fn look_again(&mut self, slot: u32, has_same_checks: bool, now: Duration) {
+        let serial = self.next_serial();
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let was_carried = group.was_carried;
+        let (settings, health) = (Arc::clone(&group.settings), watched.state.health_by_checks());
+        let is_turned = watched.seen != health;
+        let is_out = matches!(health, Health::Draining | Health::Unused);
+        let is_ejected = watched.ejection.until().is_some();
+        if is_turned {
+            watched.seen = health;
+            watched.streak = Streak::default();
+            let reason = reason(health, settings.checks.is_some());
+            self.board.update(slot, |entry| {
+                reason.clone_into(&mut entry.reason);
+                entry.since_unix_ms = unix_ms();
+            });
+        }
+        if is_turned || !has_same_checks {
+            watched.serial = serial;
+            watched.checked_since = None;
+            watched.due = None;
+            if let Some(checks) = &settings.checks {
+                watched.pace = Pace::new(serial, now, checks.interval);
+                match health {
+                    Health::Initial => self.schedule_first(slot, now),
+                    _ => self.schedule_next(slot, now),
+                }
+            }
+        }
+        if is_ejected && (is_out || settings.ejection.errors == 0) {
+            self.end_ejection(slot, now, true);
+        }
+        if is_turned && is_out {
+            self.end_slow_start(slot);
+        } else if is_turned && health == Health::Healthy {
+            self.start_slowly(slot, was_carried, now);
+        }
+    }
+
+    fn schedule_first(&mut self, slot: u32, at: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        watched.due = Some(at);
+        self.due.push(Reverse(Due { at, slot, serial: watched.serial, is_extra: false }));
+    }
+
+    /// The note goes before the state, whose slot may then be another target's.
+    fn forget(&mut self, slot: u32) {
+        self.board.remove(slot);
+        self.attended.remove(&slot);
+        self.targets.remove(&slot);
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.last_serial = self.last_serial.saturating_add(1);
+        self.last_serial
+    }
+
+    pub(super) fn tell_first_round(&self) {
+        let checked = self.groups.iter().filter(|(_, group)| group.settings.checks.is_some());
+        for (name, group) in checked {
+            let Population { healthy, in_service, .. } = group.population();
+            let text = format!("{healthy} of {in_service} targets of {name} are healthy");
+            self.tell(EventKind::Health, name, None, text);
+            if group.compiled.fails_open() {
+                self.tell_fail_open(name);
+            }
+        }
+    }
+
+    fn tell_fail_open(&self, name: &Arc<str>) {
+        let Some(group) = self.groups.get(name) else { return };
+        let Population { healthy, in_service, .. } = group.population();
+        let count = format!("{healthy} of {in_service} targets are healthy");
+        if group.compiled.fails_open() {
+            let text = format!("{name} fails open, so that all of its targets are used: {count}");
+            self.tell(EventKind::Warning, name, None, text);
+        } else {
+            self.tell(
+                EventKind::Health,
+                name,
+                None,
+                format!("{name} no longer fails open: {count}"),
+            );
+        }
+    }
+}
+
+/// Why a target is what no check has made it.
+fn reason(health: Health, is_checked: bool) -> &'static str {
+    match health {
+        Health::Initial => "waits for its first check",
+        Health::Healthy if is_checked => "in service before it was checked",
+        Health::Healthy => "not checked",
+        Health::Unhealthy => "unhealthy",
+        Health::Draining => "drains: only what is bound to it still comes",
+        Health::Unused => "has drained",
+    }
+}

@@ -1,0 +1,61 @@
+//! What the file says about the health of a group's targets, as the supervisor takes it. Tested with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::{Ask, HttpAsk, Kind};
+use super::ejection::Limits;
+use super::machine::Thresholds;
+use crate::control::config::file::{self, HealthCheckType};
+use crate::control::config::status_range;
+
+/// The settings of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// `None` = its targets are not checked.
+    pub checks: Option<Checks>,
+    pub ejection: Limits,
+    pub slow_start: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checks {
+    pub ask: Arc<Ask>,
+    pub interval: Duration,
+    pub thresholds: Thresholds,
+}
+
+impl Settings {
+    pub(super) fn of(group: &file::TargetGroup) -> Settings {
+        let ejection = &group.ejection;
+        Settings {
+            checks: checks(&group.health_check),
+            ejection: Limits {
+                errors: ejection.errors,
+                time: ejection.time,
+                time_max: ejection.time_max,
+                percent_max: ejection.percent_max,
+            },
+            slow_start: group.slow_start,
+        }
+    }
+}
+
+fn checks(check: &file::HealthCheck) -> Option<Checks> {
+    let kind = match check.kind {
+        HealthCheckType::Off => return None,
+        HealthCheckType::Tcp => Kind::Tcp,
+        HealthCheckType::Http => Kind::Http(HttpAsk {
+            method: check.method.clone(),
+            path: check.path.clone(),
+            host: check.host.clone(),
+            expect: check.expect.iter().filter_map(|text| status_range(text).ok()).collect(),
+            body: check.body.clone(),
+        }),
+    };
+    Some(Checks {
+        ask: Arc::new(Ask { kind, timeout: check.timeout, port: check.port }),
+        interval: check.interval,
+        thresholds: Thresholds { rise: check.rise, fall: check.fall },
+    })
+}
