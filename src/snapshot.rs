@@ -17,6 +17,7 @@ use crate::http1::rewrite::ForwardedFor;
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
 use crate::target::stickiness::Stickiness;
+use crate::telemetry::series::{ListenerSeries, RuleSeries};
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -110,6 +111,10 @@ pub struct Listener {
     pub rules: Table,
     /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.
     pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
+    /// What shards count for the metrics, carried over by name.
+    pub series: Arc<ListenerSeries>,
+    /// Parallel to `rules.rules()`.
+    pub rule_series: Vec<Arc<RuleSeries>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -328,8 +328,25 @@ fn routing_knows_fields_and_answers_at_most() {
 }
 
 #[test]
-fn target_knows_fields_answers_and_what_a_rule_forwards_to() {
-    assert_knows_only("target", &["http1::fields", "http1::answers", "routing::actions"]);
+fn target_knows_fields_answers_what_a_rule_forwards_to_and_the_numbers_it_carries() {
+    let allowed = ["http1::fields", "http1::answers", "routing::actions", "telemetry::series"];
+    assert_knows_only("target", &allowed);
+}
+
+#[test]
+fn numbers_that_a_state_carries_know_nobody() {
+    const NUMBERS: [&str; 3] = ["number", "histogram", "series"];
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.top() == "telemetry") {
+        if !source.module.get(1).is_some_and(|name| NUMBERS.contains(&name.as_str())) {
+            continue;
+        }
+        wrong.extend(crate_paths(source).into_iter().filter(|(_, path)| {
+            path.first().is_none_or(|top| top != "telemetry")
+                || path.get(1).is_none_or(|name| !NUMBERS.contains(&name.as_str()))
+        }));
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub use options::process;
 use super::config::file::{self, File};
 use super::config::{answer_status, listener_address, network, unix_mode};
 use super::drain::Leaving;
+use crate::shard::cores;
 use crate::snapshot::{Listener, Snapshot};
 use crate::target::group::TargetGroup;
 use crate::target::keyring::KeyRing;
@@ -50,6 +51,7 @@ pub fn compile(
     changed: &[&str],
     leaving: &[Leaving],
 ) -> Result<Snapshot, CompileError> {
+    registry.decide_shard_count(|| cores::plan(file.process.shards).len());
     let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
@@ -67,7 +69,7 @@ pub fn compile(
     for (index, listener) in file.listeners.iter().enumerate() {
         listeners.push(match before.and_then(|before| same_listener(before, file, index)) {
             Some(unchanged) => unchanged,
-            None => Arc::new(self::listener(listener, &context)?),
+            None => Arc::new(self::listener(listener, registry, &context)?),
         });
     }
     Ok(Snapshot { generation, listeners, groups })
@@ -93,6 +95,7 @@ fn same_listener(before: Compiled<'_>, file: &File, index: usize) -> Option<Arc<
 
 fn listener(
     listener: &file::Listener,
+    registry: &Registry,
     context: &routes::Context<'_>,
 ) -> Result<Listener, CompileError> {
     let fail = |what: String| CompileError(format!("listener {:?}: {what}", listener.name));
@@ -102,6 +105,7 @@ fn listener(
         let status = answer_status(status).map_err(fail)?;
         answers.push((status, options::answer(&answer.content_type, &answer.body)));
     }
+    let rules = routes.table.rules().iter();
     let networks = listener.trusted_proxies.iter().map(|text| network(text));
     Ok(Listener {
         name: listener.name.as_str().into(),
@@ -120,6 +124,8 @@ fn listener(
         forwarded: options::forwarded(&listener.forwarded),
         merge_slashes: listener.merge_slashes,
         answers,
+        series: registry.listener(&listener.name),
+        rule_series: rules.map(|rule| registry.rule(&listener.name, &rule.name)).collect(),
         rules: routes.table,
         rule_stickiness: routes.stickiness,
     })

@@ -19,6 +19,7 @@ pub mod health;
 pub mod history;
 pub mod keys;
 pub mod log_level;
+pub mod metrics;
 pub mod overlay;
 pub mod runtime;
 pub mod session_watch;

@@ -108,11 +108,19 @@ impl Connection {
 
     /// The connection's listener in the current snapshot; `None` when it is no longer in the file.
     pub fn listener<'v>(&self, view: &'v View) -> Option<&'v Arc<Listener>> {
+        view.listeners.get(self.listener_index(view)?)
+    }
+
+    /// Its position there: where it was when the connection was accepted, unless a reload has moved it.
+    pub fn listener_index(&self, view: &View) -> Option<usize> {
         let name = &self.origin.listener_name;
-        view.listeners
-            .get(self.origin.listener)
-            .filter(|listener| Arc::ptr_eq(&listener.name, name) || listener.name == *name)
-            .or_else(|| view.listeners.iter().find(|listener| listener.name == *name))
+        let is_it =
+            |listener: &Arc<Listener>| Arc::ptr_eq(&listener.name, name) || listener.name == *name;
+        let before = self.origin.listener;
+        if view.listeners.get(before).is_some_and(is_it) {
+            return Some(before);
+        }
+        view.listeners.iter().position(is_it)
     }
 
     /// Whether the connection may serve another request after the one it is at.
@@ -128,7 +136,8 @@ impl Connection {
         if entry.is_blank() {
             return;
         }
-        entry.finish(&self.shard.clock, |record| self.shard.record(record));
+        let shard = &self.shard;
+        entry.finish(&shard.clock, |record, places| shard.record(record, places));
     }
 
     fn age_limit_ms(&self, listener: &Listener) -> Millis {

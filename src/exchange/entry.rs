@@ -13,6 +13,7 @@ use crate::shard::local::View;
 use crate::target::stickiness::Reason;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
 use crate::telemetry::record::{Record, RequestText, RequestTextParts, Timings};
+use crate::telemetry::series::Places;
 
 /// Texts beyond this are freed with their request.
 const TEXT_BYTES_KEPT: usize = 1024;
@@ -22,14 +23,17 @@ const TEXT_BYTES_KEPT: usize = 1024;
 pub struct Entry {
     text: RequestText,
     view: Option<View>,
-    listener: usize,
+    /// Position of the listener in `view`.
+    listener: Option<usize>,
     peer: Option<IpAddr>,
     peer_port: u16,
     pub client: Option<IpAddr>,
     /// Position of the rule; `None` before one has matched.
     pub rule: Option<usize>,
-    /// Positions of group and target.
-    place: Option<(usize, usize)>,
+    /// Position of the group; `None` where the rule leads to none, or to several with nobody for it.
+    group: Option<usize>,
+    /// Position of the target in its group.
+    target: Option<usize>,
     version: Option<Version>,
     /// Nothing has been received of this exchange yet.
     is_blank: bool,
@@ -72,7 +76,7 @@ impl Entry {
         *self = Entry {
             text,
             view: Some(View::clone(view)),
-            listener: connection.origin.listener,
+            listener: connection.listener_index(view),
             peer: connection.origin.peer.ip,
             peer_port: connection.origin.peer.port,
             client: connection.origin.peer.ip,
@@ -132,7 +136,13 @@ impl Entry {
 
     /// The request goes to this target now.
     pub fn target(&mut self, group: usize, target: usize) {
-        self.place = Some((group, target));
+        self.group = Some(group);
+        self.target = Some(target);
+    }
+
+    /// The request was for this group, which has nobody for it.
+    pub fn group(&mut self, group: usize) {
+        self.group = Some(group);
     }
 
     /// The first byte of a response, the target's or limpet's own, is there.
@@ -190,15 +200,20 @@ impl Entry {
         self.is_blank
     }
 
-    /// Gives the finished record to `write`.
-    pub fn finish(&self, clock: &Clock, write: impl FnOnce(&Record<'_>)) {
+    /// Gives the finished record to `write`, and where it is to be counted.
+    pub fn finish(&self, clock: &Clock, write: impl FnOnce(&Record<'_>, &Places<'_>)) {
         let Some(view) = &self.view else { return };
-        let listener = view.listeners.get(self.listener);
-        let group = self.place.and_then(|(group, _)| view.groups.get(group));
-        let target =
-            self.place.zip(group).and_then(|((_, target), group)| group.targets.get(target));
-        let rule =
-            listener.zip(self.rule).and_then(|(listener, at)| listener.rules.rules().get(at));
+        let listener = self.listener.and_then(|at| view.listeners.get(at));
+        let group = self.group.and_then(|at| view.groups.get(at));
+        let target = group.zip(self.target).and_then(|(group, at)| group.targets.get(at));
+        let ruled = listener.zip(self.rule);
+        let rule = ruled.and_then(|(listener, at)| listener.rules.rules().get(at));
+        let places = Places {
+            listener: listener.map(|listener| &*listener.series),
+            rule: ruled.and_then(|(listener, at)| listener.rule_series.get(at)).map(|rule| &**rule),
+            group: group.map(|group| &group.state.series),
+            target: target.map(|target| &target.state.series),
+        };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
         let record = Record {
             time_unix_ms: self.begun_unix_ms,
@@ -231,6 +246,6 @@ impl Entry {
             code: self.code,
             ..Record::default()
         };
-        write(&self.text.apply(record));
+        write(&self.text.apply(record), &places);
     }
 }

@@ -389,6 +389,7 @@ impl Attempt<'_, '_> {
                 Some(Full::Reject(choice)) => {
                     self.plan.choice = choice;
                     entry.sticky = choice.sticky.map(|sticky| sticky.reason);
+                    entry.group(choice.group);
                     return Err(Failure::TargetFull);
                 }
                 None => return Err(Failure::NoTarget),

@@ -182,7 +182,12 @@ impl Scene<'_> {
     ) -> Prepared {
         let choice = match self.select(head, forward, rule, entry.client, &Tried::new()) {
             Ok(choice) => choice,
-            Err(failure) => return Prepared::Answer(Reply::failure(failure).of(head, bytes)),
+            Err(failure) => {
+                if let [(group, _)] = *forward.groups {
+                    entry.group(group);
+                }
+                return Prepared::Answer(Reply::failure(failure).of(head, bytes));
+            }
         };
         let mut request = buffers::small();
         let upgrade = self.upgrade(head, &choice);

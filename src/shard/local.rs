@@ -20,6 +20,7 @@ use crate::target::pool::Pool;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
+use crate::telemetry::series::Places;
 
 /// How far a stop has come; shared by all shards.
 #[derive(Debug, Default)]
@@ -117,8 +118,9 @@ impl Shard {
     }
 
     /// Counts a finished exchange and hands its record to the log.
-    pub fn record(&self, record: &Record<'_>) {
+    pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
         self.counters.request(record);
+        places.count(self.index, record);
         if !self.log.borrow_mut().record(record) {
             self.counters.add(Counter::LogLinesDropped, 1);
         }

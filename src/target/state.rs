@@ -6,6 +6,7 @@
 //! where the rule is about threads.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -16,6 +17,7 @@ use super::queue::{Ticket, WaitQueue};
 use super::retry::RetryBudget;
 use super::session_match::SessionNotes;
 use super::sketch::SessionSketch;
+use crate::telemetry::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
 
 /// A target's health in ALB's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct TargetState {
     tunnels: AtomicU32,
     /// Made with the first sticky request, since most targets never see one.
     sessions: OnceLock<Box<SessionSketch>>,
+    /// What shards count for the metrics.
+    pub series: TargetSeries,
     /// Gives the slot back when the last holder has gone; `None` for a state outside a registry.
     slots: Option<Arc<Slots>>,
 }
@@ -93,10 +97,15 @@ pub struct TargetState {
 impl TargetState {
     /// A state outside any registry, healthy; the caller answers for the slot being unique.
     pub fn detached(slot: u32) -> Arc<TargetState> {
-        Arc::new(TargetState::new(slot, Health::Healthy, None))
+        Arc::new(TargetState::new(slot, Health::Healthy, TargetSeries::default(), None))
     }
 
-    fn new(slot: u32, health: Health, slots: Option<Arc<Slots>>) -> TargetState {
+    fn new(
+        slot: u32,
+        health: Health,
+        series: TargetSeries,
+        slots: Option<Arc<Slots>>,
+    ) -> TargetState {
         TargetState {
             slot,
             health: AtomicU8::new(health as u8),
@@ -106,6 +115,7 @@ impl TargetState {
             waiting: WaitQueue::new(),
             tunnels: AtomicU32::new(0),
             sessions: OnceLock::new(),
+            series,
             slots,
         }
     }
@@ -320,6 +330,9 @@ impl Drop for TargetState {
 #[derive(Debug, Default)]
 pub struct GroupState {
     hot: CachePadded<GroupHot>,
+    /// What shards count for the metrics.
+    pub series: GroupSeries,
+    ejections: AtomicU64,
     /// Session cookies seen in responses of this group's targets.
     pub sessions: SessionNotes,
     /// The consistent table of the last compilation, kept because it is costly to build.
@@ -335,6 +348,16 @@ struct GroupHot {
 impl GroupState {
     pub fn new() -> Arc<GroupState> {
         Arc::new(GroupState::default())
+    }
+
+    /// Targets that were taken out for what they answered, ever.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// A target was taken out for what it answered.
+    pub fn count_ejection(&self) {
+        self.ejections.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next turn of round-robin; never repeats in the life of a process.
@@ -383,17 +406,48 @@ struct TargetKey {
     address: Address,
 }
 
+/// Something that lives as long as anyone holds it, found by its name.
+type Shared<K, V> = Mutex<HashMap<K, Weak<V>>>;
+
+fn shared<K: Eq + Hash, V>(all: &Shared<K, V>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(one) = all.get(&key).and_then(Weak::upgrade) {
+        return one;
+    }
+    if all.len() == all.capacity() {
+        // Before the map grows, those whom nobody holds any more make room.
+        all.retain(|_, one| one.strong_count() > 0);
+    }
+    let one = Arc::new(make());
+    all.insert(key, Arc::downgrade(&one));
+    one
+}
+
 /// Process-wide keeper of what snapshots share. Asked only by the control plane, so it may lock.
 #[derive(Debug, Default)]
 pub struct Registry {
     slots: Arc<Slots>,
-    targets: Mutex<HashMap<TargetKey, Weak<TargetState>>>,
-    groups: Mutex<HashMap<Box<str>, Weak<GroupState>>>,
+    shard_count: OnceLock<usize>,
+    targets: Shared<TargetKey, TargetState>,
+    groups: Shared<Box<str>, GroupState>,
+    listeners: Shared<Box<str>, ListenerSeries>,
+    /// By listener and rule.
+    rules: Shared<(Box<str>, Box<str>), RuleSeries>,
 }
 
 impl Registry {
     pub fn new() -> Registry {
         Registry::default()
+    }
+
+    /// Says how many shards will count. The first answer holds: a process keeps its shards. Without
+    /// one, nothing is counted.
+    pub fn decide_shard_count(&self, count: impl FnOnce() -> usize) {
+        self.shard_count.get_or_init(count);
+    }
+
+    fn series<T: Default>(&self) -> PerShard<T> {
+        PerShard::new(self.shard_count.get().copied().unwrap_or(0))
     }
 
     /// The state of a target, the same as long as anyone holds it; new ones start with `initial`.
@@ -407,28 +461,27 @@ impl Registry {
         address: &Address,
         initial: Health,
     ) -> Arc<TargetState> {
-        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let key = TargetKey { group: group.into(), id: id.into(), address: address.clone() };
-        if let Some(state) = targets.get(&key).and_then(Weak::upgrade) {
-            return state;
-        }
-        targets.retain(|_, state| state.strong_count() > 0);
-        let slots = Arc::clone(&self.slots);
-        let state = Arc::new(TargetState::new(slots.take(), initial, Some(slots)));
-        targets.insert(key, Arc::downgrade(&state));
-        state
+        shared(&self.targets, key, || {
+            let slots = Arc::clone(&self.slots);
+            TargetState::new(slots.take(), initial, self.series(), Some(slots))
+        })
     }
 
     /// The shared state of a group, the same as long as anyone holds it.
     pub fn group(&self, name: &str) -> Arc<GroupState> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = groups.get(name).and_then(Weak::upgrade) {
-            return state;
-        }
-        groups.retain(|_, state| state.strong_count() > 0);
-        let state = GroupState::new();
-        groups.insert(name.into(), Arc::downgrade(&state));
-        state
+        let new = || GroupState { series: self.series(), ..GroupState::default() };
+        shared(&self.groups, name.into(), new)
+    }
+
+    /// The counts of a listener, the same as long as anyone holds them.
+    pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
+        shared(&self.listeners, name.into(), || self.series())
+    }
+
+    /// The counts of a listener's rule, the same as long as anyone holds them.
+    pub fn rule(&self, listener: &str, name: &str) -> Arc<RuleSeries> {
+        shared(&self.rules, (listener.into(), name.into()), || self.series())
     }
 }
 
@@ -473,6 +526,38 @@ mod tests {
         drop(held);
         assert_eq!(registry.target("app", "d", &address(4), Health::Healthy).slot, 0);
         assert_eq!(b.slot, 1);
+    }
+
+    #[test]
+    fn series_go_on_by_name_and_nobody_inherits_them() {
+        let registry = Registry::new();
+        registry.decide_shard_count(|| 1);
+        registry.decide_shard_count(|| 7);
+        let a = registry.target("app", "a", &address(1), Health::Healthy);
+        a.series.of(0).unwrap().requests[2].add(3);
+        assert!(a.series.of(1).is_none(), "the first answer holds");
+        let slot = a.slot;
+        let again = registry.target("app", "a", &address(1), Health::Healthy);
+        assert_eq!(again.series.sum(|block| &block.requests[2]), 3);
+        drop((a, again));
+        let other = registry.target("app", "b", &address(2), Health::Healthy);
+        assert_eq!((other.slot, other.series.blocks().count()), (slot, 0));
+        let rule = registry.rule("web", "shop");
+        rule.of(0).unwrap().requests.add(1);
+        assert!(Arc::ptr_eq(&rule, &registry.rule("web", "shop")));
+        assert!(!Arc::ptr_eq(&rule, &registry.rule("edge", "shop")));
+        let listener = registry.listener("web");
+        assert!(Arc::ptr_eq(&listener, &registry.listener("web")));
+    }
+
+    #[test]
+    fn names_that_nobody_holds_any_more_take_no_room() {
+        let registry = Registry::new();
+        for name in 0..10_000 {
+            drop(registry.group(&name.to_string()));
+        }
+        let groups = registry.groups.lock().unwrap();
+        assert!(groups.capacity() < 100, "{}", groups.capacity());
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! Counters for what the log says, and for the connections beneath.
+//! Counters of the whole process: for what the log says, and for the connections beneath.
 //!
-//! Each shard has a block of its own that only it writes: a load, an addition and a store, never a
-//! locked instruction. Anybody may read at any time; a reading is exact for each number, not across
+//! What belongs to a listener, rule, group or target is counted in `series`; these numbers go on when
+//! those end. Each shard has a block of its own that only it writes. Anybody may read at any time; a reading is exact for each number, not across
 //! numbers. Reading may allocate, counting never does (but for the first sight of an error's word).
 //! Tested in-process, single and across threads.
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
-use super::record::{CODE_BYTES_MAX, Record, reason_position};
-use crate::target::stickiness::Reason;
+use super::number::Number;
+use super::record::{CODE_BYTES_MAX, Record};
+use super::series::{STATUS_CLASSES, status_class};
 
 /// Everything that is counted as one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,6 @@ impl Counter {
     }
 }
 
-/// Classes of statuses: none sent, then 1xx to 5xx.
-const CLASS_COUNT: usize = 6;
 /// Most distinct words of refusals and errors; further ones are counted together.
 const CODE_COUNT: usize = 128;
 /// The word for those.
@@ -100,29 +98,27 @@ pub struct ShardCounters {
 
 #[derive(Debug)]
 struct Block {
-    numbers: [AtomicU64; Counter::ALL.len()],
-    classes: [AtomicU64; CLASS_COUNT],
-    sticky: [AtomicU64; Reason::ALL.len()],
+    numbers: [Number; Counter::ALL.len()],
+    classes: [Number; STATUS_CLASSES.len()],
     /// Filled from the front.
     codes: [CodeCount; CODE_COUNT],
-    other_codes: AtomicU64,
+    other_codes: Number,
 }
 
 #[derive(Debug, Default)]
 struct CodeCount {
     word: OnceLock<Box<str>>,
-    count: AtomicU64,
+    count: Number,
 }
 
 impl Default for ShardCounters {
     fn default() -> Self {
         ShardCounters {
             block: CachePadded::new(Block {
-                numbers: std::array::from_fn(|_| AtomicU64::new(0)),
-                classes: std::array::from_fn(|_| AtomicU64::new(0)),
-                sticky: std::array::from_fn(|_| AtomicU64::new(0)),
+                numbers: Default::default(),
+                classes: Default::default(),
                 codes: std::array::from_fn(|_| CodeCount::default()),
-                other_codes: AtomicU64::new(0),
+                other_codes: Number::default(),
             }),
         }
     }
@@ -134,9 +130,8 @@ impl ShardCounters {
         self.add(Counter::Requests, 1);
         self.add(Counter::BytesIn, record.bytes_in);
         self.add(Counter::BytesOut, record.bytes_out);
-        bump(self.block.classes.get(class(record.status)), 1);
-        if let Some(reason) = record.sticky {
-            bump(self.block.sticky.get(usize::from(reason_position(reason))), 1);
+        if let Some(class) = self.block.classes.get(status_class(record.status)) {
+            class.add(1);
         }
         if record.retries > 0 {
             self.add(Counter::Retries, u64::from(record.retries));
@@ -160,7 +155,14 @@ impl ShardCounters {
 
     /// Adds to one counter.
     pub fn add(&self, counter: Counter, count: u64) {
-        bump(self.block.numbers.get(counter as usize), count);
+        if let Some(number) = self.block.numbers.get(counter as usize) {
+            number.add(count);
+        }
+    }
+
+    /// One number, without the trouble of a snapshot.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.block.numbers.get(counter as usize).map_or(0, Number::get)
     }
 
     /// Counts a refusal or error that belongs to no request of the log.
@@ -170,7 +172,7 @@ impl ShardCounters {
             // The only writer is this thread, so an empty place is empty until it is filled here.
             &**slot.word.get_or_init(|| code.into()) == code
         });
-        bump(Some(found.map_or(&self.block.other_codes, |slot| &slot.count)), 1);
+        found.map_or(&self.block.other_codes, |slot| &slot.count).add(1);
     }
 
     /// What was counted until now.
@@ -179,36 +181,17 @@ impl ShardCounters {
         let mut codes: BTreeMap<String, u64> = block
             .codes
             .iter()
-            .map_while(|slot| Some((slot.word.get()?.to_string(), slot.count.load(Relaxed))))
+            .map_while(|slot| Some((slot.word.get()?.to_string(), slot.count.get())))
             .collect();
-        let other = block.other_codes.load(Relaxed);
+        let other = block.other_codes.get();
         if other > 0 {
             *codes.entry(OTHER_CODE.into()).or_default() += other;
         }
         CounterSnapshot {
-            numbers: std::array::from_fn(|at| load(block.numbers.get(at))),
-            classes: std::array::from_fn(|at| load(block.classes.get(at))),
-            sticky: std::array::from_fn(|at| load(block.sticky.get(at))),
+            numbers: block.numbers.each_ref().map(Number::get),
+            classes: block.classes.each_ref().map(Number::get),
             codes,
         }
-    }
-}
-
-/// Single writer: nobody else stores between the load and the store.
-fn bump(counter: Option<&AtomicU64>, count: u64) {
-    if let Some(counter) = counter {
-        counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
-    }
-}
-
-fn load(counter: Option<&AtomicU64>) -> u64 {
-    counter.map_or(0, |counter| counter.load(Relaxed))
-}
-
-fn class(status: u16) -> usize {
-    match status {
-        100..600 => usize::from(status / 100),
-        _ => 0,
     }
 }
 
@@ -242,8 +225,7 @@ impl Counters {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CounterSnapshot {
     numbers: [u64; Counter::ALL.len()],
-    classes: [u64; CLASS_COUNT],
-    sticky: [u64; Reason::ALL.len()],
+    classes: [u64; STATUS_CLASSES.len()],
     codes: BTreeMap<String, u64>,
 }
 
@@ -255,16 +237,6 @@ impl CounterSnapshot {
     /// Responses by class: 1 to 5, 0 for requests that got no response.
     pub fn responses(&self, class: usize) -> u64 {
         self.classes.get(class).copied().unwrap_or(0)
-    }
-
-    /// Requests by the word of their stickiness verdict.
-    pub fn sticky(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Reason::ALL.map(Reason::code).into_iter().zip(self.sticky)
-    }
-
-    /// Requests with one stickiness verdict.
-    pub fn sticky_reason(&self, reason: crate::target::stickiness::Reason) -> u64 {
-        self.sticky.get(usize::from(reason_position(reason))).copied().unwrap_or(0)
     }
 
     /// Refusals and errors by word, sorted.
@@ -288,8 +260,7 @@ impl CounterSnapshot {
 
     fn merge(&mut self, other: &CounterSnapshot) {
         let pairs = self.numbers.iter_mut().zip(&other.numbers);
-        let pairs = pairs.chain(self.classes.iter_mut().zip(&other.classes));
-        for (sum, more) in pairs.chain(self.sticky.iter_mut().zip(&other.sticky)) {
+        for (sum, more) in pairs.chain(self.classes.iter_mut().zip(&other.classes)) {
             *sum = sum.wrapping_add(*more);
         }
         for (word, count) in &other.codes {
@@ -303,7 +274,6 @@ mod tests {
     use super::super::ended::{By, Cause, Ended, Phase};
     use super::super::record_tests::full;
     use super::*;
-    use crate::target::stickiness::Reason;
 
     #[test]
     fn counters_stand_at_their_own_position_with_their_own_word() {
@@ -320,7 +290,7 @@ mod tests {
         let shard = counters.shard(1).expect("second shard");
         shard.request(&full());
         shard.request(&Record { status: 503, code: "no_usable_target", ..Record::default() });
-        shard.request(&Record { sticky: Some(Reason::ExpiredAge), ..Record::default() });
+        shard.request(&Record::default());
         let sum = counters.snapshot();
         for (counter, expected) in [
             (Counter::Requests, 3),
@@ -336,8 +306,6 @@ mod tests {
             assert_eq!(sum.get(counter), expected, "{}", counter.word());
         }
         assert_eq!((0..6).map(|c| sum.responses(c)).collect::<Vec<_>>(), [1, 0, 1, 0, 0, 1]);
-        assert_eq!(sum.sticky_reason(Reason::Valid), 1);
-        assert_eq!(sum.sticky().filter(|(_, count)| *count > 0).count(), 2);
         assert_eq!((sum.code("target_reset"), sum.code("no_usable_target")), (1, 1));
         assert_eq!(counters.shard(0).expect("first shard").snapshot(), CounterSnapshot::default());
         assert!(counters.shard(2).is_none());
@@ -392,6 +360,7 @@ mod tests {
                 last = now;
             }
         });
-        assert_eq!(counters.snapshot().sticky_reason(Reason::Valid), 15_000);
+        assert_eq!(counters.snapshot().responses(2), 15_000);
+        assert_eq!(counters.snapshot().code("target_reset"), 15_000);
     }
 }

@@ -1,15 +1,19 @@
 //! What limpet says about its requests: the access log and the counters.
 //!
 //! A shard describes each finished exchange by one [`record::Record`] and hands it to its
-//! [`access_log::ShardLog`] and its [`counters::ShardCounters`]; both only copy or add, without lock,
-//! allocation or formatting. Lines are made and written by the one log thread. Everything that is not
+//! [`access_log::ShardLog`], its [`counters::ShardCounters`] and the [`series`] of where it was served;
+//! all of them only copy or add, without lock, allocation or formatting. Lines are made and written by the one log thread. Everything that is not
 //! per request is a tracing event and has nothing to do with this module.
 pub mod access_log;
 pub mod batch;
 pub mod counters;
 pub mod ended;
 pub mod format;
+pub mod histogram;
+pub mod number;
 pub mod record;
+pub mod series;
+mod tally;
 pub mod template;
 
 #[cfg(test)]

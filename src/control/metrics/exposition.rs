@@ -1,0 +1,317 @@
+//! The text that Prometheus scrapes: the table of names, filled with what shards have counted.
+//!
+//! Everything is read from atomics while the text is made; numbers that belong together may be a moment
+//! apart. Bounded by the limits in `names`. Never formats anything but what the `prometheus` crate takes.
+
+use std::sync::Arc;
+
+use prometheus::{TextEncoder, proto};
+
+use super::family::{Family, seconds};
+use super::{Sources, names, process};
+use crate::snapshot::{Listener, Snapshot};
+use crate::target::group::{Standing, Target, TargetGroup};
+use crate::target::state::Health;
+use crate::target::stickiness::Reason;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::series::{METHOD_CLASSES, STATUS_CLASSES};
+
+/// What the text is, for the Content-Type field.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) const HEALTHS: [Health; 5] =
+    [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused];
+
+/// Everything that [`names::ALL`] lists, in its order, as text.
+pub fn exposition(sources: &Sources) -> String {
+    let snapshot = sources.published.load_full();
+    let mut families: Vec<Family> = Vec::with_capacity(names::ALL.len());
+    let listeners = listeners(&snapshot);
+    families.extend(of_listeners(listeners));
+    families.push(errors(sources));
+    families.push(of_rules(&snapshot));
+    families.extend(of_groups(sources, &snapshot));
+    families.extend(of_targets(sources, &snapshot));
+    families.extend(of_connections(sources));
+    families.extend(of_shards(sources));
+    families.extend(of_process(sources, &snapshot));
+    let families: Vec<proto::MetricFamily> =
+        families.into_iter().filter_map(Family::finish).collect();
+    let mut text = String::new();
+    if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
+        tracing::warn!(%error, "the metrics cannot be written");
+    }
+    text
+}
+
+fn listeners(snapshot: &Snapshot) -> &[Arc<Listener>] {
+    snapshot.listeners.get(..names::LISTENERS_MAX).unwrap_or(&snapshot.listeners)
+}
+
+fn groups(snapshot: &Snapshot) -> &[Arc<TargetGroup>] {
+    snapshot.groups.get(..names::GROUPS_MAX).unwrap_or(&snapshot.groups)
+}
+
+/// Targets that have series, with their groups.
+pub(super) fn targets(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<TargetGroup>, &Target)> {
+    let all = snapshot.groups.iter();
+    all.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
+        .take(names::TARGETS_MAX)
+}
+
+fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 6] {
+    let mut requests = Family::of(names::REQUESTS);
+    let mut aborted = Family::of(names::ABORTED);
+    let mut received = Family::of(names::RECEIVED_BYTES);
+    let mut sent = Family::of(names::SENT_BYTES);
+    let mut head = Family::of(names::HEAD_DURATION);
+    let mut total = Family::of(names::DURATION);
+    for listener in listeners {
+        let (name, series) = (&*listener.name, &listener.series);
+        for (at, method) in METHOD_CLASSES.iter().enumerate() {
+            let sums = series.blocks().filter_map(|block| block.requests.get(at));
+            let sums = sums.fold([0_u64; STATUS_CLASSES.len()], |mut sums, row| {
+                for (sum, number) in sums.iter_mut().zip(row) {
+                    *sum = sum.wrapping_add(number.get());
+                }
+                sums
+            });
+            for (class, count) in STATUS_CLASSES.iter().zip(sums) {
+                requests.count(&[name, method, class], count);
+            }
+        }
+        aborted.count(&[name], series.sum(|block| &block.aborted));
+        received.count(&[name], series.sum(|block| &block.bytes_received));
+        sent.count(&[name], series.sum(|block| &block.bytes_sent));
+        head.distribution(&[name], &series.distribution(|block| &block.head));
+        total.distribution(&[name], &series.distribution(|block| &block.total));
+    }
+    [requests, aborted, received, sent, head, total]
+}
+
+fn errors(sources: &Sources) -> Family {
+    let mut errors = Family::of(names::ERRORS);
+    for (code, count) in sources.counters.snapshot().codes() {
+        errors.count(&[code], *count);
+    }
+    errors
+}
+
+fn of_rules(snapshot: &Snapshot) -> Family {
+    let mut requests = Family::of(names::RULE_REQUESTS);
+    let all = snapshot.listeners.iter().flat_map(|listener| {
+        let rules = listener.rules.rules().iter().zip(&listener.rule_series);
+        rules.map(move |(rule, series)| (&*listener.name, &*rule.name, series))
+    });
+    for (listener, rule, series) in all.take(names::RULES_MAX) {
+        requests.count(&[listener, rule], series.sum(|block| &block.requests));
+    }
+    requests
+}
+
+fn of_groups(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
+    let groups = groups(snapshot);
+    let mut families = vec![by_class(groups)];
+    families.extend(durations(groups));
+    families.extend(waits_and_connections(groups));
+    families.push(verdicts(groups));
+    families.push(each(names::GROUP_SESSIONS, groups, |group| {
+        sources.plane.group_sessions(&group.name).map(|sessions| sessions as f64)
+    }));
+    families
+        .push(each(names::GROUP_EJECTIONS, groups, |group| Some(group.state.ejections() as f64)));
+    families.push(by_health(groups));
+    families
+        .push(each(names::GROUP_FAILING_OPEN, groups, |group| Some(flag(is_failing_open(group)))));
+    families
+}
+
+/// One number for each group, where there is one.
+fn each(
+    metric: &'static names::Metric,
+    groups: &[Arc<TargetGroup>],
+    value: impl Fn(&TargetGroup) -> Option<f64>,
+) -> Family {
+    let mut family = Family::of(metric);
+    for group in groups {
+        if let Some(value) = value(group) {
+            family.add(&[&group.name], value);
+        }
+    }
+    family
+}
+
+fn by_class(groups: &[Arc<TargetGroup>]) -> Family {
+    let mut requests = Family::of(names::GROUP_REQUESTS);
+    for group in groups {
+        let sums = group.state.series.sums(|block| &block.requests);
+        for (class, count) in STATUS_CLASSES.iter().zip(sums) {
+            requests.count(&[&group.name, class], count);
+        }
+    }
+    requests
+}
+
+fn durations(groups: &[Arc<TargetGroup>]) -> [Family; 3] {
+    let mut connect = Family::of(names::GROUP_CONNECT_DURATION);
+    let mut first_byte = Family::of(names::GROUP_FIRST_BYTE_DURATION);
+    let mut total = Family::of(names::GROUP_DURATION);
+    for group in groups {
+        let (labels, series) = ([&*group.name], &group.state.series);
+        connect.distribution(&labels, &series.distribution(|block| &block.connect));
+        first_byte.distribution(&labels, &series.distribution(|block| &block.first_byte));
+        total.distribution(&labels, &series.distribution(|block| &block.total));
+    }
+    [connect, first_byte, total]
+}
+
+fn waits_and_connections(groups: &[Arc<TargetGroup>]) -> [Family; 5] {
+    let mut connections = Family::of(names::GROUP_CONNECTIONS);
+    let mut retries = Family::of(names::GROUP_RETRIES);
+    let mut waits = Family::of(names::GROUP_QUEUE_WAITS);
+    let mut waited = Family::of(names::GROUP_QUEUE_SECONDS);
+    let mut upgrades = Family::of(names::GROUP_UPGRADES);
+    for group in groups {
+        let (name, series) = (&*group.name, &group.state.series);
+        connections.count(&[name, "reused"], series.sum(|block| &block.reused));
+        connections.count(&[name, "new"], series.sum(|block| &block.connected));
+        retries.count(&[name], series.sum(|block| &block.retries));
+        waits.count(&[name], series.sum(|block| &block.queue_waits));
+        waited.add(&[name], seconds(series.sum(|block| &block.queue_us)));
+        upgrades.count(&[name], series.sum(|block| &block.upgrades));
+    }
+    [connections, retries, waits, waited, upgrades]
+}
+
+fn verdicts(groups: &[Arc<TargetGroup>]) -> Family {
+    let mut verdicts = Family::of(names::GROUP_STICKY);
+    for group in groups {
+        let sums = group.state.series.sums(|block| &block.sticky);
+        for (reason, count) in Reason::ALL.iter().zip(sums) {
+            verdicts.count(&[&group.name, reason.code()], count);
+        }
+    }
+    verdicts
+}
+
+fn by_health(groups: &[Arc<TargetGroup>]) -> Family {
+    let mut targets = Family::of(names::GROUP_TARGETS);
+    for group in groups {
+        for health in HEALTHS {
+            let in_it = group.targets.iter().filter(|target| target.state.health() == health);
+            targets.count(&[&group.name, health.code()], in_it.count() as u64);
+        }
+    }
+    targets
+}
+
+fn is_failing_open(group: &TargetGroup) -> bool {
+    let mut standings = (0..group.targets.len()).map(|index| group.standing(index));
+    standings.any(|standing| standing == Standing::Usable { healthy: false })
+}
+
+fn of_targets(sources: &Sources, snapshot: &Snapshot) -> [Family; 6] {
+    let mut requests = Family::of(names::TARGET_REQUESTS);
+    let mut failures = Family::of(names::TARGET_FAILURES);
+    let mut in_flight = Family::of(names::TARGET_IN_FLIGHT);
+    let mut waiting = Family::of(names::TARGET_WAITING);
+    let mut health = Family::of(names::TARGET_HEALTH);
+    let mut sessions = Family::of(names::TARGET_SESSIONS);
+    for (group, target) in targets(snapshot) {
+        let (group, id, state) = (&*group.name, &*target.id, &target.state);
+        let sums = state.series.sums(|block| &block.requests);
+        for (class, count) in STATUS_CLASSES.iter().zip(sums) {
+            requests.count(&[group, id, class], count);
+        }
+        failures.count(&[group, id], state.failures());
+        in_flight.count(&[group, id], u64::from(state.in_flight()));
+        waiting.count(&[group, id], state.waiting.len() as u64);
+        let now = state.health();
+        for one in HEALTHS {
+            health.add(&[group, id, one.code()], flag(one == now));
+        }
+        if let Some(count) = sources.plane.target_sessions(group, id) {
+            sessions.count(&[group, id], count);
+        }
+    }
+    [requests, failures, in_flight, waiting, health, sessions]
+}
+
+fn of_connections(sources: &Sources) -> [Family; 6] {
+    let counted = sources.counters.snapshot();
+    let of = |metric, counter| single(metric, counted.get(counter) as f64);
+    [
+        single(names::CONNECTIONS, sources.machine.connections() as f64),
+        of(names::CONNECTIONS_ACCEPTED, Counter::ConnectionsAccepted),
+        of(names::CONNECTIONS_REFUSED, Counter::ConnectionsRefused),
+        single(names::TARGET_CONNECTIONS, counted.target_connections_open() as f64),
+        of(names::TARGET_CONNECTIONS_OPENED, Counter::TargetConnectionsOpened),
+        of(names::TARGET_CONNECTIONS_CLOSED_IDLE, Counter::TargetConnectionsClosedIdle),
+    ]
+}
+
+fn of_shards(sources: &Sources) -> [Family; 3] {
+    let mut busy = Family::of(names::SHARD_BUSY);
+    let mut connections = Family::of(names::SHARD_CONNECTIONS);
+    let mut requests = Family::of(names::SHARD_REQUESTS);
+    let machine = &sources.machine;
+    for index in 0..machine.shard_count() {
+        let mut digits = itoa::Buffer::new();
+        let labels = [digits.format(index)];
+        busy.add(&labels, machine.busy(index).as_secs_f64());
+        connections.count(&labels, machine.shard_connections(index) as u64);
+        let counted = sources.counters.shard(index).map(|shard| shard.get(Counter::Requests));
+        requests.count(&labels, counted.unwrap_or(0));
+    }
+    [busy, connections, requests]
+}
+
+fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
+    let log = sources.machine.log();
+    let mut lines = Family::of(names::LOG_LINES);
+    lines.count(&["written"], log.lines_written);
+    lines.count(&["dropped"], log.lines_dropped);
+    lines.count(&["failed"], log.lines_failed);
+    let mut build = Family::of(names::BUILD_INFO);
+    build.add(&[env!("CARGO_PKG_VERSION"), sources.machine.engine()], 1.0);
+    let (config, usage) = (sources.plane.config(), process::usage());
+    vec![
+        lines,
+        build,
+        single(names::CONFIG_VERSION, config.version as f64),
+        single(names::CONFIG_GENERATION, snapshot.generation as f64),
+        single(names::CONFIG_RELOAD_SUCCESSFUL, flag(config.last_reload_successful)),
+        single(names::CONFIG_RELOAD_TIME, config.loaded_unix_ms as f64 / 1000.0),
+        omitted(snapshot),
+        single(names::RESIDENT_BYTES, usage.resident_bytes as f64),
+        single(names::VIRTUAL_BYTES, usage.virtual_bytes as f64),
+        single(names::CPU_SECONDS, usage.cpu_seconds),
+        single(names::START_TIME, sources.started_unix_ms as f64 / 1000.0),
+    ]
+}
+
+fn omitted(snapshot: &Snapshot) -> Family {
+    let rules = snapshot.listeners.iter().map(|listener| listener.rules.rules().len()).sum();
+    let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
+    let mut omitted = Family::of(names::OMITTED);
+    let all: [(&str, usize, usize); 4] = [
+        ("listeners", snapshot.listeners.len(), names::LISTENERS_MAX),
+        ("rules", rules, names::RULES_MAX),
+        ("groups", snapshot.groups.len(), names::GROUPS_MAX),
+        ("targets", targets, names::TARGETS_MAX),
+    ];
+    for (of, count, most) in all {
+        omitted.count(&[of], count.saturating_sub(most) as u64);
+    }
+    omitted
+}
+
+fn single(metric: &'static names::Metric, value: f64) -> Family {
+    let mut family = Family::of(metric);
+    family.add(&[], value);
+    family
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}

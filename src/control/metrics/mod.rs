@@ -1,0 +1,91 @@
+//! The metrics: what Prometheus scrapes and what the console draws, both read from the same numbers.
+//!
+//! Reads what shards count, through the published snapshot, whenever somebody asks; a shard never
+//! notices. What can be asked for is the table in [`names`]; how much of it, the limits there. The
+//! data plane and the rest of the control plane are met through two small traits. Tested beside it.
+
+mod exposition;
+mod family;
+pub mod names;
+pub mod process;
+mod rates;
+pub mod sampler;
+
+#[cfg(test)]
+mod exposition_tests;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod names_tests;
+#[cfg(test)]
+mod sampler_tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use exposition::{CONTENT_TYPE, exposition};
+pub use rates::{GroupRates, Overview, Point, RuleRates, ShardLoad, TargetRates, Totals};
+pub use sampler::Sampler;
+
+use crate::snapshot::Published;
+use crate::telemetry::counters::Counters;
+
+/// Lines of the access log since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogCounts {
+    pub lines_written: u64,
+    /// Found no room in the shards' buffers.
+    pub lines_dropped: u64,
+    /// Could not be written.
+    pub lines_failed: u64,
+}
+
+/// The running data plane, as far as the metrics ask for it.
+pub trait Machine: Send + Sync {
+    /// "io_uring" or "epoll".
+    fn engine(&self) -> &'static str;
+    fn shard_count(&self) -> usize;
+    /// Client connections open now.
+    fn connections(&self) -> usize;
+    /// Of these, those of one shard.
+    fn shard_connections(&self, shard: usize) -> usize;
+    /// CPU time of the shard's thread since start.
+    fn busy(&self, shard: usize) -> Duration;
+    fn log(&self) -> LogCounts;
+}
+
+/// The running configuration, as far as the metrics ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConfigFacts {
+    /// Grows with every change of the configuration.
+    pub version: u64,
+    /// Whether the last attempt to load a file went well.
+    pub last_reload_successful: bool,
+    /// When a file was last loaded.
+    pub loaded_unix_ms: u64,
+}
+
+/// What other parts of the control plane know.
+pub trait Plane: Send + Sync {
+    fn config(&self) -> ConfigFacts;
+    /// Live sessions of a group, estimated; `None` where nobody counts them.
+    fn group_sessions(&self, group: &str) -> Option<u64>;
+    /// Live sessions of a target, estimated; `None` where nobody counts them.
+    fn target_sessions(&self, group: &str, target: &str) -> Option<u64>;
+}
+
+/// Everything that is read for an exposition or a sample.
+pub struct Sources {
+    pub published: Arc<Published>,
+    pub counters: Arc<Counters>,
+    pub machine: Arc<dyn Machine>,
+    pub plane: Arc<dyn Plane>,
+    /// When the process started.
+    pub started_unix_ms: u64,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Sources").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! The numbers of one listener, rule, group or target: a block for each shard, that only it writes.
+//!
+//! A series hangs in what outlives snapshots, found by name, so that it goes on over a reload and ends
+//! with the last holder; nobody else can take its place and inherit its counts. A block is made when
+//! its shard first counts there, by that shard: what is never used costs a pointer, and no two shards
+//! share a cache line. Knows nobody but the numbers it is made of; what a request adds is in `tally`.
+//! Tested below and with `tally`.
+use std::sync::OnceLock;
+
+use super::histogram::{Distribution, Histogram};
+use super::number::Number;
+
+/// Classes of statuses: none sent, then 1xx to 5xx.
+pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Methods that are counted apart, and all others, with requests whose method was not understood.
+pub const METHOD_CLASSES: [&str; 8] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
+/// Verdicts of stickiness, by their position in `Reason::ALL`.
+pub const STICKY_REASON_COUNT: usize = 10;
+
+/// Position in [`STATUS_CLASSES`].
+#[inline]
+pub fn status_class(status: u16) -> usize {
+    match status {
+        100..600 => usize::from(status / 100),
+        _ => 0,
+    }
+}
+
+/// Position in [`METHOD_CLASSES`]; methods are case-sensitive (RFC 9110 §9.1).
+#[inline]
+pub fn method_class(method: &[u8]) -> usize {
+    match method {
+        b"GET" => 0,
+        b"HEAD" => 1,
+        b"POST" => 2,
+        b"PUT" => 3,
+        b"DELETE" => 4,
+        b"OPTIONS" => 5,
+        b"PATCH" => 6,
+        _ => 7,
+    }
+}
+
+/// One block for each shard.
+#[derive(Debug)]
+pub struct PerShard<T> {
+    blocks: Box<[OnceLock<Box<T>>]>,
+}
+
+impl<T> Default for PerShard<T> {
+    /// A series that counts nothing, for what no server will ever use.
+    fn default() -> Self {
+        PerShard { blocks: Box::default() }
+    }
+}
+
+impl<T: Default> PerShard<T> {
+    pub fn new(shard_count: usize) -> PerShard<T> {
+        PerShard { blocks: (0..shard_count).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The block of one shard, for its thread to count in; made at the first sight of it.
+    #[inline]
+    pub fn of(&self, shard: usize) -> Option<&T> {
+        self.blocks.get(shard).map(|block| &**block.get_or_init(Box::default))
+    }
+}
+
+impl<T> PerShard<T> {
+    /// The blocks in which something was counted.
+    pub fn blocks(&self) -> impl Iterator<Item = &T> {
+        self.blocks.iter().filter_map(OnceLock::get).map(|block| &**block)
+    }
+
+    /// A number summed over all shards.
+    pub fn sum(&self, number: impl Fn(&T) -> &Number) -> u64 {
+        self.blocks().fold(0, |sum: u64, block| sum.wrapping_add(number(block).get()))
+    }
+
+    /// A row of numbers summed over all shards.
+    pub fn sums<const N: usize>(&self, numbers: impl Fn(&T) -> &[Number; N]) -> [u64; N] {
+        let mut sums = [0_u64; N];
+        for block in self.blocks() {
+            for (sum, number) in sums.iter_mut().zip(numbers(block)) {
+                *sum = sum.wrapping_add(number.get());
+            }
+        }
+        sums
+    }
+
+    /// A histogram merged over all shards.
+    pub fn distribution(&self, histogram: impl Fn(&T) -> &Histogram) -> Distribution {
+        let mut all = Distribution::default();
+        self.blocks().for_each(|block| histogram(block).read_into(&mut all));
+        all
+    }
+}
+
+/// What a shard counts for a listener.
+#[derive(Debug, Default)]
+pub struct ListenerBlock {
+    /// By [`METHOD_CLASSES`] and [`STATUS_CLASSES`].
+    pub requests: [[Number; STATUS_CLASSES.len()]; METHOD_CLASSES.len()],
+    /// Bytes from and to clients, heads and content.
+    pub bytes_received: Number,
+    pub bytes_sent: Number,
+    /// Exchanges that were cut.
+    pub aborted: Number,
+    /// From the first byte of a request to the end of its head.
+    pub head: Histogram,
+    /// From the first byte of a request to the last of its response.
+    pub total: Histogram,
+}
+
+/// What a shard counts for a rule.
+#[derive(Debug, Default)]
+pub struct RuleBlock {
+    pub requests: Number,
+}
+
+/// What a shard counts for a target group.
+#[derive(Debug, Default)]
+pub struct GroupBlock {
+    /// By [`STATUS_CLASSES`].
+    pub requests: [Number; STATUS_CLASSES.len()],
+    /// By position in `Reason::ALL`.
+    pub sticky: [Number; STICKY_REASON_COUNT],
+    /// Requests that found a kept connection, and those that were given a new one.
+    pub reused: Number,
+    pub connected: Number,
+    pub retries: Number,
+    /// Requests that waited for a place on a target, and for how long in all.
+    pub queue_waits: Number,
+    pub queue_us: Number,
+    /// Requests that became tunnels.
+    pub upgrades: Number,
+    /// Connecting to a target, all attempts of a request.
+    pub connect: Histogram,
+    /// From the end of a request's head to the first byte of the response.
+    pub first_byte: Histogram,
+    /// From the first byte of a request to the last of its response.
+    pub total: Histogram,
+}
+
+/// What a shard counts for a target: a handful of numbers, since there may be ten thousand of them.
+#[derive(Debug, Default)]
+pub struct TargetBlock {
+    /// By [`STATUS_CLASSES`].
+    pub requests: [Number; STATUS_CLASSES.len()],
+}
+
+pub type ListenerSeries = PerShard<ListenerBlock>;
+pub type RuleSeries = PerShard<RuleBlock>;
+pub type GroupSeries = PerShard<GroupBlock>;
+pub type TargetSeries = PerShard<TargetBlock>;
+
+/// Where one request was received and served, as far as it came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Places<'a> {
+    pub listener: Option<&'a ListenerSeries>,
+    pub rule: Option<&'a RuleSeries>,
+    pub group: Option<&'a GroupSeries>,
+    pub target: Option<&'a TargetSeries>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_have_the_position_of_their_word() {
+        for (status, word) in
+            [(0, "none"), (101, "1xx"), (204, "2xx"), (304, "3xx"), (499, "4xx"), (599, "5xx")]
+        {
+            assert_eq!(STATUS_CLASSES[status_class(status)], word, "{status}");
+        }
+        assert_eq!((status_class(99), status_class(600), status_class(u16::MAX)), (0, 0, 0));
+        for word in METHOD_CLASSES.iter().take(7) {
+            assert_eq!(METHOD_CLASSES[method_class(word.as_bytes())], *word);
+        }
+        for other in ["", "get", "PROPFIND", "other"] {
+            assert_eq!(METHOD_CLASSES[method_class(other.as_bytes())], "other");
+        }
+    }
+
+    #[test]
+    fn a_block_is_there_once_its_shard_has_counted() {
+        let series: TargetSeries = PerShard::new(3);
+        assert_eq!(series.blocks().count(), 0);
+        series.of(1).unwrap().requests[2].add(5);
+        series.of(2).unwrap().requests[2].add(1);
+        assert!(series.of(3).is_none());
+        assert_eq!(series.blocks().count(), 2);
+        assert_eq!(series.sums(|block| &block.requests), [0, 0, 6, 0, 0, 0]);
+        assert_eq!(series.sum(|block| &block.requests[2]), 6);
+        assert!(TargetSeries::default().of(0).is_none());
+    }
+
+    #[test]
+    fn a_target_costs_one_cache_line_per_shard() {
+        assert!(size_of::<TargetBlock>() <= 64);
+        assert!(size_of::<GroupBlock>() <= 6 * 1024);
+    }
+
+    #[test]
+    fn shards_count_alone_while_others_read() {
+        let series: RuleSeries = PerShard::new(3);
+        std::thread::scope(|scope| {
+            for shard in 0..3 {
+                let series = &series;
+                scope.spawn(move || {
+                    (0..5000).for_each(|_| series.of(shard).unwrap().requests.add(1));
+                });
+            }
+            let mut last = 0;
+            while last < 15_000 {
+                let now = series.sum(|block| &block.requests);
+                assert!(now >= last);
+                last = now;
+            }
+        });
+        assert_eq!(series.sum(|block| &block.requests), 15_000);
+    }
+}

@@ -1,0 +1,169 @@
+//! What one finished request adds to the series of its listener, rule, group and target.
+//!
+//! Runs on the shard, once for each request: adds, and nothing else. Tested below.
+use super::record::{Record, reason_position};
+use super::series::{GroupBlock, ListenerBlock, Places, method_class, status_class};
+
+impl Places<'_> {
+    /// Counts `record` in the blocks of one shard, by that shard's thread.
+    pub fn count(&self, shard: usize, record: &Record<'_>) {
+        let class = status_class(record.status);
+        if let Some(block) = self.listener.and_then(|series| series.of(shard)) {
+            count_listener(block, class, record);
+        }
+        if let Some(block) = self.rule.and_then(|series| series.of(shard)) {
+            block.requests.add(1);
+        }
+        if let Some(block) = self.group.and_then(|series| series.of(shard)) {
+            count_group(block, class, record);
+        }
+        let target = self.target.and_then(|series| series.of(shard));
+        if let Some(number) = target.and_then(|block| block.requests.get(class)) {
+            number.add(1);
+        }
+    }
+}
+
+fn count_listener(block: &ListenerBlock, class: usize, record: &Record<'_>) {
+    let methods = block.requests.get(method_class(record.method));
+    if let Some(number) = methods.and_then(|classes| classes.get(class)) {
+        number.add(1);
+    }
+    block.bytes_received.add(record.bytes_in);
+    block.bytes_sent.add(record.bytes_out);
+    block.head.record(record.timings.request_us);
+    block.total.record(record.timings.total_us);
+    if record.ended.aborted() {
+        block.aborted.add(1);
+    }
+}
+
+fn count_group(block: &GroupBlock, class: usize, record: &Record<'_>) {
+    if let Some(number) = block.requests.get(class) {
+        number.add(1);
+    }
+    let reason = record.sticky.map(|reason| usize::from(reason_position(reason)));
+    if let Some(number) = reason.and_then(|at| block.sticky.get(at)) {
+        number.add(1);
+    }
+    match record.target_reused {
+        Some(true) => block.reused.add(1),
+        Some(false) => block.connected.add(1),
+        None => {}
+    }
+    let timings = &record.timings;
+    if let Some(us) = timings.connect_us {
+        block.connect.record(us);
+    }
+    if let Some(us) = timings.first_byte_us {
+        block.first_byte.record(us);
+    }
+    block.total.record(timings.total_us);
+    if record.retries > 0 {
+        block.retries.add(u64::from(record.retries));
+    }
+    if let Some(us) = timings.queue_us {
+        block.queue_waits.add(1);
+        block.queue_us.add(us);
+    }
+    if record.upgraded {
+        block.upgrades.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Timings;
+    use super::super::record_tests::full;
+    use super::super::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
+    use super::*;
+    use crate::target::stickiness::Reason;
+
+    struct Series(ListenerSeries, RuleSeries, GroupSeries, TargetSeries);
+
+    impl Series {
+        fn new() -> Series {
+            Series(PerShard::new(2), PerShard::new(2), PerShard::new(2), PerShard::new(2))
+        }
+
+        fn places(&self) -> Places<'_> {
+            Places {
+                listener: Some(&self.0),
+                rule: Some(&self.1),
+                group: Some(&self.2),
+                target: Some(&self.3),
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_place() {
+        assert_eq!(Reason::ALL.len(), super::super::series::STICKY_REASON_COUNT);
+    }
+
+    #[test]
+    fn one_request_is_counted_in_every_series_it_belongs_to() {
+        let series = Series::new();
+        let record = Record {
+            status: 502,
+            method: b"POST",
+            retries: 2,
+            sticky: Some(Reason::Unhealthy),
+            target_reused: Some(false),
+            upgraded: false,
+            timings: Timings {
+                request_us: 5,
+                queue_us: Some(700),
+                connect_us: Some(40),
+                first_byte_us: Some(900),
+                total_us: 1000,
+            },
+            ..full()
+        };
+        series.places().count(1, &record);
+        let Series(listener, rule, group, target) = &series;
+        let methods = listener.blocks().next().unwrap();
+        assert_eq!(methods.requests[2][5].get(), 1);
+        let all = methods.requests.iter().flatten().map(super::super::number::Number::get);
+        assert_eq!(all.sum::<u64>(), 1);
+        assert_eq!(listener.sum(|block| &block.bytes_received), record.bytes_in);
+        assert_eq!(listener.sum(|block| &block.bytes_sent), record.bytes_out);
+        assert_eq!(listener.distribution(|block| &block.head).sum_us(), 5);
+        assert_eq!(listener.distribution(|block| &block.total).sum_us(), 1000);
+        assert_eq!(rule.sum(|block| &block.requests), 1);
+        assert_eq!(group.sums(|block| &block.requests), [0, 0, 0, 0, 0, 1]);
+        assert_eq!(group.sums(|block| &block.sticky)[Reason::Unhealthy as usize], 1);
+        assert_eq!(group.sum(|block| &block.reused), 0);
+        assert_eq!(group.sum(|block| &block.connected), 1);
+        assert_eq!(group.sum(|block| &block.retries), 2);
+        assert_eq!(group.sum(|block| &block.queue_waits), 1);
+        assert_eq!(group.sum(|block| &block.queue_us), 700);
+        assert_eq!(group.sum(|block| &block.upgrades), 0);
+        assert_eq!(group.distribution(|block| &block.connect).sum_us(), 40);
+        assert_eq!(group.distribution(|block| &block.first_byte).sum_us(), 900);
+        assert_eq!(group.distribution(|block| &block.total).count(), 1);
+        assert_eq!(target.sums(|block| &block.requests), [0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_request_that_came_nowhere_is_counted_where_it_was() {
+        let series = Series::new();
+        let places = Places { listener: Some(&series.0), ..Places::default() };
+        places.count(0, &Record { status: 400, ..Record::default() });
+        assert_eq!(series.0.blocks().next().unwrap().requests[7][4].get(), 1);
+        assert_eq!(series.1.blocks().count() + series.2.blocks().count(), 0);
+        series.places().count(2, &Record::default());
+        assert_eq!(series.3.blocks().count(), 0, "there are only two shards");
+    }
+
+    #[test]
+    fn an_answer_that_needed_no_target_has_no_connection_and_no_wait() {
+        let series = Series::new();
+        series.places().count(0, &Record { status: 503, ..Record::default() });
+        let group = &series.2;
+        assert_eq!(group.sum(|block| &block.reused) + group.sum(|block| &block.connected), 0);
+        assert_eq!(group.distribution(|block| &block.connect).count(), 0);
+        assert_eq!(group.sum(|block| &block.queue_waits), 0);
+        assert_eq!(group.sums(|block| &block.requests)[5], 1);
+    }
+}
