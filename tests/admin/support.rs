@@ -1,8 +1,8 @@
-//! An operator over a configuration in a text, with sources that say what the tests expect.
+//! An operator over a configuration in a text, with a data plane that always says the same.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,21 +10,15 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use limpet::control::admin::actor::Peer;
 use limpet::control::admin::guard::Access;
-use limpet::control::admin::sources::{
-    DrainWish, Drains, GroupNumbers, LogLines, Machine, Note, Numbers, RuleNumbers, TargetNumbers,
-    Watch,
-};
-use limpet::control::admin::views::{
-    Drain, LastCheck, Overview, Percentiles, Point, ShardLoad, Totals,
-};
 use limpet::control::admin::{self, Operator};
-use limpet::control::change::{Applied, By, ChangeError, Edit, Keep};
-use limpet::control::config::{self, Parsed};
+use limpet::control::config;
+use limpet::control::drain::Drains;
+use limpet::control::health::HealthBoard;
 use limpet::control::keys;
+use limpet::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sampler, Sources};
 use limpet::control::runtime::Control;
 use limpet::snapshot::Bind;
-use limpet::target::group::{Target, TargetGroup};
-use limpet::telemetry::counters::{CounterSnapshot, Counters};
+use limpet::telemetry::counters::Counters;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -62,145 +56,39 @@ name = "api"
 address = "127.0.0.1:9003"
 "#;
 
-/// Everything that is asked of the sources, and what they say.
-#[derive(Default)]
-pub struct Sources {
-    control: Mutex<Option<Arc<Control>>>,
-    pub drains: Mutex<Vec<(String, String, DrainWish)>>,
-    pub ended_ejections: Mutex<Vec<(String, String)>>,
-}
+/// A data plane that always says the same.
+struct Still;
 
-impl Machine for Sources {
+impl Machine for Still {
     fn engine(&self) -> &'static str {
         "epoll"
     }
     fn shard_count(&self) -> usize {
         2
     }
-    fn addresses(&self) -> Vec<(Arc<str>, Bind)> {
-        vec![("web".into(), Bind::Tcp(([127, 0, 0, 1], 8080).into()))]
-    }
     fn connections(&self) -> usize {
         4
     }
-    fn counters(&self) -> CounterSnapshot {
-        Counters::new(2).snapshot()
-    }
-    fn log_lines(&self) -> LogLines {
-        LogLines { written: 3, dropped: 2, failed: 1 }
-    }
-}
-
-const LATENCY: Percentiles = Percentiles { p50: 1, p90: 2, p99: 3, p999: 4 };
-
-impl Numbers for Sources {
-    fn overview(&self) -> Overview {
-        let point = Point {
-            unix_ms: 1,
-            requests_per_second: 2.5,
-            responses: BTreeMap::from([("2xx", 2.5)]),
-            latency_us: Some(LATENCY),
-            ..Point::default()
-        };
-        Overview {
-            now: point.clone(),
-            history: vec![Point::default(), point],
-            shards: vec![ShardLoad {
-                index: 0,
-                requests_per_second: 2.5,
-                connections: 4,
-                utilisation: 0.25,
-            }],
-            totals: Totals {
-                requests: 7,
-                responses: ["1xx", "2xx", "3xx", "4xx", "5xx", "none"].map(|c| (c, 1)).into(),
-                retries: 0,
-                bytes_in: 0,
-                bytes_out: 0,
-                aborted: 0,
-            },
-        }
-    }
-    fn group(&self, group: &str) -> GroupNumbers {
-        GroupNumbers {
-            requests_per_second: if group == "app" { 2.5 } else { 0.0 },
-            requests_history: vec![0.0, 2.5],
-            errors_per_second: 0.5,
-            latency_us: Some(LATENCY),
-            sticky: BTreeMap::from([("new", 3)]),
-        }
-    }
-    fn target(&self, _: &str, _: &str) -> TargetNumbers {
-        TargetNumbers { requests_per_second: 1.0, requests_history: vec![1.0] }
-    }
-    fn rule(&self, _: &str, rule: &str) -> RuleNumbers {
-        RuleNumbers { requests: if rule == "api" { 9 } else { 1 }, requests_per_second: 0.5 }
-    }
-    fn exposition(&self) -> String {
-        "# TYPE limpet_build_info gauge\nlimpet_build_info 1\n".to_owned()
-    }
-}
-
-impl Watch for Sources {
-    fn note(&self, _: &TargetGroup, target: &Target) -> Option<Note> {
-        (&*target.id == "a").then(|| Note {
-            reason: "checks passed".to_owned(),
-            since_unix_ms: Some(5),
-            last_check: Some(LastCheck {
-                unix_ms: 6,
-                passed: true,
-                status: Some(200),
-                error: None,
-                latency_us: 7,
-            }),
-            warm_share: Some(0.5),
-            ..Note::default()
-        })
-    }
-    fn end_ejection(&self, group: &str, target: &str) {
-        self.ended_ejections.lock().unwrap().push((group.to_owned(), target.to_owned()));
-    }
-}
-
-impl Drains for Sources {
-    fn start(
-        &self,
-        group: &str,
-        target: &str,
-        wish: &DrainWish,
-        keep: Keep,
-        by: &By<'_>,
-    ) -> Result<Applied, ChangeError> {
-        let control = self.control.lock().unwrap().clone().unwrap();
-        let set = [("state".to_owned(), "draining".into())].into_iter().collect();
-        let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
-        let applied = control.edit(&edit, keep, by)?;
-        self.drains.lock().unwrap().push((group.to_owned(), target.to_owned(), *wish));
-        Ok(applied)
-    }
-    fn view(&self, group: &str, target: &str) -> Option<Drain> {
-        let drains = self.drains.lock().unwrap();
-        let drain = drains.iter().find(|drain| drain.0 == group && drain.1 == target)?;
-        Some(Drain {
-            until: "delay",
-            sessions_at_most: drain.2.sessions_at_most,
-            started_unix_ms: 8,
-            remaining_s: drain.2.deadline.map(|deadline| deadline.as_secs_f64()),
-            in_flight: 0,
-            tunnels: 0,
-            sessions: Some(12),
-            finished: false,
-            reason: "waits for 12 sessions".to_owned(),
-        })
-    }
-    fn sessions(&self, group: &TargetGroup, target: &Target) -> Option<u64> {
-        (&*group.name == "app").then_some(if &*target.id == "a" { 12 } else { 30 })
-    }
-    fn tunnels(&self, _: &Target) -> u32 {
+    fn shard_connections(&self, _: usize) -> usize {
         2
     }
-    fn sessions_error_percent(&self) -> f64 {
-        3.3
+    fn busy(&self, _: usize) -> Duration {
+        Duration::ZERO
+    }
+    fn log(&self) -> LogCounts {
+        LogCounts { lines_written: 3, lines_dropped: 2, lines_failed: 1 }
+    }
+}
+
+impl Plane for Still {
+    fn config(&self) -> ConfigFacts {
+        ConfigFacts::default()
+    }
+    fn group_sessions(&self, _: &str) -> Option<u64> {
+        None
+    }
+    fn target_sessions(&self, _: &str, _: &str) -> Option<u64> {
+        None
     }
 }
 
@@ -208,7 +96,6 @@ impl Drains for Sources {
 pub struct Api {
     pub router: Router,
     pub control: Arc<Control>,
-    pub sources: Arc<Sources>,
     pub peer: Peer,
 }
 
@@ -253,21 +140,34 @@ impl Api {
     }
 
     pub fn of(text: &str, path: Option<&Path>) -> Api {
-        let parsed: Parsed = config::parse_complete(text.to_owned(), "limpet.toml").unwrap();
+        let parsed = config::parse_complete(text.to_owned(), "limpet.toml").unwrap();
         let ring = keys::for_inspection(&parsed.file).unwrap();
         let access = Access::of(&parsed.file.admin);
         let control = Arc::new(Control::new(parsed, path, ring).unwrap());
-        let sources = Arc::new(Sources::default());
-        *sources.control.lock().unwrap() = Some(Arc::clone(&control));
-        let operator = Operator::new(
-            Arc::clone(&control),
-            sources.clone(),
-            sources.clone(),
-            sources.clone(),
-            sources.clone(),
-        );
+        let sources = Arc::new(Sources {
+            published: control.published(),
+            counters: Arc::new(Counters::new(2)),
+            machine: Arc::new(Still),
+            plane: Arc::new(Still),
+            started_unix_ms: 1,
+        });
+        let sampler = Arc::new(Sampler::new(Arc::clone(&sources)));
+        let now = Instant::now();
+        for second in 0..3 {
+            sampler.tick(now + Duration::from_secs(second), second * 1000);
+        }
+        let operator = Operator {
+            control: Arc::clone(&control),
+            board: Arc::new(HealthBoard::default()),
+            drains: Arc::new(Drains::new(Arc::clone(&control))),
+            sampler,
+            sources,
+            addresses: Box::new(|| vec![("web".into(), Bind::Tcp(([127, 0, 0, 1], 8080).into()))]),
+            demo_urls: Vec::new(),
+            started: now,
+        };
         let router = admin::router(Arc::new(operator), access);
-        Api { router, control, sources, peer: Peer::Tcp(([127, 0, 0, 1], 5000).into()) }
+        Api { router, control, peer: Peer::Tcp(([127, 0, 0, 1], 5000).into()) }
     }
 
     /// Sends what is given and nothing else.

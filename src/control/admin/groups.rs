@@ -6,19 +6,26 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::operator::Operator;
-use super::problem::{Cause, Problem};
+use super::problem::Problem;
 use super::session_match;
 use super::views::{
     ConfiguredState, Group, GroupSessions, Groups, SessionMatch, Sessions, Target, TargetSessions,
 };
+use crate::control::change::ChangeError;
 use crate::control::config::file::{self, TargetState};
+use crate::control::drain::sessions;
+use crate::control::events::unix_ms;
+use crate::snapshot::Snapshot;
 use crate::target::group::{self, Address, Standing, TargetGroup};
+use crate::target::sketch;
 use crate::target::state::Health;
 
 /// A group of the file with what was compiled from it.
 struct Both<'a> {
     file: &'a file::TargetGroup,
     group: &'a TargetGroup,
+    /// How long a session with this group lives without a request; `None` = nothing is sticky.
+    session_s: Option<u64>,
 }
 
 /// Whether unhealthy targets are used, because too few are healthy.
@@ -30,8 +37,7 @@ pub fn is_failing_open(group: &TargetGroup) -> bool {
 impl Operator {
     pub fn groups(&self) -> Groups {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        let both = |group| both(&file, group);
-        let groups = snapshot.groups.iter().filter_map(|group| both(group));
+        let groups = both(&file, &snapshot);
         Groups { groups: groups.map(|both| self.show_group(&both)).collect() }
     }
 
@@ -41,9 +47,8 @@ impl Operator {
     /// There is none of this name.
     pub fn group(&self, name: &str) -> Result<Group, Problem> {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        let group = snapshot.groups.iter().find(|group| &*group.name == name);
-        let both = group.and_then(|group| both(&file, group)).ok_or_else(|| self.no_group(name))?;
-        Ok(self.show_group(&both))
+        let found = both(&file, &snapshot).find(|both| &*both.group.name == name);
+        found.map(|both| self.show_group(&both)).ok_or_else(|| self.no_group(name))
     }
 
     /// One target.
@@ -52,15 +57,13 @@ impl Operator {
     /// There is no such group, or it has no such target.
     pub fn target(&self, group: &str, id: &str) -> Result<Target, Problem> {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        let found = snapshot.groups.iter().find(|one| &*one.name == group);
-        let both = found.and_then(|found| both(&file, found)).ok_or_else(|| self.no_group(group))?;
+        let found = both(&file, &snapshot).find(|both| &*both.group.name == group);
+        let both = found.ok_or_else(|| self.no_group(group))?;
         let target = both.group.targets.iter().find(|target| &*target.id == id);
         target.map(|target| self.show_target(&both, target)).ok_or_else(|| {
             let ids: Vec<&str> = both.group.targets.iter().map(|target| &*target.id).collect();
-            let allowed = ids.join(", ");
-            let detail =
-                format!("target group {group:?} has no target {id:?}; allowed: {allowed}");
-            Problem::new(Cause::NoTarget, detail)
+            let (group, target, allowed) = (group.to_owned(), id.to_owned(), ids.join(", "));
+            ChangeError::NoTarget { group, target, allowed }.into()
         })
     }
 
@@ -75,21 +78,19 @@ impl Operator {
 
     pub fn sessions(&self) -> Sessions {
         let snapshot = self.control.snapshot();
-        let groups = snapshot.groups.iter().map(|group| {
-            let targets: Vec<TargetSessions> = group
-                .targets
-                .iter()
-                .map(|target| TargetSessions {
-                    id: target.id.to_string(),
-                    sessions: self.drains.sessions(group, target),
-                })
-                .collect();
+        let now_s = unix_ms() / 1000;
+        let durations = sessions::durations_s(&snapshot);
+        let groups = snapshot.groups.iter().zip(durations).map(|(group, session_s)| {
+            let targets = group.targets.iter().map(|target| TargetSessions {
+                id: target.id.to_string(),
+                sessions: sessions::of_target(&target.state, session_s, now_s),
+            });
             GroupSessions {
                 name: group.name.to_string(),
-                sticky: self.numbers.group(&group.name).sticky,
-                sessions: sum(targets.iter().map(|target| target.sessions)),
-                error_percent: self.drains.sessions_error_percent(),
-                targets,
+                sticky: self.sampler.group(&group.name).unwrap_or_default().sticky,
+                sessions: sessions::of_group(group, session_s, now_s),
+                error_percent: sketch::ERROR_PERCENT,
+                targets: targets.collect(),
             }
         });
         Sessions { groups: groups.collect() }
@@ -97,7 +98,7 @@ impl Operator {
 
     fn show_group(&self, both: &Both<'_>) -> Group {
         let name = &*both.group.name;
-        let numbers = self.numbers.group(name);
+        let numbers = self.sampler.group(name).unwrap_or_default();
         let attributes = self.control.group_attributes(name).unwrap_or_default();
         let targets: Vec<Target> =
             both.group.targets.iter().map(|target| self.show_target(both, target)).collect();
@@ -113,7 +114,7 @@ impl Operator {
             in_flight: targets.iter().map(|target| u64::from(target.in_flight)).sum(),
             tunnels: targets.iter().map(|target| u64::from(target.tunnels)).sum(),
             waiting: targets.iter().map(|target| target.waiting).sum(),
-            sessions: sum(targets.iter().map(|target| target.sessions)),
+            sessions: sessions::of_group(both.group, both.session_s, unix_ms() / 1000),
             stickiness: stickiness(name, &attributes),
             attributes,
             session_matches: session_matches(both.group),
@@ -124,43 +125,53 @@ impl Operator {
 
     fn show_target(&self, both: &Both<'_>, target: &group::Target) -> Target {
         let (group, state) = (both.group, &target.state);
-        let numbers = self.numbers.target(&group.name, &target.id);
-        let note = self.watch.note(group, target).unwrap_or_default();
-        let drain = self.drains.view(&group.name, &target.id);
+        let now_unix_ms = unix_ms();
+        let numbers = self.sampler.target(&group.name, &target.id).unwrap_or_default();
+        let note = self.board.note(state.slot);
+        let note = note.as_ref();
         let configured = both.file.targets.iter().find(|one| one.effective_id() == &*target.id);
         Target {
             id: target.id.to_string(),
             address: address(&target.address),
             weight: target.weight,
-            effective_weight: effective_weight(target, note.warm_share),
+            effective_weight: effective_weight(target, note.map_or(100, |note| note.share_percent)),
             configured_state: match configured.map(|target| target.state) {
                 Some(TargetState::InService) => ConfiguredState::InService,
                 Some(TargetState::Draining) => ConfiguredState::Draining,
                 None => ConfiguredState::Removed,
             },
             health: state.health().code(),
-            reason: note.reason,
-            since_unix_ms: note.since_unix_ms.unwrap_or(self.started_unix_ms),
-            last_check: note.last_check,
-            ejected_until_unix_ms: note.ejected_until_unix_ms,
-            slow_start_remaining_s: note.slow_start_remaining_s,
+            reason: note.map_or_else(String::new, |note| note.reason.clone()),
+            since_unix_ms: note
+                .map_or(self.sources.started_unix_ms, |note| note.since_unix_ms),
+            last_check: note.and_then(|note| note.last_check.clone()),
+            ejected_until_unix_ms: note.and_then(|note| note.ejected_until_unix_ms),
+            slow_start_remaining_s: note
+                .and_then(|note| note.slow_start_remaining_ms(now_unix_ms))
+                .map(|remaining_ms| remaining_ms as f64 / 1000.0),
             in_flight: state.in_flight(),
-            tunnels: self.drains.tunnels(target),
+            tunnels: state.tunnels(),
             waiting: state.waiting.len(),
             requests: state.requests(),
             failures: state.failures(),
             requests_per_second: numbers.requests_per_second,
             requests_history: numbers.requests_history,
-            sessions: self.drains.sessions(group, target),
-            sessions_error_percent: self.drains.sessions_error_percent(),
-            drain,
+            sessions: sessions::of_target(state, both.session_s, now_unix_ms / 1000),
+            sessions_error_percent: sketch::ERROR_PERCENT,
+            drain: self.drains.view(&group.name, &target.id),
         }
     }
 }
 
-fn both<'a>(file: &'a file::File, group: &'a TargetGroup) -> Option<Both<'a>> {
-    let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
-    Some(Both { file, group })
+fn both<'a>(
+    file: &'a file::File,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = Both<'a>> + use<'a> {
+    let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
+    groups.filter_map(|(group, session_s)| {
+        let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
+        Some(Both { file, group, session_s })
+    })
 }
 
 /// All states, also those that no target is in.
@@ -174,11 +185,11 @@ fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
 }
 
 /// What a target that warms up counts for; nothing while it takes no new requests.
-fn effective_weight(target: &group::Target, warm_share: Option<f64>) -> f64 {
+fn effective_weight(target: &group::Target, share_percent: u8) -> f64 {
     match target.state.health() {
         Health::Draining | Health::Unused => 0.0,
         Health::Initial | Health::Healthy | Health::Unhealthy => {
-            f64::from(target.weight) * warm_share.unwrap_or(1.0)
+            f64::from(target.weight) * f64::from(share_percent) / 100.0
         }
     }
 }
@@ -203,11 +214,6 @@ fn session_matches(group: &TargetGroup) -> Vec<SessionMatch> {
     let (duration, max_age) = (sticky.options().duration, sticky.options().max_age);
     let mismatches = group.state.sessions.mismatches(sticky);
     mismatches.iter().map(|one| session_match::describe(one, duration, max_age)).collect()
-}
-
-/// `None` when none of them is known.
-fn sum(parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    parts.flatten().reduce(u64::saturating_add)
 }
 
 fn address(address: &Address) -> String {

@@ -15,7 +15,6 @@ mod read;
 mod rules;
 pub mod serve;
 mod session_match;
-pub mod sources;
 pub mod views;
 mod write;
 

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::problem::{Cause, Problem};
-use super::sources::{DrainWish, Drains, Machine, Numbers, Watch};
 use super::views::{
     ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
-    LogLevelView, LogStatus, OpenConnections, Overview, Setting, Settings, Status,
+    LogLevelView, LogStatus, OpenConnections, Setting, Settings, Status,
 };
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::file::LogLevel;
 use crate::control::config::notes;
 use crate::control::config::schema::{self, Default};
-use crate::control::events::{self, EventKind};
+use crate::control::drain::{DrainOptions, Drains};
+use crate::control::events::EventKind;
+use crate::control::health::HealthBoard;
 use crate::control::log_level;
+use crate::control::metrics::{self, Overview, Sampler, process};
 use crate::control::runtime::Control;
 use crate::snapshot::Bind;
 use crate::telemetry::counters::Counter;
@@ -25,17 +27,21 @@ use crate::telemetry::counters::Counter;
 /// Most events in one answer.
 pub const EVENTS_MAX: usize = 1000;
 
+/// Every listener and where it listens in fact.
+pub type Addresses = Box<dyn Fn() -> Vec<(Arc<str>, Bind)> + Send + Sync>;
+
 /// The parts that the API shows and moves.
 pub struct Operator {
     pub control: Arc<Control>,
-    pub machine: Arc<dyn Machine>,
-    pub numbers: Arc<dyn Numbers>,
-    pub watch: Arc<dyn Watch>,
-    pub drains: Arc<dyn Drains>,
+    pub board: Arc<HealthBoard>,
+    pub drains: Arc<Drains>,
+    pub sampler: Arc<Sampler>,
+    pub sources: Arc<metrics::Sources>,
+    pub addresses: Addresses,
     /// Where the demo is looked at; empty outside of it.
     pub demo_urls: Vec<String>,
-    started: Instant,
-    pub(super) started_unix_ms: u64,
+    /// What [`Status::uptime_s`] counts from.
+    pub started: Instant,
 }
 
 impl std::fmt::Debug for Operator {
@@ -45,42 +51,29 @@ impl std::fmt::Debug for Operator {
 }
 
 impl Operator {
-    /// Its time counts from now.
-    pub fn new(
-        control: Arc<Control>,
-        machine: Arc<dyn Machine>,
-        numbers: Arc<dyn Numbers>,
-        watch: Arc<dyn Watch>,
-        drains: Arc<dyn Drains>,
-    ) -> Operator {
-        let (started, started_unix_ms) = (Instant::now(), events::unix_ms());
-        let demo_urls = Vec::new();
-        Operator { control, machine, numbers, watch, drains, demo_urls, started, started_unix_ms }
-    }
-
     pub fn status(&self) -> Status {
-        let counters = self.machine.counters();
-        let lines = self.machine.log_lines();
+        let machine = &self.sources.machine;
+        let (counters, lines) = (self.sources.counters.snapshot(), machine.log());
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
-            started_unix_ms: self.started_unix_ms,
+            started_unix_ms: self.sources.started_unix_ms,
             uptime_s: self.started.elapsed().as_secs_f64(),
-            engine: self.machine.engine(),
-            shards: self.machine.shard_count(),
+            engine: machine.engine(),
+            shards: machine.shard_count(),
             config: self.config_status(),
             listeners: self.listeners(),
             connections: ClientConnections {
-                open: self.machine.connections(),
+                open: machine.connections(),
                 accepted: counters.get(Counter::ConnectionsAccepted),
                 refused: counters.get(Counter::ConnectionsRefused),
             },
             target_connections: OpenConnections { open: counters.target_connections_open() },
-            memory_bytes: memory_bytes(),
+            memory_bytes: Some(process::usage().resident_bytes).filter(|bytes| *bytes > 0),
             log: LogStatus {
-                lines_written: lines.written,
-                lines_dropped: lines.dropped,
-                lines_failed: lines.failed,
+                lines_written: lines.lines_written,
+                lines_dropped: lines.lines_dropped,
+                lines_failed: lines.lines_failed,
                 level: log_level::level(),
             },
             warnings: self.warnings(),
@@ -106,7 +99,7 @@ impl Operator {
     }
 
     fn listeners(&self) -> Vec<ListenerAddress> {
-        let bound = self.machine.addresses();
+        let bound = (self.addresses)();
         bound
             .iter()
             .map(|(name, bind)| ListenerAddress { name: name.to_string(), address: address(bind) })
@@ -130,7 +123,7 @@ impl Operator {
     }
 
     pub fn overview(&self) -> Overview {
-        self.numbers.overview()
+        self.sampler.overview()
     }
 
     pub fn events(&self, after: u64, count: usize) -> Events {
@@ -204,11 +197,11 @@ impl Operator {
         &self,
         group: &str,
         target: &str,
-        wish: &DrainWish,
+        options: DrainOptions,
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
-        Ok(self.drains.start(group, target, wish, keep, by)?)
+        Ok(self.drains.start(group, target, options, keep, by)?)
     }
 
     /// Takes a target back into service: ends its drain and its ejection.
@@ -225,8 +218,10 @@ impl Operator {
         let set = [("state".to_owned(), "in_service".into())].into_iter().collect();
         let edit =
             Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
-        let applied = self.control.edit(&edit, keep, by)?;
-        self.watch.end_ejection(group, target);
+        let mut applied = self.control.edit(&edit, keep, by)?;
+        if self.board.enable(group, target) {
+            applied.notes.push(format!("the ejection of target {target} of {group} ends"));
+        }
         Ok(applied)
     }
 
@@ -265,29 +260,5 @@ pub fn address(bind: &Bind) -> String {
     match bind {
         Bind::Tcp(address) => address.to_string(),
         Bind::Unix(path) => format!("unix:{}", path.display()),
-    }
-}
-
-/// The resident memory of this process.
-fn memory_bytes() -> Option<u64> {
-    resident_bytes(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// `VmRSS:     1234 kB` of proc_pid_status(5).
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_what_the_kernel_says() {
-        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    1234 kB\nVmData: 1 kB\n"), Some(1_263_616));
-        assert_eq!(resident_bytes("Name:\tx\n"), None);
-        assert!(memory_bytes().is_some_and(|bytes| bytes > 100_000));
     }
 }

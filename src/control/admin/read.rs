@@ -11,6 +11,7 @@ use super::operator::{EVENTS_MAX, Operator, refuse};
 use super::problem::Problem;
 use super::{Answer, App, OPENAPI, ask};
 use crate::control::explain::{self, Question};
+use crate::control::metrics;
 
 type Result<T> = std::result::Result<T, Problem>;
 
@@ -133,7 +134,7 @@ pub async fn openapi() -> Response {
 }
 
 pub async fn metrics(State(app): State<App>) -> Result<Response> {
-    let text = ask(app, |operator| Ok(operator.numbers.exposition())).await?;
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let text = ask(app, |operator| Ok(metrics::exposition(&operator.sources))).await?;
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -8,7 +8,7 @@ use crate::snapshot::{Listener, Snapshot};
 impl Operator {
     pub fn rules(&self) -> Rules {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        let bound = self.machine.addresses();
+        let bound = (self.addresses)();
         let listeners = snapshot.listeners.iter().map(|listener| {
             let bound = bound.iter().find(|(name, _)| *name == listener.name);
             let settings = file.listeners.iter().find(|one| one.name == *listener.name);
@@ -34,7 +34,7 @@ impl Operator {
         let rules = listener.rules.rules();
         let rules = rules.iter().enumerate().map(|(position, rule)| {
             let is_default = position + 1 == rules.len();
-            let numbers = self.numbers.rule(&listener.name, &rule.name);
+            let numbers = self.sampler.rule(&listener.name, &rule.name).unwrap_or_default();
             let when = settings
                 .filter(|_| !is_default)
                 .and_then(|listener| listener.rules.iter().find(|one| one.priority == rule.priority));

@@ -10,9 +10,12 @@ use serde_json::Value;
 
 use crate::control::change::{Difference, HistoryEntry, Pending};
 use crate::control::config::file::{AlgorithmName, LogLevel};
+use crate::control::drain::DrainView;
 use crate::control::events::Event;
+use crate::control::health::LastCheck;
+use crate::telemetry::histogram::Percentiles;
 
-/// Counts by a word: classes of statuses, verdicts of stickiness.
+/// Requests by the word of their stickiness verdict.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// GET /v1/status
@@ -74,60 +77,6 @@ pub struct LogStatus {
     pub lines_dropped: u64,
     pub lines_failed: u64,
     pub level: LogLevel,
-}
-
-/// GET /v1/overview
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Overview {
-    pub now: Point,
-    /// One a second, oldest first, at most 120.
-    pub history: Vec<Point>,
-    pub shards: Vec<ShardLoad>,
-    pub totals: Totals,
-}
-
-/// One second.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Point {
-    pub unix_ms: u64,
-    pub requests_per_second: f64,
-    /// By "2xx" to "5xx", per second.
-    pub responses: BTreeMap<&'static str, f64>,
-    pub errors_per_second: f64,
-    /// `None` = no request in this second.
-    pub latency_us: Option<Percentiles>,
-    pub connections: u64,
-    pub bytes_in_per_second: f64,
-    pub bytes_out_per_second: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Percentiles {
-    pub p50: u64,
-    pub p90: u64,
-    pub p99: u64,
-    pub p999: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShardLoad {
-    pub index: usize,
-    pub requests_per_second: f64,
-    pub connections: u64,
-    /// Share of its core that the shard's thread uses, 0 to 1.
-    pub utilisation: f64,
-}
-
-/// Since the start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    pub requests: u64,
-    /// By "1xx" to "5xx" and "none".
-    pub responses: Counts,
-    pub retries: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub aborted: u64,
 }
 
 /// GET /v1/groups
@@ -212,7 +161,7 @@ pub struct Target {
     pub sessions: Option<u64>,
     /// Standard error of `sessions`.
     pub sessions_error_percent: f64,
-    pub drain: Option<Drain>,
+    pub drain: Option<DrainView>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -222,32 +171,6 @@ pub enum ConfiguredState {
     Draining,
     /// No longer in the configuration; serves what is bound to it until its drain ends.
     Removed,
-}
-
-/// The last health check of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LastCheck {
-    pub unix_ms: u64,
-    pub passed: bool,
-    pub status: Option<u16>,
-    pub error: Option<String>,
-    pub latency_us: u64,
-}
-
-/// How far a drain is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Drain {
-    /// "delay", "idle" or "sessions".
-    pub until: &'static str,
-    pub sessions_at_most: u64,
-    pub started_unix_ms: u64,
-    /// `None` = no end by time.
-    pub remaining_s: Option<f64>,
-    pub in_flight: u32,
-    pub tunnels: u32,
-    pub sessions: Option<u64>,
-    pub finished: bool,
-    pub reason: String,
 }
 
 /// GET /v1/sessions

@@ -15,11 +15,11 @@ use super::body::{InBody, InPath, InQuery};
 use super::etag::Condition;
 use super::operator::Operator;
 use super::problem::{Cause, Problem};
-use super::sources::{DrainWish, Until};
 use super::{Answer, App, ask};
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::file::LogLevel;
 use crate::control::config::units;
+use crate::control::drain::{DrainOptions, Until};
 
 type Result<T> = std::result::Result<T, Problem>;
 
@@ -158,11 +158,20 @@ pub async fn remove_target(
     change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
 }
 
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UntilWord {
+    #[default]
+    Delay,
+    Idle,
+    Sessions,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrainRequest {
     #[serde(default)]
-    until: Until,
+    until: UntilWord,
     #[serde(default)]
     sessions_at_most: u64,
     deadline: Option<String>,
@@ -177,10 +186,14 @@ pub async fn drain(
     InBody(asked): InBody<DrainRequest>,
 ) -> Result<Response> {
     let DrainRequest { until, sessions_at_most, deadline, keep } = asked;
-    let deadline = duration("deadline", deadline)?;
-    let wish = DrainWish { until, sessions_at_most, deadline };
+    let until = match until {
+        UntilWord::Delay => Until::Delay,
+        UntilWord::Idle => Until::Idle,
+        UntilWord::Sessions => Until::Sessions { at_most: sessions_at_most },
+    };
+    let options = DrainOptions { until, deadline: duration("deadline", deadline)? };
     change(app, unconditional(author), move |operator, by| {
-        operator.drain(&group, &target, &wish, keep, by)
+        operator.drain(&group, &target, options, keep, by)
     })
     .await
 }
@@ -204,10 +217,8 @@ pub async fn disable(
     author: Author,
     InBody(Kept { keep }): InBody<Kept>,
 ) -> Result<Response> {
-    let deadline = Some(Duration::ZERO);
-    let wish = DrainWish { until: Until::Delay, sessions_at_most: 0, deadline };
     change(app, unconditional(author), move |operator, by| {
-        operator.drain(&group, &target, &wish, keep, by)
+        operator.drain(&group, &target, DrainOptions::DISABLE, keep, by)
     })
     .await
 }
