@@ -142,6 +142,7 @@ pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Socket> {
 fn is_alive(address: &SockAddr) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Whatever else is the matter, as a full backlog, somebody is there.
-    let refused = probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    let refused =
+        probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     Ok(!refused)
 }

@@ -58,7 +58,8 @@ async fn every_write_is_marked_and_says_so() {
         assert_eq!(says_so, method != "get", "{method} {path}");
         if says_so {
             let fields = [("host", "localhost"), ("content-type", "application/json")];
-            let reply = Api::new().raw(&method.to_uppercase(), &concrete(&path), &fields, "{}").await;
+            let reply =
+                Api::new().raw(&method.to_uppercase(), &concrete(&path), &fields, "{}").await;
             assert_eq!(reply.problem(), "cross-site", "{method} {path}");
         }
     }
@@ -127,7 +128,6 @@ fn body(path: &str, method: &str) -> String {
         ("post", "/v1/explain") => json!({ "request": "GET /" }),
         ("post", "/v1/config/diff") => json!({ "text": text }),
         ("post", "/v1/config/apply") => json!({ "text": text, "confirm": "60s" }),
-        ("post", "/v1/config/undo") => json!({ "change": 2 }),
         _ => return String::new(),
     };
     body.to_string()
@@ -143,6 +143,11 @@ async fn every_answer_fits_its_description() {
         let upper = method.to_uppercase();
         let reply = match method.as_str() {
             "get" => api.get(&concrete(&path)).await,
+            _ if path.ends_with("/undo") => {
+                let change = api.control.history().last().unwrap().change;
+                let body = json!({ "change": change }).to_string();
+                api.write(&upper, &path, &body).await
+            }
             _ => api.write(&upper, &concrete(&path), &body(&path, &method)).await,
         };
         assert!(reply.status.is_success(), "{method} {path} → {}: {}", reply.status, reply.text);
@@ -177,7 +182,7 @@ async fn every_refusal_fits_its_description() {
         ("/v1/config/undo", "post", r#"{"change":999}"#),
         ("/v1/config/apply", "post", r#"{"text":"listener = 1"}"#),
         ("/v1/config/reload", "post", ""),
-        ("/v1/explain", "post", r#"{"request":"?"}"#),
+        ("/v1/explain", "post", r#"{"request":"GET /","listener":"none"}"#),
     ] {
         let api = Api::new();
         let reply = api.write(&method.to_uppercase(), &concrete(path), body).await;

@@ -114,7 +114,8 @@ async fn events_go_on_where_the_last_answer_ended() {
 
 #[tokio::test]
 async fn secrets_are_never_shown() {
-    let text = super::support::CONFIG.replace("[admin]\n", "[admin]\ntoken = \"0123456789-abcdef\"\n");
+    let text =
+        super::support::CONFIG.replace("[admin]\n", "[admin]\ntoken = \"0123456789-abcdef\"\n");
     let mut api = Api::of(&text, None);
     api.peer = limpet::control::admin::actor::Peer::Unix { uid: Some(0), pid: None };
     let config = api.get("/v1/config").await;

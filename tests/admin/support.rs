@@ -171,7 +171,13 @@ impl Api {
     }
 
     /// Sends what is given and nothing else.
-    pub async fn raw(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Reply {
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in fields {
             request = request.header(*name, *value);

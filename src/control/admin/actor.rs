@@ -40,7 +40,8 @@ impl Peer {
 
 /// A claim must not be able to look like the part that limpet knows by itself, nor break a line.
 fn plain(given: &str) -> String {
-    let kept = given.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '@'));
+    let kept =
+        given.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '@'));
     let short: String = kept.take(NAME_CHARS_MAX).collect();
     short.trim().to_owned()
 }

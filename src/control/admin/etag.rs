@@ -61,8 +61,12 @@ fn version(tag: &str) -> Result<Option<u64>, Malformed> {
         Some(quoted) => (false, quoted),
         None => (true, tag),
     };
-    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let inner = inner.filter(|inner| !inner.contains('"')).ok_or(Malformed)?;
+    let inner = match quoted.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"').filter(|inner| !inner.contains('"')),
+        // A shell eats quotes; a bare number cannot mean anything else.
+        None => Some(quoted).filter(|bare| strong && bare.parse::<u64>().is_ok()),
+    };
+    let inner = inner.ok_or(Malformed)?;
     Ok(inner.parse().ok().filter(|version: &u64| strong && version.to_string() == inner))
 }
 
@@ -90,7 +94,9 @@ mod tests {
             (&["W/\"3\""], one_of(&[])),
             (&["\"xyz\""], one_of(&[])),
             (&["\"03\""], one_of(&[])),
-            (&["3"], Err(Malformed)),
+            (&["3"], one_of(&[3])),
+            (&["x"], Err(Malformed)),
+            (&["W/3"], Err(Malformed)),
             (&["\"3"], Err(Malformed)),
             (&["\""], Err(Malformed)),
             (&[""], Err(Malformed)),

@@ -142,8 +142,7 @@ impl Operator {
             },
             health: state.health().code(),
             reason: note.map_or_else(String::new, |note| note.reason.clone()),
-            since_unix_ms: note
-                .map_or(self.sources.started_unix_ms, |note| note.since_unix_ms),
+            since_unix_ms: note.map_or(self.sources.started_unix_ms, |note| note.since_unix_ms),
             last_check: note.and_then(|note| note.last_check.clone()),
             ejected_until_unix_ms: note.and_then(|note| note.ejected_until_unix_ms),
             slow_start_remaining_s: note

@@ -100,8 +100,8 @@ fn host_of(authority: &str) -> Option<&str> {
         false => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at_checked(end)?;
-    let port_is_fine = rest.is_empty()
-        || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let port_is_fine =
+        rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
     (!host.is_empty() && port_is_fine).then_some(host)
 }
 
@@ -138,7 +138,7 @@ fn is_cross_site(request: &Request) -> bool {
 /// The outermost layer: judges the request, bounds its time, and seals the response.
 pub async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let is_asset = !request.uri().path().starts_with("/v1/");
-    let mut response = match judge(&access, &request) {
+    let mut response = match judge_name(&access, &request) {
         Ok(()) => run(request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -151,14 +151,18 @@ pub async fn guard(State(access): State<Arc<Access>>, request: Request, next: Ne
     response
 }
 
-fn judge(access: &Access, request: &Request) -> Result<(), Problem> {
-    let is_tcp = matches!(request.extensions().get(), Some(Peer::Tcp(_)) | None);
-    if is_tcp && !authority(request).is_some_and(|host| access.allows_host(host)) {
+/// Nobody but us asks for a name that is ours.
+fn judge_name(access: &Access, request: &Request) -> Result<(), Problem> {
+    if is_tcp(request) && !authority(request).is_some_and(|host| access.allows_host(host)) {
         let detail = "Host must be localhost, an IP address, or a name in admin.hosts";
         return Err(Problem::new(Cause::Misdirected, detail));
     }
-    let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
-    if is_safe.contains(request.method()) {
+    Ok(())
+}
+
+/// Nobody but us changes anything.
+fn judge_write(request: &Request) -> Result<(), Problem> {
+    if [Method::GET, Method::HEAD].contains(request.method()) {
         return Ok(());
     }
     if request.headers().get(&WRITE_MARK).is_none_or(|value| value != "1") {
@@ -170,6 +174,11 @@ fn judge(access: &Access, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(Cause::CrossSite, detail));
     }
     Ok(())
+}
+
+/// The Unix socket's permissions stand in for name and token.
+fn is_tcp(request: &Request) -> bool {
+    !matches!(request.extensions().get(), Some(Peer::Unix { .. }))
 }
 
 /// A handler has a task of its own, so that its panic is an answer and not the end of the connection.
@@ -187,14 +196,16 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-/// The layer of everything that is worth a token. The Unix socket's permissions stand in for one.
-pub async fn token(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let is_tcp = matches!(request.extensions().get(), Some(Peer::Tcp(_)) | None);
-    if is_tcp && !access.allows_token(request.headers()) {
+/// The layer of every handler of the API: needs the token, and for a write its mark.
+pub async fn enter(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    if is_tcp(&request) && !access.allows_token(request.headers()) {
         let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
         return Problem::new(Cause::Unauthorized, detail).into_response();
     }
-    next.run(request).await
+    match judge_write(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 #[cfg(test)]
@@ -264,7 +275,13 @@ mod tests {
         };
         assert!(allows(&["Bearer s3cret-token"]));
         assert!(allows(&["bearer s3cret-token"]));
-        for bad in ["Bearer s3cret-toke", "Bearer s3cret-token1", "Bearer ", "Basic s3cret-token", "s3cret-token"] {
+        for bad in [
+            "Bearer s3cret-toke",
+            "Bearer s3cret-token1",
+            "Bearer ",
+            "Basic s3cret-token",
+            "s3cret-token",
+        ] {
             assert!(!allows(&[bad]), "{bad}");
         }
         assert!(!allows(&[]));
@@ -305,7 +322,10 @@ mod tests {
     #[test]
     fn a_write_needs_its_mark() {
         let host = ("host", "localhost");
-        let judged = |fields: &[(&str, &str)]| judge(&access(), &request(fields));
+        let judged = |fields: &[(&str, &str)]| {
+            let request = request(fields);
+            judge_name(&access(), &request).and_then(|()| judge_write(&request))
+        };
         assert_eq!(judged(&[host]).unwrap_err().cause, Cause::CrossSite);
         assert_eq!(judged(&[host, ("x-limpet-request", "0")]).unwrap_err().cause, Cause::CrossSite);
         assert!(judged(&[host, ("x-limpet-request", "1")]).is_ok());

@@ -46,10 +46,7 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
         ("/v1/overview", get(read::overview)),
         ("/v1/groups", get(read::groups)),
         ("/v1/groups/{group}", get(read::group).patch(write::set_group)),
-        (
-            "/v1/groups/{group}/stickiness",
-            get(read::stickiness).patch(write::set_stickiness),
-        ),
+        ("/v1/groups/{group}/stickiness", get(read::stickiness).patch(write::set_stickiness)),
         ("/v1/groups/{group}/stickiness/flush", post(write::flush)),
         ("/v1/groups/{group}/targets", post(write::add_target)),
         (
@@ -87,14 +84,15 @@ pub fn path_names() -> [&'static str; 29] {
 /// The whole service. The console's assets and `/healthz` are worth no token; the API is.
 pub fn router(operator: App, access: Access) -> Router {
     let access = Arc::new(access);
+    let enter = middleware::from_fn_with_state(Arc::clone(&access), guard::enter);
     let mut api = Router::new();
     for (path, methods) in paths() {
-        api = api.route(path, methods);
+        api = api.route(path, methods.route_layer(enter.clone()));
     }
-    let token = middleware::from_fn_with_state(Arc::clone(&access), guard::token);
-    api.route_layer(token)
-        .route("/healthz", get(|| async { "ok" }))
-        .fallback(|| async { Problem::new(Cause::NoSuchPath, "GET /v1/openapi.json has all paths") })
+    api.route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async {
+            Problem::new(Cause::NoSuchPath, "GET /v1/openapi.json has all paths")
+        })
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(body::CONTENT_BYTES_MAX))
         .layer(middleware::from_fn_with_state(access, guard::guard))

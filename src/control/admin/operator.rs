@@ -25,7 +25,7 @@ use crate::snapshot::Bind;
 use crate::telemetry::counters::Counter;
 
 /// Most events in one answer.
-pub const EVENTS_MAX: usize = 1000;
+const EVENTS_MAX: usize = 1000;
 
 /// Every listener and where it listens in fact.
 pub type Addresses = Box<dyn Fn() -> Vec<(Arc<str>, Bind)> + Send + Sync>;
@@ -216,8 +216,7 @@ impl Operator {
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
         let set = [("state".to_owned(), "in_service".into())].into_iter().collect();
-        let edit =
-            Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
+        let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
         let mut applied = self.control.edit(&edit, keep, by)?;
         if self.board.enable(group, target) {
             applied.notes.push(format!("the ejection of target {target} of {group} ends"));

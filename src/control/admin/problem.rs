@@ -104,12 +104,8 @@ impl Cause {
             Cause::Invalid => {
                 (S::UNPROCESSABLE_ENTITY, "invalid", "The configuration would be invalid")
             }
-            Cause::TooSlow => {
-                (S::SERVICE_UNAVAILABLE, "too-slow", "The request took too long")
-            }
-            Cause::Internal => {
-                (S::INTERNAL_SERVER_ERROR, "internal", "limpet has made a mistake")
-            }
+            Cause::TooSlow => (S::SERVICE_UNAVAILABLE, "too-slow", "The request took too long"),
+            Cause::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "limpet has made a mistake"),
         }
     }
 
@@ -252,10 +248,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(text.into());
         *response.status_mut() = self.cause.status();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.cause == Cause::Unauthorized {
             headers.insert(
                 header::WWW_AUTHENTICATE,

@@ -6,8 +6,8 @@ use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
-use super::body::{InBody, InPath, InQuery};
-use super::operator::{EVENTS_MAX, Operator, refuse};
+use super::body::{InBody, InPath, InQuery, Whole};
+use super::operator::{Operator, refuse};
 use super::problem::Problem;
 use super::{Answer, App, OPENAPI, ask};
 use crate::control::explain::{self, Question};
@@ -78,16 +78,16 @@ pub async fn rules(State(app): State<App>) -> Result<Response> {
 #[serde(deny_unknown_fields)]
 pub struct WhichEvents {
     #[serde(default)]
-    after: u64,
-    count: Option<usize>,
+    after: Whole,
+    count: Option<Whole>,
 }
 
 pub async fn events(
     State(app): State<App>,
     InQuery(which): InQuery<WhichEvents>,
 ) -> Result<Response> {
-    let count = which.count.unwrap_or(EVENTS).min(EVENTS_MAX);
-    look(app, move |operator| Ok(operator.events(which.after, count))).await
+    let count = which.count.and_then(|count| usize::try_from(count.0).ok()).unwrap_or(EVENTS);
+    look(app, move |operator| Ok(operator.events(which.after.0, count))).await
 }
 
 pub async fn config(State(app): State<App>) -> Result<Response> {

@@ -35,9 +35,9 @@ impl Operator {
         let rules = rules.iter().enumerate().map(|(position, rule)| {
             let is_default = position + 1 == rules.len();
             let numbers = self.sampler.rule(&listener.name, &rule.name).unwrap_or_default();
-            let when = settings
-                .filter(|_| !is_default)
-                .and_then(|listener| listener.rules.iter().find(|one| one.priority == rule.priority));
+            let when = settings.filter(|_| !is_default).and_then(|listener| {
+                listener.rules.iter().find(|one| one.priority == rule.priority)
+            });
             Rule {
                 name: rule.name.to_string(),
                 priority: (!is_default).then_some(rule.priority),

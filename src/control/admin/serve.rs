@@ -83,7 +83,8 @@ impl Sockets {
     /// # Errors
     /// See [`BindError`].
     pub fn open(admin: &Admin) -> Result<Sockets, BindError> {
-        let tcp = admin.address.map(|address| open_tcp(address, admin.token.is_some())).transpose()?;
+        let tcp =
+            admin.address.map(|address| open_tcp(address, admin.token.is_some())).transpose()?;
         let unix = match &admin.socket {
             Some(path) => Some(open_unix(path, &admin.socket_mode)?),
             None => None,

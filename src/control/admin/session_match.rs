@@ -124,19 +124,41 @@ mod tests {
     fn suggestions_stay_within_what_a_file_may_say() {
         use MismatchKind::*;
         for (kind, session_s, duration_s, max_age_s, wanted) in [
-            (EndsBefore, 2 * DAY_S, HOUR_S, DAY_S, Some(vec![("stickiness.duration", "2d"), ("stickiness.max_age", "2d")])),
+            (
+                EndsBefore,
+                2 * DAY_S,
+                HOUR_S,
+                DAY_S,
+                Some(vec![("stickiness.duration", "2d"), ("stickiness.max_age", "2d")]),
+            ),
             (EndsBefore, 2 * DAY_S, 2 * DAY_S, DAY_S, Some(vec![("stickiness.max_age", "2d")])),
             // A week is the longest idle duration there is.
-            (EndsBefore, 30 * DAY_S, DAY_S, 7 * DAY_S, Some(vec![("stickiness.duration", "7d"), ("stickiness.max_age", "30d")])),
+            (
+                EndsBefore,
+                30 * DAY_S,
+                DAY_S,
+                7 * DAY_S,
+                Some(vec![("stickiness.duration", "7d"), ("stickiness.max_age", "30d")]),
+            ),
             (EndsBefore, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, None),
             (EndsBefore, 900 * DAY_S, 7 * DAY_S, 366 * DAY_S, None),
             (FarOutlives, HOUR_S, DAY_S, 7 * DAY_S, Some(vec![("stickiness.duration", "1h")])),
             // An Expires that is a date: two weeks short of a moment.
-            (EndsBefore, 2 * DAY_S - 1, DAY_S, 7 * DAY_S, Some(vec![("stickiness.duration", "2d")])),
+            (
+                EndsBefore,
+                2 * DAY_S - 1,
+                DAY_S,
+                7 * DAY_S,
+                Some(vec![("stickiness.duration", "2d")]),
+            ),
             (FarOutlives, 59, HOUR_S, DAY_S, Some(vec![("stickiness.duration", "59s")])),
         ] {
             let said = said(kind, session_s, duration_s, max_age_s);
-            assert_eq!(settings(&said), wanted, "{session_s} s under {duration_s} s, {max_age_s} s");
+            assert_eq!(
+                settings(&said),
+                wanted,
+                "{session_s} s under {duration_s} s, {max_age_s} s"
+            );
             assert_eq!(said.text.contains("cannot"), wanted.is_none());
         }
     }

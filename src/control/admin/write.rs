@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::actor::Peer;
-use super::body::{InBody, InPath, InQuery};
+use super::body::{InBody, InPath, InQuery, Whole};
 use super::etag::Condition;
 use super::operator::Operator;
 use super::problem::{Cause, Problem};
@@ -173,7 +173,7 @@ pub struct DrainRequest {
     #[serde(default)]
     until: UntilWord,
     #[serde(default)]
-    sessions_at_most: u64,
+    sessions_at_most: Whole,
     deadline: Option<String>,
     #[serde(default)]
     keep: Keep,
@@ -189,7 +189,7 @@ pub async fn drain(
     let until = match until {
         UntilWord::Delay => Until::Delay,
         UntilWord::Idle => Until::Idle,
-        UntilWord::Sessions => Until::Sessions { at_most: sessions_at_most },
+        UntilWord::Sessions => Until::Sessions { at_most: sessions_at_most.0 },
     };
     let options = DrainOptions { until, deadline: duration("deadline", deadline)? };
     change(app, unconditional(author), move |operator, by| {
@@ -271,7 +271,7 @@ pub async fn rollback(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Undo {
-    change: u64,
+    change: Whole,
 }
 
 pub async fn undo(
@@ -279,7 +279,7 @@ pub async fn undo(
     author: Author,
     InBody(Undo { change: number }): InBody<Undo>,
 ) -> Result<Response> {
-    change(app, author, move |operator, by| Ok(operator.control.undo(number, by)?)).await
+    change(app, author, move |operator, by| Ok(operator.control.undo(number.0, by)?)).await
 }
 
 pub async fn write_overlay(
