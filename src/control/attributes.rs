@@ -10,7 +10,8 @@ use super::config::schema::{FILE, Kind, Section};
 pub fn group(complete: &Table, name: &str) -> Option<Json> {
     let section = FILE.setting("target_group")?.kind.section()?;
     let groups = complete.get("target_group")?.as_array()?.iter().filter_map(Value::as_table);
-    let mut groups = groups.filter(|group| group.get("name").and_then(Value::as_str) == Some(name));
+    let mut groups =
+        groups.filter(|group| group.get("name").and_then(Value::as_str) == Some(name));
     let mut attributes = section_to_json(section, groups.next()?);
     attributes.remove("target");
     Some(Json::Object(attributes))

@@ -48,7 +48,8 @@ pub struct Recent {
 
 impl Recent {
     pub fn push(&mut self, now: Instant, counts: ErrorCounts) {
-        let too_old = |at: &(Instant, ErrorCounts)| now.saturating_duration_since(at.0) > BEFORE;
+        let too_old =
+            |at: &(Instant, ErrorCounts)| now.saturating_duration_since(at.0) > BEFORE;
         while self.samples.len() >= SAMPLES_MAX || self.samples.front().is_some_and(too_old) {
             self.samples.pop_front();
         }

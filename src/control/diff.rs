@@ -265,10 +265,7 @@ impl Found<'_> {
         match removed.as_slice() {
             [] => {}
             [one] => {
-                self.add(
-                    "target",
-                    format!("target {} removed from {group}{bound}", target_id(one)),
-                );
+                self.add("target", format!("target {} removed from {group}{bound}", target_id(one)));
             }
             many => {
                 let names = names(many);

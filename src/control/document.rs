@@ -203,7 +203,9 @@ impl Document {
         let group = groups.iter().position(|table| text(*table, "name") == Some(name));
         match group {
             Some(group) => Ok(Place { group, target: None }),
-            None => Err(ChangeError::NoGroup { group: name.to_owned(), allowed: listed(names()) }),
+            None => {
+                Err(ChangeError::NoGroup { group: name.to_owned(), allowed: listed(names()) })
+            }
         }
     }
 
@@ -301,9 +303,7 @@ fn put(table: &mut dyn TableLike, key: &str, value: Value) -> Result<(), ChangeE
     let indent = insert::indent(table);
     let inner = table.get_mut(first).and_then(Item::as_table_like_mut);
     let Some(inner) = inner else {
-        return Err(ChangeError::Refused(format!(
-            "{first:?} is not a table: {key:?} is not in it"
-        )));
+        return Err(ChangeError::Refused(format!("{first:?} is not a table: {key:?} is not in it")));
     };
     let is_new = lookup(inner, rest).is_none();
     put(inner, rest, value)?;

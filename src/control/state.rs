@@ -64,8 +64,7 @@ pub fn floors(running: &File, edit: Option<&Edit>) -> Floors {
     };
     let mut floors = Floors::new();
     for group in &running.target_groups {
-        let flushed =
-            matches!(edit, Some(Edit::FlushStickiness { group: one }) if *one == group.name);
+        let flushed = matches!(edit, Some(Edit::FlushStickiness { group: one }) if *one == group.name);
         let generation = group.stickiness.generation.saturating_add(u32::from(flushed));
         if generation > 0 && !states_itself(&group.name) {
             floors.push((group.name.clone(), generation));

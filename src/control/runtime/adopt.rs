@@ -139,7 +139,8 @@ impl Control {
         };
         let (one, other) = (&running.parsed.file, &parsed.file);
         let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
-        let before = Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
+        let before =
+            Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
         // Who leaves, or does so no longer, is in a group whose table may be the same.
         let moved: Vec<&str> = leaving
             .iter()
@@ -215,7 +216,11 @@ impl Control {
 }
 
 /// What is not in force before a restart, and what is hardly meant and was not said before.
-pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Difference]) -> Vec<String> {
+pub(super) fn notes(
+    running: &Running,
+    parsed: &Parsed,
+    differences: &[Difference],
+) -> Vec<String> {
     let restart = differences.iter().filter(|one| one.needs_restart);
     let mut notes: Vec<String> =
         restart.map(|one| format!("in force after a restart: {}", one.text)).collect();
@@ -236,7 +241,8 @@ fn subject(edit: &Edit) -> (Option<&str>, Option<&str>) {
 }
 
 fn shortened(summary: &[String]) -> String {
-    let shown: Vec<&str> = summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
+    let shown: Vec<&str> =
+        summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
     let more = summary.len().saturating_sub(EVENT_SENTENCES_MAX);
     match (shown.as_slice(), more) {
         ([], _) => "nothing differs in what runs".to_owned(),

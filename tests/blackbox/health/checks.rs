@@ -100,8 +100,10 @@ fn tcp_checks_and_unix_sockets() {
 #[test]
 fn a_status_or_a_text_that_is_not_expected_fails() {
     let found = Target::fixed("HTTP/1.1 302 Found\r\nX-Target: a\r\nContent-Length: 0\r\n\r\n");
-    let sorry = Target::fixed("HTTP/1.1 200 OK\r\nX-Target: b\r\nContent-Length: 5\r\n\r\nsorry");
-    let ready = Target::fixed("HTTP/1.1 299 Fine\r\nX-Target: c\r\nContent-Length: 5\r\n\r\nready");
+    let sorry =
+        Target::fixed("HTTP/1.1 200 OK\r\nX-Target: b\r\nContent-Length: 5\r\n\r\nsorry");
+    let ready =
+        Target::fixed("HTTP/1.1 299 Fine\r\nX-Target: c\r\nContent-Length: 5\r\n\r\nready");
     let expect = toml::Value::Array(vec!["200-299".into()]);
     let app = checked().set("health_check.expect", expect).set("health_check.body", "ready");
     let app = app.target("a", &found).target("b", &sorry).target("c", &ready);

@@ -4,7 +4,8 @@ use super::{server, serving};
 use crate::support::config::Section;
 use crate::support::{Limpet, Target, config, group, poll};
 
-const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nX-Target: b\r\nContent-Length: 0\r\n\r\n";
+const BUSY: &str =
+    "HTTP/1.1 503 Service Unavailable\r\nX-Target: b\r\nContent-Length: 0\r\n\r\n";
 
 /// The group `app`, where three gateway errors in a row eject for as long.
 fn ejecting(time: &str) -> Section {
