@@ -51,10 +51,14 @@ fn ring() -> Arc<KeyRing> {
 
 /// The file, with the health of some targets of the group "app".
 fn control(healths: &[(&str, Health)]) -> Control {
-    let control = Control::new(config::parse(FILE, "test.toml").unwrap(), ring()).unwrap();
-    for (target, health) in healths {
-        control.set_target_health("app", target, *health).unwrap();
+    let parsed = config::parse_complete(FILE.to_owned(), "test.toml").unwrap();
+    let control = Control::new(parsed, None, ring()).unwrap();
+    for (id, health) in healths {
+        let snapshot = control.snapshot();
+        let target = snapshot.groups[0].targets.iter().find(|target| *target.id == **id).unwrap();
+        target.state.set_health(*health);
     }
+    control.republish(&["app"]);
     control
 }
 
