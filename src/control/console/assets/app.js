@@ -13,6 +13,7 @@ const BACK_OFF_MAX_MS = 15_000;
 
 const main = document.getElementById("main");
 const banners = document.getElementById("banners");
+const waiting = document.getElementById("waiting");
 
 let current = route(location.hash);
 let loaded = null;
@@ -109,7 +110,8 @@ function frame() {
   if (config.file_differs) extra.push(" · ", h("a", { href: "#/config/diff" }, "file differs"));
   morph(document.getElementById("version"), h("span", { id: "version", class: "soft" },
     `limpet ${status.version} · configuration ${config.version}`, extra));
-  morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, pendingBanner(config.pending), warnings(status.warnings)));
+  morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "Change to be confirmed" }, pendingBanner(config.pending)));
+  morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, warnings(status.warnings)));
   const key = config.pending?.change ?? null;
   if (key !== null && key !== pendingSeen) announce(`A new configuration waits to be confirmed: ${span(config.pending.remaining)} left.`);
   pendingSeen = key;

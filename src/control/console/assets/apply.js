@@ -23,7 +23,7 @@ export function apply(loaded) {
       const { differences } = await write("POST", "/v1/config/diff", { text: text.value });
       // What was compared with is what may be replaced; a change in between refuses the apply.
       const etag = `"${state.status.config.version}"`;
-      result.replaceChildren(h("h3", {}, "What it would change"), differenceList(differences), differences.length ? decide(text.value, etag, result) : "");
+      result.replaceChildren(h("h2", {}, "What it would change"), differenceList(differences), differences.length ? decide(text.value, etag, result) : "");
       announce(`${differences.length} differences`);
     } catch (error) {
       result.replaceChildren(refused(error));

@@ -28,7 +28,7 @@ function view(loaded, parameters) {
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Configuration"),
       h("span", { class: "soft" }, `version ${state.status.config.version}`), h("code", { class: "soft" }, state.status.config.path ?? "not from a file")),
-    h("nav", { "aria-label": "Configuration", class: "scroll" }, h("ul", {}, Object.entries(TABS).map(([key, tab]) =>
+    h("nav", { "aria-label": "Views of the configuration", class: "scroll tabs" }, h("ul", {}, Object.entries(TABS).map(([key, tab]) =>
       h("li", {}, h("a", { href: link("config", key), "aria-current": key === chosen ? "page" : null }, tab.name))))),
     TABS[chosen].view(loaded),
   ];
@@ -41,7 +41,7 @@ function text(of, label) {
 function running(loaded) {
   return card("Running configuration", { id: "running", end: copyButton(loaded.running),
     notes: loaded.overlay.length ? h("a", { href: "#/config/overlay" }, plural(loaded.overlay.length, "overlay edit")) : null },
-  text(loaded.running, "Running configuration"));
+  text(loaded.running, "Text of the running configuration"));
 }
 
 function reload() {
@@ -52,7 +52,7 @@ function file(loaded) {
   if (loaded.file === null) return notice("", "This configuration was not read from a file.");
   return [
     loaded.file_differs ? notice("warn", ["The file on disk is not what was loaded. ", h("a", { href: "#/config/diff" }, "See what a reload would change"), "."], reload()) : null,
-    card("The file on disk", { id: "file", notes: h("code", {}, loaded.path), end: copyButton(loaded.file) }, text(loaded.file, "The file on disk")),
+    card("The file on disk", { id: "file", notes: h("code", {}, loaded.path), end: copyButton(loaded.file) }, text(loaded.file, "Text of the file on disk")),
   ];
 }
 

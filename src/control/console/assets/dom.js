@@ -78,11 +78,11 @@ function morphChildren(old, fresh) {
   }
 }
 
-/** A table with a caption; `columns` are {name, number, whole}, rows are {key, head, cells, sub}. */
+/** A table with a caption; `columns` are {name, number, whole, class}, rows are {key, cells, sub}; `whole` takes a line of its own when narrow. */
 export function table(caption, columns, rows, empty = "Nothing here.") {
   const cell = (content, index) => {
     const column = columns[index];
-    const classes = [column.number && "number", column.whole && "whole"].filter(Boolean).join(" ");
+    const classes = [column.number && "number", column.whole && "whole", column.class].filter(Boolean).join(" ");
     const label = { "data-label": column.name, class: classes || null };
     return index === 0
       ? h("th", { scope: "row", role: "rowheader", class: classes || null }, content)

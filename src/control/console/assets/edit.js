@@ -35,7 +35,8 @@ function hint(about) {
   return [about.about, about.allowed && `Allowed: ${about.allowed}.`, about.default && `Default: ${about.default.replaceAll('"', "")}.`].filter(Boolean).join(" ");
 }
 
-function control(one, attributes, about) {
+function control(one, group, about) {
+  const { attributes } = group;
   const id = idOf(one.key);
   const value = read(attributes, one.key);
   const more = hint(about.get(one.key));
@@ -48,7 +49,9 @@ function control(one, attributes, about) {
   if (one.kind === "radio") return wrap(radios(one.label, one.key, one.options, value), foot);
   const text = Array.isArray(value) ? value.join(", ") : String(value ?? "");
   const input = one.kind === "choice" ? select(one.options, value, { name: one.key })
-    : h("input", { type: "text", name: one.key, value: text, autocomplete: "off", spellcheck: "false", inputmode: one.kind === "count" ? "numeric" : null });
+    : h("input", { type: "text", name: one.key, value: text, autocomplete: "off", spellcheck: "false", inputmode: one.kind === "count" ? "numeric" : null,
+      // The name that is in force where the file has none.
+      placeholder: one.key === "stickiness.cookie_name" ? group.stickiness.cookie_name : null });
   const node = field({ id, label: one.label, hint: more, input });
   node.dataset.field = one.key;
   return node;
@@ -74,6 +77,20 @@ function clearWrong(form) {
   for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 
+/** Puts a suggestion into the form, where the operator sees it before saving. */
+function fill(suggestion) {
+  const form = document.querySelector("form.edit");
+  for (const [key, value] of Object.entries(suggestion)) {
+    const input = form.elements.namedItem(key);
+    if (input?.type === "checkbox") input.checked = value === true;
+    else if (input) input.value = String(value ?? "");
+  }
+  showWhatApplies(form);
+  const first = form.elements.namedItem(Object.keys(suggestion)[0]);
+  if (first instanceof HTMLElement) first.focus();
+  announce("The values are in the form; save to put them in force.");
+}
+
 /** Each reason beside its field; those without one, and the count, above the form. */
 function showRefusal(form, error) {
   const rest = [];
@@ -96,6 +113,7 @@ function showRefusal(form, error) {
   const unplaced = rest.length || !error.problems.length ? reasons(error.problems.length ? { problems: rest } : error) : null;
   form.querySelector("#refusal").replaceChildren(notice("bad", [said, " ", unplaced]));
   if (first) first.focus();
+  else form.querySelector("#refusal").scrollIntoView({ block: "center" });
 }
 
 async function save(form, { group, etag }) {
@@ -103,6 +121,7 @@ async function save(form, { group, etag }) {
   const set = changes(group.attributes, valueIn(form));
   if (!Object.keys(set).length) {
     form.querySelector("#refusal").replaceChildren(notice("", "Nothing has been changed yet."));
+    form.querySelector("#refusal").scrollIntoView({ block: "center" });
     return;
   }
   const button = form.querySelector("#save");
@@ -125,13 +144,14 @@ function conflict(error, set) {
   told = notice("warn", [h("strong", {}, "Nothing was saved. "), error.message, " The values below are the ones in force now. You had entered: ",
     h("code", {}, Object.entries(set).map(([key, value]) => `${key} = ${setting(value)}`).join(", ")), "."]);
   announce("Nothing was saved: the configuration has changed meanwhile. The values were loaded anew.");
+  scrollTo(0, 0);
   state.reload();
 }
 
 function section(one, group, about) {
-  const part = (fields) => h("div", { class: "fields" }, fieldsOf({ fields }).map((field) => control(field, group.attributes, about)));
+  const part = (fields) => h("div", { class: "fields" }, fieldsOf({ fields }).map((field) => control(field, group, about)));
   const content = [
-    one.sticky ? matches(group) : null, part(one.fields),
+    one.sticky ? matches(group, fill) : null, part(one.fields),
     one.more ? h("details", {}, h("summary", {}, one.more.title), part(one.more.fields)) : null];
   if (one.folded) return h("section", { class: "card" }, h("details", { class: "body" }, h("summary", {}, one.title), content));
   return card(one.title, {}, h("div", { class: "body" }, content));

@@ -22,6 +22,7 @@ export const SECTIONS = [
     ["algorithm", "Algorithm", "choice", { options: ALGORITHMS }],
     ["hash_on", "Hash on", "text", { optional: true, when: (of) => of("algorithm") === "hash" }],
     ["slow_start", "Slow start", "duration"],
+    ["deregistration_delay", "Deregistration delay", "duration"],
     ["connection_limit", "Requests in flight per target", "count"],
     ["queue", "Queue length", "count"],
     ["queue_timeout", "Longest wait in the queue", "duration"],
@@ -46,8 +47,7 @@ export const SECTIONS = [
     ["stickiness.session_cookies", "Session cookies to watch", "list"],
     ["stickiness.generation", "Generation", "count"],
   ] } },
-  { title: "Deregistration", fields: [["deregistration_delay", "Deregistration delay", "duration"]] },
-  { title: "Health checks", fields: [
+  { title: "Health checks and ejection", fields: [
     ["health_check.type", "Check", "choice", { options: CHECKS }],
     ["health_check.path", "Path", "text", { when: asked }],
     ["health_check.method", "Method", "text", { when: asked }],
@@ -61,9 +61,7 @@ export const SECTIONS = [
     ["health_check.fall", "Failures until unhealthy", "count", { when: checked }],
     ["fail_open.count", "Fail open below (targets)", "count"],
     ["fail_open.percent", "Fail open below (percent)", "count"],
-  ] },
-  { title: "Ejection", fields: [
-    ["ejection.errors", "Gateway errors in a row; 0 = off", "count"],
+    ["ejection.errors", "Eject after errors in a row; 0 = off", "count"],
     ["ejection.time", "Ejected for", "duration", { when: (of) => Number(of("ejection.errors")) > 0 }],
     ["ejection.time_max", "Ejected for at most", "duration", { when: (of) => Number(of("ejection.errors")) > 0 }],
     ["ejection.percent_max", "Largest ejected share (percent)", "count", { when: (of) => Number(of("ejection.errors")) > 0 }],

@@ -37,6 +37,15 @@ export function bytes(value) {
   return `${Math.round(value)} B`;
 }
 
+/** Bytes per second, in thousands as networks count them. */
+export function byteRate(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (value >= 1e9) return `${digits(value / 1e9)} GB`;
+  if (value >= 1e6) return `${digits(value / 1e6)} MB`;
+  if (value >= 1e3) return `${digits(value / 1e3)} kB`;
+  return `${Math.round(value)} B`;
+}
+
 export function percent(share) {
   return `${digits(share * 100)} %`;
 }

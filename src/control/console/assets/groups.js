@@ -48,7 +48,7 @@ export function stickinessBadge(group) {
 }
 
 function groupCard(group) {
-  const columns = [{ name: "Target" }, { name: "Health", whole: true }, { name: "Weight", number: true }, { name: "In flight", number: true },
+  const columns = [{ name: "Target", class: "name" }, { name: "Health", whole: true, class: "what" }, { name: "Weight", number: true }, { name: "In flight", number: true },
     { name: "Sessions", number: true }, { name: "Requests/s", number: true }, { name: "Two minutes" }];
   const rows = group.targets.slice(0, ROWS_MAX).map((target) => ({ key: target.id, cells: targetCells(target) }));
   const more = group.targets.length - rows.length;

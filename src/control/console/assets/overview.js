@@ -3,7 +3,7 @@
 import { get, write } from "./api.js";
 import { lineChart } from "./charts.js";
 import { badge, card, h, select, table, tile } from "./dom.js";
-import { bytes, clock, count, latency, percent, rate, span } from "./format.js";
+import { byteRate, bytes, clock, count, latency, percent, rate, span } from "./format.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
 import { toast } from "./ui.js";
@@ -27,21 +27,21 @@ function view({ now, history, shards, totals, groups }) {
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Overview")),
     status.demo ? story(status, groups) : null,
     h("dl", { class: "tiles" },
-      tile("Requests", rate(now.requests_per_second), "per second"),
-      tile("Errors", rate(now.errors_per_second), "per second"),
+      tile("Requests", rate(now.requests_per_second), "/s"),
+      tile("Errors", rate(now.errors_per_second), "/s"),
       tile("Latency p50", latency(latencyNow.p50)),
       tile("Latency p90", latency(latencyNow.p90)),
       tile("Latency p99", latency(latencyNow.p99)),
       tile("Latency p99.9", latency(latencyNow.p999)),
-      tile("Connections", count(status.connections.open), "clients"),
-      tile("Connections", count(status.target_connections.open), "targets")),
+      tile("Clients", count(status.connections.open), "open"),
+      tile("To targets", count(status.target_connections.open), "open")),
     h("div", { class: "split" },
       chart("Requests per second", ["2xx", "3xx", "4xx", "5xx"].map((name) => ({ name, values: line((point) => point.responses[name] ?? 0) })), rate),
       chart("Latency", ["p50", "p90", "p99"].map(percentile), latency),
       chart("Errors per second", [{ name: "errors", values: line((point) => point.errors_per_second) }], rate),
       chart("Bytes per second", [
         { name: "from clients", values: line((point) => point.bytes_in_per_second) },
-        { name: "to clients", values: line((point) => point.bytes_out_per_second) }], bytes),
+        { name: "to clients", values: line((point) => point.bytes_out_per_second) }], byteRate),
       chart("Connections", [{ name: "open", values: line((point) => point.connections) }], count),
       shardCard(shards)),
     h("div", { class: "split" }, totalsCard(totals, status), processCard(status)),

@@ -11,8 +11,8 @@ import { act, askAndWrite, healthBadge, keepChoice } from "./ui.js";
 const everything = new Set();
 let wanted = "";
 
-const COLUMNS = [{ name: "Target" }, { name: "Health", whole: true }, { name: "Weight", number: true }, { name: "In flight", number: true },
-  { name: "Sessions", number: true }, { name: "Requests/s", number: true }, { name: "Failures", number: true }, { name: "Last check" }, { name: "Actions", whole: true }];
+const COLUMNS = [{ name: "Target", class: "name" }, { name: "Health", whole: true, class: "what" }, { name: "Weight", number: true }, { name: "In flight", number: true },
+  { name: "Sessions", number: true }, { name: "Requests/s", number: true }, { name: "Failures", number: true }, { name: "Last check" }, { name: "Actions", whole: true, class: "actions" }];
 
 export function targetsCard(group, etag) {
   const found = group.targets.filter((target) => `${target.id} ${target.address} ${target.health}`.toLowerCase().includes(wanted));
@@ -61,7 +61,7 @@ function check(last) {
 
 /** What a draining target still waits for. */
 function countdown({ id, drain }) {
-  const until = { delay: "until its delay is over", idle: "until nothing is in flight", sessions: `until at most ${plural(drain.sessions_at_most, "session")} is left` }[drain.until];
+  const until = { delay: "until its delay is over", idle: "until nothing is in flight", sessions: drain.sessions_at_most ? `until at most ${plural(drain.sessions_at_most, "session")} are left` : "until no session is left" }[drain.until];
   const gone = (Date.now() - drain.started_unix_ms) / 1000;
   const left = drain.remaining_s;
   const bar = left === null || drain.finished ? null
@@ -71,20 +71,20 @@ function countdown({ id, drain }) {
   const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
-    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason}`));
+    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason.charAt(0).toUpperCase()}${drain.reason.slice(1)}`));
 }
 
 function actions(group, target, etag) {
   const path = at("groups", group.name, "targets", target.id);
-  const button = (text, onclick, danger) => h("button", { type: "button", class: danger ? "little danger" : "little", onclick, "aria-label": `${text.replace(" …", "")} ${target.id}` }, text);
+  const button = (text, onclick, danger) => h("button", { type: "button", class: danger ? "little danger" : "little", onclick, "aria-label": `${text} ${target.id}` }, text);
   const out = target.configured_state !== "in_service";
   const enable = () => act(() => write("POST", `${path}/enable`, { keep: "overlay" }));
   return h("div", { class: "row" },
-    target.configured_state === "removed" ? null : button("Weight …", () => setWeight(target, path, etag)),
-    out ? null : button("Drain …", () => drain(target, path)),
-    out ? null : button("Disable …", () => disable(target, path), true),
+    target.configured_state === "removed" ? null : button("Weight", () => setWeight(target, path, etag)),
+    out ? null : button("Drain", () => drain(target, path)),
+    out ? null : button("Disable", () => disable(target, path), true),
     out || target.ejected_until_unix_ms ? button("Enable", enable) : null,
-    target.configured_state === "removed" ? null : button("Remove …", () => remove(target, path, etag), true));
+    target.configured_state === "removed" ? null : button("Remove", () => remove(target, path, etag), true));
 }
 
 function setWeight(target, path, etag) {

@@ -4,7 +4,8 @@ import { badge, h, radios, sentences } from "./dom.js";
 import { announce, state } from "./state.js";
 import { write } from "./api.js";
 
-const TOAST_MS = 20_000;
+const TOAST_MS = 15_000;
+const TOASTS_MAX = 3;
 
 /** A message at the edge; errors stay until closed. */
 export function toast(tone, content, ...actions) {
@@ -13,7 +14,9 @@ export function toast(tone, content, ...actions) {
     h("div", { class: "grow" }, content), actions,
     h("button", { class: "little", type: "button", onclick: close }, "Close"));
   for (const button of node.querySelectorAll("button")) button.addEventListener("click", close);
-  document.getElementById("toasts").append(node);
+  const place = document.getElementById("toasts");
+  place.append(node);
+  while (place.children.length > TOASTS_MAX) place.firstElementChild.remove();
   if (tone === "bad") return;
   const end = () => (node.matches(":hover, :focus-within") ? setTimeout(end, TOAST_MS) : close());
   setTimeout(end, TOAST_MS);
@@ -98,7 +101,9 @@ export function askAndWrite({ run, ...rest }) {
       await act(async () => applied);
     } catch (error) {
       state.refresh();
-      throw error;
+      if (error.status !== 412) throw error;
+      // The dialog was filled from what is no longer so: it closes, and the page behind it shows what is.
+      toast("bad", `Nothing was changed: ${error.message}`);
     }
   };
   return ask({ ...rest, submit });
