@@ -6,6 +6,7 @@
 pub mod change;
 pub mod compile;
 pub mod config;
+pub mod console;
 pub mod events;
 pub mod keys;
 pub mod runtime;

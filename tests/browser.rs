@@ -1,0 +1,2 @@
+//! The console in a real browser.
+use chromiumoxide as _;
