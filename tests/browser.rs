@@ -1,2 +1,0 @@
-//! The console in a real browser.
-use chromiumoxide as _;
