@@ -36,11 +36,8 @@ macro_rules! assets {
 }
 
 /// The page; its own script reads the rest of the address, which follows a `#`.
-static PAGE: Asset = Asset {
-    path: "/",
-    content_type: HTML,
-    content: include_bytes!("console/assets/index.html"),
-};
+static PAGE: Asset =
+    Asset { path: "/", content_type: HTML, content: include_bytes!("console/assets/index.html") };
 
 static ASSETS: [Asset; 23] = assets![
     CSS "style.css",
@@ -127,7 +124,9 @@ fn answer(asset: &'static Asset, etag: &str, request: &HeaderMap) -> Response<Bo
 /// Whether a list of entity tags has this one (RFC 9110 §13.1.2, weak comparison).
 fn names(list: &HeaderValue, etag: &str) -> bool {
     let Ok(list) = list.to_str() else { return false };
-    list.split(',').map(|one| one.trim()).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+    list.split(',')
+        .map(|one| one.trim())
+        .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ fn nothing_names_another_host() {
 
 #[test]
 fn no_text_of_others_becomes_markup_or_code() {
-    let banned = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"];
+    let banned =
+        ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"];
     for asset in all() {
         for word in banned {
             assert!(!text(asset).contains(word), "{} has {word}", asset.path);

@@ -39,7 +39,8 @@ async fn explain_shows_every_step_for_a_request_and_for_a_cookie_alone() {
     stage.show("#/explain").await;
     console.fill("#request", "GET /account HTTP/1.1\nHost: localhost").await;
     console.click("main button.first").await;
-    let outcome = console.text_of("document.querySelector('#explained')?.closest('section').innerText").await;
+    let outcome =
+        console.text_of("document.querySelector('#explained')?.closest('section').innerText").await;
     assert!(outcome.contains("GET /account") && outcome.contains("demo"), "{outcome}");
     let steps: usize = console.evaluate("document.querySelectorAll('.steps li').length").await;
     assert!(steps >= 2, "{steps} steps");
@@ -63,7 +64,8 @@ async fn a_bad_edit_is_refused_with_its_reason_beside_the_field() {
     stage.show("#/groups/demo/edit").await;
     console.fill("[name='stickiness.duration']", "8d").await;
     console.click("#save").await;
-    let place = "document.querySelector(\"[data-field='stickiness.duration'] .wrong\")?.textContent";
+    let place =
+        "document.querySelector(\"[data-field='stickiness.duration'] .wrong\")?.textContent";
     let reason = console.text_of(place).await;
     assert!(reason.contains("8d") && reason.contains("allowed"), "{reason}");
     let focused: String = console.evaluate("document.activeElement.name").await;

@@ -26,7 +26,7 @@ async fn the_warnings_button_applies_the_duration_that_fits() {
 
     // In the form the same button fills in what fits, for the operator to see before saving.
     console.click("#edit").await;
-    console.click(".apply-match").await;
+    console.click("form.edit .apply-match").await;
     let value = "document.querySelector(\"[name='stickiness.duration']\").value";
     assert_eq!(console.evaluate::<String>(value).await, "12h");
     assert!(console.exceptions().is_empty(), "{:?}", console.exceptions());

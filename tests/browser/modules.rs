@@ -81,7 +81,11 @@ async fn numbers_are_written_as_people_read_them() {
         ("m.setting(false)", "Off"),
     ];
     for (expression, expected) in cases {
-        assert_eq!(call(&stage.tab, "format.js", expression).await, json!(expected), "{expression}");
+        assert_eq!(
+            call(&stage.tab, "format.js", expression).await,
+            json!(expected),
+            "{expression}"
+        );
     }
     stage.close().await;
 }

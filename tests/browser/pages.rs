@@ -45,7 +45,7 @@ async fn every_page_is_reached_by_keyboard_and_takes_the_focus_to_its_title() {
         let focus = format!(
             "[...document.querySelectorAll('#nav a')].find((a) => a.textContent === '{name}').focus()"
         );
-        console.evaluate::<Option<bool>>(&format!("({focus}, null)")).await;
+        console.run(&focus).await;
         console.press("Enter").await;
         let title = format!(
             "document.activeElement?.tagName === 'H1' && document.activeElement.textContent.startsWith('{name}')"

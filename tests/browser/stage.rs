@@ -95,7 +95,15 @@ impl Stage {
         let (browser, mut handler) = Browser::launch(config).await.expect("Chromium starts");
         let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
         let tab = Tab::open(&browser).await;
-        Some(Stage { tab, console, browser, events, _server: server, _profile: profile, _turn: turn })
+        Some(Stage {
+            tab,
+            console,
+            browser,
+            events,
+            _server: server,
+            _profile: profile,
+            _turn: turn,
+        })
     }
 
     /// A second tab of the same browser: with the same cookies, as a user has it.
@@ -112,7 +120,7 @@ impl Stage {
     /// Address of the demo's session page, as the console's hint card has it.
     pub async fn session_page(&self) -> String {
         self.show("#/").await;
-        self.tab.text_of("document.querySelector('#story a.session-page')?.href").await
+        self.tab.text_of("document.querySelector('a.session-page')?.href").await
     }
 
     pub async fn close(mut self) {

@@ -8,8 +8,10 @@ use chromiumoxide::browser::Browser;
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams,
 };
+use chromiumoxide::cdp::browser_protocol::input::InsertTextParams;
 use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
 use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
+use chromiumoxide::layout::Point;
 use chromiumoxide::page::{Page, ScreenshotParams};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -97,38 +99,42 @@ impl Tab {
     /// Clicks what a CSS selector names, once it is there.
     pub async fn click(&self, selector: &str) {
         let quoted = serde_json::to_string(selector).unwrap();
-        let there = format!("document.querySelector({quoted}) !== null");
-        self.wait(&there, &format!("{selector} is there to be clicked")).await;
-        let element = self.page.find_element(selector).await.unwrap();
-        element.click().await.unwrap_or_else(|error| panic!("click {selector}: {error}"));
+        self.click_found(&format!("document.querySelector({quoted})"), selector).await;
     }
 
     /// Clicks the button or link with this text, once it is there.
     pub async fn click_text(&self, text: &str) {
-        let path = format!("//*[self::a or self::button][normalize-space()='{text}']");
-        let deadline = Instant::now() + WAIT_MAX;
-        let element = loop {
-            match self.page.find_xpath(&path).await {
-                Ok(element) => break element,
-                Err(error) => assert!(Instant::now() < deadline, "no {text:?} to click: {error}"),
-            }
-            tokio::time::sleep(POLL).await;
-        };
-        element.click().await.unwrap_or_else(|error| panic!("click {text:?}: {error}"));
+        let quoted = serde_json::to_string(text).unwrap();
+        let find = format!(
+            "[...document.querySelectorAll('a, button')].find((one) => one.textContent.trim() === {quoted})"
+        );
+        self.click_found(&find, text).await;
     }
 
-    /// Replaces what an input holds, key by key.
+    /// Presses the mouse in the middle of an element: once it is there, in sight, and nothing lies over it.
+    async fn click_found(&self, find: &str, what: &str) {
+        let place = format!(
+            "(() => {{ const found = {find}; if (!found) return null; \
+             found.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
+             const box = found.getBoundingClientRect(); \
+             const [x, y] = [box.x + box.width / 2, box.y + box.height / 2]; \
+             return found.contains(document.elementFromPoint(x, y)) ? [x, y] : null; }})()"
+        );
+        self.wait(&format!("{place} !== null"), &format!("{what} can be clicked")).await;
+        let [x, y]: [f64; 2] = self.evaluate(&place).await;
+        self.page.click(Point::new(x, y)).await.unwrap();
+    }
+
+    /// Replaces what an input holds, as if pasted.
     pub async fn fill(&self, selector: &str, text: &str) {
         self.click(selector).await;
-        let quoted = serde_json::to_string(selector).unwrap();
-        let select = format!("document.querySelector({quoted}).select()");
-        self.page.evaluate_expression(select).await.unwrap();
-        let element = self.page.find_element(selector).await.unwrap();
-        if text.is_empty() {
-            element.press_key("Backspace").await.unwrap();
-        } else {
-            element.type_str(text).await.unwrap();
-        }
+        self.run("document.activeElement.select()").await;
+        self.page.execute(InsertTextParams::new(text)).await.unwrap();
+    }
+
+    /// Shows this tab, as a user who switches to it: a tab in the background neither polls nor is drawn.
+    pub async fn front(&self) {
+        self.page.bring_to_front().await.unwrap();
     }
 
     /// Presses a key where the focus is.

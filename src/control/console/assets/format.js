@@ -14,7 +14,7 @@ export function count(value) {
 
 function digits(value) {
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/\.?0+$/, (zeros) => (zeros.startsWith(".") ? "" : zeros));
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
 export function rate(value) {
