@@ -96,7 +96,7 @@ function failed(error) {
   connection("lost", "Not connected");
   const again = h("button", { class: "little", type: "button", onclick: tick }, "Try now");
   const text = `${error.message} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
-  morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" },
+  morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" },
     h("div", { class: "notice bad", role: failures === 1 ? "alert" : null, "data-key": "lost" }, h("div", { class: "grow" }, text), again)));
   timer = setTimeout(tick, wait);
 }
@@ -110,7 +110,7 @@ function frame() {
   if (config.file_differs) extra.push(" · ", h("a", { href: "#/config/diff" }, "file differs"));
   morph(document.getElementById("version"), h("span", { id: "version", class: "soft" },
     `limpet ${status.version} · configuration ${config.version}`, extra));
-  morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "Change to be confirmed" }, pendingBanner(config.pending)));
+  morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" }, pendingBanner(config.pending)));
   morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, warnings(status.warnings)));
   const key = config.pending?.change ?? null;
   if (key !== null && key !== pendingSeen) announce(`A new configuration waits to be confirmed: ${span(config.pending.remaining)} left.`);

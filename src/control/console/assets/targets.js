@@ -6,7 +6,7 @@ import { card, field, h, radios, table } from "./dom.js";
 import { ago, clock, count, latency, plural, rate, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { state } from "./state.js";
-import { act, askAndWrite, healthBadge, keepChoice } from "./ui.js";
+import { askAndWrite, healthBadge, keepChoice } from "./ui.js";
 
 const everything = new Set();
 let wanted = "";
@@ -78,12 +78,11 @@ function actions(group, target, etag) {
   const path = at("groups", group.name, "targets", target.id);
   const button = (text, onclick, danger) => h("button", { type: "button", class: danger ? "little danger" : "little", onclick, "aria-label": `${text} ${target.id}` }, text);
   const out = target.configured_state !== "in_service";
-  const enable = () => act(() => write("POST", `${path}/enable`, { keep: "overlay" }));
   return h("div", { class: "row" },
     target.configured_state === "removed" ? null : button("Weight", () => setWeight(target, path, etag)),
     out ? null : button("Drain", () => drain(target, path)),
     out ? null : button("Disable", () => disable(target, path), true),
-    out || target.ejected_until_unix_ms ? button("Enable", enable) : null,
+    out || target.ejected_until_unix_ms ? button("Enable", () => enable(target, path)) : null,
     target.configured_state === "removed" ? null : button("Remove", () => remove(target, path, etag), true));
 }
 
@@ -113,6 +112,14 @@ function drain(target, path) {
       until: form.elements.until.value, sessions_at_most: most.valueAsNumber || 0,
       deadline: deadline.value.trim() || null, keep: form.elements.keep.value,
     }),
+  });
+}
+
+function enable(target, path) {
+  askAndWrite({
+    title: `Enable ${target.id}?`, confirm: "Enable",
+    content: [h("p", {}, "It is back in service: a drain or an ejection ends, and new users come again."), keepChoice()],
+    run: (form) => write("POST", `${path}/enable`, { keep: form.elements.keep.value }),
   });
 }
 
