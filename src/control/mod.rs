@@ -10,6 +10,7 @@ pub mod change;
 pub mod compile;
 pub mod config;
 pub mod confirm;
+pub mod console;
 pub mod diff;
 pub mod document;
 pub mod drain;
