@@ -52,6 +52,13 @@ async fn the_api_needs_its_token_and_nothing_else_does() {
     let reply = api.raw("DELETE", "/v1/config/overlay", &[HOST, MARK], "").await;
     assert_eq!(reply.problem(), "unauthorized");
     assert_eq!(api.get("/healthz").await.text, "ok");
+    let page = api.get("/").await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    assert_eq!(page.header("cache-control"), "no-cache", "the console says so for itself");
+    assert_eq!(api.get("/console/app.js").await.status, 200);
     let token = ("authorization", "Bearer 0123456789-abcdef");
     assert_eq!(api.raw("GET", "/v1/settings", &[HOST, token], "").await.status, 200);
 }

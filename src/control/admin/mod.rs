@@ -29,6 +29,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 
+use super::console;
 use guard::Access;
 pub use operator::Operator;
 use problem::{Cause, Problem};
@@ -89,7 +90,8 @@ pub fn router(operator: App, access: Access) -> Router {
     for (path, methods) in paths() {
         api = api.route(path, methods.route_layer(enter.clone()));
     }
-    api.route("/healthz", get(|| async { "ok" }))
+    api.merge(console::router())
+        .route("/healthz", get(|| async { "ok" }))
         .fallback(|| async {
             Problem::new(Cause::NoSuchPath, "GET /v1/openapi.json has all paths")
         })
