@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
@@ -131,18 +131,7 @@ fn inherited(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
 }
 
 fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<Opened> {
-    let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    if let Err(error) = socket.bind(&address) {
-        if error.kind() != io::ErrorKind::AddrInUse || is_alive(&address)? {
-            return Err(error);
-        }
-        // A socket file that nobody listens on is left from an earlier run.
-        std::fs::remove_file(path)?;
-        socket.bind(&address)?;
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(options.unix_mode))?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let socket = bind_unix(path, options.unix_mode, options.backlog)?;
     let mut sockets = Vec::with_capacity(shards);
     for _ in 1..shards {
         sockets.push(socket.try_clone()?);
@@ -151,7 +140,33 @@ fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<
     Ok(Opened { sockets, bound: Bind::Unix(path.to_owned()) })
 }
 
+/// Listens on a Unix socket with these permission bits; a file that is left from an earlier run is replaced.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`] where somebody listens, or what is there is no socket.
+pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Err(error) = socket.bind(&address) {
+        let is_left = error.kind() == io::ErrorKind::AddrInUse
+            && std::fs::symlink_metadata(path)?.file_type().is_socket()
+            && !is_alive(&address)?;
+        if !is_left {
+            return Err(error);
+        }
+        // A socket file that nobody listens on is left from an earlier run.
+        std::fs::remove_file(path)?;
+        socket.bind(&address)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
 fn is_alive(address: &SockAddr) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    Ok(probe.connect(address).is_ok())
+    // Whatever else is the matter, as a full backlog, somebody is there.
+    let refused =
+        probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    Ok(!refused)
 }

@@ -9,7 +9,6 @@ mod ctl;
 pub mod demo;
 mod explain;
 mod help;
-mod logging;
 pub mod run;
 mod settings;
 pub mod start;

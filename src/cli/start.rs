@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{CONFIG_REFUSED, logging};
+use super::CONFIG_REFUSED;
 use crate::control::compile::{self, CompileError};
 use crate::control::config::file::File;
 use crate::control::config::{self, ConfigError, Parsed, Problems, notes};
 use crate::control::keys::{self, KeysError, Origin};
+use crate::control::log_level;
 use crate::control::runtime::Control;
 use crate::service::{self, BecomeError, Belongings};
 use crate::snapshot::{LogOutput, ProcessOptions};
@@ -60,7 +61,7 @@ impl StartError {
 pub fn from_file(path: &Path) -> Result<Start, StartError> {
     let parsed = config::load(path)?;
     let file = &parsed.file;
-    logging::begin(file.process.log_level);
+    log_level::begin(file.process.log_level);
     if let Some(user) = &file.process.user {
         // Before anything is counted by it, and while the rights are still all there.
         uring::raise_descriptor_limit();

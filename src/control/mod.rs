@@ -3,12 +3,14 @@
 //! May allocate, lock and block. Talks to the data plane by publishing snapshots only; never touches
 //! a connection. Tested in process and by `tests/config.rs`.
 
+pub mod admin;
 pub mod attributes;
 pub mod audit;
 pub mod change;
 pub mod compile;
 pub mod config;
 pub mod confirm;
+pub mod console;
 pub mod diff;
 pub mod document;
 pub mod drain;
@@ -17,6 +19,7 @@ pub mod explain;
 pub mod health;
 pub mod history;
 pub mod keys;
+pub mod log_level;
 pub mod metrics;
 pub mod overlay;
 pub mod runtime;

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use super::units;
 
+pub use target_group::STICKINESS;
+
 /// A table of the file.
 #[derive(Debug)]
 pub struct Section {

@@ -1,0 +1,83 @@
+//! Who is at the other end of an admin connection, and how the audit log names him. Pure; tested below.
+
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, HeaderName};
+
+/// What a client calls itself: "console", "ctl root".
+pub const ACTOR: HeaderName = HeaderName::from_static("x-limpet-actor");
+
+/// Longest name that a client may give itself, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(SocketAddr),
+    /// As the kernel says; `None` for what it does not say.
+    Unix {
+        uid: Option<u32>,
+        pid: Option<i32>,
+    },
+}
+
+impl Peer {
+    /// "console 127.0.0.1", "ctl root (uid 0, pid 77)"; "api" where the client gives no name.
+    pub fn actor(&self, headers: &HeaderMap) -> String {
+        let given = headers.get(&ACTOR).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let name = given.map(|given| plain(&given)).filter(|name| !name.is_empty());
+        let name = name.as_deref().unwrap_or("api");
+        match self {
+            Peer::Tcp(address) => format!("{name} {}", address.ip().to_canonical()),
+            Peer::Unix { uid: Some(uid), pid: Some(pid) } => {
+                format!("{name} (uid {uid}, pid {pid})")
+            }
+            Peer::Unix { uid: Some(uid), pid: None } => format!("{name} (uid {uid})"),
+            Peer::Unix { uid: None, .. } => format!("{name} (unknown user)"),
+        }
+    }
+}
+
+/// A claim must not be able to look like the part that limpet knows by itself, nor break a line.
+fn plain(given: &str) -> String {
+    let kept =
+        given.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '@'));
+    let short: String = kept.take(NAME_CHARS_MAX).collect();
+    short.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn actor(peer: &Peer, name: Option<&'static [u8]>) -> String {
+        let mut headers = HeaderMap::new();
+        if let Some(name) = name {
+            headers.insert(ACTOR, HeaderValue::from_bytes(name).unwrap());
+        }
+        peer.actor(&headers)
+    }
+
+    #[test]
+    fn the_peer_stands_beside_the_name() {
+        let tcp = Peer::Tcp("127.0.0.1:5".parse().unwrap());
+        let unix = Peer::Unix { uid: Some(0), pid: Some(7) };
+        assert_eq!(actor(&tcp, Some(b"console")), "console 127.0.0.1");
+        assert_eq!(actor(&tcp, None), "api 127.0.0.1");
+        assert_eq!(actor(&unix, Some(b"ctl root")), "ctl root (uid 0, pid 7)");
+        assert_eq!(actor(&Peer::Unix { uid: Some(9), pid: None }, None), "api (uid 9)");
+        let mapped = Peer::Tcp("[::ffff:127.0.0.1]:5".parse().unwrap());
+        assert_eq!(actor(&mapped, None), "api 127.0.0.1");
+    }
+
+    #[test]
+    fn a_name_cannot_pretend_to_be_a_peer() {
+        let unix = Peer::Unix { uid: Some(1000), pid: Some(7) };
+        assert_eq!(actor(&unix, Some(b"root (uid 0)\tx=\"")), "root uid 0x (uid 1000, pid 7)");
+        assert_eq!(actor(&unix, Some(b"  ")), "api (uid 1000, pid 7)");
+        let long = actor(&unix, Some(&[b'a'; 500]));
+        assert!(long.len() < 100, "{long}");
+        assert!(actor(&unix, Some(b"\xff\xfe")).starts_with("api "), "no characters to keep");
+    }
+}

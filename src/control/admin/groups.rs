@@ -1,0 +1,223 @@
+//! Target groups and targets as the API shows them: settings from the file, standing from the snapshot,
+//! numbers from the sources. Tested by `tests/admin`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::operator::Operator;
+use super::problem::Problem;
+use super::session_match;
+use super::views::{
+    ConfiguredState, Group, GroupSessions, Groups, SessionMatch, Sessions, Target, TargetSessions,
+};
+use crate::control::change::ChangeError;
+use crate::control::config::file::{self, TargetState};
+use crate::control::drain::sessions;
+use crate::control::events::unix_ms;
+use crate::snapshot::Snapshot;
+use crate::target::group::{self, Address, Standing, TargetGroup};
+use crate::target::sketch;
+use crate::target::state::Health;
+
+/// A group of the file with what was compiled from it.
+struct Both<'a> {
+    file: &'a file::TargetGroup,
+    group: &'a TargetGroup,
+    /// How long a session with this group lives without a request; `None` = nothing is sticky.
+    session_s: Option<u64>,
+}
+
+/// Whether unhealthy targets are used, because too few are healthy.
+pub fn is_failing_open(group: &TargetGroup) -> bool {
+    (0..group.targets.len())
+        .any(|index| matches!(group.standing(index), Standing::Usable { healthy: false }))
+}
+
+impl Operator {
+    pub fn groups(&self) -> Groups {
+        let (file, snapshot) = (self.control.file(), self.control.snapshot());
+        let groups = both(&file, &snapshot);
+        Groups { groups: groups.map(|both| self.show_group(&both)).collect() }
+    }
+
+    /// One group.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn group(&self, name: &str) -> Result<Group, Problem> {
+        let (file, snapshot) = (self.control.file(), self.control.snapshot());
+        let found = both(&file, &snapshot).find(|both| &*both.group.name == name);
+        found.map(|both| self.show_group(&both)).ok_or_else(|| self.no_group(name))
+    }
+
+    /// One target.
+    ///
+    /// # Errors
+    /// There is no such group, or it has no such target.
+    pub fn target(&self, group: &str, id: &str) -> Result<Target, Problem> {
+        let (file, snapshot) = (self.control.file(), self.control.snapshot());
+        let found = both(&file, &snapshot).find(|both| &*both.group.name == group);
+        let both = found.ok_or_else(|| self.no_group(group))?;
+        let target = both.group.targets.iter().find(|target| &*target.id == id);
+        target.map(|target| self.show_target(&both, target)).ok_or_else(|| {
+            let ids: Vec<&str> = both.group.targets.iter().map(|target| &*target.id).collect();
+            let (group, target, allowed) = (group.to_owned(), id.to_owned(), ids.join(", "));
+            ChangeError::NoTarget { group, target, allowed }.into()
+        })
+    }
+
+    /// The stickiness attributes of a group.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn stickiness(&self, name: &str) -> Result<Value, Problem> {
+        let attributes = self.control.group_attributes(name).ok_or_else(|| self.no_group(name))?;
+        Ok(stickiness(name, &attributes))
+    }
+
+    pub fn sessions(&self) -> Sessions {
+        let snapshot = self.control.snapshot();
+        let now_s = unix_ms() / 1000;
+        let durations = sessions::durations_s(&snapshot);
+        let groups = snapshot.groups.iter().zip(durations).map(|(group, session_s)| {
+            let targets = group.targets.iter().map(|target| TargetSessions {
+                id: target.id.to_string(),
+                sessions: sessions::of_target(&target.state, session_s, now_s),
+            });
+            GroupSessions {
+                name: group.name.to_string(),
+                sticky: self.sampler.group(&group.name).unwrap_or_default().sticky,
+                sessions: sessions::of_group(group, session_s, now_s),
+                error_percent: sketch::ERROR_PERCENT,
+                targets: targets.collect(),
+            }
+        });
+        Sessions { groups: groups.collect() }
+    }
+
+    fn show_group(&self, both: &Both<'_>) -> Group {
+        let name = &*both.group.name;
+        let numbers = self.sampler.group(name).unwrap_or_default();
+        let attributes = self.control.group_attributes(name).unwrap_or_default();
+        let targets: Vec<Target> =
+            both.group.targets.iter().map(|target| self.show_target(both, target)).collect();
+        Group {
+            name: name.to_owned(),
+            algorithm: both.file.algorithm,
+            health_summary: health_summary(&targets),
+            failing_open: is_failing_open(both.group),
+            requests_per_second: numbers.requests_per_second,
+            requests_history: numbers.requests_history,
+            errors_per_second: numbers.errors_per_second,
+            latency_us: numbers.latency_us,
+            in_flight: targets.iter().map(|target| u64::from(target.in_flight)).sum(),
+            tunnels: targets.iter().map(|target| u64::from(target.tunnels)).sum(),
+            waiting: targets.iter().map(|target| target.waiting).sum(),
+            sessions: sessions::of_group(both.group, both.session_s, unix_ms() / 1000),
+            stickiness: stickiness(name, &attributes),
+            attributes,
+            session_matches: session_matches(both.group),
+            sticky: numbers.sticky,
+            targets,
+        }
+    }
+
+    fn show_target(&self, both: &Both<'_>, target: &group::Target) -> Target {
+        let (group, state) = (both.group, &target.state);
+        let now_unix_ms = unix_ms();
+        let numbers = self.sampler.target(&group.name, &target.id).unwrap_or_default();
+        let note = self.board.note(state.slot);
+        let note = note.as_ref();
+        let configured = both.file.targets.iter().find(|one| one.effective_id() == &*target.id);
+        Target {
+            id: target.id.to_string(),
+            address: address(&target.address),
+            weight: target.weight,
+            effective_weight: effective_weight(target, note.map_or(100, |note| note.share_percent)),
+            configured_state: match configured.map(|target| target.state) {
+                Some(TargetState::InService) => ConfiguredState::InService,
+                Some(TargetState::Draining) => ConfiguredState::Draining,
+                None => ConfiguredState::Removed,
+            },
+            health: state.health().code(),
+            reason: note.map_or_else(String::new, |note| note.reason.clone()),
+            since_unix_ms: note.map_or(self.sources.started_unix_ms, |note| note.since_unix_ms),
+            last_check: note.and_then(|note| note.last_check.clone()),
+            ejected_until_unix_ms: note.and_then(|note| note.ejected_until_unix_ms),
+            slow_start_remaining_s: note
+                .and_then(|note| note.slow_start_remaining_ms(now_unix_ms))
+                .map(|remaining_ms| remaining_ms as f64 / 1000.0),
+            in_flight: state.in_flight(),
+            tunnels: state.tunnels(),
+            waiting: state.waiting.len(),
+            requests: state.requests(),
+            failures: state.failures(),
+            requests_per_second: numbers.requests_per_second,
+            requests_history: numbers.requests_history,
+            sessions: sessions::of_target(state, both.session_s, now_unix_ms / 1000),
+            sessions_error_percent: sketch::ERROR_PERCENT,
+            drain: self.drains.view(&group.name, &target.id),
+        }
+    }
+}
+
+fn both<'a>(
+    file: &'a file::File,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = Both<'a>> + use<'a> {
+    let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
+    groups.filter_map(|(group, session_s)| {
+        let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
+        Some(Both { file, group, session_s })
+    })
+}
+
+/// All states, also those that no target is in.
+fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
+    let all =
+        [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused];
+    all.map(Health::code)
+        .into_iter()
+        .map(|code| (code, targets.iter().filter(|target| target.health == code).count()))
+        .collect()
+}
+
+/// What a target that warms up counts for; nothing while it takes no new requests.
+fn effective_weight(target: &group::Target, share_percent: u8) -> f64 {
+    match target.state.health() {
+        Health::Draining | Health::Unused => 0.0,
+        Health::Initial | Health::Healthy | Health::Unhealthy => {
+            f64::from(target.weight) * f64::from(share_percent) / 100.0
+        }
+    }
+}
+
+/// The table `stickiness` of a group's attributes, with the cookie's name as it is in fact.
+fn stickiness(group: &str, attributes: &Value) -> Value {
+    let mut table = attributes.get("stickiness").cloned().unwrap_or_default();
+    if let Some(table) = table.as_object_mut() {
+        table.entry("app_cookie").or_insert(Value::Null);
+        let name = table.entry("cookie_name").or_insert(Value::Null);
+        if name.is_null() {
+            *name = format!("limpet_{group}").into();
+        }
+    }
+    table
+}
+
+fn session_matches(group: &TargetGroup) -> Vec<SessionMatch> {
+    let Some(sticky) = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled()) else {
+        return Vec::new();
+    };
+    let (duration, max_age) = (sticky.options().duration, sticky.options().max_age);
+    let mismatches = group.state.sessions.mismatches(sticky);
+    mismatches.iter().map(|one| session_match::describe(one, duration, max_age)).collect()
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

@@ -1,0 +1,337 @@
+//! Who may ask for what: names, tokens, and writes that no other site can cause.
+//!
+//! Every request passes here before it meets a handler, and every response on its way out. A page of another
+//! site must neither read (no CORS, Host check against DNS rebinding) nor write (a custom field, Origin and
+//! Sec-Fetch-Site). Never decides by the content. Tested below and by `tests/admin`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::actor::Peer;
+use super::problem::{Cause, Problem};
+use crate::control::config::file::Admin;
+
+/// A field that a form or a simple cross-site request cannot have.
+pub const WRITE_MARK: HeaderName = HeaderName::from_static("x-limpet-request");
+
+/// How long a request may take, its content included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is true of every response. Nothing from elsewhere is loaded, framed or guessed.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    // Assets of the console say otherwise for themselves.
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Under which names the API is reached, and with which token.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// In lower case, without port.
+    hosts: Vec<String>,
+    token: Option<Secret>,
+}
+
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("…")
+    }
+}
+
+impl Access {
+    pub fn of(admin: &Admin) -> Access {
+        Access {
+            hosts: admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            token: admin.token.clone().map(Secret),
+        }
+    }
+
+    /// A rebound name is never `localhost`, an address or one that the operator chose.
+    fn allows_host(&self, authority: &str) -> bool {
+        let Some(host) = host_of(authority) else { return false };
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']');
+            return inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+        }
+        host == "localhost"
+            || matches!(host.parse(), Ok(IpAddr::V4(_)))
+            || self.hosts.contains(&host)
+    }
+
+    /// Takes as long for a token that is nearly right as for one that is not.
+    fn allows_token(&self, headers: &HeaderMap) -> bool {
+        let Some(Secret(token)) = &self.token else { return true };
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let Some((scheme, given)) = split_once(value.as_bytes(), b' ') else { return false };
+        scheme.eq_ignore_ascii_case(b"bearer")
+            && aws_lc_rs::constant_time::verify_slices_are_equal(given, token.as_bytes()).is_ok()
+    }
+}
+
+fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let position = bytes.iter().position(|byte| *byte == at)?;
+    let (before, after) = bytes.split_at_checked(position)?;
+    Some((before, after.get(1..)?))
+}
+
+/// The host of `host[:port]`, brackets of an IPv6 address included.
+fn host_of(authority: &str) -> Option<&str> {
+    let end = match authority.starts_with('[') {
+        true => authority.find(']')?.checked_add(1)?,
+        false => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at_checked(end)?;
+    let port_is_fine =
+        rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    (!host.is_empty() && port_is_fine).then_some(host)
+}
+
+/// The only name that the client says it asks for; `None` where there is none, or more than one.
+fn authority(request: &Request) -> Option<&str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok()?,
+        _ => return None,
+    };
+    // A request-target in absolute-form names the host as well (RFC 9112 §3.2.2).
+    match request.uri().authority() {
+        Some(authority) if authority.as_str() != host => None,
+        _ => Some(host),
+    }
+}
+
+/// Whether a page of another site may have caused this. Browsers say where a request comes from, and do
+/// not let a page of another site set our own field.
+fn is_cross_site(request: &Request) -> bool {
+    let headers = request.headers();
+    if let Some(site) = headers.get("sec-fetch-site")
+        && site != "same-origin"
+        && site != "none"
+    {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = origin.to_str().unwrap_or_default();
+    let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    named.is_none() || named != authority(request)
+}
+
+/// The outermost layer: judges the request, bounds its time, and seals the response.
+pub async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let is_asset = !request.uri().path().starts_with("/v1/");
+    let mut response = match judge_name(&access, &request) {
+        Ok(()) => run(request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        if !(is_asset && headers.contains_key(&name)) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+/// Nobody but us asks for a name that is ours.
+fn judge_name(access: &Access, request: &Request) -> Result<(), Problem> {
+    if is_tcp(request) && !authority(request).is_some_and(|host| access.allows_host(host)) {
+        let detail = "Host must be localhost, an IP address, or a name in admin.hosts";
+        return Err(Problem::new(Cause::Misdirected, detail));
+    }
+    Ok(())
+}
+
+/// Nobody but us changes anything.
+fn judge_write(request: &Request) -> Result<(), Problem> {
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return Ok(());
+    }
+    if request.headers().get(&WRITE_MARK).is_none_or(|value| value != "1") {
+        let detail = "a request that changes something needs the field X-Limpet-Request: 1";
+        return Err(Problem::new(Cause::CrossSite, detail));
+    }
+    if is_cross_site(request) {
+        let detail = "Origin or Sec-Fetch-Site says that a page of another site asks for this";
+        return Err(Problem::new(Cause::CrossSite, detail));
+    }
+    Ok(())
+}
+
+/// The Unix socket's permissions stand in for name and token.
+fn is_tcp(request: &Request) -> bool {
+    !matches!(request.extensions().get(), Some(Peer::Unix { .. }))
+}
+
+/// A handler has a task of its own, so that its panic is an answer and not the end of the connection.
+async fn run(request: Request, next: Next) -> Response {
+    let task = tokio::spawn(async move { next.run(request).await });
+    let abort = task.abort_handle();
+    match tokio::time::timeout(REQUEST_TIMEOUT, task).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Problem::new(Cause::Internal, "see the log").into_response(),
+        Err(_) => {
+            abort.abort();
+            let detail = "the request was not answered in time; what it changes may still happen";
+            Problem::new(Cause::TooSlow, detail).into_response()
+        }
+    }
+}
+
+/// The layer of every handler of the API: needs the token, and for a write its mark.
+pub async fn enter(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    if is_tcp(&request) && !access.allows_token(request.headers()) {
+        let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
+        return Problem::new(Cause::Unauthorized, detail).into_response();
+    }
+    match judge_write(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn access() -> Access {
+        Access { hosts: vec!["lb.example".into()], token: Some(Secret("s3cret-token".into())) }
+    }
+
+    #[test]
+    fn only_names_that_cannot_be_rebound_are_hosts() {
+        let access = access();
+        for good in [
+            "localhost",
+            "localhost:9901",
+            "LOCALHOST:1",
+            "localhost.",
+            "127.0.0.1",
+            "127.0.0.1:9901",
+            "192.0.2.1:80",
+            "[::1]",
+            "[::1]:9901",
+            "[2001:db8::1]:80",
+            "lb.example",
+            "LB.Example:9901",
+        ] {
+            assert!(access.allows_host(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":9901",
+            "evil.example",
+            "evil.localhost",
+            "localhost.evil.example",
+            "localhost@evil.example",
+            "user@localhost",
+            "lb.example.evil.example",
+            "127.0.0.1.evil.example",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]:99999",
+            "[localhost]",
+            "localhost:",
+            "localhost:80:80",
+            "localhost:http",
+            "localhost/x",
+        ] {
+            assert!(!access.allows_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_all_of_it_or_nothing() {
+        let access = access();
+        let allows = |fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).unwrap());
+            }
+            access.allows_token(&headers)
+        };
+        assert!(allows(&["Bearer s3cret-token"]));
+        assert!(allows(&["bearer s3cret-token"]));
+        for bad in [
+            "Bearer s3cret-toke",
+            "Bearer s3cret-token1",
+            "Bearer ",
+            "Basic s3cret-token",
+            "s3cret-token",
+        ] {
+            assert!(!allows(&[bad]), "{bad}");
+        }
+        assert!(!allows(&[]));
+        assert!(!allows(&["Bearer s3cret-token", "Bearer other"]));
+        assert!(Access::default().allows_token(&HeaderMap::new()));
+        assert!(!format!("{access:?}").contains("s3cret"), "no log ever has it");
+    }
+
+    fn request(fields: &[(&str, &str)]) -> Request {
+        let mut request = Request::builder().method("POST").uri("/v1/config/reload");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_told_by_what_browsers_say() {
+        let host = ("host", "127.0.0.1:9901");
+        for (fields, wanted) in [
+            (&[host][..], false),
+            (&[host, ("sec-fetch-site", "same-origin")], false),
+            (&[host, ("sec-fetch-site", "none")], false),
+            (&[host, ("sec-fetch-site", "same-site")], true),
+            (&[host, ("sec-fetch-site", "cross-site")], true),
+            (&[host, ("origin", "http://127.0.0.1:9901")], false),
+            (&[host, ("origin", "https://127.0.0.1:9901")], false),
+            (&[host, ("origin", "http://127.0.0.1:8080")], true),
+            (&[host, ("origin", "http://evil.example")], true),
+            (&[host, ("origin", "null")], true),
+            (&[host, ("origin", "")], true),
+            (&[host, ("origin", "http://127.0.0.1:9901"), ("sec-fetch-site", "cross-site")], true),
+        ] {
+            assert_eq!(is_cross_site(&request(fields)), wanted, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_needs_its_mark() {
+        let host = ("host", "localhost");
+        let judged = |fields: &[(&str, &str)]| {
+            let request = request(fields);
+            judge_name(&access(), &request).and_then(|()| judge_write(&request))
+        };
+        assert_eq!(judged(&[host]).unwrap_err().cause, Cause::CrossSite);
+        assert_eq!(judged(&[host, ("x-limpet-request", "0")]).unwrap_err().cause, Cause::CrossSite);
+        assert!(judged(&[host, ("x-limpet-request", "1")]).is_ok());
+        let elsewhere = [("host", "evil.example"), ("x-limpet-request", "1")];
+        assert_eq!(judged(&elsewhere).unwrap_err().cause, Cause::Misdirected);
+        assert_eq!(judged(&[host, host]).unwrap_err().cause, Cause::Misdirected);
+        assert_eq!(judged(&[]).unwrap_err().cause, Cause::Misdirected);
+    }
+}

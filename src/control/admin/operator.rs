@@ -1,0 +1,263 @@
+//! Everything an operator may know and do, as methods: the admin API without HTTP.
+//!
+//! Holds the parts of the control plane together and asks them; decides nothing that they decide. May block,
+//! so that its callers keep it away from the control loop. Tested by `tests/admin`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::problem::{Cause, Problem};
+use super::views::{
+    ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
+    LogLevelView, LogStatus, OpenConnections, Setting, Settings, Status,
+};
+use crate::control::change::{Applied, By, Edit, Keep};
+use crate::control::config::file::LogLevel;
+use crate::control::config::notes;
+use crate::control::config::schema::{self, Default};
+use crate::control::drain::{DrainOptions, Drains};
+use crate::control::events::EventKind;
+use crate::control::health::HealthBoard;
+use crate::control::log_level;
+use crate::control::metrics::{self, Overview, Sampler, process};
+use crate::control::runtime::Control;
+use crate::snapshot::Bind;
+use crate::telemetry::counters::Counter;
+
+/// Most events in one answer.
+const EVENTS_MAX: usize = 1000;
+
+/// Every listener and where it listens in fact.
+pub type Addresses = Box<dyn Fn() -> Vec<(Arc<str>, Bind)> + Send + Sync>;
+
+/// The parts that the API shows and moves.
+pub struct Operator {
+    pub control: Arc<Control>,
+    pub board: Arc<HealthBoard>,
+    pub drains: Arc<Drains>,
+    pub sampler: Arc<Sampler>,
+    pub sources: Arc<metrics::Sources>,
+    pub addresses: Addresses,
+    /// Where the demo is looked at; empty outside of it.
+    pub demo_urls: Vec<String>,
+    /// What [`Status::uptime_s`] counts from.
+    pub started: Instant,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Operator").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl Operator {
+    pub fn status(&self) -> Status {
+        let machine = &self.sources.machine;
+        let (counters, lines) = (self.sources.counters.snapshot(), machine.log());
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            started_unix_ms: self.sources.started_unix_ms,
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            engine: machine.engine(),
+            shards: machine.shard_count(),
+            config: self.config_status(),
+            listeners: self.listeners(),
+            connections: ClientConnections {
+                open: machine.connections(),
+                accepted: counters.get(Counter::ConnectionsAccepted),
+                refused: counters.get(Counter::ConnectionsRefused),
+            },
+            target_connections: OpenConnections { open: counters.target_connections_open() },
+            memory_bytes: Some(process::usage().resident_bytes).filter(|bytes| *bytes > 0),
+            log: LogStatus {
+                lines_written: lines.lines_written,
+                lines_dropped: lines.lines_dropped,
+                lines_failed: lines.lines_failed,
+                level: log_level::level(),
+            },
+            warnings: self.warnings(),
+            demo: !self.demo_urls.is_empty(),
+            demo_urls: self.demo_urls.clone(),
+        }
+    }
+
+    fn config_status(&self) -> ConfigStatus {
+        ConfigStatus {
+            version: self.control.version(),
+            generation: self.control.snapshot().generation,
+            path: self.path(),
+            loaded_unix_ms: self.control.loaded_unix_ms(),
+            overlay_edits: self.control.overlay().len(),
+            file_differs: self.control.file_differs(),
+            pending: self.control.pending(),
+        }
+    }
+
+    fn path(&self) -> Option<String> {
+        self.control.path().map(|path| path.display().to_string())
+    }
+
+    fn listeners(&self) -> Vec<ListenerAddress> {
+        let bound = (self.addresses)();
+        bound
+            .iter()
+            .map(|(name, bind)| ListenerAddress { name: name.to_string(), address: address(bind) })
+            .collect()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = notes(&self.control.file());
+        if self.control.file_differs() {
+            warnings.push("the file on disk is not what was loaded".to_owned());
+        }
+        for group in &self.control.snapshot().groups {
+            if super::groups::is_failing_open(group) {
+                warnings.push(format!(
+                    "target group {:?} uses unhealthy targets: too few are healthy",
+                    group.name
+                ));
+            }
+        }
+        warnings
+    }
+
+    pub fn overview(&self) -> Overview {
+        self.sampler.overview()
+    }
+
+    pub fn events(&self, after: u64, count: usize) -> Events {
+        Events { events: self.control.events().after(after, count.min(EVENTS_MAX)) }
+    }
+
+    pub fn config(&self) -> Config {
+        Config {
+            version: self.control.version(),
+            path: self.path(),
+            running: self.control.running_text(),
+            file: self.control.file_text(),
+            file_differs: self.control.file_differs(),
+            overlay: self.control.overlay().into_iter().map(Into::into).collect(),
+            pending: self.control.pending(),
+        }
+    }
+
+    pub fn history(&self) -> History {
+        History { entries: self.control.history() }
+    }
+
+    /// What `text`, or the file on disk, would change.
+    ///
+    /// # Errors
+    /// It cannot be read, or is refused.
+    pub fn diff(&self, text: Option<&str>) -> Result<Differences, Problem> {
+        Ok(Differences { differences: self.control.diff(text)? })
+    }
+
+    pub fn settings(&self) -> Settings {
+        let settings = schema::listing().into_iter().map(|listed| Setting {
+            default: match listed.setting.default {
+                Default::Is(text) => Some(text),
+                Default::Needed | Default::Absent | Default::Filled => None,
+            },
+            allowed: listed.setting.kind.allowed(),
+            about: listed.setting.about,
+            key: listed.path,
+        });
+        Settings { settings: settings.collect() }
+    }
+
+    pub fn log_level(&self) -> LogLevelView {
+        LogLevelView { level: log_level::level() }
+    }
+
+    /// Until limpet ends or it is set again.
+    pub fn set_log_level(&self, level: LogLevel, actor: &str) -> LogLevelView {
+        let before = log_level::set(level);
+        if before != level {
+            let text = format!("log level is {}, was {}, by {actor}", word(level), word(before));
+            self.control.events().push(EventKind::Edit, None, None, text);
+        }
+        LogLevelView { level }
+    }
+
+    /// One change of the configuration.
+    ///
+    /// # Errors
+    /// See [`crate::control::change::ChangeError`].
+    pub fn edit(&self, edit: &Edit, keep: Keep, by: &By<'_>) -> Result<Applied, Problem> {
+        Ok(self.control.edit(edit, keep, by)?)
+    }
+
+    /// Lets a target drain.
+    ///
+    /// # Errors
+    /// See [`crate::control::change::ChangeError`].
+    pub fn drain(
+        &self,
+        group: &str,
+        target: &str,
+        options: DrainOptions,
+        keep: Keep,
+        by: &By<'_>,
+    ) -> Result<Applied, Problem> {
+        Ok(self.drains.start(group, target, options, keep, by)?)
+    }
+
+    /// Takes a target back into service: ends its drain and its ejection.
+    ///
+    /// # Errors
+    /// See [`crate::control::change::ChangeError`].
+    pub fn enable(
+        &self,
+        group: &str,
+        target: &str,
+        keep: Keep,
+        by: &By<'_>,
+    ) -> Result<Applied, Problem> {
+        let set = [("state".to_owned(), "in_service".into())].into_iter().collect();
+        let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
+        let mut applied = self.control.edit(&edit, keep, by)?;
+        if self.board.enable(group, target) {
+            applied.notes.push(format!("the ejection of target {target} of {group} ends"));
+        }
+        Ok(applied)
+    }
+
+    /// A condition that is about a version of the configuration, held against the one that runs.
+    pub fn version(&self) -> u64 {
+        self.control.version()
+    }
+
+    /// The refusal of a group that is not there.
+    pub(super) fn no_group(&self, group: &str) -> Problem {
+        let snapshot = self.control.snapshot();
+        let names: Vec<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
+        Problem::no_group(group, names.join(", "))
+    }
+}
+
+/// Turns an answer that is a sentence into a refusal of the question.
+pub fn refuse(sentence: String) -> Problem {
+    let mut problem = Problem::new(Cause::Invalid, sentence);
+    problem.problems = Some(Vec::new());
+    problem
+}
+
+fn word(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+/// As the file writes it.
+pub fn address(bind: &Bind) -> String {
+    match bind {
+        Bind::Tcp(address) => address.to_string(),
+        Bind::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

@@ -1,0 +1,120 @@
+//! The rules of every listener in words, in the order in which they are asked. Tested below.
+
+use super::operator::{Operator, address};
+use super::views::{ListenerRules, Rule, Rules};
+use crate::control::config::file::{self, When};
+use crate::snapshot::{Listener, Snapshot};
+
+impl Operator {
+    pub fn rules(&self) -> Rules {
+        let (file, snapshot) = (self.control.file(), self.control.snapshot());
+        let bound = (self.addresses)();
+        let listeners = snapshot.listeners.iter().map(|listener| {
+            let bound = bound.iter().find(|(name, _)| *name == listener.name);
+            let settings = file.listeners.iter().find(|one| one.name == *listener.name);
+            ListenerRules {
+                name: listener.name.to_string(),
+                address: address(bound.map_or(&listener.bind, |(_, bind)| bind)),
+                rules: self.listener_rules(&snapshot, listener, settings),
+            }
+        });
+        Rules { listeners: listeners.collect() }
+    }
+
+    fn listener_rules(
+        &self,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        settings: Option<&file::Listener>,
+    ) -> Vec<Rule> {
+        let group = |index: usize| match snapshot.groups.get(index) {
+            Some(group) => group.name.to_string(),
+            None => format!("#{index}"),
+        };
+        let rules = listener.rules.rules();
+        let rules = rules.iter().enumerate().map(|(position, rule)| {
+            let is_default = position + 1 == rules.len();
+            let numbers = self.sampler.rule(&listener.name, &rule.name).unwrap_or_default();
+            let when = settings.filter(|_| !is_default).and_then(|listener| {
+                listener.rules.iter().find(|one| one.priority == rule.priority)
+            });
+            Rule {
+                name: rule.name.to_string(),
+                priority: (!is_default).then_some(rule.priority),
+                conditions: when.map(|rule| conditions(&rule.when)).unwrap_or_default(),
+                action: rule.action.describe(&group),
+                requests: numbers.requests,
+                requests_per_second: numbers.requests_per_second,
+            }
+        });
+        rules.collect()
+    }
+}
+
+/// One phrase for each condition; all must hold.
+fn conditions(when: &When) -> Vec<String> {
+    let mut phrases = Vec::new();
+    let mut phrase = |subject: &str, values: &[String]| {
+        if !values.is_empty() {
+            phrases.push(format!("{subject} {}", any_of(values)));
+        }
+    };
+    phrase("host is", &when.host);
+    phrase("path is", &when.path);
+    phrase("method is", &when.method);
+    for (name, values) in &when.header {
+        phrase(&format!("header {name} is"), values);
+    }
+    let pairs: Vec<String> = when.query.iter().map(query).collect();
+    phrase("query has", &pairs);
+    phrase("source is in", &when.source);
+    phrases
+}
+
+fn query(query: &file::Query) -> String {
+    match &query.key {
+        Some(key) => format!("{key}={}", query.value),
+        None => format!("any key with {}", query.value),
+    }
+}
+
+/// "a, b or c".
+fn any_of(values: &[String]) -> String {
+    match values.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_phrases() {
+        let text = |text: &str| text.to_owned();
+        let when = When {
+            host: vec![text("a.example"), text("b.example"), text("*.c.example")],
+            path: vec![text("/api/*")],
+            method: vec![text("GET"), text("HEAD")],
+            header: [(text("X-Channel"), vec![text("beta*")])].into(),
+            query: vec![
+                file::Query { key: Some(text("v")), value: text("2*") },
+                file::Query { key: None, value: text("debug") },
+            ],
+            source: vec![text("10.0.0.0/8")],
+        };
+        assert_eq!(
+            conditions(&when),
+            [
+                "host is a.example, b.example or *.c.example",
+                "path is /api/*",
+                "method is GET or HEAD",
+                "header X-Channel is beta*",
+                "query has v=2* or any key with debug",
+                "source is in 10.0.0.0/8",
+            ]
+        );
+    }
+}

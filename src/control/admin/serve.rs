@@ -1,0 +1,233 @@
+//! The sockets of the admin API: opened before anything runs, served until the end.
+//!
+//! Limits bound what a client can take: connections for each socket (so that the Unix socket stays open when
+//! the address is flooded), size and age of a request's head, time that a response may not be taken.
+//! Never waits for a single client. Tested by `tests/admin` over real sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt as _;
+
+use super::actor::Peer;
+use crate::control::config::file::Admin;
+use crate::control::config::unix_mode;
+use crate::listener;
+
+/// Connections of one socket at a time.
+const CONNECTIONS_MAX: usize = 256;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
+/// A request's head, and the silence before it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take no byte of a response.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Pause after a failed accept, which is about descriptors and passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What requests in flight have left when the end comes.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why the admin API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("admin.address = \"{0}\" is not loopback: it needs admin.token")]
+    NoToken(SocketAddr),
+    #[error("the admin API cannot listen on {address}: {cause}")]
+    Address { address: SocketAddr, cause: io::Error },
+    #[error("the admin API cannot listen on unix:{}: another process listens there", .0.display())]
+    SocketInUse(PathBuf),
+    #[error("the admin API cannot listen on unix:{}: {cause}", path.display())]
+    Socket { path: PathBuf, cause: io::Error },
+    #[error("admin.socket_mode {0}")]
+    Mode(String),
+}
+
+/// Open sockets, not yet served.
+#[derive(Debug)]
+pub struct Sockets {
+    tcp: Option<std::net::TcpListener>,
+    unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
+}
+
+/// A socket file, which goes when limpet does.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; nobody is left to be told.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Sockets {
+    /// Opens what the file names; neither address nor socket is fine.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn open(admin: &Admin) -> Result<Sockets, BindError> {
+        let tcp =
+            admin.address.map(|address| open_tcp(address, admin.token.is_some())).transpose()?;
+        let unix = match &admin.socket {
+            Some(path) => Some(open_unix(path, &admin.socket_mode)?),
+            None => None,
+        };
+        Ok(Sockets { tcp, unix })
+    }
+
+    /// Where TCP is served in fact.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
+    }
+
+    /// Whether there is nothing to serve.
+    pub fn is_empty(&self) -> bool {
+        self.tcp.is_none() && self.unix.is_none()
+    }
+
+    /// Serves until `end` is ready, then lets requests in flight finish for a moment.
+    ///
+    /// # Errors
+    /// A socket cannot be registered with the runtime.
+    pub async fn serve(self, router: Router, end: impl Future<Output = ()>) -> io::Result<()> {
+        let connections = GracefulShutdown::new();
+        let tcp = self.tcp.map(TcpListener::from_std).transpose()?;
+        let (unix, file) = self.unix.unzip();
+        let unix = unix.map(UnixListener::from_std).transpose()?;
+        tokio::select! {
+            () = accept_tcp(tcp, &router, &connections) => {}
+            () = accept_unix(unix, &router, &connections) => {}
+            () = end => {}
+        }
+        drop(file);
+        // Who is not finished by then is cut off with the runtime.
+        let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+        Ok(())
+    }
+}
+
+fn open_tcp(address: SocketAddr, has_token: bool) -> Result<std::net::TcpListener, BindError> {
+    // The file's validation says the same; nothing else may open a door either.
+    if !has_token && !address.ip().to_canonical().is_loopback() {
+        return Err(BindError::NoToken(address));
+    }
+    let open = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    open().map_err(|cause| BindError::Address { address, cause })
+}
+
+fn open_unix(
+    path: &Path,
+    mode: &str,
+) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
+    let mode = unix_mode(mode).map_err(BindError::Mode)?;
+    let open = || -> io::Result<_> {
+        let socket = listener::bind_unix(path, mode, BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    match open() {
+        Ok(listener) => Ok((listener, SocketFile(path.to_owned()))),
+        Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+            Err(BindError::SocketInUse(path.to_owned()))
+        }
+        Err(cause) => Err(BindError::Socket { path: path.to_owned(), cause }),
+    }
+}
+
+/// Never ends; without a listener it only waits.
+async fn accept_tcp(
+    listener: Option<TcpListener>,
+    router: &Router,
+    connections: &GracefulShutdown,
+) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // A socket that cannot be told to hurry is as good, only slower.
+                let _ = stream.set_nodelay(true);
+                serve(stream, Peer::Tcp(address), router, connections, place);
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn accept_unix(
+    listener: Option<UnixListener>,
+    router: &Router,
+    connections: &GracefulShutdown,
+) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let peer = unix_peer(&stream);
+                serve(stream, peer, router, connections, place);
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+fn unix_peer(stream: &UnixStream) -> Peer {
+    let credentials = stream.peer_cred().ok();
+    Peer::Unix {
+        uid: credentials.map(|credentials| credentials.uid()),
+        pid: credentials.and_then(|credentials| credentials.pid()),
+    }
+}
+
+/// Serves one connection in a task of its own.
+fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
+    stream: T,
+    peer: Peer,
+    router: &Router,
+    connections: &GracefulShutdown,
+    place: OwnedSemaphorePermit,
+) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(SEND_TIMEOUT));
+    let router = router.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        // How a connection ends is the client's affair.
+        let _ = connection.await;
+        drop(place);
+    });
+}

@@ -1,0 +1,322 @@
+//! Handlers that change something: each with its author, and with the version it was made for where it is
+//! about the configuration. Tested by `tests/admin`.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::actor::Peer;
+use super::body::{InBody, InPath, InQuery, Whole};
+use super::etag::Condition;
+use super::operator::Operator;
+use super::problem::{Cause, Problem};
+use super::{Answer, App, ask};
+use crate::control::change::{Applied, By, Edit, Keep};
+use crate::control::config::file::LogLevel;
+use crate::control::config::units;
+use crate::control::drain::{DrainOptions, Until};
+
+type Result<T> = std::result::Result<T, Problem>;
+
+/// Who asks for a change, and under which condition.
+#[derive(Debug)]
+pub struct Author {
+    actor: String,
+    condition: Condition,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Author {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Author> {
+        let peer = parts.extensions.get::<Peer>();
+        let unknown = Peer::Unix { uid: None, pid: None };
+        let actor = peer.unwrap_or(&unknown).actor(&parts.headers);
+        let condition = Condition::of(&parts.headers).map_err(|_| {
+            Problem::new(Cause::BadRequest, "If-Match is no list of entity tags, as in \"3\"")
+        })?;
+        Ok(Author { actor, condition })
+    }
+}
+
+/// Makes a change of the configuration.
+async fn change(
+    app: App,
+    author: Author,
+    change: impl FnOnce(&Operator, &By<'_>) -> Result<Applied> + Send + 'static,
+) -> Result<Response> {
+    let applied = ask(app, move |operator| {
+        let if_version = author.condition.version(operator.version());
+        change(operator, &By { actor: &author.actor, if_version })
+    });
+    let view = applied.await?;
+    let version = Some(view.version);
+    Ok(Answer { view, version }.into_response())
+}
+
+/// A change that is not about a version that somebody saw.
+fn unconditional(author: Author) -> Author {
+    Author { condition: Condition::None, ..author }
+}
+
+/// Settings to change; `null` takes one back to its default.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    set: Map<String, Value>,
+    #[serde(default)]
+    keep: Keep,
+}
+
+/// Where a change is kept, and nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    #[serde(default)]
+    keep: Keep,
+}
+
+/// No content, or `{}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+pub async fn set_group(
+    State(app): State<App>,
+    InPath(group): InPath<String>,
+    author: Author,
+    InBody(Set { set, keep }): InBody<Set>,
+) -> Result<Response> {
+    let edit = Edit::SetGroup { group, set };
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+}
+
+pub async fn set_stickiness(
+    State(app): State<App>,
+    InPath(group): InPath<String>,
+    author: Author,
+    InBody(Set { set, keep }): InBody<Set>,
+) -> Result<Response> {
+    let set = set.into_iter().map(|(key, value)| (format!("stickiness.{key}"), value)).collect();
+    let edit = Edit::SetGroup { group, set };
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+}
+
+pub async fn flush(
+    State(app): State<App>,
+    InPath(group): InPath<String>,
+    author: Author,
+    InBody(Kept { keep }): InBody<Kept>,
+) -> Result<Response> {
+    let edit = Edit::FlushStickiness { group };
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTarget {
+    settings: Map<String, Value>,
+    #[serde(default)]
+    keep: Keep,
+}
+
+pub async fn add_target(
+    State(app): State<App>,
+    InPath(group): InPath<String>,
+    author: Author,
+    InBody(NewTarget { settings, keep }): InBody<NewTarget>,
+) -> Result<Response> {
+    let edit = Edit::AddTarget { group, settings };
+    let mut response =
+        change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+pub async fn set_target(
+    State(app): State<App>,
+    InPath((group, target)): InPath<(String, String)>,
+    author: Author,
+    InBody(Set { set, keep }): InBody<Set>,
+) -> Result<Response> {
+    let edit = Edit::SetTarget { group, target, set };
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+}
+
+pub async fn remove_target(
+    State(app): State<App>,
+    InPath((group, target)): InPath<(String, String)>,
+    author: Author,
+    InQuery(Kept { keep }): InQuery<Kept>,
+) -> Result<Response> {
+    let edit = Edit::RemoveTarget { group, target };
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UntilWord {
+    #[default]
+    Delay,
+    Idle,
+    Sessions,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    #[serde(default)]
+    until: UntilWord,
+    #[serde(default)]
+    sessions_at_most: Whole,
+    deadline: Option<String>,
+    #[serde(default)]
+    keep: Keep,
+}
+
+pub async fn drain(
+    State(app): State<App>,
+    InPath((group, target)): InPath<(String, String)>,
+    author: Author,
+    InBody(asked): InBody<DrainRequest>,
+) -> Result<Response> {
+    let DrainRequest { until, sessions_at_most, deadline, keep } = asked;
+    let until = match until {
+        UntilWord::Delay => Until::Delay,
+        UntilWord::Idle => Until::Idle,
+        UntilWord::Sessions => Until::Sessions { at_most: sessions_at_most.0 },
+    };
+    let options = DrainOptions { until, deadline: duration("deadline", deadline)? };
+    change(app, unconditional(author), move |operator, by| {
+        operator.drain(&group, &target, options, keep, by)
+    })
+    .await
+}
+
+pub async fn enable(
+    State(app): State<App>,
+    InPath((group, target)): InPath<(String, String)>,
+    author: Author,
+    InBody(Kept { keep }): InBody<Kept>,
+) -> Result<Response> {
+    change(app, unconditional(author), move |operator, by| {
+        operator.enable(&group, &target, keep, by)
+    })
+    .await
+}
+
+/// A drain that is over at once.
+pub async fn disable(
+    State(app): State<App>,
+    InPath((group, target)): InPath<(String, String)>,
+    author: Author,
+    InBody(Kept { keep }): InBody<Kept>,
+) -> Result<Response> {
+    change(app, unconditional(author), move |operator, by| {
+        operator.drain(&group, &target, DrainOptions::DISABLE, keep, by)
+    })
+    .await
+}
+
+pub async fn reload(
+    State(app): State<App>,
+    author: Author,
+    InBody(Nothing {}): InBody<Nothing>,
+) -> Result<Response> {
+    change(app, author, |operator, by| Ok(operator.control.reload(by)?)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    text: Option<String>,
+    confirm: Option<String>,
+    #[serde(default)]
+    keep: Keep,
+}
+
+pub async fn apply(
+    State(app): State<App>,
+    author: Author,
+    InBody(Apply { text, confirm, keep }): InBody<Apply>,
+) -> Result<Response> {
+    let confirm = duration("confirm", confirm)?;
+    change(app, author, move |operator, by| {
+        Ok(operator.control.apply(text.as_deref(), confirm, keep, by)?)
+    })
+    .await
+}
+
+pub async fn confirm(
+    State(app): State<App>,
+    author: Author,
+    InBody(Nothing {}): InBody<Nothing>,
+) -> Result<Response> {
+    change(app, unconditional(author), |operator, by| Ok(operator.control.confirm(by)?)).await
+}
+
+pub async fn rollback(
+    State(app): State<App>,
+    author: Author,
+    InBody(Nothing {}): InBody<Nothing>,
+) -> Result<Response> {
+    change(app, unconditional(author), |operator, by| Ok(operator.control.rollback(by)?)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    change: Whole,
+}
+
+pub async fn undo(
+    State(app): State<App>,
+    author: Author,
+    InBody(Undo { change: number }): InBody<Undo>,
+) -> Result<Response> {
+    change(app, author, move |operator, by| Ok(operator.control.undo(number.0, by)?)).await
+}
+
+pub async fn write_overlay(
+    State(app): State<App>,
+    author: Author,
+    InBody(Nothing {}): InBody<Nothing>,
+) -> Result<Response> {
+    change(app, author, |operator, by| Ok(operator.control.write_overlay(by)?)).await
+}
+
+pub async fn discard_overlay(State(app): State<App>, author: Author) -> Result<Response> {
+    change(app, author, |operator, by| Ok(operator.control.discard_overlay(by)?)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhichLevel {
+    level: LogLevel,
+}
+
+pub async fn set_log_level(
+    State(app): State<App>,
+    author: Author,
+    InBody(WhichLevel { level }): InBody<WhichLevel>,
+) -> Result<Response> {
+    let set = move |operator: &Operator| Ok(operator.set_log_level(level, &author.actor));
+    let view = ask(app, set).await?;
+    Ok(Answer { view, version: None }.into_response())
+}
+
+/// Reads a duration as a file has it.
+fn duration(key: &str, text: Option<String>) -> Result<Option<Duration>> {
+    let read = |text: String| {
+        units::parse_duration(&text).map_err(|what| {
+            let found = format!("{text:?}");
+            Problem::invalid(key, what, &found, "a duration, as in \"250ms\", \"10m\" or \"1h30m\"")
+        })
+    };
+    text.map(read).transpose()
+}

@@ -1,0 +1,62 @@
+// Applying a new configuration: paste it, see what it would change, and let it go back by itself unless confirmed.
+
+import { write } from "./api.js";
+import { differenceList } from "./config.js";
+import { field, h, notice, radios, select, sentences } from "./dom.js";
+import { announce, state } from "./state.js";
+import { reasons, toast } from "./ui.js";
+
+const CONFIRM = [["30s", "30 seconds"], ["60s", "1 minute"], ["5m", "5 minutes"], ["", "at once, without"]];
+
+function refused(error) {
+  return h("div", { role: "alert" }, notice("bad", reasons(error)));
+}
+
+/** The form stands while the page is polled: what was pasted is not touched. */
+export function apply(loaded) {
+  const text = h("textarea", { name: "text", rows: 18, spellcheck: "false", autocomplete: "off", required: true });
+  const result = h("div", { id: "result" });
+  const compare = async (event) => {
+    event.preventDefault();
+    result.replaceChildren();
+    try {
+      const { differences } = await write("POST", "/v1/config/diff", { text: text.value });
+      // What was compared with is what may be replaced; a change in between refuses the apply.
+      const etag = `"${state.status.config.version}"`;
+      result.replaceChildren(h("h2", {}, "What it would change"), differenceList(differences), differences.length ? decide(text.value, etag, result) : "");
+      announce(`${differences.length} differences`);
+    } catch (error) {
+      result.replaceChildren(refused(error));
+    }
+  };
+  const start = () => {
+    text.value = loaded.file ?? loaded.running;
+    text.focus();
+  };
+  return h("form", { class: "card", "data-hold": "apply", "aria-label": "Apply a new configuration", onsubmit: compare }, h("div", { class: "body" },
+    field({ id: "new-text", label: "New configuration", wide: true, input: text,
+      hint: "The whole file in TOML. Nothing changes before you have seen what would. Where secrets are shown as …, give them in full." }),
+    h("div", { class: "row" }, h("button", { class: "first" }, "Show what would change"),
+      h("button", { type: "button", onclick: start }, `Start from ${loaded.file === null ? "what runs" : "the file"}`)),
+    result));
+}
+
+function decide(text, etag, result) {
+  const confirm = select(CONFIRM, "60s", { name: "confirm" });
+  const onclick = async (event) => {
+    const keep = event.target.closest("form").elements.keep.value;
+    try {
+      const applied = await write("POST", "/v1/config/apply", { text, confirm: confirm.value || null, keep }, etag);
+      result.replaceChildren(notice("good", [h("strong", {}, confirm.value ? "Applied; waits to be confirmed above. " : "Applied. "), sentences([...applied.summary, ...applied.notes])]));
+      state.refresh();
+    } catch (error) {
+      if (error.status === 412) result.replaceChildren(refused(error), h("p", {}, "Compare once more to see what it would change now."));
+      else toast("bad", reasons(error));
+    }
+  };
+  return h("div", { class: "row" },
+    field({ id: "confirm", label: "Goes back unless confirmed within", input: confirm }),
+    radios("Keep the change", "keep", [["overlay", "Until restart (overlay)"],
+      ["file", "Write to the file when confirmed", null, !state.status.config.path]], "overlay"),
+    h("button", { type: "button", class: "first", id: "apply", onclick }, "Apply"));
+}

@@ -1,0 +1,92 @@
+// Numbers and times as people read them. Pure.
+
+const UNKNOWN = "–";
+
+/** 1 234, 12.3 k, 4.56 M; three digits that matter. */
+export function count(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  const size = Math.abs(value);
+  if (size >= 1e9) return `${digits(value / 1e9)} G`;
+  if (size >= 1e6) return `${digits(value / 1e6)} M`;
+  if (size >= 1e4) return `${digits(value / 1e3)} k`;
+  return Number.isInteger(value) ? String(value) : digits(value);
+}
+
+function digits(value) {
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+}
+
+export function rate(value) {
+  return value === null || value === undefined ? UNKNOWN : count(Math.round(value * 100) / 100);
+}
+
+/** Microseconds. */
+export function latency(us) {
+  if (us === null || us === undefined) return UNKNOWN;
+  if (us >= 1e6) return `${digits(us / 1e6)} s`;
+  if (us >= 1e3) return `${digits(us / 1e3)} ms`;
+  return `${Math.round(us)} µs`;
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (value >= 2 ** 30) return `${digits(value / 2 ** 30)} GiB`;
+  if (value >= 2 ** 20) return `${digits(value / 2 ** 20)} MiB`;
+  if (value >= 2 ** 10) return `${digits(value / 2 ** 10)} KiB`;
+  return `${Math.round(value)} B`;
+}
+
+/** Bytes per second, in thousands as networks count them. */
+export function byteRate(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (value >= 1e9) return `${digits(value / 1e9)} GB`;
+  if (value >= 1e6) return `${digits(value / 1e6)} MB`;
+  if (value >= 1e3) return `${digits(value / 1e3)} kB`;
+  return `${Math.round(value)} B`;
+}
+
+export function percent(share) {
+  return `${digits(share * 100)} %`;
+}
+
+/** 4 s, 2 min 5 s, 3 h 20 min, 2 d 4 h. */
+export function span(seconds) {
+  if (seconds === null || seconds === undefined) return UNKNOWN;
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = parts.findIndex(([, length]) => whole >= length);
+  if (first < 0) return "0 s";
+  let rest = whole;
+  return parts.slice(first, first + 2).map(([unit, length]) => {
+    const number = Math.floor(rest / length);
+    rest -= number * length;
+    return number ? `${number} ${unit}` : "";
+  }).filter(Boolean).join(" ");
+}
+
+export function ago(unixMs) {
+  return unixMs ? `${span((Date.now() - unixMs) / 1000)} ago` : UNKNOWN;
+}
+
+/** The time of day; with the date when it was not today. */
+export function clock(unixMs) {
+  if (!unixMs) return UNKNOWN;
+  const time = new Date(unixMs);
+  const today = new Date().toDateString() === time.toDateString();
+  const of = time.toLocaleTimeString([], { hour12: false });
+  return today ? of : `${time.toLocaleDateString()} ${of}`;
+}
+
+/** A setting as the file would have it, in words where that is kinder. */
+export function setting(value) {
+  if (value === true) return "On";
+  if (value === false) return "Off";
+  if (value === null || value === undefined || value === "") return UNKNOWN;
+  if (Array.isArray(value)) return value.length ? value.join(", ") : UNKNOWN;
+  return String(value);
+}
+
+export function plural(number, one, many = `${one}s`) {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}

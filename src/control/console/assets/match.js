@@ -1,0 +1,31 @@
+// The session-match warning: stickiness and the application's session do not end together.
+
+import { at, write } from "./api.js";
+import { h, select } from "./dom.js";
+import { setting } from "./format.js";
+import { state } from "./state.js";
+import { act } from "./ui.js";
+
+function words(suggestion) {
+  return Object.entries(suggestion).map(([key, value]) => `${key.replace(/^stickiness\./, "").replaceAll("_", " ")} ${setting(value)}`).join(", ");
+}
+
+/** Each mismatch of a group with a button that applies what would fit, or puts it into a form with `fill`. */
+export function matches(group, fill) {
+  return group.session_matches.map((match, index) => {
+    const keep = select([["overlay", "until restart"], ["file", "and write to the file"]], "overlay", { id: `match-keep-${index}` });
+    if (!state.status?.config.path) keep.querySelector("[value=file]").disabled = true;
+    const onclick = fill ? () => fill(match.suggestion) : async () => {
+      const chosen = document.getElementById(keep.id).value;
+      const applied = await act(() => write("PATCH", at("groups", group.name), { set: match.suggestion, keep: chosen }));
+      if (!applied) return;
+      state.saved.set(group.name, { ...applied, at: Date.now() });
+      state.reload();
+    };
+    return h("div", { class: "notice warn match", role: "group", "aria-label": `Session match of ${match.cookie}`, "data-key": match.cookie },
+      h("span", { class: "badge warn" }, "Sessions do not match"),
+      h("div", { class: "grow" }, match.text),
+      match.suggestion ? [h("button", { type: "button", class: "first apply-match", onclick }, `${fill ? "Use" : "Apply"}: ${words(match.suggestion)}`),
+        fill ? null : h("label", { class: "row", for: keep.id }, h("span", { class: "hidden" }, "Keep the change"), keep)] : null);
+  });
+}

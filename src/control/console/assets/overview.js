@@ -1,0 +1,106 @@
+// The overview: what goes through the process now and in the last two minutes.
+
+import { get, write } from "./api.js";
+import { lineChart } from "./charts.js";
+import { badge, card, h, select, table, tile } from "./dom.js";
+import { byteRate, bytes, clock, count, latency, percent, rate, span } from "./format.js";
+import { link } from "./router.js";
+import { state } from "./state.js";
+import { toast } from "./ui.js";
+
+const LEVELS = ["error", "warn", "info", "debug", "trace"].map((level) => [level, level]);
+
+async function load() {
+  // The story of the demo needs its groups; elsewhere one request is enough.
+  const asked = state.status && !state.status.demo ? null : get("/v1/groups");
+  const [{ data }, groups] = await Promise.all([get("/v1/overview"), asked]);
+  return { ...data, groups: groups?.data.groups ?? [] };
+}
+
+function view({ now, history, shards, totals, groups }) {
+  const { status } = state;
+  const line = (read) => history.map(read);
+  const chart = (title, series, format) => h("div", { class: "card", "data-key": title }, h("div", { class: "body" }, lineChart(title, series, format, state.redraw)));
+  const percentile = (name) => ({ name, values: line((point) => point.latency_us?.[name] ?? null) });
+  const latencyNow = now.latency_us ?? {};
+  return [
+    h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Overview")),
+    status.demo ? story(status, groups) : null,
+    h("dl", { class: "tiles" },
+      tile("Requests", rate(now.requests_per_second), "/s"),
+      tile("Errors", rate(now.errors_per_second), "/s"),
+      tile("Latency p50", latency(latencyNow.p50)),
+      tile("Latency p90", latency(latencyNow.p90)),
+      tile("Latency p99", latency(latencyNow.p99)),
+      tile("Latency p99.9", latency(latencyNow.p999)),
+      tile("Clients", count(status.connections.open), "open"),
+      tile("To targets", count(status.target_connections.open), "open")),
+    h("div", { class: "split" },
+      chart("Requests per second", ["2xx", "3xx", "4xx", "5xx"].map((name) => ({ name, values: line((point) => point.responses[name] ?? 0) })), rate),
+      chart("Latency", ["p50", "p90", "p99"].map(percentile), latency),
+      chart("Errors per second", [{ name: "errors", values: line((point) => point.errors_per_second) }], rate),
+      chart("Bytes per second", [
+        { name: "from clients", values: line((point) => point.bytes_in_per_second) },
+        { name: "to clients", values: line((point) => point.bytes_out_per_second) }], byteRate),
+      chart("Connections", [{ name: "open", values: line((point) => point.connections) }], count),
+      shardCard(shards)),
+    h("div", { class: "split" }, totalsCard(totals, status), processCard(status)),
+  ];
+}
+
+function shardCard(shards) {
+  return card("Shards", {}, table("Load of each shard in the last second",
+    [{ name: "Shard" }, { name: "Requests/s", number: true }, { name: "Connections", number: true }, { name: "Busy", number: true }],
+    shards.map((shard) => ({
+      key: shard.index,
+      cells: [String(shard.index), rate(shard.requests_per_second), count(shard.connections), h("span", {},
+        h("meter", { min: 0, max: 1, value: shard.utilisation, high: 0.85, "aria-label": `Shard ${shard.index} busy` }), ` ${percent(shard.utilisation)}`)],
+    }))));
+}
+
+function facts(pairs) {
+  return h("div", { class: "body" }, h("dl", { class: "attributes" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+}
+
+function totalsCard(totals, status) {
+  const responses = Object.entries(totals.responses).filter(([, number]) => number)
+    .map(([name, number]) => [name === "none" ? "No response" : `Responses ${name}`, count(number)]);
+  return card("Since the start", {}, facts([
+    ["Requests", count(totals.requests)], ...responses, ["Retries", count(totals.retries)], ["Cut off", count(totals.aborted)],
+    ["From clients", bytes(totals.bytes_in)], ["To clients", bytes(totals.bytes_out)],
+    ["Connections accepted", count(status.connections.accepted)], ["Connections refused", count(status.connections.refused)]]));
+}
+
+function processCard(status) {
+  const onchange = async (event) => {
+    try {
+      await write("PUT", "/v1/log-level", { level: event.target.value });
+      toast("good", `limpet now logs from level ${event.target.value} on.`);
+    } catch (error) {
+      toast("bad", error.message);
+    }
+  };
+  return card("Process", {}, facts([
+    ["Up for", span(status.uptime_s)], ["Process id", String(status.pid)], ["Engine", status.engine], ["Shards", String(status.shards)],
+    ["Memory", bytes(status.memory_bytes)], ["Configuration loaded", clock(status.config.loaded_unix_ms)],
+    ["Listeners", h("span", {}, status.listeners.map((one) => h("div", {}, `${one.name} `, h("code", {}, one.address))))],
+    ["Access log", `${count(status.log.lines_written)} lines, ${count(status.log.lines_dropped)} dropped, ${count(status.log.lines_failed)} failed`],
+    ["Log level", h("span", {}, h("label", { class: "hidden", for: "level" }, "Log level"), select(LEVELS, status.log.level, { id: "level", onchange, "data-hold": `level ${status.log.level}` }))]]));
+}
+
+/** How the story of the demo goes; `group` is where it happens. */
+export function story(status, groups) {
+  const group = groups[0];
+  const pages = (status.demo_urls ?? []).filter((url) => /^https?:\/\//.test(url)).flatMap((url, index) =>
+    [index ? ", " : "", h("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "session-page" }, url.replace(/^https?:\/\//, "").replace(/\/$/, ""))]);
+  const on = group?.stickiness.enabled;
+  const where = group ? h("a", { href: link("groups", group.name, "edit") }, `Stickiness of ${group.name}`) : h("a", { href: "#/groups" }, "its target group");
+  return card("The demo: a session that gets lost, and comes back", { id: "story", end: group ? badge(on ? "stickiness is on" : "stickiness is off", on ? "good" : "warn") : null },
+    h("div", { class: "body" }, h("ol", {},
+      h("li", {}, "Open the session page (", pages, ") and refresh: two instances take turns."),
+      h("li", {}, "Log in there and refresh: the other instance does not know you and asks you to log in again."),
+      h("li", {}, "Edit ", where, ": turn it on and save."),
+      h("li", {}, "Log in once more and refresh as often as you like: you stay with the instance that knows you."))));
+}
+
+export const overview = { title: () => "Overview", load, view };

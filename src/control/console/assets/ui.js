@@ -1,0 +1,129 @@
+// Messages, dialogs and the way every write is carried out.
+
+import { badge, h, radios, sentences } from "./dom.js";
+import { announce, state } from "./state.js";
+import { write } from "./api.js";
+
+const TOAST_MS = 15_000;
+const TOASTS_MAX = 3;
+
+/** A message at the edge; errors stay until closed. */
+export function toast(tone, content, ...actions) {
+  const close = () => node.remove();
+  const node = h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" },
+    h("div", { class: "grow" }, content), actions,
+    h("button", { class: "little", type: "button", onclick: close }, "Close"));
+  for (const button of node.querySelectorAll("button")) button.addEventListener("click", close);
+  const place = document.getElementById("toasts");
+  place.append(node);
+  while (place.children.length > TOASTS_MAX) place.firstElementChild.remove();
+  if (tone === "bad") return;
+  const end = () => (node.matches(":hover, :focus-within") ? setTimeout(end, TOAST_MS) : close());
+  setTimeout(end, TOAST_MS);
+}
+
+/** What was wrong, with every problem that the server named. */
+export function reasons(error) {
+  if (!error.problems?.length) return h("span", {}, error.message);
+  return sentences(error.problems.map((problem) => `${problem.key ? `${problem.key}: ` : ""}${reason(problem)}`));
+}
+
+/** One problem as a sentence. */
+export function reason({ what, found, allowed }) {
+  return `${what}${found ? `; found ${found}` : ""}${allowed ? `; allowed: ${allowed}` : ""}`;
+}
+
+/** Carries a write out and says what became of it. Resolves to what was applied, or null. */
+export async function act(run, { undo = true } = {}) {
+  try {
+    const applied = await run();
+    const said = applied.summary?.length ? [...applied.summary, ...(applied.notes ?? [])] : ["Nothing had to change."];
+    const canUndo = undo && applied.summary?.length && applied.change;
+    toast("good", sentences(said), canUndo ? undoButton(applied.change) : null);
+    state.refresh();
+    return applied;
+  } catch (error) {
+    toast("bad", reasons(error));
+    state.refresh();
+    return null;
+  }
+}
+
+export function undoButton(change, done = () => {}) {
+  const onclick = async () => {
+    if (await act(() => write("POST", "/v1/config/undo", { change }), { undo: false })) done();
+  };
+  return h("button", { class: "little", type: "button", onclick }, "Undo");
+}
+
+/** Where a change is kept: the operator chooses each time. */
+export function keepChoice() {
+  const path = state.status?.config.path;
+  return radios("Keep the change", "keep", [
+    ["overlay", "Until restart (overlay)"],
+    ["file", "Write to the file", path ? null : " there is no file", !path],
+  ], "overlay");
+}
+
+/** A modal form. `submit(form)` may throw; then the dialog stays and says why. */
+export function ask({ title, content, confirm, danger, submit }) {
+  const wrong = h("div", { role: "alert" });
+  const close = () => dialog.close();
+  const onsubmit = async (event) => {
+    event.preventDefault();
+    wrong.replaceChildren();
+    first.disabled = true;
+    try {
+      await submit(form);
+      dialog.close();
+    } catch (error) {
+      wrong.replaceChildren(h("div", { class: "notice bad" }, h("div", { class: "grow" }, reasons(error))));
+    } finally {
+      first.disabled = false;
+    }
+  };
+  const first = h("button", { class: danger ? "danger" : "first" }, confirm);
+  const form = h("form", { onsubmit },
+    h("h2", { id: "dialog-title" }, title), content, wrong,
+    h("div", { class: "end" }, h("button", { type: "button", onclick: close }, "Cancel"), first));
+  const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** `ask` for a write: what was applied is told at the edge. */
+export function askAndWrite({ run, ...rest }) {
+  const submit = async (form) => {
+    try {
+      const applied = await run(form);
+      await act(async () => applied);
+    } catch (error) {
+      state.refresh();
+      if (error.status !== 412) throw error;
+      // The dialog was filled from what is no longer so: it closes, and the page behind it shows what is.
+      toast("bad", `Nothing was changed: ${error.message}`);
+    }
+  };
+  return ask({ ...rest, submit });
+}
+
+const HEALTH_TONES = { healthy: "good", unhealthy: "bad", draining: "warn", initial: "", unused: "" };
+
+export function healthBadge(health) {
+  return badge(health, HEALTH_TONES[health] ?? "");
+}
+
+export function copyButton(text) {
+  const onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      announce("Copied");
+      toast("good", "Copied.");
+    } catch {
+      toast("bad", "The browser did not allow copying; select the text instead.");
+    }
+  };
+  return h("button", { class: "little", type: "button", onclick }, "Copy");
+}

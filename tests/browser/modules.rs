@@ -1,0 +1,91 @@
+//! The console's pure modules: what a form changes, what was pasted, and how numbers are written.
+
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+use crate::tab::Tab;
+
+async fn call(tab: &Tab, module: &str, expression: &str) -> Value {
+    tab.evaluate(&format!("import('/console/{module}').then((m) => {expression})")).await
+}
+
+#[tokio::test]
+async fn what_is_pasted_is_understood_as_a_request_a_path_or_a_cookie() {
+    let Some(stage) = Stage::demo().await else { return };
+    stage.show("#/explain").await;
+    let cases = [
+        ("GET /a HTTP/1.1\\r\\nHost: x\\r\\n\\r\\ncontent: no", json!(["GET /a", ["Host: x"]])),
+        ("POST /b", json!(["POST /b", []])),
+        ("/c?d=e", json!(["GET /c?d=e", []])),
+        ("limpet_app=abc", json!(["GET /", ["Cookie: limpet_app=abc"]])),
+        ("Cookie: limpet_app=abc", json!(["GET /", ["Cookie: limpet_app=abc"]])),
+        ("", json!(["GET /", []])),
+    ];
+    for (text, expected) in cases {
+        let expression = format!("Object.values(m.understand('{text}'))");
+        assert_eq!(call(&stage.tab, "explain.js", &expression).await, expected, "{text}");
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_form_sends_what_differs_and_nothing_else() {
+    let Some(stage) = Stage::demo().await else { return };
+    stage.show("#/").await;
+    let changes = async |edits: Value| {
+        let expression = format!(
+            "fetch('/v1/groups/demo').then((answer) => answer.json()).then(({{attributes}}) => {{ \
+               const shown = (value) => value === null ? '' : Array.isArray(value) ? value.join(', ') : value === true || value === false ? value : String(value); \
+               const edits = {edits}; \
+               return m.changes(attributes, (key) => key in edits ? edits[key] : shown(m.read(attributes, key))); }})"
+        );
+        call(&stage.tab, "fields.js", &expression).await
+    };
+    assert_eq!(changes(json!({})).await, json!({}));
+    let sticky = json!({"stickiness.enabled": true, "stickiness.duration": " 12h "});
+    let expected = json!({"stickiness.enabled": true, "stickiness.duration": "12h"});
+    assert_eq!(changes(sticky).await, expected);
+    let numbers = json!({"queue": "7", "connection_limit": "many", "slow_start": ""});
+    let expected = json!({"queue": 7, "connection_limit": "many", "slow_start": null});
+    assert_eq!(changes(numbers).await, expected);
+    let lists = json!({"stickiness.session_cookies": "a, b,"});
+    assert_eq!(changes(lists).await, json!({"stickiness.session_cookies": ["a", "b"]}));
+    let hash = json!({"algorithm": "hash", "hash_on": "source"});
+    assert_eq!(changes(hash.clone()).await, hash);
+    let key = call(&stage.tab, "fields.js", "m.ownKey('target_group[app].stickiness.duration')");
+    assert_eq!(key.await, json!("stickiness.duration"));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn numbers_are_written_as_people_read_them() {
+    let Some(stage) = Stage::demo().await else { return };
+    stage.show("#/").await;
+    let cases = [
+        ("m.count(0)", "0"),
+        ("m.count(null)", "–"),
+        ("m.count(9999)", "9999"),
+        ("m.count(12345)", "12.3 k"),
+        ("m.count(100000)", "100 k"),
+        ("m.count(1.25)", "1.25"),
+        ("m.rate(1200)", "1200"),
+        ("m.latency(812)", "812 µs"),
+        ("m.latency(1500)", "1.5 ms"),
+        ("m.latency(2e6)", "2 s"),
+        ("m.bytes(1536)", "1.5 KiB"),
+        ("m.span(0)", "0 s"),
+        ("m.span(61)", "1 min 1 s"),
+        ("m.span(7200)", "2 h"),
+        ("m.span(90061)", "1 d 1 h"),
+        ("m.setting([])", "–"),
+        ("m.setting(false)", "Off"),
+    ];
+    for (expression, expected) in cases {
+        assert_eq!(
+            call(&stage.tab, "format.js", expression).await,
+            json!(expected),
+            "{expression}"
+        );
+    }
+    stage.close().await;
+}

@@ -1,0 +1,117 @@
+//! What holds on every page: nothing from another host, no exception, accessible, readable when narrow.
+
+use serde::Deserialize;
+
+use crate::stage::{self, LIVE, Stage};
+
+const PAGES: [(&str, &str); 13] = [
+    ("overview", "#/"),
+    ("groups", "#/groups"),
+    ("group", "#/groups/demo"),
+    ("edit", "#/groups/demo/edit"),
+    ("rules", "#/rules"),
+    ("explain", "#/explain"),
+    ("running", "#/config/running"),
+    ("file", "#/config/file"),
+    ("differences", "#/config/diff"),
+    ("overlay", "#/config/overlay"),
+    ("history", "#/config/history"),
+    ("apply", "#/config/apply"),
+    ("events", "#/events"),
+];
+
+#[tokio::test]
+async fn no_page_asks_another_host_for_anything_and_none_throws() {
+    let Some(stage) = Stage::demo().await else { return };
+    for (_, page) in PAGES {
+        stage.show(page).await;
+    }
+    let requests = stage.tab.requests();
+    assert!(requests.len() > 3 * PAGES.len(), "requests were not seen: {requests:?}");
+    let own = format!("{}/", stage.console);
+    let foreign: Vec<_> =
+        requests.iter().filter(|url| !url.starts_with(&own) && *url != "about:blank").collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    assert!(stage.tab.exceptions().is_empty(), "{:?}", stage.tab.exceptions());
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn every_page_is_reached_by_keyboard_and_takes_the_focus_to_its_title() {
+    let Some(stage) = Stage::demo().await else { return };
+    let console = &stage.tab;
+    stage.show("#/").await;
+    for name in ["Target groups", "Rules", "Explain", "Configuration", "Events", "Overview"] {
+        let focus = format!(
+            "[...document.querySelectorAll('#nav a')].find((a) => a.textContent === '{name}').focus()"
+        );
+        console.run(&focus).await;
+        console.press("Enter").await;
+        let title = format!(
+            "document.activeElement?.tagName === 'H1' && document.activeElement.textContent.startsWith('{name}')"
+        );
+        console.wait(&title, &format!("{name} has the focus on its title")).await;
+        let current = "document.querySelector('#nav [aria-current=page]').textContent";
+        assert_eq!(console.evaluate::<String>(current).await, name);
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn colours_follow_the_system_until_the_reader_chooses() {
+    let Some(stage) = Stage::demo().await else { return };
+    let console = &stage.tab;
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    console.prefer("light").await;
+    stage.show("#/").await;
+    let light: String = console.evaluate(paper).await;
+    console.prefer("dark").await;
+    let dark: String = console.evaluate(paper).await;
+    assert_ne!(light, dark);
+    let choose = "(() => { const choice = document.querySelector('#theme'); choice.value = 'light'; \
+        choice.dispatchEvent(new Event('change')); return true; })()";
+    assert!(console.evaluate::<bool>(choose).await);
+    assert_eq!(console.evaluate::<String>(paper).await, light);
+    stage.show("#/rules").await;
+    assert_eq!(console.evaluate::<String>(paper).await, light, "the choice is kept");
+    stage.close().await;
+}
+
+#[derive(Debug, Deserialize)]
+struct Violation {
+    id: String,
+    help: String,
+    nodes: Vec<String>,
+}
+
+const AUDIT: &str = "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => \
+    violations.map(({id, help, nodes}) => ({id, help, nodes: nodes.map((node) => node.html)})))";
+
+#[tokio::test]
+async fn every_page_passes_an_audit_of_its_accessibility_in_both_themes_wide_and_narrow() {
+    let Some(stage) = Stage::demo().await else { return };
+    let Some(axe) = stage::axe() else { return stage.close().await };
+    let console = &stage.tab;
+    let mut wrong = Vec::new();
+    for (colours, width) in [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)] {
+        console.prefer(colours).await;
+        console.width(width).await;
+        for (name, page) in PAGES {
+            stage.show(page).await;
+            console.wait(LIVE, name).await;
+            console.picture(&format!("page-{name}-{colours}-{width}")).await;
+            console.run(&axe).await;
+            let found: Vec<Violation> = console.evaluate(AUDIT).await;
+            wrong.extend(found.iter().map(|v| {
+                format!("{name} {colours} {width}: {} ({}): {:?}", v.id, v.help, v.nodes)
+            }));
+            let over: i64 =
+                console.evaluate("document.documentElement.scrollWidth - innerWidth").await;
+            if over > 0 {
+                wrong.push(format!("{name} {width}: {over} pixels wider than the window"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    stage.close().await;
+}

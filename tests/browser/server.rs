@@ -1,0 +1,133 @@
+//! The real program for a browser to look at; ended when dropped.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::tab::WAIT_MAX;
+
+pub struct Server {
+    /// `http://127.0.0.1:9901`, without a path.
+    pub console: String,
+    child: Child,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// `limpet demo`, which prints where its console is.
+    pub fn demo() -> Server {
+        let arguments = ["demo", "--address", "127.0.0.1:0", "--console", "127.0.0.1:0"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_limpet"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (send, printed) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
+        let deadline = Instant::now() + WAIT_MAX;
+        let console = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = printed.recv_timeout(left).expect("the demo prints where its console is");
+            let mut words = line.split_whitespace();
+            if words.next() == Some("console") {
+                break words.find(|word| word.starts_with("http://")).unwrap().to_owned();
+            }
+        };
+        // What else it prints is read and dropped, so that it never waits for a reader.
+        thread::spawn(move || printed.iter().for_each(drop));
+        Server { console: console.trim_end_matches('/').to_owned(), child, _folder: None }
+    }
+
+    /// `limpet run` before an application whose session lives for twelve hours, with stickiness of one hour.
+    pub fn mismatch() -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let (web, admin) = (free_address(), free_address());
+        let path = folder.path().join("limpet.toml");
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let text = format!(
+            "[process]\nstate_directory = {state:?}\ngrace_period = \"1s\"\n\
+             [access_log]\noutput = \"off\"\n\
+             [admin]\naddress = \"{admin}\"\n\
+             [[listener]]\nname = \"web\"\naddress = \"{web}\"\nforward = \"app\"\n\
+             [[target_group]]\nname = \"app\"\nstickiness = {{ enabled = true, duration = \"1h\" }}\n\
+             [[target_group.target]]\nid = \"a\"\naddress = \"{}\"\n",
+            application()
+        );
+        std::fs::write(&path, text).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_limpet"))
+            .args(["run", "--config"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Server { console: format!("http://{admin}"), child, _folder: Some(folder) };
+        wait_until("the admin API answers", || get(admin, "/healthz").contains("200"));
+        wait_until("the application answers", || get(web, "/").contains("PHPSESSID"));
+        server
+    }
+}
+
+/// A port that nobody has now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// An application that starts a session of twelve hours with every response.
+fn application() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    // One response per empty line: requests of this test have no content.
+    while lines.by_ref().any(|line| line.is_empty()) {
+        let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\
+                        Set-Cookie: PHPSESSID=x; Path=/; Max-Age=43200\r\n\r\nok";
+        if stream.write_all(response.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The whole response; empty while nobody answers.
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut text = String::new();
+    let Ok(mut stream) = TcpStream::connect(address) else { return text };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes());
+    if sent.and_then(|()| stream.read_to_string(&mut text)).is_err() {
+        text.clear();
+    }
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that polls, until a deadline")]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_MAX;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

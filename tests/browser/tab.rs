@@ -1,0 +1,181 @@
+//! One tab: clicks, typing, waiting with a deadline, pictures, and every request that it made.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chromiumoxide::browser::Browser;
+use chromiumoxide::cdp::browser_protocol::emulation::{
+    MediaFeature, SetDeviceMetricsOverrideParams,
+};
+use chromiumoxide::cdp::browser_protocol::input::InsertTextParams;
+use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
+use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
+use chromiumoxide::layout::Point;
+use chromiumoxide::page::{Page, ScreenshotParams};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+
+/// Longest wait for anything that should happen.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(50);
+
+pub struct Tab {
+    page: Page,
+    requests: Arc<Mutex<Vec<String>>>,
+    exceptions: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tab {
+    pub async fn open(browser: &Browser) -> Tab {
+        let page = browser.new_page("about:blank").await.expect("a tab opens");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let exceptions = Arc::new(Mutex::new(Vec::new()));
+        let mut sent = page.event_listener::<EventRequestWillBeSent>().await.unwrap();
+        let into = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Some(event) = sent.next().await {
+                into.lock().unwrap().push(event.request.url.clone());
+            }
+        });
+        let mut thrown = page.event_listener::<EventExceptionThrown>().await.unwrap();
+        let into = Arc::clone(&exceptions);
+        tokio::spawn(async move {
+            while let Some(event) = thrown.next().await {
+                into.lock().unwrap().push(format!("{:?}", event.exception_details));
+            }
+        });
+        Tab { page, requests, exceptions }
+    }
+
+    /// Loads an address anew, also where only what follows `#` differs.
+    pub async fn goto(&self, address: &str) {
+        self.page.goto("about:blank").await.unwrap();
+        self.page.goto(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
+    }
+
+    pub async fn reload(&self) {
+        self.page.reload().await.unwrap();
+    }
+
+    /// The value of a JavaScript expression; a promise is waited for.
+    pub async fn evaluate<T: DeserializeOwned>(&self, expression: &str) -> T {
+        let value = self.page.evaluate_expression(expression).await;
+        let value = value.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        value.into_value().unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// A text that may not be there yet.
+    pub async fn text_of(&self, expression: &str) -> String {
+        self.wait(&format!("Boolean({expression})"), expression).await;
+        self.evaluate::<String>(&format!("String({expression})")).await
+    }
+
+    /// Waits until an expression is true; `what` says what was waited for.
+    pub async fn wait(&self, expression: &str, what: &str) {
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            // While a page is being replaced there is nothing to ask.
+            let value = self.page.evaluate_expression(expression).await;
+            if value.is_ok_and(|value| value.into_value::<bool>().is_ok_and(|is_true| is_true)) {
+                return;
+            }
+            if Instant::now() > deadline {
+                self.picture("failed").await;
+                let shown: String = self.evaluate("document.body.innerText").await;
+                panic!("not within {WAIT_MAX:?}: {what}; the page shows:\n{shown}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the content has a text.
+    pub async fn wait_text(&self, text: &str) {
+        let quoted = serde_json::to_string(text).unwrap();
+        self.wait(&format!("document.body.innerText.includes({quoted})"), text).await;
+    }
+
+    /// Clicks what a CSS selector names, once it is there.
+    pub async fn click(&self, selector: &str) {
+        let quoted = serde_json::to_string(selector).unwrap();
+        self.click_found(&format!("document.querySelector({quoted})"), selector).await;
+    }
+
+    /// Clicks the button or link with this text, once it is there.
+    pub async fn click_text(&self, text: &str) {
+        let quoted = serde_json::to_string(text).unwrap();
+        let find = format!(
+            "[...document.querySelectorAll('a, button')].find((one) => one.textContent.trim() === {quoted})"
+        );
+        self.click_found(&find, text).await;
+    }
+
+    /// Presses the mouse in the middle of an element: once it is there, in sight, and nothing lies over it.
+    async fn click_found(&self, find: &str, what: &str) {
+        let place = format!(
+            "(() => {{ const found = {find}; if (!found) return null; \
+             found.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
+             const box = found.getBoundingClientRect(); \
+             const [x, y] = [box.x + box.width / 2, box.y + box.height / 2]; \
+             return found.contains(document.elementFromPoint(x, y)) ? [x, y] : null; }})()"
+        );
+        self.wait(&format!("{place} !== null"), &format!("{what} can be clicked")).await;
+        let [x, y]: [f64; 2] = self.evaluate(&place).await;
+        self.page.click(Point::new(x, y)).await.unwrap();
+    }
+
+    /// Replaces what an input holds, as if pasted.
+    pub async fn fill(&self, selector: &str, text: &str) {
+        self.click(selector).await;
+        self.run("document.activeElement.select()").await;
+        self.page.execute(InsertTextParams::new(text)).await.unwrap();
+    }
+
+    /// Shows this tab, as a user who switches to it: a tab in the background neither polls nor is drawn.
+    pub async fn front(&self) {
+        self.page.bring_to_front().await.unwrap();
+    }
+
+    /// Presses a key where the focus is.
+    pub async fn press(&self, key: &str) {
+        let element = self.page.find_element(":focus").await.unwrap();
+        element.press_key(key).await.unwrap();
+    }
+
+    /// Runs a script that has no value.
+    pub async fn run(&self, script: &str) {
+        self.page.evaluate_expression(script).await.expect("the script runs");
+    }
+
+    /// Keeps what is shown as `target/browser/NAME.png`.
+    pub async fn picture(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
+        std::fs::create_dir_all(&folder).unwrap();
+        let whole = ScreenshotParams::builder().full_page(true).build();
+        let file = folder.join(format!("{name}.png"));
+        self.page.save_screenshot(whole, file).await.unwrap();
+    }
+
+    /// How wide the window is, in CSS pixels.
+    pub async fn width(&self, width: i64) {
+        let size = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, false);
+        self.page.execute(size).await.unwrap();
+    }
+
+    /// Which colours the system prefers: "dark" or "light".
+    pub async fn prefer(&self, colours: &str) {
+        let feature = MediaFeature::new("prefers-color-scheme", colours);
+        self.page.emulate_media_features(vec![feature]).await.unwrap();
+    }
+
+    /// Addresses that were asked for so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// What the console's own scripts let through.
+    pub fn exceptions(&self) -> Vec<String> {
+        self.exceptions.lock().unwrap().clone()
+    }
+}
