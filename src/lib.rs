@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod http1;
 pub mod listener;
 pub mod routing;
+pub mod service;
 pub mod shard;
 pub mod snapshot;
 pub mod target;

@@ -29,13 +29,14 @@ pub struct Opened {
     pub bound: Bind,
 }
 
-/// Opens a listener for `shards` shards.
+/// Opens a listener for `shards` shards. With `shares_port` a listener of this process that is about to
+/// go may have its port still.
 ///
 /// # Errors
 /// Address in use, not permitted, not on this machine: with what would help.
-pub fn open(listener: &Listener, shards: usize) -> Result<Opened, ListenError> {
+pub fn open(listener: &Listener, shards: usize, shares_port: bool) -> Result<Opened, ListenError> {
     let result = match &listener.bind {
-        Bind::Tcp(address) => open_tcp(*address, &listener.socket, shards),
+        Bind::Tcp(address) => open_tcp(*address, &listener.socket, shards, shares_port),
         Bind::Unix(path) => open_unix(path, &listener.socket, shards),
     };
     result.map_err(|cause| ListenError {
@@ -62,8 +63,14 @@ fn remedy(cause: &io::Error) -> &'static str {
     }
 }
 
-fn open_tcp(address: SocketAddr, options: &SocketOptions, shards: usize) -> io::Result<Opened> {
+fn open_tcp(
+    address: SocketAddr,
+    options: &SocketOptions,
+    shards: usize,
+    shares_port: bool,
+) -> io::Result<Opened> {
     let first = tcp_socket(address, options)?;
+    first.set_reuse_port(shares_port)?;
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
     let bound = first.local_addr()?.as_socket().unwrap_or(address);
@@ -86,8 +93,31 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket
     if address.is_ipv6() {
         socket.set_only_v6(options.ipv6_only)?;
     }
-    // Accepted connections inherit these from the listening socket.
+    inherited(&socket, options)?;
+    if options.fast_open > 0 {
+        crate::uring::set_fast_open(&socket, options.fast_open)?;
+    }
+    Ok(socket)
+}
+
+/// Other options for a socket that listens already. What cannot change any more stays: `ipv6_only`, and
+/// buffer sizes that go back to the kernel's own.
+///
+/// # Errors
+/// What setsockopt(2) or listen(2) says.
+pub fn adjust(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
+    if socket.domain()? != Domain::UNIX {
+        inherited(socket, options)?;
+        crate::uring::set_fast_open(socket, options.fast_open)?;
+    }
+    // A second listen(2) changes the backlog and nothing else.
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))
+}
+
+/// Accepted connections inherit these from the listening socket.
+fn inherited(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(options.nodelay)?;
+    socket.set_keepalive(!options.keepalive.is_zero())?;
     if !options.keepalive.is_zero() {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(options.keepalive))?;
     }
@@ -97,13 +127,7 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket
     if options.receive_buffer_bytes > 0 {
         socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
     }
-    if !options.defer_accept.is_zero() {
-        crate::uring::set_defer_accept(&socket, options.defer_accept)?;
-    }
-    if options.fast_open > 0 {
-        crate::uring::set_fast_open(&socket, options.fast_open)?;
-    }
-    Ok(socket)
+    crate::uring::set_defer_accept(socket, options.defer_accept)
 }
 
 fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<Opened> {

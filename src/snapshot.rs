@@ -30,6 +30,13 @@ pub struct Snapshot {
     pub groups: Vec<Arc<TargetGroup>>,
 }
 
+impl Snapshot {
+    /// The listener of this name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| *listener.name == *name)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bind {
     Tcp(SocketAddr),

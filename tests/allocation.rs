@@ -260,12 +260,12 @@ impl Limpet {
         let start = start::from_text(&text, "test").unwrap_or_else(|error| panic!("{error}"));
         let others = shard_threads();
         let server = Server::start(start.control.published(), &start.process).expect("start");
-        assert_eq!(server.engine().name(), engine);
-        let Some((_, Bind::Tcp(address))) = server.addresses().first() else {
+        assert_eq!(server.handle().engine().name(), engine);
+        let Some((_, Bind::Tcp(address))) = server.handle().addresses().pop() else {
             panic!("a TCP listener")
         };
         let shard = shard_threads().into_iter().find(|thread| !others.contains(thread));
-        Limpet { address: *address, shard: shard.expect("a shard"), server, folder }
+        Limpet { address, shard: shard.expect("a shard"), server, folder }
     }
 
     fn client(&self) -> TcpStream {
@@ -277,7 +277,7 @@ impl Limpet {
 
     /// Ends, and says how many requests were logged, or would have been by a faster disk.
     fn finish(self) -> u64 {
-        let counters = std::sync::Arc::clone(self.server.counters());
+        let counters = std::sync::Arc::clone(self.server.handle().counters());
         assert!(self.server.shutdown(PATIENCE), "it did not end by itself");
         let log = fs::read_to_string(self.folder.path().join("access.log")).expect("the log");
         log.lines().count() as u64 + counters.snapshot().get(Counter::LogLinesDropped)

@@ -68,7 +68,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
         query: limpet::snapshot::LogQuery::Keep,
         buffer_bytes: 256 * 1024,
     };
-    let mut log = AccessLog::start(&options).expect("log");
+    let log = AccessLog::start(&options).expect("log");
     let mut shard = log.shard_writer();
     let counters = Counters::new(1);
     let shard_counters = counters.shard(0).expect("shard");
@@ -84,6 +84,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
             ..RequestTextParts::default()
         });
         text.set_request_id(b"0123456789abcdef");
+        text.set_location(b"https://www.example.com/");
         let record = text.apply(Record {
             status: 200,
             version: Some(Version::Http11),
@@ -91,6 +92,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
             group: "shop",
             target: "shop-1",
             sticky: Some(Reason::Valid),
+            target_address: Some("127.0.0.1:9001".parse().expect("address")),
             code: if round.is_multiple_of(7) { "target_reset" } else { "" },
             ..Record::default()
         });
@@ -107,7 +109,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
     drop(shard);
     log.shutdown();
     assert_eq!(counters.snapshot().get(Counter::Requests), 20_000);
-    assert_eq!(log.lines_written() + dropped, 20_000);
+    assert_eq!(log.handle().lines_written() + dropped, 20_000);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod check;
 pub mod demo;
 mod explain;
+mod help;
 mod logging;
 pub mod run;
 mod settings;
@@ -33,11 +34,12 @@ Examples:
   limpet run --config limpet.toml              balance until SIGTERM
   limpet explain --config limpet.toml --request 'GET /api/users'
   limpet settings target_group.stickiness      what can be set, and how
+  limpet help access-log                       one topic; limpet help lists them
 
 Exit codes: 0 right, 2 a configuration or a command line that is refused, 1 anything else.";
 
 #[derive(Debug, Parser)]
-#[command(name = "limpet", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(name = "limpet", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -70,6 +72,12 @@ enum Command {
         /// Only settings under this key
         #[arg(value_name = "KEY")]
         under: Option<String>,
+    },
+    /// Explain a topic or a command; without one, list them
+    Help {
+        /// A topic such as access-log, or a command
+        #[arg(value_name = "TOPIC")]
+        topic: Option<String>,
     },
 }
 
@@ -113,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Settings { under } => settings::run(under.as_deref()),
+        Command::Help { topic } => help::run(topic.as_deref()),
     }
 }
 

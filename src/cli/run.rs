@@ -12,7 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Start};
 use crate::control::session_watch;
-use crate::shard::Server;
+use crate::service;
+use crate::shard::{Handle, Server};
 use crate::snapshot::Bind;
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
@@ -42,12 +43,16 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     let _guard = runtime.enter();
     let mut signals = Signals::catch()?;
     let server = Server::start(start.control.published(), &start.process)?;
-    for (name, bound) in server.addresses() {
-        tracing::info!(listener = %name, address = %address(bound), "listening");
+    let handle = server.handle();
+    for (name, bound) in handle.addresses() {
+        tracing::info!(listener = %name, address = %address(&bound), "listening");
     }
-    tracing::info!(shards = server.shard_count(), engine = server.engine().name(), "ready");
+    tracing::info!(shards = handle.shard_count(), engine = handle.engine().name(), "ready");
+    signals.handle = Some(handle.clone());
+    runtime.spawn(service::watch());
+    service::ready("balancing");
     if let Some(path) = std::env::var_os(READY_FILE) {
-        write_ready_file(Path::new(&path), &server)?;
+        write_ready_file(Path::new(&path), &handle)?;
     }
     runtime.block_on(async {
         loop {
@@ -60,10 +65,11 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
     });
     let grace = start.process.grace_period;
     tracing::info!(
-        connections = server.connections(),
+        connections = handle.connections(),
         ?grace,
         "stopping; a second signal ends at once"
     );
+    service::stopping("finishing requests in flight");
     let stopping = std::thread::spawn(move || server.shutdown(grace));
     let is_finished = runtime.block_on(async {
         loop {
@@ -95,11 +101,11 @@ fn address(bound: &Bind) -> String {
 }
 
 /// Written beside its name and renamed, so that a reader never sees half of it.
-fn write_ready_file(path: &Path, server: &Server) -> io::Result<()> {
+fn write_ready_file(path: &Path, handle: &Handle) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let mut file = std::fs::File::create(&unfinished)?;
-    for (name, bound) in server.addresses() {
-        writeln!(file, "{name} {}", address(bound))?;
+    for (name, bound) in handle.addresses() {
+        writeln!(file, "{name} {}", address(&bound))?;
     }
     drop(file);
     std::fs::rename(unfinished, path)
@@ -112,6 +118,8 @@ struct Signals {
     hang_up: Signal,
     user_1: Signal,
     user_2: Signal,
+    /// Whose log SIGUSR1 opens anew.
+    handle: Option<Handle>,
 }
 
 impl Signals {
@@ -122,7 +130,15 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
+            handle: None,
         })
+    }
+
+    /// What cannot be opened anew has been warned of.
+    fn reopen_log(&self) {
+        if let Some(Ok(())) = self.handle.as_ref().map(Handle::reopen_log) {
+            tracing::info!("the access log is opened anew");
+        }
     }
 
     /// The next signal that asks for the end.
@@ -132,7 +148,10 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => "SIGHUP",
-                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_1.recv() => {
+                    self.reopen_log();
+                    continue;
+                }
                 _ = self.user_2.recv() => "SIGUSR2",
             };
             tracing::warn!("{name} means nothing to limpet; SIGTERM ends it");

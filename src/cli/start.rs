@@ -2,16 +2,19 @@
 //!
 //! Prints nothing but through its errors and `tracing`. Never binds a socket. Tested by `tests/config.rs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{CONFIG_REFUSED, logging};
 use crate::control::compile::{self, CompileError};
+use crate::control::config::file::File;
 use crate::control::config::{self, ConfigError, Parsed, Problems, notes};
 use crate::control::keys::{self, KeysError, Origin};
 use crate::control::runtime::Control;
-use crate::snapshot::ProcessOptions;
+use crate::service::{self, BecomeError, Belongings};
+use crate::snapshot::{LogOutput, ProcessOptions};
+use crate::uring;
 
 /// A configuration that is compiled and published.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub enum StartError {
     #[error(transparent)]
     Compile(#[from] CompileError),
     #[error(transparent)]
+    User(#[from] BecomeError),
+    #[error(transparent)]
     Keys(#[from] KeysError),
 }
 
@@ -42,18 +47,29 @@ impl StartError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             StartError::Config(_) | StartError::Compile(_) => ExitCode::from(CONFIG_REFUSED),
-            StartError::Keys(_) => ExitCode::FAILURE,
+            StartError::Keys(_) | StartError::User(_) => ExitCode::FAILURE,
         }
     }
 }
 
-/// Loads, validates and compiles a file, and begins to log as it says.
+/// Loads, validates and compiles a file, and begins to log as it says. Becomes `process.user` before
+/// anything else is opened: the process must have one thread still.
 ///
 /// # Errors
 /// See [`StartError`]; the text of an invalid file's error is its whole report.
 pub fn from_file(path: &Path) -> Result<Start, StartError> {
     let parsed = config::load(path)?;
-    logging::begin(parsed.file.process.log_level);
+    let file = &parsed.file;
+    logging::begin(file.process.log_level);
+    if let Some(user) = &file.process.user {
+        // Before anything is counted by it, and while the rights are still all there.
+        uring::raise_descriptor_limit();
+        service::become_user(user, &belongings(file))?;
+        if let Err(error) = std::fs::File::open(path) {
+            let path = path.display();
+            tracing::warn!("{user} cannot read {path}, so it cannot be reloaded: {error}");
+        }
+    }
     start(parsed, Some(path))
 }
 
@@ -63,6 +79,23 @@ pub fn from_file(path: &Path) -> Result<Start, StartError> {
 /// As [`from_file`].
 pub fn from_text(text: &str, name: &str) -> Result<Start, StartError> {
     start(config::parse_complete(text.to_owned(), name)?, None)
+}
+
+/// What the file names for writing.
+fn belongings(file: &File) -> Belongings {
+    let mut files = Vec::from_iter(file.admin.audit_log.clone());
+    if let LogOutput::File(path) = compile::process(file).access_log.output {
+        files.push(path);
+    }
+    let listeners = file.listeners.iter();
+    let sockets = listeners.filter_map(|listener| listener.address.strip_prefix("unix:"));
+    let sockets = sockets.map(Path::new).chain(file.admin.socket.as_deref());
+    let beside = sockets.chain(files.iter().map(PathBuf::as_path)).filter_map(Path::parent);
+    Belongings {
+        state_directory: file.process.state_directory.clone(),
+        directories: beside.map(Path::to_owned).collect(),
+        files,
+    }
 }
 
 fn start(parsed: Parsed, path: Option<&Path>) -> Result<Start, StartError> {

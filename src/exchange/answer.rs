@@ -11,6 +11,9 @@ use crate::snapshot::Listener;
 use super::failure::Failure;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
 
+/// Begins the field lines of a redirect.
+const LOCATION: &[u8] = b"Location: ";
+
 /// One answer, ready to be written.
 #[derive(Debug)]
 pub struct Reply {
@@ -81,7 +84,7 @@ impl Reply {
 
     pub fn redirect(redirect: &Redirect, parts: &RedirectParts<'_>) -> Reply {
         let mut reply = Reply::new(redirect.status, "");
-        reply.extra.extend_from_slice(b"Location: ");
+        reply.extra.extend_from_slice(LOCATION);
         redirect.location(parts, &mut reply.extra);
         reply.extra.extend_from_slice(b"\r\n");
         reply
@@ -124,6 +127,12 @@ impl Reply {
         self.request_bytes = request_bytes;
         self.keep = request_bytes.is_some();
         self
+    }
+
+    /// Where it sends the client; empty when it is no redirect.
+    pub fn location(&self) -> &[u8] {
+        let line = self.extra.strip_prefix(LOCATION).unwrap_or_default();
+        line.split(|&byte| byte == b'\r').next().unwrap_or_default()
     }
 
     /// What the log says of an exchange that ended with this answer.

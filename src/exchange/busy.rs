@@ -81,7 +81,7 @@ pub async fn serve(connection: &Connection, received: Vec<u8>) -> Next {
     let mut input = Input::new(received);
     let mut entry = Entry::new();
     loop {
-        let view = connection.shard.view();
+        let view = connection.view();
         let Some(listener) = connection.listener(&view) else { return Next::Close };
         entry.begin(connection, &view);
         let scene = Scene { connection, view: &view, listener };
@@ -297,7 +297,7 @@ async fn linger(connection: &Connection) {
 pub async fn refuse(connection: &Connection) {
     let mut reply = Reply::too_many_connections();
     let mut out = buffers::small();
-    let view = connection.shard.view();
+    let view = connection.view();
     let listener = connection.listener(&view).map(|listener| &**listener);
     reply.write(listener, &connection.shard.clock.date(), &mut out);
     let result = content::send_all(

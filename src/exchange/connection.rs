@@ -62,7 +62,9 @@ pub struct Origin {
     /// Position of its listener when it was accepted.
     pub listener: usize,
     pub listener_name: Arc<str>,
-    /// The listener's port as text; empty on Unix sockets.
+    /// The listener's port; 0 on Unix sockets.
+    pub port: u16,
+    /// The same as text; empty on Unix sockets.
     pub port_text: ArrayVec<u8, 5>,
     pub peer: Peer,
 }
@@ -106,7 +108,17 @@ impl Connection {
         }
     }
 
-    /// The connection's listener in the current snapshot; `None` when it is no longer in the file.
+    /// What is published now, or, when the connection's listener is no longer in it, what was last.
+    #[inline]
+    pub fn view(&self) -> View {
+        let view = self.shard.view();
+        if self.listener(&view).is_some() {
+            return view;
+        }
+        self.shard.last_view_of(&self.origin.listener_name).unwrap_or(view)
+    }
+
+    /// The connection's listener in a snapshot; `None` when it is not in it.
     pub fn listener<'v>(&self, view: &'v View) -> Option<&'v Arc<Listener>> {
         let name = &self.origin.listener_name;
         view.listeners
@@ -121,6 +133,7 @@ impl Connection {
         (limit == 0 || self.requests.get() < limit)
             && self.shard.clock.now_ms() < self.expires_ms
             && !self.shard.stop.has_begun()
+            && !self.shard.is_retired(&self.origin.listener_name)
     }
 
     /// Writes and counts what `entry` says of an exchange that has ended.
@@ -153,7 +166,7 @@ impl Drop for Connection {
 
 /// Serves a client until it or limpet ends the connection.
 pub async fn serve(mut connection: Box<Connection>) {
-    let view = connection.shard.view();
+    let view = connection.view();
     let Some(listener) = connection.listener(&view).cloned() else { return };
     connection.expires_ms = connection.age_limit_ms(&listener);
     let early = if listener.proxy_protocol == ProxyProtocol::Off {

@@ -1,18 +1,20 @@
 //! What the access log will say of one exchange, gathered on the way and written once, at its end.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::answer::Reply;
 use super::connection::Connection;
 use super::failure::Failure;
 use crate::http1::fields::{self, FieldId};
 use crate::http1::head::{RequestHead, Version};
+use crate::routing::actions::Action;
 use crate::shard::clock::Clock;
 use crate::shard::local::View;
+use crate::target::group::Address;
 use crate::target::stickiness::Reason;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
-use crate::telemetry::record::{Record, RequestText, RequestTextParts, Timings};
+use crate::telemetry::record::{Acted, Record, RequestText, RequestTextParts, Timings};
 
 /// Texts beyond this are freed with their request.
 const TEXT_BYTES_KEPT: usize = 1024;
@@ -25,6 +27,8 @@ pub struct Entry {
     listener: usize,
     peer: Option<IpAddr>,
     peer_port: u16,
+    listener_port: u16,
+    is_encrypted: bool,
     pub client: Option<IpAddr>,
     /// Position of the rule; `None` before one has matched.
     pub rule: Option<usize>,
@@ -75,6 +79,8 @@ impl Entry {
             listener: connection.origin.listener,
             peer: connection.origin.peer.ip,
             peer_port: connection.origin.peer.port,
+            listener_port: connection.origin.port,
+            is_encrypted: connection.client.is_encrypted(),
             client: connection.origin.peer.ip,
             is_blank: true,
             begun_us,
@@ -163,6 +169,7 @@ impl Entry {
         if self.ended.is_none() {
             self.code = reply.code;
             self.ended = Some(reply.ended());
+            self.text.set_location(reply.location());
         }
     }
 
@@ -205,6 +212,8 @@ impl Entry {
             client: self.client,
             client_port: if self.client == self.peer { self.peer_port } else { 0 },
             peer: self.peer.filter(|_| self.client != self.peer),
+            encrypted: self.is_encrypted,
+            listener_port: self.listener_port,
             version: self.version,
             status: self.status,
             target_status: self.target_status,
@@ -222,6 +231,9 @@ impl Entry {
             retries: self.retries,
             target_reused: self.reused,
             sticky: self.sticky,
+            rule_priority: rule.map(|rule| rule.priority),
+            action: rule.map(|rule| acted(&rule.action)),
+            target_address: target.and_then(|target| socket_address(&target.address)),
             upgraded: self.status == 101,
             ended: self.ended.unwrap_or(Ended::NORMAL),
             listener: listener.map_or("", |listener| &listener.name),
@@ -232,5 +244,20 @@ impl Entry {
             ..Record::default()
         };
         write(&self.text.apply(record));
+    }
+}
+
+fn acted(action: &Action) -> Acted {
+    match action {
+        Action::Forward(_) => Acted::Forward,
+        Action::Redirect(_) => Acted::Redirect,
+        Action::Respond(_) => Acted::Respond,
+    }
+}
+
+fn socket_address(address: &Address) -> Option<SocketAddr> {
+    match address {
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
     }
 }

@@ -1,19 +1,21 @@
 //! Accepting on one shard: admission, and surviving the lack of descriptors and memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
 use super::admission::NotAdmitted;
 use super::local::Shard;
+use super::orders::ListenerId;
 use crate::exchange::busy;
 use crate::exchange::connection::{Connection, Origin, Peer, serve};
 use crate::exchange::stream::Stream;
-use crate::snapshot::{Bind, ProxyProtocol};
+use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
 use crate::telemetry::counters::Counter;
 use crate::uring::{self, Accepted, Listening};
 
@@ -28,59 +30,66 @@ const REFUSALS_MAX: usize = 64;
 pub struct Acceptor {
     pub shard: Rc<Shard>,
     pub listening: Listening,
+    /// Which of the process's listeners this is a socket of.
+    pub id: ListenerId,
     /// Listener and port; the peer is filled in for each connection.
-    pub origin: Origin,
+    pub origin: RefCell<Origin>,
+    /// No more connections are taken.
+    is_retired: Cell<bool>,
     /// A descriptor kept for the moment in which there is no other: freed, it lets one waiting
     /// connection be taken and closed, instead of hanging until it gives up.
     reserve: RefCell<Option<File>>,
     refusals: Rc<()>,
-    /// Peers are the clients themselves, not proxies that announce them: they can be counted.
-    peers_are_clients: bool,
 }
 
 impl Acceptor {
-    pub fn new(shard: Rc<Shard>, listening: Listening, origin: Origin) -> Acceptor {
-        let view = shard.view();
-        let listener = view.listeners.get(origin.listener);
+    pub fn new(shard: Rc<Shard>, listening: Listening, id: ListenerId, origin: Origin) -> Acceptor {
         Acceptor {
-            peers_are_clients: listener
-                .is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off),
             shard,
             listening,
-            origin,
+            id,
+            origin: RefCell::new(origin),
+            is_retired: Cell::new(false),
             reserve: RefCell::new(File::open("/dev/null").ok()),
             refusals: Rc::new(()),
         }
     }
 
     /// Where `bound` listens, as far as each connection needs it.
-    pub fn origin(listener: usize, name: &std::sync::Arc<str>, bound: &Bind) -> Origin {
+    pub fn origin(name: &Arc<str>, bound: &Bind) -> Origin {
         let mut port_text = ArrayVec::new();
+        let mut port = 0;
         if let Bind::Tcp(address) = bound {
-            let mut digits = itoa::Buffer::new();
-            let _ = port_text.try_extend_from_slice(digits.format(address.port()).as_bytes());
+            port = address.port();
+            let _ = port_text.try_extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
         }
-        Origin { listener, listener_name: name.clone(), port_text, peer: Peer::new(None) }
+        let peer = Peer::new(None);
+        Origin { listener: 0, listener_name: name.clone(), port, port_text, peer }
     }
 
-    /// Accepts until the shard stops.
+    /// Accepts until the shard stops or the listener is taken away.
     pub async fn run(&self) {
         let shard = &self.shard;
-        while !shard.stop.has_begun() {
+        while !self.has_ended() {
             if !shard.admission.has_room() {
                 self.wait_for_room().await;
                 continue;
             }
             match self.listening.accept().await {
                 Ok(accepted) => self.take(accepted),
-                Err(_) if shard.stop.has_begun() => return,
+                Err(_) if self.has_ended() => return,
                 Err(error) => self.after(&error).await,
             }
         }
     }
 
+    fn has_ended(&self) -> bool {
+        self.is_retired.get() || self.shard.stop.has_begun()
+    }
+
     /// Takes what is still waiting in the backlog, then ends listening.
     pub fn finish(&self) {
+        self.is_retired.set(true);
         while let Ok(Some(accepted)) = self.listening.accept_waiting() {
             self.take(accepted);
         }
@@ -91,8 +100,16 @@ impl Acceptor {
         let shard = &self.shard;
         let peer = Peer::new(accepted.peer.as_socket());
         let stream = Stream::plain(accepted.socket);
-        let origin = Origin { peer, ..self.origin.clone() };
-        match shard.admission.admit(origin.peer.ip.filter(|_| self.peers_are_clients)) {
+        let view = shard.view();
+        let mut origin = Origin { peer, ..self.origin.borrow().clone() };
+        let mut listeners = view.listeners.iter();
+        let position = listeners.position(|listener| listener.name == origin.listener_name);
+        origin.listener = position.unwrap_or(usize::MAX);
+        let listener = position.and_then(|position| view.listeners.get(position));
+        // Peers that announce the clients behind them are not clients themselves: they are not counted.
+        let peers_are_clients =
+            listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off);
+        match shard.admission.admit(origin.peer.ip.filter(|_| peers_are_clients)) {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
                 let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));
@@ -139,17 +156,30 @@ impl Acceptor {
             Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM | libc::EINTR | libc::EAGAIN) => {
                 return;
             }
+            // Another shard has closed the Unix socket that they share; the order to retire is on its way.
+            Some(libc::EINVAL) => {
+                uring::sleep(Instant::now() + BACK_OFF).await;
+                return;
+            }
             Some(libc::EMFILE | libc::ENFILE) => self.shed_one(),
             _ => {}
         }
         if self.shard.may_complain() {
             tracing::warn!(
-                listener = %self.origin.listener_name,
+                listener = %self.origin.borrow().listener_name,
                 %error,
                 "accepting rests for a moment; raise RLIMIT_NOFILE or lower process.connections"
             );
         }
         uring::sleep(Instant::now() + BACK_OFF).await;
+    }
+
+    /// Other options for the connections that will come.
+    pub fn adjust(&self, options: &SocketOptions) {
+        let name = &self.origin.borrow().listener_name;
+        if let Err(error) = crate::listener::adjust(self.listening.raw(), options) {
+            tracing::warn!(listener = %name, %error, "not all socket options could be changed");
+        }
     }
 
     /// Uses the reserved descriptor to close one waiting connection at once.

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -20,6 +21,9 @@ use crate::target::pool::Pool;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
+
+/// How much longer than its clients may sleep a listener is remembered that was taken away.
+const RETIRED_MARGIN: Duration = Duration::from_secs(10);
 
 /// How far a stop has come; shared by all shards.
 #[derive(Debug, Default)]
@@ -66,8 +70,18 @@ pub struct Shard {
     pub counters: Arc<ShardCounters>,
     published: RefCell<arc_swap::Cache<Arc<Published>, Arc<Snapshot>>>,
     view: RefCell<View>,
+    /// Listeners that a reload took away, for connections that came in by them.
+    retired: RefCell<Vec<Retired>>,
     /// When a warning was last given that may be given once a second.
     pub complained_ms: Cell<Millis>,
+}
+
+/// A listener that is no longer in the configuration, as it was last.
+struct Retired {
+    name: Arc<str>,
+    view: View,
+    /// Nobody sleeps on a connection of it any more.
+    until_ms: Millis,
 }
 
 /// What a shard is made of that other threads know as well.
@@ -100,6 +114,7 @@ impl Shard {
             counters,
             published: RefCell::new(published),
             view: RefCell::new(view),
+            retired: RefCell::new(Vec::new()),
             complained_ms: Cell::new(0),
         })
     }
@@ -111,9 +126,48 @@ impl Shard {
         let latest = published.load();
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(latest, &view) {
-            *view = Rc::new(Arc::clone(latest));
+            self.turn_to(&mut view, latest);
         }
         Rc::clone(&view)
+    }
+
+    /// Takes up a new snapshot, and keeps the one before for the connections of listeners that went with it.
+    #[cold]
+    fn turn_to(&self, view: &mut View, latest: &Arc<Snapshot>) {
+        let before = std::mem::replace(view, Rc::new(Arc::clone(latest)));
+        let mut retired = self.retired.borrow_mut();
+        retired.retain(|one| latest.listener(&one.name).is_none());
+        for listener in &before.listeners {
+            if latest.listener(&listener.name).is_some() {
+                continue;
+            }
+            let timeouts = &listener.timeouts;
+            let asleep = timeouts.keep_alive.max(timeouts.head).saturating_add(RETIRED_MARGIN);
+            retired.push(Retired {
+                name: Arc::clone(&listener.name),
+                view: Rc::clone(&before),
+                until_ms: self.clock.deadline(asleep),
+            });
+        }
+    }
+
+    /// The last snapshot that had this listener, if it is gone since.
+    pub fn last_view_of(&self, listener: &str) -> Option<View> {
+        let retired = self.retired.borrow();
+        retired.iter().find(|one| *one.name == *listener).map(|one| Rc::clone(&one.view))
+    }
+
+    /// Whether this listener has been taken out of the configuration.
+    #[inline]
+    pub fn is_retired(&self, listener: &str) -> bool {
+        let retired = self.retired.borrow();
+        !retired.is_empty() && retired.iter().any(|one| *one.name == *listener)
+    }
+
+    /// Lets go of snapshots that no connection needs any more.
+    pub fn forget_retired(&self) {
+        let now_ms = self.clock.now_ms();
+        self.retired.borrow_mut().retain(|one| now_ms < one.until_ms);
     }
 
     /// Counts a finished exchange and hands its record to the log.

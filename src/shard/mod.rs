@@ -9,22 +9,27 @@ pub mod admission;
 pub mod alarms;
 pub mod clock;
 pub mod cores;
+mod handle;
+pub mod listeners;
 pub mod local;
+pub mod orders;
 pub mod random;
 mod server;
 
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use handle::Handle;
 pub use server::{Server, StartError};
 
 use self::accept::{ACCEPTS_IN_FLIGHT, Acceptor};
 use self::alarms::Waits;
 use self::local::Shard;
+use self::orders::{Order, Orders};
 use crate::exchange::connection::LAST_REQUEST;
 use crate::telemetry::counters::Counter;
-use crate::uring;
+use crate::uring::{self, Listening};
 
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -34,15 +39,13 @@ const CUT_OFF_TURNS: usize = 20;
 const CUT_OFF_TURN: Duration = Duration::from_millis(10);
 
 /// The main future of a shard: ends when the shard has stopped.
-async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender<()>) {
-    for acceptor in &acceptors {
-        for _ in 0..ACCEPTS_IN_FLIGHT {
-            let acceptor = Rc::clone(acceptor);
-            uring::spawn(async move { acceptor.run().await });
-        }
+async fn run(shard: Rc<Shard>, orders: Arc<Orders>, ready: mpsc::Sender<(usize, String)>) {
+    let mut acceptors = Vec::new();
+    if !follow(&shard, &orders, &mut acceptors) {
+        return;
     }
     // The receiver is gone only when another shard failed to start.
-    let _ = ready.send(());
+    let _ = ready.send((shard.index, thread_path().unwrap_or_default()));
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
     let mut last_requests_until = next;
@@ -51,6 +54,7 @@ async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender
         // A shard that was held up does not make up for ticks it has missed.
         next = (next + TICK).max(Instant::now());
         shard.tick();
+        follow(&shard, &orders, &mut acceptors);
         if shard.stop.has_begun() && !is_stopping {
             is_stopping = true;
             acceptors.iter().for_each(|acceptor| acceptor.finish());
@@ -69,6 +73,53 @@ async fn run(shard: Rc<Shard>, acceptors: Vec<Rc<Acceptor>>, ready: mpsc::Sender
         }
     }
     shard.log.borrow_mut().flush();
+}
+
+/// Does what the shard is told about its listeners; `false` when it could not listen somewhere.
+fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>) -> bool {
+    let mut has_followed = true;
+    while let Some(order) = orders.take() {
+        match order {
+            Order::Listen { id, socket, origin } => {
+                let listening = match Listening::adopt(socket) {
+                    Ok(listening) => listening,
+                    Err(error) => {
+                        let listener = &origin.listener_name;
+                        tracing::error!(%listener, %error, "a shard cannot listen");
+                        has_followed = false;
+                        continue;
+                    }
+                };
+                let acceptor = Rc::new(Acceptor::new(Rc::clone(shard), listening, id, origin));
+                for _ in 0..ACCEPTS_IN_FLIGHT {
+                    let acceptor = Rc::clone(&acceptor);
+                    uring::spawn(async move { acceptor.run().await });
+                }
+                acceptors.push(acceptor);
+            }
+            Order::Retire(id) => {
+                let retired = acceptors.extract_if(.., |acceptor| acceptor.id == id);
+                retired.for_each(|acceptor| acceptor.finish());
+            }
+            Order::Rename(id, name) => {
+                for acceptor in acceptors.iter().filter(|acceptor| acceptor.id == id) {
+                    acceptor.origin.borrow_mut().listener_name = Arc::clone(&name);
+                }
+            }
+            Order::Adjust(id, options) => {
+                acceptors
+                    .iter()
+                    .filter(|acceptor| acceptor.id == id)
+                    .for_each(|acceptor| acceptor.adjust(&options));
+            }
+        }
+    }
+    has_followed
+}
+
+/// Where /proc has this thread.
+fn thread_path() -> Option<String> {
+    std::fs::read_link("/proc/thread-self").ok()?.to_str().map(str::to_owned)
 }
 
 /// Ends what is left: every deadline is made due, so that requests are answered 503, or their
@@ -93,6 +144,7 @@ impl Shard {
             connection.close();
         });
         self.log.borrow_mut().flush();
+        self.forget_retired();
         self.room.notify_waiters();
     }
 

@@ -1,20 +1,21 @@
 //! All shards of a process: start, addresses, stop.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::accept::Acceptor;
 use super::admission::Admission;
 use super::cores;
+use super::handle::Handle;
+use super::listeners::Listeners;
 use super::local::{Shard, Shared, Stop};
-use crate::listener::{self, ListenError, Opened};
-use crate::snapshot::{Bind, EngineChoice, ProcessOptions, Published};
-use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::counters::Counters;
-use crate::uring::{self, Engine, EngineRefused, Listening, buffers};
+use super::orders::Orders;
+use crate::listener::ListenError;
+use crate::snapshot::{EngineChoice, ProcessOptions, Published};
+use crate::telemetry::access_log::{AccessLog, ShardLog};
+use crate::telemetry::counters::{Counters, ShardCounters};
+use crate::uring::{self, Engine, EngineRefused, buffers};
 
 /// Threads of shards need little stack: futures live on the heap.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
@@ -36,11 +37,7 @@ pub enum StartError {
 pub struct Server {
     shards: Vec<JoinHandle<io::Result<()>>>,
     stop: Arc<Stop>,
-    admission: Arc<Admission>,
-    counters: Arc<Counters>,
-    access_log: AccessLog,
-    addresses: Vec<(Arc<str>, Bind)>,
-    engine: Engine,
+    handle: Handle,
 }
 
 /// What one shard's thread starts with.
@@ -52,7 +49,7 @@ struct Seed {
     ring_entries: u32,
     content_buffer_bytes: usize,
     buffers_kept: usize,
-    sockets: Vec<(socket2::Socket, crate::exchange::connection::Origin)>,
+    orders: Arc<Orders>,
 }
 
 impl Server {
@@ -68,17 +65,8 @@ impl Server {
         let descriptors = uring::raise_descriptor_limit();
         let engine = choose_engine(options.engine)?;
         let cores = cores::plan(options.shards);
-        let snapshot = published.load_full();
-        let mut opened = Vec::with_capacity(snapshot.listeners.len());
-        for listener in &snapshot.listeners {
-            opened.push(listener::open(listener, cores.len())?);
-        }
-        let addresses: Vec<_> = snapshot
-            .listeners
-            .iter()
-            .zip(&opened)
-            .map(|(listener, opened)| (Arc::clone(&listener.name), opened.bound.clone()))
-            .collect();
+        let listeners = Arc::new(Listeners::new(cores.len()));
+        listeners.commit(listeners.plan(&published.load())?);
         let limit = options.connections.unwrap_or_else(|| connection_limit(descriptors));
         let shared = Arc::new(Shared {
             published,
@@ -89,13 +77,15 @@ impl Server {
         let mut server = Server {
             shards: Vec::with_capacity(cores.len()),
             stop: Arc::clone(&shared.stop),
-            admission: Arc::clone(&shared.admission),
-            counters: Arc::new(Counters::new(cores.len())),
-            access_log,
-            addresses,
-            engine,
+            handle: Handle {
+                listeners: Arc::clone(&listeners),
+                admission: Arc::clone(&shared.admission),
+                counters: Arc::new(Counters::new(cores.len())),
+                access_log: Arc::new(access_log),
+                engine,
+                threads: Arc::new([]),
+            },
         };
-        let mut sockets = distribute(opened, &server.addresses, cores.len());
         let seeds = cores.into_iter().enumerate().map(|(index, core)| Seed {
             index,
             shared: Arc::clone(&shared),
@@ -104,7 +94,7 @@ impl Server {
             ring_entries: options.ring_entries,
             content_buffer_bytes: options.content_buffer_bytes,
             buffers_kept: options.buffers_kept,
-            sockets: sockets.pop().unwrap_or_default(),
+            orders: listeners.orders(index).unwrap_or_default(),
         });
         match server.spawn_all(seeds) {
             Ok(()) => Ok(server),
@@ -119,8 +109,8 @@ impl Server {
         let (ready, is_ready) = mpsc::channel();
         for seed in seeds {
             let index = seed.index;
-            let log = self.access_log.shard_writer();
-            let counters = self.counters.shard(index).unwrap_or_default();
+            let log = self.handle.access_log.shard_writer();
+            let counters = self.handle.counters.shard(index).unwrap_or_default();
             let ready = ready.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
@@ -130,8 +120,10 @@ impl Server {
             self.shards.push(thread);
         }
         drop(ready);
-        let started = is_ready.iter().take(self.shards.len()).count();
-        if started == self.shards.len() {
+        let mut started: Vec<(usize, String)> = is_ready.iter().take(self.shards.len()).collect();
+        if started.len() == self.shards.len() {
+            started.sort_unstable();
+            self.handle.threads = started.into_iter().map(|(_, path)| path).collect();
             return Ok(());
         }
         // A shard that could not start has ended and dropped its sender.
@@ -144,29 +136,12 @@ impl Server {
             };
             return Err(StartError::Shard { shard, cause });
         }
-        Err(StartError::Shard { shard: started, cause: "it ended at once".to_owned() })
+        Err(StartError::Shard { shard: started.len(), cause: "it ended at once".to_owned() })
     }
 
-    /// Every listener's name and where it listens in fact.
-    pub fn addresses(&self) -> &[(Arc<str>, Bind)] {
-        &self.addresses
-    }
-
-    pub fn engine(&self) -> Engine {
-        self.engine
-    }
-
-    pub fn shard_count(&self) -> usize {
-        self.shards.len()
-    }
-
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
-    }
-
-    /// Client connections open now.
-    pub fn connections(&self) -> usize {
-        self.admission.open()
+    /// What the control plane may ask and tell the shards.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Stops accepting, lets what is in flight finish for at most `grace`, then cuts the rest off.
@@ -185,13 +160,8 @@ impl Server {
                 tracing::error!("a shard ended with a failure");
             }
         }
-        for (_, bound) in &self.addresses {
-            if let Bind::Unix(path) = bound {
-                // Nobody listens there any more; a file that somebody else removed is no loss.
-                let _ = std::fs::remove_file(path);
-            }
-        }
-        self.access_log.shutdown();
+        self.handle.listeners.remove_socket_files();
+        self.handle.access_log.shutdown();
         is_finished
     }
 }
@@ -199,38 +169,17 @@ impl Server {
 impl Seed {
     fn run(
         self,
-        log: crate::telemetry::access_log::ShardLog,
-        counters: Arc<crate::telemetry::counters::ShardCounters>,
-        ready: mpsc::Sender<()>,
+        log: ShardLog,
+        counters: Arc<ShardCounters>,
+        ready: mpsc::Sender<(usize, String)>,
     ) -> io::Result<()> {
         cores::pin(self.core);
         buffers::configure(self.content_buffer_bytes, self.buffers_kept);
         uring::run(self.engine, self.ring_entries, async move {
             let shard = Shard::new(self.index, &self.shared, log, counters);
-            let mut acceptors = Vec::with_capacity(self.sockets.len());
-            for (socket, origin) in self.sockets {
-                let listening = Listening::adopt(socket)?;
-                acceptors.push(Rc::new(Acceptor::new(Rc::clone(&shard), listening, origin)));
-            }
-            super::run(shard, acceptors, ready).await;
-            Ok(())
-        })?
+            super::run(shard, self.orders, ready).await;
+        })
     }
-}
-
-/// The sockets of each shard: one of every listener.
-fn distribute(
-    opened: Vec<Opened>,
-    addresses: &[(Arc<str>, Bind)],
-    shards: usize,
-) -> Vec<Vec<(socket2::Socket, crate::exchange::connection::Origin)>> {
-    let mut by_shard: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-    for (index, (opened, (name, bound))) in opened.into_iter().zip(addresses).enumerate() {
-        for (socket, shard) in opened.sockets.into_iter().zip(&mut by_shard) {
-            shard.push((socket, Acceptor::origin(index, name, bound)));
-        }
-    }
-    by_shard
 }
 
 fn choose_engine(choice: EngineChoice) -> Result<Engine, EngineRefused> {

@@ -2,57 +2,90 @@
 //!
 //! ```text
 //! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ one write a batch
-//!               ▲                                          │
-//!               └────────── empty (bounded queue) ◀────────┘
+//!               ▲                                          │   ▲
+//!               └────────── empty (bounded queue) ◀────────┘   └── changes: a new output, a new style
 //! ```
 //! All batches of a shard are made at its start and circulate; when none is free the record is dropped
 //! and counted, the shard never waits. The thread sleeps until a batch is handed over. A write that
 //! fails loses its lines, counts them and is warned of once a second; the next batch is tried again.
+//! What is not sampled is left out before it is copied, and is not a drop. Files are opened by whoever
+//! asks for the change, so that the thread never waits for one and a failure changes nothing.
 //! Tested with outputs that fail, block and remember.
-use std::fs::{File, OpenOptions};
+use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::format::Formatter;
+use super::format::{Formatter, Style};
+use super::log_output::{self, Output};
 use super::record::{Record, RecordBuffer};
-use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput};
+use crate::snapshot::{AccessLogOptions, LogOutput};
 
 /// Batches into which a shard's buffer is split.
 const BATCH_COUNT: usize = 8;
 /// Lines that cannot be written are warned of no more often than this.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+/// The sample that records nothing.
+const OFF: u32 = 0;
 
 /// The process's access log. Dropping it writes what was handed over and ends the thread.
 #[derive(Debug)]
 pub struct AccessLog {
-    /// `None` when the output is off.
-    running: Option<Running>,
+    handle: LogHandle,
+    join: Mutex<Option<JoinHandle<()>>>,
     buffer_bytes: usize,
 }
 
-#[derive(Debug)]
-struct Running {
+/// The log as others steer and ask it, while it runs and afterwards.
+#[derive(Debug, Clone)]
+pub struct LogHandle {
     shared: Arc<Shared>,
-    join: Option<JoinHandle<()>>,
     thread: Thread,
 }
 
+/// What became of the lines so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogCounts {
+    pub lines_written: u64,
+    /// Found no free batch.
+    pub lines_dropped: u64,
+    /// Lost to an output that failed.
+    pub lines_failed: u64,
+}
+
 /// What the thread and the outside share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Locked when a shard starts, and by the thread once each time it wakes; never by a shard at work.
     channels: Mutex<Vec<Arc<Channel>>>,
+    /// What the thread is to do before its next batch.
+    change: Mutex<Change>,
+    /// Where lines go, as the operator named it; locked for as long as a change takes.
+    destination: Mutex<LogOutput>,
+    /// One record of so many is taken, and every failure; [`OFF`] = none. Read by shards.
+    sample: AtomicU32,
     stop: AtomicBool,
     lines_written: AtomicU64,
     lines_failed: AtomicU64,
     /// Dropped lines of shards that have ended.
     lines_dropped_before: AtomicU64,
+}
+
+#[derive(Default)]
+struct Change {
+    output: Option<Output>,
+    style: Option<Style>,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let output = self.output.is_some();
+        f.debug_struct("Change").field("output", &output).field("style", &self.style).finish()
+    }
 }
 
 /// The two queues of one shard; each has room for all its batches, so a push never fails.
@@ -67,35 +100,20 @@ struct Channel {
 }
 
 impl AccessLog {
-    /// Opens the output and starts the thread; nothing is started when the output is off.
+    /// Opens the output and starts the thread, which sleeps as long as the output is off.
     ///
-    /// Errors name the file that could not be opened.
+    /// # Errors
+    /// A file that cannot be opened, by its name; a template that is not understood.
     pub fn start(options: &AccessLogOptions) -> io::Result<AccessLog> {
-        let output: File = match &options.output {
-            LogOutput::Off => {
-                return Ok(AccessLog { running: None, buffer_bytes: options.buffer_bytes });
-            }
-            LogOutput::Stdout => io::stdout().as_fd().try_clone_to_owned()?.into(),
-            LogOutput::File(path) => {
-                OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
-                    let text = format!("cannot open the access log {}: {error}", path.display());
-                    io::Error::new(error.kind(), text)
-                })?
-            }
-        };
-        AccessLog::start_on(output, options.format, options.buffer_bytes)
+        AccessLog::start_on(log_output::open(&options.output)?, options)
     }
 
     /// Starts the thread on any output.
-    pub(super) fn start_on(
-        output: impl Write + Send + 'static,
-        format: LogFormat,
-        buffer_bytes: usize,
-    ) -> io::Result<AccessLog> {
-        let shared = Arc::new(Shared::default());
+    pub(super) fn start_on(output: Output, options: &AccessLogOptions) -> io::Result<AccessLog> {
+        let shared = Arc::new(Shared::new(options));
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            formatter: Formatter::new(format),
+            formatter: Formatter::new(style(options)?),
             output,
             lines: Vec::new(),
             mid_line: false,
@@ -103,14 +121,17 @@ impl AccessLog {
         };
         let builder = std::thread::Builder::new().name("limpet-log".into());
         let join = builder.spawn(move || writer.run())?;
-        let thread = join.thread().clone();
-        let running = Running { shared, join: Some(join), thread };
-        Ok(AccessLog { running: Some(running), buffer_bytes })
+        let handle = LogHandle { shared, thread: join.thread().clone() };
+        Ok(AccessLog { handle, join: Mutex::new(Some(join)), buffer_bytes: options.buffer_bytes })
+    }
+
+    /// What steers the log and asks it; outlives it.
+    pub fn handle(&self) -> &LogHandle {
+        &self.handle
     }
 
     /// The writing end of one shard, with batches of its own.
     pub fn shard_writer(&self) -> ShardLog {
-        let Some(running) = &self.running else { return ShardLog { writer: None } };
         let batch_bytes = self.buffer_bytes / BATCH_COUNT;
         let channel = Arc::new(Channel {
             full: ArrayQueue::new(BATCH_COUNT),
@@ -118,43 +139,24 @@ impl AccessLog {
             lines_dropped: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         });
-        let mut channels = running.shared.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.push(Arc::clone(&channel));
+        let shared = &self.handle.shared;
+        lock(&shared.channels).push(Arc::clone(&channel));
         ShardLog {
-            writer: Some(ShardWriter {
-                channel,
-                thread: running.thread.clone(),
-                current: None,
-                free: (0..BATCH_COUNT).map(|_| RecordBuffer::new(batch_bytes)).collect(),
-            }),
+            shared: Arc::clone(shared),
+            channel,
+            thread: self.handle.thread.clone(),
+            current: None,
+            free: (0..BATCH_COUNT).map(|_| RecordBuffer::new(batch_bytes)).collect(),
+            skip: 0,
         }
     }
 
-    /// Lines that found no free batch.
-    pub fn lines_dropped(&self) -> u64 {
-        self.running.as_ref().map_or(0, |running| running.shared.lines_dropped())
-    }
-
-    /// Lines that were written.
-    pub fn lines_written(&self) -> u64 {
-        self.running
-            .as_ref()
-            .map_or(0, |running| running.shared.lines_written.load(Ordering::Relaxed))
-    }
-
-    /// Lines lost to an output that failed.
-    pub fn lines_failed(&self) -> u64 {
-        self.running
-            .as_ref()
-            .map_or(0, |running| running.shared.lines_failed.load(Ordering::Relaxed))
-    }
-
     /// Writes everything that was handed over and ends the thread. Shards are dropped or flushed before.
-    pub fn shutdown(&mut self) {
-        let Some(running) = &mut self.running else { return };
-        running.shared.stop.store(true, Ordering::Release);
-        running.thread.unpark();
-        if let Some(join) = running.join.take()
+    pub fn shutdown(&self) {
+        self.handle.shared.stop.store(true, Ordering::Release);
+        self.handle.thread.unpark();
+        let join = lock(&self.join).take();
+        if let Some(join) = join
             && join.join().is_err()
         {
             tracing::error!("the access log's thread ended by a panic");
@@ -168,75 +170,171 @@ impl Drop for AccessLog {
     }
 }
 
-impl Shared {
-    fn lines_dropped(&self) -> u64 {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+impl LogHandle {
+    /// All three counts.
+    pub fn counts(&self) -> LogCounts {
+        LogCounts {
+            lines_written: self.lines_written(),
+            lines_dropped: self.lines_dropped(),
+            lines_failed: self.lines_failed(),
+        }
+    }
+
+    /// Lines that were written.
+    pub fn lines_written(&self) -> u64 {
+        self.shared.lines_written.load(Ordering::Relaxed)
+    }
+
+    /// Lines that found no free batch.
+    pub fn lines_dropped(&self) -> u64 {
+        let channels = lock(&self.shared.channels);
         let current: u64 =
             channels.iter().map(|channel| channel.lines_dropped.load(Ordering::Relaxed)).sum();
-        current.wrapping_add(self.lines_dropped_before.load(Ordering::Relaxed))
+        current.wrapping_add(self.shared.lines_dropped_before.load(Ordering::Relaxed))
+    }
+
+    /// Lines lost to an output that failed.
+    pub fn lines_failed(&self) -> u64 {
+        self.shared.lines_failed.load(Ordering::Relaxed)
+    }
+
+    /// Opens the file anew: whatever is handed over afterwards goes to the new one. Nothing happens when
+    /// the output is no file. May wait for a file system.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, by its name; the old one is kept, and a warning was given.
+    pub fn reopen(&self) -> io::Result<()> {
+        let destination = self.shared.destination();
+        if matches!(*destination, LogOutput::File(_)) {
+            let output = log_output::open(&destination).inspect_err(|error| {
+                tracing::warn!("{error}; the access log stays where it was");
+            })?;
+            self.change(Change { output: Some(output), style: None });
+        }
+        Ok(())
+    }
+
+    /// Changes output, format, template, sample and query of the running log. The size of its buffers
+    /// stays. May wait for a file system.
+    ///
+    /// # Errors
+    /// As [`AccessLog::start`]; then nothing has changed.
+    pub fn reconfigure(&self, options: &AccessLogOptions) -> io::Result<()> {
+        let style = style(options)?;
+        let mut destination = self.shared.destination();
+        let output = if *destination == options.output {
+            None
+        } else {
+            Some(log_output::open(&options.output)?)
+        };
+        destination.clone_from(&options.output);
+        self.change(Change { output, style: Some(style) });
+        self.shared.sample.store(sample(options), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Adds to what the thread has not done yet, and wakes it.
+    fn change(&self, change: Change) {
+        let mut waiting = lock(&self.shared.change);
+        waiting.output = change.output.or_else(|| waiting.output.take());
+        waiting.style = change.style.or_else(|| waiting.style.take());
+        drop(waiting);
+        self.thread.unpark();
+    }
+}
+
+impl Shared {
+    fn new(options: &AccessLogOptions) -> Shared {
+        Shared {
+            channels: Mutex::default(),
+            change: Mutex::default(),
+            destination: Mutex::new(options.output.clone()),
+            sample: AtomicU32::new(sample(options)),
+            stop: AtomicBool::new(false),
+            lines_written: AtomicU64::new(0),
+            lines_failed: AtomicU64::new(0),
+            lines_dropped_before: AtomicU64::new(0),
+        }
+    }
+
+    fn destination(&self) -> MutexGuard<'_, LogOutput> {
+        lock(&self.destination)
+    }
+}
+
+/// What these locks protect is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn style(options: &AccessLogOptions) -> io::Result<Style> {
+    Style::of(options).map_err(|fault| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("access_log.template {fault}"))
+    })
+}
+
+fn sample(options: &AccessLogOptions) -> u32 {
+    match options.output {
+        LogOutput::Off => OFF,
+        LogOutput::Stdout | LogOutput::File(_) => options.sample.max(1),
     }
 }
 
 /// A shard's end of the log. Dropping it hands over what it holds.
 #[derive(Debug)]
 pub struct ShardLog {
-    writer: Option<ShardWriter>,
-}
-
-#[derive(Debug)]
-struct ShardWriter {
+    shared: Arc<Shared>,
     channel: Arc<Channel>,
     thread: Thread,
     current: Option<RecordBuffer>,
     /// The batch that was used last is used next, while it is still in the cache.
     free: Vec<RecordBuffer>,
+    /// Records to leave out before the next one that is taken.
+    skip: u32,
 }
 
 impl ShardLog {
-    /// Whether records go anywhere; when not, there is no need to fill them.
-    pub fn enabled(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// Notes one request; `false` when it was dropped for want of room. Never waits.
     pub fn record(&mut self, record: &Record<'_>) -> bool {
-        let Some(writer) = &mut self.writer else { return true };
-        if writer.push(record) {
+        let sample = self.shared.sample.load(Ordering::Relaxed);
+        if sample != 1 && !self.is_sampled(sample, record) {
             return true;
         }
-        let dropped = &writer.channel.lines_dropped;
+        if self.push(record) {
+            return true;
+        }
+        let dropped = &self.channel.lines_dropped;
         // The shard is the only writer.
         dropped.store(dropped.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         false
     }
 
+    /// Whether this record is the one of `sample`, or a failure.
+    fn is_sampled(&mut self, sample: u32, record: &Record<'_>) -> bool {
+        if sample == OFF {
+            return false;
+        }
+        if record.is_failure() {
+            return true;
+        }
+        // A sample that has become smaller counts at once.
+        self.skip = self.skip.min(sample - 1);
+        let is_due = self.skip == 0;
+        self.skip = if is_due { sample - 1 } else { self.skip - 1 };
+        is_due
+    }
+
     /// Hands over what was noted, so that lines appear although batches are not full. Called on the shard's
     /// coarse tick.
     pub fn flush(&mut self) {
-        if let Some(writer) = &mut self.writer {
-            writer.hand_over();
-        }
+        self.hand_over();
     }
 
     /// Lines of this shard that found no free batch.
     pub fn lines_dropped(&self) -> u64 {
-        self.writer
-            .as_ref()
-            .map_or(0, |writer| writer.channel.lines_dropped.load(Ordering::Relaxed))
+        self.channel.lines_dropped.load(Ordering::Relaxed)
     }
-}
 
-impl Drop for ShardLog {
-    fn drop(&mut self) {
-        if let Some(writer) = &mut self.writer {
-            writer.hand_over();
-            writer.channel.closed.store(true, Ordering::Release);
-            writer.thread.unpark();
-        }
-    }
-}
-
-impl ShardWriter {
     fn push(&mut self, record: &Record<'_>) -> bool {
         if let Some(current) = &mut self.current {
             if current.push(record) {
@@ -268,22 +366,31 @@ impl ShardWriter {
     }
 }
 
+impl Drop for ShardLog {
+    fn drop(&mut self) {
+        self.hand_over();
+        self.channel.closed.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
 /// The thread's side.
-struct Writer<W> {
+struct Writer {
     shared: Arc<Shared>,
     formatter: Formatter,
-    output: W,
+    output: Output,
     lines: Vec<u8>,
     /// The last write ended within a line.
     mid_line: bool,
     last_warning: Option<Instant>,
 }
 
-impl<W: Write> Writer<W> {
+impl Writer {
     fn run(&mut self) {
         loop {
             // Read before the queues: what was handed over before the stop is then seen.
             let stop = self.shared.stop.load(Ordering::Acquire);
+            self.take_change();
             let wrote = self.write_round();
             if !wrote && stop {
                 return;
@@ -295,11 +402,23 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// Does what was asked for since the last time.
+    fn take_change(&mut self) {
+        let change = std::mem::take(&mut *lock(&self.shared.change));
+        if let Some(output) = change.output {
+            self.output = output;
+            self.mid_line = false;
+        }
+        if let Some(style) = change.style {
+            self.formatter = Formatter::new(style);
+        }
+    }
+
     /// Writes at most one batch of every shard; says whether there was any.
     fn write_round(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let channels: Vec<_> = {
-            let mut channels = shared.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut channels = lock(&shared.channels);
             channels.retain(|channel| {
                 // Closed is read first: afterwards nothing more comes.
                 let closed = channel.closed.load(Ordering::Acquire) && channel.full.is_empty();
@@ -315,6 +434,8 @@ impl<W: Write> Writer<W> {
         for channel in &channels {
             if let Some(mut batch) = channel.full.pop() {
                 wrote = true;
+                // A batch that was handed over behind a change is written behind it.
+                self.take_change();
                 self.write_batch(&batch);
                 batch.clear();
                 // The queue has room for all batches of its shard.
@@ -325,6 +446,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_batch(&mut self, batch: &RecordBuffer) {
+        let Some(output) = &mut self.output else { return };
         self.lines.clear();
         if self.mid_line {
             self.lines.push(b'\n');
@@ -332,7 +454,7 @@ impl<W: Write> Writer<W> {
         for record in batch.records() {
             self.formatter.line(&record, &mut self.lines);
         }
-        let (taken, result) = write_all(&mut self.output, &self.lines);
+        let (taken, result) = write_all(output, &self.lines);
         let whole = self.lines.get(..taken).unwrap_or_default();
         if let Some(&last) = whole.last() {
             self.mid_line = last != b'\n';
@@ -361,7 +483,7 @@ impl<W: Write> Writer<W> {
 }
 
 /// Like `Write::write_all`, and says how many bytes were taken when it fails.
-fn write_all(output: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+fn write_all(output: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut taken = 0;
     while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
         match output.write(rest) {

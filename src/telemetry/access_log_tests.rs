@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::access_log::AccessLog;
+use super::access_log::{AccessLog, LogHandle, ShardLog};
 use super::record::{RECORD_BYTES_MAX, Record};
 use super::record_tests::full;
 use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
@@ -57,8 +57,20 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+fn options(output: LogOutput) -> AccessLogOptions {
+    AccessLogOptions {
+        output,
+        format: LogFormat::Json,
+        template: None,
+        sample: 1,
+        query: LogQuery::Keep,
+        buffer_bytes: 0,
+    }
+}
+
 fn start(output: impl Write + Send + 'static) -> AccessLog {
-    AccessLog::start_on(output, LogFormat::Json, 0).expect("thread")
+    let options = options(LogOutput::Stdout);
+    AccessLog::start_on(Some(Box::new(output)), &options).expect("thread")
 }
 
 #[test]
@@ -66,10 +78,9 @@ fn a_flushed_line_is_written_while_the_log_runs() {
     let kept = Kept::default();
     let log = start(kept.clone());
     let mut shard = log.shard_writer();
-    assert!(shard.enabled());
     assert!(shard.record(&full()));
     shard.flush();
-    eventually("one line", || log.lines_written() == 1);
+    eventually("one line", || log.handle().lines_written() == 1);
     shard.flush();
     assert!(kept.text().starts_with("{\"time\"") && kept.text().ends_with("}\n"));
 }
@@ -77,22 +88,22 @@ fn a_flushed_line_is_written_while_the_log_runs() {
 #[test]
 fn full_batches_go_without_a_flush() {
     let kept = Kept::default();
-    let mut log = start(kept.clone());
+    let log = start(kept.clone());
     let mut shard = log.shard_writer();
     let mut recorded = 0;
     // Nothing flushes: that lines are written at all shows that full batches went.
-    while log.lines_written() == 0 {
+    while log.handle().lines_written() == 0 {
         recorded += u64::from(shard.record(&full()));
     }
     drop(shard);
     log.shutdown();
-    assert_eq!(recorded, log.lines_written());
+    assert_eq!(recorded, log.handle().lines_written());
 }
 
 #[test]
 fn shutdown_writes_what_every_shard_handed_over() {
     let kept = Kept::default();
-    let mut log = start(kept.clone());
+    let log = start(kept.clone());
     std::thread::scope(|scope| {
         for shard in 0..4 {
             let mut writer = log.shard_writer();
@@ -110,7 +121,7 @@ fn shutdown_writes_what_every_shard_handed_over() {
     log.shutdown();
     let text = kept.text();
     assert_eq!(text.lines().count(), 4000);
-    assert_eq!(log.lines_written(), 4000);
+    assert_eq!(log.handle().lines_written(), 4000);
     for shard in 0..4 {
         let wanted = format!("\"rule\":\"shard-{shard}\"");
         assert_eq!(text.lines().filter(|line| line.contains(&wanted)).count(), 1000);
@@ -123,7 +134,7 @@ fn records_without_a_free_batch_are_dropped_and_counted_and_the_shard_never_wait
     let (began, begun) = channel();
     let (permit, gate) = channel();
     let kept = Kept::default();
-    let mut log = start(Gated { kept: kept.clone(), began, gate });
+    let log = start(Gated { kept: kept.clone(), began, gate });
     let mut shard = log.shard_writer();
     let (mut noted, mut dropped) = (0, 0);
     while dropped < 100 {
@@ -134,7 +145,7 @@ fn records_without_a_free_batch_are_dropped_and_counted_and_the_shard_never_wait
         }
     }
     begun.recv().expect("the thread is at its first write");
-    assert_eq!((shard.lines_dropped(), log.lines_dropped()), (100, 100));
+    assert_eq!((shard.lines_dropped(), log.handle().lines_dropped()), (100, 100));
     drop(permit);
     // Once a batch has come back, records are taken again.
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -145,7 +156,7 @@ fn records_without_a_free_batch_are_dropped_and_counted_and_the_shard_never_wait
     drop(shard);
     log.shutdown();
     assert_eq!(kept.text().lines().count(), noted + 1);
-    assert_eq!(log.lines_dropped(), dropped, "kept after the shard has gone");
+    assert_eq!(log.handle().lines_dropped(), dropped, "kept after the shard has gone");
 }
 
 /// Fails on the writes of its script, each after having taken some bytes.
@@ -174,14 +185,13 @@ impl Write for Failing {
 #[test]
 fn a_failed_write_loses_its_lines_and_the_next_batch_begins_a_new_line() {
     let kept = Kept::default();
-    let mut log =
-        start(Failing { kept: kept.clone(), script: vec![None, Some(10), None, Some(0)] });
+    let log = start(Failing { kept: kept.clone(), script: vec![None, Some(10), None, Some(0)] });
     let mut shard = log.shard_writer();
     for (round, (written, failed)) in [(0, 1), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
         assert!(shard.record(&full()), "{round}");
         shard.flush();
         eventually("a verdict on the line", || {
-            (log.lines_written(), log.lines_failed()) == (written, failed)
+            (log.handle().lines_written(), log.handle().lines_failed()) == (written, failed)
         });
     }
     drop(shard);
@@ -195,20 +205,14 @@ fn a_failed_write_loses_its_lines_and_the_next_batch_begins_a_new_line() {
 
 #[test]
 fn an_output_that_is_off_takes_records_for_nothing() {
-    let options = AccessLogOptions {
-        output: LogOutput::Off,
-        format: LogFormat::Json,
-        template: None,
-        sample: 1,
-        query: LogQuery::Keep,
-        buffer_bytes: 1 << 20,
-    };
-    let mut log = AccessLog::start(&options).expect("nothing to start");
+    let log = AccessLog::start(&options(LogOutput::Off)).expect("a thread");
     let mut shard = log.shard_writer();
-    assert!(!shard.enabled());
-    assert!(shard.record(&full()));
+    assert!((0..1000).all(|_| shard.record(&full())), "nothing fills up");
     shard.flush();
-    assert_eq!((log.lines_dropped(), log.lines_written(), shard.lines_dropped()), (0, 0, 0));
+    assert_eq!(
+        (log.handle().lines_dropped(), log.handle().lines_written(), shard.lines_dropped()),
+        (0, 0, 0)
+    );
     log.shutdown();
 }
 
@@ -218,12 +222,9 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
     let path = folder.path().join("access.log");
     for _ in 0..2 {
         let options = AccessLogOptions {
-            output: LogOutput::File(path.clone()),
             format: LogFormat::Combined,
-            template: None,
-            sample: 1,
-            query: LogQuery::Keep,
             buffer_bytes: 8 * RECORD_BYTES_MAX,
+            ..options(LogOutput::File(path.clone()))
         };
         let log = AccessLog::start(&options).expect("log");
         // The shard is dropped before the log, which drains.
@@ -231,14 +232,117 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
     }
     let text = std::fs::read_to_string(&path).expect("file");
     assert_eq!(text.lines().filter(|line| line.starts_with("203.0.113.9 - - [")).count(), 2);
-    let options = AccessLogOptions {
-        output: LogOutput::File(folder.path().join("none/access.log")),
-        format: LogFormat::Json,
-        template: None,
-        sample: 1,
-        query: LogQuery::Keep,
-        buffer_bytes: 0,
-    };
-    let error = AccessLog::start(&options).expect_err("no such folder");
+    let nowhere = options(LogOutput::File(folder.path().join("none/access.log")));
+    let error = AccessLog::start(&nowhere).expect_err("no such folder");
     assert!(error.to_string().contains("none/access.log"), "{error}");
+}
+
+/// Notes one record and waits until it is written.
+fn write_one(handle: &LogHandle, shard: &mut ShardLog, record: &Record<'_>) {
+    let before = handle.lines_written();
+    assert!(shard.record(record));
+    shard.flush();
+    eventually("the line", || handle.lines_written() == before + 1);
+}
+
+#[test]
+fn one_of_so_many_is_noted_and_every_failure() {
+    let kept = Kept::default();
+    let sampled = AccessLogOptions { sample: 10, ..options(LogOutput::Stdout) };
+    let log = AccessLog::start_on(Some(Box::new(kept.clone())), &sampled).expect("thread");
+    let mut shard = log.shard_writer();
+    let good = Record { status: 200, ..Record::default() };
+    let failed = Record { status: 502, ..Record::default() };
+    for _ in 0..35 {
+        assert!(shard.record(&good));
+    }
+    assert!((0..3).all(|_| shard.record(&failed)));
+    drop(shard);
+    log.shutdown();
+    let text = kept.text();
+    assert_eq!(text.lines().filter(|line| line.contains("\"status\":200")).count(), 4);
+    assert_eq!(text.lines().filter(|line| line.contains("\"status\":502")).count(), 3);
+    assert_eq!(log.handle().lines_dropped(), 0, "what is not sampled is no loss");
+}
+
+#[test]
+fn a_reopened_file_takes_everything_that_is_handed_over_afterwards() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let log = AccessLog::start(&options(LogOutput::File(path.clone()))).expect("log");
+    let mut shard = log.shard_writer();
+    write_one(log.handle(), &mut shard, &full());
+    std::fs::rename(&path, &moved).expect("rename");
+    write_one(log.handle(), &mut shard, &full());
+    log.handle().reopen().expect("reopened");
+    assert!(path.exists(), "there at once");
+    write_one(log.handle(), &mut shard, &full());
+    let lines = |path| std::fs::read_to_string(path).expect("file").lines().count();
+    assert_eq!((lines(&moved), lines(&path)), (2, 1));
+}
+
+#[test]
+fn a_file_that_cannot_be_reopened_is_named_and_the_old_one_kept() {
+    let folder = tempfile::tempdir().expect("folder");
+    let below = folder.path().join("below");
+    std::fs::create_dir(&below).expect("folder");
+    let log = AccessLog::start(&options(LogOutput::File(below.join("log")))).expect("log");
+    let mut shard = log.shard_writer();
+    let moved = folder.path().join("moved");
+    std::fs::rename(&below, &moved).expect("rename");
+    let error = log.handle().reopen().expect_err("no such folder");
+    assert!(error.to_string().contains("below/log"), "{error}");
+    write_one(log.handle(), &mut shard, &full());
+    assert_eq!(std::fs::read_to_string(moved.join("log")).expect("file").lines().count(), 1);
+}
+
+#[test]
+fn format_query_sample_and_output_change_while_it_runs() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let log = AccessLog::start(&options(LogOutput::Off)).expect("log");
+    let (handle, mut shard) = (log.handle().clone(), log.shard_writer());
+    assert!(shard.record(&full()));
+    let json = options(LogOutput::File(first.clone()));
+    handle.reconfigure(&json).expect("to a file");
+    write_one(&handle, &mut shard, &full());
+    let template = AccessLogOptions {
+        format: LogFormat::Template,
+        template: Some("{status} {path}".into()),
+        query: LogQuery::Redact,
+        output: LogOutput::File(second.clone()),
+        ..json.clone()
+    };
+    handle.reconfigure(&template).expect("by a template");
+    write_one(&handle, &mut shard, &full());
+    handle.reconfigure(&AccessLogOptions { sample: 1_000_000, ..template.clone() }).expect("less");
+    write_one(&handle, &mut shard, &Record { status: 200, ..Record::default() });
+    assert!(shard.record(&Record { status: 201, ..Record::default() }), "left out");
+    handle.reconfigure(&template).expect("all again");
+    write_one(&handle, &mut shard, &Record { status: 202, ..Record::default() });
+    handle.reconfigure(&options(LogOutput::Off)).expect("off");
+    assert!(shard.record(&full()));
+    drop((shard, log));
+    let read = |path| std::fs::read_to_string(path).expect("file");
+    assert!(read(&first).starts_with("{\"time\"") && read(&first).lines().count() == 1);
+    assert_eq!(read(&second), "200 /cart?item=***\n200 -\n202 -\n");
+}
+
+#[test]
+fn a_change_that_cannot_be_made_changes_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("log");
+    let log = AccessLog::start(&options(LogOutput::File(path.clone()))).expect("log");
+    let mut shard = log.shard_writer();
+    for (format, template, output, says) in [
+        (LogFormat::Template, Some("{stauts}"), path.clone(), "did you mean \"status\"?"),
+        (LogFormat::Combined, None, folder.path().join("none/log"), "none/log"),
+    ] {
+        let template = template.map(Box::from);
+        let wrong = AccessLogOptions { format, template, ..options(LogOutput::File(output)) };
+        let error = log.handle().reconfigure(&wrong).expect_err(says);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    write_one(log.handle(), &mut shard, &full());
+    assert!(std::fs::read_to_string(&path).expect("file").starts_with("{\"time\""));
 }

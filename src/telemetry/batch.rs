@@ -9,13 +9,13 @@
 //! record: length u32 | fixed part | (length u16, bytes) for each text in the order of the struct
 //! ```
 //! Numbers are little-endian; the format lives in memory only.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::ended::{By, Cause, Ended, Phase};
 use super::record::{
-    CODE_BYTES_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX,
-    REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, Timings, USER_AGENT_BYTES_MAX, clip,
-    reason_position,
+    Acted, CODE_BYTES_MAX, HOST_BYTES_MAX, LOCATION_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX,
+    PATH_BYTES_MAX, REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, Timings, USER_AGENT_BYTES_MAX,
+    clip, reason_position,
 };
 use crate::http1::head::Version;
 use crate::target::stickiness::Reason;
@@ -33,11 +33,12 @@ const TEXT_BYTES_MAX: [usize; TEXT_COUNT] = [
     REFERER_BYTES_MAX,
     USER_AGENT_BYTES_MAX,
     REQUEST_ID_BYTES_MAX,
+    LOCATION_BYTES_MAX,
 ];
-const TEXT_COUNT: usize = 11;
+const TEXT_COUNT: usize = 12;
 
 /// Bytes of a record without its texts.
-const FIXED_BYTES: usize = 4 + 8 + 9 * 8 + 3 * 2 + 4 + 2 + 3 + 2 * 17;
+const FIXED_BYTES: usize = 4 + 8 + 9 * 8 + 5 * 2 + 2 * 4 + 6 + 3 * 17;
 
 /// Most bytes a record takes in a batch.
 #[expect(
@@ -68,6 +69,7 @@ fn texts_of<'a>(record: &Record<'a>) -> [&'a [u8]; TEXT_COUNT] {
         record.referer,
         record.user_agent,
         record.request_id,
+        record.location,
     ]
 }
 
@@ -148,7 +150,10 @@ fn put_fixed(record: &Record<'_>, out: &mut Vec<u8>) {
     put_u16(out, record.status);
     put_u16(out, record.target_status);
     put_u16(out, record.client_port);
+    put_u16(out, record.listener_port);
+    put_u16(out, record.target_address.map_or(0, |address| address.port()));
     put_u32(out, record.retries);
+    put_u32(out, record.rule_priority.unwrap_or(0));
     let version = match record.version {
         None => 0,
         Some(Version::Http10) => 1,
@@ -159,12 +164,17 @@ fn put_fixed(record: &Record<'_>, out: &mut Vec<u8>) {
         Some(false) => 1,
         Some(true) => 2,
     };
-    out.push(version | reused << 2 | u8::from(record.upgraded) << 4);
+    let flags = u8::from(record.upgraded)
+        | u8::from(record.encrypted) << 1
+        | u8::from(record.rule_priority.is_some()) << 2;
+    out.push(version | reused << 2 | flags << 4);
+    out.push(record.action.map_or(u8::MAX, |action| action as u8));
     out.push(record.sticky.map_or(u8::MAX, reason_position));
     let ended = record.ended;
     out.extend_from_slice(&[ended.by as u8, ended.phase as u8, ended.cause as u8]);
     put_address(out, record.client);
     put_address(out, record.peer);
+    put_address(out, record.target_address.map(|address| address.ip()));
 }
 
 fn put_u16(out: &mut Vec<u8>, value: u16) {
@@ -242,6 +252,10 @@ impl<'a> Reader<'a> {
         self.take().map(u16::from_le_bytes)
     }
 
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
@@ -289,10 +303,13 @@ impl<'a> Reader<'a> {
             status: self.u16()?,
             target_status: self.u16()?,
             client_port: self.u16()?,
-            retries: self.take().map(u32::from_le_bytes)?,
+            listener_port: self.u16()?,
             ..Record::default()
         };
-        let [flags, sticky, by, phase, cause] = self.take()?;
+        let target_port = self.u16()?;
+        record.retries = self.u32()?;
+        let priority = self.u32()?;
+        let [flags, action, sticky, by, phase, cause] = self.take()?;
         record.version = match flags & 0b11 {
             1 => Some(Version::Http10),
             2 => Some(Version::Http11),
@@ -304,6 +321,9 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         record.upgraded = flags >> 4 & 1 == 1;
+        record.encrypted = flags >> 5 & 1 == 1;
+        record.rule_priority = (flags >> 6 & 1 == 1).then_some(priority);
+        record.action = Acted::ALL.get(usize::from(action)).copied();
         record.sticky = Reason::ALL.get(usize::from(sticky)).copied();
         record.ended = Ended {
             by: By::ALL.get(usize::from(by)).copied()?,
@@ -312,6 +332,7 @@ impl<'a> Reader<'a> {
         };
         record.client = self.address()?;
         record.peer = self.address()?;
+        record.target_address = self.address()?.map(|ip| SocketAddr::new(ip, target_port));
         Some(record)
     }
 
@@ -328,6 +349,7 @@ impl<'a> Reader<'a> {
         record.referer = self.text()?;
         record.user_agent = self.text()?;
         record.request_id = self.text()?;
+        record.location = self.text()?;
         Some(())
     }
 }

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod counters;
 pub mod ended;
 pub mod format;
+mod log_output;
 pub mod record;
 pub mod template;
 

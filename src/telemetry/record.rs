@@ -3,9 +3,9 @@
 //! A [`Record`] borrows its texts and is filled once, when the exchange has ended; `batch` carries it to
 //! the log thread, clipped to the limits below. Nothing here allocates but a [`RequestText`] that grows.
 //! Tested with `batch`, by writing records and reading them back.
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::ended::Ended;
+use super::ended::{Cause, Ended};
 use crate::http1::head::Version;
 use crate::target::stickiness::Reason;
 
@@ -20,6 +20,32 @@ pub const PATH_BYTES_MAX: usize = 2048;
 pub const REFERER_BYTES_MAX: usize = 512;
 pub const USER_AGENT_BYTES_MAX: usize = 512;
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+pub const LOCATION_BYTES_MAX: usize = 2048;
+
+/// Priority of a listener's default rule.
+pub const DEFAULT_PRIORITY: u32 = u32::MAX;
+
+/// What the matching rule wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Acted {
+    Forward,
+    Redirect,
+    Respond,
+}
+
+impl Acted {
+    pub const ALL: [Acted; 3] = [Acted::Forward, Acted::Redirect, Acted::Respond];
+
+    /// The word of the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Acted::Forward => "forward",
+            Acted::Redirect => "redirect",
+            Acted::Respond => "respond",
+        }
+    }
+}
 
 /// Everything the log says of one request. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -32,6 +58,10 @@ pub struct Record<'a> {
     pub client_port: u16,
     /// The peer of the connection where it is another than `client`.
     pub peer: Option<IpAddr>,
+    /// The client's connection is encrypted.
+    pub encrypted: bool,
+    /// Port of the listener; 0 on Unix sockets.
+    pub listener_port: u16,
     /// `None` when no request line was understood.
     pub version: Option<Version>,
     /// Status sent to the client, 499 when it went away first, 0 when nothing was sent.
@@ -49,6 +79,11 @@ pub struct Record<'a> {
     /// Whether the target's connection came from the pool; `None` when no target was reached.
     pub target_reused: Option<bool>,
     pub sticky: Option<Reason>,
+    /// Priority of the matching rule, [`DEFAULT_PRIORITY`] for the default; `None` before one matched.
+    pub rule_priority: Option<u32>,
+    pub action: Option<Acted>,
+    /// The target that was tried last; `None` without one, and for Unix sockets.
+    pub target_address: Option<SocketAddr>,
     /// The exchange became a tunnel (101).
     pub upgraded: bool,
     pub ended: Ended,
@@ -66,6 +101,17 @@ pub struct Record<'a> {
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
     pub request_id: &'a [u8],
+    /// Where a rule redirected the client to.
+    pub location: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Whether something went wrong: nothing was sent, a server error, or somebody ended it before its
+    /// time. A rule's own answer is as it should be.
+    pub fn is_failure(&self) -> bool {
+        let is_regular = matches!(self.ended.cause, Cause::None | Cause::Rule);
+        self.status == 0 || self.status >= 500 || !is_regular
+    }
 }
 
 /// Durations in microseconds; `None` where the phase was not reached or not needed.
@@ -89,7 +135,7 @@ pub struct Timings {
 pub struct RequestText {
     bytes: Vec<u8>,
     /// Where each text ends in `bytes`; each begins where the one before ends.
-    ends: [usize; 6],
+    ends: [usize; 7],
 }
 
 /// What [`RequestText::fill`] copies.
@@ -106,17 +152,18 @@ pub struct RequestTextParts<'a> {
 }
 
 impl RequestText {
-    /// Replaces what was there, each text cut at its limit.
+    /// Replaces what was there, each text cut at its limit; the location is empty.
     pub fn fill(&mut self, parts: &RequestTextParts<'_>) {
         self.bytes.clear();
         let query = parts.query.map_or([&b""[..], b""], |query| [b"?", query]);
-        let texts: [(&[&[u8]], usize); 6] = [
+        let texts: [(&[&[u8]], usize); 7] = [
             (&[parts.method], METHOD_BYTES_MAX),
             (&[parts.host], HOST_BYTES_MAX),
             (&[parts.path, query[0], query[1]], PATH_BYTES_MAX),
             (&[parts.referer], REFERER_BYTES_MAX),
             (&[parts.user_agent], USER_AGENT_BYTES_MAX),
             (&[parts.request_id], REQUEST_ID_BYTES_MAX),
+            (&[], LOCATION_BYTES_MAX),
         ];
         for ((pieces, limit), end) in texts.into_iter().zip(&mut self.ends) {
             let most = self.bytes.len().saturating_add(limit);
@@ -127,11 +174,20 @@ impl RequestText {
         }
     }
 
-    /// Replaces the request id, which is made or kept only after the head was judged.
+    /// Replaces the request id, which is made or kept only after the head was judged, and forgets the
+    /// location.
     pub fn set_request_id(&mut self, request_id: &[u8]) {
-        let [.., start, end] = &mut self.ends;
+        let [.., start, end, last] = &mut self.ends;
         self.bytes.truncate(*start);
         self.bytes.extend_from_slice(clip(request_id, REQUEST_ID_BYTES_MAX));
+        (*end, *last) = (self.bytes.len(), self.bytes.len());
+    }
+
+    /// Replaces where a rule redirects to.
+    pub fn set_location(&mut self, location: &[u8]) {
+        let [.., start, end] = &mut self.ends;
+        self.bytes.truncate(*start);
+        self.bytes.extend_from_slice(clip(location, LOCATION_BYTES_MAX));
         *end = self.bytes.len();
     }
 
@@ -151,6 +207,7 @@ impl RequestText {
             referer: next(),
             user_agent: next(),
             request_id: next(),
+            location: next(),
             ..record
         }
     }
@@ -159,7 +216,7 @@ impl RequestText {
     pub fn clear(&mut self, keep_bytes: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(keep_bytes);
-        self.ends = [0; 6];
+        self.ends = [0; 7];
     }
 }
 

@@ -11,6 +11,8 @@ pub fn full() -> Record<'static> {
         client: Some("203.0.113.9".parse().expect("address")),
         client_port: 50_123,
         peer: Some("2001:db8::7".parse().expect("address")),
+        encrypted: true,
+        listener_port: 8443,
         version: Some(Version::Http11),
         status: 200,
         target_status: 201,
@@ -28,6 +30,9 @@ pub fn full() -> Record<'static> {
         retries: 1,
         target_reused: Some(true),
         sticky: Some(Reason::Valid),
+        rule_priority: Some(10),
+        action: Some(Acted::Forward),
+        target_address: Some("192.0.2.7:9001".parse().expect("address")),
         upgraded: true,
         ended: Ended::new(By::Target, Phase::ResponseContent, Cause::Reset),
         listener: "web",
@@ -41,6 +46,7 @@ pub fn full() -> Record<'static> {
         referer: b"https://shop.example.com/",
         user_agent: b"curl/8",
         request_id: b"abc-123",
+        location: b"https://www.example.com/new?item=1",
     }
 }
 
@@ -52,6 +58,8 @@ fn records_come_back_as_they_were_pushed() {
         version: Some(Version::Http10),
         target_reused: Some(false),
         client: Some("::1".parse().expect("address")),
+        target_address: Some("[2001:db8::1]:65535".parse().expect("address")),
+        rule_priority: Some(DEFAULT_PRIORITY),
         path: b"\xff\0\n",
         ..full()
     };
@@ -73,6 +81,7 @@ fn every_reason_and_termination_survives_the_batch() {
         .map(|&sticky| Record { sticky: Some(sticky), ..Record::default() })
         .chain(By::ALL.map(|by| Record { ended: Ended { by, ..Ended::NORMAL }, ..full() }))
         .chain(Phase::ALL.map(|phase| Record { ended: Ended { phase, ..Ended::NORMAL }, ..full() }))
+        .chain(Acted::ALL.map(|action| Record { action: Some(action), ..full() }))
         .chain(Cause::ALL.map(|cause| Record { ended: Ended { cause, ..Ended::NORMAL }, ..full() }))
         .collect();
     assert!(records.iter().all(|record| buffer.push(record)));
@@ -114,6 +123,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
         referer: bytes,
         user_agent: bytes,
         request_id: bytes,
+        location: bytes,
         ..full()
     };
     // The largest record fits the smallest batch exactly but for the character that was cut.
@@ -130,6 +140,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
     assert_eq!(read.referer.len(), REFERER_BYTES_MAX);
     assert_eq!(read.user_agent.len(), USER_AGENT_BYTES_MAX);
     assert_eq!(read.request_id.len(), REQUEST_ID_BYTES_MAX);
+    assert_eq!(read.location.len(), LOCATION_BYTES_MAX);
 }
 
 #[test]
@@ -169,7 +180,11 @@ fn request_texts_are_kept_and_cut() {
             user_agent: b"u",
             request_id: b"old",
         });
+        text.set_location(b"/gone");
         text.set_request_id(b"newer");
+        assert_eq!(text.apply(full()).location, b"");
+        text.set_location(b"/a");
+        text.set_location(b"/there");
     }
     let record = text.apply(full());
     assert_eq!(record.method, b"GET");
@@ -177,9 +192,31 @@ fn request_texts_are_kept_and_cut() {
     assert_eq!(record.path, b"/x?y=1");
     assert_eq!((record.referer, record.user_agent), (&b"r"[..], &b"u"[..]));
     assert_eq!(record.request_id, b"newer");
+    assert_eq!(record.location, b"/there");
     assert_eq!(record.listener, "web");
     text.fill(&RequestTextParts { path: b"/", query: Some(&long), ..RequestTextParts::default() });
     assert_eq!(text.apply(Record::default()).path.len(), PATH_BYTES_MAX);
     text.clear(64);
     assert_eq!(text.apply(Record::default()), Record::default());
+}
+
+#[test]
+fn failures_are_server_errors_silence_and_what_somebody_cut_off() {
+    let record = |status, by, phase, cause| Record {
+        status,
+        ended: Ended::new(by, phase, cause),
+        ..Record::default()
+    };
+    for (record, is_failure) in [
+        (record(200, By::Nobody, Phase::Done, Cause::None), false),
+        (record(404, By::Nobody, Phase::Done, Cause::None), false),
+        (record(301, By::Limpet, Phase::Done, Cause::Rule), false),
+        (record(500, By::Nobody, Phase::Done, Cause::None), true),
+        (record(503, By::Limpet, Phase::Done, Cause::Rule), true),
+        (record(0, By::Nobody, Phase::Done, Cause::None), true),
+        (record(400, By::Client, Phase::RequestHead, Cause::Invalid), true),
+        (record(200, By::Client, Phase::ResponseContent, Cause::Reset), true),
+    ] {
+        assert_eq!(record.is_failure(), is_failure, "{record:?}");
+    }
 }

@@ -30,6 +30,11 @@ impl Listening {
         Socket::adopt(socket).map(Listening)
     }
 
+    /// The socket itself, for its options.
+    pub fn raw(&self) -> &socket2::Socket {
+        self.0.raw()
+    }
+
     /// Starts to accept one connection.
     pub fn accept(&self) -> Accept {
         let op = match &self.0.0.handle {

@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// `TCP_DEFER_ACCEPT`: a connection is accepted only once data is there, for at most `wait`.
+/// `TCP_DEFER_ACCEPT`: a connection is accepted only once data is there, for at most `wait`; zero = off.
 ///
 /// # Errors
 /// What setsockopt(2) says.
 pub fn set_defer_accept(socket: &socket2::Socket, wait: Duration) -> io::Result<()> {
-    let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(i32::MAX);
+    let seconds = if wait.is_zero() { 0 } else { wait.as_secs().max(1) };
+    let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
     set_tcp_option(socket, libc::TCP_DEFER_ACCEPT, seconds)
 }
 

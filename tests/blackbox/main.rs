@@ -17,6 +17,7 @@ mod limits;
 mod listeners;
 mod retries;
 mod routing;
+mod service;
 mod shutdown;
 mod smuggling;
 mod stickiness;

@@ -31,8 +31,8 @@ impl DataPlane {
     pub fn start(control: &Control, process: &ProcessOptions) -> Result<DataPlane, String> {
         let server =
             Server::start(control.published(), process).map_err(|error| error.to_string())?;
-        let address = server.addresses().iter().find_map(|(_, bound)| match bound {
-            Bind::Tcp(address) => Some(*address),
+        let address = server.handle().addresses().into_iter().find_map(|(_, bound)| match bound {
+            Bind::Tcp(address) => Some(address),
             Bind::Unix(_) => None,
         });
         let address = address.ok_or("the demo's configuration has no TCP listener")?;

@@ -1,6 +1,8 @@
 //! One line for each request: what was asked, who answered, how long it took, and who ended it.
 
 mod fields;
+mod formats;
+mod rotation;
 mod termination;
 
 use crate::support::{Limpet, Target, config};

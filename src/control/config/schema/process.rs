@@ -63,7 +63,7 @@ pub static PROCESS: Section = Section {
             "user",
             Kind::Text(&checks::USER),
             Default::Absent,
-            "Whom a process that was started as root becomes when its sockets are open; only the capabilities it needs stay.",
+            "Whom a process that was started as root becomes before it opens anything; only the right to bind ports below 1024 stays.",
         ),
         setting(
             "watch_config",

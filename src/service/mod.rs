@@ -1,0 +1,14 @@
+//! Being a good service: what is said to the service manager, and whose rights the process has.
+//!
+//! Never: a setting of its own, or anything that a request waits for. Tested beside each part, and by
+//! `tests/blackbox/service` against the real program.
+
+mod account;
+mod belongings;
+mod notify;
+mod rights;
+
+pub use account::{Account, AccountFault};
+pub use belongings::Belongings;
+pub use notify::{ready, reloading, status, stopping, watch, watchdog, watchdog_interval};
+pub use rights::{BecomeError, become_user};

@@ -1,0 +1,109 @@
+//! What the control plane may ask of the running data plane, and the one thing it may tell it: where to
+//! listen. Cheap to clone. Never touches a connection. Tested through the server.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::Admission;
+use super::listeners::{Listeners, Plan};
+use crate::snapshot::{AccessLogOptions, Bind, Snapshot};
+use crate::telemetry::access_log::{AccessLog, LogCounts};
+use crate::telemetry::counters::Counters;
+use crate::uring::Engine;
+
+/// The data plane as the control plane sees it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) access_log: Arc<AccessLog>,
+    pub(super) engine: Engine,
+    /// Threads of the shards, below /proc.
+    pub(super) threads: Arc<[String]>,
+}
+
+impl Handle {
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Every listener's name and where it listens in fact.
+    pub fn addresses(&self) -> Vec<(Arc<str>, Bind)> {
+        self.listeners.addresses()
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> usize {
+        self.admission.open()
+    }
+
+    /// Client connections open now on one shard.
+    pub fn shard_connections(&self, shard: usize) -> u64 {
+        self.counters.shard(shard).map_or(0, |counters| counters.snapshot().connections_open())
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    pub fn access_log(&self) -> &AccessLog {
+        &self.access_log
+    }
+
+    /// What became of the access log's lines so far.
+    pub fn log(&self) -> LogCounts {
+        self.access_log.handle().counts()
+    }
+
+    /// Opens the access log's file anew.
+    ///
+    /// # Errors
+    /// See [`LogHandle::reopen`].
+    ///
+    /// [`LogHandle::reopen`]: crate::telemetry::access_log::LogHandle::reopen
+    pub fn reopen_log(&self) -> io::Result<()> {
+        self.access_log.handle().reopen()
+    }
+
+    /// Changes the access log while it runs.
+    ///
+    /// # Errors
+    /// See [`LogHandle::reconfigure`].
+    ///
+    /// [`LogHandle::reconfigure`]: crate::telemetry::access_log::LogHandle::reconfigure
+    pub fn reconfigure_log(&self, options: &AccessLogOptions) -> io::Result<()> {
+        self.access_log.handle().reconfigure(options)
+    }
+
+    /// CPU time of a shard's thread since its start; zero where /proc does not tell.
+    pub fn busy(&self, shard: usize) -> Duration {
+        let Some(thread) = self.threads.get(shard) else { return Duration::ZERO };
+        let text = std::fs::read_to_string(format!("/proc/{thread}/schedstat")).unwrap_or_default();
+        let on_cpu_ns = text.split_ascii_whitespace().next().and_then(|text| text.parse().ok());
+        Duration::from_nanos(on_cpu_ns.unwrap_or(0))
+    }
+
+    /// Opens what `after` needs and nobody has yet; what comes of it is to be given to [`Self::follow`]
+    /// when `after` is published.
+    ///
+    /// # Errors
+    /// A sentence for the operator; nothing has changed.
+    pub fn open(&self, after: &Snapshot) -> Result<Plan, String> {
+        let plan = self.listeners.plan(after).map_err(|error| error.to_string())?;
+        if !self.listeners.has_room(&plan) {
+            return Err("the shards have not followed the change before this one; try again".into());
+        }
+        Ok(plan)
+    }
+
+    /// Lets the shards accept where the plan says, and take their leave of listeners that are gone.
+    pub fn follow(&self, plan: Plan) {
+        self.listeners.commit(plan);
+    }
+}

@@ -1,0 +1,34 @@
+//! Where the access log goes: standard output, a file, or nowhere.
+//!
+//! Tested with the log.
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use crate::snapshot::LogOutput;
+
+/// An open output; `None` = off.
+pub type Output = Option<Box<dyn Write + Send>>;
+
+/// Opens an output; a file is made when it is not there, and appended to.
+///
+/// # Errors
+/// They name the file that could not be opened.
+pub fn open(output: &LogOutput) -> io::Result<Output> {
+    match output {
+        LogOutput::Off => Ok(None),
+        // Past the standard library's own buffer and lock: a batch is one write.
+        LogOutput::Stdout => {
+            let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+            Ok(Some(Box::new(std::fs::File::from(stdout))))
+        }
+        LogOutput::File(path) => {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = file.map_err(|error| {
+                let text = format!("cannot open the access log {}: {error}", path.display());
+                io::Error::new(error.kind(), text)
+            })?;
+            Ok(Some(Box::new(file)))
+        }
+    }
+}
