@@ -15,6 +15,7 @@ mod harness;
 mod hop_by_hop;
 mod limits;
 mod listeners;
+mod reload;
 mod retries;
 mod routing;
 mod shutdown;
