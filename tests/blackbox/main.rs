@@ -16,6 +16,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod listeners;
+mod reload;
 mod retries;
 mod routing;
 mod service;

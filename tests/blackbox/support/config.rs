@@ -87,11 +87,12 @@ pub fn group(name: &str) -> Section {
     Section::named(name)
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     process: Section,
     access_log: Section,
     keys: String,
+    admin: Section,
     listeners: Vec<Section>,
     groups: Vec<Section>,
 }
@@ -104,8 +105,7 @@ pub fn config() -> Config {
         .set("state_directory", format!("{DIRECTORY}/state"))
         .set("log_level", "debug");
     let access_log = Section::default().set("output", format!("{DIRECTORY}/access.log"));
-    Config { process, access_log, keys: String::new(), listeners: Vec::new(), groups: Vec::new() }
-        .keys(&[(1, KEY_ONE)])
+    Config { process, access_log, ..Config::default() }.keys(&[(1, KEY_ONE)])
 }
 
 impl Config {
@@ -117,6 +117,16 @@ impl Config {
     pub fn access_log(mut self, key: &str, value: impl Into<toml::Value>) -> Config {
         self.access_log.put(key, value);
         self
+    }
+
+    pub fn admin(mut self, key: &str, value: impl Into<toml::Value>) -> Config {
+        self.admin.put(key, value);
+        self
+    }
+
+    /// With the admin API on the socket that [`Limpet::admin`] asks.
+    pub fn with_admin(self) -> Config {
+        self.admin("socket", format!("{DIRECTORY}/admin.sock"))
     }
 
     /// The key ring, the first key seals; none at all when empty.
@@ -152,6 +162,8 @@ impl Config {
         self.process.write(&mut out);
         out.push_str("[access_log]\n");
         self.access_log.write(&mut out);
+        out.push_str("[admin]\n");
+        self.admin.write(&mut out);
         out.push_str(&self.keys);
         let default = [listener("web")];
         let listeners = if self.listeners.is_empty() { &default[..] } else { &self.listeners };

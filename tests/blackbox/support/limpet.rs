@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::access_log::Record;
+use super::admin::Admin;
 use super::client::Client;
 use super::config::DIRECTORY;
 use super::kernel;
@@ -118,6 +119,17 @@ impl Limpet {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Puts another configuration in the place of the file; nothing is told of it.
+    pub fn write_config(&self, config: &str) {
+        let text = config.replace(DIRECTORY, &self.directory.path().to_string_lossy());
+        std::fs::write(self.path("limpet.toml"), text).expect("write the configuration");
+    }
+
+    /// The admin API, for a configuration made by `Config::with_admin`.
+    pub fn admin(&self) -> Admin {
+        Admin { socket: self.path("admin.sock") }
     }
 
     pub fn id(&self) -> u32 {

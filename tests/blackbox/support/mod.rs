@@ -3,6 +3,7 @@
 //! Nothing here knows limpet's insides. Waiting is always for a condition with a deadline.
 
 pub mod access_log;
+pub mod admin;
 pub mod client;
 pub mod config;
 pub mod kernel;
@@ -12,7 +13,7 @@ pub mod target;
 pub mod wire;
 
 pub use client::Client;
-pub use config::{config, group, listener};
+pub use config::{Config, Section, config, group, listener};
 pub use limpet::{Limpet, pause, poll};
 pub use message::{Cookie, Framing, Request, Response};
 pub use target::Target;

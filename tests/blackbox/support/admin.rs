@@ -1,0 +1,52 @@
+//! The admin API of a limpet under test, over its Unix socket `{dir}/admin.sock`.
+
+use std::path::PathBuf;
+
+use super::client::Client;
+
+/// Asks one request a connection.
+#[derive(Debug)]
+pub struct Admin {
+    pub socket: PathBuf,
+}
+
+impl Admin {
+    /// Status and content of a request with any method; `body` "" = none.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, lines: &str, body: &str) -> (u16, String) {
+        let content = if body.is_empty() {
+            String::new()
+        } else {
+            format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Limpet-Request: 1\r\n{lines}{content}\r\n{body}"
+        );
+        let response = Client::connect_unix(&self.socket).send(head).response_to(method);
+        (response.status, response.text())
+    }
+
+    /// The JSON at `path`.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> serde_json::Value {
+        let (status, text) = self.ask("GET", path, "", "");
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+    }
+
+    #[track_caller]
+    pub fn patch(&self, path: &str, body: &str) -> (u16, String) {
+        self.ask("PATCH", path, "", body)
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &str) -> (u16, String) {
+        self.ask("POST", path, "", body)
+    }
+
+    /// One target as the API shows it.
+    #[track_caller]
+    pub fn target(&self, group: &str, target: &str) -> serde_json::Value {
+        self.get(&format!("/v1/groups/{group}/targets/{target}"))
+    }
+}
