@@ -125,7 +125,7 @@ fn answer(asset: &'static Asset, etag: &str, request: &HeaderMap) -> Response<Bo
 fn names(list: &HeaderValue, etag: &str) -> bool {
     let Ok(list) = list.to_str() else { return false };
     list.split(',')
-        .map(|one| one.trim())
+        .map(str::trim)
         .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
