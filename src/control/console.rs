@@ -124,9 +124,7 @@ fn answer(asset: &'static Asset, etag: &str, request: &HeaderMap) -> Response<Bo
 /// Whether a list of entity tags has this one (RFC 9110 §13.1.2, weak comparison).
 fn names(list: &HeaderValue, etag: &str) -> bool {
     let Ok(list) = list.to_str() else { return false };
-    list.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+    list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
 #[cfg(test)]

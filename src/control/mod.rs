@@ -22,6 +22,7 @@ pub mod keys;
 pub mod log_level;
 pub mod metrics;
 pub mod overlay;
+pub mod plane;
 pub mod runtime;
 pub mod session_watch;
 pub mod state;

@@ -15,6 +15,7 @@ mod whole;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -48,6 +49,7 @@ pub struct Control {
     audit_log: Mutex<Option<AuditLog>>,
     error_source: Mutex<Option<Arc<ErrorSource>>>,
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
+    last_reload_successful: AtomicBool,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
@@ -161,6 +163,7 @@ impl Control {
             audit_log: Mutex::new(None),
             error_source: Mutex::new(None),
             session_estimate: Mutex::new(None),
+            last_reload_successful: AtomicBool::new(true),
         })
     }
 
@@ -284,6 +287,16 @@ impl Control {
         let mut running = self.lock();
         let base = Arc::clone(&running.state.base.text);
         running.file.as_mut().is_some_and(|file| file.text != base || file.differs())
+    }
+
+    /// Whether the last attempt to load the file went well.
+    pub fn last_reload_successful(&self) -> bool {
+        self.last_reload_successful.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file is to be loaded again whenever it changes.
+    pub fn is_watching(&self) -> bool {
+        self.lock().parsed.file.process.watch_config
     }
 
     /// What changes whenever the file on disk does; `None` without a file, or when it is gone.

@@ -42,10 +42,12 @@ pub enum Counter {
     Aborted,
     /// Lines that found no room in the log's buffers.
     LogLinesDropped,
+    /// Requests that ended with 502, 503 or 504, limpet's own or a target's.
+    GatewayErrors,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 15] = [
+    pub const ALL: [Counter; 16] = [
         Counter::Requests,
         Counter::ConnectionsAccepted,
         Counter::ConnectionsClosed,
@@ -61,6 +63,7 @@ impl Counter {
         Counter::Upgrades,
         Counter::Aborted,
         Counter::LogLinesDropped,
+        Counter::GatewayErrors,
     ];
 
     /// Stable snake_case word.
@@ -81,6 +84,7 @@ impl Counter {
             Counter::Upgrades => "upgrades",
             Counter::Aborted => "aborted",
             Counter::LogLinesDropped => "log_lines_dropped",
+            Counter::GatewayErrors => "gateway_errors",
         }
     }
 }
@@ -144,6 +148,9 @@ impl ShardCounters {
         }
         if record.upgraded {
             self.add(Counter::Upgrades, 1);
+        }
+        if matches!(record.status, 502..=504) {
+            self.add(Counter::GatewayErrors, 1);
         }
         if record.ended.aborted() {
             self.add(Counter::Aborted, 1);

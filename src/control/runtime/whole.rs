@@ -1,5 +1,6 @@
 //! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::adopt::{Proposal, Request, notes};
@@ -21,11 +22,13 @@ impl Control {
     /// See [`ChangeError`]; nothing has changed.
     pub fn reload(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "reload", keep: None, edit: None, by, why: None };
-        self.change(&request, |running| {
+        let result = self.change(&request, |running| {
             running.settled()?;
             let proposal = propose(running, None)?;
             self.adopt(running, &request, proposal)
-        })
+        });
+        self.last_reload_successful.store(result.is_ok(), Ordering::Relaxed);
+        result
     }
 
     /// Puts a whole configuration in force: `text`, which replaces the edits on top of the file as well, or the
