@@ -254,13 +254,18 @@ pub async fn reload(control: &Arc<Control>, actor: &'static str) {
         tokio::task::spawn_blocking(move || reloaded.reload(&By { actor, if_version: None }));
     match result.await {
         Ok(Ok(applied)) => {
-            for note in &applied.notes {
+            if applied.summary.is_empty() {
+                tracing::info!(actor, "the file was read again: nothing differs");
+            }
+            for note in applied.notes.iter().filter(|_| !applied.summary.is_empty()) {
                 tracing::warn!("{note}");
             }
             service::ready("balancing");
         }
         Ok(Err(error)) => {
-            let text = format!("the configuration stays as it is: {error}");
+            let path = control.path().unwrap_or_default();
+            let path = path.display();
+            let text = format!("{path} was not loaded, the configuration stays as it is: {error}");
             control.events().push(EventKind::Warning, None, None, text);
             service::ready("balancing; the last reload was refused");
         }

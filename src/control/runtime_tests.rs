@@ -733,9 +733,9 @@ fn changes_and_refusals_are_told_to_events_history_and_audit_log() {
     }));
     control.edit(&remove_target("a", "two"), Keep::File, &BY).unwrap();
     refused(control, &set_target("a", "six", json!({"weight": 5})));
-    disk.rewrite("# What the operator wrote.", "process.grace_period = \"5s\"");
+    disk.rewrite("# What the operator wrote.", "process.buffers_kept = 5");
     let applied = control.reload(&BY).unwrap();
-    let restart = "process: grace_period \"30s\" → \"5s\"";
+    let restart = "process: buffers_kept 64 → 5";
     assert_eq!(applied.notes, [format!("in force after a restart: {restart}")]);
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -112,7 +112,7 @@ fn resident_kib(limpet: &Limpet) -> u64 {
 
 /// How many reloads limpet says it has made.
 fn reloads(limpet: &Limpet) -> usize {
-    limpet.stderr().lines().filter(|line| line.contains("reloaded")).count()
+    limpet.stderr().lines().filter(|line| line.contains("reload by SIGHUP")).count()
 }
 
 #[test]
