@@ -5,6 +5,7 @@
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
 
 mod pattern;
+mod ring;
 mod soak;
 mod target;
 mod wire;
