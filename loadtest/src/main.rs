@@ -6,6 +6,8 @@
 
 mod pattern;
 mod respond;
+mod ring;
+mod service;
 mod soak;
 mod target;
 mod wire;
@@ -28,12 +30,15 @@ enum Command {
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
     Target(target::Options),
+    /// Answer requests at next to no cost, with the sizes, delays, statuses and faults asked for
+    Respond(respond::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
+        Command::Respond(options) => respond::run(&options).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

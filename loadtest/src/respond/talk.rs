@@ -50,11 +50,14 @@ pub struct Due {
     pub fault: Option<Fault>,
     /// Go on with the connection after the answer.
     pub keep: bool,
+    /// The request could not be read, so that more of it may be on its way.
+    pub refused: bool,
 }
 
 impl Due {
     /// A refusal is due at once, and the connection ends with it.
-    const REFUSAL: Due = Due { delay: Duration::ZERO, fault: None, keep: false };
+    const REFUSAL: Due =
+        Due { delay: Duration::ZERO, fault: None, keep: false, refused: true };
 }
 
 impl Talk {
@@ -117,7 +120,7 @@ impl Talk {
 
     fn due(&mut self, plan: &Plan) -> Due {
         self.place = Place::Due;
-        Due { delay: plan.delay, fault: plan.fault, keep: plan.keep }
+        Due { delay: plan.delay, fault: plan.fault, keep: plan.keep, refused: false }
     }
 
     /// Writes the answer that is due to `out`, but for what it returns; nothing when none is due. The
