@@ -104,9 +104,11 @@ pub fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 
 /// Removes a socket that nobody listens on any more: one that a killed process left behind.
 fn remove_abandoned(path: &PathBuf) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let refused = || {
-        UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     };
     if is_socket && refused() { std::fs::remove_file(path) } else { Ok(()) }
 }

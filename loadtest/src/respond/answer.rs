@@ -265,7 +265,8 @@ mod tests {
     fn content_of_any_size_is_complete_in_pieces() {
         let block = (CHUNK_COUNT * CHUNK_BYTES) as u64;
         let inline = INLINE_BYTES as u64;
-        for size in [0, 1, inline, inline + 1, block - 1, block, block + 1, 3 * block + 5, 1 << 20] {
+        for size in [0, 1, inline, inline + 1, block - 1, block, block + 1, 3 * block + 5, 1 << 20]
+        {
             for (chunked, framing) in [(false, Framing::Length(size)), (true, Framing::Chunked)] {
                 let (bytes, pieces) = write(&Plan { chunked, ..plan(size) }, None, None);
                 let head = bytes.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;

@@ -86,7 +86,9 @@ impl Content {
                         used += count;
                         self.place = if size == 0 { Place::Trailers } else { Place::Chunk(size) };
                     }
-                    Ok(Status::Partial) if rest.len() <= LINE_BYTES_MAX => return Ok((used, false)),
+                    Ok(Status::Partial) if rest.len() <= LINE_BYTES_MAX => {
+                        return Ok((used, false));
+                    }
                     _ => return Err(Refusal::Chunk),
                 },
                 Place::Trailers => {

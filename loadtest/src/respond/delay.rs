@@ -36,9 +36,6 @@ pub enum Delay {
 }
 
 impl Delay {
-    /// The answer goes out at once.
-    pub const NONE: Delay = Delay::Fixed(Duration::ZERO);
-
     /// Draws one delay.
     pub fn draw(self, random: &mut impl Rng) -> Duration {
         match self {
@@ -96,7 +93,7 @@ mod tests {
     fn delays_are_read_as_they_are_written() {
         let table = [
             ("fixed:1ms", Some(Delay::Fixed(ms(1)))),
-            ("fixed:0s", Some(Delay::NONE)),
+            ("fixed:0s", Some(Delay::Fixed(ms(0)))),
             ("fixed:250us", Some(Delay::Fixed(Duration::from_micros(250)))),
             ("uniform:1ms-5ms", Some(Delay::Uniform(ms(1), ms(5)))),
             ("uniform:2ms-2ms", Some(Delay::Uniform(ms(2), ms(2)))),

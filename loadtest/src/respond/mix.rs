@@ -143,7 +143,8 @@ impl FromStr for Faults {
         let mut sums = Vec::new();
         let mut percent = 0.0;
         for pair in text.split(',') {
-            let (name, share) = pair.split_once('=').ok_or_else(|| Wrong::Share(pair.to_owned()))?;
+            let (name, share) =
+                pair.split_once('=').ok_or_else(|| Wrong::Share(pair.to_owned()))?;
             let digits = share.strip_suffix('%').and_then(amount);
             percent += digits.ok_or_else(|| Wrong::Share(share.to_owned()))?;
             if let Some(fault) = Fault::named(name)? {

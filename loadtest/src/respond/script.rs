@@ -108,7 +108,7 @@ mod tests {
     fn script() -> Script {
         Script {
             size: 64,
-            delay: Delay::NONE,
+            delay: Delay::Fixed(Duration::ZERO),
             statuses: "200".parse().unwrap(),
             faults: Faults::default(),
             chunked: false,
@@ -149,12 +149,7 @@ mod tests {
             ("/?fault=garbage", Plan { fault: Some(Fault::Garbage), ..plain() }),
             (
                 "/?status=204&chunked=1",
-                Plan {
-                    status: "204".parse().unwrap(),
-                    head_only: true,
-                    chunked: true,
-                    ..plain()
-                },
+                Plan { status: "204".parse().unwrap(), head_only: true, chunked: true, ..plain() },
             ),
         ];
         for (target, expected) in table {

@@ -56,8 +56,7 @@ pub struct Due {
 
 impl Due {
     /// A refusal is due at once, and the connection ends with it.
-    const REFUSAL: Due =
-        Due { delay: Duration::ZERO, fault: None, keep: false, refused: true };
+    const REFUSAL: Due = Due { delay: Duration::ZERO, fault: None, keep: false, refused: true };
 }
 
 impl Talk {
@@ -157,7 +156,7 @@ mod tests {
     fn exchange(message: &[u8], piece: usize) -> String {
         let script = Script {
             size: 3,
-            delay: Delay::NONE,
+            delay: Delay::Fixed(Duration::ZERO),
             statuses: "200".parse().unwrap(),
             faults: Faults::default(),
             chunked: false,

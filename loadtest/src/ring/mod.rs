@@ -247,8 +247,10 @@ impl Ring {
             (_, slot) => {
                 slot.into_iter().for_each(|slot| self.buffers.publish(slot));
                 match -result {
+                    libc::ENOBUFS | libc::ECANCELED if receiving == Receiving::Stopping => {}
                     libc::ENOBUFS => self.queue.starved.push((socket, receiving)),
-                    libc::ECANCELED => {}
+                    // It was stopped, and asked for again before it had.
+                    libc::ECANCELED => self.queue.receive_as(socket, receiving),
                     0 => handle(&mut self.queue, token, Event::Ended),
                     _ => handle(&mut self.queue, token, Event::Failed(error(result), None)),
                 }

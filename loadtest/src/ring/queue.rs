@@ -91,6 +91,8 @@ pub(super) enum Receiving {
     Always,
     /// One completion, then no more.
     Once,
+    /// The kernel has been told to stop, and has not said that it did.
+    Stopping,
 }
 
 #[derive(Debug)]
@@ -226,15 +228,30 @@ impl Queue {
         self.receive_as(socket, Receiving::Once);
     }
 
+    /// Stops receiving until [`receive`](Queue::receive) asks for it again. What the kernel has already
+    /// taken from the socket still comes.
+    pub fn pause(&mut self, socket: Socket) {
+        let Some(state) = self.current(socket) else { return };
+        if state.receiving == Receiving::Always {
+            state.receiving = Receiving::Stopping;
+            let cancel = opcode::AsyncCancel::new(Operation::Receive(socket).pack()).build();
+            self.push(&cancel.flags(Flags::SKIP_SUCCESS), Operation::Ignored);
+        }
+    }
+
     pub(super) fn receive_as(&mut self, socket: Socket, receiving: Receiving) {
         let Some(state) = self.current(socket) else { return };
+        if state.receiving == Receiving::Stopping {
+            // It begins anew with the completion that ends it.
+            state.receiving = receiving;
+        }
         if state.receiving != Receiving::Not {
             return;
         }
         state.receiving = receiving;
         let descriptor = Fd(socket.descriptor());
         let entry = match receiving {
-            Receiving::Not => return,
+            Receiving::Not | Receiving::Stopping => return,
             Receiving::Always => opcode::RecvMulti::new(descriptor, buffers::GROUP).build(),
             Receiving::Once => opcode::Recv::new(descriptor, std::ptr::null_mut(), 0)
                 .buf_group(buffers::GROUP)

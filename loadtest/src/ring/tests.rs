@@ -303,3 +303,43 @@ fn a_ring_that_goes_leaves_no_descriptor_behind() {
     assert_eq!(other.read(&mut [0]).unwrap(), 0);
     assert_eq!(other_closed.read(&mut [0]).unwrap(), 0);
 }
+
+#[test]
+fn a_paused_socket_keeps_what_arrives_until_it_is_asked_for_again() {
+    let mut ring = ring(4, 64);
+    let (socket, mut other) = pair(&mut ring, 1);
+    ring.queue().receive(socket);
+    for at in 0..3 {
+        ring.queue().pause(socket);
+        // The kernel hears of it before the bytes are there.
+        ring.wait(Some(Instant::now()), |_, _, event| panic!("{event:?}")).unwrap();
+        other.write_all(&[at]).unwrap();
+        let soon = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < soon {
+            ring.wait(Some(soon), |_, _, event| panic!("{event:?}")).unwrap();
+        }
+        ring.queue().receive(socket);
+        until(
+            &mut ring,
+            |_, _, event| matches!(event, Event::Received(received) if received.bytes == [at]),
+        );
+    }
+}
+
+#[test]
+fn a_socket_that_is_paused_and_asked_for_at_once_goes_on_receiving() {
+    let mut ring = ring(4, 64);
+    let (socket, mut other) = pair(&mut ring, 1);
+    ring.queue().receive(socket);
+    for at in 0..20 {
+        ring.queue().pause(socket);
+        ring.queue().receive(socket);
+        ring.queue().pause(socket);
+        ring.queue().receive(socket);
+        other.write_all(&[at]).unwrap();
+        until(
+            &mut ring,
+            |_, _, event| matches!(event, Event::Received(received) if received.bytes == [at]),
+        );
+    }
+}
