@@ -22,9 +22,9 @@ use crate::service::{LISTENER, Listening, Readiness};
 /// Submissions that fit between two waits.
 const ENTRIES: u32 = 1024;
 
-/// Receive buffers: few enough to stay in the processor's cache when requests are small, large enough
-/// for uploads.
-const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 16 * 1024 };
+/// Receive buffers: few enough that small requests stay in the processor's cache, large enough that an
+/// upload comes in few pieces.
+const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 64 * 1024 };
 
 /// Answers until the process ends.
 ///
