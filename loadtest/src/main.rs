@@ -4,6 +4,7 @@
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
 
+mod load;
 mod pattern;
 mod ring;
 mod soak;
@@ -24,6 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send load over io_uring, in a closed or an open loop, and measure
+    Load(load::Options),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -32,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Load(options) => load::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
     };
