@@ -102,6 +102,8 @@ impl Clients {
     /// Begins: every connection is opened, or waits for its first request.
     pub fn start(&mut self, queue: &mut Queue) {
         let now_ns = self.clock.now_ns();
+        // Without a time to warm up, the very first requests are measured.
+        self.phases.advance(now_ns, self.connections.len(), &mut self.tally);
         for index in 0..self.connections.len() {
             if self.manner.close {
                 self.free(index, now_ns);
@@ -121,7 +123,10 @@ impl Clients {
         if self.phases.is_asking() {
             self.fire(queue, now_ns);
             self.arrive(queue, now_ns);
-        } else if let Some(schedule) = self.schedule.take() {
+        } else if let Some(mut schedule) = self.schedule.take()
+            && let Some(end_ns) = self.phases.end_ns()
+        {
+            schedule.advance(end_ns.saturating_sub(1));
             self.tally.unsent += schedule.waiting() as u64;
         }
         if now_ns >= self.next_tick_ns {

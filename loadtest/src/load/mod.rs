@@ -143,10 +143,12 @@ fn work(
     live: &Live,
 ) -> Result<Tally, Box<dyn Error + Send + Sync>> {
     let threads = options.threads.get();
-    if let Some(&core) = options.core.get(thread % options.core.len().max(1))
-        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
-    {
-        return Err(format!("cannot run on core {core}: is it there, and allowed?").into());
+    if let Some(&id) = options.core.get(thread % options.core.len().max(1)) {
+        let core = core_affinity::CoreId { id };
+        let is_there = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
+        if !is_there || !core_affinity::set_for_current(core) {
+            return Err(format!("cannot run on core {id}: is it there, and allowed?").into());
+        }
     }
     if options.rate.is_some() {
         // The kernel is 50 µs late with timers by default, which would be in every time measured.

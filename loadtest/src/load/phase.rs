@@ -107,6 +107,14 @@ impl Phases {
         }
     }
 
+    /// When the measured time ends; `None` before it has begun, and where requests are counted.
+    pub fn end_ns(&self) -> Option<u64> {
+        match self.span {
+            Span::Time(time_ns) => self.start_ns.checked_add(time_ns),
+            Span::Requests(_) => None,
+        }
+    }
+
     /// When this changes by itself, at the latest.
     pub fn next_ns(&self) -> u64 {
         match (self.phase, self.span) {
@@ -120,7 +128,8 @@ impl Phases {
     pub fn advance(&mut self, now_ns: u64, waiting: usize, tally: &mut Tally) -> Phase {
         if self.phase == Phase::WarmUp && now_ns >= self.warmup_ns {
             self.phase = Phase::Measuring;
-            (self.start_ns, self.cpu_start_ns) = (now_ns, (self.cpu_ns)());
+            // From when it was to begin: what was due since then is measured, however late it is.
+            (self.start_ns, self.cpu_start_ns) = (self.warmup_ns, (self.cpu_ns)());
         }
         if self.phase == Phase::Measuring && (now_ns >= self.next_ns() || self.left == 0) {
             self.phase = Phase::Draining;
@@ -155,10 +164,10 @@ mod tests {
         assert_eq!((phases.begin(50), phases.next_ns()), (Some(false), 100));
         assert_eq!(phases.advance(110, 1, &mut tally), Phase::Measuring);
         // Due before measuring began, but sent after it.
-        assert_eq!((phases.begin(105), phases.begin(110)), (Some(false), Some(true)));
-        assert_eq!(phases.next_ns(), 1110);
-        assert_eq!(phases.advance(1110, 1, &mut tally), Phase::Draining);
-        assert_eq!((phases.begin(1110), phases.is_measuring()), (None, false));
+        assert_eq!((phases.begin(99), phases.begin(100)), (Some(false), Some(true)));
+        assert_eq!((phases.next_ns(), phases.end_ns()), (1100, Some(1100)));
+        assert_eq!(phases.advance(1100, 1, &mut tally), Phase::Draining);
+        assert_eq!((phases.begin(1100), phases.is_measuring()), (None, false));
         assert_eq!(phases.advance(2000, 0, &mut tally), Phase::Over);
         assert_eq!(tally.measured_ns, 1000);
     }
@@ -174,6 +183,6 @@ mod tests {
         assert_eq!(phases.advance(50, 2, &mut tally), Phase::Draining);
         assert!(phases.is_measuring() && !phases.is_asking());
         assert_eq!(phases.advance(105, 0, &mut tally), Phase::Over);
-        assert_eq!(tally.measured_ns, 100);
+        assert_eq!(tally.measured_ns, 105);
     }
 }
