@@ -26,7 +26,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Send load over io_uring, in a closed or an open loop, and measure
-    Load(load::Options),
+    Load(Box<load::Options>),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them

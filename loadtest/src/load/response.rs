@@ -245,9 +245,7 @@ impl Chunk {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                 Chunk::Size(size << 4 | digit, digits + 1)
             }
-            (Chunk::Size(size, 1..), b'\r') | (Chunk::Extension(size), b'\r') => {
-                Chunk::SizeEnd(size)
-            }
+            (Chunk::Size(size, 1..) | Chunk::Extension(size), b'\r') => Chunk::SizeEnd(size),
             (Chunk::Size(size, 1..), b';' | b' ' | b'\t') => Chunk::Extension(size),
             (Chunk::Extension(size), 0x20.. | b'\t') => Chunk::Extension(size),
             (Chunk::SizeEnd(0), b'\n') => Chunk::Trailer,
