@@ -6,6 +6,7 @@
 //! by `tests/respond.rs` and `tests/floor.rs` with raw clients.
 
 mod floor;
+mod load;
 mod pattern;
 mod respond;
 mod ring;
@@ -28,6 +29,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send load over io_uring, in a closed or an open loop, and measure
+    Load(Box<load::Options>),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -40,6 +43,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Load(options) => load::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),
