@@ -2,9 +2,15 @@
 //!
 //! Owns: its commands. Never: anything of the balancer's own code, so that no mistake can be made on
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
-//! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
+//! `tests/soak.rs` against its own target, with and without something in between that goes wrong, and
+//! by `tests/respond.rs` and `tests/floor.rs` with raw clients.
 
+mod floor;
+mod load;
 mod pattern;
+mod respond;
+mod ring;
+mod service;
 mod soak;
 mod target;
 mod wire;
@@ -23,16 +29,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send load over io_uring, in a closed or an open loop, and measure
+    Load(Box<load::Options>),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
     Target(target::Options),
+    /// Answer requests at next to no cost, with the sizes, delays, statuses and faults asked for
+    Respond(respond::Options),
+    /// Relay bytes and do nothing else: the floor that the cost of a balancer is put against
+    Floor(floor::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Load(options) => load::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
+        Command::Respond(options) => respond::run(&options).map(|()| true),
+        Command::Floor(options) => floor::run(&options).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
