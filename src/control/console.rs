@@ -2,7 +2,7 @@
 //!
 //! Owns: which files there are, and the fields that go out with them. Never: data of the running
 //! process, which the page asks the admin API for, and nothing from another host: the policy sent
-//! with the page forbids it. Tested beside it, and in a browser by `tests/browser.rs`.
+//! with the page forbids it. Tested beside it, and in a browser by `tests/browser`.
 
 use std::sync::Arc;
 

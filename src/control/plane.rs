@@ -249,7 +249,7 @@ async fn watch_file(control: &Arc<Control>) {
 pub async fn reload(control: &Arc<Control>, actor: &'static str) {
     service::reloading();
     let reloaded = Arc::clone(control);
-    // A file of many targets takes a while, in which checks and the admin API go on.
+    // A file of many targets takes a while, in which checks go on and clients of the admin API are served.
     let result =
         tokio::task::spawn_blocking(move || reloaded.reload(&By { actor, if_version: None }));
     match result.await {

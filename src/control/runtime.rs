@@ -15,8 +15,8 @@ mod whole;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use arc_swap::ArcSwap;
 
@@ -43,6 +43,10 @@ use crate::target::stickiness::StickinessOptions;
 /// The one who publishes.
 pub struct Control {
     running: Mutex<Running>,
+    /// As in `running`, for those who must not wait for a change that is at work.
+    version: AtomicU64,
+    /// Of the file, if there is one.
+    path: Option<PathBuf>,
     registry: Registry,
     published: Arc<Published>,
     events: Arc<Events>,
@@ -157,6 +161,8 @@ impl Control {
         };
         Ok(Control {
             running: Mutex::new(running),
+            version: AtomicU64::new(1),
+            path: path.map(Path::to_owned),
             registry,
             published,
             events: Arc::new(Events::default()),
@@ -182,9 +188,9 @@ impl Control {
         self.lock().parsed.file.clone()
     }
 
-    /// Grows by one with every accepted change of the configuration; health does not count.
+    /// Grows by one with every accepted change of the configuration; health does not count. Waits for nobody.
     pub fn version(&self) -> u64 {
-        self.lock().version
+        self.version.load(Ordering::Acquire)
     }
 
     /// What happened lately.
@@ -271,7 +277,7 @@ impl Control {
 
     /// The file that the configuration was read from.
     pub fn path(&self) -> Option<PathBuf> {
-        self.lock().file.as_ref().map(|file| file.path.clone())
+        self.path.clone()
     }
 
     /// When the configuration was loaded from its file, or written to it, last.
@@ -359,6 +365,15 @@ impl Control {
     /// A panic inside an edit has changed nothing that is published.
     fn lock(&self) -> MutexGuard<'_, Running> {
         own(&self.running)
+    }
+
+    /// `None` while a change is at work.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Running>> {
+        match self.running.try_lock() {
+            Ok(running) => Some(running),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 

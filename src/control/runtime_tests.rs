@@ -812,3 +812,21 @@ fn an_edit_among_ten_thousand_targets_compiles_one_group() {
     let pairs = before.groups.iter().zip(&after.groups);
     assert_eq!(pairs.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
 }
+
+/// The control thread checks targets and serves clients meanwhile.
+#[test]
+fn what_is_asked_again_and_again_waits_for_no_change_that_is_at_work() {
+    let disk = on_disk();
+    let control = Arc::new(disk.control);
+    let at_work = control.lock();
+    let (told, answer) = std::sync::mpsc::channel();
+    let asked = Arc::clone(&control);
+    let asker = std::thread::spawn(move || {
+        asked.tick(Instant::now());
+        let _ = told.send((asked.version(), asked.file_stamp().is_some(), asked.path()));
+    });
+    let answered = answer.recv_timeout(Duration::from_secs(20));
+    drop(at_work);
+    asker.join().unwrap();
+    assert_eq!(answered, Ok((1, true, Some(disk.path))));
+}

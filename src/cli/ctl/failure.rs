@@ -1,6 +1,6 @@
 //! Why a command of `limpet ctl` failed: the words for people and the exit code for programs.
 //!
-//! Owns the exit codes. Never shows a token. Tested by `tests/ctl.rs`.
+//! Owns the exit codes. Never shows a token. Tested by `tests/ctl`.
 
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;

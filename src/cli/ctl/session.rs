@@ -1,6 +1,6 @@
 //! What every command needs: the server to ask and the way to print.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

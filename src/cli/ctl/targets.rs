@@ -1,6 +1,6 @@
 //! `targets`, `weight`, `enable`, `disable`, `add` and `remove`.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 

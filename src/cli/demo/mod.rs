@@ -42,7 +42,8 @@ const EXAMPLE_PORT: u16 = 9001;
 const HELP: &str = "\
 Two instances keep their sessions in their own memory. Without stickiness, visits alternate between \
 them and a session is lost at the next request; with it, a user stays with the instance that knows \
-the session. Enter in the terminal switches stickiness on the running balancer, Ctrl-C ends the demo.
+the session. The console edits the target group's Stickiness attribute; Enter in the terminal switches it as \
+well. Ctrl-C ends the demo.
 
 Examples:
   limpet demo

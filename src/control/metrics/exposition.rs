@@ -2,6 +2,7 @@
 //!
 //! Everything is read from atomics while the text is made; numbers that belong together may be a moment
 //! apart. Bounded by the limits in `names`. Never formats anything but what the `prometheus` crate takes.
+//! Tested beside it and by `tests/metrics.rs`.
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! `runtime`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Control, LoadedFile, Running};
@@ -120,6 +121,7 @@ impl Control {
         if is_noted {
             running.state.overlay = proposal.state.overlay;
             running.version = running.version.saturating_add(1);
+            self.version.store(running.version, Ordering::Release);
             summary.splice(..0, request.why.map(str::to_owned));
             self.note(running, request, &summary, proposal.undo);
         } else {

@@ -117,11 +117,12 @@ impl Control {
         })
     }
 
-    /// Decides about the change that waits to be confirmed; to be called about every 250 ms.
+    /// Decides about the change that waits to be confirmed; to be called about every 250 ms. While a change is at
+    /// work it leaves that to the next call, so that its caller waits for none.
     pub fn tick(&self, now: Instant) {
         let counts = self.error_counts();
         let why = {
-            let mut running = self.lock();
+            let Some(mut running) = self.try_lock() else { return };
             let Some(pending) = running.pending.as_mut() else {
                 running.recent.push(now, counts);
                 return;
