@@ -43,6 +43,7 @@ function showFirst() {
   show();
   shown = true;
   if (current.visited && moved) main.querySelector("h1")?.focus({ preventScroll: true });
+  if (current.parameters.part) document.getElementById(`card-${current.parameters.part}`)?.scrollIntoView();
 }
 
 /** Loads what the page shows, unless it stands still (a form). A page that cannot be loaded says why. */

@@ -30,16 +30,20 @@ async function hints() {
 
 const idOf = (key) => `f-${key.replaceAll(".", "-")}`;
 
-function hint(about) {
+function hint(about, { kind, options }) {
   if (!about) return "";
-  return [about.about, about.allowed && `Allowed: ${about.allowed}.`, about.default && `Default: ${about.default.replaceAll('"', "")}.`].filter(Boolean).join(" ");
+  const standard = about.default?.replaceAll('"', "");
+  // A choice shows what is allowed, and names it as people do.
+  const seen = kind === "flag" || kind === "choice" || kind === "radio";
+  const named = kind === "flag" ? { true: "on", false: "off" }[standard] : options?.find(([value]) => value === standard)?.[1].replace(/[:(].*/, "").trim();
+  return [about.about, !seen && about.allowed && `Allowed: ${about.allowed}.`, standard && `Default: ${named ?? standard}.`].filter(Boolean).join(" ");
 }
 
 function control(one, group, about) {
   const { attributes } = group;
   const id = idOf(one.key);
   const value = read(attributes, one.key);
-  const more = hint(about.get(one.key));
+  const more = hint(about.get(one.key), one);
   const about_ = { "aria-describedby": `${id}-hint ${id}-wrong` };
   const foot = [h("span", { class: "hint", id: `${id}-hint` }, more), h("span", { class: "wrong", id: `${id}-wrong` })];
   const wrap = (...content) => h("div", { class: one.kind === "radio" || one.on ? "field wide" : "field", "data-field": one.key }, content);

@@ -38,7 +38,7 @@ export function targetsCard(group, etag) {
 function cells(group, target, etag) {
   const busy = [count(target.in_flight), target.tunnels && plural(target.tunnels, "upgrade"), target.waiting && `${target.waiting} waiting`].filter(Boolean);
   return [
-    h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono" }, target.address)),
+    h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono address" }, target.address)),
     h("span", {}, healthBadge(target.health), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target))),
     weight(target), busy.join(" + "), sessions(target),
     h("span", {}, rate(target.requests_per_second), h("br"), sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`)),
@@ -71,7 +71,7 @@ function countdown({ id, drain }) {
   const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
-    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason.charAt(0).toUpperCase()}${drain.reason.slice(1)}`));
+    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason && `${drain.reason.charAt(0).toUpperCase()}${drain.reason.slice(1)}.`}`));
 }
 
 function actions(group, target, etag) {
