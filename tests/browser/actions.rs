@@ -67,7 +67,7 @@ async fn explain_shows_every_step_for_a_request_and_for_a_cookie_alone() {
 
     console.fill("#source", "nowhere").await;
     console.click("main button.first").await;
-    console.wait("document.querySelector('#answer [role=alert]') !== null", "no address").await;
+    console.wait_text("source \"nowhere\" is no IP address").await;
     stage.close().await;
 }
 
@@ -108,16 +108,19 @@ async fn a_new_configuration_goes_back_by_itself_or_is_confirmed_from_any_page()
     let Some(stage) = Stage::demo().await else { return };
     let console = &stage.tab;
     stage.show("#/config/apply").await;
-    // The running text without its secrets, which are not shown and so cannot be pasted back.
-    let paste = "fetch('/v1/config').then((answer) => answer.json()).then(({running}) => { \
-        const lines = running.replaceAll('round_robin', 'weighted_random').split('\\n'); \
-        const kept = lines.filter((line) => !line.includes('…') && !line.startsWith('[stickiness_keys')); \
-        document.querySelector('#new-text').value = kept.join('\\n'); return true; })";
-    assert!(console.evaluate::<bool>(paste).await);
+    // Its secrets are not shown; they stay as they are.
+    console.click_text("Start from what runs").await;
+    let edit = "(() => { const text = document.querySelector('#new-text'); \
+        text.value = text.value.replaceAll('round_robin', 'weighted_random'); return text.value.includes('…'); })()";
+    assert!(console.evaluate::<bool>(edit).await, "the text has secrets");
     console.click_text("Show what would change").await;
+    console.wait_text("weighted_random").await;
+    console.picture("apply-differences").await;
     console.click("#apply").await;
     console.wait("document.querySelector('#pending') !== null", "it waits to be confirmed").await;
     console.click_text("Events").await;
+    let waits = console.text_of("document.querySelector('#pending')?.innerText").await;
+    assert!(waits.contains("algorithm") && !waits.contains("keys"), "{waits}");
     let remaining = "document.querySelector('#pending-remaining')?.textContent";
     let before = console.text_of(remaining).await;
     console.wait(&format!("{remaining} !== '{before}'"), "the countdown goes on").await;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::stage::{self, LIVE, Stage};
+use crate::stage::{self, Stage};
 
 const PAGES: [(&str, &str); 13] = [
     ("overview", "#/"),

@@ -136,7 +136,7 @@ fn answer(mut stream: TcpStream) {
 }
 
 /// The whole response; empty while nobody answers.
-fn get(address: SocketAddr, path: &str) -> String {
+pub fn get(address: SocketAddr, path: &str) -> String {
     let mut text = String::new();
     let Ok(mut stream) = TcpStream::connect(address) else { return text };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -1,6 +1,8 @@
 //! A browser with one tab, and what it looks at. One at a time: a browser wants a machine for itself.
 
+use std::collections::BTreeSet;
 use std::env;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use chromiumoxide::browser::{Browser, BrowserConfig};
@@ -12,6 +14,9 @@ use crate::server::Server;
 use crate::tab::{Tab, WAIT_MAX};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// What was said to be skipped already: once is enough.
+static SAID: std::sync::Mutex<BTreeSet<&str>> = std::sync::Mutex::new(BTreeSet::new());
 
 /// What stands between a test and the console. Dropped in order: the browser goes before its server.
 pub struct Stage {
@@ -31,9 +36,13 @@ fn is_required() -> bool {
 }
 
 /// Says that something was not tested, or fails where that may not be.
-fn skip(what: &str) {
+fn skip(what: &'static str) {
     assert!(!is_required(), "LIMPET_REQUIRE_BROWSER=1, but {what}");
-    eprintln!("skipped: {what}");
+    let mut said = SAID.lock().unwrap();
+    if said.insert(what) {
+        // Not by a macro: what those print in a test that passes is never seen.
+        writeln!(io::stderr(), "skipped: {what}").unwrap();
+    }
 }
 
 /// The browser to drive.
@@ -141,5 +150,5 @@ impl Stage {
 }
 
 /// The page is what its address says, and has been loaded.
-pub const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'live' \
+const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'live' \
     && document.querySelector('main h1') !== null && !document.querySelector('main').textContent.includes('Loading')";

@@ -149,7 +149,9 @@ function askToken() {
       h("span", { class: "hint" }, "It stands as token in the [admin] section of the file. It is kept until this tab is closed.")),
     submit: async () => {
       setToken(input.value);
-      await get("/v1/status");
+      await get("/v1/status").catch((error) => {
+        throw error.status === 401 ? new ApiError(401, { detail: "This is not the token." }) : error;
+      });
     },
   });
   dialog.addEventListener("close", () => {

@@ -29,7 +29,7 @@ function view({ listeners }) {
   const text = h("textarea", { name: "request", rows: 8, spellcheck: "false", autocomplete: "off",
     placeholder: "GET /account HTTP/1.1\nHost: www.example.com\nCookie: limpet_app=…" });
   const source = h("input", { type: "text", name: "source", value: "127.0.0.1", autocomplete: "off" });
-  const listener = select([["", "The first that fits"], ...listeners.map((one) => [one.name, `${one.name} (${one.address})`])], "", { name: "listener" });
+  const listener = select([["", "The first"], ...listeners.map((one) => [one.name, `${one.name} (${one.address})`])], "", { name: "listener" });
   const answer = h("div", { id: "answer", class: "answer" });
   const onsubmit = async (event) => {
     event.preventDefault();
@@ -46,7 +46,7 @@ function view({ listeners }) {
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Explain")),
     card("A request, or a cookie", { id: "question" }, h("form", { class: "body", onsubmit, "aria-labelledby": "question" },
       field({ id: "request", label: "Request", wide: true, input: text,
-        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie such as limpet_app=…. Nothing is sent to a target." }),
+        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie (limpet_app=…). Nothing is sent to a target." }),
       h("div", { class: "fields" },
         field({ id: "listener", label: "Listener", input: listener }),
         field({ id: "source", label: "Client address", input: source })),

@@ -24,7 +24,7 @@ function view({ group, etag }) {
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { class: "crumb", href: "#/groups" }, "Target groups")),
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, group.name), summary(group), stickinessBadge(group)),
     saved(group),
-    state.status.demo && !group.stickiness.enabled ? story(state.status, [group]) : null,
+    state.status.demo && (!group.stickiness.enabled || state.saved.has(group.name)) ? story(state.status, [group]) : null,
     h("dl", { class: "tiles" },
       tile("Requests", rate(group.requests_per_second), "/s"),
       tile("Errors", rate(group.errors_per_second), "/s"),

@@ -80,7 +80,7 @@ function actions(group, target, etag) {
   const out = target.configured_state !== "in_service";
   return h("div", { class: "row" },
     target.configured_state === "removed" ? null : button("Weight", () => setWeight(target, path, etag)),
-    out ? null : button("Drain", () => drain(target, path)),
+    out ? null : button("Drain", () => drain(group, target, path)),
     out ? null : button("Disable", () => disable(target, path), true),
     out || target.ejected_until_unix_ms ? button("Enable", () => enable(target, path)) : null,
     target.configured_state === "removed" ? null : button("Remove", () => remove(target, path, etag), true));
@@ -95,17 +95,18 @@ function setWeight(target, path, etag) {
   });
 }
 
-function drain(target, path) {
+function drain(group, target, path) {
   const most = h("input", { type: "number", min: 0, value: "0", name: "sessions_at_most" });
   const deadline = h("input", { type: "text", name: "deadline", placeholder: "10m", autocomplete: "off" });
-  askAndWrite({
+  const few = field({ id: "drain-most", label: "Sessions that may be left", input: most });
+  const dialog = askAndWrite({
     title: `Drain ${target.id}`, confirm: "Drain",
     content: [
       h("p", {}, "New users go elsewhere at once. Whoever is bound to this target keeps it until the drain ends."),
       radios("Until", "until", [
-        ["delay", "The deregistration delay is over"], ["idle", "Nothing is in flight", "requests and upgrades"],
+        ["delay", `The deregistration delay of ${group.attributes.deregistration_delay} is over`, "or nothing and nobody is left before"], ["idle", "Nothing is in flight", "requests and upgrades"],
         ["sessions", "Few enough sessions are left", "an estimate; see the table"]], "delay"),
-      field({ id: "drain-most", label: "Sessions that may be left", hint: "Only when it waits for sessions.", input: most }),
+      few,
       field({ id: "drain-deadline", label: "Deadline", hint: "At the latest after this long, such as 10m; empty = none.", input: deadline }),
       keepChoice()],
     run: (form) => write("POST", `${path}/drain`, {
@@ -113,6 +114,11 @@ function drain(target, path) {
       deadline: deadline.value.trim() || null, keep: form.elements.keep.value,
     }),
   });
+  const show = () => {
+    few.hidden = dialog.querySelector("[name=until]:checked").value !== "sessions";
+  };
+  dialog.addEventListener("input", show);
+  show();
 }
 
 function enable(target, path) {
