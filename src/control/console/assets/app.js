@@ -110,7 +110,7 @@ function frame() {
   if (config.overlay_edits) extra.push(" · ", h("a", { href: "#/config/overlay" }, `overlay ${config.overlay_edits}`));
   if (config.file_differs) extra.push(" · ", h("a", { href: "#/config/diff" }, "file differs"));
   morph(document.getElementById("version"), h("span", { id: "version", class: "soft" },
-    `limpet ${status.version} · configuration ${config.version}`, extra));
+    h("span", { class: "when-wide" }, `limpet ${status.version} · `), `configuration ${config.version}`, extra));
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" }, pendingBanner(config.pending)));
   morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, warnings(status.warnings)));
   const key = config.pending?.change ?? null;
