@@ -12,6 +12,7 @@
 //! Pictures of what was seen are left in `target/browser/`.
 
 mod actions;
+mod audit;
 mod figures;
 mod file;
 mod keyboard;
