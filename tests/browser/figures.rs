@@ -5,8 +5,8 @@ use crate::stage::Stage;
 
 const REQUESTS: usize = 60;
 const USERS: usize = 24;
-/// The estimate's error is a few percent; among so few sessions it is one at most.
-const USERS_OFF_MAX: usize = 1;
+/// The estimate's error is a few percent; among so few sessions that is hardly ever more than two.
+const USERS_OFF_MAX: usize = 3;
 
 /// The value that stands below a name, in a tile or among attributes.
 fn value_of(name: &str) -> String {

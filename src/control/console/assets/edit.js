@@ -31,10 +31,11 @@ async function hints() {
 const idOf = (key) => `f-${key.replaceAll(".", "-")}`;
 
 function hint(about, { kind, options }) {
-  if (!about) return "";
+  // Radio buttons say themselves what each is for.
+  if (!about || kind === "radio") return "";
   const standard = about.default?.replaceAll('"', "");
   // A choice shows what is allowed, and names it as people do.
-  const seen = kind === "flag" || kind === "choice" || kind === "radio";
+  const seen = kind === "flag" || kind === "choice";
   const named = kind === "flag" ? { true: "on", false: "off" }[standard] : options?.find(([value]) => value === standard)?.[1].replace(/[:(].*/, "").trim();
   return [about.about, !seen && about.allowed && `Allowed: ${about.allowed}.`, standard && `Default: ${named ?? standard}.`].filter(Boolean).join(" ");
 }

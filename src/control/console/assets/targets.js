@@ -68,10 +68,12 @@ function countdown({ id, drain }) {
     : h("progress", { max: Math.max(1, Math.round(gone + left)), value: Math.max(0, Math.round(gone)), "aria-label": `Drain of ${id}` });
   const parts = [`${count(drain.in_flight)} in flight`, plural(drain.tunnels, "open upgrade"),
     drain.sessions === null ? null : `about ${plural(drain.sessions, "session")}`];
+  // While it waits for its delay alone, the countdown has said so.
+  const why = drain.until === "delay" && !drain.finished ? "" : drain.reason;
   const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
-    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason && `${drain.reason.charAt(0).toUpperCase()}${drain.reason.slice(1)}.`}`));
+    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${why && `${why.charAt(0).toUpperCase()}${why.slice(1)}.`}`));
 }
 
 function actions(group, target, etag) {
