@@ -201,10 +201,12 @@ impl Tab {
         self.page.execute(size).await.unwrap();
     }
 
-    /// Which colours the system prefers: "dark" or "light".
+    /// Which colours the system prefers: "dark" or "light". Nothing fades from one to the other, for what is
+    /// looked at next.
     pub async fn prefer(&self, colours: &str) {
-        let feature = MediaFeature::new("prefers-color-scheme", colours);
-        self.page.emulate_media_features(vec![feature]).await.unwrap();
+        let colours = MediaFeature::new("prefers-color-scheme", colours);
+        let motion = MediaFeature::new("prefers-reduced-motion", "reduce");
+        self.page.emulate_media_features(vec![colours, motion]).await.unwrap();
     }
 
     /// Addresses that were asked for so far.

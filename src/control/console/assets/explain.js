@@ -61,15 +61,17 @@ function words({ kind, group, target, status }) {
 }
 
 function explained({ request, headers }, { steps, outcome }) {
-  const tone = { forward: "good", refused: "bad" }[outcome.kind] ?? "";
+  // A forward with a status found no target that takes it.
+  const fails = outcome.kind === "forward" && outcome.status !== null;
+  const tone = fails ? "bad" : { forward: "good", refused: "bad" }[outcome.kind] ?? "";
   const fact = (name, value) => (value === null || value === undefined ? null : h("div", {}, h("dt", {}, name), h("dd", {}, value)));
-  return card("What would happen", { id: "explained", notes: badge(outcome.kind, tone) },
+  return card("What would happen", { id: "explained", notes: badge(fails ? `no target: ${outcome.status}` : outcome.kind, tone) },
     h("div", { class: "body" },
       h("p", {}, h("code", {}, request), headers.length ? ` with ${headers.length === 1 ? "1 field line" : `${headers.length} field lines`}` : ""),
       h("dl", { class: "attributes" },
         fact("Listener", outcome.listener), fact("Rule", outcome.rule),
         fact("Target group", outcome.group && h("a", { href: link("groups", outcome.group) }, outcome.group)),
-        fact("Target", outcome.target ?? (outcome.kind === "forward" ? "chosen by the algorithm" : null)),
+        fact("Target", outcome.target ?? (fails ? "none" : outcome.kind === "forward" ? "chosen by the algorithm" : null)),
         fact("Sticky verdict", outcome.sticky_reason), fact("Status", outcome.status)),
       h("ol", { class: "steps" }, steps.map((step) => h("li", {}, h("b", {}, step.label), h("span", {}, step.text))))));
 }
