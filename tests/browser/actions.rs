@@ -98,7 +98,7 @@ async fn the_second_of_two_operators_is_told_and_sees_the_values_in_force() {
     console.click("#save").await;
     console.wait("document.querySelector('[name=queue]')?.value === '77'", "loaded anew").await;
     let told = console.text_of("document.querySelector('#refusal')?.innerText").await;
-    assert!(told.contains("Nothing was saved") && told.contains("2h"), "{told}");
+    assert!(told.contains("Nothing was saved. The configuration") && told.contains("2h"), "{told}");
     console.picture("edit-conflict").await;
     stage.close().await;
 }

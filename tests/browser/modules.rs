@@ -77,6 +77,9 @@ async fn numbers_are_written_as_people_read_them() {
         ("m.span(61)", "1\u{a0}min\u{a0}1\u{a0}s"),
         ("m.span(7200)", "2\u{a0}h"),
         ("m.span(90061)", "1\u{a0}d\u{a0}1\u{a0}h"),
+        ("m.sentence('waits for 1 session')", "Waits for 1 session."),
+        ("m.sentence('Gone.')", "Gone."),
+        ("m.sentence('')", ""),
         ("m.setting([])", "–"),
         ("m.setting(false)", "Off"),
     ];

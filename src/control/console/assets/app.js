@@ -3,7 +3,7 @@
 
 import { ApiError, get, setToken, write } from "./api.js";
 import { h, morph, notice, sentences } from "./dom.js";
-import { span } from "./format.js";
+import { sentence, span } from "./format.js";
 import { link, route } from "./router.js";
 import { announce, state } from "./state.js";
 import { act, ask } from "./ui.js";
@@ -96,7 +96,7 @@ function failed(error) {
   const wait = Math.min(BACK_OFF_MAX_MS, EVERY_MS * 2 ** (failures - 1));
   connection("lost", "Not connected");
   const again = h("button", { class: "little", type: "button", onclick: tick }, "Try now");
-  const text = `${error.message} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
+  const text = `${sentence(error.message)} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" },
     h("div", { class: "notice bad", role: failures === 1 ? "alert" : null, "data-key": "lost" }, h("div", { class: "grow" }, text), again)));
   timer = setTimeout(tick, wait);

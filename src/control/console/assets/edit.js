@@ -3,7 +3,7 @@
 import { at, get, write } from "./api.js";
 import { card, field, h, notice, radios, select } from "./dom.js";
 import { SECTIONS, changes, fieldsOf, ownKey, read } from "./fields.js";
-import { setting } from "./format.js";
+import { sentence, setting } from "./format.js";
 import { link } from "./router.js";
 import { announce, state } from "./state.js";
 import { keepChoice, reason, reasons } from "./ui.js";
@@ -146,7 +146,7 @@ async function save(form, { group, etag }) {
 
 /** Somebody else was quicker: the values are loaded anew, and what was typed is named. */
 function conflict(error, set) {
-  told = notice("warn", [h("strong", {}, "Nothing was saved. "), error.message, " The values below are the ones in force now. You had entered: ",
+  told = notice("warn", [h("strong", {}, "Nothing was saved. "), sentence(error.message), " The values below are the ones in force now. You had entered: ",
     h("code", {}, Object.entries(set).map(([key, value]) => `${key} = ${setting(value)}`).join(", ")), "."]);
   announce("Nothing was saved: the configuration has changed meanwhile. The values were loaded anew.");
   scrollTo(0, 0);

@@ -87,6 +87,11 @@ export function setting(value) {
   return String(value);
 }
 
+/** "waits for 12 sessions" with a capital and a full stop. */
+export function sentence(text) {
+  return text && `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+}
+
 export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }

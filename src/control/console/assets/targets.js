@@ -3,7 +3,7 @@
 import { at, write } from "./api.js";
 import { sparkline } from "./charts.js";
 import { card, field, h, radios, table } from "./dom.js";
-import { ago, clock, count, latency, plural, rate, span } from "./format.js";
+import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { state } from "./state.js";
 import { askAndWrite, healthBadge, keepChoice } from "./ui.js";
@@ -73,7 +73,7 @@ function countdown({ id, drain }) {
   const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
-    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${why && `${why.charAt(0).toUpperCase()}${why.slice(1)}.`}`));
+    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${sentence(why)}`));
 }
 
 function actions(group, target, etag) {
