@@ -76,6 +76,8 @@ impl ControlPlane {
         }
         let sockets = Sockets::open(&file.admin)?;
         let board = Arc::new(HealthBoard::default());
+        let started = format!("limpet {} starts", env!("CARGO_PKG_VERSION"));
+        control.events().push(EventKind::Start, None, None, started);
         let mut health = Supervisor::new(Arc::clone(&control), Arc::clone(&board));
         health.first_round().await;
         let access = Access::of(&file.admin);
