@@ -3,6 +3,8 @@
 
 mod checks;
 mod ejection;
+mod slow_start;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
