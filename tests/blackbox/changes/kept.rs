@@ -35,7 +35,7 @@ fn is_sticky(limpet: &Limpet) -> bool {
 #[test]
 fn an_edit_that_is_kept_in_the_file_changes_its_line_and_no_other() {
     let (a, b) = (Target::echo("a"), Target::echo("b"));
-    let limpet = Limpet::start(&written_by_hand(&a, &b));
+    let mut limpet = Limpet::start(&written_by_hand(&a, &b));
     let before = limpet.file_text();
     let applied = edit(&limpet, &json!({ "enabled": true }), "file");
     let summary = applied["summary"][0].as_str().unwrap();
@@ -53,6 +53,7 @@ fn an_edit_that_is_kept_in_the_file_changes_its_line_and_no_other() {
     assert_eq!(others, changed.lines().collect::<Vec<_>>());
     assert_eq!(limpet.admin().get("/v1/config")["overlay"], json!([]));
     // The file alone says it all.
+    limpet.stop();
     let restarted = Limpet::start(&file);
     let cookie = restarted.get("/").set_cookie("limpet_app").expect("a cookie");
     assert_eq!(cookie.attribute("max-age"), Some("43200"));

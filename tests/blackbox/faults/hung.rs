@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ERRORS, HUNG, NAMES, PUBLISHED_MS, SICK, Stage, USERS, assert_each_user_moved_once_at_most,
-    checked, ejecting, failures, tell, users_of_the_sick,
+    ERRORS, HUNG, NAMES, PUBLISHED_MS, SICK, Stage, assert_each_user_moved_once_at_most, checked,
+    ejecting, failures, tell, users_of_the_sick,
 };
-use crate::support::load::Asked;
+use crate::support::load::{Asked, unix_ms};
 
 /// Failures by user.
 fn by_user(failed: &[&Asked]) -> BTreeMap<usize, usize> {
@@ -19,20 +19,24 @@ fn by_user(failed: &[&Asked]) -> BTreeMap<usize, usize> {
 
 #[test]
 fn each_user_of_a_hung_target_waits_once_until_checks_take_it_out() {
-    // Two checks of 150 ms, 220 ms apart at most, take it out long before the first request is given up; so
-    // each of its users has one request that hangs.
-    let stage = Stage::new(|app| checked(app).set("timeouts.response", "2s"));
+    // The second of two checks, 550 ms apart at most, has failed after 1.6 s, long before the first request is
+    // given up; so each of its users has one request that hangs.
+    let stage = Stage::new(|app| checked(app).set("timeouts.response", "4s"));
     let load = stage.load();
     stage.set(HUNG);
+    let hung_unix_ms = unix_ms();
     let shown = stage.limpet.admin().until_health("app", NAMES[SICK], "unhealthy");
-    assert_eq!(shown["last_check"]["error"], "no response within 150ms");
-    load.more(50 * USERS);
-    let hung_ms = 2000;
+    assert_eq!(shown["last_check"]["error"], "no response within 500ms");
+    let hung_ms = 4000;
+    load.until(hung_unix_ms + hung_ms + 1000);
     let asked = load.finish();
     tell("hung, checked", &asked);
     let affected = users_of_the_sick(&asked);
     let failed = failures(&asked);
-    assert!(failed.iter().all(|one| one.status == 504 && one.took_ms >= hung_ms), "{failed:?}");
+    assert!(
+        failed.iter().all(|one| one.status == 504 && one.took_ms + 50 >= hung_ms),
+        "{failed:?}"
+    );
     let waited = by_user(&failed);
     assert!(waited.values().all(|count| *count == 1), "{waited:?}");
     assert!(waited.keys().eq(&affected), "{waited:?} are not {affected:?}");
@@ -50,7 +54,7 @@ fn a_hung_target_is_ejected_when_its_first_requests_are_given_up() {
     let load = stage.load();
     stage.set(HUNG);
     let ejected = stage.limpet.admin().event("ejection", "b is ejected");
-    load.more(50 * USERS);
+    load.until(unix_ms() + 2000);
     let asked = load.finish();
     tell("hung, ejecting", &asked);
     let failed = failures(&asked);

@@ -28,7 +28,7 @@ const SICK: usize = 1;
 const PACE: Duration = Duration::from_millis(5);
 
 /// From an event of the control plane to when every shard has the new snapshot, with a loaded machine.
-const PUBLISHED_MS: u64 = 250;
+const PUBLISHED_MS: u64 = 500;
 
 /// How a target behaves; any other number is the status it answers with.
 const WELL: u16 = 0;
@@ -84,12 +84,12 @@ impl Stage {
     }
 }
 
-/// Checked at `/up` five times a second; two failed checks decide.
+/// Checked at `/up` twice a second; two failed checks decide.
 fn checked(app: Section) -> Section {
     app.set("health_check.type", "http")
         .set("health_check.path", "/up")
-        .set("health_check.interval", "200ms")
-        .set("health_check.timeout", "150ms")
+        .set("health_check.interval", "500ms")
+        .set("health_check.timeout", "500ms")
         .set("health_check.rise", 1)
         .set("health_check.fall", 2)
 }

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use super::{checked, switch, switched};
 use crate::support::load::Load;
-use crate::support::{config, group, poll};
+use crate::support::{config, group};
 
-const SLOW_START_S: u64 = 4;
+const SLOW_START_S: u64 = 8;
+/// Requests are counted over so many seconds at a time.
+const WINDOW_S: u64 = 2;
 
-/// What share of requests the slow one of two targets gets in the `second`th second: of weight 1 its part
-/// `s`, in twenty steps from a twentieth to all, beside one of weight 1.
-fn predicted(second: u64) -> f64 {
-    let steps = second * 20 / SLOW_START_S..(second + 1) * 20 / SLOW_START_S;
+/// What share of requests the slow one of two targets gets in the window that begins at `from_s`: of weight 1
+/// its part `s`, in twenty steps from a twentieth to all, beside one of weight 1.
+fn predicted(from_s: u64) -> f64 {
+    let steps = from_s * 20 / SLOW_START_S..(from_s + WINDOW_S) * 20 / SLOW_START_S;
     let count = steps.clone().count() as f64;
     let shares = steps.map(|step| (step + 1) as f64 / 20.0);
     shares.map(|share| share / (1.0 + share)).sum::<f64>() / count
@@ -21,7 +23,7 @@ fn predicted(second: u64) -> f64 {
 fn the_share_of_a_target_that_comes_back_grows_linearly() {
     let (a, b) = (switch(true), switch(false));
     let targets = [switched("a", &a), switched("b", &b)];
-    let app = checked().set("slow_start", format!("{SLOW_START_S}s"));
+    let app = checked().set("health_check.fall", 3).set("slow_start", format!("{SLOW_START_S}s"));
     let app = app.target("a", &targets[0]).target("b", &targets[1]);
     let limpet = config().with_admin().process("shards", 2).group(app).start();
     let load = Load::start(&limpet, 8, Duration::from_millis(5));
@@ -32,10 +34,9 @@ fn the_share_of_a_target_that_comes_back_grows_linearly() {
     let shown = limpet.admin().target("app", "b");
     assert!(shown["effective_weight"].as_f64().unwrap() < 1.0, "{shown}");
     assert!(shown["slow_start_remaining_s"].as_f64().unwrap() <= SLOW_START_S as f64, "{shown}");
-    let is_full =
-        || Some(limpet.admin().target("app", "b")).filter(|b| b["effective_weight"] == 1.0);
-    poll(is_full).expect("all of its weight");
-    load.more(300);
+    // Slow start is over, and a while more.
+    load.until(began_unix_ms + SLOW_START_S * 1000 + 1500);
+    assert_eq!(limpet.admin().target("app", "b")["effective_weight"], 1.0);
     let asked = load.finish();
     assert!(asked.iter().all(|one| !one.has_failed()));
     let share = |from_s: u64, to_s: u64| {
@@ -45,8 +46,8 @@ fn the_share_of_a_target_that_comes_back_grows_linearly() {
         let of_b = targets.iter().filter(|target| **target == "b").count();
         of_b as f64 / targets.len() as f64
     };
-    for second in 0..SLOW_START_S {
-        let (seen, predicted) = (share(second, second + 1), predicted(second));
+    for second in (0..SLOW_START_S).step_by(WINDOW_S as usize) {
+        let (seen, predicted) = (share(second, second + WINDOW_S), predicted(second));
         println!(
             "second {second}: {:.1} % of requests, predicted {:.1} %",
             100.0 * seen,
@@ -65,8 +66,8 @@ fn who_has_nobody_beside_it_does_not_start_slowly() {
     let a = switch(false);
     let target = switched("a", &a);
     let app = group("app").set("slow_start", "30s").set("health_check.type", "http");
-    let app = app.set("health_check.path", "/up").set("health_check.interval", "100ms");
-    let app = app.set("health_check.timeout", "100ms").target("a", &target);
+    let app = app.set("health_check.path", "/up").set("health_check.interval", "500ms");
+    let app = app.set("health_check.timeout", "500ms").target("a", &target);
     let limpet = config().with_admin().group(app).start();
     a.store(true, std::sync::atomic::Ordering::SeqCst);
     let shown = limpet.admin().until_health("app", "a", "healthy");

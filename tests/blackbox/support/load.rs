@@ -70,6 +70,12 @@ impl Load {
         poll(enough).expect("the clients are answered in time");
     }
 
+    /// Goes on until then.
+    #[track_caller]
+    pub fn until(&self, at_unix_ms: u64) {
+        poll(|| (unix_ms() >= at_unix_ms).then_some(())).expect("a time that comes soon");
+    }
+
     /// Lets every client finish what it is at; everything, in the order of each client.
     pub fn finish(self) -> Vec<Asked> {
         self.stop.store(true, Ordering::Relaxed);
