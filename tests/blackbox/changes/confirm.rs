@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::load::{Load, unix_ms};
-use crate::support::{Config, Limpet, Target, config, group, poll};
+use crate::support::{Config, Limpet, Target, config, group, listener, poll};
 
 /// A trial is looked at four times a second; and a loaded machine may be late.
 const LOOK_MS: u64 = 250;
@@ -80,6 +80,24 @@ fn a_jump_of_gateway_errors_takes_it_back_at_once() {
         .collect();
     assert!(outside.is_empty(), "{applied_unix_ms}..{back_unix_ms}: {outside:?}");
     assert!(pending(&limpet).is_null());
+}
+
+#[test]
+fn a_rule_that_answers_503_on_purpose_is_no_error() {
+    let a = Target::echo("a");
+    let limpet = over(&a).start();
+    let load = Load::start(&limpet, 8, Duration::from_millis(10));
+    load.more(100);
+    let away = listener("web").set("respond.status", 503).set("respond.body", "back soon");
+    let applied_unix_ms = unix_ms();
+    apply(&limpet, &over(&a).listener(away), "1h", "overlay");
+    load.until(applied_unix_ms + 4 * LOOK_MS);
+    load.more(50);
+    assert!(!pending(&limpet).is_null(), "it was taken back");
+    let asked = load.finish();
+    let since = asked.iter().filter(|one| one.sent_unix_ms > applied_unix_ms + LOOK_MS);
+    let statuses: Vec<u16> = since.map(|one| one.status).collect();
+    assert!(statuses.len() >= 50 && statuses.iter().all(|status| *status == 503), "{statuses:?}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl User {
 
     fn ask(&mut self) {
         let number = self.asked.len();
-        let method = if (self.client + number) % 2 == 0 { "GET" } else { "POST" };
+        let method = if (self.client + number).is_multiple_of(2) { "GET" } else { "POST" };
         let content = if method == "POST" { "once" } else { "" };
         let path = format!("/{}/{number}", self.client);
         let request = format!(
