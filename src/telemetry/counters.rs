@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
+use super::ended::Cause;
 use super::number::Number;
 use super::record::{CODE_BYTES_MAX, Record};
 use super::series::{STATUS_CLASSES, status_class};
@@ -42,7 +43,7 @@ pub enum Counter {
     Aborted,
     /// Lines that found no room in the log's buffers.
     LogLinesDropped,
-    /// Requests that ended with 502, 503 or 504, limpet's own or a target's.
+    /// Requests that ended with 502, 503 or 504, limpet's own or a target's; not those that a rule answers so.
     GatewayErrors,
 }
 
@@ -149,7 +150,7 @@ impl ShardCounters {
         if record.upgraded {
             self.add(Counter::Upgrades, 1);
         }
-        if matches!(record.status, 502..=504) {
+        if matches!(record.status, 502..=504) && record.ended.cause != Cause::Rule {
             self.add(Counter::GatewayErrors, 1);
         }
         if record.ended.aborted() {

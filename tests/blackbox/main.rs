@@ -8,8 +8,11 @@ mod support;
 
 mod access_log;
 mod balance;
+mod changes;
 mod deadlines;
+mod drain;
 mod engines;
+mod faults;
 mod framing;
 mod harness;
 mod health;
