@@ -93,6 +93,8 @@ pub enum ChangeError {
     NothingPending,
     #[error("there is no change {0} to undo")]
     NoSuchChange(u64),
+    #[error("change {change} cannot be undone: {why}")]
+    Irrevocable { change: u64, why: &'static str },
     #[error("{0}")]
     Invalid(#[from] Problems),
     #[error(transparent)]
