@@ -8,6 +8,7 @@ mod support;
 
 mod access_log;
 mod balance;
+mod ctl;
 mod deadlines;
 mod engines;
 mod framing;
@@ -16,6 +17,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod listeners;
+mod operators;
 mod reload;
 mod retries;
 mod routing;
