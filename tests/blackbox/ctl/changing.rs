@@ -163,7 +163,12 @@ fn stickiness_is_shown_set_switched_and_flushed() {
     assert!(limpet.get("/").set_cookie("limpet_app").is_none());
     done(&limpet, "stickiness on app --write");
     assert!(limpet.get("/").set_cookie("limpet_app").is_some());
-    refused(&limpet, "stickiness set app duration=8d", 2, &["stickiness.duration", "max_age"]);
+    refused(
+        &limpet,
+        "stickiness set app duration=8d",
+        2,
+        &["stickiness.duration", "is too long", "to \"7d\""],
+    );
     refused(&limpet, "stickiness get nope", 1, &["allowed: app"]);
 }
 

@@ -18,7 +18,10 @@ fn with_token() -> (Limpet, Target, String) {
 }
 
 #[track_caller]
-fn status(admin: &str, prepare: impl FnOnce(&mut std::process::Command)) -> Said {
+fn status(
+    admin: &str,
+    prepare: impl FnOnce(&mut std::process::Command) -> &mut std::process::Command,
+) -> Said {
     let mut command = command(admin);
     prepare(command.arg("status"));
     Said::of(command.output().expect("run limpet ctl"))
@@ -27,18 +30,17 @@ fn status(admin: &str, prepare: impl FnOnce(&mut std::process::Command)) -> Said
 #[test]
 fn over_tcp_the_token_is_needed_and_taken_from_everywhere_it_may_stand() {
     let (limpet, _target, admin) = with_token();
-    let said = status(&admin, |_| {}).exits(1);
+    let said = status(&admin, |command| command).exits(1);
     assert!(
         said.err.contains("A token is needed (401)") && said.err.contains("LIMPET_TOKEN"),
         "{said:?}"
     );
-    let said =
-        status(&admin, |command| drop(command.args(["--token", "another-token-of-16"]))).exits(1);
+    let said = status(&admin, |command| command.args(["--token", "another-token-of-16"])).exits(1);
     assert!(said.err.contains("(401)") && !said.err.contains("another-token"), "{said:?}");
-    status(&admin, |command| drop(command.args(["--token", TOKEN]))).exits(0);
-    status(&admin, |command| drop(command.env("LIMPET_TOKEN", TOKEN))).exits(0);
+    status(&admin, |command| command.args(["--token", TOKEN])).exits(0);
+    status(&admin, |command| command.env("LIMPET_TOKEN", TOKEN)).exits(0);
     let path = limpet.path("limpet.toml");
-    status(&admin, |command| drop(command.arg("--config").arg(&path))).exits(0);
+    status(&admin, |command| command.arg("--config").arg(&path)).exits(0);
     assert!(!limpet.stderr().contains(TOKEN), "the log shows the token");
 }
 
@@ -85,11 +87,11 @@ fn a_place_where_something_else_answers_is_told_from_limpet() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("an address")
     };
-    let said = status(&format!("http://{closed}"), |_| {}).exits(3);
+    let said = status(&format!("http://{closed}"), |command| command).exits(3);
     assert!(said.err.contains(&format!("no limpet answers at http://{closed}")), "{said:?}");
     let other = Target::fixed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    let said = status(&format!("http://{}", other.address()), |_| {}).exits(1);
+    let said = status(&format!("http://{}", other.address()), |command| command).exits(1);
     assert!(!said.err.is_empty() && said.out.is_empty(), "{said:?}");
-    let said = status("https://127.0.0.1:1", |_| {}).exits(2);
+    let said = status("https://127.0.0.1:1", |command| command).exits(2);
     assert!(said.err.contains("allowed: http://HOST:PORT"), "{said:?}");
 }

@@ -80,7 +80,7 @@ fn sessions_and_verdicts_are_counted() {
 #[test]
 fn explain_shows_each_step_of_the_running_process() {
     let (a, b) = (Target::echo("a"), Target::echo("b"));
-    let rule = "name = \"gone\"\npath = \"/gone\"\nrespond.status = 410";
+    let rule = "name = \"gone\"\npriority = 1\nwhen.path = [\"/gone\"]\nrespond.status = 410";
     let limpet = config()
         .with_admin()
         .listener(listener("web").set("forward", "app").rule(rule))

@@ -171,5 +171,8 @@ fn the_file_is_readable_by_owner_and_group_alone_and_tells_no_secret() {
     let metadata = std::fs::metadata(limpet.path("audit.log")).expect("the audit log");
     assert_eq!(metadata.permissions().mode() & 0o777 & !0o640, 0);
     let audit = std::fs::read_to_string(limpet.path("audit.log")).expect("the audit log");
-    assert!(audit.contains("stickiness_keys") && !audit.contains(key), "{audit}");
+    assert!(
+        audit.contains("the secret of key 1 is another one") && !audit.contains(key),
+        "{audit}"
+    );
 }

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::support::{Client, Limpet, Target, config, group, listener, poll};
 
@@ -26,10 +27,17 @@ fn given_to_nobody(command: &mut Command) {
     chown(directory, Some(NOBODY), None).expect("give the directory away");
 }
 
-/// A port below 1024 that nobody uses.
+/// A port below 1024 that nobody uses; another one each time, since tests run side by side.
 fn low_port() -> u16 {
+    static ASKED: AtomicU16 = AtomicU16::new(0);
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (600..1024).rev().find(is_free).expect("a free port below 1024")
+    let mut ports = (0..200).map(|_| {
+        // Far apart from what another run of the tests takes at the same time.
+        let first =
+            (std::process::id() % 40) * 10 + u32::from(ASKED.fetch_add(1, Ordering::Relaxed));
+        600 + u16::try_from(first % 420).expect("a small number")
+    });
+    ports.find(is_free).expect("a free port below 1024")
 }
 
 /// The value of a line of /proc/ID/status, and of every thread's.
@@ -138,7 +146,12 @@ fn what_a_reload_and_the_operators_need_is_within_the_users_rights() {
     let target = Target::echo("a");
     let config = config().process("user", "nobody").with_admin();
     let config = config.admin("audit_log", "{dir}/audit.log").serving(&target);
-    let limpet = Limpet::start_with(&config.text(), given_to_nobody);
+    let limpet = Limpet::start_with(&config.text(), |command| {
+        given_to_nobody(command);
+        let path = command.get_args().last().map(std::path::Path::new).expect("a configuration");
+        // What is written back keeps its owner, which only its owner can see to.
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("give the file away");
+    });
     let owner = |name: &str| std::fs::metadata(limpet.path(name)).map(|metadata| metadata.uid());
     assert_eq!(owner("admin.sock").expect("the socket"), NOBODY);
     // A port below 1024 that only the new file has.
