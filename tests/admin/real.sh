@@ -55,7 +55,7 @@ start targets
     printf '[[listener]]\nname = "web"\naddress = "127.0.0.1:0"\nforward = "app"\n'
     for group in app other; do
         printf '[[target_group]]\nname = "%s"\nstickiness.enabled = true\n' "$group"
-        printf 'health_check.path = "/"\nhealth_check.interval = "5s"\nhealth_check.timeout = "1s"\n'
+        printf 'health_check.type = "http"\nhealth_check.interval = "5s"\nhealth_check.timeout = "1s"\n'
         for name in a b c; do
             printf '[[target_group.target]]\nid = "%s"\naddress = "%s"\n' "$name" "$(address targets "$name")"
         done

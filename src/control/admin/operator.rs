@@ -218,7 +218,8 @@ impl Operator {
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
-        let set = [("state".to_owned(), "in_service".into())].into_iter().collect();
+        // Out with what was said: in service is where a target is when nobody says anything.
+        let set = [("state".to_owned(), serde_json::Value::Null)].into_iter().collect();
         let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
         let mut applied = self.control.edit(&edit, keep, by)?;
         if self.board.enable(group, target) {

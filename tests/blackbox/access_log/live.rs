@@ -45,7 +45,8 @@ fn format_query_and_output_change_with_a_reload() {
     let moved = short.access_log("output", "{dir}/other.log");
     change(&limpet, &moved, "other.log", "/four", |line| line == "200 /four");
     let before = lines(&limpet.path("access.log"));
-    change(&limpet, &moved.access_log("format", "combined"), "other.log", "/five", |line| {
+    let combined = base.access_log("output", "{dir}/other.log").access_log("format", "combined");
+    change(&limpet, &combined, "other.log", "/five", |line| {
         line.contains("\"GET /five HTTP/1.1\" 200 ")
     });
     assert_eq!(lines(&limpet.path("access.log")), before, "nothing more goes to the old file");

@@ -99,6 +99,7 @@ fn a_target_drains_once_however_often_it_is_asked_to() {
     );
     assert_eq!(limpet.get("/").target(), "a");
     done(&limpet, "enable app b");
+    assert_eq!(overlay(&limpet), 0, "in service is what the file says");
     let targets = json(&limpet, "targets app");
     assert_eq!(targets["targets"][1]["configured_state"], "in_service");
     assert!(poll(|| (limpet.get("/").target() == "b").then_some(())).is_some());
