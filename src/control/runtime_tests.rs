@@ -435,7 +435,7 @@ fn an_edit_on_top_that_changes_nothing_is_not_kept() {
     for edit in [
         set_target("a", "two", json!({"state": "draining"})),
         set_target("a", "one", json!({"state": "in_service"})),
-        set_group("a", json!({"slow_start": "0s"})),
+        set_group("a", json!({"slow_start": "10s"})),
     ] {
         let applied = overlay(&control, &edit);
         assert_eq!(applied.notes, ["nothing differs"], "{edit:?}");
