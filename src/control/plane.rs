@@ -230,8 +230,9 @@ async fn watch_sessions(control: &Control) {
 /// behind a link, as Kubernetes does it, and files on network file systems.
 async fn watch_file(control: &Arc<Control>) {
     let mut ticks = interval(WATCH);
-    let mut loaded = control.file_stamp();
-    let mut seen = loaded.clone();
+    let mut seen = control.file_stamp();
+    // What has changed since it was read, while the first checks ran, is not loaded yet.
+    let mut loaded = if control.file_differs() { None } else { seen.clone() };
     loop {
         ticks.tick().await;
         let stamp = control.file_stamp();

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use arc_swap::ArcSwap;
 
 use super::audit::{self, AuditLog, Entry};
-use super::change::{ChangeError, HistoryEntry};
+use super::change::{By, ChangeError, HistoryEntry};
 use super::compile::{self, CompileError, Compiled};
 use super::config::Parsed;
 use super::config::file::File;
@@ -142,7 +142,8 @@ impl Control {
         });
         let name = path.map_or("the configuration".to_owned(), |path| path.display().to_string());
         let mut history = History::default();
-        history.note(start_entry(&parsed.file, &name), None);
+        let nothing_before = Err("there was nothing before the start");
+        history.note(start_entry(&parsed.file, &name), nothing_before);
         let running = Running {
             name,
             document: Arc::clone(&base.document),
@@ -258,7 +259,7 @@ impl Control {
         let running = self.lock();
         let mut entries = running.state.overlay.entries();
         for entry in &mut entries {
-            entry.can_undo = running.history.undo_of(entry.change).is_some();
+            entry.can_undo = running.history.undo_of(entry.change).is_ok();
         }
         entries
     }
@@ -345,6 +346,21 @@ impl Control {
             }
             Err(error) => self.events.push(EventKind::Warning, None, None, error.to_string()),
         }
+    }
+
+    /// Notes for good what an operator did and the configuration does not have: a level, how a drain goes.
+    pub fn audit_deed(&self, by: &By<'_>, what: &'static str, summary: &[String]) {
+        self.audit(&Entry {
+            actor: by.actor,
+            what,
+            keep: None,
+            edit: None,
+            change: None,
+            version: self.version(),
+            summary,
+            outcome: "accepted",
+            why: None,
+        });
     }
 
     fn audit(&self, entry: &Entry<'_>) {

@@ -1,7 +1,7 @@
 //! Target groups and targets as the API shows them: settings from the file, standing from the snapshot,
 //! numbers from the sources. Tested by `tests/admin`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ use crate::target::state::Health;
 struct Both<'a> {
     file: &'a file::TargetGroup,
     group: &'a TargetGroup,
+    /// By id: a group may have thousands of targets.
+    states: HashMap<&'a str, TargetState, ahash::RandomState>,
     /// How long a session with this group lives without a request; `None` = nothing is sticky.
     session_s: Option<u64>,
 }
@@ -129,13 +131,12 @@ impl Operator {
         let numbers = self.sampler.target(&group.name, &target.id).unwrap_or_default();
         let note = self.board.note(state.slot);
         let note = note.as_ref();
-        let configured = both.file.targets.iter().find(|one| one.effective_id() == &*target.id);
         Target {
             id: target.id.to_string(),
             address: address(&target.address),
             weight: target.weight,
             effective_weight: effective_weight(target, note.map_or(100, |note| note.share_percent)),
-            configured_state: match configured.map(|target| target.state) {
+            configured_state: match both.states.get(&*target.id) {
                 Some(TargetState::InService) => ConfiguredState::InService,
                 Some(TargetState::Draining) => ConfiguredState::Draining,
                 None => ConfiguredState::Removed,
@@ -169,7 +170,8 @@ fn both<'a>(
     let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
     groups.filter_map(|(group, session_s)| {
         let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
-        Some(Both { file, group, session_s })
+        let states = file.targets.iter().map(|one| (one.effective_id(), one.state)).collect();
+        Some(Both { file, group, states, session_s })
     })
 }
 

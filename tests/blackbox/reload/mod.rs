@@ -2,6 +2,7 @@
 //! ends by it; listeners come and go; a bad file changes nothing and says why.
 
 mod load;
+mod watch;
 
 use std::net::SocketAddr;
 
