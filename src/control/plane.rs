@@ -37,6 +37,8 @@ const TICK: Duration = Duration::from_millis(250);
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How often the file is looked at, where it is watched.
 const WATCH: Duration = Duration::from_millis(500);
+/// Looks at which it must not have changed before it is read: it may be half written.
+const QUIET_LOOKS: u32 = 2;
 
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -230,15 +232,18 @@ async fn watch_sessions(control: &Control) {
 /// behind a link, as Kubernetes does it, and files on network file systems.
 async fn watch_file(control: &Arc<Control>) {
     let mut ticks = interval(WATCH);
+    // The first tick comes at once.
+    ticks.tick().await;
+    let mut quiet_looks = 0;
     let mut seen = control.file_stamp();
     // What has changed since it was read, while the first checks ran, is not loaded yet.
     let mut loaded = if control.file_differs() { None } else { seen.clone() };
     loop {
         ticks.tick().await;
         let stamp = control.file_stamp();
-        let is_settled = stamp == seen;
+        quiet_looks = if stamp == seen { quiet_looks + 1 } else { 0 };
         seen.clone_from(&stamp);
-        if stamp == loaded || !is_settled || stamp.is_none() {
+        if stamp == loaded || quiet_looks < QUIET_LOOKS || stamp.is_none() {
             continue;
         }
         loaded = stamp;

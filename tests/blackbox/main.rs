@@ -4,6 +4,7 @@
     reason = "signals, limits and seccomp filters of the processes under test are set by system calls"
 )]
 
+#[allow(dead_code, reason = "shared with tests/load, which uses the rest")]
 mod support;
 
 mod access_log;
@@ -11,9 +12,7 @@ mod balance;
 mod changes;
 mod ctl;
 mod deadlines;
-mod drain;
 mod engines;
-mod faults;
 mod framing;
 mod harness;
 mod health;

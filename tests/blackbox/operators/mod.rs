@@ -3,5 +3,4 @@
 
 mod audit;
 mod hardening;
-mod many_targets;
 mod versions;

@@ -1,7 +1,6 @@
 //! Reloading by SIGHUP: another configuration from one request to the next, and nothing that was open
 //! ends by it; listeners come and go; a bad file changes nothing and says why.
 
-mod load;
 mod watch;
 
 use std::net::SocketAddr;
