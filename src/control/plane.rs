@@ -128,13 +128,9 @@ impl ControlPlane {
         };
         let (ended, is_ended) = tokio::sync::oneshot::channel::<()>();
         let serve = async {
-            let is_empty = sockets.is_empty();
             let end = async { drop(is_ended.await) };
-            let served = sockets.serve(admin::router(operator, access), end).await;
-            if let Err(error) = served {
+            if let Err(error) = sockets.serve(admin::router(operator, access), end).await {
                 tracing::error!(%error, "the admin API cannot be served");
-            } else if !is_empty {
-                tracing::debug!("the admin API has ended");
             }
         };
         let until_end = async {

@@ -16,7 +16,7 @@ use crate::control::config::file::{self, TargetState};
 use crate::control::drain::sessions;
 use crate::control::events::unix_ms;
 use crate::snapshot::Snapshot;
-use crate::target::group::{self, Address, Standing, TargetGroup};
+use crate::target::group::{self, Address, TargetGroup};
 use crate::target::sketch;
 use crate::target::state::Health;
 
@@ -28,12 +28,6 @@ struct Both<'a> {
     states: HashMap<&'a str, TargetState, ahash::RandomState>,
     /// How long a session with this group lives without a request; `None` = nothing is sticky.
     session_s: Option<u64>,
-}
-
-/// Whether unhealthy targets are used, because too few are healthy.
-pub fn is_failing_open(group: &TargetGroup) -> bool {
-    (0..group.targets.len())
-        .any(|index| matches!(group.standing(index), Standing::Usable { healthy: false }))
 }
 
 impl Operator {
@@ -108,7 +102,7 @@ impl Operator {
             name: name.to_owned(),
             algorithm: both.file.algorithm,
             health_summary: health_summary(&targets),
-            failing_open: is_failing_open(both.group),
+            failing_open: both.group.fails_open(),
             requests_per_second: numbers.requests_per_second,
             requests_history: numbers.requests_history,
             errors_per_second: numbers.errors_per_second,

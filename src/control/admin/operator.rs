@@ -112,7 +112,7 @@ impl Operator {
             warnings.push("the file on disk is not what was loaded".to_owned());
         }
         for group in &self.control.snapshot().groups {
-            if super::groups::is_failing_open(group) {
+            if group.fails_open() {
                 warnings.push(format!(
                     "target group {:?} uses unhealthy targets: too few are healthy",
                     group.name
