@@ -129,6 +129,7 @@ pub struct Listener {
 pub enum EngineChoice {
     Auto,
     IoUring,
+    TokioUring,
     Epoll,
 }
 

@@ -186,6 +186,7 @@ fn choose_engine(choice: EngineChoice) -> Result<Engine, EngineRefused> {
     match choice {
         EngineChoice::Epoll => Ok(Engine::Epoll),
         EngineChoice::IoUring => uring::probe().map(|()| Engine::IoUring),
+        EngineChoice::TokioUring => uring::probe().map(|()| Engine::TokioUring),
         EngineChoice::Auto => Ok(match uring::probe() {
             Ok(()) => Engine::IoUring,
             Err(refused) => {

@@ -5,12 +5,15 @@ use std::future::Future;
 use std::io;
 use std::time::Instant;
 
-use super::{provided, ring};
+use super::{driver, provided, tokio_ring};
 
 /// What drives a shard's sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
+    /// io_uring through limpet's own driver.
     IoUring,
+    /// io_uring through tokio-uring.
+    TokioUring,
     Epoll,
 }
 
@@ -18,6 +21,7 @@ impl Engine {
     pub fn name(self) -> &'static str {
         match self {
             Engine::IoUring => "io_uring",
+            Engine::TokioUring => "tokio_uring",
             Engine::Epoll => "epoll",
         }
     }
@@ -53,7 +57,7 @@ pub(super) fn is_ending() -> bool {
 /// or too little locked memory.
 pub fn probe() -> Result<(), EngineRefused> {
     let _one_at_a_time = provided::one_at_a_time();
-    match ring_builder(8).build(8) {
+    match driver::ring_builder(8).build(8) {
         Ok(_ring) => Ok(()),
         Err(error) => Err(refusal(&error)),
     }
@@ -74,21 +78,13 @@ fn refusal(error: &io::Error) -> EngineRefused {
         Some(libc::EPERM | libc::EACCES) => {
             "a seccomp profile or security module forbids it; allow io_uring_setup, io_uring_enter and io_uring_register, or set process.engine = \"epoll\""
         }
-        Some(libc::EINVAL) => "Linux 6.0 or newer is needed; or set process.engine = \"epoll\"",
+        Some(libc::EINVAL) => "Linux 6.1 or newer is needed; or set process.engine = \"epoll\"",
         Some(libc::ENOMEM) => {
             "raise RLIMIT_MEMLOCK or lower process.ring_entries, or set process.engine = \"epoll\""
         }
         _ => "or set process.engine = \"epoll\"",
     };
     EngineRefused { cause: error.to_string(), remedy }
-}
-
-/// Single issuer and cooperative task running were measured to be the right set-up; deferred task
-/// running is never reaped by this runtime.
-fn ring_builder(entries: u32) -> io_uring::Builder {
-    let mut builder = io_uring::IoUring::builder();
-    builder.setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries.saturating_mul(4));
-    builder
 }
 
 /// Runs `main` on this thread until it ends, with the engine's sockets, timers and tasks.
@@ -99,25 +95,11 @@ pub fn run<F: Future>(engine: Engine, ring_entries: u32, main: F) -> io::Result<
     ENGINE.set(engine);
     ENDING.set(false);
     let output = match engine {
-        Engine::IoUring => run_ring(ring_entries, main)?,
+        Engine::IoUring => driver::run(ring_entries, ended(main))?,
+        Engine::TokioUring => tokio_ring::run(ring_entries, ended(main))?,
         Engine::Epoll => run_epoll(main)?,
     };
     ENDING.set(false);
-    Ok(output)
-}
-
-fn run_ring<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
-    let mut builder = tokio_uring::builder();
-    builder.entries(entries).uring_builder(&ring_builder(entries));
-    let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
-    let output = runtime.block_on(ended(main));
-    // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
-    {
-        let _one_at_a_time = provided::one_at_a_time();
-        drop(runtime);
-    }
-    ring::release();
-    provided::release();
     Ok(output)
 }
 
@@ -143,15 +125,25 @@ async fn ended<F: Future>(main: F) -> F::Output {
 
 /// Starts a task on this thread. It is dropped when the shard's main future ends.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    drop(tokio::task::spawn_local(task));
+    match current() {
+        Engine::IoUring if is_ending() => drop(task),
+        Engine::IoUring => driver::spawn(task),
+        Engine::TokioUring | Engine::Epoll => drop(tokio::task::spawn_local(task)),
+    }
 }
 
 /// Waits until `at`, with the timer's resolution of a millisecond.
 pub async fn sleep(at: Instant) {
-    tokio::time::sleep_until(at.into()).await;
+    match current() {
+        Engine::IoUring => driver::sleep(at).await,
+        Engine::TokioUring | Engine::Epoll => tokio::time::sleep_until(at.into()).await,
+    }
 }
 
 /// Lets every other ready task of the shard run first.
 pub async fn yield_now() {
-    tokio::task::yield_now().await;
+    match current() {
+        Engine::IoUring => driver::yield_now().await,
+        Engine::TokioUring | Engine::Epoll => tokio::task::yield_now().await,
+    }
 }

@@ -22,6 +22,7 @@
 )]
 
 pub mod buffers;
+mod driver;
 mod engine;
 mod listening;
 mod options;
@@ -29,6 +30,7 @@ mod provided;
 mod ready;
 mod ring;
 mod socket;
+mod tokio_ring;
 #[cfg(test)]
 mod tests;
 

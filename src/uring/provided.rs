@@ -72,12 +72,22 @@ pub(super) fn create_with_buffers<T>(create: impl FnOnce() -> io::Result<T>) -> 
     let after = ring_descriptors();
     let mut new = after.difference(&before);
     if let (Some(&descriptor), None) = (new.next(), new.next()) {
-        match Provided::register(descriptor) {
-            Ok(provided) => PROVIDED.set(Some(provided)),
-            Err(error) => tracing::debug!(%error, "no provided buffers; receives bring their own"),
-        }
+        register_with(descriptor);
     }
     Ok(runtime)
+}
+
+/// Registers this thread's buffers with the ring of this descriptor.
+pub(super) fn register_with(ring: RawFd) {
+    match Provided::register(ring) {
+        Ok(provided) => PROVIDED.set(Some(provided)),
+        Err(error) => tracing::debug!(%error, "no provided buffers; receives bring their own"),
+    }
+}
+
+/// Keeps this thread's buffers for good: operations that use them could not be ended.
+pub(super) fn leak() {
+    std::mem::forget(PROVIDED.take());
 }
 
 /// Frees this thread's buffers. The ring must be closed already.

@@ -1,80 +1,66 @@
-//! Receive, send, accept and connect as io_uring opcodes through tokio-uring's one-shot operations.
+//! Receive, send, accept and connect as io_uring opcodes, for either of the two drivers.
 //!
 //! Every operation's data owns what the kernel uses: the buffer or address, and the socket, whose
 //! descriptor therefore stays open until the completion. One that is dropped in flight keeps its data
-//! all the same: a task awaits it, or, where no task can run any more, it is put aside until the ring
-//! is closed. tokio-uring would not do: when a ring is closed it frees the data of dropped operations
-//! *before* it cancels them.
+//! all the same: each driver sees to that in its own way.
 
-use std::any::Any;
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
-use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
 
 use super::socket::Socket;
-use super::{buffers, engine, provided};
+use super::engine::{self, Engine};
+use super::{buffers, driver, provided, tokio_ring};
 
-thread_local! {
-    /// Operations that were in flight when the runtime of this thread ended.
-    static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+/// What came of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Completion {
+    /// As the system call would give it; an error is negative.
+    pub(super) result: i32,
+    pub(super) flags: u32,
 }
 
-/// Frees what the kernel used until the ring was closed. The ring must be closed already.
-pub(super) fn release() {
-    ABANDONED.take();
+impl Completion {
+    fn result(self) -> io::Result<usize> {
+        match self.result {
+            count @ 0.. => Ok(count as usize),
+            error => Err(io::Error::from_raw_os_error(-error)),
+        }
+    }
+}
+
+/// What an operation owns while it is in flight, and what becomes of it.
+pub(super) trait Operation: Unpin + 'static {
+    type Output;
+    fn complete(self, done: Completion) -> Self::Output;
 }
 
 /// An operation from its submission to its completion.
-pub(super) struct InFlight<D, T>(Option<InFlightOneshot<D, T>>)
-where
-    D: Unpin + 'static,
-    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static;
-
-impl<D, T> Future for InFlight<D, T>
-where
-    D: Unpin + 'static,
-    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
-{
-    type Output = T::Output;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        let Some(op) = &mut self.0 else { return Poll::Pending };
-        let output = std::task::ready!(Pin::new(op).poll(cx));
-        self.0 = None;
-        Poll::Ready(output)
-    }
+pub(super) enum InFlight<D: Operation> {
+    Driver(driver::InFlight<D>),
+    Tokio(tokio_ring::InFlight<D>),
 }
 
-impl<D, T> Drop for InFlight<D, T>
-where
-    D: Unpin + 'static,
-    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
-{
-    fn drop(&mut self) {
-        let Some(mut op) = self.0.take() else { return };
-        // What has completed goes with its output: an accepted socket is closed, a slot refilled.
-        if Pin::new(&mut op).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        if engine::is_ending() {
-            ABANDONED.with_borrow_mut(|abandoned| abandoned.push(Box::new(op)));
-        } else {
-            let op = InFlight(Some(op));
-            engine::spawn(async move { drop(op.await) });
+impl<D: Operation> Future for InFlight<D> {
+    type Output = D::Output;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
+        match &mut *self {
+            InFlight::Driver(op) => Pin::new(op).poll(cx),
+            InFlight::Tokio(op) => Pin::new(op).poll(cx),
         }
     }
 }
 
-fn result_of(completion: &cqueue::Entry) -> io::Result<usize> {
-    match completion.result() {
-        count @ 0.. => Ok(count as usize),
-        error => Err(io::Error::from_raw_os_error(-error)),
+fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
+    match engine::current() {
+        Engine::IoUring => InFlight::Driver(driver::submit(data, entry)),
+        Engine::TokioUring | Engine::Epoll => InFlight::Tokio(tokio_ring::submit(data, entry)),
     }
 }
 
@@ -93,15 +79,13 @@ pub(super) struct RecvData {
     pub(super) buffer: Vec<u8>,
     _socket: Socket,
 }
-pub(super) struct RecvDone;
-pub(super) type RingRecv = InFlight<RecvData, RecvDone>;
+pub(super) type RingRecv = InFlight<RecvData>;
 
-impl OneshotOutputTransform for RecvDone {
+impl Operation for RecvData {
     type Output = (io::Result<usize>, Vec<u8>);
-    type StoredData = RecvData;
-    fn transform_oneshot_output(self, data: RecvData, completion: cqueue::Entry) -> Self::Output {
-        let mut buffer = data.buffer;
-        let result = result_of(&completion);
+    fn complete(self, completion: Completion) -> Self::Output {
+        let mut buffer = self.buffer;
+        let result = completion.result();
         if let Ok(count) = result {
             // SAFETY: the kernel wrote `count` bytes after the buffer's old length, within the spare
             // capacity it was given in `recv`.
@@ -115,7 +99,7 @@ pub(super) fn recv(socket: &Socket, mut buffer: Vec<u8>) -> RingRecv {
     let spare = buffer.spare_capacity_mut();
     let room = clamp(spare.len().saturating_sub(buffers::TAIL_BYTES));
     let entry = opcode::Recv::new(descriptor(socket), spare.as_mut_ptr().cast(), room).build();
-    submit(RecvData { buffer, _socket: socket.clone() }, RecvDone, entry)
+    submit(RecvData { buffer, _socket: socket.clone() }, entry)
 }
 
 // ---- receive into a buffer that the ring picks ----
@@ -123,16 +107,14 @@ pub(super) fn recv(socket: &Socket, mut buffer: Vec<u8>) -> RingRecv {
 pub(super) struct RecvProvidedData {
     _socket: Socket,
 }
-pub(super) struct RecvProvidedDone;
-pub(super) type RingRecvProvided = InFlight<RecvProvidedData, RecvProvidedDone>;
+pub(super) type RingRecvProvided = InFlight<RecvProvidedData>;
 
-impl OneshotOutputTransform for RecvProvidedDone {
+impl Operation for RecvProvidedData {
     type Output = io::Result<Vec<u8>>;
-    type StoredData = RecvProvidedData;
-    fn transform_oneshot_output(self, _: RecvProvidedData, done: cqueue::Entry) -> Self::Output {
-        let result = result_of(&done);
+    fn complete(self, done: Completion) -> Self::Output {
+        let result = done.result();
         // A slot that the kernel has used is refilled whatever came of it.
-        let taken = cqueue::buffer_select(done.flags())
+        let taken = cqueue::buffer_select(done.flags)
             .map(|slot| provided::take(slot, *result.as_ref().unwrap_or(&0)));
         result.map(|_| taken.unwrap_or_default())
     }
@@ -143,34 +125,55 @@ pub(super) fn recv_provided(socket: &Socket) -> RingRecvProvided {
         .buf_group(provided::GROUP)
         .build()
         .flags(squeue::Flags::BUFFER_SELECT);
-    submit(RecvProvidedData { _socket: socket.clone() }, RecvProvidedDone, entry)
+    submit(RecvProvidedData { _socket: socket.clone() }, entry)
 }
 
 // ---- send ----
 
+/// A send of up to this is tried at once: an operation would cost more than the system call.
+const NOW_BYTES: usize = 16 * 1024;
+
 pub(super) struct SendData {
     buffer: Vec<u8>,
+    /// Bytes that had been sent before.
+    sent: usize,
     _socket: Socket,
 }
-pub(super) struct SendDone;
-pub(super) type RingSend = InFlight<SendData, SendDone>;
+pub(super) type RingSend = InFlight<SendData>;
 
-impl OneshotOutputTransform for SendDone {
+impl Operation for SendData {
     type Output = (io::Result<usize>, Vec<u8>);
-    type StoredData = SendData;
-    fn transform_oneshot_output(self, data: SendData, completion: cqueue::Entry) -> Self::Output {
-        (result_of(&completion), data.buffer)
+    fn complete(self, completion: Completion) -> Self::Output {
+        (completion.result().map(|count| self.sent + count), self.buffer)
     }
 }
 
-/// `whole`: the kernel itself goes on until every byte is taken or an error ends it.
-pub(super) fn send(socket: &Socket, buffer: Vec<u8>, from: usize, whole: bool) -> RingSend {
-    let bytes = buffer.get(from..).unwrap_or_default();
+/// Sends at once what the socket takes without waiting; `None` where that is not how this engine sends.
+pub(super) fn send_now(socket: &socket2::Socket, bytes: &[u8]) -> Option<io::Result<usize>> {
+    if engine::current() != Engine::IoUring || bytes.len() > NOW_BYTES {
+        return None;
+    }
+    match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => None,
+        result => Some(result),
+    }
+}
+
+/// Sends `buffer[from + sent..]`. `whole`: the kernel itself goes on until every byte is taken or an
+/// error ends it.
+pub(super) fn send(
+    socket: &Socket,
+    buffer: Vec<u8>,
+    from: usize,
+    sent: usize,
+    whole: bool,
+) -> RingSend {
+    let bytes = buffer.get(from + sent..).unwrap_or_default();
     let flags = libc::MSG_NOSIGNAL | if whole { libc::MSG_WAITALL } else { 0 };
     let entry = opcode::Send::new(descriptor(socket), bytes.as_ptr(), clamp(bytes.len()))
         .flags(flags)
         .build();
-    submit(SendData { buffer, _socket: socket.clone() }, SendDone, entry)
+    submit(SendData { buffer, sent, _socket: socket.clone() }, entry)
 }
 
 // ---- connect ----
@@ -180,14 +183,12 @@ pub(super) struct ConnectData {
     _address: Box<SockAddr>,
     socket: Socket,
 }
-pub(super) struct ConnectDone;
-pub(super) type RingConnect = InFlight<ConnectData, ConnectDone>;
+pub(super) type RingConnect = InFlight<ConnectData>;
 
-impl OneshotOutputTransform for ConnectDone {
+impl Operation for ConnectData {
     type Output = io::Result<Socket>;
-    type StoredData = ConnectData;
-    fn transform_oneshot_output(self, data: ConnectData, done: cqueue::Entry) -> Self::Output {
-        result_of(&done).map(|_| data.socket)
+    fn complete(self, done: Completion) -> Self::Output {
+        done.result().map(|_| self.socket)
     }
 }
 
@@ -195,7 +196,7 @@ pub(super) fn connect(socket: Socket, address: SockAddr) -> RingConnect {
     let address = Box::new(address);
     let entry =
         opcode::Connect::new(descriptor(&socket), address.as_ptr().cast(), address.len()).build();
-    submit(ConnectData { _address: address, socket }, ConnectDone, entry)
+    submit(ConnectData { _address: address, socket }, entry)
 }
 
 // ---- accept ----
@@ -210,18 +211,16 @@ pub(super) struct AcceptData {
     peer: Box<PeerAddress>,
     _listener: Socket,
 }
-pub(super) struct AcceptDone;
-pub(super) type RingAccept = InFlight<AcceptData, AcceptDone>;
+pub(super) type RingAccept = InFlight<AcceptData>;
 
-impl OneshotOutputTransform for AcceptDone {
+impl Operation for AcceptData {
     type Output = io::Result<(socket2::Socket, SockAddr)>;
-    type StoredData = AcceptData;
-    fn transform_oneshot_output(self, data: AcceptData, done: cqueue::Entry) -> Self::Output {
-        let accepted = result_of(&done)?;
+    fn complete(self, done: Completion) -> Self::Output {
+        let accepted = done.result()?;
         // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
         let socket = unsafe { socket2::Socket::from_raw_fd(accepted as i32) };
         // SAFETY: the kernel wrote an address of `length` bytes into the storage.
-        let address = unsafe { SockAddr::new(data.peer.storage, data.peer.length) };
+        let address = unsafe { SockAddr::new(self.peer.storage, self.peer.length) };
         Ok((socket, address))
     }
 }
@@ -235,13 +234,5 @@ pub(super) fn accept(listener: &Socket) -> RingAccept {
     let entry = opcode::Accept::new(descriptor(listener), address, &raw mut peer.length)
         .flags(libc::SOCK_CLOEXEC)
         .build();
-    submit(AcceptData { peer, _listener: listener.clone() }, AcceptDone, entry)
-}
-
-fn submit<D, T>(data: D, done: T, entry: squeue::Entry) -> InFlight<D, T>
-where
-    D: Unpin + 'static,
-    T: OneshotOutputTransform<StoredData = D> + Unpin + 'static,
-{
-    InFlight(Some(UnsubmittedOneshot::new(data, done, entry).submit()))
+    submit(AcceptData { peer, _listener: listener.clone() }, entry)
 }

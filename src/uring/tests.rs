@@ -30,6 +30,14 @@ fn on_each_engine<F: Future<Output = ()>>(test: impl Fn() -> F) {
     on_io_uring(test);
 }
 
+/// The engines of this machine.
+fn engines() -> Vec<Engine> {
+    match probe() {
+        Ok(()) => vec![Engine::Epoll, Engine::IoUring, Engine::TokioUring],
+        Err(_) => vec![Engine::Epoll],
+    }
+}
+
 fn on_epoll<F: Future<Output = ()>>(test: impl Fn() -> F) {
     run(Engine::Epoll, 64, in_time(test())).expect("epoll");
 }
@@ -37,13 +45,19 @@ fn on_epoll<F: Future<Output = ()>>(test: impl Fn() -> F) {
 fn on_io_uring<F: Future<Output = ()>>(test: impl Fn() -> F) {
     match probe() {
         // A small ring: more completions than fit in it must do no harm.
-        Ok(()) => run(Engine::IoUring, 64, in_time(test())).expect("io_uring"),
+        Ok(()) => {
+            run(Engine::IoUring, 64, in_time(test())).expect("io_uring");
+            run(Engine::TokioUring, 64, in_time(test())).expect("tokio_uring");
+        }
         Err(refused) => println!("not tested on io_uring: {refused}"),
     }
 }
 
 async fn in_time<F: Future>(test: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, test).await.expect("the test hangs")
+    tokio::select! {
+        output = test => output,
+        () = sleep(Instant::now() + PATIENCE) => panic!("the test hangs"),
+    }
 }
 
 /// Polls `condition` until it holds.
@@ -579,8 +593,7 @@ fn a_run_ends_with_operations_in_flight() {
         }
         peers.set(vec![a, b, c, client]);
     };
-    let engines = [Some(Engine::Epoll), probe().ok().map(|()| Engine::IoUring)];
-    for engine in engines.into_iter().flatten() {
+    for engine in engines() {
         let began = Instant::now();
         run(engine, 64, in_time(test())).expect("run");
         assert!(began.elapsed() < PATIENCE / 2, "{engine:?} ended late");
@@ -597,9 +610,7 @@ fn a_run_ends_with_operations_in_flight() {
 
 #[test]
 fn a_panic_goes_through_with_operations_in_flight() {
-    for engine in
-        [Some(Engine::Epoll), probe().ok().map(|()| Engine::IoUring)].into_iter().flatten()
-    {
+    for engine in engines() {
         let ended = std::panic::catch_unwind(|| {
             let _ = run(engine, 64, async {
                 let (socket, _peer) = pair();

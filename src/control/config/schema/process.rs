@@ -13,7 +13,7 @@ pub static PROCESS: Section = Section {
         ),
         setting(
             "engine",
-            Kind::OneOf(&["auto", "io_uring", "epoll"]),
+            Kind::OneOf(&["auto", "io_uring", "tokio_uring", "epoll"]),
             Default::Is("\"auto\""),
             "How sockets are driven; \"auto\" = io_uring where the kernel allows it, else epoll.",
         ),

@@ -1,0 +1,364 @@
+//! A driver of limpet's own: one ring, its operations, and the tasks that await them.
+//!
+//! ```text
+//!   poll who is ready ─▶ enter the kernel once: submit, run its deferred work, wait if nobody is ready
+//!          ▲                                                     │
+//!          └────────────── completions wake their tasks ◀────────┘
+//! ```
+//!
+//! What it has over a general runtime: one system call a turn, the kernel's work for this ring done in
+//! that call and nowhere else (deferred task-running), wakers without reference counts, and no second
+//! event queue. A timer is an operation too.
+//!
+//! An operation's data stays where it is while the kernel uses it: in the future that awaits it, or,
+//! when that is dropped first, in the table of operations until the completion has come. A run ends by
+//! cancelling what is in flight and awaiting that.
+
+mod remote;
+mod tasks;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use io_uring::types::{CancelBuilder, Fd, Timespec};
+use io_uring::{IoUring, opcode, squeue};
+use slab::Slab;
+
+use self::remote::Remote;
+use self::tasks::TASKS;
+use super::provided;
+use super::ring::{Completion, Operation};
+
+/// Completions that no operation waits for: a cancellation's own.
+const NOBODY: u64 = u64::MAX;
+/// The read of the eventfd by which other threads wake.
+const REMOTE: u64 = u64::MAX - 1;
+/// How long the end of a run waits for what it has cancelled.
+const CANCEL: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static DRIVER: Driver = const {
+        Driver {
+            ring: RefCell::new(None),
+            operations: RefCell::new(Slab::new()),
+            in_flight: Cell::new(0),
+            remote: RefCell::new(None),
+        }
+    };
+}
+
+struct Driver {
+    ring: RefCell<Option<IoUring>>,
+    operations: RefCell<Slab<State>>,
+    /// Operations whose completion has not come.
+    in_flight: Cell<usize>,
+    remote: RefCell<Option<Arc<Remote>>>,
+}
+
+/// An operation's state; its place in the table is its user data.
+enum State {
+    Waiting(Option<Waker>),
+    Done(Completion),
+    /// Its future was dropped: the data is kept until the kernel has done with it.
+    Abandoned(Box<dyn Abandoned>),
+}
+
+trait Abandoned {
+    fn end(self: Box<Self>, done: Completion);
+}
+
+impl<D: Operation> Abandoned for D {
+    fn end(self: Box<Self>, done: Completion) {
+        drop(self.complete(done));
+    }
+}
+
+/// The set-up that is used, and probed for: Linux 6.1.
+pub(super) fn ring_builder(entries: u32) -> io_uring::Builder {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_cqsize(entries.saturating_mul(4));
+    builder
+}
+
+/// Runs `main` on this thread until it ends.
+///
+/// # Errors
+/// When the kernel refuses the ring, or entering it fails for good.
+pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
+    let ring = ring_builder(entries).build(entries)?;
+    let remote = Remote::register()?;
+    provided::register_with(ring.as_raw_fd());
+    DRIVER.with(|driver| driver.ring.replace(Some(ring)));
+    TASKS.with(|tasks| tasks.begin(remote.thread));
+    DRIVER.with(|driver| driver.remote.replace(Some(remote)));
+    let _end = End;
+    DRIVER.with(|driver| driver.block_on(main))
+}
+
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
+    TASKS.with(|tasks| tasks.spawn(task));
+}
+
+/// Hands an operation to the kernel, at the latest when this thread has nothing else to do.
+pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
+    DRIVER.with(|driver| {
+        let key = driver.operations.borrow_mut().insert(State::Waiting(None));
+        match driver.push(&entry.user_data(key as u64)) {
+            Ok(()) => driver.in_flight.set(driver.in_flight.get() + 1),
+            Err(error) => {
+                let result = -error.raw_os_error().unwrap_or(libc::ENXIO);
+                if let Some(state) = driver.operations.borrow_mut().get_mut(key) {
+                    *state = State::Done(Completion { result, flags: 0 });
+                }
+            }
+        }
+        InFlight { key, data: Some(data) }
+    })
+}
+
+/// An operation from its submission to its completion.
+pub(super) struct InFlight<D: Operation> {
+    key: usize,
+    /// `None` once it has completed.
+    data: Option<D>,
+}
+
+impl<D: Operation> Future for InFlight<D> {
+    type Output = D::Output;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
+        let Some(done) = DRIVER.with(|driver| driver.take_done(self.key, cx)) else {
+            return Poll::Pending;
+        };
+        match self.data.take() {
+            Some(data) => Poll::Ready(data.complete(done)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<D: Operation> Drop for InFlight<D> {
+    fn drop(&mut self) {
+        let Some(data) = self.data.take() else { return };
+        let noop = Context::from_waker(Waker::noop());
+        DRIVER.with(|driver| match driver.take_done(self.key, &noop) {
+            // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+            Some(done) => drop(data.complete(done)),
+            None => driver.abandon(self.key, data),
+        });
+    }
+}
+
+impl Driver {
+    fn block_on<F: Future>(&self, main: F) -> io::Result<F::Output> {
+        let mut main = pin!(main);
+        let waker = TASKS.with(tasks::Tasks::main).waker();
+        self.listen()?;
+        loop {
+            if TASKS.with(tasks::Tasks::take_main)
+                && let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(&waker))
+            {
+                return Ok(output);
+            }
+            TASKS.with(tasks::Tasks::poll_ready);
+            self.enter(TASKS.with(tasks::Tasks::is_idle))?;
+            self.reap();
+        }
+    }
+
+    fn push(&self, entry: &squeue::Entry) -> io::Result<()> {
+        loop {
+            {
+                let mut ring = self.ring.borrow_mut();
+                let ring = ring.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+                // SAFETY: what the entry points to belongs to the operation's data, which is kept, at
+                // its place, until the completion has come.
+                if unsafe { ring.submission().push(entry) }.is_ok() {
+                    return Ok(());
+                }
+            }
+            self.enter(false)?;
+            self.reap();
+        }
+    }
+
+    /// One system call: submits what was pushed, does the kernel's work, and waits for a completion
+    /// when `wait`.
+    fn enter(&self, wait: bool) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = ring.as_mut() else { return Ok(()) };
+        let count = ring.submission().len() as u32;
+        let flags = 1 /* IORING_ENTER_GETEVENTS */;
+        let submitter = ring.submitter();
+        // SAFETY: no argument is passed; the entries were pushed by `push`.
+        let entered =
+            unsafe { submitter.enter::<libc::sigset_t>(count, u32::from(wait), flags, None) };
+        match entered {
+            Ok(_) => Ok(()),
+            // A signal, or completions that have to be taken before more is submitted.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ETIME)
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes every completion that is there.
+    fn reap(&self) {
+        loop {
+            let next = {
+                let mut ring = self.ring.borrow_mut();
+                ring.as_mut().and_then(|ring| ring.completion().next())
+            };
+            let Some(entry) = next else { return };
+            let done = Completion { result: entry.result(), flags: entry.flags() };
+            match entry.user_data() {
+                NOBODY => {}
+                REMOTE => self.hear(),
+                key => self.complete(key as usize, done),
+            }
+        }
+    }
+
+    fn complete(&self, key: usize, done: Completion) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        let mut operations = self.operations.borrow_mut();
+        let Some(state) = operations.get_mut(key) else { return };
+        match std::mem::replace(state, State::Done(done)) {
+            State::Waiting(Some(waker)) => {
+                drop(operations);
+                waker.wake();
+            }
+            State::Waiting(None) | State::Done(_) => {}
+            State::Abandoned(data) => {
+                operations.remove(key);
+                drop(operations);
+                data.end(done);
+            }
+        }
+    }
+
+    /// Keeps the data of an operation whose future is gone until its completion has come.
+    fn abandon<D: Operation>(&self, key: usize, data: D) {
+        if let Some(state) = self.operations.borrow_mut().get_mut(key) {
+            *state = State::Abandoned(Box::new(data));
+        }
+    }
+
+    /// Asks to be told when another thread wakes one of our tasks.
+    fn listen(&self) -> io::Result<()> {
+        let remote = self.remote.borrow();
+        let Some(remote) = &*remote else { return Ok(()) };
+        let entry = opcode::PollAdd::new(Fd(remote.descriptor()), libc::POLLIN as u32).build();
+        self.push(&entry.user_data(REMOTE))
+    }
+
+    /// Another thread has woken one of our tasks.
+    fn hear(&self) {
+        if let Some(remote) = &*self.remote.borrow() {
+            remote.deliver();
+        }
+        if let Err(error) = self.listen() {
+            tracing::error!(%error, "a shard cannot be woken by other threads any more");
+        }
+    }
+
+    #[inline]
+    fn take_done(&self, key: usize, cx: &Context<'_>) -> Option<Completion> {
+        let mut operations = self.operations.borrow_mut();
+        match operations.get_mut(key)? {
+            State::Done(done) => {
+                let done = *done;
+                operations.remove(key);
+                Some(done)
+            }
+            State::Waiting(Some(waker)) if waker.will_wake(cx.waker()) => None,
+            State::Waiting(waker) => {
+                *waker = Some(cx.waker().clone());
+                None
+            }
+            State::Abandoned(_) => None,
+        }
+    }
+}
+
+/// Ends a run when it is dropped, by a panic too.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        TASKS.with(tasks::Tasks::end);
+        DRIVER.with(|driver| {
+            if let Some(remote) = driver.remote.take() {
+                remote.forget();
+            }
+            let deadline = Instant::now() + CANCEL;
+            let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+            while driver.in_flight.get() > 0 && Instant::now() < deadline {
+                if driver.push(&cancel.clone().user_data(NOBODY)).is_err()
+                    || driver.enter(true).is_err()
+                {
+                    break;
+                }
+                driver.reap();
+            }
+            // What could not be awaited stays where it is for good: the kernel may still write there.
+            driver.ring.replace(None);
+            if driver.in_flight.replace(0) == 0 {
+                provided::release();
+            } else {
+                tracing::error!("operations of a shard could not be cancelled; their memory is kept");
+                provided::leak();
+            }
+        });
+    }
+}
+
+/// A timer's time, where the kernel reads it.
+struct Timer(#[expect(dead_code, reason = "the kernel reads it")] Box<Timespec>);
+
+impl Operation for Timer {
+    type Output = ();
+    fn complete(self, _: Completion) {}
+}
+
+/// Waits until `at`.
+pub(super) async fn sleep(at: Instant) {
+    loop {
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let time = Box::new(Timespec::from(left));
+        let entry = opcode::Timeout::new(&raw const *time).build();
+        submit(Timer(time), entry).await;
+    }
+}
+
+/// Lets every other ready task run first.
+pub(super) async fn yield_now() {
+    let mut has_yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

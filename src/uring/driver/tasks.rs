@@ -1,0 +1,202 @@
+//! The tasks of one shard, and how they are woken.
+//!
+//! A waker is one number: which thread, which slot, and the slot's generation. It holds no reference, so
+//! cloning and dropping one costs nothing; a number that outlives its task wakes nobody. What wakes from
+//! another thread goes through `remote`.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use super::remote;
+
+/// A task's future, boxed when it was spawned.
+type Future_ = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The slot of the main future, which lies on the stack of `run`.
+pub(super) const MAIN: u32 = u32::MAX;
+
+/// Who is to be woken: thread, generation and slot, 16, 16 and 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name(usize);
+
+impl Name {
+    fn new(thread: u16, generation: u16, slot: u32) -> Name {
+        Name(usize::from(thread) << 48 | usize::from(generation) << 32 | slot as usize)
+    }
+
+    pub(super) fn thread(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    fn generation(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// A waker of the task of this name.
+    pub(super) fn waker(self) -> Waker {
+        // SAFETY: the table's functions take the pointer for a number and never follow it.
+        unsafe { Waker::from_raw(raw(std::ptr::without_provenance(self.0))) }
+    }
+}
+
+const _: () = assert!(size_of::<usize>() == 8, "a task's name needs 64 bits");
+
+static TABLE: RawWakerVTable = RawWakerVTable::new(raw, wake, wake, |_| {});
+
+fn raw(name: *const ()) -> RawWaker {
+    RawWaker::new(name, &TABLE)
+}
+
+fn wake(name: *const ()) {
+    let name = Name(name.addr());
+    if TASKS.with(|tasks| tasks.thread.get()) == name.thread() {
+        TASKS.with(|tasks| tasks.wake(name));
+    } else {
+        remote::wake(name);
+    }
+}
+
+thread_local! {
+    pub(super) static TASKS: Tasks = const { Tasks::new() };
+}
+
+pub(super) struct Tasks {
+    /// Number of this thread's run; 0 = none.
+    thread: Cell<u16>,
+    slots: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<u32>>,
+    ready: RefCell<VecDeque<u32>>,
+    main_is_ready: Cell<bool>,
+}
+
+struct Slot {
+    /// `None` while it is polled, and once it has ended.
+    future: Option<Future_>,
+    generation: u16,
+    is_queued: bool,
+}
+
+impl Tasks {
+    const fn new() -> Tasks {
+        Tasks {
+            thread: Cell::new(0),
+            slots: RefCell::new(Vec::new()),
+            free: RefCell::new(Vec::new()),
+            ready: RefCell::new(VecDeque::new()),
+            main_is_ready: Cell::new(false),
+        }
+    }
+
+    /// Takes up a run with this number; the main future is ready.
+    pub(super) fn begin(&self, thread: u16) {
+        self.thread.set(thread);
+        self.main_is_ready.set(true);
+    }
+
+    /// The main future's name.
+    pub(super) fn main(&self) -> Name {
+        Name::new(self.thread.get(), 0, MAIN)
+    }
+
+    /// Whether the main future was woken since this was asked last.
+    pub(super) fn take_main(&self) -> bool {
+        self.main_is_ready.replace(false)
+    }
+
+    /// Nobody is ready.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.main_is_ready.get() && self.ready.borrow().is_empty()
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let future: Future_ = Box::pin(task);
+        let mut slots = self.slots.borrow_mut();
+        let slot = match self.free.borrow_mut().pop() {
+            Some(slot) => slot,
+            None => {
+                slots.push(Slot { future: None, generation: 0, is_queued: false });
+                (slots.len() - 1) as u32
+            }
+        };
+        if let Some(place) = slots.get_mut(slot as usize) {
+            place.future = Some(future);
+            place.is_queued = true;
+        }
+        self.ready.borrow_mut().push_back(slot);
+    }
+
+    /// Queues the task of this name, unless it is queued or has ended.
+    #[inline]
+    pub(super) fn wake(&self, name: Name) {
+        if name.slot() == MAIN {
+            self.main_is_ready.set(true);
+            return;
+        }
+        let mut slots = self.slots.borrow_mut();
+        if let Some(slot) = slots.get_mut(name.slot() as usize)
+            && slot.generation == name.generation()
+            && !slot.is_queued
+        {
+            slot.is_queued = true;
+            self.ready.borrow_mut().push_back(name.slot());
+        }
+    }
+
+    /// Polls each task that is ready now, once; those they wake have their turn the next time.
+    pub(super) fn poll_ready(&self) {
+        let count = self.ready.borrow().len();
+        for _ in 0..count {
+            let Some(slot) = self.ready.borrow_mut().pop_front() else { return };
+            self.poll(slot);
+        }
+    }
+
+    fn poll(&self, slot: u32) {
+        let taken = self.slots.borrow_mut().get_mut(slot as usize).map(|place| {
+            place.is_queued = false;
+            (place.future.take(), place.generation)
+        });
+        let Some((Some(mut future), generation)) = taken else { return };
+        let waker = Name::new(self.thread.get(), generation, slot).waker();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        }));
+        if let Ok(Poll::Pending) = polled {
+            if let Some(place) = self.slots.borrow_mut().get_mut(slot as usize) {
+                place.future = Some(future);
+            }
+            return;
+        }
+        // A panic ends its own task only; what it held goes with it.
+        let _: Result<(), Box<dyn Any + Send>> =
+            catch_unwind(AssertUnwindSafe(move || drop(future)));
+        if let Some(place) = self.slots.borrow_mut().get_mut(slot as usize) {
+            place.generation = place.generation.wrapping_add(1);
+            place.is_queued = false;
+            self.free.borrow_mut().push(slot);
+        }
+    }
+
+    /// Drops every task.
+    pub(super) fn end(&self) {
+        let slots = self.slots.take();
+        self.free.take();
+        self.ready.take();
+        drop(slots);
+        // Dropping may have woken and spawned; nobody polls that any more.
+        self.slots.take();
+        self.free.take();
+        self.ready.take();
+        self.main_is_ready.set(false);
+        self.thread.set(0);
+    }
+}

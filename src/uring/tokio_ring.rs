@@ -1,0 +1,87 @@
+//! Operations on tokio-uring, through its one-shot path.
+//!
+//! One that is dropped in flight keeps its data all the same: a task awaits it, or, where no task can
+//! run any more, it is put aside until the ring is closed. tokio-uring would not do: when a ring is
+//! closed it frees the data of dropped operations *before* it cancels them.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::{cqueue, squeue};
+use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
+
+use super::ring::{Completion, Operation};
+use super::{engine, provided};
+
+thread_local! {
+    /// Operations that were in flight when the runtime of this thread ended.
+    static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `main` on tokio-uring until it ends.
+pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
+    let mut ring = io_uring::IoUring::builder();
+    // Deferred task-running is never reaped by this runtime.
+    ring.setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries.saturating_mul(4));
+    let mut builder = tokio_uring::builder();
+    builder.entries(entries).uring_builder(&ring);
+    let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
+    let output = runtime.block_on(main);
+    // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
+    {
+        let _one_at_a_time = provided::one_at_a_time();
+        drop(runtime);
+    }
+    ABANDONED.take();
+    provided::release();
+    Ok(output)
+}
+
+pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
+    InFlight(Some(UnsubmittedOneshot::new(data, Done(PhantomData), entry).submit()))
+}
+
+/// Hands a completion to the operation's data.
+pub(super) struct Done<D>(PhantomData<fn(D)>);
+
+impl<D: Operation> OneshotOutputTransform for Done<D> {
+    type Output = D::Output;
+    type StoredData = D;
+    fn transform_oneshot_output(self, data: D, done: cqueue::Entry) -> D::Output {
+        data.complete(Completion { result: done.result(), flags: done.flags() })
+    }
+}
+
+/// An operation from its submission to its completion.
+pub(super) struct InFlight<D: Operation>(Option<InFlightOneshot<D, Done<D>>>);
+
+impl<D: Operation> Future for InFlight<D> {
+    type Output = D::Output;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
+        let Some(op) = &mut self.0 else { return Poll::Pending };
+        let output = std::task::ready!(Pin::new(op).poll(cx));
+        self.0 = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<D: Operation> Drop for InFlight<D> {
+    fn drop(&mut self) {
+        let Some(mut op) = self.0.take() else { return };
+        // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+        if Pin::new(&mut op).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        if engine::is_ending() {
+            ABANDONED.with_borrow_mut(|abandoned| abandoned.push(Box::new(op)));
+        } else {
+            let op = InFlight(Some(op));
+            engine::spawn(async move { drop(op.await) });
+        }
+    }
+}
