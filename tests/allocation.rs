@@ -18,6 +18,7 @@ use limpet::cli::start;
 use limpet::shard::Server;
 use limpet::snapshot::Bind;
 use limpet::telemetry::counters::Counter;
+use limpet::uring::Engine;
 
 /// Requests until every buffer, slot and connection is there that the others will need.
 const WARM_UP: usize = 2_000;
@@ -359,12 +360,14 @@ fn serves_without_allocating(engine: &str, shape: Shape) {
     assert_eq!((allocations, releases), (0, 0), "{engine} {shape:?}");
 }
 
-fn has_io_uring() -> bool {
-    let probed = limpet::uring::probe();
-    if let Err(refused) = &probed {
-        println!("not tested on io_uring: {refused}");
+/// Serves on each of the io_uring engines that are there.
+fn on_io_uring(shape: Shape) {
+    for engine in [Engine::IoUring, Engine::TokioUring] {
+        match limpet::uring::probe(engine) {
+            Ok(()) => serves_without_allocating(engine.name(), shape),
+            Err(refused) => println!("not tested on {}: {refused}", engine.name()),
+        }
     }
-    probed.is_ok()
 }
 
 #[test]
@@ -379,9 +382,7 @@ fn the_count_sees_an_allocation_of_the_watched_thread_and_of_no_other() {
 
 #[test]
 fn a_get_allocates_nothing_on_io_uring() {
-    if has_io_uring() {
-        serves_without_allocating("io_uring", Shape::Get);
-    }
+    on_io_uring(Shape::Get);
 }
 
 #[test]
@@ -391,9 +392,7 @@ fn a_get_allocates_nothing_on_epoll() {
 
 #[test]
 fn a_post_allocates_nothing_on_io_uring() {
-    if has_io_uring() {
-        serves_without_allocating("io_uring", Shape::Post);
-    }
+    on_io_uring(Shape::Post);
 }
 
 #[test]
@@ -403,9 +402,7 @@ fn a_post_allocates_nothing_on_epoll() {
 
 #[test]
 fn a_post_whose_content_comes_later_allocates_nothing_on_io_uring() {
-    if has_io_uring() {
-        serves_without_allocating("io_uring", Shape::PostInTwo);
-    }
+    on_io_uring(Shape::PostInTwo);
 }
 
 #[test]
@@ -415,9 +412,7 @@ fn a_post_whose_content_comes_later_allocates_nothing_on_epoll() {
 
 #[test]
 fn a_large_response_allocates_nothing_on_io_uring() {
-    if has_io_uring() {
-        serves_without_allocating("io_uring", Shape::GetLarge);
-    }
+    on_io_uring(Shape::GetLarge);
 }
 
 #[test]

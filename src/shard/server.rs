@@ -185,16 +185,21 @@ impl Seed {
 fn choose_engine(choice: EngineChoice) -> Result<Engine, EngineRefused> {
     match choice {
         EngineChoice::Epoll => Ok(Engine::Epoll),
-        EngineChoice::IoUring => uring::probe().map(|()| Engine::IoUring),
-        EngineChoice::TokioUring => uring::probe().map(|()| Engine::TokioUring),
-        EngineChoice::Auto => Ok(match uring::probe() {
-            Ok(()) => Engine::IoUring,
-            Err(refused) => {
-                tracing::warn!("{refused}; running on epoll");
-                Engine::Epoll
-            }
-        }),
+        EngineChoice::IoUring => uring::probe(Engine::IoUring).map(|()| Engine::IoUring),
+        EngineChoice::TokioUring => uring::probe(Engine::TokioUring).map(|()| Engine::TokioUring),
+        EngineChoice::Auto => Ok(best_engine()),
     }
+}
+
+/// The best engine that the kernel allows.
+fn best_engine() -> Engine {
+    let Err(refused) = uring::probe(Engine::IoUring) else { return Engine::IoUring };
+    let next = match uring::probe(Engine::TokioUring) {
+        Ok(()) => Engine::TokioUring,
+        Err(_) => Engine::Epoll,
+    };
+    tracing::warn!("{refused}; running on {}", next.name());
+    next
 }
 
 /// 80 % of what the descriptors allow when each client connection may need one to a target.

@@ -50,14 +50,19 @@ pub(super) fn is_ending() -> bool {
     ENDING.get()
 }
 
-/// Makes a ring as a shard would and lets it go again.
+/// Makes a ring as a shard of this engine would and lets it go again; epoll is always there.
 ///
 /// # Errors
 /// The kernel's reason with the remedy: old kernel, `kernel.io_uring_disabled`, a seccomp profile,
 /// or too little locked memory.
-pub fn probe() -> Result<(), EngineRefused> {
+pub fn probe(engine: Engine) -> Result<(), EngineRefused> {
+    let builder = match engine {
+        Engine::IoUring => driver::ring_builder(8),
+        Engine::TokioUring => tokio_ring::ring_builder(8),
+        Engine::Epoll => return Ok(()),
+    };
     let _one_at_a_time = provided::one_at_a_time();
-    match driver::ring_builder(8).build(8) {
+    match builder.build(8) {
         Ok(_ring) => Ok(()),
         Err(error) => Err(refusal(&error)),
     }
@@ -78,7 +83,9 @@ fn refusal(error: &io::Error) -> EngineRefused {
         Some(libc::EPERM | libc::EACCES) => {
             "a seccomp profile or security module forbids it; allow io_uring_setup, io_uring_enter and io_uring_register, or set process.engine = \"epoll\""
         }
-        Some(libc::EINVAL) => "Linux 6.1 or newer is needed; or set process.engine = \"epoll\"",
+        Some(libc::EINVAL) => {
+            "Linux 6.1 or newer is needed (6.0 for process.engine = \"tokio_uring\"); or set process.engine = \"epoll\""
+        }
         Some(libc::ENOMEM) => {
             "raise RLIMIT_MEMLOCK or lower process.ring_entries, or set process.engine = \"epoll\""
         }

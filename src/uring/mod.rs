@@ -30,9 +30,9 @@ mod provided;
 mod ready;
 mod ring;
 mod socket;
-mod tokio_ring;
 #[cfg(test)]
 mod tests;
+mod tokio_ring;
 
 pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, yield_now};
 pub use listening::{Accepted, Listening};

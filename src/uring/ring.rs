@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 
-use super::socket::Socket;
 use super::engine::{self, Engine};
+use super::socket::Socket;
 use super::{buffers, driver, provided, tokio_ring};
 
 /// What came of an operation.
@@ -120,23 +120,29 @@ impl Operation for RecvProvidedData {
     }
 }
 
+/// Has the kernel wait for bytes before it tries to take any (`IORING_RECVSEND_POLL_FIRST`): saves the
+/// attempt that fails.
+fn poll_first(mut entry: squeue::Entry) -> squeue::Entry {
+    const POLL_FIRST: u16 = 1;
+    const IOPRIO_AT: usize = 2;
+    // SAFETY: an entry is the kernel's `struct io_uring_sqe`, whose `ioprio` is two bytes at offset 2.
+    unsafe { (&raw mut entry).cast::<u8>().add(IOPRIO_AT).cast::<u16>().write(POLL_FIRST) };
+    entry
+}
+
 pub(super) fn recv_provided(socket: &Socket) -> RingRecvProvided {
     let entry = opcode::Recv::new(descriptor(socket), std::ptr::null_mut(), 0)
         .buf_group(provided::GROUP)
         .build()
         .flags(squeue::Flags::BUFFER_SELECT);
-    submit(RecvProvidedData { _socket: socket.clone() }, entry)
+    // Nothing is there yet, as a rule: it is asked for before it can have been sent.
+    submit(RecvProvidedData { _socket: socket.clone() }, poll_first(entry))
 }
 
 // ---- send ----
 
-/// A send of up to this is tried at once: an operation would cost more than the system call.
-const NOW_BYTES: usize = 16 * 1024;
-
 pub(super) struct SendData {
     buffer: Vec<u8>,
-    /// Bytes that had been sent before.
-    sent: usize,
     _socket: Socket,
 }
 pub(super) type RingSend = InFlight<SendData>;
@@ -144,36 +150,19 @@ pub(super) type RingSend = InFlight<SendData>;
 impl Operation for SendData {
     type Output = (io::Result<usize>, Vec<u8>);
     fn complete(self, completion: Completion) -> Self::Output {
-        (completion.result().map(|count| self.sent + count), self.buffer)
+        (completion.result(), self.buffer)
     }
 }
 
-/// Sends at once what the socket takes without waiting; `None` where that is not how this engine sends.
-pub(super) fn send_now(socket: &socket2::Socket, bytes: &[u8]) -> Option<io::Result<usize>> {
-    if engine::current() != Engine::IoUring || bytes.len() > NOW_BYTES {
-        return None;
-    }
-    match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => None,
-        result => Some(result),
-    }
-}
-
-/// Sends `buffer[from + sent..]`. `whole`: the kernel itself goes on until every byte is taken or an
-/// error ends it.
-pub(super) fn send(
-    socket: &Socket,
-    buffer: Vec<u8>,
-    from: usize,
-    sent: usize,
-    whole: bool,
-) -> RingSend {
-    let bytes = buffer.get(from + sent..).unwrap_or_default();
+/// `whole`: the kernel itself goes on until every byte is taken or an error ends it.
+pub(super) fn send(socket: &Socket, buffer: Vec<u8>, from: usize, whole: bool) -> RingSend {
+    let bytes = buffer.get(from..).unwrap_or_default();
     let flags = libc::MSG_NOSIGNAL | if whole { libc::MSG_WAITALL } else { 0 };
     let entry = opcode::Send::new(descriptor(socket), bytes.as_ptr(), clamp(bytes.len()))
         .flags(flags)
         .build();
-    submit(SendData { buffer, sent, _socket: socket.clone() }, entry)
+    driver::completes_soon();
+    submit(SendData { buffer, _socket: socket.clone() }, entry)
 }
 
 // ---- connect ----

@@ -83,17 +83,7 @@ impl Socket {
     /// without, as soon as some of it was.
     pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
         let op = match &self.0.handle {
-            Handle::Ring(socket) => {
-                let bytes = buffer.get(from..).unwrap_or_default();
-                let enough = if whole { bytes.len() } else { 1 };
-                match ring::send_now(socket, bytes) {
-                    Some(Ok(sent)) if sent < enough => {
-                        SendOp::Ring(ring::send(self, buffer, from, sent, whole))
-                    }
-                    Some(result) => SendOp::Done(result, buffer),
-                    None => SendOp::Ring(ring::send(self, buffer, from, 0, whole)),
-                }
-            }
+            Handle::Ring(_) => SendOp::Ring(ring::send(self, buffer, from, whole)),
             Handle::Ready(socket) => {
                 SendOp::Ready(epoll::ReadySend::start(socket.get_ref(), buffer, from, whole))
             }
@@ -241,8 +231,6 @@ pub struct Send {
 }
 
 enum SendOp {
-    /// It was tried at once, and all was taken or an error ended it.
-    Done(io::Result<usize>, Vec<u8>),
     Ring(RingSend),
     Ready(epoll::ReadySend),
 }
@@ -250,7 +238,7 @@ enum SendOp {
 impl Send {
     /// Whether the kernel goes on with it while nobody polls it.
     pub fn runs_by_itself(&self) -> bool {
-        !matches!(self.op, SendOp::Ready(_))
+        matches!(self.op, SendOp::Ring(_))
     }
 }
 
@@ -259,9 +247,6 @@ impl Future for Send {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let output = match &mut this.op {
-            SendOp::Done(result, buffer) => {
-                (std::mem::replace(result, Ok(0)), std::mem::take(buffer))
-            }
             SendOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
             SendOp::Ready(op) => ready!(op.poll(&this.socket, cx)),
         };
@@ -272,7 +257,7 @@ impl Future for Send {
 
 impl Drop for Send {
     fn drop(&mut self) {
-        if !self.done && !matches!(self.op, SendOp::Done(..)) {
+        if !self.done {
             self.socket.shutdown(Shutdown::Both);
         }
     }

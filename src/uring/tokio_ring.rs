@@ -23,13 +23,18 @@ thread_local! {
     static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Single issuer and cooperative task running were measured to be the right set-up; deferred task
+/// running is never reaped by this runtime.
+pub(super) fn ring_builder(entries: u32) -> io_uring::Builder {
+    let mut builder = io_uring::IoUring::builder();
+    builder.setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries.saturating_mul(4));
+    builder
+}
+
 /// Runs `main` on tokio-uring until it ends.
 pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
-    let mut ring = io_uring::IoUring::builder();
-    // Deferred task-running is never reaped by this runtime.
-    ring.setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries.saturating_mul(4));
     let mut builder = tokio_uring::builder();
-    builder.entries(entries).uring_builder(&ring);
+    builder.entries(entries).uring_builder(&ring_builder(entries));
     let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
     let output = runtime.block_on(main);
     // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use io_uring::types::{CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 use slab::Slab;
@@ -39,6 +40,8 @@ use super::ring::{Completion, Operation};
 const NOBODY: u64 = u64::MAX;
 /// The read of the eventfd by which other threads wake.
 const REMOTE: u64 = u64::MAX - 1;
+/// Completions taken at a time.
+const REAPED: usize = 32;
 /// How long the end of a run waits for what it has cancelled.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,7 @@ thread_local! {
             operations: RefCell::new(Slab::new()),
             in_flight: Cell::new(0),
             remote: RefCell::new(None),
+            is_soon: Cell::new(false),
         }
     };
 }
@@ -59,6 +63,8 @@ struct Driver {
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
+    /// Something was pushed that completes while it is submitted, so that waiting would not wait.
+    is_soon: Cell<bool>,
 }
 
 /// An operation's state; its place in the table is its user data.
@@ -126,6 +132,11 @@ pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D>
     })
 }
 
+/// The operation submitted next mostly completes while it is submitted, as a send does.
+pub(super) fn completes_soon() {
+    DRIVER.with(|driver| driver.is_soon.set(true));
+}
+
 /// An operation from its submission to its completion.
 pub(super) struct InFlight<D: Operation> {
     key: usize,
@@ -171,7 +182,8 @@ impl Driver {
                 return Ok(output);
             }
             TASKS.with(tasks::Tasks::poll_ready);
-            self.enter(TASKS.with(tasks::Tasks::is_idle))?;
+            let wait = TASKS.with(tasks::Tasks::is_idle) && !self.is_soon.replace(false);
+            self.enter(wait)?;
             self.reap();
         }
     }
@@ -220,17 +232,21 @@ impl Driver {
 
     /// Takes every completion that is there.
     fn reap(&self) {
+        let mut taken = ArrayVec::<_, REAPED>::new();
         loop {
-            let next = {
-                let mut ring = self.ring.borrow_mut();
-                ring.as_mut().and_then(|ring| ring.completion().next())
-            };
-            let Some(entry) = next else { return };
-            let done = Completion { result: entry.result(), flags: entry.flags() };
-            match entry.user_data() {
-                NOBODY => {}
-                REMOTE => self.hear(),
-                key => self.complete(key as usize, done),
+            if let Some(ring) = self.ring.borrow_mut().as_mut() {
+                taken.extend(ring.completion().take(REAPED));
+            }
+            if taken.is_empty() {
+                return;
+            }
+            for entry in taken.drain(..) {
+                let done = Completion { result: entry.result(), flags: entry.flags() };
+                match entry.user_data() {
+                    NOBODY => {}
+                    REMOTE => self.hear(),
+                    key => self.complete(key as usize, done),
+                }
             }
         }
     }
@@ -322,7 +338,9 @@ impl Drop for End {
             if driver.in_flight.replace(0) == 0 {
                 provided::release();
             } else {
-                tracing::error!("operations of a shard could not be cancelled; their memory is kept");
+                tracing::error!(
+                    "operations of a shard could not be cancelled; their memory is kept"
+                );
                 provided::leak();
             }
         });

@@ -53,7 +53,7 @@ fn io_uring_serves_where_the_kernel_has_it() {
     if !has_io_uring() {
         return;
     }
-    for engine in ["io_uring", "auto"] {
+    for engine in ["io_uring", "tokio_uring", "auto"] {
         let targets = targets();
         let mut limpet = sticky(engine, &targets).start();
         assert_serves(&limpet);

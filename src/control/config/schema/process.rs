@@ -15,7 +15,7 @@ pub static PROCESS: Section = Section {
             "engine",
             Kind::OneOf(&["auto", "io_uring", "tokio_uring", "epoll"]),
             Default::Is("\"auto\""),
-            "How sockets are driven; \"auto\" = io_uring where the kernel allows it, else epoll.",
+            "How sockets are driven; \"auto\" = io_uring where the kernel allows it, through tokio-uring where it is old, else epoll.",
         ),
         setting(
             "ring_entries",
