@@ -101,7 +101,10 @@ pub(super) fn ring_builder(entries: u32) -> io_uring::Builder {
 /// # Errors
 /// When the kernel refuses the ring, or entering it fails for good.
 pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
-    let ring = ring_builder(entries).build(entries)?;
+    let ring = {
+        let _one_at_a_time = provided::one_at_a_time();
+        ring_builder(entries).build(entries)?
+    };
     let remote = Remote::register()?;
     provided::register_with(ring.as_raw_fd());
     DRIVER.with(|driver| driver.ring.replace(Some(ring)));
@@ -334,7 +337,10 @@ impl Drop for End {
                 driver.reap();
             }
             // What could not be awaited stays where it is for good: the kernel may still write there.
-            driver.ring.replace(None);
+            {
+                let _one_at_a_time = provided::one_at_a_time();
+                driver.ring.replace(None);
+            }
             if driver.in_flight.replace(0) == 0 {
                 provided::release();
             } else {
