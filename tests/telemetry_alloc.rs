@@ -14,7 +14,7 @@ use limpet::routing::table::{Rule, Table};
 use limpet::snapshot::{AccessLogOptions, LogFormat, LogOutput};
 use limpet::target::stickiness::Reason;
 use limpet::telemetry::access_log::AccessLog;
-use limpet::telemetry::counters::{Counter, Counters};
+use limpet::telemetry::counters::Counters;
 use limpet::telemetry::record::{Record, RequestText, RequestTextParts};
 
 thread_local! {
