@@ -14,7 +14,7 @@ use limpet::routing::table::{Rule, Table};
 use limpet::snapshot::{AccessLogOptions, LogFormat, LogOutput};
 use limpet::target::stickiness::Reason;
 use limpet::telemetry::access_log::AccessLog;
-use limpet::telemetry::counters::{Counter, Counters};
+use limpet::telemetry::counters::Counters;
 use limpet::telemetry::record::{Record, RequestText, RequestTextParts};
 
 thread_local! {
@@ -108,7 +108,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
     assert_eq!(allocations_of(|| (1..20_000).for_each(&mut request)), 0);
     drop(shard);
     log.shutdown();
-    assert_eq!(counters.snapshot().get(Counter::Requests), 20_000);
+    assert_eq!(counters.snapshot().requests(), 20_000);
     assert_eq!(log.handle().lines_written() + dropped, 20_000);
 }
 

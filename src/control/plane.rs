@@ -151,7 +151,7 @@ fn attach(control: &Arc<Control>, handle: &Handle) {
     control.set_error_source(Arc::new(move || {
         let counters = counted.counters().snapshot();
         ErrorCounts {
-            requests: counters.get(Counter::Requests),
+            requests: counters.requests(),
             gateway_errors: counters.get(Counter::GatewayErrors),
         }
     }));

@@ -15,17 +15,16 @@ use std::time::Duration;
 use super::answer::Reply;
 use super::connection::Connection;
 use super::content;
-use super::early::{NextReceive, PendingSend};
+use super::early::{Ahead, NextReceive, PendingSend};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::forward;
 use super::input::Input;
-use super::prepare::{Prepared, Scene};
+use super::prepare::{Plan, Prepared, Scene};
 use crate::http1::head::{self, HeadScan};
 use crate::http1::refusal::Refusal;
 use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
-use crate::snapshot::Listener;
 use crate::uring::RecvAny;
 use crate::uring::buffers::{self, SMALL_BYTES};
 
@@ -44,12 +43,9 @@ pub enum Next {
     Close,
 }
 
-/// Where an exchange left the client's connection.
+/// Where an exchange left the client's connection; what is still in flight on it is in [`Ahead`].
+#[derive(Clone, Copy)]
 pub struct Done {
-    /// The last bytes of the response, on their way.
-    pub last: PendingSend,
-    /// The receive of the next request, when it was submitted already.
-    pub next: NextReceive,
     /// Another request may follow.
     pub keep: bool,
     /// The client may still be sending; it is read on for a while before the close.
@@ -60,71 +56,91 @@ pub struct Done {
 
 impl Done {
     /// Nothing more is to be said on this connection.
-    pub fn closed() -> Done {
-        Done {
-            last: PendingSend::None,
-            next: NextReceive::None,
-            keep: false,
-            linger: false,
-            abort: false,
-        }
-    }
-
+    pub const CLOSED: Done = Done { keep: false, linger: false, abort: false };
     /// What was begun cannot be ended properly.
-    pub fn aborted() -> Done {
-        Done { abort: true, ..Done::closed() }
-    }
+    pub const ABORTED: Done = Done { abort: true, ..Done::CLOSED };
 }
 
 /// Serves what has been received and what follows, until the client is silent or gone.
 pub async fn serve(connection: &Connection, received: Vec<u8>) -> Next {
     let mut input = Input::new(received);
-    let mut entry = Entry::new();
+    let mut entry = Entry::default();
+    let mut plan = Plan::default();
+    let mut ahead = Ahead::default();
     loop {
-        let view = connection.view();
-        let Some(listener) = connection.listener(&view) else { return Next::Close };
-        entry.begin(connection, &view);
+        let Some((view, position)) = connection.view() else { return Next::Close };
+        let Some(listener) = view.listeners.get(position) else { return Next::Close };
         let scene = Scene { connection, view: &view, listener };
-        let Some(prepared) = read_head(&scene, &mut input, &mut entry).await else {
-            return Next::Close;
+        entry.begin(connection);
+        let mut scan = HeadScan::default();
+        let prepared = match scene.judge(&mut input, &mut scan, &mut plan, &mut entry) {
+            Prepared::Partial => {
+                read_head(&scene, &mut input, &mut scan, &mut plan, &mut entry).await
+            }
+            prepared => prepared,
         };
         connection.requests.set(connection.requests.get().saturating_add(1));
-        let mut done = match prepared {
-            Prepared::Forward(plan) => forward::forward(&scene, plan, &mut input, &mut entry).await,
-            Prepared::Answer(reply) => answer(&scene, reply, &mut input, &mut entry).await,
-            Prepared::Partial => Done::closed(),
+        let done = match prepared {
+            Prepared::Forward => {
+                forward::forward(&scene, &mut plan, &mut input, &mut ahead, &mut entry).await
+            }
+            Prepared::Answer(reply) => answer(&scene, *reply, &mut input, &mut ahead, &mut entry),
+            Prepared::Partial => return Next::Close,
         };
         if !done.keep {
-            settle(connection, listener, &mut done.last, &mut entry).await;
-            close(connection, done).await;
+            settle(&scene, &mut ahead.last, &mut entry).await;
+            close(connection, done, &mut ahead.next).await;
             return Next::Close;
         }
         input.release_if_empty();
         if !input.is_empty() {
-            settle(connection, listener, &mut done.last, &mut entry).await;
+            settle(&scene, &mut ahead.last, &mut entry).await;
             continue;
         }
-        match next_request(connection, listener, done, &mut entry).await {
+        match next_request(&scene, &mut ahead, &mut entry).await {
             Ok(bytes) => input.replace(bytes),
             Err(next) => return next,
         }
     }
 }
 
-/// Receives until a head is whole, or refused, or late. `None`: the client ended the connection.
-async fn read_head(scene: &Scene<'_>, input: &mut Input, entry: &mut Entry) -> Option<Prepared> {
-    let Scene { connection, listener, .. } = *scene;
-    let deadline = connection.shard.clock.deadline(listener.timeouts.head);
-    let mut scan = HeadScan::default();
-    loop {
+impl Scene<'_> {
+    /// Looks whether what has come is a whole head, or can be refused already.
+    fn judge(
+        &self,
+        input: &mut Input,
+        scan: &mut HeadScan,
+        plan: &mut Plan,
+        entry: &mut Entry,
+    ) -> Prepared {
         let empty_lines = head::skip_empty_lines(input.unread());
         input.consume(empty_lines);
-        if !input.is_empty() && scan.worth_parsing(input.unread(), &listener.head_limits) {
-            match scene.prepare(input.unread(), entry) {
-                Prepared::Partial => {}
-                prepared => return Some(prepared),
-            }
+        if !input.is_empty() && scan.worth_parsing(input.unread(), &self.listener.head_limits) {
+            return self.prepare(input.unread(), plan, entry);
         }
+        Prepared::Partial
+    }
+
+    /// Writes and counts what `entry` says of an exchange that has ended.
+    fn record(&self, entry: &Entry) {
+        if !entry.is_blank() {
+            let shard = &self.connection.shard;
+            entry.finish(self, |record, places| shard.record(record, places));
+        }
+    }
+}
+
+/// Receives until a head is whole, or refused, or late. `Partial`: the client ended the connection.
+async fn read_head(
+    scene: &Scene<'_>,
+    input: &mut Input,
+    scan: &mut HeadScan,
+    plan: &mut Plan,
+    entry: &mut Entry,
+) -> Prepared {
+    let Scene { connection, listener, .. } = *scene;
+    let deadline = connection.shard.clock.deadline(listener.timeouts.head);
+    loop {
         let buffer = input.take_with_room(listener.head_limits.head_bytes);
         let receive = connection.client.recv(buffer);
         let ((result, buffer), expired) =
@@ -134,71 +150,72 @@ async fn read_head(scene: &Scene<'_>, input: &mut Input, entry: &mut Entry) -> O
         match result {
             Ok(count) if count > 0 => {}
             Ok(_) if expired && !input.is_empty() => {
-                return Some(Prepared::Answer(Reply::refusal(Refusal::HeadTimeout)));
+                return Reply::refusal(Refusal::HeadTimeout).into();
             }
             Ok(_) | Err(_) => {
                 if !input.is_empty() {
                     entry.fail(Failure::ClientGone);
-                    connection.record(entry);
+                    scene.record(entry);
                 }
-                return None;
+                return Prepared::Partial;
             }
+        }
+        match scene.judge(input, scan, plan, entry) {
+            Prepared::Partial => {}
+            prepared => return prepared,
         }
     }
 }
 
 /// Sends an answer of limpet's own.
-pub async fn answer(
+pub fn answer(
     scene: &Scene<'_>,
     mut reply: Reply,
     input: &mut Input,
+    ahead: &mut Ahead,
     entry: &mut Entry,
 ) -> Done {
-    reply.keep = reply.keep && scene.connection.may_continue(scene.listener);
+    let Scene { connection, listener, .. } = *scene;
+    let clock = &connection.shard.clock;
+    reply.keep = reply.keep && connection.may_continue(listener);
     entry.answered(&reply);
     let mut out = buffers::small();
-    reply.write(Some(scene.listener), &scene.connection.shard.clock.date(), &mut out);
+    reply.write(Some(listener), &clock.date(), &mut out);
     entry.response_bytes += out.len() as u64;
-    entry.first_byte_now(&scene.connection.shard.clock);
+    entry.first_byte_now(clock);
     if let Some(bytes) = reply.request_bytes {
         input.consume(bytes);
     }
-    let last = PendingSend::start(&scene.connection.client, out);
-    entry.last_byte_now(&scene.connection.shard.clock);
-    Done { last, next: NextReceive::None, keep: reply.keep, linger: true, abort: false }
+    ahead.last = PendingSend::start(&connection.client, out);
+    entry.last_byte_now(clock);
+    Done { keep: reply.keep, linger: true, abort: false }
 }
 
 /// Awaits the end of a response and closes its record.
-async fn settle(
-    connection: &Connection,
-    listener: &Listener,
-    last: &mut PendingSend,
-    entry: &mut Entry,
-) {
+async fn settle(scene: &Scene<'_>, last: &mut PendingSend, entry: &mut Entry) {
+    let Scene { connection, listener, .. } = *scene;
     let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
-    let ((), expired) =
-        connection.alarm.bound(deadline, &mut *last, || connection.client.end()).await;
-    let (result, buffer) = last.finish().await;
+    let ((result, buffer), expired) =
+        connection.alarm.bound_late(deadline, last, || connection.client.end()).await;
     buffers::give_back(buffer);
     entry.settle(&result, expired);
-    connection.record(entry);
+    scene.record(entry);
 }
 
 /// Waits for the next request's bytes; settles the last response on the way.
 async fn next_request(
-    connection: &Connection,
-    listener: &Listener,
-    done: Done,
+    scene: &Scene<'_>,
+    ahead: &mut Ahead,
     entry: &mut Entry,
 ) -> Result<Vec<u8>, Next> {
-    let Done { mut last, mut next, .. } = done;
+    let Scene { connection, listener, .. } = *scene;
+    let Ahead { last, next } = ahead;
     if next.is_none() {
-        next = NextReceive::start(&connection.client);
+        *next = NextReceive::start(&connection.client);
     }
     let clock = &connection.shard.clock;
     let idle_deadline = clock.deadline(listener.timeouts.keep_alive);
-    let settle_deadline = clock.deadline(SETTLE);
-    connection.alarm.set(settle_deadline);
+    connection.alarm.set(clock.deadline(SETTLE));
     let arrived = poll_fn(|cx| {
         last.poll_if_needed(cx);
         if next.poll_arrived(cx) {
@@ -207,14 +224,14 @@ async fn next_request(
         if connection.alarm.poll_fired(cx) { Poll::Ready(false) } else { Poll::Pending }
     })
     .await;
-    settle(connection, listener, &mut last, entry).await;
-    if !arrived && !wait_quietly(connection, &mut next).await {
-        return match next {
+    settle(scene, last, entry).await;
+    if !arrived && !wait_quietly(connection, next).await {
+        return match std::mem::take(next) {
             NextReceive::InFlight(receive) => Err(Next::Wait { receive, idle_deadline }),
             NextReceive::None | NextReceive::Arrived(_) => Err(Next::Close),
         };
     }
-    take_arrived(next.finish().await)
+    take_arrived(next.take_arrived())
 }
 
 /// A second chance for the next request before the serving state is freed. `true` when it came.
@@ -242,9 +259,8 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
 
 /// Ends the connection such that the client gets everything that was sent, or, where what was sent is
 /// not the whole, a reset.
-async fn close(connection: &Connection, done: Done) {
-    let Done { mut next, linger, abort, .. } = done;
-    if abort {
+async fn close(connection: &Connection, done: Done, next: &mut NextReceive) {
+    if done.abort {
         connection.client.abort();
         discard(next.finish().await);
         return;
@@ -256,8 +272,8 @@ async fn close(connection: &Connection, done: Done) {
         let (result, _) =
             connection.alarm.bound(deadline, arrived, || connection.client.end()).await;
         discard(result);
-    } else if linger {
-        self::linger(connection).await;
+    } else if done.linger {
+        linger(connection).await;
     }
 }
 
@@ -297,9 +313,8 @@ async fn linger(connection: &Connection) {
 pub async fn refuse(connection: &Connection) {
     let mut reply = Reply::too_many_connections();
     let mut out = buffers::small();
-    let view = connection.view();
-    let listener = connection.listener(&view).map(|listener| &**listener);
-    reply.write(listener, &connection.shard.clock.date(), &mut out);
+    let listener = connection.listener();
+    reply.write(listener.as_deref(), &connection.shard.clock.date(), &mut out);
     let result = content::send_all(
         &connection.client,
         out,

@@ -18,7 +18,6 @@ use std::time::Duration;
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::busy::{self, Next};
-use super::entry::Entry;
 use super::proxy_protocol;
 use super::stream::Stream;
 use crate::shard::admission::Place;
@@ -44,16 +43,25 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(address: Option<std::net::SocketAddr>) -> Peer {
-        use std::fmt::Write;
-        let mut text = ArrayString::new();
         let ip = address.map(|address| address.ip().to_canonical());
-        // 46 bytes hold every address; a Unix peer has none.
-        let _ = match ip {
-            Some(ip) => write!(text, "{ip}"),
-            None => write!(text, "unknown"),
-        };
-        Peer { ip, port: address.map_or(0, |address| address.port()), text }
+        Peer { ip, port: address.map_or(0, |address| address.port()), text: text_of(ip) }
     }
+}
+
+/// An address as text; one of IPv4, as most are, without the machinery of formatting.
+fn text_of(ip: Option<IpAddr>) -> ArrayString<46> {
+    use std::fmt::Write;
+    let mut text = ArrayString::new();
+    // 46 bytes hold every address; a Unix peer has none.
+    let _ = match ip {
+        Some(IpAddr::V4(ip)) => ip.octets().into_iter().enumerate().try_for_each(|(at, octet)| {
+            text.write_str(if at > 0 { "." } else { "" })?;
+            text.write_str(itoa::Buffer::new().format(octet))
+        }),
+        Some(IpAddr::V6(ip)) => write!(text, "{ip}"),
+        None => text.write_str("unknown"),
+    };
+    text
 }
 
 /// Where a connection came in.
@@ -108,23 +116,28 @@ impl Connection {
         }
     }
 
-    /// What is published now, or, when the connection's listener is no longer in it, what was last.
+    /// What is published now, or, when the connection's listener is no longer in it, what was last;
+    /// and where the listener is in it. `None` when nobody knows the listener any more.
     #[inline]
-    pub fn view(&self) -> View {
+    pub fn view(&self) -> Option<(View, usize)> {
         let view = self.shard.view();
-        if self.listener(&view).is_some() {
-            return view;
+        if let Some(position) = self.listener_in(&view) {
+            return Some((view, position));
         }
-        self.shard.last_view_of(&self.origin.listener_name).unwrap_or(view)
+        let view = self.shard.last_view_of(&self.origin.listener_name)?;
+        let position = self.listener_in(&view)?;
+        Some((view, position))
     }
 
-    /// The connection's listener in a snapshot; `None` when it is not in it.
-    pub fn listener<'v>(&self, view: &'v View) -> Option<&'v Arc<Listener>> {
-        view.listeners.get(self.listener_index(view)?)
+    /// The connection's listener as it is now.
+    pub fn listener(&self) -> Option<Arc<Listener>> {
+        let (view, position) = self.view()?;
+        view.listeners.get(position).cloned()
     }
 
-    /// Its position there: where it was when the connection was accepted, unless a reload has moved it.
-    pub fn listener_index(&self, view: &View) -> Option<usize> {
+    /// Where the listener is: where it was when the connection was accepted, unless a reload has moved it.
+    #[inline]
+    fn listener_in(&self, view: &View) -> Option<usize> {
         let name = &self.origin.listener_name;
         let is_it =
             |listener: &Arc<Listener>| Arc::ptr_eq(&listener.name, name) || listener.name == *name;
@@ -142,15 +155,6 @@ impl Connection {
             && self.shard.clock.now_ms() < self.expires_ms
             && !self.shard.stop.has_begun()
             && !self.shard.is_retired(&self.origin.listener_name)
-    }
-
-    /// Writes and counts what `entry` says of an exchange that has ended.
-    pub fn record(&self, entry: &Entry) {
-        if entry.is_blank() {
-            return;
-        }
-        let shard = &self.shard;
-        entry.finish(&shard.clock, |record, places| shard.record(record, places));
     }
 
     fn age_limit_ms(&self, listener: &Listener) -> Millis {
@@ -175,8 +179,7 @@ impl Drop for Connection {
 
 /// Serves a client until it or limpet ends the connection.
 pub async fn serve(mut connection: Box<Connection>) {
-    let view = connection.view();
-    let Some(listener) = connection.listener(&view).cloned() else { return };
+    let Some(listener) = connection.listener() else { return };
     connection.expires_ms = connection.age_limit_ms(&listener);
     let early = if listener.proxy_protocol == ProxyProtocol::Off {
         None
@@ -187,7 +190,7 @@ pub async fn serve(mut connection: Box<Connection>) {
         }
     };
     let first_deadline = connection.shard.clock.deadline(listener.timeouts.head);
-    drop((view, listener));
+    drop(listener);
     serve_requests(&mut connection, early, first_deadline).await;
 }
 
@@ -253,6 +256,18 @@ mod tests {
 
     fn task_bytes<F>(_: impl FnOnce(Box<Connection>) -> F) -> usize {
         size_of::<F>()
+    }
+
+    #[test]
+    fn a_peer_is_written_as_everybody_writes_it() {
+        for ip in ["0.0.0.0", "9.10.99.100", "127.0.0.1", "255.255.255.255", "::1", "2001:db8::ff"]
+        {
+            let address: IpAddr = ip.parse().unwrap();
+            assert_eq!(&*Peer::new(Some((address, 80).into())).text, ip);
+        }
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        assert_eq!(&*Peer::new(Some((mapped, 80).into())).text, "10.0.0.1");
+        assert_eq!(&*Peer::new(None).text, "unknown");
     }
 
     #[test]

@@ -10,8 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::busy::Done;
-use super::connection::Connection;
-use super::early::{NextReceive, PendingSend, Watch, Watched};
+use super::early::{Ahead, NextReceive, PendingSend, Watch, Watched};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -23,37 +22,30 @@ use crate::shard::clock::{Millis, NEVER};
 use crate::target::group::{Target, TargetGroup};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::ended::Phase;
-use crate::uring::{RecvAny, buffers};
+use crate::uring::buffers;
 
 /// How long an upload that nobody wants any more may take to notice.
 const STOP_UPLOAD: Duration = Duration::from_millis(500);
 
-/// How long a client that has ended its side may still be waiting for the response: one that only
-/// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
-const CLIENT_GONE: Duration = Duration::from_secs(1);
-
-/// An attempt that did not work out; the request can be sent again where it is still whole.
-pub struct Broken {
-    pub failure: Failure,
-    pub request: Vec<u8>,
-}
-
 /// One conversation with a target over one connection.
 pub struct Converse<'a, 's> {
     pub scene: &'a Scene<'s>,
-    pub plan: &'a Plan,
+    /// Its request goes out, and is there again when it may be sent once more.
+    pub plan: &'a mut Plan,
     pub group: &'a TargetGroup,
     pub target: &'a Target,
-    pub next: &'a mut NextReceive,
+    pub ahead: &'a mut Ahead,
     /// What the client has sent beyond its request.
     pub early: &'a [u8],
+    /// What it has sent beyond its request's content, where that was still to come.
+    pub beyond: &'a mut Input,
     /// When the response's head must be whole; set once the request has been sent.
     pub head_deadline: &'a Cell<Millis>,
 }
 
 /// How the exchange ended on both sides.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Finished {
-    pub(super) last: PendingSend,
     pub(super) keep_client: bool,
     pub(super) keep_target: bool,
     /// How long the target keeps the connection, from its Keep-Alive field.
@@ -61,84 +53,72 @@ pub(super) struct Finished {
 }
 
 impl Converse<'_, '_> {
-    /// Sends the request, relays the response. Returns what the client sent beyond its request.
+    /// Sends the request, relays the response, puts the target's connection away. What the client is
+    /// still being sent, and the receive of its next request, are in `ahead`.
     pub async fn run(
-        self,
-        connection: TargetConnection,
-        request: Vec<u8>,
-        rest: Option<Rest>,
+        &mut self,
+        mut connection: TargetConnection,
+        rest: &mut Option<Rest>,
         received: u64,
         entry: &mut Entry,
-    ) -> Result<(Done, Input), Broken> {
-        let TargetConnection { stream, receive } = connection;
-        let sending = PendingSend::start(&stream, request);
-        let listener = self.scene.listener;
-        let may_continue = self.scene.connection.may_continue(listener);
-        let persistent = self.plan.persistent && may_continue;
-        match rest {
+    ) -> Result<Done, Failure> {
+        let request = std::mem::take(&mut self.plan.request);
+        let sending = PendingSend::start(&connection.stream, request);
+        let result = match rest.take() {
             None => {
-                if self.early.is_empty() && self.next.is_none() {
-                    *self.next = NextReceive::start(&self.scene.connection.client);
+                if self.early.is_empty() && self.ahead.next.is_none() {
+                    self.ahead.next = NextReceive::start(&self.scene.connection.client);
                 }
-                self.without_upload(stream, receive, sending, persistent, entry).await
+                self.without_upload(&mut connection, sending, entry).await
             }
-            Some(rest) => {
-                let upload = (rest, sending, received);
-                self.with_upload(stream, receive, upload, persistent, entry).await
+            Some(rest) => self.with_upload(&mut connection, (rest, sending, received), entry).await,
+        };
+        match result {
+            Ok((finished, linger)) => {
+                self.put_away(connection, finished);
+                Ok(Done { keep: finished.keep_client, linger, abort: false })
+            }
+            Err(failure) => {
+                self.close(&connection.stream);
+                Err(failure)
             }
         }
     }
 
     async fn without_upload(
-        mut self,
-        target: Stream,
-        receive: RecvAny,
+        &mut self,
+        connection: &mut TargetConnection,
         mut sending: PendingSend,
-        persistent: bool,
         entry: &mut Entry,
-    ) -> Result<(Done, Input), Broken> {
+    ) -> Result<(Finished, bool), Failure> {
         let timeout = self.group.options.response_timeout;
         let deadline = self.scene.connection.shard.clock.deadline(timeout);
         self.head_deadline.set(deadline);
-        let first = self.first_bytes(&target, receive, &mut sending).await;
-        let bytes = match first {
-            Ok(bytes) => bytes,
-            Err(failure) => {
-                self.close(&target);
-                let (_, request) = sending.finish().await;
-                return Err(Broken { failure, request });
-            }
-        };
-        let ((), _) =
-            self.scene.connection.alarm.bound(deadline, &mut sending, || target.end()).await;
-        let (_, request) = sending.finish().await;
-        match self.respond(&target, bytes, persistent, None, entry).await {
-            Ok(finished) => {
-                buffers::give_back(request);
-                Ok((self.finish(target, finished), Input::default()))
-            }
-            Err(failure) => {
-                self.close(&target);
-                Err(Broken { failure, request })
-            }
+        let first = self.first_bytes(connection, &mut sending).await;
+        let target = &connection.stream;
+        if first.is_err() {
+            target.end();
         }
+        let alarm = &self.scene.connection.alarm;
+        let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.end()).await;
+        self.plan.request = request;
+        Ok((self.respond(target, first?, None, entry).await?, false))
     }
 
     async fn with_upload(
-        mut self,
-        target: Stream,
-        receive: RecvAny,
+        &mut self,
+        target: &mut TargetConnection,
         upload: (Rest, PendingSend, u64),
-        persistent: bool,
         entry: &mut Entry,
-    ) -> Result<(Done, Input), Broken> {
+    ) -> Result<(Finished, bool), Failure> {
         let Scene { connection, listener, .. } = *self.scene;
+        let stream = target.stream.clone();
         let state = Cell::new(UploadState::Running);
         let received = Cell::new(upload.2);
         let alarm = connection.shard.alarms.alarm();
         let upload = Upload {
             client: &connection.client,
-            target: &target,
+            target: &stream,
             listener,
             clock: &connection.shard.clock,
             alarm: &alarm,
@@ -156,82 +136,68 @@ impl Converse<'_, '_> {
         };
         let stop = || {
             // The client is not read any further than a moment; what it sends goes nowhere.
-            target.end();
+            stream.end();
             alarm.set(connection.shard.clock.deadline(STOP_UPLOAD));
         };
         let (result, beyond, at_response_end) = {
             let respond = async {
-                let mut none = PendingSend::None;
-                let bytes = self.first_bytes(&target, receive, &mut none).await?;
-                let mut finished =
-                    self.respond(&target, bytes, persistent, Some(&state), entry).await?;
+                let bytes = self.first_bytes(target, &mut PendingSend::None).await?;
+                let finished = self.respond(&target.stream, bytes, Some(&state), entry).await?;
                 if state.get() != UploadState::Complete {
-                    self.finish_sending(&mut finished.last).await;
+                    self.finish_sending().await;
                 }
                 Ok(finished)
             };
             let both = Both { upload: pin!(upload.run()), beyond: None, response: pin!(respond) };
             both.run(uploaded, stop, &state).await
         };
+        *self.beyond = beyond;
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
         if let UploadState::Failed(failure) = at_response_end {
             entry.phase = Phase::RequestContent;
-            self.close(&target);
-            return Err(Broken { failure, request: Vec::new() });
+            return Err(failure);
         }
-        match result {
-            Ok(mut finished) => {
-                let complete = at_response_end == UploadState::Complete;
-                finished.keep_client &= complete;
-                finished.keep_target &= complete;
-                Ok((Done { linger: !complete, ..self.finish(target, finished) }, beyond))
-            }
-            Err(failure) => {
-                self.close(&target);
-                Err(Broken { failure, request: Vec::new() })
-            }
-        }
+        let mut finished: Finished = result?;
+        let complete = at_response_end == UploadState::Complete;
+        finished.keep_client &= complete;
+        finished.keep_target &= complete;
+        Ok((finished, !complete))
     }
 
-    /// Puts the target's connection away and says what becomes of the client's.
-    fn finish(&self, target: Stream, finished: Finished) -> Done {
+    /// Keeps the target's connection for another request, or closes it.
+    fn put_away(&self, mut connection: TargetConnection, finished: Finished) {
         let shard = &self.scene.connection.shard;
-        if finished.keep_target && !shard.stop.has_begun() {
-            let options = &self.group.options;
-            let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
-            if let Some(seconds) = finished.target_idle_s {
-                // A little less than the target says, so that it is we who close first.
-                idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
-            }
-            let expires_ms = shard.clock.now_ms().saturating_add(idle_ms);
-            let back = shard.pool.borrow_mut().checkin(
-                &self.target.state,
-                TargetConnection::new(target),
-                expires_ms,
-                options.pool_idle_per_shard,
-            );
-            if let Some(too_many) = back {
-                shard.counters.add(Counter::TargetConnectionsClosed, 1);
-                too_many.close();
-            }
-        } else {
-            self.close(&target);
+        if !finished.keep_target || shard.stop.has_begun() {
+            self.close(&connection.stream);
+            return;
         }
-        Done {
-            last: finished.last,
-            next: NextReceive::None,
-            keep: finished.keep_client,
-            linger: false,
-            abort: false,
+        let options = &self.group.options;
+        let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
+        if let Some(seconds) = finished.target_idle_s {
+            // A little less than the target says, so that it is we who close first.
+            idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
+        }
+        let expires_ms = shard.clock.now_ms().saturating_add(idle_ms);
+        connection.renew();
+        let back = shard.pool.borrow_mut().checkin(
+            &self.target.state,
+            connection,
+            expires_ms,
+            options.pool_idle_per_shard,
+        );
+        if let Some(too_many) = back {
+            shard.counters.add(Counter::TargetConnectionsClosed, 1);
+            too_many.close();
         }
     }
 
     /// Awaits the end of a response, in the time that the listener gives a client that takes nothing.
-    async fn finish_sending(&self, last: &mut PendingSend) {
+    async fn finish_sending(&mut self) {
         let Scene { connection, listener, .. } = *self.scene;
         let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
-        connection.alarm.bound(deadline, last, || connection.client.end()).await;
+        let sent = poll_fn(|cx| self.ahead.last.poll_done(cx));
+        connection.alarm.bound(deadline, sent, || connection.client.end()).await;
     }
 
     fn close(&self, target: &Stream) {
@@ -242,12 +208,13 @@ impl Converse<'_, '_> {
     /// The first bytes of the response.
     async fn first_bytes(
         &mut self,
-        target: &Stream,
-        receive: RecvAny,
+        target: &mut TargetConnection,
         sending: &mut PendingSend,
     ) -> Result<Vec<u8>, Failure> {
-        let deadline = self.head_deadline.get();
-        let (result, expired) = self.watch(receive, sending, deadline, target).await;
+        let TargetConnection { stream, receive, is_awaited } = target;
+        let mut watch = self.watch(receive, sending, self.head_deadline.get(), stream);
+        watch.is_awaited = std::mem::take(is_awaited);
+        let (result, expired) = watch.await;
         match result {
             Watched::ClientGone => Err(Failure::ClientGone),
             Watched::Output(Ok(bytes)) if !bytes.is_empty() => Ok(bytes),
@@ -259,27 +226,27 @@ impl Converse<'_, '_> {
 
     /// Awaits a receive from the target until `deadline`, and notices meanwhile when the client goes
     /// away: the target is then ended. Keeps `sending` going where the engine does not do so by itself.
-    pub(super) async fn watch<F: Future + Unpin>(
-        &mut self,
+    pub(super) fn watch<'w, F: Future + Unpin>(
+        &'w mut self,
         receive: F,
-        sending: &mut PendingSend,
+        sending: &'w mut PendingSend,
         deadline: Millis,
-        target: &Stream,
-    ) -> (Watched<F::Output>, bool) {
-        let Connection { alarm, shard, .. } = self.scene.connection;
-        let has_ended = Cell::new(false);
-        let client_ended = || {
-            if !has_ended.replace(true) {
-                alarm.set(shard.clock.deadline(CLIENT_GONE).min(deadline));
-            }
-        };
-        let client_reset = || target.abort();
-        let watch = Watch { receive, sending, next: self.next, client_ended, client_reset };
-        let ((output, is_reset), expired) = alarm.bound(deadline, watch, || target.end()).await;
-        if is_reset || (expired && has_ended.get()) {
-            return (Watched::ClientGone, expired);
+        target: &'w Stream,
+    ) -> Watch<'w, F> {
+        let connection = self.scene.connection;
+        connection.alarm.set(deadline);
+        Watch {
+            receive,
+            is_awaited: false,
+            sending,
+            next: &mut self.ahead.next,
+            target,
+            alarm: &connection.alarm,
+            clock: &connection.shard.clock,
+            deadline,
+            client_has_ended: false,
+            is_up: false,
         }
-        (Watched::Output(output), expired)
     }
 
     pub(super) async fn more(

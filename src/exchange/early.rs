@@ -4,9 +4,16 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::stream::Stream;
+use crate::shard::alarms::Alarm;
+use crate::shard::clock::{Clock, Millis};
 use crate::uring::{RecvAny, Send};
+
+/// How long a client that has ended its side may still be waiting for the response: one that only
+/// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
+const CLIENT_GONE: Duration = Duration::from_secs(1);
 
 /// The receive of the client's next request, submitted together with the request before it went out.
 #[derive(Default)]
@@ -27,6 +34,7 @@ pub enum Client {
 }
 
 impl NextReceive {
+    #[inline]
     pub fn start(client: &Stream) -> NextReceive {
         NextReceive::InFlight(client.recv_any())
     }
@@ -63,6 +71,11 @@ impl NextReceive {
     /// Awaits what is in flight and takes the result; an empty buffer is the end of the stream.
     pub async fn finish(&mut self) -> io::Result<Vec<u8>> {
         poll_fn(|cx| if self.poll_arrived(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.take_arrived()
+    }
+
+    /// What has arrived; an empty buffer is the end of the stream.
+    pub fn take_arrived(&mut self) -> io::Result<Vec<u8>> {
         match std::mem::take(self) {
             NextReceive::Arrived(result) => result,
             NextReceive::None | NextReceive::InFlight(_) => Ok(Vec::new()),
@@ -85,12 +98,14 @@ pub enum PendingSend {
 
 impl PendingSend {
     /// Starts to send all of `bytes`.
+    #[inline]
     pub fn start(stream: &Stream, bytes: Vec<u8>) -> PendingSend {
         let length = bytes.len();
         PendingSend::InFlight { send: stream.send(bytes, 0, true), length }
     }
 
     /// Drives it where the engine does not do so by itself.
+    #[inline]
     pub fn poll_if_needed(&mut self, cx: &mut Context<'_>) {
         if let PendingSend::InFlight { send, .. } = self
             && !send.runs_by_itself()
@@ -99,34 +114,44 @@ impl PendingSend {
         }
     }
 
-    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let PendingSend::InFlight { send, length } = self {
-            let Poll::Ready((result, buffer)) = Pin::new(send).poll(cx) else {
-                return Poll::Pending;
-            };
-            let result = result.and_then(|sent| {
-                if sent == *length { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-            });
+    /// Drives it to its end and keeps what came of it.
+    pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let PendingSend::InFlight { .. } = self {
+            let (result, buffer) = std::task::ready!(Pin::new(&mut *self).poll(cx));
             *self = PendingSend::Done(result, buffer);
         }
         Poll::Ready(())
     }
+}
 
-    /// Awaits it and gives its result and buffer.
-    pub async fn finish(&mut self) -> (io::Result<()>, Vec<u8>) {
-        poll_fn(|cx| self.poll_done(cx)).await;
-        match std::mem::take(self) {
+/// Drives it to its end and takes its result and buffer.
+impl Future for PendingSend {
+    type Output = (io::Result<()>, Vec<u8>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let PendingSend::InFlight { send, length } = &mut *self {
+            let (result, buffer) = std::task::ready!(Pin::new(send).poll(cx));
+            let result = match result {
+                Ok(sent) if sent == *length => Ok(()),
+                Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) => Err(error),
+            };
+            *self = PendingSend::None;
+            return Poll::Ready((result, buffer));
+        }
+        Poll::Ready(match std::mem::take(&mut *self) {
             PendingSend::Done(result, buffer) => (result, buffer),
             PendingSend::None | PendingSend::InFlight { .. } => (Ok(()), Vec::new()),
-        }
+        })
     }
 }
 
-impl Future for PendingSend {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_done(cx)
-    }
+/// What goes on at the client's side of an exchange while it goes on, and from one to the next.
+#[derive(Default)]
+pub struct Ahead {
+    /// The last bytes of a response, on their way.
+    pub last: PendingSend,
+    /// The receive of the next request, when it was submitted already.
+    pub next: NextReceive,
 }
 
 /// What came of watching the client while the target was waited for.
@@ -135,35 +160,72 @@ pub enum Watched<T> {
     ClientGone,
 }
 
-/// Awaits a receive from the target, and with it looks after what else is in flight: the request's
-/// send, and the client's next receive, which tells when the client goes away. The receive is always
-/// awaited to its end. Output: the receive's, and whether the client had reset.
-pub struct Watch<'a, F, E, R> {
+/// Awaits a receive from the target until a deadline, and with it looks after what else is in flight:
+/// the request's send, and the client's next receive, which tells when the client goes away. The target
+/// is then ended; the receive is always awaited to its end. Output: what came of it, and whether the
+/// time was up.
+pub struct Watch<'a, F> {
     pub receive: F,
+    /// The receive has been looked at in this turn already.
+    pub is_awaited: bool,
     pub sending: &'a mut PendingSend,
     pub next: &'a mut NextReceive,
-    /// Called whenever the client is seen to have ended its side.
-    pub client_ended: E,
-    /// Called when the client has reset; must make the receive end soon.
-    pub client_reset: R,
+    pub target: &'a Stream,
+    pub alarm: &'a Alarm,
+    pub clock: &'a Clock,
+    /// What the alarm has been armed with.
+    pub deadline: Millis,
+    /// The client has ended its side, and has a moment left.
+    pub client_has_ended: bool,
+    pub is_up: bool,
 }
 
-impl<F: Unpin, E, R> Unpin for Watch<'_, F, E, R> {}
+impl<F: Unpin> Unpin for Watch<'_, F> {}
 
-impl<F: Future + Unpin, E: Fn(), R: Fn()> Future for Watch<'_, F, E, R> {
-    type Output = (F::Output, bool);
+impl<F: Future> Watch<'_, F> {
+    fn end(&self, output: F::Output) -> (Watched<F::Output>, bool) {
+        let is_reset = self.next.client() == Client::Reset;
+        if is_reset || (self.is_up && self.client_has_ended) {
+            return (Watched::ClientGone, self.is_up);
+        }
+        (Watched::Output(output), self.is_up)
+    }
+
+    /// Looks whether the client is there.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        if !self.next.poll_arrived(cx) {
+            return;
+        }
+        match self.next.client() {
+            Client::There => {}
+            Client::Ended => {
+                if !self.client_has_ended {
+                    self.client_has_ended = true;
+                    self.alarm.set(self.clock.deadline(CLIENT_GONE).min(self.deadline));
+                }
+            }
+            Client::Reset => self.target.abort(),
+        }
+    }
+}
+
+impl<F: Future + Unpin> Future for Watch<'_, F> {
+    type Output = (Watched<F::Output>, bool);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.sending.poll_if_needed(cx);
-        let has_arrived = this.next.poll_arrived(cx);
-        let client = if has_arrived { this.next.client() } else { Client::There };
-        if let Poll::Ready(output) = Pin::new(&mut this.receive).poll(cx) {
-            return Poll::Ready((output, client == Client::Reset));
+        if !std::mem::take(&mut this.is_awaited)
+            && let Poll::Ready(output) = Pin::new(&mut this.receive).poll(cx)
+        {
+            return Poll::Ready(this.end(output));
         }
-        match client {
-            Client::There => {}
-            Client::Ended => (this.client_ended)(),
-            Client::Reset => (this.client_reset)(),
+        this.look(cx);
+        if !this.is_up && this.alarm.poll_fired(cx) {
+            this.is_up = true;
+            this.target.end();
+            if let Poll::Ready(output) = Pin::new(&mut this.receive).poll(cx) {
+                return Poll::Ready(this.end(output));
+            }
         }
         Poll::Pending
     }

@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::answer::Reply;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::prepare::Scene;
 use crate::http1::fields::{self, FieldId};
 use crate::http1::head::{RequestHead, Version};
 use crate::routing::actions::Action;
 use crate::shard::clock::Clock;
-use crate::shard::local::View;
 use crate::target::group::Address;
 use crate::target::stickiness::Reason;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
@@ -24,13 +24,7 @@ const TEXT_BYTES_KEPT: usize = 1024;
 #[derive(Default)]
 pub struct Entry {
     text: RequestText,
-    view: Option<View>,
-    /// Position of the listener in `view`.
-    listener: Option<usize>,
-    peer: Option<IpAddr>,
-    peer_port: u16,
-    listener_port: u16,
-    is_encrypted: bool,
+    request_id: [u8; 32],
     pub client: Option<IpAddr>,
     /// Position of the rule; `None` before one has matched.
     pub rule: Option<usize>,
@@ -39,11 +33,10 @@ pub struct Entry {
     /// Position of the target in its group.
     target: Option<usize>,
     version: Option<Version>,
-    /// Nothing has been received of this exchange yet.
-    is_blank: bool,
+    /// Something has been received of this exchange.
+    has_come: bool,
 
     begun_us: u64,
-    begun_unix_ms: u64,
     head_us: u64,
     first_byte_us: Option<u64>,
     last_byte_us: Option<u64>,
@@ -64,31 +57,17 @@ pub struct Entry {
     pub has_begun: bool,
     code: &'static str,
     ended: Option<Ended>,
-    request_id: [u8; 32],
 }
 
 impl Entry {
-    pub fn new() -> Entry {
-        Entry { is_blank: true, ..Entry::default() }
-    }
-
     /// A new request's first bytes are there.
-    pub fn begin(&mut self, connection: &Connection, view: &View) {
-        let clock = &connection.shard.clock;
-        let begun_us = clock.read_us();
-        let text = std::mem::take(&mut self.text);
+    pub fn begin(&mut self, connection: &Connection) {
+        let begun_us = connection.shard.clock.read_us();
         *self = Entry {
-            text,
-            view: Some(View::clone(view)),
-            listener: connection.listener_index(view),
-            peer: connection.origin.peer.ip,
-            peer_port: connection.origin.peer.port,
-            listener_port: connection.origin.port,
-            is_encrypted: connection.client.is_encrypted(),
+            text: std::mem::take(&mut self.text),
+            request_id: self.request_id,
             client: connection.origin.peer.ip,
-            is_blank: true,
             begun_us,
-            begun_unix_ms: clock.unix_ms_at(begun_us),
             head_us: begun_us,
             phase: Phase::RequestHead,
             ..Entry::default()
@@ -98,7 +77,7 @@ impl Entry {
 
     /// The head is whole and was understood.
     pub fn request(&mut self, head: &RequestHead<'_, '_>, client: Option<IpAddr>, now_us: u64) {
-        self.is_blank = false;
+        self.has_come = true;
         self.client = client;
         self.version = Some(head.version);
         self.head_us = now_us;
@@ -116,7 +95,7 @@ impl Entry {
 
     /// The head was refused; `bytes` is what came.
     pub fn refused(&mut self, bytes: &[u8]) {
-        self.is_blank = false;
+        self.has_come = true;
         self.request_bytes = bytes.len() as u64;
     }
 
@@ -127,11 +106,11 @@ impl Entry {
 
     /// Gives the request an id: 128 random bits in hexadecimal.
     pub fn new_request_id(&mut self, random: [u8; 16]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // No table: a digit is computed, and so are sixteen at once.
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let pairs = self.request_id.as_chunks_mut::<2>().0;
-        for (byte, [high, low]) in random.into_iter().zip(pairs) {
-            *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
-            *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
+        for (byte, pair) in random.into_iter().zip(pairs) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
         self.text.set_request_id(&self.request_id);
     }
@@ -173,7 +152,7 @@ impl Entry {
 
     /// limpet answers by itself.
     pub fn answered(&mut self, reply: &Reply) {
-        self.is_blank = false;
+        self.has_come = true;
         self.has_begun = true;
         self.status = reply.status;
         if self.ended.is_none() {
@@ -204,31 +183,32 @@ impl Entry {
 
     /// Whether there is anything to tell.
     pub fn is_blank(&self) -> bool {
-        self.is_blank
+        !self.has_come
     }
 
     /// Gives the finished record to `write`, and where it is to be counted.
-    pub fn finish(&self, clock: &Clock, write: impl FnOnce(&Record<'_>, &Places<'_>)) {
-        let Some(view) = &self.view else { return };
-        let listener = self.listener.and_then(|at| view.listeners.get(at));
+    pub fn finish(&self, scene: &Scene<'_>, write: impl FnOnce(&Record<'_>, &Places<'_>)) {
+        let Scene { connection, view, listener, .. } = *scene;
+        let (clock, origin) = (&connection.shard.clock, &connection.origin);
         let group = self.group.and_then(|at| view.groups.get(at));
         let target = group.zip(self.target).and_then(|(group, at)| group.targets.get(at));
-        let ruled = listener.zip(self.rule);
-        let rule = ruled.and_then(|(listener, at)| listener.rules.rules().get(at));
+        let rule = self.rule.and_then(|at| listener.rules.rules().get(at));
+        let rule_series = self.rule.and_then(|at| listener.rule_series.get(at));
         let places = Places {
-            listener: listener.map(|listener| &*listener.series),
-            rule: ruled.and_then(|(listener, at)| listener.rule_series.get(at)).map(|rule| &**rule),
+            listener: Some(&listener.series),
+            rule: rule_series.map(|series| &**series),
             group: group.map(|group| &group.state.series),
             target: target.map(|target| &target.state.series),
         };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
+        let peer = origin.peer.ip;
         let record = Record {
-            time_unix_ms: self.begun_unix_ms,
+            time_unix_ms: clock.unix_ms_at(self.begun_us),
             client: self.client,
-            client_port: if self.client == self.peer { self.peer_port } else { 0 },
-            peer: self.peer.filter(|_| self.client != self.peer),
-            encrypted: self.is_encrypted,
-            listener_port: self.listener_port,
+            client_port: if self.client == peer { origin.peer.port } else { 0 },
+            peer: peer.filter(|_| self.client != peer),
+            encrypted: connection.client.is_encrypted(),
+            listener_port: origin.port,
             version: self.version,
             status: self.status,
             target_status: self.target_status,
@@ -251,7 +231,7 @@ impl Entry {
             target_address: target.and_then(|target| socket_address(&target.address)),
             upgraded: self.status == 101,
             ended: self.ended.unwrap_or(Ended::NORMAL),
-            listener: listener.map_or("", |listener| &listener.name),
+            listener: &listener.name,
             group: group.map_or("", |group| &group.name),
             target: target.map_or("", |target| &target.id),
             rule: rule.map_or("", |rule| &rule.name),

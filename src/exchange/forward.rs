@@ -7,13 +7,15 @@
 //! ```
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
 use super::answer::Reply;
 use super::busy::{self, Done};
 use super::content;
-use super::converse::{Broken, Converse};
-use super::early::NextReceive;
+use super::converse::Converse;
+use super::early::Ahead;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -33,24 +35,22 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::ended::Phase;
 use crate::uring::{self, ConnectAddress, buffers};
 
-/// A place on a target, given back when dropped. Holds the snapshot instead of the target's state,
-/// so that taking and leaving it costs no shared reference count.
-struct PlaceOnTarget {
-    view: View,
-    group: usize,
-    target: usize,
+/// A place on a target, given back when dropped.
+struct PlaceOnTarget<'v> {
+    group: &'v TargetGroup,
+    target: &'v Target,
 }
 
-impl Drop for PlaceOnTarget {
+impl Drop for PlaceOnTarget<'_> {
     fn drop(&mut self) {
-        if let Some(target) = target_of(&self.view, self.group, self.target) {
-            target.state.release();
-        }
+        self.target.state.release();
     }
 }
 
-fn target_of(view: &View, group: usize, target: usize) -> Option<&Target> {
-    view.groups.get(group)?.targets.get(target)
+/// The group and the target of a choice.
+fn chosen<'v>(view: &'v View, choice: &Choice) -> Option<(&'v TargetGroup, &'v Target)> {
+    let group = view.groups.get(choice.group)?;
+    Some((group, group.targets.get(choice.target)?))
 }
 
 /// The request's content as far as it had come with the head.
@@ -66,87 +66,83 @@ struct Content {
 /// Serves one request from a target.
 pub async fn forward(
     scene: &Scene<'_>,
-    mut plan: Plan,
+    plan: &mut Plan,
     input: &mut Input,
+    ahead: &mut Ahead,
     entry: &mut Entry,
 ) -> Done {
-    let content = match gather_content(&mut plan, scene, input) {
+    let Content { mut rest, used, received } = match gather_content(plan, scene, input) {
         Ok(content) => content,
         Err(failure) => {
-            buffers::give_back(std::mem::take(&mut plan.request));
             entry.phase = Phase::RequestContent;
-            return fail(scene, &plan, failure, None, input, entry).await;
+            return fail(scene, plan, failure, None, input, ahead, entry).await;
         }
     };
-    entry.request_bytes = content.used as u64;
-    entry.request_content_bytes = content.received;
-    let Content { mut rest, used, received } = content;
+    entry.request_bytes = used as u64;
+    entry.request_content_bytes = received;
     let request_bytes = rest.is_none().then_some(used);
-    let mut attempts = Attempts::new(scene, &plan, rest.is_none());
-    let mut next = NextReceive::None;
+    let mut attempts = Attempts::new(scene, plan, rest.is_none());
+    let mut beyond = Input::default();
     let result = loop {
         let attempt = Attempt {
             scene,
-            plan: &mut plan,
+            plan,
             input,
             used,
             rest: &mut rest,
             received,
-            next: &mut next,
+            ahead,
+            beyond: &mut beyond,
             tried: &attempts.tried,
             only_fresh: attempts.only_fresh,
         };
         match attempt.run(entry).await {
             Ok(done) => break Ok(done),
-            Err(broken) => {
-                plan.request = broken.request;
+            Err(failure) => {
                 let is_over = entry.has_begun || scene.connection.shard.stop.is_now();
-                if is_over || !attempts.again(broken.failure, &mut plan, input, entry) {
-                    break Err(broken.failure);
+                if is_over || !attempts.again(failure, plan, input, entry) {
+                    break Err(failure);
                 }
             }
         }
     };
     drop(attempts);
-    buffers::give_back(std::mem::take(&mut plan.request));
     match result {
-        Ok((mut done, beyond)) => {
+        Ok(done) => {
+            buffers::give_back(std::mem::take(&mut plan.request));
             input.consume(used);
             if !beyond.is_empty() {
                 let mut bytes = buffers::small();
                 bytes.extend_from_slice(beyond.unread());
                 input.append(bytes);
             }
-            done.next = next;
             done
         }
-        Err(failure) => {
-            let mut done = fail(scene, &plan, failure, request_bytes, input, entry).await;
-            done.next = next;
-            done
-        }
+        Err(failure) => fail(scene, plan, failure, request_bytes, input, ahead, entry).await,
     }
 }
 
 /// Answers a request that could not be served, or cuts the connection where a response has begun.
 async fn fail(
     scene: &Scene<'_>,
-    plan: &Plan,
+    plan: &mut Plan,
     failure: Failure,
     request_bytes: Option<usize>,
     input: &mut Input,
+    ahead: &mut Ahead,
     entry: &mut Entry,
 ) -> Done {
+    buffers::give_back(std::mem::take(&mut plan.request));
     // A shard that is being cut off has made every deadline due.
     let is_cut = scene.connection.shard.stop.is_now();
     let failure = if is_cut { Failure::Stopped } else { failure };
     entry.fail(failure);
     if entry.has_begun || failure.status() == 499 {
-        return Done::aborted();
+        return Done::ABORTED;
     }
     let kept = request_bytes.filter(|_| plan.persistent);
     let reply = Reply::failure(failure).after(plan.method, plan.version, kept);
-    busy::answer(scene, reply, input, entry).await
+    busy::answer(scene, reply, input, ahead, entry)
 }
 
 /// Appends the content that came with the head to the request, in its own kind of framing.
@@ -279,9 +275,7 @@ impl<'a, 's> Attempts<'a, 's> {
 
     /// Chooses another target; `plan` keeps its own when there is none.
     fn other(&mut self, plan: &mut Plan, input: &Input, entry: &Entry) -> bool {
-        let Some(target) = target_of(self.scene.view, plan.choice.group, plan.choice.target) else {
-            return false;
-        };
+        let Some((_, target)) = chosen(self.scene.view, &plan.choice) else { return false };
         let rules = self.scene.listener.rules.rules();
         let Some(Action::Forward(forward)) = rules.get(plan.rule).map(|rule| &rule.action) else {
             return false;
@@ -290,7 +284,7 @@ impl<'a, 's> Attempts<'a, 's> {
             return false;
         }
         let choice = self.scene.read_again(input.unread(), |head| {
-            self.scene.select(head, forward, plan.rule, entry.client, &self.tried)
+            self.scene.select_again(head, forward, plan.rule, entry.client, &self.tried)
         });
         match choice {
             Some(Ok(choice)) => {
@@ -311,65 +305,57 @@ struct Attempt<'a, 's> {
     used: usize,
     rest: &'a mut Option<Rest>,
     received: u64,
-    next: &'a mut NextReceive,
+    ahead: &'a mut Ahead,
+    beyond: &'a mut Input,
     tried: &'a Tried,
     /// Take no connection from the pool.
     only_fresh: bool,
 }
 
-impl Attempt<'_, '_> {
-    async fn run(mut self, entry: &mut Entry) -> Result<(Done, Input), Broken> {
+impl<'s> Attempt<'_, 's> {
+    async fn run(mut self, entry: &mut Entry) -> Result<Done, Failure> {
         entry.phase = Phase::Queue;
-        let place = match self.place(entry).await {
-            Ok(place) => place,
-            Err(failure) => return Err(self.broken(failure)),
+        let place = match self.take_place() {
+            Some(place) => place,
+            None => self.place(entry).await?,
         };
+        let PlaceOnTarget { group, target } = place;
         entry.sticky = self.plan.choice.sticky.map(|sticky| sticky.reason);
-        let view = self.scene.view;
-        let (Some(group), Some(target)) =
-            (view.groups.get(place.group), target_of(view, place.group, place.target))
-        else {
-            return Err(self.broken(Failure::NoTarget));
-        };
-        entry.target(place.group, place.target);
+        entry.target(self.plan.choice.group, self.plan.choice.target);
         entry.phase = Phase::Connect;
-        let connection = match self.connect(group, target, entry).await {
+        let connection = match poll_fn(|cx| Poll::Ready(self.pooled(target, entry, cx))).await {
+            Some(connection) => Ok(connection),
+            None => self.connect(group, target, entry).await,
+        };
+        let connection = match connection {
             Ok(connection) => connection,
             Err(failure) => {
                 target.state.count_failure();
                 note_failure(target, failure, entry);
-                return Err(self.broken(failure));
+                return Err(failure);
             }
         };
         entry.phase = Phase::ResponseHead;
-        let request = std::mem::take(&mut self.plan.request);
         let head_deadline = Cell::new(NEVER);
-        let converse = Converse {
+        let mut converse = Converse {
             scene: self.scene,
             plan: self.plan,
             group,
             target,
-            next: self.next,
-            head_deadline: &head_deadline,
+            ahead: self.ahead,
             early: self.input.unread().get(self.used..).unwrap_or_default(),
+            beyond: self.beyond,
+            head_deadline: &head_deadline,
         };
-        let result =
-            converse.run(connection, request, self.rest.take(), self.received, entry).await;
-        if let Err(broken) = &result {
-            note_failure(target, broken.failure, entry);
+        let result = converse.run(connection, self.rest, self.received, entry).await;
+        if let Err(failure) = result {
+            note_failure(target, failure, entry);
         }
         result
     }
 
-    fn broken(&mut self, failure: Failure) -> Broken {
-        Broken { failure, request: std::mem::take(&mut self.plan.request) }
-    }
-
-    /// Takes a place on the chosen target, or does what the group says when it is full.
-    async fn place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget, Failure> {
-        if let Some(place) = self.take_place() {
-            return Ok(place);
-        }
+    /// Does what the group says when the chosen target has no place.
+    async fn place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget<'s>, Failure> {
         for _ in 0..TRIED_MAX {
             let choice = self.plan.choice;
             let full = self.scene.read_again(self.input.unread(), |head| {
@@ -399,44 +385,49 @@ impl Attempt<'_, '_> {
         self.wait_for_place(entry).await
     }
 
-    fn take_place(&self) -> Option<PlaceOnTarget> {
-        let Choice { group, target, .. } = self.plan.choice;
-        let limit = self.scene.view.groups.get(group)?.options.connection_limit;
-        let state = &target_of(self.scene.view, group, target)?.state;
-        state.try_acquire(limit).then(|| PlaceOnTarget {
-            view: View::clone(self.scene.view),
-            group,
-            target,
-        })
+    /// Takes a place on the chosen target, if it has one.
+    fn take_place(&self) -> Option<PlaceOnTarget<'s>> {
+        let (group, target) = chosen(self.scene.view, &self.plan.choice)?;
+        let has_place = target.state.try_acquire(group.options.connection_limit);
+        has_place.then_some(PlaceOnTarget { group, target })
     }
 
     /// Stands in the target's line, for a bounded time.
-    async fn wait_for_place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget, Failure> {
-        let Choice { group, target, .. } = self.plan.choice;
-        let view = self.scene.view;
-        let options = &view.groups.get(group).ok_or(Failure::NoTarget)?.options;
-        let state = &target_of(view, group, target).ok_or(Failure::NoTarget)?.state;
+    async fn wait_for_place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget<'s>, Failure> {
+        let choice = &self.plan.choice;
+        let (group, target) = chosen(self.scene.view, choice).ok_or(Failure::NoTarget)?;
+        let options = &group.options;
         let connection = self.scene.connection;
         let clock = &connection.shard.clock;
-        entry.target(group, target);
+        entry.target(choice.group, choice.target);
         let began_us = clock.read_us();
-        let ticket =
-            state.join(options.connection_limit, options.queue_size).ok_or(Failure::QueueFull)?;
+        let ticket = target.state.join(options.connection_limit, options.queue_size);
+        let ticket = ticket.ok_or(Failure::QueueFull)?;
         let deadline = clock.deadline(options.queue_timeout);
         let granted = connection.alarm.give_up(deadline, ticket).await;
         let waited_us = clock.read_us().saturating_sub(began_us);
         entry.queue_us = Some(entry.queue_us.unwrap_or(0) + waited_us);
         granted.ok_or(Failure::QueueTimeout)?;
-        Ok(PlaceOnTarget { view: View::clone(view), group, target })
+        Ok(PlaceOnTarget { group, target })
     }
 
-    /// A kept connection on which nothing has happened since; others are closed on the way.
-    fn pooled(&self, target: &Target) -> Option<TargetConnection> {
+    /// A kept connection on which nothing has happened since; others are closed on the way. `None` when
+    /// a new one is to be made.
+    fn pooled(
+        &self,
+        target: &Target,
+        entry: &mut Entry,
+        cx: &mut Context<'_>,
+    ) -> Option<TargetConnection> {
+        if self.only_fresh {
+            return None;
+        }
         let shard = &self.scene.connection.shard;
         loop {
             let now_ms = shard.clock.now_ms();
             let mut connection = shard.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
-            if connection.is_quiet(!self.plan.method.is_idempotent()) {
+            if connection.is_quiet(!self.plan.method.is_idempotent(), cx) {
+                entry.reused = Some(true);
                 return Some(connection);
             }
             shard.counters.add(Counter::TargetConnectionsClosedIdle, 1);
@@ -445,24 +436,18 @@ impl Attempt<'_, '_> {
         }
     }
 
-    /// A quiet connection from the pool, else a new one.
+    /// A new connection.
     async fn connect(
         &self,
         group: &TargetGroup,
         target: &Target,
         entry: &mut Entry,
     ) -> Result<TargetConnection, Failure> {
-        let shard = &self.scene.connection.shard;
-        if !self.only_fresh
-            && let Some(connection) = self.pooled(target)
-        {
-            entry.reused = Some(true);
-            return Ok(connection);
-        }
+        let clock = &self.scene.connection.shard.clock;
         entry.reused = Some(false);
-        let began_us = shard.clock.read_us();
+        let began_us = clock.read_us();
         let result = self.open(group, target).await;
-        let took_us = shard.clock.read_us().saturating_sub(began_us);
+        let took_us = clock.read_us().saturating_sub(began_us);
         entry.connect_us = Some(entry.connect_us.unwrap_or(0) + took_us);
         result
     }

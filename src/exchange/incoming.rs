@@ -3,6 +3,7 @@
 use std::io;
 
 use super::content::{self, CHUNK_ROOM};
+use super::converse::Finished;
 use super::entry::Entry;
 use super::failure::Failure;
 use crate::http1::chunked::{self, Decoder};
@@ -10,18 +11,20 @@ use crate::http1::framing::ResponseFraming;
 use crate::uring::buffers;
 
 /// A response whose head has been written, with the content that came along.
+#[derive(Default)]
 pub(super) struct Started {
     pub(super) out: Vec<u8>,
     pub(super) incoming: Incoming,
     /// The content goes to the client in chunks.
     pub(super) as_chunks: bool,
-    pub(super) keep_client: bool,
-    pub(super) keep_target: bool,
-    pub(super) target_idle_s: Option<u32>,
+    /// What becomes of both connections if the rest goes well.
+    pub(super) finished: Finished,
 }
 
 /// Content still to come from the target.
+#[derive(Default)]
 pub(super) enum Incoming {
+    #[default]
     Ended,
     Length(u64),
     Chunked(Decoder),
@@ -52,11 +55,11 @@ impl Started {
             buffers::give_back(std::mem::replace(&mut self.out, larger));
         }
         match &mut self.incoming {
-            Incoming::Ended => self.keep_target &= bytes.is_empty(),
+            Incoming::Ended => self.finished.keep_target &= bytes.is_empty(),
             Incoming::Length(rest) => {
                 let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
                 self.out.extend_from_slice(bytes.get(..taken).unwrap_or_default());
-                self.keep_target &= taken == bytes.len();
+                self.finished.keep_target &= taken == bytes.len();
                 entry.response_content_bytes += taken as u64;
                 *rest -= taken as u64;
                 if *rest == 0 {
@@ -78,7 +81,7 @@ impl Started {
                     if self.as_chunks {
                         chunked::write_end(decoder.trailers(), &mut self.out);
                     }
-                    self.keep_target &= decoded.consumed == length;
+                    self.finished.keep_target &= decoded.consumed == length;
                     self.incoming = Incoming::Ended;
                 }
             }

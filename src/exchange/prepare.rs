@@ -24,7 +24,7 @@ use crate::routing::path;
 use crate::shard::local::View;
 use crate::snapshot::Listener;
 use crate::target::group::Address;
-use crate::target::select::{self, Ask, Choice, Full};
+use crate::target::select::{self, Ask, Choice, Full, NoTarget};
 use crate::target::stickiness::Stickiness;
 use crate::uring::buffers;
 
@@ -36,7 +36,8 @@ pub const TRIED_MAX: usize = 8;
 /// Targets that this request has tried already, by slot.
 pub type Tried = ArrayVec<u32, TRIED_MAX>;
 
-/// What is known of a request once its head has been read.
+/// What is known of a request once its head has been read. One is written anew for each request of a
+/// connection, in place.
 pub struct Plan {
     /// Bytes of the head in the client's buffer.
     pub head_bytes: usize,
@@ -56,13 +57,38 @@ pub struct Plan {
     pub request: Vec<u8>,
 }
 
+impl Default for Plan {
+    /// A plan for no request.
+    fn default() -> Self {
+        Plan {
+            head_bytes: 0,
+            method: Method::Get,
+            version: Version::Http11,
+            framing: RequestFraming::None,
+            persistent: false,
+            https: false,
+            upgrade: ArrayVec::new(),
+            rule: 0,
+            choice: Choice { group: 0, target: 0, sticky: None },
+            request: Vec::new(),
+        }
+    }
+}
+
 /// What to do with the bytes that have come.
 pub enum Prepared {
     /// The head is not whole yet.
     Partial,
-    Forward(Plan),
+    /// A target answers, as the plan says.
+    Forward,
     /// limpet answers by itself.
-    Answer(Reply),
+    Answer(Box<Reply>),
+}
+
+impl From<Reply> for Prepared {
+    fn from(reply: Reply) -> Prepared {
+        Prepared::Answer(Box::new(reply))
+    }
 }
 
 /// Where a request's facts are read from.
@@ -73,8 +99,8 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Judges the head at the start of `bytes`.
-    pub fn prepare(&self, bytes: &[u8], entry: &mut Entry) -> Prepared {
+    /// Judges the head at the start of `bytes`; writes the plan of a request that a target is to answer.
+    pub fn prepare(&self, bytes: &[u8], plan: &mut Plan, entry: &mut Entry) -> Prepared {
         let mut fields = Fields::new();
         let parsed =
             head::parse_request(bytes, &self.listener.head_limits, self.listener.mode, &mut fields);
@@ -83,7 +109,7 @@ impl Scene<'_> {
             Ok(Parsed::Complete(head)) => head,
             Err(refusal) => {
                 entry.refused(bytes);
-                return Prepared::Answer(Reply::refusal(refusal));
+                return Reply::refusal(refusal).into();
             }
         };
         entry.request(&head, self.client(&head), self.connection.shard.clock.last_us());
@@ -92,9 +118,9 @@ impl Scene<'_> {
             RequestFraming::None | RequestFraming::Chunked => 0,
         };
         if self.listener.content_bytes > 0 && length > self.listener.content_bytes {
-            return Prepared::Answer(Reply::failure(Failure::ContentTooLarge).of(&head, bytes));
+            return Reply::failure(Failure::ContentTooLarge).of(&head, bytes).into();
         }
-        self.route(&head, bytes, entry)
+        self.route(&head, bytes, plan, entry)
     }
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.
@@ -112,14 +138,20 @@ impl Scene<'_> {
         self.listener.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
-    fn route(&self, head: &RequestHead<'_, '_>, bytes: &[u8], entry: &mut Entry) -> Prepared {
+    fn route(
+        &self,
+        head: &RequestHead<'_, '_>,
+        bytes: &[u8],
+        plan: &mut Plan,
+        entry: &mut Entry,
+    ) -> Prepared {
         let mut scratch = Vec::new();
         let merge = self.listener.merge_slashes;
         let is_normal = path::is_normal(head.target.path, merge);
         if !is_normal {
             scratch = buffers::small();
             if let Err(fault) = path::normalize(head.target.path, merge, &mut scratch) {
-                return Prepared::Answer(Reply::bad_path(fault).of(head, bytes));
+                return Reply::bad_path(fault).of(head, bytes).into();
             }
         }
         let path = if is_normal { head.target.path } else { scratch.as_slice() };
@@ -134,10 +166,13 @@ impl Scene<'_> {
         let index = self.listener.rules.find_index(&request);
         entry.rule = Some(index);
         let Some(rule) = self.listener.rules.rules().get(index) else {
-            return Prepared::Answer(Reply::failure(Failure::NoTarget).of(head, bytes));
+            return Reply::failure(Failure::NoTarget).of(head, bytes).into();
         };
         let prepared = match &rule.action {
-            Action::Forward(forward) => self.forward(head, forward, path, index, bytes, entry),
+            Action::Forward(forward) => {
+                plan.rule = index;
+                self.forward(head, forward, path, bytes, plan, entry)
+            }
             Action::Redirect(redirect) => {
                 let parts = RedirectParts {
                     protocol: if self.is_https(head) { b"https" } else { b"http" },
@@ -146,9 +181,9 @@ impl Scene<'_> {
                     path,
                     query: head.target.query,
                 };
-                Prepared::Answer(Reply::redirect(redirect, &parts).of(head, bytes))
+                Reply::redirect(redirect, &parts).of(head, bytes).into()
             }
-            Action::Respond(respond) => Prepared::Answer(Reply::fixed(respond).of(head, bytes)),
+            Action::Respond(respond) => Reply::fixed(respond).of(head, bytes).into(),
         };
         buffers::give_back(scratch);
         prepared
@@ -156,11 +191,11 @@ impl Scene<'_> {
 
     /// Whether the client itself came by TLS, as far as limpet or a trusted hop knows.
     fn is_https(&self, head: &RequestHead<'_, '_>) -> bool {
-        let told = || {
-            let proto = fields::find(head.fields, FieldId::XForwardedProto)?;
-            self.is_peer_trusted().then(|| proto.eq_ignore_ascii_case(b"https"))
+        let is_told = || {
+            let proto = fields::find(head.fields, FieldId::XForwardedProto);
+            proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
         };
-        self.connection.client.is_encrypted() || told().unwrap_or(false)
+        self.connection.client.is_encrypted() || (self.is_peer_trusted() && is_told())
     }
 
     fn is_peer_trusted(&self) -> bool {
@@ -176,34 +211,31 @@ impl Scene<'_> {
         head: &RequestHead<'_, '_>,
         forward: &Forward,
         path: &[u8],
-        rule: usize,
         bytes: &[u8],
+        plan: &mut Plan,
         entry: &mut Entry,
     ) -> Prepared {
-        let choice = match self.select(head, forward, rule, entry.client, &Tried::new()) {
+        let ask = self.ask(head, entry.client, &[]);
+        let sticky = self.rule_stickiness(plan.rule);
+        plan.choice = match select::select(&self.view.groups, forward, sticky, &ask) {
             Ok(choice) => choice,
-            Err(failure) => {
+            Err(NoTarget) => {
                 if let [(group, _)] = *forward.groups {
                     entry.group(group);
                 }
-                return Prepared::Answer(Reply::failure(failure).of(head, bytes));
+                return Reply::failure(Failure::NoTarget).of(head, bytes).into();
             }
         };
-        let mut request = buffers::small();
-        let upgrade = self.upgrade(head, &choice);
-        self.rewrite(head, forward, path, rule, &choice, !upgrade.is_empty(), entry, &mut request);
-        Prepared::Forward(Plan {
-            head_bytes: head.raw.len(),
-            method: head.method,
-            version: head.version,
-            framing: head.framing,
-            persistent: head.persistent,
-            https: self.is_https(head),
-            upgrade,
-            rule,
-            choice,
-            request,
-        })
+        plan.head_bytes = head.raw.len();
+        plan.method = head.method;
+        plan.version = head.version;
+        plan.framing = head.framing;
+        plan.persistent = head.persistent;
+        plan.https = self.is_https(head);
+        self.note_upgrade(head, plan);
+        plan.request = buffers::small();
+        self.rewrite(head, forward, path, plan, entry);
+        Prepared::Forward
     }
 
     fn host_of(&self, choice: &Choice) -> Vec<u8> {
@@ -214,20 +246,19 @@ impl Scene<'_> {
         }
     }
 
-    fn upgrade(&self, head: &RequestHead<'_, '_>, choice: &Choice) -> ArrayVec<u8, 32> {
-        let mut token = ArrayVec::new();
-        let allowed =
-            self.view.groups.get(choice.group).is_some_and(|group| group.options.allow_upgrades);
-        if let Some(value) = head.upgrade.filter(|_| allowed)
-            && token.try_extend_from_slice(value).is_ok()
+    fn note_upgrade(&self, head: &RequestHead<'_, '_>, plan: &mut Plan) {
+        plan.upgrade.clear();
+        let Some(value) = head.upgrade else { return };
+        let group = self.view.groups.get(plan.choice.group);
+        if group.is_some_and(|group| group.options.allow_upgrades)
+            && plan.upgrade.try_extend_from_slice(value).is_ok()
         {
-            token.make_ascii_lowercase();
+            plan.upgrade.make_ascii_lowercase();
         }
-        token
     }
 
-    /// Chooses group and target. Also used, with what was tried already, to fail over.
-    pub fn select(
+    /// Chooses group and target once more, with what was tried already: to fail over.
+    pub fn select_again(
         &self,
         head: &RequestHead<'_, '_>,
         forward: &Forward,
@@ -255,7 +286,7 @@ impl Scene<'_> {
         &self,
         head: &'h RequestHead<'_, 'h>,
         source: Option<IpAddr>,
-        tried: &'h Tried,
+        tried: &'h [u32],
     ) -> Ask<'h> {
         let shard = &self.connection.shard;
         Ask {
@@ -300,18 +331,15 @@ impl Scene<'_> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the facts of one head, each used once")]
     fn rewrite(
         &self,
         head: &RequestHead<'_, '_>,
         forward: &Forward,
         path: &[u8],
-        rule: usize,
-        choice: &Choice,
-        upgrade: bool,
+        plan: &mut Plan,
         entry: &mut Entry,
-        out: &mut Vec<u8>,
     ) {
+        let Plan { choice, rule, .. } = &*plan;
         let origin = &self.connection.origin;
         let options = &self.listener.forwarded;
         let peer_trusted = self.is_peer_trusted();
@@ -333,7 +361,7 @@ impl Scene<'_> {
             None => entry.new_request_id(self.connection.shard.random.secret()),
         }
         let mut strip = ArrayVec::<&[u8], OWN_NAMES_MAX>::new();
-        self.own_cookie_names(rule, choice.group, &mut strip);
+        self.own_cookie_names(*rule, choice.group, &mut strip);
         // HTTP/1.0 may come without Host; what goes out is HTTP/1.1 and must name somebody.
         let host_of_target = head.host.is_empty().then(|| self.host_of(choice));
         let edits = RequestEdits {
@@ -354,9 +382,9 @@ impl Scene<'_> {
                 .as_deref()
                 .map_or(host_of_target.as_deref(), |host| Some(host.as_bytes())),
             strip_cookies: &strip,
-            upgrade,
+            upgrade: !plan.upgrade.is_empty(),
         };
-        rewrite::request(head, &edits, out);
+        rewrite::request(head, &edits, &mut plan.request);
         buffers::give_back(new_path);
     }
 }

@@ -28,50 +28,58 @@ const LAZY_SEND_BYTES: usize = 16 * 1024;
 /// Cookies of limpet's own in one response: the rule's or group's, and its cross-site twin.
 const OWN_COOKIES_MAX: usize = 4;
 
-/// What the head at the front of the target's bytes turned out to be.
+/// What the head at the front of the target's bytes turned out to be; what goes to the client because of
+/// it is in [`Started::out`].
 enum Step {
     Partial,
-    Interim { head_bytes: usize, out: Vec<u8> },
-    Switch { head_bytes: usize, out: Vec<u8> },
-    Final(Started),
+    Interim { head_bytes: usize },
+    Switch { head_bytes: usize },
+    Final,
 }
 
 impl Converse<'_, '_> {
+    /// Relays the response that begins with `bytes`. Its last bytes may still be on their way.
     pub(super) async fn respond(
         &mut self,
         target: &Stream,
         mut bytes: Vec<u8>,
-        persistent: bool,
         upload: Option<&Cell<UploadState>>,
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
-        let started = loop {
-            match self.head(&mut bytes, persistent, upload, entry)? {
+        let mut started = Started::default();
+        loop {
+            match self.head(&mut bytes, upload, &mut started, entry)? {
                 Step::Partial => bytes = self.more(target, bytes).await?,
-                Step::Interim { head_bytes, out } => {
+                Step::Interim { head_bytes } => {
                     bytes.drain(..head_bytes);
-                    self.send(out, entry).await?;
+                    self.send(std::mem::take(&mut started.out), entry).await?;
                     if bytes.is_empty() {
                         bytes = self.more(target, bytes).await?;
                     }
                 }
-                Step::Switch { head_bytes, out } => {
+                Step::Switch { head_bytes } => {
                     self.target.state.note_outcome(false);
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
                     // Before the client can know of it.
                     let _open = self.target.state.open_tunnel();
-                    self.send(out, entry).await?;
+                    self.send(started.out, entry).await?;
                     return self.switch(target, bytes, entry).await;
                 }
-                Step::Final(started) => break started,
+                Step::Final => break,
             }
-        };
+        }
         self.target.state.note_outcome(matches!(entry.target_status, 502..=504));
         entry.first_byte_now(&self.scene.connection.shard.clock);
         buffers::give_back(bytes);
         entry.has_begun = true;
         entry.phase = Phase::ResponseContent;
+        entry.response_bytes += started.out.len() as u64;
+        if matches!(started.incoming, Incoming::Ended) && started.out.len() <= LAZY_SEND_BYTES {
+            self.ahead.last = PendingSend::start(&self.scene.connection.client, started.out);
+            entry.last_byte_now(&self.scene.connection.shard.clock);
+            return Ok(started.finished);
+        }
         self.relay(target, started, entry).await
     }
 
@@ -79,8 +87,8 @@ impl Converse<'_, '_> {
     fn head(
         &self,
         bytes: &mut [u8],
-        persistent: bool,
         upload: Option<&Cell<UploadState>>,
+        started: &mut Started,
         entry: &mut Entry,
     ) -> Result<Step, Failure> {
         let limits = HeadLimits {
@@ -97,10 +105,10 @@ impl Converse<'_, '_> {
         };
         let head_bytes = head.raw.len();
         if head.status == 101 {
-            return self.switching(&head, entry);
+            return self.switching(&head, started, entry);
         }
         if head.status < 200 {
-            return Ok(self.interim(&head));
+            return Ok(self.interim(&head, started));
         }
         entry.target_status = head.status;
         entry.status = head.status;
@@ -109,7 +117,8 @@ impl Converse<'_, '_> {
         let to_http10 = self.plan.version == Version::Http10;
         let needs_length = is_close_delimited || head.framing == ResponseFraming::Chunked;
         let may_continue = self.scene.connection.may_continue(self.scene.listener);
-        let keep_client = persistent && may_continue && !uploading && !(to_http10 && needs_length);
+        let keep_client =
+            self.plan.persistent && may_continue && !uploading && !(to_http10 && needs_length);
         let framing = match head.framing {
             ResponseFraming::UntilClose | ResponseFraming::Chunked if to_http10 => {
                 ResponseFraming::UntilClose
@@ -117,10 +126,10 @@ impl Converse<'_, '_> {
             ResponseFraming::UntilClose => ResponseFraming::Chunked,
             framing => framing,
         };
-        let mut started = Started {
-            out: buffers::small(),
-            incoming: head.framing.into(),
-            as_chunks: framing == ResponseFraming::Chunked,
+        started.out = buffers::small();
+        started.incoming = head.framing.into();
+        started.as_chunks = framing == ResponseFraming::Chunked;
+        started.finished = Finished {
             keep_client,
             keep_target: head.persistent && !is_close_delimited,
             target_idle_s: head.keep_alive_s,
@@ -128,7 +137,7 @@ impl Converse<'_, '_> {
         self.write_head(&head, framing, keep_client, false, &mut started.out);
         drop(fields);
         started.take_content(bytes.get_mut(head_bytes..).unwrap_or_default(), entry)?;
-        Ok(Step::Final(started))
+        Ok(Step::Final)
     }
 
     fn write_head(
@@ -171,8 +180,8 @@ impl Converse<'_, '_> {
         scratch: &mut Vec<u8>,
         ends: &mut ArrayVec<usize, OWN_COOKIES_MAX>,
     ) {
-        let Plan { choice, rule, .. } = self.plan;
-        let Some(outcome) = choice.sticky else { return };
+        let Plan { choice, rule, .. } = &*self.plan;
+        let Some(outcome) = &choice.sticky else { return };
         let Some(sticky) = self.scene.stickiness(*rule, choice.group) else { return };
         let connection = self.scene.connection;
         let now_s = connection.shard.clock.unix_s();
@@ -217,17 +226,21 @@ impl Converse<'_, '_> {
         ends.extend(twin.then_some(scratch.len()));
     }
 
-    fn interim(&self, head: &ResponseHead<'_, '_>) -> Step {
-        let mut out = Vec::new();
+    fn interim(&self, head: &ResponseHead<'_, '_>, started: &mut Started) -> Step {
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         if self.plan.version == Version::Http11 {
-            out = buffers::small();
-            self.write_interim(head, &mut out);
+            started.out = buffers::small();
+            self.write_interim(head, &mut started.out);
         }
-        Step::Interim { head_bytes: head.raw.len(), out }
+        Step::Interim { head_bytes: head.raw.len() }
     }
 
-    fn switching(&self, head: &ResponseHead<'_, '_>, entry: &mut Entry) -> Result<Step, Failure> {
+    fn switching(
+        &self,
+        head: &ResponseHead<'_, '_>,
+        started: &mut Started,
+        entry: &mut Entry,
+    ) -> Result<Step, Failure> {
         let asked = &self.plan.upgrade;
         let granted = head.upgrade.unwrap_or_default();
         if asked.is_empty() || !granted.eq_ignore_ascii_case(asked) {
@@ -235,9 +248,9 @@ impl Converse<'_, '_> {
         }
         entry.target_status = 101;
         entry.status = 101;
-        let mut out = buffers::small();
-        self.write_head(head, ResponseFraming::None, true, true, &mut out);
-        Ok(Step::Switch { head_bytes: head.raw.len(), out })
+        started.out = buffers::small();
+        self.write_head(head, ResponseFraming::None, true, true, &mut started.out);
+        Ok(Step::Switch { head_bytes: head.raw.len() })
     }
 
     /// An interim head, without anything of ours.
@@ -283,15 +296,11 @@ impl Converse<'_, '_> {
         entry.has_begun = true;
         entry.phase = Phase::Tunnel;
         let connection = self.scene.connection;
-        let next = std::mem::take(self.next);
+        let next = std::mem::take(&mut self.ahead.next);
         let idle = self.group.options.tunnel_idle_timeout;
-        tunnel::run(connection, target, bytes, (self.early, next), idle, entry).await?;
-        Ok(Finished {
-            last: PendingSend::None,
-            keep_client: false,
-            keep_target: false,
-            target_idle_s: None,
-        })
+        // Beside its two directions everything else that a busy connection holds is small.
+        Box::pin(tunnel::run(connection, target, bytes, (self.early, next), idle, entry)).await?;
+        Ok(Finished { keep_client: false, keep_target: false, target_idle_s: None })
     }
 
     /// Sends what there is; where content is still to come, receives it while sending.
@@ -301,16 +310,7 @@ impl Converse<'_, '_> {
         started: Started,
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
-        let Started { out, mut incoming, as_chunks, keep_client, mut keep_target, .. } = started;
-        let target_idle_s = started.target_idle_s;
-        let client = &self.scene.connection.client;
-        entry.response_bytes += out.len() as u64;
-        if matches!(incoming, Incoming::Ended) && out.len() <= LAZY_SEND_BYTES {
-            let last = PendingSend::start(client, out);
-            entry.last_byte_now(&self.scene.connection.shard.clock);
-            return Ok(Finished { last, keep_client, keep_target, target_idle_s });
-        }
-        let mut out = out;
+        let Started { mut out, mut incoming, as_chunks, mut finished } = started;
         let mut from = 0;
         while !matches!(incoming, Incoming::Ended) {
             let mut buffer = buffers::large();
@@ -333,7 +333,7 @@ impl Converse<'_, '_> {
                 expired,
                 buffer,
                 as_chunks,
-                &mut keep_target,
+                &mut finished.keep_target,
                 entry,
             ) {
                 Ok(framed) => framed,
@@ -342,7 +342,7 @@ impl Converse<'_, '_> {
             entry.response_bytes += (out.len() - from) as u64;
         }
         buffers::give_back(self.send_from(out, from).await?);
-        Ok(Finished { last: PendingSend::None, keep_client, keep_target, target_idle_s })
+        Ok(finished)
     }
 
     async fn send_from(&self, out: Vec<u8>, from: usize) -> Result<Vec<u8>, Failure> {

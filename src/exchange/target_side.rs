@@ -1,9 +1,8 @@
 //! A connection to a target, and what its waiting receive knows while it is idle.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Context;
 
 use super::stream::Stream;
 use crate::uring::{self, RecvAny};
@@ -16,24 +15,27 @@ use crate::uring::{self, RecvAny};
 pub struct TargetConnection {
     pub stream: Stream,
     pub receive: RecvAny,
+    /// In this very turn `receive` was seen not to have completed, and will wake the task that looked.
+    pub is_awaited: bool,
 }
 
 impl TargetConnection {
     pub fn new(stream: Stream) -> TargetConnection {
         let receive = stream.recv_any();
-        TargetConnection { stream, receive }
+        TargetConnection { stream, receive, is_awaited: false }
+    }
+
+    /// Makes it ready for another request: its receive has completed.
+    pub fn renew(&mut self) {
+        self.receive = self.stream.recv_any();
     }
 
     /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error
     /// or bytes waiting is never used again (RFC 9112 §9.2). What arrived in this very turn is only
     /// seen when `surely`, which asks the kernel: for requests that could not be sent again.
-    pub fn is_quiet(&mut self, surely: bool) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.poll_receive(&mut cx).is_pending() && !(surely && self.stream.is_readable())
-    }
-
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        Pin::new(&mut self.receive).poll(cx)
+    pub fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
+        self.is_awaited = Pin::new(&mut self.receive).poll(cx).is_pending();
+        self.is_awaited && !(surely && self.stream.is_readable())
     }
 
     /// Closes it. The receive in flight is ended and awaited in the background.

@@ -66,7 +66,7 @@ impl Upload<'_> {
     }
 
     async fn pump(&mut self, beyond: &mut Input) -> Result<(), Stopped> {
-        let (sent, buffer) = self.first.finish().await;
+        let (sent, buffer) = (&mut self.first).await;
         buffers::give_back(buffer);
         sent.map_err(|_| Stopped::Target)?;
         let mut pace = Pace::default();

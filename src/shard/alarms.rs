@@ -129,31 +129,58 @@ impl Alarm {
 
     /// Awaits `op`. When `at_ms` passes first, `expire` is called once (it must make `op` end soon,
     /// by a shut-down) and `op` is still awaited. Returns its output and whether the time was up.
-    pub async fn bound<F: Future + Unpin>(
+    #[inline]
+    pub fn bound<F: Future + Unpin>(
         &self,
         at_ms: Millis,
         op: F,
         expire: impl FnOnce(),
-    ) -> (F::Output, bool) {
-        let mut expire = Some(expire);
-        self.bound_until(at_ms, op, move || {
-            if let Some(expire) = expire.take() {
-                expire();
-            }
-            None
-        })
-        .await
+    ) -> impl Future<Output = (F::Output, bool)> {
+        self.set(at_ms);
+        Bound {
+            alarm: self,
+            op,
+            expire: once(expire),
+            waits: Waits::Busy,
+            late: None,
+            is_up: false,
+        }
+    }
+
+    /// As [`Self::bound`] for an operation that has most likely ended already: the alarm is armed only
+    /// when it has not.
+    #[inline]
+    pub fn bound_late<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnOnce(),
+    ) -> impl Future<Output = (F::Output, bool)> {
+        let (expire, late) = (once(expire), Some(at_ms));
+        Bound { alarm: self, op, expire, waits: Waits::Busy, late, is_up: false }
     }
 
     /// As [`Self::bound`], but `expire` may give the operation more time: until when it says.
-    pub async fn bound_until<F: Future + Unpin>(
+    pub fn bound_until<F: Future + Unpin>(
         &self,
         at_ms: Millis,
         op: F,
         expire: impl FnMut() -> Option<Millis>,
-    ) -> (F::Output, bool) {
+    ) -> impl Future<Output = (F::Output, bool)> {
         self.set(at_ms);
-        Bound { alarm: self, op, expire, waits: Waits::Busy, is_up: false }.await
+        Bound { alarm: self, op, expire, waits: Waits::Busy, late: None, is_up: false }
+    }
+
+    /// As [`Self::bound`] for a task that waits for a request.
+    pub fn bound_waiting<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        waits: Waits,
+        op: F,
+        expire: impl FnOnce(),
+    ) -> impl Future<Output = (F::Output, bool)> {
+        self.set_waiting(at_ms, waits);
+        Bound { alarm: self, op, expire: once(expire), waits, late: None, is_up: false }
     }
 
     /// Awaits `wait` until `at_ms`, then gives it up. Only for waits that are not operations of the
@@ -171,25 +198,6 @@ impl Alarm {
         })
         .await
     }
-
-    /// As [`Self::bound`] for a task that waits for a request.
-    pub async fn bound_waiting<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        waits: Waits,
-        op: F,
-        expire: impl FnOnce(),
-    ) -> (F::Output, bool) {
-        self.set_waiting(at_ms, waits);
-        let mut expire = Some(expire);
-        let expire = move || {
-            if let Some(expire) = expire.take() {
-                expire();
-            }
-            None
-        };
-        Bound { alarm: self, op, expire, waits, is_up: false }.await
-    }
 }
 
 impl Drop for Alarm {
@@ -198,11 +206,24 @@ impl Drop for Alarm {
     }
 }
 
+/// An end that is final.
+fn once(expire: impl FnOnce()) -> impl FnMut() -> Option<Millis> {
+    let mut expire = Some(expire);
+    move || {
+        if let Some(expire) = expire.take() {
+            expire();
+        }
+        None
+    }
+}
+
 struct Bound<'a, F, E> {
     alarm: &'a Alarm,
     op: F,
     expire: E,
     waits: Waits,
+    /// What the alarm is still to be armed with, once the operation was seen not to have ended.
+    late: Option<Millis>,
     /// The time is up, and the operation has been made to end.
     is_up: bool,
 }
@@ -215,6 +236,9 @@ impl<F: Future + Unpin, E: FnMut() -> Option<Millis>> Future for Bound<'_, F, E>
         let this = &mut *self;
         if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
             return Poll::Ready((output, this.is_up));
+        }
+        if let Some(at_ms) = this.late.take() {
+            this.alarm.arm(at_ms, this.waits);
         }
         if !this.is_up && this.alarm.poll_fired(cx) {
             if let Some(later_ms) = (this.expire)() {
@@ -270,6 +294,25 @@ mod tests {
         alarms.scan(50);
         assert_eq!(bound.as_mut().poll(&mut cx), Poll::Ready((7, true)));
         assert_eq!(ended.get(), 1);
+    }
+
+    #[test]
+    fn an_alarm_that_is_armed_late_leaves_the_one_before_until_it_is_needed() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.alarm();
+        let mut cx = Context::from_waker(Waker::noop());
+        alarm.set(7);
+        let mut ended = Box::pin(alarm.bound_late(50, std::future::ready(1), || {}));
+        assert_eq!(ended.as_mut().poll(&mut cx), Poll::Ready((1, false)));
+        alarms.scan(7);
+        assert!(alarm.poll_fired(&mut cx));
+        let mut is_late = Box::pin(alarm.bound_late(50, pending::<()>(), || alarm.set(90)));
+        assert!(is_late.as_mut().poll(&mut cx).is_pending());
+        assert!(!alarm.poll_fired(&mut cx), "it was armed anew");
+        alarms.scan(50);
+        assert!(is_late.as_mut().poll(&mut cx).is_pending());
+        alarms.scan(89);
+        assert!(!alarm.poll_fired(&mut cx), "the end came, and set its own time");
     }
 
     #[test]

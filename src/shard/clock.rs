@@ -1,10 +1,11 @@
 //! The time of one shard: read from the kernel once where it is needed, and coarse everywhere else.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt::Write;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayString;
+use nix::time::{ClockId, clock_gettime};
 
 /// Milliseconds since the shard started. Deadlines are told in these.
 pub type Millis = u64;
@@ -15,8 +16,11 @@ pub const NEVER: Millis = Millis::MAX;
 /// Coarse time, renewed by the ticker and by every precise reading.
 #[derive(Debug)]
 pub struct Clock {
-    start: Instant,
+    /// The monotonic clock's reading when the shard started.
+    start_us: u64,
     last_us: Cell<u64>,
+    /// `last_us` in milliseconds.
+    last_ms: Cell<Millis>,
     /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
     unix_start_us: Cell<u64>,
     /// The second that `date` tells.
@@ -25,11 +29,20 @@ pub struct Clock {
     date: RefCell<ArrayString<32>>,
 }
 
+/// The kernel's monotonic clock. Asked for itself, since `Instant` costs as much again in sums that are
+/// checked and parts that are not needed.
+#[inline]
+fn monotonic_us() -> Option<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
+    Some(now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1000)
+}
+
 impl Clock {
     pub fn start() -> Clock {
         let clock = Clock {
-            start: Instant::now(),
+            start_us: monotonic_us().unwrap_or(0),
             last_us: Cell::new(0),
+            last_ms: Cell::new(0),
             unix_start_us: Cell::new(0),
             date_s: Cell::new(0),
             date: RefCell::default(),
@@ -41,16 +54,18 @@ impl Clock {
     /// Reads the monotonic clock, in microseconds since the shard started.
     #[inline]
     pub fn read_us(&self) -> u64 {
-        let elapsed = self.start.elapsed();
-        let now_us = elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros());
+        // A clock that could not be read, which none ever was, stands still.
+        let Some(now_us) = monotonic_us() else { return self.last_us.get() };
+        let now_us = now_us.saturating_sub(self.start_us);
         self.last_us.set(now_us);
+        self.last_ms.set(now_us / 1000);
         now_us
     }
 
     /// The last reading, in milliseconds since the shard started; at most a tick old.
     #[inline]
     pub fn now_ms(&self) -> Millis {
-        self.last_us.get() / 1000
+        self.last_ms.get()
     }
 
     /// The last reading itself, for what happens in the same turn as it.
@@ -79,8 +94,8 @@ impl Clock {
     }
 
     /// The time as the Date field tells it, at most a tick late.
-    pub fn date(&self) -> ArrayString<32> {
-        *self.date.borrow()
+    pub fn date(&self) -> Ref<'_, str> {
+        Ref::map(self.date.borrow(), |date| date.as_str())
     }
 
     /// Renews the coarse clock and follows the wall clock.

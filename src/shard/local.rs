@@ -69,12 +69,17 @@ pub struct Shard {
     pub pool: RefCell<Pool<TargetConnection>>,
     pub log: RefCell<ShardLog>,
     pub counters: Arc<ShardCounters>,
-    published: RefCell<arc_swap::Cache<Arc<Published>, Arc<Snapshot>>>,
-    view: RefCell<View>,
+    latest: RefCell<Latest>,
     /// Listeners that a reload took away, for connections that came in by them.
     retired: RefCell<Vec<Retired>>,
     /// When a warning was last given that may be given once a second.
     pub complained_ms: Cell<Millis>,
+}
+
+/// The snapshot published last, as the shard has seen it.
+struct Latest {
+    published: arc_swap::Cache<Arc<Published>, Arc<Snapshot>>,
+    view: View,
 }
 
 /// A listener that is no longer in the configuration, as it was last.
@@ -113,8 +118,7 @@ impl Shard {
             pool: RefCell::new(Pool::new()),
             log: RefCell::new(log),
             counters,
-            published: RefCell::new(published),
-            view: RefCell::new(view),
+            latest: RefCell::new(Latest { published, view }),
             retired: RefCell::new(Vec::new()),
             complained_ms: Cell::new(0),
         })
@@ -123,13 +127,12 @@ impl Shard {
     /// The snapshot published last: one atomic load, and a new `Rc` only when it has changed.
     #[inline]
     pub fn view(&self) -> View {
-        let mut published = self.published.borrow_mut();
+        let Latest { published, view } = &mut *self.latest.borrow_mut();
         let latest = published.load();
-        let mut view = self.view.borrow_mut();
-        if !Arc::ptr_eq(latest, &view) {
-            self.turn_to(&mut view, latest);
+        if !Arc::ptr_eq(latest, view) {
+            self.turn_to(view, latest);
         }
-        Rc::clone(&view)
+        Rc::clone(view)
     }
 
     /// Takes up a new snapshot, and keeps the one before for the connections of listeners that went with it.

@@ -18,7 +18,9 @@ use super::series::{STATUS_CLASSES, status_class};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Counter {
-    Requests,
+    /// Bytes from and to clients, heads and content.
+    BytesIn,
+    BytesOut,
     /// Client connections; open ones are accepted − closed.
     ConnectionsAccepted,
     ConnectionsClosed,
@@ -27,18 +29,9 @@ pub enum Counter {
     /// Target connections; open ones are opened − closed.
     TargetConnectionsOpened,
     TargetConnectionsClosed,
-    /// Requests that found a kept-alive connection.
-    TargetConnectionsReused,
     /// Of the closed ones, those that the target closed while they were idle.
     TargetConnectionsClosedIdle,
     Retries,
-    /// Bytes from and to clients, heads and content.
-    BytesIn,
-    BytesOut,
-    /// Requests that waited for a place on a target.
-    QueueWaits,
-    /// Requests that became tunnels.
-    Upgrades,
     /// Exchanges that were cut (`Ended::aborted`).
     Aborted,
     /// Lines that found no room in the log's buffers.
@@ -48,20 +41,16 @@ pub enum Counter {
 }
 
 impl Counter {
-    pub const ALL: [Counter; 16] = [
-        Counter::Requests,
+    pub const ALL: [Counter; 12] = [
+        Counter::BytesIn,
+        Counter::BytesOut,
         Counter::ConnectionsAccepted,
         Counter::ConnectionsClosed,
         Counter::ConnectionsRefused,
         Counter::TargetConnectionsOpened,
         Counter::TargetConnectionsClosed,
-        Counter::TargetConnectionsReused,
         Counter::TargetConnectionsClosedIdle,
         Counter::Retries,
-        Counter::BytesIn,
-        Counter::BytesOut,
-        Counter::QueueWaits,
-        Counter::Upgrades,
         Counter::Aborted,
         Counter::LogLinesDropped,
         Counter::GatewayErrors,
@@ -70,19 +59,15 @@ impl Counter {
     /// Stable snake_case word.
     pub fn word(self) -> &'static str {
         match self {
-            Counter::Requests => "requests",
+            Counter::BytesIn => "bytes_in",
+            Counter::BytesOut => "bytes_out",
             Counter::ConnectionsAccepted => "connections_accepted",
             Counter::ConnectionsClosed => "connections_closed",
             Counter::ConnectionsRefused => "connections_refused",
             Counter::TargetConnectionsOpened => "target_connections_opened",
             Counter::TargetConnectionsClosed => "target_connections_closed",
-            Counter::TargetConnectionsReused => "target_connections_reused",
             Counter::TargetConnectionsClosedIdle => "target_connections_closed_idle",
             Counter::Retries => "retries",
-            Counter::BytesIn => "bytes_in",
-            Counter::BytesOut => "bytes_out",
-            Counter::QueueWaits => "queue_waits",
-            Counter::Upgrades => "upgrades",
             Counter::Aborted => "aborted",
             Counter::LogLinesDropped => "log_lines_dropped",
             Counter::GatewayErrors => "gateway_errors",
@@ -101,10 +86,13 @@ pub struct ShardCounters {
     block: CachePadded<Block>,
 }
 
+/// What every request adds to comes first, and is one cache line: its class, and its bytes.
 #[derive(Debug)]
+#[repr(C)]
 struct Block {
-    numbers: [Number; Counter::ALL.len()],
+    /// Every request has one.
     classes: [Number; STATUS_CLASSES.len()],
+    numbers: [Number; Counter::ALL.len()],
     /// Filled from the front.
     codes: [CodeCount; CODE_COUNT],
     other_codes: Number,
@@ -120,8 +108,8 @@ impl Default for ShardCounters {
     fn default() -> Self {
         ShardCounters {
             block: CachePadded::new(Block {
-                numbers: Default::default(),
                 classes: Default::default(),
+                numbers: Default::default(),
                 codes: std::array::from_fn(|_| CodeCount::default()),
                 other_codes: Number::default(),
             }),
@@ -132,7 +120,6 @@ impl Default for ShardCounters {
 impl ShardCounters {
     /// Counts everything that the log says of one request.
     pub fn request(&self, record: &Record<'_>) {
-        self.add(Counter::Requests, 1);
         self.add(Counter::BytesIn, record.bytes_in);
         self.add(Counter::BytesOut, record.bytes_out);
         if let Some(class) = self.block.classes.get(status_class(record.status)) {
@@ -140,15 +127,6 @@ impl ShardCounters {
         }
         if record.retries > 0 {
             self.add(Counter::Retries, u64::from(record.retries));
-        }
-        if record.target_reused == Some(true) {
-            self.add(Counter::TargetConnectionsReused, 1);
-        }
-        if record.timings.queue_us.is_some() {
-            self.add(Counter::QueueWaits, 1);
-        }
-        if record.upgraded {
-            self.add(Counter::Upgrades, 1);
         }
         if matches!(record.status, 502..=504) && record.ended.cause != Cause::Rule {
             self.add(Counter::GatewayErrors, 1);
@@ -162,15 +140,16 @@ impl ShardCounters {
     }
 
     /// Adds to one counter.
+    #[inline]
     pub fn add(&self, counter: Counter, count: u64) {
         if let Some(number) = self.block.numbers.get(counter as usize) {
             number.add(count);
         }
     }
 
-    /// One number, without the trouble of a snapshot.
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.block.numbers.get(counter as usize).map_or(0, Number::get)
+    /// Requests until now, without the trouble of a snapshot.
+    pub fn requests(&self) -> u64 {
+        self.block.classes.iter().fold(0, |sum: u64, class| sum.wrapping_add(class.get()))
     }
 
     /// Counts a refusal or error that belongs to no request of the log.
@@ -242,6 +221,11 @@ impl CounterSnapshot {
         self.numbers.get(counter as usize).copied().unwrap_or(0)
     }
 
+    /// Requests of all classes.
+    pub fn requests(&self) -> u64 {
+        self.classes.iter().fold(0, |sum: u64, class| sum.wrapping_add(*class))
+    }
+
     /// Responses by class: 1 to 5, 0 for requests that got no response.
     pub fn responses(&self, class: usize) -> u64 {
         self.classes.get(class).copied().unwrap_or(0)
@@ -300,14 +284,11 @@ mod tests {
         shard.request(&Record { status: 503, code: "no_usable_target", ..Record::default() });
         shard.request(&Record::default());
         let sum = counters.snapshot();
+        assert_eq!((sum.requests(), shard.requests()), (3, 3));
         for (counter, expected) in [
-            (Counter::Requests, 3),
             (Counter::BytesIn, 321),
             (Counter::BytesOut, 4567),
             (Counter::Retries, 1),
-            (Counter::TargetConnectionsReused, 1),
-            (Counter::QueueWaits, 1),
-            (Counter::Upgrades, 1),
             (Counter::Aborted, 1),
             (Counter::LogLinesDropped, 0),
         ] {
@@ -363,7 +344,7 @@ mod tests {
             }
             let mut last = 0;
             while last < 15_000 {
-                let now = counters.snapshot().get(Counter::Requests);
+                let now = counters.snapshot().requests();
                 assert!(now >= last);
                 last = now;
             }

@@ -19,14 +19,16 @@ pub const BUCKET_COUNT: usize = SUB_BUCKETS * (OCTAVES_END - SUB_BITS + 1) as us
 
 /// Counted by one thread; anybody may read.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Histogram {
-    buckets: [Number; BUCKET_COUNT],
+    /// Beside the first buckets, which are those of the shortest durations.
     sum_us: Number,
+    buckets: [Number; BUCKET_COUNT],
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { buckets: std::array::from_fn(|_| Number::default()), sum_us: Number::default() }
+        Histogram { sum_us: Number::default(), buckets: std::array::from_fn(|_| Number::default()) }
     }
 }
 

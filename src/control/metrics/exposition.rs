@@ -248,7 +248,7 @@ fn of_shards(sources: &Sources) -> [Family; 3] {
         let labels = [digits.format(index)];
         busy.add(&labels, machine.busy(index).as_secs_f64());
         connections.count(&labels, machine.shard_connections(index) as u64);
-        let counted = sources.counters.shard(index).map(|shard| shard.get(Counter::Requests));
+        let counted = sources.counters.shard(index).map(|shard| shard.requests());
         requests.count(&labels, counted.unwrap_or(0));
     }
     [busy, connections, requests]

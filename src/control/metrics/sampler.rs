@@ -225,7 +225,7 @@ impl Notes {
     fn shards(&mut self, counters: &Counters, machine: &dyn Machine, elapsed_s: Elapsed) {
         self.shards.resize_with(machine.shard_count(), Shard::default);
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            let requests = counters.shard(index).map_or(0, |one| one.get(Counter::Requests));
+            let requests = counters.shard(index).map_or(0, |one| one.requests());
             let busy = machine.busy(index);
             let more = busy.saturating_sub(shard.busy_before).as_secs_f64();
             shard.busy_before = busy;
@@ -274,11 +274,12 @@ impl Process {
         let classes = std::array::from_fn(|class| counted.responses(class));
         let [_, _, successful, redirection, client_error, server_error] =
             self.classes.next(classes, elapsed_s);
+        let requests_per_second = self.requests.next(counted.requests(), elapsed_s);
         let mut rate = |rate: fn(&mut Process) -> &mut Rate, counter| {
             rate(self).next(counted.get(counter), elapsed_s)
         };
         Point {
-            requests_per_second: rate(|process| &mut process.requests, Counter::Requests),
+            requests_per_second,
             responses: ResponseRates { successful, redirection, client_error, server_error },
             errors_per_second: server_error,
             bytes_in_per_second: rate(|process| &mut process.bytes_in, Counter::BytesIn),
@@ -295,7 +296,7 @@ fn is_of<T>(note: &Weak<T>, one: &Arc<T>) -> bool {
 
 fn totals(counted: &CounterSnapshot) -> Totals {
     Totals {
-        requests: counted.get(Counter::Requests),
+        requests: counted.requests(),
         responses: ResponseTotals {
             informational: counted.responses(1),
             successful: counted.responses(2),
