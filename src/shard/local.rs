@@ -17,6 +17,7 @@ use super::clock::{Clock, Millis};
 use super::random::Random;
 use crate::exchange::target_side::TargetConnection;
 use crate::snapshot::{Published, Snapshot};
+use crate::target::cookie_memo::CookieMemo;
 use crate::target::pool::Pool;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
@@ -69,6 +70,7 @@ pub struct Shard {
     pub pool: RefCell<Pool<TargetConnection>>,
     pub log: RefCell<ShardLog>,
     pub counters: Arc<ShardCounters>,
+    pub opened_cookies: CookieMemo,
     published: RefCell<arc_swap::Cache<Arc<Published>, Arc<Snapshot>>>,
     view: RefCell<View>,
     /// Listeners that a reload took away, for connections that came in by them.
@@ -113,6 +115,7 @@ impl Shard {
             pool: RefCell::new(Pool::new()),
             log: RefCell::new(log),
             counters,
+            opened_cookies: CookieMemo::default(),
             published: RefCell::new(published),
             view: RefCell::new(view),
             retired: RefCell::new(Vec::new()),
