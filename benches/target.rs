@@ -11,7 +11,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use limpet::http1::fields::{Field, FieldId};
 use limpet::routing::actions::Forward;
 use limpet::target::balance::Draw;
-use limpet::target::cookie::{self, Scope};
+use limpet::target::cookie::{self, Codec, Plain, Scope};
+use limpet::target::cookie_memo::CookieMemo;
 use limpet::target::group::{
     Address, Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
 };
@@ -99,10 +100,11 @@ fn sticky(criterion: &mut Criterion) {
         Forward { groups: vec![(0, 1)], sticky: false, rewrite_path: None, rewrite_host: None };
     for count in [2, 1_000] {
         let groups = [group(Algorithm::RoundRobin, count, true)];
-        let random = Random { session: 1, group: 2, target: [3, 4] };
+        let random = Random { session: &|| 1, group: 2, target: [3, 4] };
         let mut ask = Ask {
             now_s: NOW_S,
             random,
+            opened: None,
             fields: &[],
             source: None,
             query: None,
@@ -123,6 +125,11 @@ fn sticky(criterion: &mut Criterion) {
         ask.fields = &fields;
         criterion.bench_function(&format!("sticky/select/{count}"), |bencher| {
             bencher.iter(|| black_box(select(&groups, &forward, None, black_box(&ask))));
+        });
+        let memo = CookieMemo::default();
+        let remembered = Ask { opened: Some(&memo), ..ask };
+        criterion.bench_function(&format!("sticky/select_remembered/{count}"), |bencher| {
+            bencher.iter(|| black_box(select(&groups, &forward, None, black_box(&remembered))));
         });
         criterion.bench_function(&format!("sticky/read/{count}"), |bencher| {
             bencher.iter(|| black_box(scope.read([&value[..]].into_iter(), NOW_S)));
@@ -149,6 +156,45 @@ fn sticky(criterion: &mut Criterion) {
         criterion.bench_function(&format!("sticky/fail_over/{count}"), |bencher| {
             bencher.iter(|| black_box(select(&groups, &forward, None, black_box(&ask))));
         });
+    }
+}
+
+/// What a shard's memory of opened cookies gains and costs, with fewer users than it has places and with
+/// many more, who come in turn.
+fn remembered(criterion: &mut Criterion) {
+    let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("valid"));
+    let codec = Codec::new(&Scope::Group("app".into()), ring);
+    let plain = |session| Plain {
+        generation: 0,
+        group: 1,
+        target: 2,
+        home: 2,
+        session,
+        issued_s: NOW_S,
+        last_seen_s: NOW_S,
+    };
+    for users in [1, 64, 1_000, 10_000] {
+        let mut next = numbers();
+        let values: Vec<_> = (0..users)
+            .map(|session| {
+                let mut nonce = [0; 12];
+                nonce[..8].copy_from_slice(&next().to_be_bytes());
+                codec.seal(&plain(session), nonce).expect("sealed")
+            })
+            .collect();
+        let memo = CookieMemo::default();
+        for (name, memo) in [("memo", Some(&memo)), ("anew", None)] {
+            let mut in_turn = values.iter().cycle();
+            criterion.bench_function(&format!("open/{name}/{users}_users"), |bencher| {
+                bencher.iter(|| {
+                    let value = black_box(in_turn.next().expect("a value").as_slice());
+                    match memo {
+                        Some(memo) => memo.open(&codec, value),
+                        None => codec.open(value),
+                    }
+                });
+            });
+        }
     }
 }
 
@@ -190,5 +236,5 @@ fn parts(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, pick, sticky, parts);
+criterion_group!(benches, pick, sticky, remembered, parts);
 criterion_main!(benches);

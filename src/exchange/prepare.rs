@@ -215,9 +215,11 @@ impl Scene<'_> {
         plan: &mut Plan,
         entry: &mut Entry,
     ) -> Prepared {
-        let ask = self.ask(head, entry.client, &[]);
         let sticky = self.rule_stickiness(plan.rule);
-        plan.choice = match select::select(&self.view.groups, forward, sticky, &ask) {
+        let choice = self.ask(head, entry.client, &[], |ask| {
+            select::select(&self.view.groups, forward, sticky, ask)
+        });
+        plan.choice = match choice {
             Ok(choice) => choice,
             Err(NoTarget) => {
                 if let [(group, _)] = *forward.groups {
@@ -266,9 +268,9 @@ impl Scene<'_> {
         client: Option<IpAddr>,
         tried: &Tried,
     ) -> Result<Choice, Failure> {
-        let ask = self.ask(head, client, tried);
         let sticky = self.rule_stickiness(rule);
-        select::select(&self.view.groups, forward, sticky, &ask).map_err(|_| Failure::NoTarget)
+        self.ask(head, client, tried, |ask| select::select(&self.view.groups, forward, sticky, ask))
+            .map_err(|_| Failure::NoTarget)
     }
 
     /// Decides for a chosen target that has no place.
@@ -279,29 +281,31 @@ impl Scene<'_> {
         client: Option<IpAddr>,
         tried: &Tried,
     ) -> Full {
-        select::on_full(&self.view.groups, choice, &self.ask(head, client, tried))
+        self.ask(head, client, tried, |ask| select::on_full(&self.view.groups, choice, ask))
     }
 
-    fn ask<'h>(
+    fn ask<T>(
         &self,
-        head: &'h RequestHead<'_, 'h>,
+        head: &RequestHead<'_, '_>,
         source: Option<IpAddr>,
-        tried: &'h [u32],
-    ) -> Ask<'h> {
+        tried: &[u32],
+        choose: impl FnOnce(&Ask<'_>) -> T,
+    ) -> T {
         let shard = &self.connection.shard;
-        Ask {
+        choose(&Ask {
             now_s: shard.clock.unix_s(),
             random: select::Random {
-                session: u128::from_ne_bytes(shard.random.secret()),
+                session: &|| u128::from_ne_bytes(shard.random.secret()),
                 group: shard.random.pick(),
                 target: [shard.random.pick(), shard.random.pick()],
             },
+            opened: Some(&shard.opened_cookies),
             fields: head.fields,
             source,
             query: head.target.query,
             pinned: self.connection.pinned.get(),
             excluded: tried,
-        }
+        })
     }
 
     /// Reads the head of a request that is being served again, for a second choice.
@@ -413,7 +417,7 @@ impl<'a> Scene<'a> {
 
 /// `host` without its port; brackets of an IPv6 address stay.
 pub fn without_port(host: &[u8]) -> &[u8] {
-    match memchr::memrchr(b':', host) {
+    match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => {
             host.get(..colon).unwrap_or_default()
         }

@@ -187,23 +187,40 @@ pub fn classify_folded(name: &[u8]) -> (FieldId, bool) {
 }
 
 /// `id` when `name` is `lower_case`, and whether only folding made it so.
-///
-/// `lower_case` holds letters and hyphens alone. Among the bytes of a token, `byte | 0x20` is such a
-/// byte only for the letter in either case and for the hyphen itself, so that a name of known length
-/// is compared in a few wide words without branches.
 #[inline]
 fn known<const N: usize>(name: &[u8], lower_case: &[u8; N], id: FieldId) -> (FieldId, bool) {
     let Some(bytes) = name.first_chunk::<N>() else { return (FieldId::Other, false) };
-    let mut difference = 0_u8;
-    for (byte, lower) in bytes.iter().zip(lower_case) {
-        difference |= (byte | 0x20) ^ lower;
-    }
-    if difference == 0 && !bytes.contains(&(b'-' & !0x20)) {
+    if is_in_any_case(bytes, lower_case) {
         (id, false)
     } else if folds_to(name, lower_case) {
         (id, true)
     } else {
         (FieldId::Other, false)
+    }
+}
+
+/// Whether `bytes` is `lower_case`, which holds letters and hyphens alone, in any case: compared in the
+/// widest words that `N` allows, the last of which may overlap the one before.
+#[inline]
+fn is_in_any_case<const N: usize>(bytes: &[u8; N], lower_case: &[u8; N]) -> bool {
+    fn differ<const N: usize, const W: usize>(
+        bytes: &[u8; N],
+        lower_case: &[u8; N],
+        number: impl Fn([u8; W]) -> u64,
+    ) -> u64 {
+        // 0x20 in the place of each letter: of those, and not of the hyphen, bit 6 is set.
+        let differ = |word: &[u8; W], lower: &[u8; W]| {
+            let lower = number(*lower);
+            (number(*word) | ((lower >> 1) & 0x2020_2020_2020_2020)) ^ lower
+        };
+        let words = bytes.as_chunks::<W>().0.iter().zip(lower_case.as_chunks::<W>().0);
+        let last = bytes.last_chunk::<W>().zip(lower_case.last_chunk::<W>());
+        words.chain(last).fold(0, |all, (word, lower)| all | differ(word, lower))
+    }
+    0 == match N {
+        0..4 => differ::<N, 1>(bytes, lower_case, |word| u64::from(u8::from_le_bytes(word))),
+        4..8 => differ::<N, 4>(bytes, lower_case, |word| u64::from(u32::from_le_bytes(word))),
+        _ => differ::<N, 8>(bytes, lower_case, u64::from_le_bytes),
     }
 }
 

@@ -22,12 +22,13 @@ mod authority;
 mod collect;
 mod connection;
 mod diagnose;
+mod quick;
 mod request_target;
 mod scan;
 
 use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Header, Status};
+use httparse::{EMPTY_HEADER, Status};
 
 use super::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
 use super::framing::{RequestFraming, ResponseFraming};
@@ -179,6 +180,22 @@ pub fn parse_request<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
     fields.clear();
+    let mut collected = Collected::default();
+    if let Some(line) = quick::request(buf, limits, fields, &mut collected) {
+        return judge_request(line, &collected, mode, fields).map(Parsed::Complete);
+    }
+    fields.clear();
+    thorough_request(buf, limits, mode, fields)
+}
+
+/// Parses a request head that is not whole, not valid, or valid and unusual.
+#[inline(never)]
+fn thorough_request<'h, 'b>(
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    mode: Mode,
+    fields: &'h mut Fields<'b>,
+) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
     if let Some(b'\r' | b'\n') = buf.first() {
         return diagnose::leading_line(buf);
     }
@@ -198,7 +215,8 @@ pub fn parse_request<'h, 'b>(
                 target: target.as_bytes(),
                 version: if minor == 0 { Version::Http10 } else { Version::Http11 },
             };
-            judge_request(line, parsed.headers, limits, mode, fields).map(Parsed::Complete)
+            let collected = collect::collect(line.raw, parsed.headers, limits, fields)?;
+            judge_request(line, &collected, mode, fields).map(Parsed::Complete)
         }
         Ok(Status::Partial) => unfinished(buf, limits),
         Err(httparse::Error::Version) => newer_minor_request(buf, limits, mode, fields),
@@ -214,6 +232,22 @@ pub fn parse_response<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     fields.clear();
+    let mut collected = Collected::default();
+    if let Some(line) = quick::response(buf, limits, fields, &mut collected) {
+        return judge_response(line, &collected, request_method, fields).map(Parsed::Complete);
+    }
+    fields.clear();
+    thorough_response(buf, limits, request_method, fields)
+}
+
+/// Parses a response head that is not whole, not valid, or valid and unusual.
+#[inline(never)]
+fn thorough_response<'h, 'b>(
+    buf: &'b [u8],
+    limits: &HeadLimits,
+    request_method: Method,
+    fields: &'h mut Fields<'b>,
+) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     if let Some(b'\r' | b'\n') = buf.first() {
         return Err(ResponseFault::BadStatusLine);
     }
@@ -231,8 +265,8 @@ pub fn parse_response<'h, 'b>(
                 status,
                 version: if minor == 0 { Version::Http10 } else { Version::Http11 },
             };
-            judge_response(line, parsed.headers, limits, request_method, fields)
-                .map(Parsed::Complete)
+            let collected = collect::collect(line.raw, parsed.headers, limits, fields)?;
+            judge_response(line, &collected, request_method, fields).map(Parsed::Complete)
         }
         Ok(Status::Partial) => unfinished(buf, limits),
         Err(httparse::Error::Version) => newer_minor_response(buf, limits, request_method, fields),
@@ -261,25 +295,24 @@ struct StatusLine<'b> {
     version: Version,
 }
 
-/// Judges a head whose lines are split: one pass over the fields, then what they mean together.
+/// Judges a head whose lines are split: what they mean together.
+#[inline]
 fn judge_request<'h, 'b>(
     line: RequestLine<'b>,
-    headers: &[Header<'b>],
-    limits: &HeadLimits,
+    collected: &Collected<'b>,
     mode: Mode,
     fields: &'h mut Fields<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
-    let collected = collect::collect(line.raw, headers, limits, fields)?;
     let method = Method::of(line.method);
     if matches!(method, Method::Connect | Method::Trace) {
         return Err(Refusal::MethodNotAllowed);
     }
     let mut anomaly = None;
     let target = request_target::split(line.target, method, mode, &mut anomaly)?;
-    let host = authority::effective(&target, &collected, line.version, mode, &mut anomaly)?;
+    let host = authority::effective(&target, collected, line.version, mode, &mut anomaly)?;
     let framing = collected.framing.request(line.version)?;
     let expect_continue =
-        expectation(&collected, line.version, framing, mode, fields, &mut anomaly)?;
+        expectation(collected, line.version, framing, mode, fields, &mut anomaly)?;
     let options = match collected.connection_count {
         0 => connection::Options::default(),
         _ => connection::apply(fields).ok_or(Refusal::TooManyConnectionOptions)?,
@@ -294,7 +327,7 @@ fn judge_request<'h, 'b>(
         framing,
         persistent: options.persistent(line.version),
         expect_continue,
-        upgrade: requested_upgrade(&collected, options, line.version),
+        upgrade: requested_upgrade(collected, options, line.version),
         te_trailers: collected.te_trailers && line.version == Version::Http11,
         anomaly,
         fields,
@@ -302,14 +335,13 @@ fn judge_request<'h, 'b>(
 }
 
 /// Judges a response head whose lines are split.
+#[inline]
 fn judge_response<'h, 'b>(
     line: StatusLine<'b>,
-    headers: &[Header<'b>],
-    limits: &HeadLimits,
+    collected: &Collected<'b>,
     request_method: Method,
     fields: &'h mut Fields<'b>,
 ) -> Result<ResponseHead<'h, 'b>, ResponseFault> {
-    let collected = collect::collect(line.raw, headers, limits, fields)?;
     if !matches!(line.status, 100..=599) {
         return Err(ResponseFault::BadStatus);
     }
@@ -410,7 +442,8 @@ fn newer_minor_request<'h, 'b>(
                 target: line.target,
                 version: Version::Http11,
             };
-            judge_request(line, headers, limits, mode, fields).map(Parsed::Complete)
+            let collected = collect::collect(line.raw, headers, limits, fields)?;
+            judge_request(line, &collected, mode, fields).map(Parsed::Complete)
         }
         Ok(Status::Partial) => unfinished(buf, limits),
         Err(error) => Err(diagnose::request(buf, limits, error)),
@@ -438,7 +471,8 @@ fn newer_minor_response<'h, 'b>(
                 status,
                 version: Version::Http11,
             };
-            judge_response(line, headers, limits, request_method, fields).map(Parsed::Complete)
+            let collected = collect::collect(line.raw, headers, limits, fields)?;
+            judge_response(line, &collected, request_method, fields).map(Parsed::Complete)
         }
         Ok(Status::Partial) => unfinished(buf, limits),
         Err(error) => Err(diagnose::response(buf, limits, error)),

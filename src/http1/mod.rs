@@ -13,3 +13,4 @@ pub mod framing;
 pub mod head;
 pub mod refusal;
 pub mod rewrite;
+mod words;

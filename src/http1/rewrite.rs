@@ -17,7 +17,7 @@
 mod forwarded;
 mod runs;
 
-use super::cookies::{cookie_pairs, next_part, split_pair};
+use super::cookies::next_part;
 use super::fields::{Field, FieldId, folds_alike, trim};
 use super::framing::{RequestFraming, ResponseFraming};
 use super::head::{RequestHead, ResponseHead, Version};
@@ -73,7 +73,7 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
         out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    field(b"Host", edits.host.unwrap_or(head.host), out);
+    line(b"Host: ", edits.host.unwrap_or(head.host), out);
 
     let mut runs = Runs::of_fields(head.raw, head.fields);
     let mut framing_is_copied = false;
@@ -83,11 +83,12 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
             Step::Drop => runs.skip(at, out),
             Step::CopyFraming if runs.is_canonical(at) => framing_is_copied = true,
             Step::CopyFraming => runs.skip(at, out),
-            Step::StripCookies if strips(field.value, edits.strip_cookies) => {
-                runs.skip(at, out);
-                stripped_cookie(field, edits.strip_cookies, out);
+            Step::StripCookies => {
+                if let Some(own) = first_own(field.value, edits.strip_cookies) {
+                    runs.skip(at, out);
+                    stripped_cookie(field, own, edits.strip_cookies, out);
+                }
             }
-            Step::StripCookies => {}
         }
     }
     runs.finish(out);
@@ -174,31 +175,54 @@ fn request_connection(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out:
         (None, true) => out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n"),
         (Some(protocol), false) => {
             out.extend_from_slice(b"Connection: upgrade\r\n");
-            field(b"Upgrade", protocol, out);
+            line(b"Upgrade: ", protocol, out);
         }
         (Some(protocol), true) => {
             out.extend_from_slice(b"Connection: upgrade, TE\r\nTE: trailers\r\n");
-            field(b"Upgrade", protocol, out);
+            line(b"Upgrade: ", protocol, out);
         }
     }
 }
 
-/// Whether a Cookie value holds a cookie that limpet keeps to itself.
-fn strips(value: &[u8], names: &[&[u8]]) -> bool {
-    cookie_pairs(value).any(|(name, _)| names.contains(&name))
+/// Where in a Cookie value the first cookie stands that limpet keeps to itself, and what follows it.
+struct Own<'v> {
+    before: &'v [u8],
+    after: Option<&'v [u8]>,
 }
 
-/// Writes a Cookie field without the named cookies and with every other byte as it came; nothing
-/// when no cookie is left.
-fn stripped_cookie(cookie: &Field<'_>, names: &[&[u8]], out: &mut Vec<u8>) {
-    let before = out.len();
+fn first_own<'v>(value: &'v [u8], names: &[&[u8]]) -> Option<Own<'v>> {
+    let mut rest = Some(value);
+    loop {
+        let start = value.len() - rest?.len();
+        if is_own(next_part(&mut rest)?, names) {
+            return Some(Own { before: value.get(..start)?, after: rest });
+        }
+    }
+}
+
+/// Whether a part of a Cookie value is a pair with one of these names, none of which is empty.
+#[inline]
+fn is_own(part: &[u8], names: &[&[u8]]) -> bool {
+    let pair = trim_start(part);
+    let is_named = |name: &&[u8]| {
+        pair.strip_prefix(*name).is_some_and(|rest| trim_start(rest).first() == Some(&b'='))
+    };
+    names.iter().any(is_named)
+}
+
+/// Writes a Cookie field without the named cookies, of which `own` is the first, and with every other
+/// byte as it came; nothing when no cookie is left.
+fn stripped_cookie(cookie: &Field<'_>, own: Own<'_>, names: &[&[u8]], out: &mut Vec<u8>) {
+    let line = out.len();
     out.extend_from_slice(cookie.name);
     out.extend_from_slice(b": ");
-    let mut rest = Some(cookie.value);
-    let mut left = false;
-    let mut first = true;
+    let before = own.before.strip_suffix(b";").unwrap_or_default();
+    out.extend_from_slice(trim_start(before));
+    let mut left = before.iter().any(|byte| !matches!(byte, b' ' | b'\t' | b';'));
+    let mut first = own.before.is_empty();
+    let mut rest = own.after;
     while let Some(part) = next_part(&mut rest) {
-        if names.contains(&split_pair(part).0) {
+        if is_own(part, names) {
             continue;
         }
         if first {
@@ -212,7 +236,7 @@ fn stripped_cookie(cookie: &Field<'_>, names: &[&[u8]], out: &mut Vec<u8>) {
     }
     match left {
         true => out.extend_from_slice(b"\r\n"),
-        false => out.truncate(before),
+        false => out.truncate(line),
     }
 }
 
@@ -265,7 +289,7 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
             }
             FieldId::ContentLength if keeps_length && edits.framing == ResponseFraming::None => {
                 runs.skip(at, out);
-                self::field(b"Content-Length", without_leading_zeros(field.value), out);
+                line(b"Content-Length: ", without_leading_zeros(field.value), out);
             }
             FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
             FieldId::Date => is_dated = true,
@@ -288,9 +312,9 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
             out.extend_from_slice(b"Cache-Control: private\r\n");
         }
         if let Some(date) = edits.date.filter(|_| !is_dated) {
-            field(b"Date", date, out);
+            line(b"Date: ", date, out);
         }
-        edits.set_cookies.iter().for_each(|cookie| field(b"Set-Cookie", cookie, out));
+        edits.set_cookies.iter().for_each(|cookie| line(b"Set-Cookie: ", cookie, out));
     }
     if let Some(pseudonym) = edits.via {
         via(head.version, pseudonym, out);
@@ -329,13 +353,21 @@ fn response_connection(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, o
     };
     out.extend_from_slice(options);
     if let Some(protocol) = upgrade {
-        field(b"Upgrade", protocol, out);
+        line(b"Upgrade: ", protocol, out);
     }
 }
 
 const CHUNKED_LINE: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
-/// One field line of ours.
+/// One field line of ours; `start` is its name, the colon and the space.
+#[inline]
+fn line<const N: usize>(start: &[u8; N], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(start);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field line with a name that the configuration gives.
 #[inline]
 fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
@@ -345,7 +377,7 @@ fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 fn content_length(length: u64, out: &mut Vec<u8>) {
-    field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes(), out);
+    line(b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes(), out);
 }
 
 /// A valid Content-Length value as limpet would write it.

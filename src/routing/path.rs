@@ -45,6 +45,19 @@ pub fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
     if path.first() != Some(&b'/') {
         return path == b"*";
     }
+    // Nearly every path has neither an encoding nor, behind a slash, another one or a dot.
+    let mut before = 0;
+    for &byte in path {
+        if byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.')) {
+            return is_normal_throughout(path, merge_slashes);
+        }
+        before = byte;
+    }
+    true
+}
+
+/// [`is_normal`] of a path that begins with a slash, segment by segment.
+fn is_normal_throughout(path: &[u8], merge_slashes: bool) -> bool {
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;

@@ -17,6 +17,7 @@ use super::clock::{Clock, Millis};
 use super::random::Random;
 use crate::exchange::target_side::TargetConnection;
 use crate::snapshot::{Published, Snapshot};
+use crate::target::cookie_memo::CookieMemo;
 use crate::target::pool::Pool;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
@@ -69,6 +70,7 @@ pub struct Shard {
     pub pool: RefCell<Pool<TargetConnection>>,
     pub log: RefCell<ShardLog>,
     pub counters: Arc<ShardCounters>,
+    pub opened_cookies: CookieMemo,
     latest: RefCell<Latest>,
     /// Listeners that a reload took away, for connections that came in by them.
     retired: RefCell<Vec<Retired>>,
@@ -118,6 +120,7 @@ impl Shard {
             pool: RefCell::new(Pool::new()),
             log: RefCell::new(log),
             counters,
+            opened_cookies: CookieMemo::default(),
             latest: RefCell::new(Latest { published, view }),
             retired: RefCell::new(Vec::new()),
             complained_ms: Cell::new(0),

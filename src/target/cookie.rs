@@ -21,6 +21,7 @@
 //! vectors, by turning every bit, by every length, by properties and by the fuzz target `cookie`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use base64_simd::AsOut;
@@ -129,8 +130,11 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Seals and opens the cookies of one scope.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Codec {
+    /// Its own in this process, never 0 and never used again: with the value it stands for what
+    /// [`Codec::open`] says.
+    identity: u64,
     ring: Arc<KeyRing>,
     /// Associated data for each key of the ring, in its order.
     associated: Box<[Box<[u8]>]>,
@@ -147,7 +151,13 @@ impl Codec {
                 data.into_boxed_slice()
             })
             .collect();
-        Codec { ring, associated }
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let identity = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        Codec { identity, ring, associated }
+    }
+
+    pub(super) fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// The value for `plain` under the first key. `nonce` must be fresh random bytes. `None` only if the
@@ -216,38 +226,48 @@ pub fn find<'a>(values: impl IntoIterator<Item = &'a [u8]>, name: &[u8]) -> Opti
 /// The values of all pairs named `name` in Cookie field values, in order and in place (RFC 6265 §4.2.1).
 /// The name is compared byte for byte; white space around a pair is not part of it; quotes are part of a
 /// value.
-pub fn find_all<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-    name: &[u8],
-) -> impl Iterator<Item = &'a [u8]> {
-    values.into_iter().flat_map(move |value| find_in(value, name))
+pub fn find_all<'a, 'n, V>(values: V, name: &'n [u8]) -> Named<'a, 'n, V::IntoIter>
+where
+    V: IntoIterator<Item = &'a [u8]>,
+{
+    Named { values: values.into_iter(), rest: b"", name }
 }
 
-/// Looks for the name, not for the pairs: one pass over a field that may hold many of them.
-fn find_in<'a>(field_value: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    let first = name.first().copied();
-    let mut from = 0;
-    std::iter::from_fn(move || {
+/// See [`find_all`].
+#[derive(Debug, Clone)]
+pub struct Named<'a, 'n, I> {
+    values: I,
+    /// What has not been looked at of the field value that was taken last; begins with a pair.
+    rest: &'a [u8],
+    name: &'n [u8],
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Named<'a, '_, I> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            let at = from + memchr::memchr(first?, field_value.get(from..)?)?;
-            from = at + 1;
-            if let Some(value) = value_at(field_value, at, name) {
-                return Some(value);
+            while !self.rest.is_empty() {
+                let pair = self.rest.trim_ascii_start();
+                let value = value_of(pair, self.name);
+                let from = value.unwrap_or(pair);
+                let end = memchr::memchr(b';', from).unwrap_or(from.len());
+                self.rest = from.get(end + 1..).unwrap_or_default();
+                if value.is_some() {
+                    return Some(from.get(..end)?.trim_ascii());
+                }
             }
+            self.rest = self.values.next()?;
         }
-    })
+    }
 }
 
-/// The value of the pair whose name begins at `at`, if one does and it is this name.
-fn value_at<'a>(field_value: &'a [u8], at: usize, name: &[u8]) -> Option<&'a [u8]> {
-    let (before, here) = field_value.split_at_checked(at)?;
-    let after_name = here.strip_prefix(name)?.trim_ascii_start();
-    let value = after_name.strip_prefix(b"=")?;
-    if !matches!(before.trim_ascii_end().last(), None | Some(b';')) {
-        return None;
-    }
-    let end = memchr::memchr(b';', value).unwrap_or(value.len());
-    Some(value.get(..end)?.trim_ascii())
+/// What follows the equals sign of the pair that `text` begins with, if it has this name.
+#[inline]
+fn value_of<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let after_name = text.strip_prefix(name).filter(|_| !name.is_empty())?;
+    after_name.trim_ascii_start().strip_prefix(b"=")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! about how many sessions a target has.
 pub mod balance;
 pub mod cookie;
+pub mod cookie_memo;
 pub mod group;
 pub mod keyring;
 mod maglev;

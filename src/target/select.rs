@@ -5,11 +5,13 @@
 //! the counters of [`super::state`]; takes no place: the caller acquires the chosen target and asks
 //! [`on_full`] when it cannot. Tested beside it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::balance::{self, Draw, Shown, cookie_values};
 use super::cookie::Plain;
+use super::cookie_memo::CookieMemo;
 use super::group::{Algorithm, OnFull, TargetGroup, TargetIndex};
 use super::rendezvous;
 use super::response_cookie::AppCookieEvent;
@@ -18,13 +20,20 @@ use super::stickiness::{Reading, Reason, Stickiness};
 use crate::http1::fields::Field;
 use crate::routing::actions::{Forward, GroupIndex, pick_group};
 
-/// Random numbers for one request; the same ones for its retries.
-#[derive(Debug, Clone, Copy)]
-pub struct Random {
-    /// Becomes the session id if a session begins.
-    pub session: u128,
+/// Random numbers for one request.
+#[derive(Clone, Copy)]
+pub struct Random<'a> {
+    /// Draws the session id if a session begins, which few requests do.
+    pub session: &'a dyn Fn() -> u128,
     pub group: u64,
     pub target: [u64; 2],
+}
+
+impl fmt::Debug for Random<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Random { session: _, group, target } = self;
+        formatter.debug_tuple("Random").field(group).field(target).finish()
+    }
 }
 
 /// Everything a choice may depend on.
@@ -32,7 +41,9 @@ pub struct Random {
 pub struct Ask<'a> {
     /// Seconds since the epoch.
     pub now_s: u64,
-    pub random: Random,
+    pub random: Random<'a>,
+    /// Where the cookies are remembered that were opened lately.
+    pub opened: Option<&'a CookieMemo>,
     /// Of the request as the client sent it; Cookie fields are found by their id.
     pub fields: &'a [Field<'a>],
     pub source: Option<IpAddr>,
@@ -232,7 +243,8 @@ pub fn lead(
 ) -> Option<Found> {
     let ask = &Ask {
         now_s: plain.last_seen_s,
-        random: Random { session: plain.session, group: 0, target: [0; 2] },
+        random: Random { session: &|| plain.session, group: 0, target: [0; 2] },
+        opened: None,
         fields: &[],
         source: None,
         query: None,
@@ -244,7 +256,13 @@ pub fn lead(
 
 impl Scoped<'_> {
     fn select(&self) -> Result<Choice, NoTarget> {
-        let reading = self.sticky.read(cookie_values(self.ask.fields), self.ask.now_s);
+        let codec = self.sticky.codec();
+        let open = |value: &[u8]| match self.ask.opened {
+            Some(memo) => memo.open(codec, value),
+            None => codec.open(value),
+        };
+        let cookies = cookie_values(self.ask.fields);
+        let reading = self.sticky.read_through(cookies, self.ask.now_s, open);
         match reading {
             Reading::Live(plain) => self.follow(&plain),
             Reading::Absent
@@ -303,7 +321,7 @@ impl Scoped<'_> {
             group: group.key,
             target,
             home: target,
-            session: self.ask.random.session,
+            session: (self.ask.random.session)(),
             issued_s: self.ask.now_s,
         };
         let has_begun = self.sticky.app_cookie().is_none();

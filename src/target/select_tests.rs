@@ -9,6 +9,9 @@ use super::super::stickiness::{Failback, StickinessKind, StickinessOptions};
 use super::*;
 use crate::http1::fields::FieldId;
 use crate::target::cookie::Scope;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// One scripted world: groups, a forward action, and perhaps a sticky rule.
 struct World {
@@ -74,6 +77,8 @@ fn two(blue: &[Health], green: &[Health], rule: Option<StickinessOptions>) -> Wo
 /// One client: what it sends, and the connection's memory.
 #[derive(Clone, Default)]
 struct Client {
+    /// The memory of the shard that it comes to; without one every cookie is opened anew.
+    opened: Option<Rc<CookieMemo>>,
     cookies: String,
     pinned: Option<Pinned>,
     excluded: Vec<u32>,
@@ -95,10 +100,11 @@ impl Client {
         with(&Ask {
             now_s: NOW_S + self.later_s,
             random: Random {
-                session: u128::from(random(1)),
+                session: &|| u128::from(random(1)),
                 group: random(2),
                 target: [random(3), random(4)],
             },
+            opened: self.opened.as_deref(),
             fields: if self.cookies.is_empty() { &[] } else { &fields },
             source: None,
             query: None,
@@ -207,6 +213,75 @@ fn a_cookie_is_refreshed_when_a_tenth_of_the_idle_duration_has_passed() {
         Reason::Valid,
         "idle counts from the refresh"
     );
+}
+
+/// One world after another, as reloads, checks and operators make them: the same cookie at one shard, whose
+/// memory goes through all of them, and at one that remembers nothing.
+#[test]
+fn a_remembered_cookie_is_judged_like_one_that_is_opened_anew() {
+    let flushed = StickinessOptions { generation: 6, ..options() };
+    let shorter = StickinessOptions { duration: Duration::from_secs(49), ..options() };
+    let younger = StickinessOptions { max_age: Duration::from_secs(49), ..options() };
+    let first = one(sticky_plan());
+    Client::default().visit(&first);
+    let mut visitor = Client::default();
+    // Not the first target, so that the group without its home still has somebody.
+    let home = visitor.visit(&first).target;
+    let of_target = |health: Health| {
+        let mut healths = [Healthy; 3];
+        healths[home] = health;
+        one(Plan { healths: &healths, ..sticky_plan() })
+    };
+    let worlds = [
+        first,
+        of_target(Draining),
+        of_target(Unhealthy),
+        one(Plan { healths: &[Healthy; 3][..home], ..sticky_plan() }),
+        one(Plan { sticky: Some(flushed), ..sticky_plan() }),
+        one(Plan { sticky: Some(shorter), ..sticky_plan() }),
+        one(Plan { sticky: Some(younger), ..sticky_plan() }),
+        one(Plan { sticky: Some(app_options()), ..sticky_plan() }),
+        one(Plan { name: "other", ..sticky_plan() }),
+        two(&[Healthy; 3], &[Healthy; 3], Some(options())),
+        one(PLAN),
+        one(sticky_plan()),
+    ];
+    let memo = Rc::new(CookieMemo::default());
+    let mut reasons = HashSet::new();
+    for round in 0..2 {
+        for (number, world) in worlds.iter().enumerate() {
+            for later_s in [0, 49, 50, 100, 101, 1_000, 1_001, 10_000, 10_001] {
+                let forgetful = Client { later_s, opened: None, ..visitor.clone() };
+                let remembering = Client { opened: Some(Rc::clone(&memo)), ..forgetful.clone() };
+                let [anew, remembered] = [forgetful, remembering].map(|mut client| {
+                    client.select(world).map(|choice| {
+                        // Whom a session begins with depends on the turn.
+                        let is_bound = choice.sticky.is_some_and(|sticky| sticky.bound);
+                        let outcome =
+                            choice.sticky.filter(|_| is_bound).map(|s| (choice.target, s));
+                        (outcome, choice.sticky.map(|s| (s.reason, s.issue, s.bound)))
+                    })
+                });
+                assert_eq!(remembered, anew, "world {number}, {later_s} s later, round {round}");
+                if let Ok((_, Some((reason, ..)))) = anew {
+                    reasons.insert(reason.code());
+                }
+            }
+        }
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_unstable();
+    let wanted = [
+        "draining",
+        "expired_age",
+        "expired_idle",
+        "flushed",
+        "new",
+        "removed",
+        "unhealthy",
+        "valid",
+    ];
+    assert_eq!(reasons, wanted);
 }
 
 #[test]

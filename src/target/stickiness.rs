@@ -287,47 +287,32 @@ impl Stickiness {
     /// them all), else what is wrong with the first that opens. The twin counts when the cookie itself does not live: a browser in
     /// a cross-site frame sends only the twin.
     pub fn read<'a>(&self, cookies: impl Iterator<Item = &'a [u8]> + Clone, now_s: u64) -> Reading {
+        self.read_through(cookies, now_s, |value| self.codec.open(value))
+    }
+
+    /// The same, with `open` in the place of [`Codec::open`].
+    #[inline]
+    pub(super) fn read_through<'a>(
+        &self,
+        cookies: impl Iterator<Item = &'a [u8]> + Clone,
+        now_s: u64,
+        open: impl Fn(&[u8]) -> Option<Plain>,
+    ) -> Reading {
+        let judge = |value: &[u8]| match open(value) {
+            Some(plain) => self.appraise(plain, now_s),
+            None => Reading::Invalid,
+        };
         if let Some(name) = self.app_cookie()
             && cookie::find(cookies.clone(), name).is_none_or(<[u8]>::is_empty)
         {
             return Reading::Absent;
         }
         let own = cookie::find_all(cookies.clone(), self.lines.name());
-        let reading = self.read_values(own, Reading::Absent, now_s);
+        let reading = best_of(own, Reading::Absent, &judge);
         match (reading, self.lines.twin_name()) {
             (Reading::Live(_), _) | (_, None) => reading,
-            (_, Some(twin)) => self.read_values(cookie::find_all(cookies, twin), reading, now_s),
+            (_, Some(twin)) => best_of(cookie::find_all(cookies, twin), reading, &judge),
         }
-    }
-
-    /// The best of `values` and of what was read `before`.
-    fn read_values<'a>(
-        &self,
-        values: impl Iterator<Item = &'a [u8]>,
-        before: Reading,
-        now_s: u64,
-    ) -> Reading {
-        let mut best = before;
-        for value in values.take(CANDIDATES_MAX) {
-            let reading = self.read_value(value, now_s);
-            match (best, reading) {
-                // An older one that still lives is left over from another domain or path.
-                (Reading::Live(kept), Reading::Live(plain)) => {
-                    if plain.last_seen_s > kept.last_seen_s {
-                        best = reading;
-                    }
-                }
-                (Reading::Absent | Reading::Invalid, _) | (_, Reading::Live(_)) => best = reading,
-                (
-                    Reading::Flushed
-                    | Reading::ExpiredAge
-                    | Reading::ExpiredIdle
-                    | Reading::Live(_),
-                    _,
-                ) => {}
-            }
-        }
-        best
     }
 
     /// What one value is worth.
@@ -449,6 +434,32 @@ impl Stickiness {
     }
 }
 
+/// The best of what `values` are worth and of what was read `before`.
+#[inline]
+fn best_of<'a>(
+    values: impl Iterator<Item = &'a [u8]>,
+    before: Reading,
+    judge: &impl Fn(&[u8]) -> Reading,
+) -> Reading {
+    let mut best = before;
+    for value in values.take(CANDIDATES_MAX) {
+        let reading = judge(value);
+        match (best, reading) {
+            // An older one that still lives is left over from another domain or path.
+            (Reading::Live(kept), Reading::Live(plain)) => {
+                if plain.last_seen_s > kept.last_seen_s {
+                    best = reading;
+                }
+            }
+            (Reading::Absent | Reading::Invalid, _) | (_, Reading::Live(_)) => best = reading,
+            (
+                Reading::Flushed | Reading::ExpiredAge | Reading::ExpiredIdle | Reading::Live(_),
+                _,
+            ) => {}
+        }
+    }
+    best
+}
 #[cfg(test)]
 #[path = "stickiness_tests.rs"]
 pub(super) mod tests;

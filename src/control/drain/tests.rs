@@ -166,7 +166,8 @@ impl World {
             [Field { name: b"Cookie", value: cookie.as_bytes(), id: FieldId::Cookie, drop: false }];
         let ask = Ask {
             now_s: NOW_S,
-            random: Random { session: u128::from(random) << 70, group: 0, target: [random; 2] },
+            random: Random { session: &|| u128::from(random) << 70, group: 0, target: [random; 2] },
+            opened: None,
             fields: &fields,
             source: None,
             query: None,

@@ -76,6 +76,25 @@ const REG_NAME: [bool; 256] = {
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
+    let (name, rest) = split_reg_name(authority);
+    match (name, rest) {
+        ([_, ..], []) => true,
+        ([_, ..], [b':', port @ ..]) => is_port(port),
+        _ => is_valid_unusual(authority),
+    }
+}
+
+/// Nearly every host is a name of these bytes alone.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
+fn split_reg_name(authority: &[u8]) -> (&[u8], &[u8]) {
+    let end = authority.iter().position(|byte| !REG_NAME[usize::from(*byte)]);
+    authority.split_at_checked(end.unwrap_or(authority.len())).unwrap_or_default()
+}
+
+/// The same for addresses in brackets and for names with encoded bytes.
+#[cold]
+fn is_valid_unusual(authority: &[u8]) -> bool {
     let (host, port) = split_port(authority);
     let host_is_valid = match host {
         [] => false,

@@ -66,20 +66,7 @@ pub(super) fn collect<'b>(
             return Err(LineFault::FieldLineTooLong);
         }
         start = next;
-        let name = header.name.as_bytes();
-        let (id, look_alike) = classify_folded(name);
-        let field = match (id, look_alike) {
-            (FieldId::Other, _) => Field { name, value: header.value, id, drop: false },
-            (_, true) => Field {
-                name,
-                value: header.value,
-                id: FieldId::Other,
-                drop: look_alike_is_dropped(id),
-            },
-            (_, false) => {
-                Field { name, value: header.value, id, drop: collected.note(id, header.value) }
-            }
-        };
+        let field = collected.field(header.name.as_bytes(), header.value);
         fields.try_push(field).map_err(|_| LineFault::TooManyFields)?;
     }
     if raw.len() > limits.head_bytes {
@@ -98,6 +85,18 @@ fn line_bytes(raw: &[u8], start: usize, next: usize) -> Result<usize, LineFault>
 }
 
 impl<'b> Collected<'b> {
+    /// Takes in one field line.
+    #[inline(always)]
+    pub fn field(&mut self, name: &'b [u8], value: &'b [u8]) -> Field<'b> {
+        match classify_folded(name) {
+            (FieldId::Other, _) => Field { name, value, id: FieldId::Other, drop: false },
+            (id, true) => {
+                Field { name, value, id: FieldId::Other, drop: look_alike_is_dropped(id) }
+            }
+            (id, false) => Field { name, value, id, drop: self.note(id, value) },
+        }
+    }
+
     /// Takes in one field that limpet knows and says whether it is hop by hop.
     #[inline]
     fn note(&mut self, id: FieldId, value: &'b [u8]) -> bool {

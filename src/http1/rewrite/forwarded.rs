@@ -1,6 +1,6 @@
 //! The fields that tell the target about the client: X-Forwarded-* and Forwarded (RFC 7239).
 
-use super::{ForwardedFor, RequestEdits, field};
+use super::{ForwardedFor, RequestEdits, line};
 use crate::http1::fields::{FieldId, find, is_token_byte, members};
 use crate::http1::head::RequestHead;
 
@@ -10,13 +10,13 @@ pub(super) fn write(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &
     forwarded_for(head, edits, out);
     let is_kept = |id| edits.peer_trusted && find(head.fields, id).is_some();
     if !is_kept(FieldId::XForwardedProto) {
-        field(b"X-Forwarded-Proto", edits.scheme, out);
+        line(b"X-Forwarded-Proto: ", edits.scheme, out);
     }
     if !edits.port.is_empty() && !is_kept(FieldId::XForwardedPort) {
-        field(b"X-Forwarded-Port", edits.port, out);
+        line(b"X-Forwarded-Port: ", edits.port, out);
     }
     if !head.host.is_empty() && !is_kept(FieldId::XForwardedHost) {
-        field(b"X-Forwarded-Host", head.host, out);
+        line(b"X-Forwarded-Host: ", head.host, out);
     }
     if edits.forwarded {
         forwarded(head, edits, out);
