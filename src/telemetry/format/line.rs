@@ -9,6 +9,10 @@
 use crate::telemetry::copy::{copy, copy_ends, copy_few};
 
 /// Every number of two digits.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
     let mut at = 0_u8;

@@ -12,6 +12,10 @@ const SECOND_BYTES_MAX: usize = 32;
 const V6_BYTES_MAX: usize = 45;
 
 /// Every octet as [`octet_text`] gives it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
 const OCTETS: [[u8; 4]; 256] = {
     let mut octets = [[b'.'; 4]; 256];
     let mut octet = 0_u8;
