@@ -1,13 +1,14 @@
 //! The access log: records go from the shards to one thread, which makes lines and writes them.
 //!
 //! ```text
-//! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ one write a batch
+//! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ a write per 64 KiB
 //!               ▲                                          │   ▲
 //!               └────────── empty (bounded queue) ◀────────┘   └── changes: a new output, a new style
 //! ```
 //! All batches of a shard are made at its start and circulate; when none is free the record is dropped
 //! and counted, the shard never waits. The thread sleeps until a batch is handed over. A write that
-//! fails loses its lines, counts them and is warned of once a second; the next batch is tried again.
+//! fails loses its lines, counts them and is warned of once a second; the next lines are tried again. A
+//! batch leaves nothing behind: its last lines are written before the thread looks for another.
 //! What is not sampled is left out before it is copied, and is not a drop. Files are opened by whoever
 //! asks for the change, so that the thread never waits for one and a failure changes nothing.
 //! Tested with outputs that fail, block and remember.

@@ -38,7 +38,7 @@ pub enum Value<'a> {
 }
 
 /// How JSON begins a field: the comma before the key, or the brace before the first, the key, and what
-/// is certain of the value.
+/// is certain of a value of its kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub bare: &'static str,

@@ -73,6 +73,7 @@ impl SecondText {
     }
 }
 
+/// As the standard library writes addresses.
 #[inline]
 pub fn push_address(address: IpAddr, line: &mut Line<'_>) {
     match address {
