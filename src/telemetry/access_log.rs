@@ -1,13 +1,14 @@
 //! The access log: records go from the shards to one thread, which makes lines and writes them.
 //!
 //! ```text
-//! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ one write a batch
+//! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ a write per 64 KiB
 //!               ▲                                          │   ▲
 //!               └────────── empty (bounded queue) ◀────────┘   └── changes: a new output, a new style
 //! ```
 //! All batches of a shard are made at its start and circulate; when none is free the record is dropped
 //! and counted, the shard never waits. The thread sleeps until a batch is handed over. A write that
-//! fails loses its lines, counts them and is warned of once a second; the next batch is tried again.
+//! fails loses its lines, counts them and is warned of once a second; the next lines are tried again. A
+//! batch leaves nothing behind: its last lines are written before the thread looks for another.
 //! What is not sampled is left out before it is copied, and is not a drop. Files are opened by whoever
 //! asks for the change, so that the thread never waits for one and a failure changes nothing.
 //! Tested with outputs that fail, block and remember.
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 
+use super::format::line::Lines;
 use super::format::{Formatter, Style};
 use super::log_output::{self, Output};
 use super::record::{Record, RecordBuffer};
@@ -27,6 +29,8 @@ use crate::snapshot::{AccessLogOptions, LogOutput};
 
 /// Batches into which a shard's buffer is split.
 const BATCH_COUNT: usize = 8;
+/// Memory in which lines gather; it is written when it is full, or when a batch has ended.
+const LINES_BYTES: usize = 64 * 1024;
 /// Lines that cannot be written are warned of no more often than this.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// The sample that records nothing.
@@ -115,7 +119,7 @@ impl AccessLog {
             shared: Arc::clone(&shared),
             formatter: Formatter::new(style(options)?),
             output,
-            lines: Vec::new(),
+            lines: Lines::new(LINES_BYTES),
             mid_line: false,
             last_warning: None,
         };
@@ -379,7 +383,7 @@ struct Writer {
     shared: Arc<Shared>,
     formatter: Formatter,
     output: Output,
-    lines: Vec<u8>,
+    lines: Lines,
     /// The last write ended within a line.
     mid_line: bool,
     last_warning: Option<Instant>,
@@ -446,24 +450,42 @@ impl Writer {
     }
 
     fn write_batch(&mut self, batch: &RecordBuffer) {
-        let Some(output) = &mut self.output else { return };
-        self.lines.clear();
-        if self.mid_line {
-            self.lines.push(b'\n');
+        if self.output.is_none() {
+            return;
         }
         for record in batch.records() {
-            self.formatter.line(&record, &mut self.lines);
+            while !self.formatter.line(&record, &mut self.lines) {
+                if self.lines.is_empty() {
+                    self.lines.grow();
+                } else {
+                    self.write_lines();
+                }
+            }
         }
-        let (taken, result) = write_all(output, &self.lines);
-        let whole = self.lines.get(..taken).unwrap_or_default();
+        self.write_lines();
+    }
+
+    /// Writes what has gathered, and counts what became of it.
+    fn write_lines(&mut self) {
+        let Some(output) = &mut self.output else { return };
+        let mut result = Ok(());
+        if self.mid_line {
+            result = write_all(output, b"\n").1;
+            self.mid_line = result.is_err();
+        }
+        let mut taken = 0;
+        if result.is_ok() {
+            (taken, result) = write_all(output, self.lines.as_bytes());
+        }
+        let whole = self.lines.as_bytes().get(..taken).unwrap_or_default();
         if let Some(&last) = whole.last() {
             self.mid_line = last != b'\n';
         }
-        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let count = self.lines.count();
         match result {
             Ok(()) => drop(self.shared.lines_written.fetch_add(count, Ordering::Relaxed)),
             Err(error) => {
-                let ends = memchr::memchr_iter(b'\n', whole).filter(|&at| at > 0).count();
+                let ends = memchr::memchr_iter(b'\n', whole).count();
                 let written = u64::try_from(ends).unwrap_or(u64::MAX).min(count);
                 self.shared.lines_written.fetch_add(written, Ordering::Relaxed);
                 let failed = count.saturating_sub(written);
@@ -471,6 +493,7 @@ impl Writer {
                 self.warn(&error, failed);
             }
         }
+        self.lines.clear();
     }
 
     fn warn(&mut self, error: &io::Error, lines_failed: u64) {

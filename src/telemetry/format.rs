@@ -1,6 +1,6 @@
 //! One record as one line: as JSON, in Apache's combined format, as AWS ALB writes it, or by a template.
 //!
-//! Runs on the log thread only; appends to a buffer that is reused and formats a timestamp once a
+//! Runs on the log thread only; writes into memory that is reused (`line`) and formats a timestamp once a
 //! second. Bytes of a request never end a line and never leave their string; values of queries stand in
 //! it only where the operator wants them (`redact`).
 //!
@@ -10,28 +10,29 @@
 mod alb;
 pub mod fields;
 mod json;
+pub mod line;
 mod redact;
 mod text;
 
 use self::fields::Value;
+use self::line::{Line, Lines};
 use self::redact::redact;
 use self::text::{
-    SecondText, is_plain, push_address, push_fraction, push_hex, push_hex_escaped, push_number,
-    push_socket_address, version_text,
+    SecondText, push_address, push_hex, push_hex_escaped, push_socket_address, version_text,
 };
-use super::record::Record;
+use super::batch::Logged;
 use super::template::{Form, Part, Template, TemplateFault};
 use crate::snapshot::{AccessLogOptions, LogFormat, LogQuery};
 
 /// How lines look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Style {
-    line: Line,
+    layout: Layout,
     query: LogQuery,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
+enum Layout {
     Json,
     Combined,
     Alb,
@@ -44,15 +45,15 @@ impl Style {
     /// # Errors
     /// A template that is not understood; without one, its format writes empty lines.
     pub fn of(options: &AccessLogOptions) -> Result<Style, TemplateFault> {
-        let line = match options.format {
-            LogFormat::Json => Line::Json,
-            LogFormat::Combined => Line::Combined,
-            LogFormat::Alb => Line::Alb,
+        let layout = match options.format {
+            LogFormat::Json => Layout::Json,
+            LogFormat::Combined => Layout::Combined,
+            LogFormat::Alb => Layout::Alb,
             LogFormat::Template => {
-                Line::Template(Template::parse(options.template.as_deref().unwrap_or_default())?)
+                Layout::Template(Template::parse(options.template.as_deref().unwrap_or_default())?)
             }
         };
-        Ok(Style { line, query: options.query })
+        Ok(Style { layout, query: options.query })
     }
 }
 
@@ -70,9 +71,9 @@ pub struct Formatter {
 
 impl Formatter {
     pub fn new(style: Style) -> Formatter {
-        let pattern = match style.line {
-            Line::Json | Line::Alb | Line::Template(_) => "%Y-%m-%dT%H:%M:%S",
-            Line::Combined => "%d/%b/%Y:%H:%M:%S +0000",
+        let pattern = match style.layout {
+            Layout::Json | Layout::Alb | Layout::Template(_) => "%Y-%m-%dT%H:%M:%S",
+            Layout::Combined => "%d/%b/%Y:%H:%M:%S +0000",
         };
         Formatter {
             style,
@@ -84,111 +85,113 @@ impl Formatter {
         }
     }
 
-    /// Appends the line of `record`, with its line feed.
-    pub fn line(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// Adds the line of `record`; `false`, and nothing was added, when it did not fit.
+    pub fn line(&mut self, record: &Logged<'_>, lines: &mut Lines) -> bool {
         let query = self.style.query;
-        let record = &Record {
-            path: redact(record.path, query, &mut self.path),
-            referer: redact(record.referer, query, &mut self.referer),
-            location: redact(record.location, query, &mut self.location),
-            ..*record
-        };
+        let mut record = *record;
+        record.path = redact(record.path, query, &mut self.path);
+        record.referer = redact(record.referer, query, &mut self.referer);
+        record.location = redact(record.location, query, &mut self.location);
+        let record = &record;
         let arrival = &mut self.arrival;
-        match &self.style.line {
-            Line::Json => json::push(record, arrival, out),
-            Line::Combined => combined(record, arrival, out),
-            Line::Alb => alb::push(record, arrival, &mut self.response, out),
-            Line::Template(template) => by_template(template, record, arrival, out),
-        }
-        out.push(b'\n');
+        lines.add(|line| {
+            match &self.style.layout {
+                Layout::Json => json::push(record, arrival, line),
+                Layout::Combined => combined(record, arrival, line),
+                Layout::Alb => alb::push(record, arrival, &mut self.response, line),
+                Layout::Template(template) => by_template(template, record, arrival, line),
+            }
+            line.put_byte(b'\n');
+        })
     }
 }
 
 /// `client - - [time] "request line" status content-bytes "referer" "user agent"`
-fn combined(record: &Record<'_>, arrival: &mut SecondText, out: &mut Vec<u8>) {
+fn combined(record: &Logged<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
     match record.client {
-        Some(client) => push_address(client, out),
-        None => out.push(b'-'),
+        Some(client) => push_address(client, line),
+        None => line.put_byte(b'-'),
     }
-    out.extend_from_slice(b" - - [");
-    arrival.push(record.time_unix_ms / 1000, out);
-    out.extend_from_slice(b"] \"");
+    line.put(b" - - [");
+    arrival.push(record.time_unix_ms / 1000, line);
+    line.put(b"] \"");
     if record.method.is_empty() {
-        out.push(b'-');
+        line.put_byte(b'-');
     } else {
-        push_escaped(record.method, out);
-        out.push(b' ');
-        push_escaped(record.path, out);
-        out.push(b' ');
-        out.extend_from_slice(version_text(record.version).as_bytes());
+        push_escaped(record.method, line);
+        line.put_byte(b' ');
+        push_escaped(record.path, line);
+        line.put_byte(b' ');
+        line.put(version_text(record.version).as_bytes());
     }
-    out.extend_from_slice(b"\" ");
+    line.put(b"\" ");
     match record.status {
-        0 => out.push(b'-'),
-        status => push_number(status, out),
+        0 => line.put_byte(b'-'),
+        status => line.put_number(status.into()),
     }
-    out.push(b' ');
+    line.put_byte(b' ');
     match record.content_bytes_out {
-        0 => out.push(b'-'),
-        bytes => push_number(bytes, out),
+        0 => line.put_byte(b'-'),
+        bytes => line.put_number(bytes),
     }
     for text in [record.referer, record.user_agent] {
-        out.extend_from_slice(b" \"");
-        push_escaped(if text.is_empty() { b"-" } else { text }, out);
-        out.push(b'"');
+        line.put(b" \"");
+        push_escaped(if text.is_empty() { b"-" } else { text }, line);
+        line.put_byte(b'"');
     }
 }
 
 /// As Apache does it: `\"`, `\\` and `\xhh` for what is not visible ASCII.
-fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
-    if text.iter().all(|&byte| is_plain(byte)) {
-        out.extend_from_slice(text);
-        return;
+fn push_escaped(text: &[u8], line: &mut Line<'_>) {
+    if !line.put_if_plain::<b' '>(text) {
+        push_odd(text, line);
     }
+}
+
+#[cold]
+fn push_odd(text: &[u8], line: &mut Line<'_>) {
     for &byte in text {
         match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => out.push(byte),
-            byte => {
-                out.extend_from_slice(b"\\x");
-                push_hex(byte, out);
-            }
+            b'"' | b'\\' => line.put(&[b'\\', byte]),
+            b' '..=b'~' => line.put_byte(byte),
+            byte => push_hex(byte, line),
         }
     }
 }
 
 fn by_template(
     template: &Template,
-    record: &Record<'_>,
+    record: &Logged<'_>,
     arrival: &mut SecondText,
-    out: &mut Vec<u8>,
+    line: &mut Line<'_>,
 ) {
     for part in template.parts() {
         match part {
-            Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Part::Literal(text) => line.put(text.as_bytes()),
             Part::Field(field, Form::Json) => {
-                json::push_value(field.value(record), record.time_unix_ms, arrival, out);
+                json::push_value(field.value(record), arrival, line);
             }
             Part::Field(field, Form::Plain) => match field.value(record) {
-                Value::None => out.push(b'-'),
-                Value::Time => push_time(record.time_unix_ms, arrival, out),
-                Value::Text(text) => push_hex_escaped(text, out),
-                Value::Code(code) => out.extend_from_slice(&code),
-                Value::Number(number) => push_number(number, out),
-                Value::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-                Value::Ip(ip) => push_address(ip, out),
-                Value::Address(address) => push_socket_address(address, out),
+                Value::None => line.put_byte(b'-'),
+                Value::Time(unix_ms) => push_time(unix_ms, arrival, line),
+                Value::Text(text) => push_hex_escaped(text, line),
+                Value::Word(word) => line.put_short(word.as_bytes()),
+                Value::Code(code) => line.put(&code),
+                Value::Number(number) => line.put_number(number),
+                Value::Flag(flag) => line.put(if flag { b"true" } else { b"false" }),
+                Value::Ip(ip) => push_address(ip, line),
+                Value::Address(address) => push_socket_address(address, line),
             },
         }
     }
 }
 
 /// "2025-11-22T16:30:00.123Z"
-fn push_time(time_unix_ms: u64, second: &mut SecondText, out: &mut Vec<u8>) {
-    second.push(time_unix_ms / 1000, out);
-    out.push(b'.');
-    push_fraction(time_unix_ms % 1000, 3, out);
-    out.push(b'Z');
+fn push_time(time_unix_ms: u64, second: &mut SecondText, line: &mut Line<'_>) {
+    second.push(time_unix_ms / 1000, line);
+    line.put_byte(b'.');
+    line.put_thousandths(time_unix_ms % 1000);
+    line.put_byte(b'Z');
 }
 
 #[cfg(test)]

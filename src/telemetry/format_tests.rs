@@ -2,11 +2,13 @@
 use proptest::prelude::*;
 
 use super::super::ended::{By, Cause, Ended, Phase};
-use super::super::record::{Acted, DEFAULT_PRIORITY, Timings};
+use super::super::record::{Acted, DEFAULT_PRIORITY, Record, RecordBuffer, Timings};
 use super::super::record_tests::full;
 use super::fields::{FIELDS, JSON_COUNT};
 use super::*;
+use crate::http1::head::Version;
 use crate::snapshot::LogOutput;
+use crate::target::stickiness::Reason;
 
 fn options(format: LogFormat, template: Option<&str>, query: LogQuery) -> AccessLogOptions {
     AccessLogOptions {
@@ -23,10 +25,18 @@ fn formatter(format: LogFormat) -> Formatter {
     Formatter::new(Style::of(&options(format, None, LogQuery::Keep)).expect("a style"))
 }
 
+/// By way of a batch, as everything is logged.
+fn add(formatter: &mut Formatter, record: &Record<'_>, lines: &mut Lines) {
+    let mut batch = RecordBuffer::new(0);
+    assert!(batch.push(record));
+    assert!(batch.records().all(|logged| formatter.line(&logged, lines)));
+}
+
 fn written(mut formatter: Formatter, record: &Record<'_>) -> String {
-    let mut out = b"before\n".to_vec();
-    formatter.line(record, &mut out);
-    let text = String::from_utf8(out).expect("UTF-8");
+    let mut lines = Lines::new(64 * 1024);
+    assert!(lines.add(|line| line.put(b"before\n")));
+    add(&mut formatter, record, &mut lines);
+    let text = std::str::from_utf8(lines.as_bytes()).expect("UTF-8");
     let line = text.strip_prefix("before\n").and_then(|line| line.strip_suffix('\n'));
     let line = line.expect("appended, with a line feed");
     assert!(!line.contains('\n'));
@@ -123,11 +133,11 @@ fn a_request_cannot_leave_its_string() {
 #[test]
 fn the_second_is_formatted_anew_when_it_changes() {
     let mut formatter = formatter(LogFormat::Json);
-    let mut out = Vec::new();
+    let mut lines = Lines::new(64 * 1024);
     for time_unix_ms in [999, 1000, 1001, 61_042, 5] {
-        formatter.line(&Record { time_unix_ms, ..Record::default() }, &mut out);
+        add(&mut formatter, &Record { time_unix_ms, ..Record::default() }, &mut lines);
     }
-    let text = String::from_utf8(out).expect("UTF-8");
+    let text = String::from_utf8(lines.as_bytes().to_vec()).expect("UTF-8");
     let times: Vec<_> = text.lines().filter_map(|line| line.get(9..33)).collect();
     assert_eq!(
         times,
@@ -290,6 +300,59 @@ fn queries_stand_in_no_format_unless_they_are_kept() {
 fn an_impossible_time_is_no_panic() {
     let record = Record { time_unix_ms: u64::MAX, ..Record::default() };
     assert!(line(LogFormat::Json, &record).contains("1970-01-01"));
+}
+
+/// Lines as they were before they were written the fast way; they have not changed by a byte.
+#[test]
+fn lines_stay_as_they_were() {
+    let long = "0123456789abcdef".repeat(5) + "/%E2%82%AC?q=\u{20ac}&r";
+    let odd = Record {
+        time_unix_ms: 951_782_400_007,
+        client: Some("2001:db8::ffff:1".parse().expect("address")),
+        client_port: 9,
+        peer: Some("10.0.200.99".parse().expect("address")),
+        listener_port: 80,
+        version: Some(Version::Http10),
+        status: 499,
+        bytes_in: 10_000,
+        bytes_out: u64::MAX,
+        content_bytes_in: 99_999_999,
+        content_bytes_out: 1_000_000_000_000,
+        timings: Timings { request_us: 9, total_us: 1234, ..Timings::default() },
+        retries: 10,
+        target_reused: Some(false),
+        sticky: Some(Reason::ExpiredIdle),
+        rule_priority: Some(DEFAULT_PRIORITY),
+        action: Some(Acted::Respond),
+        target_address: Some("[2001:db8::1]:65535".parse().expect("address")),
+        ended: Ended::new(By::Client, Phase::RequestContent, Cause::Unusable),
+        listener: "wéb",
+        group: "g\"",
+        target: "",
+        rule: "a rule with spaces",
+        code: "code",
+        method: b"GE\\",
+        host: b"[::1]",
+        path: long.as_bytes(),
+        referer: b"https://u:p@r.test/%20?a=b#c",
+        user_agent: b"\x7fMozilla/5.0 (X11; Linux x86_64; \"quoted\") \xff\xfe",
+        request_id: b"1234567",
+        location: b"",
+        ..Record::default()
+    };
+    let template = "{{{time}}} {client} {peer:json} {path} {user_agent:json} {user_agent} {sticky} \
+                    {bytes_out} {target_address} {rule} {action:json} {upgraded} {location:json}";
+    let mut text = String::new();
+    for record in [Record::default(), full(), odd] {
+        for format in [LogFormat::Json, LogFormat::Combined, LogFormat::Alb, LogFormat::Template] {
+            for query in [LogQuery::Redact, LogQuery::Remove, LogQuery::Keep] {
+                let style = Style::of(&options(format, Some(template), query)).expect("a style");
+                text.push_str(&written(Formatter::new(style), &record));
+                text.push('\n');
+            }
+        }
+    }
+    assert_eq!(text, include_str!("format_lines.txt"));
 }
 
 proptest! {

@@ -17,7 +17,7 @@ pub type Output = Option<Box<dyn Write + Send>>;
 pub fn open(output: &LogOutput) -> io::Result<Output> {
     match output {
         LogOutput::Off => Ok(None),
-        // Past the standard library's own buffer and lock: a batch is one write.
+        // Past the standard library's own buffer and lock: lines gather before they come here.
         LogOutput::Stdout => {
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
             Ok(Some(Box::new(std::fs::File::from(stdout))))

@@ -6,6 +6,7 @@
 //! per request is a tracing event and has nothing to do with this module.
 pub mod access_log;
 pub mod batch;
+mod copy;
 pub mod counters;
 pub mod ended;
 pub mod format;

@@ -5,11 +5,12 @@
 //! Tested with `batch`, by writing records and reading them back.
 use std::net::{IpAddr, SocketAddr};
 
+use super::copy;
 use super::ended::{Cause, Ended};
 use crate::http1::head::Version;
 use crate::target::stickiness::Reason;
 
-pub use super::batch::{RECORD_BYTES_MAX, RecordBuffer, Records};
+pub use super::batch::{RECORD_BYTES_MAX, RecordBuffer};
 
 /// Longest texts of a record, in bytes; what is longer is cut there.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -133,6 +134,7 @@ pub struct Timings {
 /// reused before. Allocates only to grow; meant to be reused.
 #[derive(Debug, Default)]
 pub struct RequestText {
+    /// All of it may be written; texts fill it from the front.
     bytes: Vec<u8>,
     /// Where each text ends in `bytes`; each begins where the one before ends.
     ends: [usize; 7],
@@ -154,41 +156,56 @@ pub struct RequestTextParts<'a> {
 impl RequestText {
     /// Replaces what was there, each text cut at its limit; the location is empty.
     pub fn fill(&mut self, parts: &RequestTextParts<'_>) {
-        self.bytes.clear();
-        let query = parts.query.map_or([&b""[..], b""], |query| [b"?", query]);
-        let texts: [(&[&[u8]], usize); 7] = [
-            (&[parts.method], METHOD_BYTES_MAX),
-            (&[parts.host], HOST_BYTES_MAX),
-            (&[parts.path, query[0], query[1]], PATH_BYTES_MAX),
-            (&[parts.referer], REFERER_BYTES_MAX),
-            (&[parts.user_agent], USER_AGENT_BYTES_MAX),
-            (&[parts.request_id], REQUEST_ID_BYTES_MAX),
-            (&[], LOCATION_BYTES_MAX),
-        ];
-        for ((pieces, limit), end) in texts.into_iter().zip(&mut self.ends) {
-            let most = self.bytes.len().saturating_add(limit);
-            for piece in pieces {
-                self.bytes.extend_from_slice(clip(piece, most.saturating_sub(self.bytes.len())));
-            }
-            *end = self.bytes.len();
+        let method = clip(parts.method, METHOD_BYTES_MAX);
+        let host = clip(parts.host, HOST_BYTES_MAX);
+        let path = clip(parts.path, PATH_BYTES_MAX);
+        let (mark, query) = parts.query.map_or((&b""[..], &b""[..]), |query| (b"?", query));
+        let mark = clip(mark, PATH_BYTES_MAX - path.len());
+        let query = clip(query, PATH_BYTES_MAX - path.len() - mark.len());
+        let referer = clip(parts.referer, REFERER_BYTES_MAX);
+        let user_agent = clip(parts.user_agent, USER_AGENT_BYTES_MAX);
+        let request_id = clip(parts.request_id, REQUEST_ID_BYTES_MAX);
+        let method_end = method.len();
+        let host_end = method_end + host.len();
+        let path_end = host_end + path.len() + mark.len() + query.len();
+        let referer_end = path_end + referer.len();
+        let user_agent_end = referer_end + user_agent.len();
+        let end = user_agent_end + request_id.len();
+        self.ends = [method_end, host_end, path_end, referer_end, user_agent_end, end, end];
+        let mut place = self.from(0, end);
+        for text in [method, host, path, mark, query, referer, user_agent, request_id] {
+            place = copy::put(text, place);
         }
     }
 
     /// Replaces the request id, which is made or kept only after the head was judged, and forgets the
     /// location.
     pub fn set_request_id(&mut self, request_id: &[u8]) {
+        let request_id = clip(request_id, REQUEST_ID_BYTES_MAX);
         let [.., start, end, last] = &mut self.ends;
-        self.bytes.truncate(*start);
-        self.bytes.extend_from_slice(clip(request_id, REQUEST_ID_BYTES_MAX));
-        (*end, *last) = (self.bytes.len(), self.bytes.len());
+        let start = *start;
+        *end = start + request_id.len();
+        *last = *end;
+        copy::put(request_id, self.from(start, request_id.len()));
     }
 
     /// Replaces where a rule redirects to.
     pub fn set_location(&mut self, location: &[u8]) {
+        let location = clip(location, LOCATION_BYTES_MAX);
         let [.., start, end] = &mut self.ends;
-        self.bytes.truncate(*start);
-        self.bytes.extend_from_slice(clip(location, LOCATION_BYTES_MAX));
-        *end = self.bytes.len();
+        let start = *start;
+        *end = start + location.len();
+        copy::put(location, self.from(start, location.len()));
+    }
+
+    /// Memory for `length` bytes behind the first `start`.
+    #[inline]
+    fn from(&mut self, start: usize, length: usize) -> &mut [u8] {
+        let end = start.saturating_add(length);
+        if self.bytes.len() < end {
+            self.bytes.resize(end.max(self.bytes.capacity()), 0);
+        }
+        self.bytes.get_mut(start..).unwrap_or_default()
     }
 
     /// `record` with these texts.
@@ -214,8 +231,10 @@ impl RequestText {
 
     /// Forgets the texts and, when they needed more than `keep_bytes`, their memory.
     pub fn clear(&mut self, keep_bytes: usize) {
-        self.bytes.clear();
-        self.bytes.shrink_to(keep_bytes);
+        if self.bytes.len() > keep_bytes {
+            self.bytes.truncate(keep_bytes);
+            self.bytes.shrink_to(keep_bytes);
+        }
         self.ends = [0; 7];
     }
 }

@@ -36,12 +36,11 @@
 //! Quotes, backslashes and what is not visible ASCII are `\xhh`: no reader has to know about `\"`.
 //! Tested by whole lines, read back by ALB's rules.
 use super::fields::scheme;
-use super::text::{
-    SecondText, push_fraction, push_hex_escaped, push_number, push_socket_address, push_word,
-    version_text,
-};
+use super::line::Line;
+use super::text::{SecondText, push_hex_escaped, push_socket_address, push_word, version_text};
+use crate::telemetry::batch::Logged;
 use crate::telemetry::ended::{By, Cause, Phase};
-use crate::telemetry::record::{Acted, DEFAULT_PRIORITY, Record};
+use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 use std::net::SocketAddr;
 
 /// limpet's status of a client that went away, and ALB's.
@@ -50,50 +49,50 @@ const CLIENT_GONE_AT_ALB: u16 = 460;
 
 /// Appends the line, without a line feed.
 pub fn push(
-    record: &Record<'_>,
+    record: &Logged<'_>,
     arrival: &mut SecondText,
     response: &mut SecondText,
-    out: &mut Vec<u8>,
+    line: &mut Line<'_>,
 ) {
-    out.extend_from_slice(kind(record));
-    out.push(b' ');
+    line.put(kind(record));
+    line.put_byte(b' ');
     let end_us = record.time_unix_ms.saturating_mul(1000).saturating_add(record.timings.total_us);
-    push_time(end_us, response, out);
-    word(record.listener.as_bytes(), out);
-    address(record.client.map(|ip| SocketAddr::new(ip, record.client_port)), out);
-    address(record.target_address, out);
-    times(record, out);
-    status(if record.status == CLIENT_GONE { CLIENT_GONE_AT_ALB } else { record.status }, out);
-    status(record.target_status, out);
+    push_time(end_us, response, line);
+    word(record.listener, line);
+    address(record.client.map(|ip| SocketAddr::new(ip, record.client_port)), line);
+    address(record.target_address, line);
+    times(record, line);
+    status(if record.status == CLIENT_GONE { CLIENT_GONE_AT_ALB } else { record.status }, line);
+    status(record.target_status, line);
     for bytes in [record.bytes_in, record.bytes_out] {
-        out.push(b' ');
-        push_number(bytes, out);
+        line.put_byte(b' ');
+        line.put_number(bytes);
     }
-    request(record, out);
-    quoted(record.user_agent, out);
-    out.extend_from_slice(b" - -");
-    word(record.group.as_bytes(), out);
-    quoted(record.request_id, out);
-    out.extend_from_slice(b" \"-\" \"-\" ");
+    request(record, line);
+    quoted(record.user_agent, line);
+    line.put(b" - -");
+    word(record.group, line);
+    quoted(record.request_id, line);
+    line.put(b" \"-\" \"-\" ");
     match record.rule_priority {
-        None => out.push(b'-'),
-        Some(DEFAULT_PRIORITY) => out.push(b'0'),
-        Some(priority) => push_number(priority, out),
+        None => line.put_byte(b'-'),
+        Some(DEFAULT_PRIORITY) => line.put_byte(b'0'),
+        Some(priority) => line.put_number(priority.into()),
     }
-    out.push(b' ');
-    push_time(record.time_unix_ms.saturating_mul(1000), arrival, out);
-    quoted(action(record), out);
-    quoted(record.location, out);
-    quoted(record.code.as_bytes(), out);
-    lists(record, out);
+    line.put_byte(b' ');
+    push_time(record.time_unix_ms.saturating_mul(1000), arrival, line);
+    quoted(action(record), line);
+    quoted(record.location, line);
+    quoted(record.code, line);
+    lists(record, line);
     let is_refused = (record.ended.by, record.ended.phase, record.ended.cause)
         == (By::Client, Phase::RequestHead, Cause::Invalid);
-    quoted(if is_refused { b"Severe" } else { b"" }, out);
-    quoted(if is_refused { record.code.as_bytes() } else { b"" }, out);
-    out.extend_from_slice(b" - \"-\" \"-\" \"-\"");
+    quoted(if is_refused { b"Severe" } else { b"" }, line);
+    quoted(if is_refused { record.code } else { b"" }, line);
+    line.put(b" - \"-\" \"-\" \"-\"");
 }
 
-fn kind(record: &Record<'_>) -> &'static [u8] {
+fn kind(record: &Logged<'_>) -> &'static [u8] {
     match (record.upgraded, record.encrypted) {
         (false, false) => b"http",
         (false, true) => b"https",
@@ -102,7 +101,7 @@ fn kind(record: &Record<'_>) -> &'static [u8] {
     }
 }
 
-fn action(record: &Record<'_>) -> &'static [u8] {
+fn action(record: &Logged<'_>) -> &'static [u8] {
     match record.action {
         None => b"",
         Some(Acted::Forward) => b"forward",
@@ -112,58 +111,59 @@ fn action(record: &Record<'_>) -> &'static [u8] {
 }
 
 /// "2018-07-02T22:23:00.186641Z"
-fn push_time(time_unix_us: u64, second: &mut SecondText, out: &mut Vec<u8>) {
-    second.push(time_unix_us / 1_000_000, out);
-    out.push(b'.');
-    push_fraction(time_unix_us % 1_000_000, 6, out);
-    out.push(b'Z');
+fn push_time(time_unix_us: u64, second: &mut SecondText, line: &mut Line<'_>) {
+    second.push(time_unix_us / 1_000_000, line);
+    line.put_byte(b'.');
+    line.put_thousandths(time_unix_us % 1_000_000 / 1000);
+    line.put_thousandths(time_unix_us % 1000);
+    line.put_byte(b'Z');
 }
 
 /// Request, target and response processing time.
-fn times(record: &Record<'_>, out: &mut Vec<u8>) {
+fn times(record: &Logged<'_>, line: &mut Line<'_>) {
     let timings = &record.timings;
     let before_head = timings.request_us;
     let waited = timings.queue_us.unwrap_or(0).saturating_add(timings.connect_us.unwrap_or(0));
     let sent = record.target_reused.map(|_| before_head.saturating_add(waited));
     let responded = record.target_status != 0;
     let answered = timings.first_byte_us.filter(|_| responded);
-    seconds(sent, out);
-    seconds(answered.map(|first_byte_us| first_byte_us.saturating_sub(waited)), out);
-    seconds(responded.then_some(0), out);
+    seconds(sent, line);
+    seconds(answered.map(|first_byte_us| first_byte_us.saturating_sub(waited)), line);
+    seconds(responded.then_some(0), line);
 }
 
-fn seconds(us: Option<u64>, out: &mut Vec<u8>) {
-    out.push(b' ');
+fn seconds(us: Option<u64>, line: &mut Line<'_>) {
+    line.put_byte(b' ');
     match us {
-        None => out.extend_from_slice(b"-1"),
+        None => line.put(b"-1"),
         Some(us) => {
-            push_number(us / 1_000_000, out);
-            out.push(b'.');
-            push_fraction(us / 1000 % 1000, 3, out);
+            line.put_number(us / 1_000_000);
+            line.put_byte(b'.');
+            line.put_thousandths(us / 1000 % 1000);
         }
     }
 }
 
 /// `"GET http://www.example.com:80/path?query HTTP/1.1"`
-fn request(record: &Record<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b" \"");
+fn request(record: &Logged<'_>, line: &mut Line<'_>) {
+    line.put(b" \"");
     if record.method.is_empty() {
-        out.extend_from_slice(b"- - -");
+        line.put(b"- - -");
     } else {
-        push_word(record.method, out);
-        out.push(b' ');
-        out.extend_from_slice(scheme(record).as_bytes());
-        out.extend_from_slice(b"://");
-        push_word(record.host, out);
+        push_word(record.method, line);
+        line.put_byte(b' ');
+        line.put(scheme(record).as_bytes());
+        line.put(b"://");
+        push_word(record.host, line);
         if !has_port(record.host) && record.listener_port != 0 {
-            out.push(b':');
-            push_number(record.listener_port, out);
+            line.put_byte(b':');
+            line.put_number(record.listener_port.into());
         }
-        push_word(record.path, out);
-        out.push(b' ');
-        out.extend_from_slice(version_text(record.version).as_bytes());
+        push_word(record.path, line);
+        line.put_byte(b' ');
+        line.put(version_text(record.version).as_bytes());
     }
-    out.push(b'"');
+    line.put_byte(b'"');
 }
 
 /// Whether a host names its port; colons inside of brackets belong to an address.
@@ -173,43 +173,43 @@ fn has_port(host: &[u8]) -> bool {
 }
 
 /// The targets of the request and their statuses, of which limpet tells the last.
-fn lists(record: &Record<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b" \"");
+fn lists(record: &Logged<'_>, line: &mut Line<'_>) {
+    line.put(b" \"");
     match record.target_address {
-        None => out.push(b'-'),
-        Some(target) => push_socket_address(target, out),
+        None => line.put_byte(b'-'),
+        Some(target) => push_socket_address(target, line),
     }
-    out.extend_from_slice(b"\" \"");
+    line.put(b"\" \"");
     match record.target_status {
-        0 => out.push(b'-'),
-        status => push_number(status, out),
+        0 => line.put_byte(b'-'),
+        status => line.put_number(status.into()),
     }
-    out.push(b'"');
+    line.put_byte(b'"');
 }
 
-fn word(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b' ');
-    push_word(if text.is_empty() { b"-" } else { text }, out);
+fn word(text: &[u8], line: &mut Line<'_>) {
+    line.put_byte(b' ');
+    push_word(if text.is_empty() { b"-" } else { text }, line);
 }
 
-fn quoted(text: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b" \"");
-    push_hex_escaped(if text.is_empty() { b"-" } else { text }, out);
-    out.push(b'"');
+fn quoted(text: &[u8], line: &mut Line<'_>) {
+    line.put(b" \"");
+    push_hex_escaped(if text.is_empty() { b"-" } else { text }, line);
+    line.put_byte(b'"');
 }
 
-fn address(address: Option<SocketAddr>, out: &mut Vec<u8>) {
-    out.push(b' ');
+fn address(address: Option<SocketAddr>, line: &mut Line<'_>) {
+    line.put_byte(b' ');
     match address {
-        None => out.push(b'-'),
-        Some(address) => push_socket_address(address, out),
+        None => line.put_byte(b'-'),
+        Some(address) => push_socket_address(address, line),
     }
 }
 
-fn status(status: u16, out: &mut Vec<u8>) {
-    out.push(b' ');
+fn status(status: u16, line: &mut Line<'_>) {
+    line.put_byte(b' ');
     match status {
-        0 => out.push(b'-'),
-        status => push_number(status, out),
+        0 => line.put_byte(b'-'),
+        status => line.put_number(status.into()),
     }
 }

@@ -2,72 +2,89 @@
 //! value does not apply. Bytes that are not UTF-8 become U+FFFD.
 //!
 //! Tested with the other formats, and by reading any line back.
-use super::fields::{FIELDS, JSON_COUNT, Value};
-use super::text::{SecondText, is_plain, push_address, push_hex, push_number, push_socket_address};
-use crate::telemetry::record::Record;
+use super::fields::{Key, Value, push_json};
+use super::line::Line;
+use super::text::{SecondText, hex, push_address, push_socket_address};
+use crate::telemetry::batch::Logged;
 
 /// Appends the object, without a line feed.
-pub fn push(record: &Record<'_>, arrival: &mut SecondText, out: &mut Vec<u8>) {
-    for info in FIELDS.iter().take(JSON_COUNT) {
-        out.extend_from_slice(info.key.as_bytes());
-        push_value(info.field.value(record), record.time_unix_ms, arrival, out);
-    }
-    out.push(b'}');
+pub fn push(record: &Logged<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
+    push_json(record, arrival, line);
+    line.put(b"}");
 }
 
 /// Appends one value as JSON.
-pub fn push_value(
+pub fn push_value(value: Value<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
+    push_field(Key { bare: "", null: "null", quote: "\"" }, value, arrival, line);
+}
+
+/// Appends a key and its value. All of it is here for the compiler to leave out what a field never is.
+#[inline(always)]
+pub(super) fn push_field(
+    key: Key,
     value: Value<'_>,
-    time_unix_ms: u64,
     arrival: &mut SecondText,
-    out: &mut Vec<u8>,
+    line: &mut Line<'_>,
 ) {
     match value {
-        Value::None => return out.extend_from_slice(b"null"),
-        Value::Number(number) => return push_number(number, out),
-        Value::Flag(flag) => {
-            return out.extend_from_slice(if flag { b"true" } else { b"false" });
+        Value::None => return line.put(key.null.as_bytes()),
+        Value::Number(number) => {
+            line.put(key.bare.as_bytes());
+            return line.put_number(number);
         }
-        Value::Time | Value::Text(_) | Value::Code(_) | Value::Ip(_) | Value::Address(_) => {}
+        Value::Flag(flag) => {
+            line.put(key.bare.as_bytes());
+            return line.put(if flag { b"true" } else { b"false" });
+        }
+        Value::Time(_)
+        | Value::Text(_)
+        | Value::Word(_)
+        | Value::Code(_)
+        | Value::Ip(_)
+        | Value::Address(_) => {}
     }
-    out.push(b'"');
+    line.put(key.quote.as_bytes());
     match value {
-        Value::Time => super::push_time(time_unix_ms, arrival, out),
-        Value::Text(text) => push_text(text, out),
-        Value::Code(code) => push_text(&code, out),
-        Value::Ip(ip) => push_address(ip, out),
-        Value::Address(address) => push_socket_address(address, out),
+        Value::Time(unix_ms) => super::push_time(unix_ms, arrival, line),
+        Value::Text(text) => push_text(text, line),
+        Value::Word(word) => line.put_short(word.as_bytes()),
+        Value::Code(code) => line.put(&code),
+        Value::Ip(ip) => push_address(ip, line),
+        Value::Address(address) => push_socket_address(address, line),
         Value::None | Value::Number(_) | Value::Flag(_) => {}
     }
-    out.push(b'"');
+    line.put(b"\"");
 }
 
-fn push_text(text: &[u8], out: &mut Vec<u8>) {
-    if text.iter().all(|&byte| is_plain(byte)) {
-        out.extend_from_slice(text);
-        return;
+fn push_text(text: &[u8], line: &mut Line<'_>) {
+    if !line.put_if_plain::<b' '>(text) {
+        push_odd_text(text, line);
     }
+}
+
+#[cold]
+fn push_odd_text(text: &[u8], line: &mut Line<'_>) {
     for chunk in text.utf8_chunks() {
-        push_escaped(chunk.valid(), out);
+        push_escaped(chunk.valid(), line);
         if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
+            line.put("\u{fffd}".as_bytes());
         }
     }
 }
 
-fn push_escaped(text: &str, out: &mut Vec<u8>) {
+fn push_escaped(text: &str, line: &mut Line<'_>) {
     for &byte in text.as_bytes() {
         match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
+            b'"' => line.put(b"\\\""),
+            b'\\' => line.put(b"\\\\"),
+            b'\n' => line.put(b"\\n"),
+            b'\r' => line.put(b"\\r"),
+            b'\t' => line.put(b"\\t"),
             0..=0x1f | 0x7f => {
-                out.extend_from_slice(b"\\u00");
-                push_hex(byte, out);
+                line.put(b"\\u00");
+                line.put(&hex(byte));
             }
-            byte => out.push(byte),
+            byte => line.put_byte(byte),
         }
     }
 }

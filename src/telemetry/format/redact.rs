@@ -10,6 +10,8 @@
 use crate::snapshot::LogQuery;
 
 const HIDDEN: &[u8] = b"***";
+/// A shorter text is searched in less time than it takes to begin a search of vectors.
+const SHORT_BYTES: usize = 32;
 
 /// Writes `url`, absolute or beginning with its path, into `out`, cleared first, as `query` wants it.
 /// Returns what to log: `url` itself when nothing in it has to change.
@@ -19,9 +21,16 @@ pub fn redact<'a>(url: &'a [u8], query: LogQuery, out: &'a mut Vec<u8>) -> &'a [
         LogQuery::Redact => false,
         LogQuery::Remove => true,
     };
-    let tail_at = memchr::memchr2(b'?', b'#', url).unwrap_or(url.len());
+    if url.is_empty() {
+        return url;
+    }
+    // What may have to change shows in one search, and mostly there is nothing.
+    let Some(first) = first_of_note(url) else { return url };
+    let has_at = url.get(first) == Some(&b'@');
+    let tail_at =
+        if has_at { memchr::memchr2(b'?', b'#', url).unwrap_or(url.len()) } else { first };
     let (before, tail) = url.split_at_checked(tail_at).unwrap_or((url, b""));
-    let user = user_of(before);
+    let user = if has_at { user_of(before) } else { None };
     if tail.is_empty() && user.is_none() {
         return url;
     }
@@ -41,6 +50,15 @@ pub fn redact<'a>(url: &'a [u8], query: LogQuery, out: &'a mut Vec<u8>) -> &'a [
         push_tail(tail, out);
     }
     out
+}
+
+/// Where the first query, fragment or user may be.
+fn first_of_note(url: &[u8]) -> Option<usize> {
+    if url.len() < SHORT_BYTES {
+        url.iter().position(|byte| matches!(byte, b'?' | b'#' | b'@'))
+    } else {
+        memchr::memchr3(b'?', b'#', b'@', url)
+    }
 }
 
 /// What stands before user and password, and what stands behind their "@".
@@ -63,7 +81,7 @@ fn push_tail(tail: &[u8], out: &mut Vec<u8>) {
         for part in parts.split(|&byte| byte == b'&') {
             out.push(separator);
             separator = b'&';
-            if let Some(equals) = memchr::memchr(b'=', part) {
+            if let Some(equals) = part.iter().position(|&byte| byte == b'=') {
                 out.extend_from_slice(part.get(..=equals).unwrap_or_default());
             }
             if !part.is_empty() {

@@ -1,78 +1,123 @@
-//! How values are written into a line: numbers, addresses, times, and texts that cannot break out of it.
+//! How values are written into a line: addresses, times, and texts that cannot break out of it.
 //!
-//! Appends to a buffer and keeps nothing but the text of a second. Tested by tables, and by whole lines
-//! beside each format.
-use std::net::{IpAddr, SocketAddr};
+//! Keeps nothing but the text of a second. Tested by tables, and by whole lines beside each format.
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::line::Line;
 use crate::http1::head::Version;
+
+/// Longest text of a second.
+const SECOND_BYTES_MAX: usize = 32;
+/// "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255" is the longest there is.
+const V6_BYTES_MAX: usize = 45;
+
+/// Every octet as [`octet_text`] gives it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
+const OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[b'.'; 4]; 256];
+    let mut octet = 0_u8;
+    loop {
+        let (hundreds, tens, ones) =
+            (b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10);
+        octets[octet as usize] = match octet {
+            0..10 => [ones, b'.', 0, 0],
+            10..100 => [tens, ones, b'.', 0],
+            100.. => [hundreds, tens, ones, b'.'],
+        };
+        if octet == u8::MAX {
+            break octets;
+        }
+        octet += 1;
+    }
+};
 
 /// The text of a second, made anew only when the second changes.
 #[derive(Debug)]
 pub struct SecondText {
     pattern: &'static str,
     second: Option<u64>,
-    text: String,
+    text: [u8; SECOND_BYTES_MAX],
+    length: usize,
 }
 
 impl SecondText {
     /// By a pattern of strftime.
     pub fn new(pattern: &'static str) -> SecondText {
-        SecondText { pattern, second: None, text: String::new() }
+        SecondText { pattern, second: None, text: [0; SECOND_BYTES_MAX], length: 0 }
     }
 
     /// Appends `second` since the Unix epoch, in UTC.
-    pub fn push(&mut self, second: u64, out: &mut Vec<u8>) {
+    #[inline]
+    pub fn push(&mut self, second: u64, line: &mut Line<'_>) {
         if self.second != Some(second) {
-            let timestamp = i64::try_from(second)
-                .ok()
-                .and_then(|second| jiff::Timestamp::from_second(second).ok())
-                .unwrap_or_default();
-            self.second = Some(second);
-            self.text = timestamp.strftime(self.pattern).to_string();
+            self.change(second);
         }
-        out.extend_from_slice(self.text.as_bytes());
+        line.put_front(&self.text, self.length);
+    }
+
+    #[cold]
+    fn change(&mut self, second: u64) {
+        let timestamp = i64::try_from(second)
+            .ok()
+            .and_then(|second| jiff::Timestamp::from_second(second).ok())
+            .unwrap_or_default();
+        self.second = Some(second);
+        let text = timestamp.strftime(self.pattern).to_string();
+        self.length = text.len().min(SECOND_BYTES_MAX);
+        for (to, from) in self.text.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
     }
 }
 
-/// Appends `fraction` with exactly `digits` digits.
-pub fn push_fraction(fraction: u64, digits: u32, out: &mut Vec<u8>) {
-    let mut divisor = 10_u64.saturating_pow(digits.saturating_sub(1));
-    for _ in 0..digits {
-        out.push(b'0' + u8::try_from(fraction / divisor.max(1) % 10).unwrap_or(0));
-        divisor /= 10;
-    }
-}
-
-pub fn push_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-pub fn push_address(address: IpAddr, out: &mut Vec<u8>) {
+/// As the standard library writes addresses.
+#[inline]
+pub fn push_address(address: IpAddr, line: &mut Line<'_>) {
     match address {
         IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                push_number(octet, out);
+            let [a, b, c, d] = v4.octets();
+            for octet in [a, b, c] {
+                line.put_front(&octet_text(octet), octet_length(octet) + 1);
             }
+            line.put_front(&octet_text(d), octet_length(d));
         }
-        // Writing into memory does not fail.
-        IpAddr::V6(v6) => drop(std::io::Write::write_fmt(out, format_args!("{v6}"))),
+        IpAddr::V6(v6) => push_v6(v6, line),
     }
+}
+
+#[cold]
+fn push_v6(v6: Ipv6Addr, line: &mut Line<'_>) {
+    let mut text = arrayvec::ArrayString::<V6_BYTES_MAX>::new();
+    // The longest address fits.
+    let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{v6}"));
+    line.put(text.as_bytes());
+}
+
+/// The digits of an octet from the front, a dot behind them.
+#[inline(always)]
+fn octet_text(octet: u8) -> [u8; 4] {
+    OCTETS.get(usize::from(octet)).copied().unwrap_or_default()
+}
+
+#[inline(always)]
+fn octet_length(octet: u8) -> usize {
+    1 + usize::from(octet >= 10) + usize::from(octet >= 100)
 }
 
 /// "203.0.113.9:80", "[2001:db8::7]:80"
-pub fn push_socket_address(address: SocketAddr, out: &mut Vec<u8>) {
+pub fn push_socket_address(address: SocketAddr, line: &mut Line<'_>) {
     if address.is_ipv6() {
-        out.push(b'[');
+        line.put_byte(b'[');
     }
-    push_address(address.ip(), out);
+    push_address(address.ip(), line);
     if address.is_ipv6() {
-        out.push(b']');
+        line.put_byte(b']');
     }
-    out.push(b':');
-    push_number(address.port(), out);
+    line.put_byte(b':');
+    line.put_number(address.port().into());
 }
 
 /// "HTTP/1.1"; empty when no request line was understood.
@@ -84,85 +129,101 @@ pub fn version_text(version: Option<Version>) -> &'static str {
     }
 }
 
-/// Visible ASCII and space that a string may hold as it is.
-pub fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
-}
-
 /// `\xhh` for quotes, backslashes and everything that is not visible ASCII: safe inside and outside of
 /// quotes, and for readers that look for the next quote.
-pub fn push_hex_escaped(text: &[u8], out: &mut Vec<u8>) {
-    push_escaped_where(text, is_plain, out);
+#[inline]
+pub fn push_hex_escaped(text: &[u8], line: &mut Line<'_>) {
+    push_from::<b' '>(text, line);
 }
 
 /// As [`push_hex_escaped`], and spaces too: for a text that stands without quotes.
-pub fn push_word(text: &[u8], out: &mut Vec<u8>) {
-    push_escaped_where(text, |byte| byte != b' ' && is_plain(byte), out);
+#[inline]
+pub fn push_word(text: &[u8], line: &mut Line<'_>) {
+    push_from::<b'!'>(text, line);
 }
 
-fn push_escaped_where(text: &[u8], is_plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
-    if text.iter().all(|&byte| is_plain(byte)) {
-        out.extend_from_slice(text);
-        return;
+fn push_from<const LOWEST: u8>(text: &[u8], line: &mut Line<'_>) {
+    if !line.put_if_plain::<LOWEST>(text) {
+        push_odd_from::<LOWEST>(text, line);
     }
+}
+
+#[cold]
+fn push_odd_from<const LOWEST: u8>(text: &[u8], line: &mut Line<'_>) {
     for &byte in text {
-        if is_plain(byte) {
-            out.push(byte);
+        if (LOWEST..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\') {
+            line.put_byte(byte);
         } else {
-            out.extend_from_slice(b"\\x");
-            push_hex(byte, out);
+            push_hex(byte, line);
         }
     }
 }
 
+/// `\x` and two hexadecimal digits.
+pub fn push_hex(byte: u8, line: &mut Line<'_>) {
+    let [high, low] = hex(byte);
+    line.put(&[b'\\', b'x', high, low]);
+}
+
 /// Two hexadecimal digits.
-pub fn push_hex(byte: u8, out: &mut Vec<u8>) {
+pub fn hex(byte: u8) -> [u8; 2] {
     let digit = |nibble: u8| match nibble {
         0..=9 => b'0' + nibble,
         _ => b'a' + (nibble - 10),
     };
-    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Lines;
     use super::*;
 
-    fn written(push: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
-        push(&mut out);
-        String::from_utf8(out).expect("UTF-8")
+    fn written(push: impl FnOnce(&mut Line<'_>)) -> String {
+        let mut lines = Lines::new(4096);
+        assert!(lines.add(push));
+        String::from_utf8(lines.as_bytes().to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn fractions_have_all_their_digits() {
-        for (fraction, digits, wanted) in
-            [(0, 3, "000"), (7, 3, "007"), (123_456, 6, "123456"), (1999, 3, "999"), (5, 0, "")]
-        {
-            assert_eq!(written(|out| push_fraction(fraction, digits, out)), wanted);
+    fn every_octet_is_written_as_the_standard_library_does() {
+        for octet in 0..=255 {
+            let address = IpAddr::from([octet, 255 - octet, octet, octet]);
+            assert_eq!(written(|line| push_address(address, line)), address.to_string());
+        }
+    }
+
+    #[test]
+    fn the_longest_address_fits() {
+        for text in ["2001:db8:1111:2222:3333:4444:5555:6666", "::ffff:255.255.255.255", "::"] {
+            let address: IpAddr = text.parse().expect("an address");
+            assert_eq!(written(|line| push_address(address, line)), text);
         }
     }
 
     #[test]
     fn an_address_with_a_port_can_be_taken_apart() {
-        for text in ["203.0.113.9:80", "[2001:db8::7]:8080"] {
+        for text in ["203.0.113.9:80", "[2001:db8::7]:8080", "0.10.100.255:0"] {
             let address: SocketAddr = text.parse().expect("an address");
-            assert_eq!(written(|out| push_socket_address(address, out)), text);
+            assert_eq!(written(|line| push_socket_address(address, line)), text);
         }
     }
 
     #[test]
     fn escaped_texts_are_visible_ascii_without_quotes() {
         let all: Vec<u8> = (0..=255).collect();
-        let escaped = written(|out| push_hex_escaped(&all, out));
+        let escaped = written(|line| push_hex_escaped(&all, line));
         assert!(escaped.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"'));
-        assert_eq!(written(|out| push_hex_escaped(b"a b\"\\\n\xff", out)), r"a b\x22\x5c\x0a\xff");
-        assert_eq!(written(|out| push_word(b"a b", out)), r"a\x20b");
+        assert_eq!(
+            written(|line| push_hex_escaped(b"a b\"\\\n\xff", line)),
+            r"a b\x22\x5c\x0a\xff"
+        );
+        assert_eq!(written(|line| push_word(b"a b", line)), r"a\x20b");
     }
 
     #[test]
     fn an_impossible_second_is_no_panic() {
         let mut second = SecondText::new("%Y");
-        assert_eq!(written(|out| second.push(u64::MAX, out)), "1970");
+        assert_eq!(written(|line| second.push(u64::MAX, line)), "1970");
     }
 }
