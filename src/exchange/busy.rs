@@ -140,6 +140,8 @@ async fn read_head(
 ) -> Prepared {
     let Scene { connection, listener, .. } = *scene;
     let deadline = connection.shard.clock.deadline(listener.timeouts.head);
+    // What had come when the time was up is received all the same; the end follows with the next look.
+    let mut is_late = false;
     loop {
         let buffer = input.take_with_room(listener.head_limits.head_bytes);
         let receive = connection.client.recv(buffer);
@@ -147,9 +149,10 @@ async fn read_head(
             connection.alarm.bound(deadline, receive, || connection.client.end_receiving()).await;
         input.put_back(buffer);
         connection.shard.clock.read_us();
+        is_late |= expired;
         match result {
             Ok(count) if count > 0 => {}
-            Ok(_) if expired && !input.is_empty() => {
+            Ok(_) if is_late && !input.is_empty() => {
                 return Reply::refusal(Refusal::HeadTimeout).into();
             }
             Ok(_) | Err(_) => {

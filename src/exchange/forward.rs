@@ -389,7 +389,8 @@ impl<'s> Attempt<'_, 's> {
     fn take_place(&self) -> Option<PlaceOnTarget<'s>> {
         let (group, target) = chosen(self.scene.view, &self.plan.choice)?;
         let has_place = target.state.try_acquire(group.options.connection_limit);
-        has_place.then_some(PlaceOnTarget { group, target })
+        // Not `then_some`: what is not there must not be given back.
+        has_place.then(|| PlaceOnTarget { group, target })
     }
 
     /// Stands in the target's line, for a bounded time.
