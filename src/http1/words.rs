@@ -49,7 +49,7 @@ pub(super) fn before_control(text: &[u8]) -> usize {
     let (blocks, tail) = text.as_chunks::<16>();
     for (at, block) in blocks.iter().enumerate() {
         if has_control(block) {
-            let mut marks = block.as_chunks::<8>().0.iter().map(controls).enumerate();
+            let mut marks = block.as_chunks::<8>().0.iter().copied().map(controls).enumerate();
             if let Some((word, marks)) = marks.find(|(_, marks)| *marks != 0) {
                 return at * 16 + word * 8 + (marks.trailing_zeros() / 8) as usize;
             }
@@ -66,8 +66,8 @@ fn has_control(block: &[u8; 16]) -> bool {
 
 /// Controls among eight bytes, marked as in [`zeros`].
 #[inline]
-fn controls(word: &[u8; 8]) -> u64 {
-    let word = u64::from_le_bytes(*word);
+fn controls(word: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(word);
     (word.wrapping_sub(ONES * 0x20) & !word & HIGHS) | zeros(word ^ (ONES * 0x7f))
 }
 
