@@ -22,7 +22,6 @@ mod authority;
 mod collect;
 mod connection;
 mod diagnose;
-mod quick;
 mod request_target;
 mod scan;
 
@@ -180,22 +179,6 @@ pub fn parse_request<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
     fields.clear();
-    let mut collected = Collected::default();
-    if let Some(line) = quick::request(buf, limits, fields, &mut collected) {
-        return judge_request(line, &collected, mode, fields).map(Parsed::Complete);
-    }
-    fields.clear();
-    thorough_request(buf, limits, mode, fields)
-}
-
-/// Parses a request head that is not whole, not valid, or valid and unusual.
-#[inline(never)]
-fn thorough_request<'h, 'b>(
-    buf: &'b [u8],
-    limits: &HeadLimits,
-    mode: Mode,
-    fields: &'h mut Fields<'b>,
-) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
     if let Some(b'\r' | b'\n') = buf.first() {
         return diagnose::leading_line(buf);
     }
@@ -232,22 +215,6 @@ pub fn parse_response<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     fields.clear();
-    let mut collected = Collected::default();
-    if let Some(line) = quick::response(buf, limits, fields, &mut collected) {
-        return judge_response(line, &collected, request_method, fields).map(Parsed::Complete);
-    }
-    fields.clear();
-    thorough_response(buf, limits, request_method, fields)
-}
-
-/// Parses a response head that is not whole, not valid, or valid and unusual.
-#[inline(never)]
-fn thorough_response<'h, 'b>(
-    buf: &'b [u8],
-    limits: &HeadLimits,
-    request_method: Method,
-    fields: &'h mut Fields<'b>,
-) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     if let Some(b'\r' | b'\n') = buf.first() {
         return Err(ResponseFault::BadStatusLine);
     }

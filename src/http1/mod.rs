@@ -13,4 +13,3 @@ pub mod framing;
 pub mod head;
 pub mod refusal;
 pub mod rewrite;
-mod words;

@@ -3,7 +3,6 @@
 use super::{Method, Mode, RequestTarget};
 use crate::http1::fields::eq_ignore_case;
 use crate::http1::refusal::Refusal;
-use crate::http1::words;
 
 /// Splits and judges a target that httparse found: no control, no space, not empty.
 ///
@@ -15,10 +14,10 @@ pub(super) fn split<'b>(
     mode: Mode,
     anomaly: &mut Option<&'static str>,
 ) -> Result<RequestTarget<'b>, Refusal> {
-    let mark = words::find_either(b'?', b'#', raw).and_then(|at| raw.split_at_checked(at));
+    let mark = memchr::memchr2(b'?', b'#', raw).and_then(|at| raw.split_at_checked(at));
     let (path, query) = match mark {
         None => (raw, None),
-        Some((path, [b'?', query @ ..])) if words::find(b'#', query).is_none() => {
+        Some((path, [b'?', query @ ..])) if memchr::memchr(b'#', query).is_none() => {
             (path, Some(query))
         }
         Some(_) => return Err(Refusal::BadRequestTarget),
