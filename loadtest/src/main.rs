@@ -4,6 +4,7 @@
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
 
+mod compare;
 mod pattern;
 mod soak;
 mod target;
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compare limpet with other balancers, or two builds of it with each other
+    Compare(compare::Options),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -31,6 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Compare(options) => compare::run(&options).map_err(Into::into),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
     };
