@@ -2,10 +2,15 @@
 //!
 //! Owns: its commands. Never: anything of the balancer's own code, so that no mistake can be made on
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
-//! `tests/soak.rs` against its own target, with and without something in between that goes wrong.
+//! `tests/soak.rs` against its own target, with and without something in between that goes wrong, and
+//! by `tests/respond.rs` and `tests/floor.rs` with raw clients.
 
 mod compare;
+mod floor;
 mod pattern;
+mod respond;
+mod ring;
+mod service;
 mod soak;
 mod target;
 mod wire;
@@ -30,6 +35,10 @@ enum Command {
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
     Target(target::Options),
+    /// Answer requests at next to no cost, with the sizes, delays, statuses and faults asked for
+    Respond(respond::Options),
+    /// Relay bytes and do nothing else: the floor that the cost of a balancer is put against
+    Floor(floor::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +46,8 @@ fn main() -> ExitCode {
         Command::Compare(options) => compare::run(&options).map_err(Into::into),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
+        Command::Respond(options) => respond::run(&options).map(|()| true),
+        Command::Floor(options) => floor::run(&options).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
+use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
@@ -121,7 +122,7 @@ impl Words {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let mut rendered =
-            environment.render_str(text, Value::from_serialize(self)).map_err(|error| {
+            environment.render_str(text, Value::from(Serde(self))).map_err(|error| {
                 Failure::Template { name: name.to_owned(), error: error.to_string() }
             })?;
         // The engine drops a last line's end, without which some peers do not read that line.

@@ -1,0 +1,160 @@
+//! What the commands that answer until they are told to stop have in common: one pinned thread a core,
+//! one line when all of them are ready, an orderly end.
+//!
+//! Owns: the threads, the descriptors limit, the signals. Never: a socket. Tested through the commands,
+//! by `tests/respond.rs` and `tests/floor.rs`.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Pid;
+use socket2::Socket;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::ring::Queue;
+
+/// How long accepting pauses after it failed, for want of descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The token that a listener's events carry; connections have small ones.
+pub const LISTENER: u64 = u64::MAX;
+
+/// Where to run: a thread on each of these cores.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Cores {
+    /// Cores to run on, with a thread pinned to each, such as 0 or 0,1; one thread anywhere without
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    core: Vec<usize>,
+}
+
+impl Cores {
+    /// How many threads there are to be.
+    pub fn count(&self) -> usize {
+        self.core.len().max(1)
+    }
+}
+
+/// What a thread says about itself.
+#[derive(Debug)]
+enum Word {
+    Ready,
+    Failed(String),
+}
+
+/// The thread's way to say that it is ready to work.
+#[derive(Debug)]
+pub struct Readiness(UnboundedSender<Word>);
+
+impl Readiness {
+    /// Everything that can fail at the start has not failed.
+    pub fn ready(&self) {
+        // Nobody listens any more when another thread has failed; the process ends then.
+        let _ = self.0.send(Word::Ready);
+    }
+}
+
+/// Runs each worker in a thread of its own, pinned to its core; prints "ready `name`" when all are; and
+/// returns on SIGTERM or SIGINT. The threads end with the process.
+///
+/// # Errors
+/// When a thread cannot be pinned, or its worker ends.
+pub fn run<W>(name: &str, cores: &Cores, workers: Vec<W>) -> Result<(), Box<dyn Error>>
+where
+    W: FnOnce(&Readiness) -> Result<(), Box<dyn Error>> + Send + 'static,
+{
+    raise_descriptor_limit();
+    let (sender, words) = unbounded_channel();
+    for (index, worker) in workers.into_iter().enumerate() {
+        let readiness = Readiness(sender.clone());
+        let core = cores.core.get(index).copied();
+        thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let ended = core.map_or(Ok(()), pin).and_then(|()| worker(&readiness));
+            let reason = ended.err().map_or("a worker has ended".to_owned(), |why| why.to_string());
+            // Nobody listens any more when the process is about to end.
+            let _ = readiness.0.send(Word::Failed(reason));
+        })?;
+    }
+    Builder::new_current_thread().enable_all().build()?.block_on(watch(name, cores.count(), words))
+}
+
+async fn watch(
+    name: &str,
+    count: usize,
+    mut words: UnboundedReceiver<Word>,
+) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ready = 0;
+    loop {
+        tokio::select! {
+            word = words.recv() => match word {
+                Some(Word::Ready) => ready += 1,
+                Some(Word::Failed(reason)) => return Err(reason.into()),
+                None => return Ok(()),
+            },
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+        if ready == count {
+            println!("ready {name}");
+            io::stdout().flush()?;
+            // Said once.
+            ready = usize::MAX;
+        }
+    }
+}
+
+fn pin(core: usize) -> Result<(), Box<dyn Error>> {
+    let mut set = CpuSet::new();
+    set.set(core)
+        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
+        .map_err(|error| format!("cannot run on core {core}: {error}").into())
+}
+
+/// Allows as many open connections as the system lets us have.
+fn raise_descriptor_limit() {
+    // With the old limit all works as well, for fewer connections.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+}
+
+/// A listener on a ring: accepts, and after a failure accepts again, but not at once.
+#[derive(Debug)]
+pub struct Listening {
+    listener: Socket,
+    again_at: Option<Instant>,
+}
+
+impl Listening {
+    /// Accepts from now on; events carry [`LISTENER`].
+    pub fn begin(listener: Socket, queue: &mut Queue) -> Listening {
+        queue.accept(listener.as_fd(), LISTENER);
+        Listening { listener, again_at: None }
+    }
+
+    /// Accepting has failed: it goes on after a pause.
+    pub fn failed(&mut self, error: &io::Error) {
+        eprintln!("cannot accept: {error}");
+        self.again_at = Some(Instant::now() + ACCEPT_PAUSE);
+    }
+
+    /// When [`resume`](Listening::resume) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Accepts again when the pause is over.
+    pub fn resume(&mut self, queue: &mut Queue) {
+        if self.again_at.is_some_and(|at| at <= Instant::now()) {
+            self.again_at = None;
+            queue.accept(self.listener.as_fd(), LISTENER);
+        }
+    }
+}
