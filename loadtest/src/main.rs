@@ -7,6 +7,7 @@
 
 mod compare;
 mod floor;
+mod instructions;
 mod pattern;
 mod respond;
 mod ring;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Compare limpet with other balancers, or two builds of it with each other
     Compare(compare::Options),
+    /// Count limpet's instructions for one request of each kind
+    Instructions(instructions::Options),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -44,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Compare(options) => compare::run(&options).map_err(Into::into),
+        Command::Instructions(options) => instructions::run(&options).map_err(Into::into),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),

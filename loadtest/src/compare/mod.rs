@@ -10,7 +10,7 @@
 //! ```
 
 pub mod client;
-mod cores;
+pub mod cores;
 mod drive;
 mod generator;
 mod machine;
@@ -22,8 +22,8 @@ pub mod process;
 pub mod render;
 mod report;
 mod results;
-mod scenario;
-mod stage;
+pub mod scenario;
+pub mod stage;
 mod statistics;
 mod table;
 mod versus;
@@ -197,9 +197,17 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
 fn tool(options: &Options) -> Result<PathBuf, Failure> {
     match &options.tool {
         Some(tool) => Ok(tool.clone()),
-        None => env::current_exe()
-            .map_err(|error| Failure::File { path: PathBuf::from("/proc/self/exe"), error }),
+        None => own_program(),
     }
+}
+
+/// This program's own file: it generates the load and answers it.
+///
+/// # Errors
+/// When the system does not say.
+pub fn own_program() -> Result<PathBuf, Failure> {
+    env::current_exe()
+        .map_err(|error| Failure::File { path: PathBuf::from("/proc/self/exe"), error })
 }
 
 /// limpet first, who is the reference; then peers; the floor last. And the names of the absent.
@@ -239,7 +247,10 @@ fn candidate(peer: &Peer, program: PathBuf) -> Candidate {
 }
 
 /// The limpet that was named, or the working tree's, which cargo builds where `cargo run` runs this.
-fn find_limpet(named: Option<&Path>) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// When there is none.
+pub fn find_limpet(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         let path = path.to_path_buf();
         return path.canonicalize().map_err(|error| Failure::File { path, error });

@@ -332,7 +332,10 @@ fn start_program(
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<SocketAddr, Failure> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<SocketAddr, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| Failure::File { path: PathBuf::from("127.0.0.1:0"), error })

@@ -6,6 +6,9 @@ use super::results::{Cell, PointResult, ScenarioResult};
 use super::scenario::Kind;
 use super::statistics::Spread;
 
+/// Longest remark; more would tear the table apart.
+const REMARK_CHARS_MAX: usize = 120;
+
 /// Heads and rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -62,7 +65,12 @@ fn remarks(cell: &Cell) -> String {
     if cell.summary.moves > 0 {
         remarks.push(format!("{} sessions moved", cell.summary.moves));
     }
-    remarks.join("; ").replace(['\n', '|'], " ")
+    let text = remarks.join("; ").replace(['\n', '|'], " ");
+    // All of it is in results.json.
+    match text.char_indices().nth(REMARK_CHARS_MAX) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text,
+    }
 }
 
 /// One sentence that puts the reference beside the best peer and the floor.
