@@ -8,6 +8,7 @@
 mod compare;
 mod floor;
 mod instructions;
+mod load;
 mod pattern;
 mod respond;
 mod ring;
@@ -34,6 +35,8 @@ enum Command {
     Compare(compare::Options),
     /// Count limpet's instructions for one request of each kind
     Instructions(instructions::Options),
+    /// Send load over io_uring, in a closed or an open loop, and measure
+    Load(Box<load::Options>),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Compare(options) => compare::run(&options).map_err(Into::into),
         Command::Instructions(options) => instructions::run(&options).map_err(Into::into),
+        Command::Load(options) => load::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),

@@ -21,6 +21,10 @@ pub(super) const GROUP: u16 = 0;
 
 const PAGE_BYTES: usize = 4096;
 
+/// Distance between the ends of buffers: without it, small messages at the starts of buffers whose
+/// size is a power of two would all compete for the same few cache sets.
+const SKEW_BYTES: usize = 256;
+
 /// How many receive buffers a ring has, and how large they are.
 #[derive(Debug, Clone, Copy)]
 pub struct BufferSpec {
@@ -34,7 +38,7 @@ pub struct BufferSpec {
 pub(super) struct Buffers {
     /// `count` entries, page-aligned; shared with the kernel until the ring is closed.
     entries: NonNull<BufRingEntry>,
-    /// `count` buffers of `size` bytes each, in one piece.
+    /// `count` buffers of `size` bytes each, in one piece, `stride(size)` apart.
     memory: NonNull<u8>,
     /// A power of two.
     count: u16,
@@ -111,7 +115,7 @@ impl Buffers {
     fn start_of(&self, slot: u16) -> NonNull<u8> {
         assert!(slot < self.count, "a buffer that does not exist");
         // SAFETY: `slot` is below `count`, so the result lies in our allocation.
-        unsafe { self.memory.add(usize::from(slot) * self.size as usize) }
+        unsafe { self.memory.add(usize::from(slot) * stride(self.size)) }
     }
 }
 
@@ -134,8 +138,12 @@ fn entries_layout(count: u16) -> io::Result<Layout> {
 }
 
 fn memory_layout(count: u16, size: u32) -> io::Result<Layout> {
-    let bytes = usize::from(count).checked_mul(size as usize).ok_or(io::ErrorKind::InvalidInput)?;
+    let bytes = usize::from(count).checked_mul(stride(size)).ok_or(io::ErrorKind::InvalidInput)?;
     Layout::from_size_align(bytes, PAGE_BYTES).map_err(io::Error::other)
+}
+
+fn stride(size: u32) -> usize {
+    (size as usize).next_multiple_of(64) + SKEW_BYTES
 }
 
 fn allocate(layout: Layout) -> NonNull<u8> {

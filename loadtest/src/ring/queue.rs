@@ -89,8 +89,8 @@ pub(super) enum Receiving {
     Not,
     /// The kernel goes on receiving by itself.
     Always,
-    /// One completion, then no more.
-    Once,
+    /// One completion of so many bytes at most, then no more.
+    Once(u32),
     /// The kernel has been told to stop, and has not said that it did.
     Stopping,
 }
@@ -199,9 +199,25 @@ impl Queue {
     /// # Errors
     /// When no socket can be had.
     pub fn connect(&mut self, address: SocketAddr, token: u64) -> io::Result<Socket> {
+        self.connect_with(address, token, None)
+    }
+
+    /// As [`connect`](Queue::connect), with so many bytes for what has arrived and was not received.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub fn connect_with(
+        &mut self,
+        address: SocketAddr,
+        token: u64,
+        receive_buffer_bytes: Option<usize>,
+    ) -> io::Result<Socket> {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
         let socket = self.adopt(socket.into(), token);
         let position = self.addresses.iter().position(|known| known.0 == address);
         let position = position.unwrap_or_else(|| {
@@ -222,10 +238,10 @@ impl Queue {
         self.receive_as(socket, Receiving::Always);
     }
 
-    /// Receives once: one [`Event::Received`](super::Event::Received), so that what is not asked for
-    /// stays in the socket and the other side feels it.
-    pub fn receive_once(&mut self, socket: Socket) {
-        self.receive_as(socket, Receiving::Once);
+    /// Receives at most `bytes` once: one [`Event::Received`](super::Event::Received), so that what is
+    /// not asked for stays in the socket and the other side feels it.
+    pub fn receive_once(&mut self, socket: Socket, bytes: u32) {
+        self.receive_as(socket, Receiving::Once(bytes));
     }
 
     /// Stops receiving until [`receive`](Queue::receive) asks for it again. What the kernel has already
@@ -253,7 +269,7 @@ impl Queue {
         let entry = match receiving {
             Receiving::Not | Receiving::Stopping => return,
             Receiving::Always => opcode::RecvMulti::new(descriptor, buffers::GROUP).build(),
-            Receiving::Once => opcode::Recv::new(descriptor, std::ptr::null_mut(), 0)
+            Receiving::Once(bytes) => opcode::Recv::new(descriptor, std::ptr::null_mut(), bytes)
                 .buf_group(buffers::GROUP)
                 .build()
                 .flags(Flags::BUFFER_SELECT),

@@ -114,7 +114,7 @@ fn a_receive_of_once_takes_one_buffer_and_leaves_the_rest() {
     let mut ring = ring(4, 8);
     let (socket, mut other) = pair(&mut ring, 1);
     other.write_all(b"0123456789").unwrap();
-    ring.queue().receive_once(socket);
+    ring.queue().receive_once(socket, 100);
     until(&mut ring, |_, _, event| {
         assert!(matches!(&event, Event::Received(received) if received.bytes == b"01234567"));
         true
@@ -123,7 +123,7 @@ fn a_receive_of_once_takes_one_buffer_and_leaves_the_rest() {
         panic!("{event:?}");
     });
     assert_eq!(nothing.unwrap(), 0);
-    ring.queue().receive_once(socket);
+    ring.queue().receive_once(socket, 100);
     until(&mut ring, |_, _, event| {
         assert!(matches!(&event, Event::Received(received) if received.bytes == b"89"));
         true

@@ -1,0 +1,548 @@
+//! The clients of one thread: they ask, check every answer, and come back.
+//!
+//! Owns: the connections, who asks next, and the verdict on every response. Never: a system call of its
+//! own for a request, or memory for one once it runs. Tested by `tests/load.rs` against a server that
+//! does everything wrong.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+
+use super::connection::{Asked, Connection, NOBODY, Seen, State};
+use super::options::CookieJar;
+use super::phase::{Clock, Phase, Phases};
+use super::plan::{self, Plan};
+use super::random::Random;
+use super::response::{Garbage, Whole};
+use super::schedule::Schedule;
+use super::sessions::{Sessions, Stay};
+use super::tally::{Problem, Tally};
+use crate::ring::{Event, Outgoing, Queue};
+
+/// Connections that are being opened at the same time.
+const CONNECTING_MAX: usize = 512;
+
+/// How long a client waits before it tries to connect again.
+const RETRY_NS: u64 = 50_000_000;
+
+/// How long the other side may take to end a connection that is not to be kept.
+const ENDING_NS: u64 = 1_000_000_000;
+
+/// How often all connections are looked at.
+const TICK_NS: u64 = 50_000_000;
+
+/// How a thread's clients behave.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    pub pipeline: usize,
+    /// A connection for each request.
+    pub close: bool,
+    pub jar: Option<CookieJar>,
+    pub timeout_ns: u64,
+}
+
+/// The clients of one thread. Their tokens are the numbers of their connections.
+pub struct Clients {
+    plan: Arc<Plan>,
+    manner: Manner,
+    clock: Clock,
+    connections: Vec<Connection>,
+    sessions: Sessions,
+    /// The arrivals of an open loop; `None` in a closed one.
+    schedule: Option<Schedule>,
+    phases: Phases,
+    /// Connections with room for an arrival, the last used on top; some may have lost it since.
+    idle: Vec<u32>,
+    to_connect: VecDeque<u32>,
+    connecting: usize,
+    /// Connections that wait: when, and which.
+    timers: BinaryHeap<Reverse<(u64, u32)>>,
+    spare: Vec<Vec<u8>>,
+    random: Random,
+    next_id: u64,
+    next_tick_ns: u64,
+    /// Requests that wait for a response, on all connections.
+    waiting: usize,
+    pub tally: Tally,
+}
+
+impl Clients {
+    pub fn new(
+        plan: Arc<Plan>,
+        manner: Manner,
+        (clock, phases): (Clock, Phases),
+        connections: usize,
+        sessions: Sessions,
+        schedule: Option<Schedule>,
+        thread: usize,
+    ) -> Clients {
+        Clients {
+            plan,
+            manner,
+            clock,
+            connections: (0..connections).map(|_| Connection::new(manner.pipeline)).collect(),
+            sessions,
+            schedule,
+            phases,
+            idle: Vec::with_capacity(connections),
+            to_connect: VecDeque::with_capacity(connections),
+            connecting: 0,
+            timers: BinaryHeap::with_capacity(connections),
+            spare: Vec::with_capacity(connections),
+            random: Random::new(thread as u64),
+            // Each thread has ids of its own.
+            next_id: (thread as u64) << 48,
+            next_tick_ns: 0,
+            waiting: 0,
+            tally: Tally::new(),
+        }
+    }
+
+    /// Begins: every connection is opened, or waits for its first request.
+    pub fn start(&mut self, queue: &mut Queue) {
+        let now_ns = self.clock.now_ns();
+        // Without a time to warm up, the very first requests are measured.
+        self.phases.advance(now_ns, self.connections.len(), &mut self.tally);
+        for index in 0..self.connections.len() {
+            if self.manner.close {
+                self.free(index, now_ns);
+            } else {
+                self.to_connect.push_back(index as u32);
+            }
+        }
+        self.connect_more(queue, now_ns);
+    }
+
+    /// Does what is due; `false` when all is over.
+    pub fn turn(&mut self, queue: &mut Queue) -> bool {
+        let now_ns = self.clock.now_ns();
+        if self.phases.advance(now_ns, self.waiting, &mut self.tally) == Phase::Over {
+            return false;
+        }
+        if self.phases.is_asking() {
+            self.fire(queue, now_ns);
+            self.arrive(queue, now_ns);
+        } else if let Some(mut schedule) = self.schedule.take()
+            && let Some(end_ns) = self.phases.end_ns()
+        {
+            schedule.advance(end_ns.saturating_sub(1));
+            self.tally.unsent += schedule.waiting() as u64;
+        }
+        if now_ns >= self.next_tick_ns {
+            self.next_tick_ns = now_ns + TICK_NS;
+            self.look_at_all(queue, now_ns);
+        }
+        self.connect_more(queue, now_ns);
+        true
+    }
+
+    /// When there is something to do even if nothing happens.
+    pub fn deadline_ns(&self) -> u64 {
+        let mut deadline_ns = self.next_tick_ns.min(self.phases.next_ns());
+        if let Some(Reverse((due_ns, _))) = self.timers.peek() {
+            deadline_ns = deadline_ns.min(*due_ns);
+        }
+        if let Some(schedule) = &self.schedule {
+            deadline_ns = deadline_ns.min(schedule.next_ns());
+        }
+        deadline_ns
+    }
+
+    /// Takes in what has happened to a connection.
+    pub fn handle(&mut self, queue: &mut Queue, index: usize, event: Event<'_>) {
+        match event {
+            Event::Received(received) => self.received(queue, index, received.bytes),
+            Event::Sent(buffer) => self.spare.extend(buffer),
+            Event::Connected => self.connected(queue, index),
+            Event::Ended => self.ended(queue, index),
+            Event::Failed(_, buffer) => {
+                self.spare.extend(buffer);
+                self.failed(queue, index);
+            }
+            // There is no listener.
+            Event::Accepted(_) | Event::AcceptFailed(_) => {}
+        }
+    }
+
+    /// Wakes the connections whose time to wait is over.
+    fn fire(&mut self, queue: &mut Queue, now_ns: u64) {
+        while let Some(Reverse((due_ns, index))) = self.timers.peek().copied() {
+            if due_ns > now_ns {
+                return;
+            }
+            self.timers.pop();
+            let connection = &mut self.connections[index as usize];
+            connection.is_waiting = false;
+            match connection.state {
+                State::Open => self.go_on(queue, index as usize, now_ns),
+                State::Closed if self.manner.close => self.free(index as usize, now_ns),
+                State::Closed => self.to_connect.push_back(index),
+                State::Connecting | State::Ending => {}
+            }
+        }
+    }
+
+    /// Gives the arrivals that are due to connections with room.
+    fn arrive(&mut self, queue: &mut Queue, now_ns: u64) {
+        let Some(schedule) = &mut self.schedule else { return };
+        schedule.advance(now_ns);
+        let mut waiting = schedule.waiting();
+        while waiting > 0
+            && let Some(index) = self.idle.pop()
+        {
+            let index = index as usize;
+            self.connections[index].is_idle = false;
+            match (self.connections[index].state, self.manner.close) {
+                (State::Open, false) => self.go_on(queue, index, now_ns),
+                (State::Closed, true) => self.free(index, now_ns),
+                // It has lost its connection meanwhile, and comes back by itself.
+                _ => continue,
+            }
+            let left = self.schedule.as_ref().map_or(0, Schedule::waiting);
+            if left == waiting {
+                // No more can be sent now, whoever has room.
+                return;
+            }
+            waiting = left;
+        }
+    }
+
+    /// Asks as much as an open connection has room for.
+    fn go_on(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
+        if !self.phases.is_asking() || self.connections[index].is_waiting {
+            return;
+        }
+        let mut out = self.spare.pop().unwrap_or_default();
+        let mut has_room = true;
+        while has_room && self.connections[index].asked.len() < self.manner.pipeline {
+            let intended_ns = match &mut self.schedule {
+                None => now_ns,
+                Some(schedule) => match schedule.take() {
+                    Some(intended_ns) => intended_ns,
+                    None => break,
+                },
+            };
+            has_room = self.ask(queue, index, (intended_ns, now_ns), &mut out);
+            if let (false, Some(schedule)) = (has_room, &mut self.schedule) {
+                schedule.put_back(intended_ns);
+            }
+        }
+        self.send(queue, index, out);
+        let connection = &mut self.connections[index];
+        let has_room = connection.asked.len() < self.manner.pipeline;
+        if self.schedule.is_some() && has_room && !connection.is_idle {
+            connection.is_idle = true;
+            self.idle.push(index as u32);
+        }
+    }
+
+    fn send(&mut self, queue: &mut Queue, index: usize, out: Vec<u8>) {
+        if out.is_empty() {
+            return self.spare.push(out);
+        }
+        if self.phases.is_measuring() {
+            self.tally.bytes_out += out.len() as u64;
+        }
+        queue.send(self.connections[index].socket, Outgoing::Owned(out));
+    }
+
+    /// Writes one request into `out`, or sends it when its content is large; `false` when it may not
+    /// be asked now.
+    fn ask(
+        &mut self,
+        queue: &mut Queue,
+        index: usize,
+        (intended_ns, sent_ns): (u64, u64),
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(user) = self.user(index) else { return false };
+        let Some(is_measured) = self.phases.begin(intended_ns) else {
+            self.give_back(user);
+            return false;
+        };
+        let plan = self.plan.clone();
+        let shape = plan.draw(&mut self.random);
+        self.next_id += 1;
+        let id = self.next_id;
+        let cookies = match user {
+            NOBODY => &[],
+            user => self.sessions.cookies(user),
+        };
+        plan.shapes[shape].write(id, cookies, out);
+        self.tally.requests += u64::from(is_measured);
+        self.waiting += 1;
+        let connection = &mut self.connections[index];
+        let shape_number = shape as u32;
+        let asked = Asked { intended_ns, sent_ns, id, user, shape: shape_number, is_measured };
+        connection.asked.push_back(asked);
+        if let Some(content) = &plan.shapes[shape].content {
+            if self.phases.is_measuring() {
+                self.tally.bytes_out += (out.len() + content.len()) as u64;
+            }
+            let head = mem::replace(out, self.spare.pop().unwrap_or_default());
+            let outgoing = Outgoing::Pair(head, content.clone(), 0..content.len());
+            queue.send(connection.socket, outgoing);
+        }
+        true
+    }
+
+    /// Who asks next on a connection; `None` when nobody may.
+    fn user(&mut self, index: usize) -> Option<u32> {
+        match self.manner.jar {
+            None => Some(NOBODY),
+            Some(CookieJar::PerSession) => self.sessions.take(&mut self.random),
+            Some(CookieJar::PerConnection) => {
+                let user = index as u32;
+                let is_first = self.connections[index].asked.is_empty();
+                (is_first || !self.sessions.is_new(user)).then_some(user)
+            }
+        }
+    }
+
+    fn give_back(&mut self, user: u32) {
+        if user != NOBODY && self.manner.jar == Some(CookieJar::PerSession) {
+            self.sessions.give_back(user);
+        }
+    }
+
+    fn connect_more(&mut self, queue: &mut Queue, now_ns: u64) {
+        while self.connecting < CONNECTING_MAX
+            && self.phases.is_asking()
+            && let Some(index) = self.to_connect.pop_front()
+        {
+            match queue.connect(self.plan.address, u64::from(index)) {
+                Ok(socket) => {
+                    self.connecting += 1;
+                    let connection = &mut self.connections[index as usize];
+                    connection.socket = socket;
+                    connection.enter(State::Connecting, now_ns);
+                    connection.reader.reset();
+                    self.tally.reconnects += u64::from(connection.is_known && !self.manner.close);
+                    connection.is_known = true;
+                }
+                Err(_) => self.refused(index as usize, now_ns),
+            }
+        }
+    }
+
+    /// No connection could be had: tries again later.
+    fn refused(&mut self, index: usize, now_ns: u64) {
+        self.tally.problem(Problem::Connect);
+        self.phases.forfeit();
+        self.wait_until(index, now_ns + RETRY_NS);
+    }
+
+    fn wait_until(&mut self, index: usize, due_ns: u64) {
+        self.connections[index].is_waiting = true;
+        self.timers.push(Reverse((due_ns, index as u32)));
+    }
+
+    fn connected(&mut self, queue: &mut Queue, index: usize) {
+        let now_ns = self.clock.now_ns();
+        self.connecting -= 1;
+        let connection = &mut self.connections[index];
+        connection.enter(State::Open, now_ns);
+        queue.receive(connection.socket);
+        if self.manner.close {
+            let intended_ns = connection.intended_ns;
+            let mut out = self.spare.pop().unwrap_or_default();
+            let is_asked =
+                self.phases.is_asking() && self.ask(queue, index, (intended_ns, now_ns), &mut out);
+            self.send(queue, index, out);
+            if !is_asked {
+                self.close(queue, index, now_ns);
+            }
+        } else {
+            self.go_on(queue, index, now_ns);
+        }
+        self.connect_more(queue, now_ns);
+    }
+
+    fn received(&mut self, queue: &mut Queue, index: usize, bytes: &[u8]) {
+        let now_ns = self.clock.now_ns();
+        if self.phases.is_measuring() {
+            self.tally.bytes_in += bytes.len() as u64;
+        }
+        let mut input = bytes;
+        while !input.is_empty() {
+            match self.read(index, &mut input) {
+                Ok(None) => return,
+                Ok(Some(whole)) => {
+                    self.complete(index, whole, now_ns);
+                    if self.manner.close && !whole.keep {
+                        return self.connections[index].enter(State::Ending, now_ns);
+                    }
+                    if self.manner.close || !whole.keep {
+                        return self.lose(queue, index, now_ns, Problem::Closed);
+                    }
+                }
+                Err(Garbage) => {
+                    if self.connections[index].asked.is_empty() {
+                        self.tally.problem(Problem::Garbage);
+                    }
+                    return self.lose(queue, index, now_ns, Problem::Garbage);
+                }
+            }
+        }
+        self.go_on(queue, index, now_ns);
+    }
+
+    /// Reads on in the response to the oldest request of a connection.
+    fn read(&mut self, index: usize, input: &mut &[u8]) -> Result<Option<Whole>, Garbage> {
+        let Clients { connections, sessions, tally, plan, .. } = self;
+        let connection = &mut connections[index];
+        // Nobody asked for these bytes.
+        let asked = connection.asked.front().ok_or(Garbage)?;
+        let (seen, bodiless) = (&mut connection.seen, plan.shapes[asked.shape as usize].bodiless);
+        connection.reader.read(input, bodiless, |head| {
+            *seen = Seen {
+                status: head.status,
+                target: head.target.map(|name| tally.target(name)),
+                has_cookie: head.has_cookies,
+                has_echo: head.echo.is_some(),
+                is_echo_wrong: head.echo.is_some_and(|echo| echo != plan::digits(asked.id)),
+            };
+            if head.has_cookies && asked.user != NOBODY {
+                head.cookies().for_each(|cookie| sessions.set_cookie(asked.user, cookie));
+            }
+        })
+    }
+
+    /// A response is whole: judges it and makes room for the next request.
+    fn complete(&mut self, index: usize, whole: Whole, now_ns: u64) {
+        let connection = &mut self.connections[index];
+        let (seen, Some(asked)) = (connection.seen, connection.asked.pop_front()) else { return };
+        self.waiting -= 1;
+        let shape = &self.plan.shapes[asked.shape as usize];
+        let is_status_right = shape.expected.allows_status(seen.status);
+        let is_size_right = shape.bodiless || shape.expected.allows_size(whole.content);
+        if !is_status_right {
+            self.tally.problem(Problem::Status);
+        } else if !is_size_right {
+            self.tally.problem(Problem::Length);
+        } else if seen.is_echo_wrong {
+            self.tally.problem(Problem::Echo);
+        }
+        // An error that no target answered says nothing about stickiness.
+        if asked.user != NOBODY && (is_status_right || seen.target.is_some()) {
+            match self.sessions.judge(asked.user, seen.target, seen.has_cookie) {
+                Stay::Stayed => {}
+                Stay::Moved => self.tally.moves += 1,
+                Stay::Wrong => self.tally.wrong_target += 1,
+            }
+        }
+        if asked.is_measured {
+            let time_ns = now_ns.saturating_sub(asked.intended_ns);
+            self.tally.response(seen.status, seen.target, time_ns);
+            self.tally.echoed += u64::from(seen.has_echo && !seen.is_echo_wrong);
+            self.tally.in_time += u64::from(self.phases.is_measuring());
+        }
+        let think_ns = shape.think_ns;
+        self.give_back(asked.user);
+        if let (Some(range), None) = (think_ns, &self.schedule) {
+            let due_ns = now_ns + self.random.between(range);
+            self.wait_until(index, due_ns);
+        }
+    }
+
+    fn ended(&mut self, queue: &mut Queue, index: usize) {
+        let now_ns = self.clock.now_ns();
+        let connection = &mut self.connections[index];
+        if connection.state == State::Open
+            && let Some(whole) = connection.reader.end()
+        {
+            self.complete(index, whole, now_ns);
+        }
+        self.failed_at(queue, index, now_ns);
+    }
+
+    fn failed(&mut self, queue: &mut Queue, index: usize) {
+        let now_ns = self.clock.now_ns();
+        self.failed_at(queue, index, now_ns);
+    }
+
+    fn failed_at(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
+        match self.connections[index].state {
+            State::Connecting => {
+                self.connecting -= 1;
+                queue.close(self.connections[index].socket);
+                self.connections[index].enter(State::Closed, now_ns);
+                self.refused(index, now_ns);
+                self.connect_more(queue, now_ns);
+            }
+            State::Open => self.lose(queue, index, now_ns, Problem::Closed),
+            State::Ending => self.close(queue, index, now_ns),
+            State::Closed => {}
+        }
+    }
+
+    /// The connection is over: what was asked on it has failed, the oldest with `problem`.
+    fn lose(&mut self, queue: &mut Queue, index: usize, now_ns: u64, problem: Problem) {
+        let is_in_content = self.connections[index].reader.is_in_content();
+        let mut problem = match problem {
+            Problem::Closed if is_in_content => Problem::Length,
+            problem => problem,
+        };
+        while let Some(asked) = self.connections[index].asked.pop_front() {
+            self.waiting -= 1;
+            self.tally.problem(problem);
+            self.give_back(asked.user);
+            if problem != Problem::Timeout {
+                problem = Problem::Closed;
+            }
+        }
+        self.close(queue, index, now_ns);
+    }
+
+    /// Closes a connection and sees to its next one.
+    fn close(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
+        let connection = &mut self.connections[index];
+        queue.close(connection.socket);
+        connection.enter(State::Closed, now_ns);
+        if connection.is_waiting || !self.phases.is_asking() {
+            return;
+        }
+        if self.manner.close {
+            self.free(index, now_ns);
+        } else {
+            self.to_connect.push_back(index as u32);
+        }
+        self.connect_more(queue, now_ns);
+    }
+
+    /// With a connection for each request: the place is free for the next one.
+    fn free(&mut self, index: usize, now_ns: u64) {
+        let connection = &mut self.connections[index];
+        let intended_ns = match &mut self.schedule {
+            None => Some(now_ns),
+            Some(schedule) => schedule.take(),
+        };
+        if let Some(intended_ns) = intended_ns {
+            connection.intended_ns = intended_ns;
+            self.to_connect.push_back(index as u32);
+        } else if !connection.is_idle {
+            connection.is_idle = true;
+            self.idle.push(index as u32);
+        }
+    }
+
+    /// Ends what has taken too long.
+    fn look_at_all(&mut self, queue: &mut Queue, now_ns: u64) {
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let age_ns = now_ns.saturating_sub(connection.since_ns);
+            let oldest = connection.asked.front();
+            let is_late = oldest
+                .is_some_and(|asked| now_ns.saturating_sub(asked.sent_ns) > self.manner.timeout_ns);
+            match connection.state {
+                State::Connecting if age_ns > self.manner.timeout_ns => {
+                    self.failed_at(queue, index, now_ns);
+                }
+                State::Open if is_late => self.lose(queue, index, now_ns, Problem::Timeout),
+                State::Ending if age_ns > ENDING_NS => self.close(queue, index, now_ns),
+                _ => {}
+            }
+        }
+    }
+}
