@@ -144,6 +144,9 @@ impl<'a> Drive<'a> {
         targets: &Targets,
         folder: &Path,
     ) -> Place {
+        if let Some(why) = candidate.peer.too_many(setup.targets) {
+            return Err(why);
+        }
         // The floor has one target, and the first of two will do; the scenario says when it will not.
         Running::start(candidate, setup, targets.list(), self.cores, self.descriptors, folder)
             .map_err(|error| error.to_string())
@@ -179,7 +182,7 @@ impl<'a> Drive<'a> {
                 running
                     .map(|one| {
                         Ok(self
-                            .load(&closed, 1.0, None, one, |_, _| Ok(()))?
+                            .load(Kind::Load, &closed, 1.0, None, one, |_, _| Ok(()))?
                             .found
                             .requests_per_second)
                     })
@@ -244,15 +247,17 @@ impl<'a> Drive<'a> {
     ) -> Sample {
         let seconds = self.plan.seconds_of(scenario);
         let events = RefCell::new(Events { kind: scenario.kind, seconds, done: 0, targets });
-        let measured = self.load(point, seconds, rate, running, |elapsed, running| {
-            events.borrow_mut().at(elapsed, running)
-        });
+        let measured =
+            self.load(scenario.kind, point, seconds, rate, running, |elapsed, running| {
+                events.borrow_mut().at(elapsed, running)
+            });
         let restored = events.borrow_mut().restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
                 let held =
                     running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
-                let mut sample = Sample::of_load(round, scenario.unit, measured, held);
+                let mut sample =
+                    Sample::of_load(round, scenario.kind, scenario.unit, measured, held);
                 if !running.runs() {
                     sample.invalid = Some("it ended meanwhile".to_owned());
                 }
@@ -264,6 +269,7 @@ impl<'a> Drive<'a> {
 
     fn load(
         &self,
+        kind: Kind,
         point: &Point,
         seconds: f64,
         rate: Option<f64>,
@@ -277,6 +283,7 @@ impl<'a> Drive<'a> {
             seconds,
             warmup_seconds: self.plan.warmup_seconds,
             rate,
+            moving: matches!(kind, Kind::Reload | Kind::TargetDeath),
             cores: &self.cores.generator,
             directory: self.work.0.clone(),
         };

@@ -36,6 +36,8 @@ pub struct Load<'a> {
     pub warmup_seconds: f64,
     /// Requests per second; as many as are answered when absent.
     pub rate: Option<f64>,
+    /// Whether users may be moved to another target, because theirs goes away.
+    pub moving: bool,
     /// Where the generator runs.
     pub cores: &'a [usize],
     /// Where what it prints goes.
@@ -103,15 +105,16 @@ impl Found {
         self.errors.values().sum()
     }
 
-    /// Why the run does not count, if it does not.
-    pub fn fault(&self) -> Option<String> {
+    /// Why the run does not count, if it does not. Where users must move, because their target goes away,
+    /// a response from another target is none.
+    pub fn fault(&self, moving: bool) -> Option<String> {
         let mut faults: Vec<String> = self
             .errors
             .iter()
             .filter(|(_, count)| **count > 0)
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
-        if self.wrong_target > 0 {
+        if self.wrong_target > 0 && !moving {
             faults.push(format!("{} from the wrong target", self.wrong_target));
         }
         if self.responses == 0 {
@@ -161,7 +164,10 @@ impl Load<'_> {
         } else if !point.close {
             option("cookie-jar", "per-connection".to_owned());
         }
-        for (wanted, name) in [(point.chunked, "--chunked"), (point.close, "--close")] {
+        let moving = self.moving && !point.close;
+        for (wanted, name) in
+            [(point.chunked, "--chunked"), (point.close, "--close"), (moving, "--allow-moves")]
+        {
             if wanted {
                 arguments.push(name.to_owned());
             }
@@ -252,6 +258,7 @@ mod tests {
             seconds: 0.05,
             warmup_seconds: 0.01,
             rate,
+            moving: false,
             cores: &[0],
             directory: std::env::temp_dir(),
         }
@@ -260,11 +267,12 @@ mod tests {
     #[test]
     fn an_answer_is_read_and_its_errors_are_a_fault() {
         let found = read(&ANSWER.replace('\n', " ")).unwrap();
-        assert_eq!((found.failed(), found.fault()), (1, Some("1 closed".to_owned())));
+        assert_eq!((found.failed(), found.fault(false)), (1, Some("1 closed".to_owned())));
         assert_eq!(found.latency_us.p999, 4.0);
-        assert!(Found { responses: 1, ..Found::default() }.fault().is_none());
+        assert!(Found { responses: 1, ..Found::default() }.fault(false).is_none());
         let strayed = Found { responses: 1, wrong_target: 2, ..Found::default() };
-        assert_eq!(strayed.fault().unwrap(), "2 from the wrong target");
+        assert_eq!(strayed.fault(true), None);
+        assert_eq!(strayed.fault(false).unwrap(), "2 from the wrong target");
     }
 
     #[test]

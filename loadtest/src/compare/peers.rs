@@ -73,6 +73,8 @@ pub struct Peer {
     pub syslog: bool,
     /// How its file is loaded again.
     pub reload: Reload,
+    /// Most targets that it can be started with in reasonable time, and why.
+    pub targets_max: Option<(usize, &'static str)>,
     /// What it cannot, and why not.
     pub cannot: &'static [(Ability, &'static str)],
     /// How its stickiness works, for the report.
@@ -89,6 +91,7 @@ const PLAIN: Peer = Peer {
     environment: &[],
     syslog: false,
     reload: Reload::No("it has no way to"),
+    targets_max: None,
     cannot: &[],
     stickiness: "none",
 };
@@ -250,6 +253,7 @@ const VARNISH: Peer = Peer {
         ],
         &["varnishadm", "-n", "{{ directory }}/varnish", "vcl.use", "g{{ generation }}"],
     ]),
+    targets_max: Some((2000, "its configuration is compiled by a C compiler, for minutes")),
     stickiness: "a hash of a cookie that its configuration gives",
     ..PLAIN
 };
@@ -287,6 +291,12 @@ impl Peer {
             Reload::No(why) if needs.contains(&Ability::Reload) => Some(why),
             _ => listed.map(|(_, why)| *why),
         }
+    }
+
+    /// Why it cannot be started with so many targets, if so.
+    pub fn too_many(&self, targets: usize) -> Option<String> {
+        let (most, why) = self.targets_max.filter(|(most, _)| targets > *most)?;
+        Some(format!("more than {most} targets: {why}"))
     }
 
     /// Its program: what `LIMPET_PEER_<NAME>` says, or the first that PATH has.

@@ -146,7 +146,13 @@ pub struct Summary {
 
 impl Sample {
     /// A sample of a loaded balancer.
-    pub fn of_load(round: usize, unit: Unit, measured: Measured, memory: Memory) -> Sample {
+    pub fn of_load(
+        round: usize,
+        kind: Kind,
+        unit: Unit,
+        measured: Measured,
+        memory: Memory,
+    ) -> Sample {
         let Measured { found, processors } = measured;
         let units_per_second = match unit {
             Unit::Request => found.requests_per_second,
@@ -159,7 +165,7 @@ impl Sample {
             Unit::Gibibyte => 1e3,
         };
         let cost = processors * scale / units_per_second;
-        let invalid = found.fault();
+        let invalid = found.fault(matches!(kind, Kind::Reload | Kind::TargetDeath));
         Sample { round, invalid, cost: cost.is_finite().then_some(cost), processors, memory, found }
     }
 
@@ -354,9 +360,10 @@ pub mod tests {
             ..Found::default()
         };
         let measured = Measured { found, processors: 0.5 };
-        let request = Sample::of_load(0, Unit::Request, measured.clone(), Memory::default());
+        let request =
+            Sample::of_load(0, Kind::Load, Unit::Request, measured.clone(), Memory::default());
         assert_eq!(request.cost, Some(10.0));
-        let gibibyte = Sample::of_load(0, Unit::Gibibyte, measured, Memory::default());
+        let gibibyte = Sample::of_load(0, Kind::Load, Unit::Gibibyte, measured, Memory::default());
         assert_eq!(gibibyte.cost, Some(500.0));
     }
 
@@ -365,7 +372,7 @@ pub mod tests {
         let errors = [("timeout".to_owned(), 1)].into();
         let found = Found { responses: 10, requests_per_second: 1.0, errors, ..Found::default() };
         let measured = Measured { found, processors: 0.5 };
-        let sample = Sample::of_load(0, Unit::Request, measured, Memory::default());
+        let sample = Sample::of_load(0, Kind::Load, Unit::Request, measured, Memory::default());
         assert_eq!(sample.invalid.as_deref(), Some("1 timeout"));
     }
 

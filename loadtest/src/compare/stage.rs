@@ -23,7 +23,7 @@ use super::render::{HOST, Target, Words, alias, target_id};
 use super::scenario::Setup;
 
 /// How long anything may take until it answers; ten thousand targets take some of them a while.
-const READY_PATIENCE: Duration = Duration::from_secs(30);
+const READY_PATIENCE: Duration = Duration::from_secs(45);
 
 /// Up to so many targets, each is a process of its own.
 const PROCESSES_MAX: usize = 8;

@@ -62,6 +62,9 @@ fn remarks(cell: &Cell) -> String {
         let (invalid, all) = (cell.summary.invalid_count, cell.samples.len());
         remarks.push(format!("INVALID {invalid} of {all}: {why}"));
     }
+    if cell.summary.wrong_target > 0 {
+        remarks.push(format!("{} responses from another target", cell.summary.wrong_target));
+    }
     if cell.summary.moves > 0 {
         remarks.push(format!("{} sessions moved", cell.summary.moves));
     }

@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_request_is_one() {
-        let mut storage = [httparse::EMPTY_HEADER; 16];
         for kind in KINDS {
             let bytes = kind.request("a=b");
+            let mut storage = [httparse::EMPTY_HEADER; 16];
             let mut request = httparse::Request::new(&mut storage);
             let head = request.parse(&bytes).unwrap().unwrap();
             assert_eq!(bytes.len() - head, kind.body_size, "{}", kind.name);
