@@ -36,7 +36,7 @@ const GET: Kind = Kind {
     returning: true,
     body_size: 0,
     close: false,
-    count: 1000,
+    count: 400,
     status: 200,
 };
 
@@ -44,7 +44,7 @@ const GET: Kind = Kind {
 pub const KINDS: [Kind; 10] = [
     GET,
     Kind { name: "get-first-visit", returning: false, ..GET },
-    Kind { name: "get-connection-each", close: true, count: 300, ..GET },
+    Kind { name: "get-connection-each", close: true, count: 200, ..GET },
     Kind { name: "head", method: "HEAD", ..GET },
     Kind { name: "not-modified", path: "/some/path?status=304", status: 304, ..GET },
     Kind { name: "post-small", method: "POST", body_size: 200, ..GET },
