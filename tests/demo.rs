@@ -30,7 +30,7 @@ struct Demo {
 
 impl Demo {
     fn start(arguments: &[&str]) -> Demo {
-        let mut command = limpet(&["--address", "127.0.0.1:0"]);
+        let mut command = limpet(&["--address", "127.0.0.1:0", "--console", "127.0.0.1:0"]);
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
@@ -172,7 +172,7 @@ fn the_printed_configuration_is_one_that_the_ordinary_check_accepts() {
 fn a_busy_port_is_named_and_nothing_is_served() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run_to_end(&["--address", &address]);
+    let output = run_to_end(&["--address", &address, "--console", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
     assert!(error.contains("limpet demo: the balancer could not be started"), "{error}");

@@ -1,8 +1,9 @@
-//! What the README shows is true: its configuration is accepted, its links lead somewhere.
+//! What the README shows is true: its configuration is accepted, its command lines are understood, its links
+//! lead somewhere.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
@@ -15,18 +16,70 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     rests.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-#[test]
-fn the_first_configuration_is_accepted_and_short() {
-    let blocks = blocks(&readme(), "toml");
-    assert_eq!(blocks.len(), 1);
-    let lines = blocks[0].lines().filter(|line| !line.trim().is_empty());
-    assert!(lines.count() <= 20, "{}", blocks[0]);
+/// A folder with the README's first configuration in it.
+fn first_configuration() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("limpet.toml");
-    fs::write(&file, &blocks[0]).unwrap();
+    fs::write(&file, &blocks(&readme(), "toml")[0]).unwrap();
+    (directory, file)
+}
+
+fn check(file: &Path) -> Output {
     let mut check = Command::new(env!("CARGO_BIN_EXE_limpet"));
-    let output = check.arg("check").arg("--config").arg(&file).output().unwrap();
+    check.arg("check").arg("--config").arg(file).output().unwrap()
+}
+
+#[test]
+fn the_first_configuration_is_accepted_and_short() {
+    let (_directory, file) = first_configuration();
+    let text = fs::read_to_string(&file).unwrap();
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    assert!(lines.count() <= 20, "{text}");
+    let output = check(&file);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn whatever_else_of_a_configuration_is_shown_fits_behind_the_first() {
+    let (_directory, file) = first_configuration();
+    let first = fs::read_to_string(&file).unwrap();
+    let text = readme();
+    let others = &blocks(&text, "toml")[1..];
+    assert!(others.len() >= 3);
+    for other in others {
+        fs::write(&file, format!("{first}\n{other}")).unwrap();
+        let output = check(&file);
+        assert!(output.status.success(), "{other}:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Exit code of `limpet ctl` when nobody answers: the command line was understood.
+const NOBODY_ANSWERS: i32 = 3;
+
+#[test]
+fn every_command_line_that_is_shown_is_understood() {
+    let (directory, _) = first_configuration();
+    fs::copy(directory.path().join("limpet.toml"), directory.path().join("new.toml")).unwrap();
+    let text = readme();
+    let shown = blocks(&text, "sh");
+    let lines = shown.iter().flat_map(|block| block.lines());
+    let lines: Vec<&str> = lines.filter(|line| line.starts_with("limpet ")).collect();
+    assert!(lines.len() >= 15, "{lines:?}");
+    for line in lines {
+        if line.starts_with("limpet run ") {
+            continue;
+        }
+        let expected = if line.starts_with("limpet ctl ") { NOBODY_ANSWERS } else { 0 };
+        let output = Command::new("sh")
+            .args(["-c", &line.replacen("limpet", "\"$LIMPET\"", 1)])
+            .current_dir(directory.path())
+            .env("LIMPET", env!("CARGO_BIN_EXE_limpet"))
+            .env("LIMPET_ADMIN", directory.path().join("nobody.sock"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{line}: {said}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Owns: its commands. Never: anything of the balancer's own code, so that no mistake can be made on
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong, and
-//! by `tests/respond.rs` and `tests/floor.rs` with raw clients.
+//! by `tests/respond.rs` and `tests/floor.rs` with raw clients, and by `tests/compare.rs` with a limpet.
 
 mod compare;
 mod floor;

@@ -10,9 +10,8 @@ use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use core_affinity::CoreId;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::Pid;
 use socket2::Socket;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,10 +111,13 @@ async fn watch(
 }
 
 fn pin(core: usize) -> Result<(), Box<dyn Error>> {
-    let mut set = CpuSet::new();
-    set.set(core)
-        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
-        .map_err(|error| format!("cannot run on core {core}: {error}").into())
+    let core = CoreId { id: core };
+    let is_there = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
+    if is_there && core_affinity::set_for_current(core) {
+        Ok(())
+    } else {
+        Err(format!("cannot run on core {}: is it there, and allowed?", core.id).into())
+    }
 }
 
 /// Allows as many open connections as the system lets us have.

@@ -464,6 +464,7 @@ fn what_cannot_be_done_is_said() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(run("--scenario /nowhere.toml").contains("cannot read /nowhere.toml"));
+    assert!(run("--connections 900000000").contains("descriptors"));
     assert!(run("--core 4000").contains("cannot run on core 4000"));
     assert!(run("--sessions 5").contains("--cookie-jar per-session"));
 }

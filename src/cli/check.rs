@@ -1,5 +1,5 @@
 //! `limpet check`: judges a file and says what it declares. Starts nothing, writes nothing. Tested by
-//! `tests/config.rs`.
+//! `tests/config_commands.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -39,7 +39,8 @@ Examples:
   limpet help access-log                       one topic; limpet help lists them
   limpet ctl status                            ask and change a running limpet
 
-Exit codes: 0 right, 2 a configuration or a command line that is refused, 1 anything else.";
+Exit codes: 0 right, 2 a configuration or a command line that is refused, 1 anything else;
+limpet ctl has more.";
 
 #[derive(Debug, Parser)]
 #[command(name = "limpet", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP, disable_help_subcommand = true)]
@@ -91,7 +92,8 @@ enum Command {
 
 const RUN_HELP: &str = "\
 The first SIGTERM or SIGINT stops accepting and lets requests in flight finish within
-process.grace_period; a second one ends at once. Exit code 0 after either.
+process.grace_period; a second one ends at once. Exit code 0 after either. SIGHUP reads the file
+again, SIGUSR1 opens the logs anew (limpet help signals).
 
 Example:
   limpet run --config /etc/limpet/limpet.toml";
@@ -104,7 +106,7 @@ Each mistake has file, line, column, key, what was found and what is allowed:
 Nothing is started and nothing is written. Exit code 2 when there is any mistake.
 
 Example:
-  limpet check --config limpet.toml && systemctl restart limpet";
+  limpet check --config /etc/limpet/limpet.toml && systemctl reload limpet";
 
 const EXPLAIN_HELP: &str = "\
 The request is read as a listener would read it, so a request that would be refused says so, and why.

@@ -1,4 +1,4 @@
-//! `limpet settings`: what a file can set. The same table judges files. Tested by `tests/config.rs`.
+//! `limpet settings`: what a file can set. The same table judges files. Tested by `tests/config_commands.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

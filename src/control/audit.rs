@@ -27,7 +27,7 @@ pub struct AuditLog {
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry<'e> {
     pub actor: &'e str,
-    /// As in `HistoryEntry::what`.
+    /// As in `HistoryEntry::what`; "log_level", "drain" and "enable" for what the configuration does not have.
     pub what: &'static str,
     pub keep: Option<Keep>,
     /// What was asked for, where it was one edit.

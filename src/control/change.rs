@@ -79,9 +79,9 @@ pub struct Applied {
 /// Why a change was refused. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    #[error("there is no target group {group:?}; allowed: {allowed}")]
+    #[error("there is no target group {group:?}; {}", among(allowed))]
     NoGroup { group: String, allowed: String },
-    #[error("target group {group:?} has no target {target:?}; allowed: {allowed}")]
+    #[error("target group {group:?} has no target {target:?}; {}", among(allowed))]
     NoTarget { group: String, target: String, allowed: String },
     #[error(
         "the configuration has changed meanwhile: it is at version {current}, the change was made for {expected}"
@@ -93,6 +93,8 @@ pub enum ChangeError {
     NothingPending,
     #[error("there is no change {0} to undo")]
     NoSuchChange(u64),
+    #[error("change {change} cannot be undone: {why}")]
+    Irrevocable { change: u64, why: &'static str },
     #[error("{0}")]
     Invalid(#[from] Problems),
     #[error(transparent)]
@@ -106,6 +108,11 @@ pub enum ChangeError {
     /// Listeners that could not be opened, and the like.
     #[error("{0}")]
     Refused(String),
+}
+
+/// The names that there are.
+fn among(names: &str) -> String {
+    if names.is_empty() { "there is none at all".to_owned() } else { format!("allowed: {names}") }
 }
 
 /// A configuration that goes back by itself.

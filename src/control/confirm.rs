@@ -1,7 +1,7 @@
 //! Whether a change that waits to be confirmed has to go back: its time is over, or it does harm.
 //!
-//! Harm is a jump of the share of gateway errors (502, 503 and 504 of limpet's own making) against the time
-//! before the change. Pure: time and counts come as arguments. Tested below.
+//! Harm is a jump of the share of gateway errors (502, 503 and 504, limpet's own or a target's, but no rule's
+//! answer) against the time before the change. Pure: time and counts come as arguments. Tested below.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

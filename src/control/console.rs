@@ -2,7 +2,7 @@
 //!
 //! Owns: which files there are, and the fields that go out with them. Never: data of the running
 //! process, which the page asks the admin API for, and nothing from another host: the policy sent
-//! with the page forbids it. Tested beside it, and in a browser by `tests/browser.rs`.
+//! with the page forbids it. Tested beside it, and in a browser by `tests/browser`.
 
 use std::sync::Arc;
 
@@ -124,9 +124,7 @@ fn answer(asset: &'static Asset, etag: &str, request: &HeaderMap) -> Response<Bo
 /// Whether a list of entity tags has this one (RFC 9110 §13.1.2, weak comparison).
 fn names(list: &HeaderValue, etag: &str) -> bool {
     let Ok(list) = list.to_str() else { return false };
-    list.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+    list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
 #[cfg(test)]

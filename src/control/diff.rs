@@ -14,6 +14,18 @@ use super::config::schema::{FILE, Kind, Section};
 /// Longest value that is shown whole, in characters.
 const VALUE_CHARS_MAX: usize = 60;
 
+/// Settings that are followed at once in sections that are otherwise read at start.
+const LIVE: [(&str, &str); 8] = [
+    ("process", "grace_period"),
+    ("process", "watch_config"),
+    ("process", "log_level"),
+    ("access_log", "output"),
+    ("access_log", "format"),
+    ("access_log", "template"),
+    ("access_log", "sample"),
+    ("access_log", "query"),
+];
+
 /// Targets that are named one by one; more are counted.
 const NAMES_MAX: usize = 8;
 
@@ -127,7 +139,8 @@ impl Found<'_> {
             }
         };
         let kind = if key.starts_with("stickiness.") { "stickiness" } else { about.kind };
-        self.differences.push(Difference { kind, text, needs_restart: about.needs_restart });
+        let needs_restart = about.needs_restart && !LIVE.contains(&(about.kind, key));
+        self.differences.push(Difference { kind, text, needs_restart });
     }
 
     /// The key ring, of which only ids are ever shown.

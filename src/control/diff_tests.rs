@@ -181,8 +181,8 @@ fn what_needs_a_restart_is_marked_and_secrets_are_not_shown() {
     assert_eq!(
         all,
         [
-            ("process", "process: log_level \"info\" → \"debug\"", true),
-            ("access_log", "access_log: sample 1 → 5", true),
+            ("process", "process: log_level \"info\" → \"debug\"", false),
+            ("access_log", "access_log: sample 1 → 5", false),
             ("admin", "admin: token is set", true),
             ("stickiness_keys", "stickiness keys: the secret of key 1 is another one", false),
         ]

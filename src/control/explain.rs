@@ -39,8 +39,15 @@ pub struct Question {
     #[serde(default)]
     pub listener: Option<String>,
     /// The client's address, for rules that ask for it.
-    #[serde(default = "loopback")]
+    #[serde(default = "loopback", deserialize_with = "source")]
     pub source: IpAddr,
+}
+
+/// An address; what is none is named in the refusal.
+fn source<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    let refused = |_| serde::de::Error::custom(format!("source \"{text}\" is no IP address"));
+    text.parse().map_err(refused)
 }
 
 fn loopback() -> IpAddr {

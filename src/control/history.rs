@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::change::{Edit, HistoryEntry, Keep};
+use super::change::{ChangeError, Edit, HistoryEntry, Keep};
 use super::state::State;
 
 /// Changes that are kept.
@@ -27,7 +27,8 @@ pub enum Undo {
 #[derive(Debug)]
 struct Record {
     entry: HistoryEntry,
-    undo: Option<Undo>,
+    /// Or why it is not taken back.
+    undo: Result<Undo, &'static str>,
 }
 
 #[derive(Debug, Default)]
@@ -43,22 +44,24 @@ impl History {
     }
 
     /// Notes a change of the configuration, whose number is one above [`History::last`].
-    pub fn push(&mut self, entry: HistoryEntry, undo: Option<Undo>) {
+    pub fn push(&mut self, entry: HistoryEntry, undo: Result<Undo, &'static str>) {
         for record in &mut self.records {
             match &mut record.undo {
-                Some(Undo::Restore { .. }) => record.undo = None,
+                Ok(Undo::Restore { .. }) => {
+                    record.undo = Err("something else has changed since, so nothing leads back");
+                }
                 // An edit of the overlay leaves the base as it is.
-                Some(Undo::Edit { exact, .. }) if entry.keep != Some(Keep::Overlay) => {
+                Ok(Undo::Edit { exact, .. }) if entry.keep != Some(Keep::Overlay) => {
                     *exact = None;
                 }
-                Some(Undo::Edit { .. }) | None => {}
+                Ok(Undo::Edit { .. }) | Err(_) => {}
             }
         }
         self.note(entry, undo);
     }
 
     /// Notes what changed nothing that runs.
-    pub fn note(&mut self, entry: HistoryEntry, undo: Option<Undo>) {
+    pub fn note(&mut self, entry: HistoryEntry, undo: Result<Undo, &'static str>) {
         self.last = self.last.max(entry.change);
         if self.records.len() == ENTRIES_MAX {
             self.records.pop_front();
@@ -66,23 +69,27 @@ impl History {
         self.records.push_back(Record { entry, undo });
     }
 
-    /// How `change` is taken back, if it still can be.
-    pub fn undo_of(&self, change: u64) -> Option<Undo> {
-        let record = self.records.iter().find(|record| record.entry.change == change)?;
-        record.undo.clone()
+    /// How `change` is taken back.
+    ///
+    /// # Errors
+    /// It is unknown, or cannot be taken back (any more).
+    pub fn undo_of(&self, change: u64) -> Result<Undo, ChangeError> {
+        let record = self.records.iter().find(|record| record.entry.change == change);
+        let record = record.ok_or(ChangeError::NoSuchChange(change))?;
+        record.undo.clone().map_err(|why| ChangeError::Irrevocable { change, why })
     }
 
     /// `change` has been taken back.
     pub fn close(&mut self, change: u64) {
         for record in self.records.iter_mut().filter(|record| record.entry.change == change) {
-            record.undo = None;
+            record.undo = Err("it has been taken back already");
         }
     }
 
     /// Newest last.
     pub fn entries(&self) -> Vec<HistoryEntry> {
         let entry = |record: &Record| HistoryEntry {
-            can_undo: record.undo.is_some(),
+            can_undo: record.undo.is_ok(),
             ..record.entry.clone()
         };
         self.records.iter().map(entry).collect()

@@ -1,7 +1,8 @@
-//! The control plane: configuration, what it compiles to, and its publication.
+//! The control plane: configuration, what it compiles to, its publication, health, drains, metrics, the admin
+//! API and the console. [`plane`] joins them; [`runtime`] is the one who publishes.
 //!
-//! May allocate, lock and block. Talks to the data plane by publishing snapshots only; never touches
-//! a connection. Tested in process and by `tests/config.rs`.
+//! May allocate, lock and block. Talks to the data plane by snapshots, by orders about listeners and by atomics of
+//! targets; never touches a client's connection. Tested beside each part, and by the black-box suite.
 
 pub mod admin;
 pub mod attributes;
@@ -22,6 +23,7 @@ pub mod keys;
 pub mod log_level;
 pub mod metrics;
 pub mod overlay;
+pub mod plane;
 pub mod runtime;
 pub mod session_watch;
 pub mod state;

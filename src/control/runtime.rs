@@ -15,12 +15,13 @@ mod whole;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use arc_swap::ArcSwap;
 
 use super::audit::{self, AuditLog, Entry};
-use super::change::{ChangeError, HistoryEntry};
+use super::change::{By, ChangeError, HistoryEntry};
 use super::compile::{self, CompileError, Compiled};
 use super::config::Parsed;
 use super::config::file::File;
@@ -42,12 +43,17 @@ use crate::target::stickiness::StickinessOptions;
 /// The one who publishes.
 pub struct Control {
     running: Mutex<Running>,
+    /// As in `running`, for those who must not wait for a change that is at work.
+    version: AtomicU64,
+    /// Of the file, if there is one.
+    path: Option<PathBuf>,
     registry: Registry,
     published: Arc<Published>,
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
     error_source: Mutex<Option<Arc<ErrorSource>>>,
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
+    last_reload_successful: AtomicBool,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
@@ -136,7 +142,8 @@ impl Control {
         });
         let name = path.map_or("the configuration".to_owned(), |path| path.display().to_string());
         let mut history = History::default();
-        history.note(start_entry(&parsed.file, &name), None);
+        let nothing_before = Err("there was nothing before the start");
+        history.note(start_entry(&parsed.file, &name), nothing_before);
         let running = Running {
             name,
             document: Arc::clone(&base.document),
@@ -155,12 +162,15 @@ impl Control {
         };
         Ok(Control {
             running: Mutex::new(running),
+            version: AtomicU64::new(1),
+            path: path.map(Path::to_owned),
             registry,
             published,
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
             error_source: Mutex::new(None),
             session_estimate: Mutex::new(None),
+            last_reload_successful: AtomicBool::new(true),
         })
     }
 
@@ -179,9 +189,9 @@ impl Control {
         self.lock().parsed.file.clone()
     }
 
-    /// Grows by one with every accepted change of the configuration; health does not count.
+    /// Grows by one with every accepted change of the configuration; health does not count. Waits for nobody.
     pub fn version(&self) -> u64 {
-        self.lock().version
+        self.version.load(Ordering::Acquire)
     }
 
     /// What happened lately.
@@ -249,7 +259,7 @@ impl Control {
         let running = self.lock();
         let mut entries = running.state.overlay.entries();
         for entry in &mut entries {
-            entry.can_undo = running.history.undo_of(entry.change).is_some();
+            entry.can_undo = running.history.undo_of(entry.change).is_ok();
         }
         entries
     }
@@ -268,7 +278,7 @@ impl Control {
 
     /// The file that the configuration was read from.
     pub fn path(&self) -> Option<PathBuf> {
-        self.lock().file.as_ref().map(|file| file.path.clone())
+        self.path.clone()
     }
 
     /// When the configuration was loaded from its file, or written to it, last.
@@ -284,6 +294,16 @@ impl Control {
         let mut running = self.lock();
         let base = Arc::clone(&running.state.base.text);
         running.file.as_mut().is_some_and(|file| file.text != base || file.differs())
+    }
+
+    /// Whether the last attempt to load the file went well.
+    pub fn last_reload_successful(&self) -> bool {
+        self.last_reload_successful.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file is to be loaded again whenever it changes.
+    pub fn is_watching(&self) -> bool {
+        self.lock().parsed.file.process.watch_config
     }
 
     /// What changes whenever the file on disk does; `None` without a file, or when it is gone.
@@ -328,6 +348,21 @@ impl Control {
         }
     }
 
+    /// Notes for good what an operator did and the configuration does not have: a level, how a drain goes.
+    pub fn audit_deed(&self, by: &By<'_>, what: &'static str, summary: &[String]) {
+        self.audit(&Entry {
+            actor: by.actor,
+            what,
+            keep: None,
+            edit: None,
+            change: None,
+            version: self.version(),
+            summary,
+            outcome: "accepted",
+            why: None,
+        });
+    }
+
     fn audit(&self, entry: &Entry<'_>) {
         audit::note(own(&self.audit_log).as_mut(), entry);
     }
@@ -346,6 +381,15 @@ impl Control {
     /// A panic inside an edit has changed nothing that is published.
     fn lock(&self) -> MutexGuard<'_, Running> {
         own(&self.running)
+    }
+
+    /// `None` while a change is at work.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Running>> {
+        match self.running.try_lock() {
+            Ok(running) => Some(running),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 

@@ -416,7 +416,7 @@ fn every_edit_on_top_is_undone_and_leaves_no_trace() {
         control.undo(applied.change, &BY).unwrap();
         assert_eq!(control.file(), before, "{edit:?}");
         let again = control.undo(applied.change, &BY).unwrap_err();
-        assert!(matches!(again, ChangeError::NoSuchChange(_)), "{again}");
+        assert!(matches!(again, ChangeError::Irrevocable { .. }), "{again}");
     }
     let removed = overlay(control, &remove_target("b", "one"));
     control.undo(removed.change, &BY).unwrap();
@@ -424,6 +424,38 @@ fn every_edit_on_top_is_undone_and_leaves_no_trace() {
     assert!(control.leaving().iter().all(|one| one.group != "b"));
     let left: Vec<_> = control.overlay().into_iter().map(|one| one.summary).collect();
     assert_eq!(left, Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn an_edit_on_top_that_changes_nothing_is_not_kept() {
+    let control = control();
+    overlay(&control, &set_target("a", "two", json!({"state": "draining"})));
+    overlay(&control, &set_target("a", "one", json!({"weight": 3})));
+    let (entries, before) = (control.history().len(), control.overlay());
+    for edit in [
+        set_target("a", "two", json!({"state": "draining"})),
+        set_target("a", "one", json!({"state": "in_service"})),
+        set_group("a", json!({"slow_start": "10s"})),
+    ] {
+        let applied = overlay(&control, &edit);
+        assert_eq!(applied.notes, ["nothing differs"], "{edit:?}");
+        assert_eq!((control.history().len(), control.overlay()), (entries, before.clone()));
+    }
+}
+
+#[test]
+fn a_flush_cannot_be_undone_and_is_one_generation_wherever_it_is_kept() {
+    let disk = on_disk();
+    let OnDisk { control, .. } = &disk;
+    let flush = Edit::FlushStickiness { group: "a".to_owned() };
+    let flushed = overlay(control, &flush);
+    let error = control.undo(flushed.change, &BY).unwrap_err().to_string();
+    assert!(error.contains("cookies that a flush has outdated stay outdated"), "{error}");
+    assert!(control.history().last().is_some_and(|entry| !entry.can_undo));
+    let before = control.stickiness("a").unwrap().generation;
+    control.edit(&flush, Keep::File, &BY).unwrap();
+    assert_eq!(control.stickiness("a").unwrap().generation, before + 1);
+    assert!(control.overlay().is_empty());
 }
 
 #[test]
@@ -566,7 +598,9 @@ fn the_overlay_is_written_into_the_file_or_discarded() {
     assert_eq!((control.overlay().len(), weight(control, "two")), (3, 5));
     let before = control.snapshot();
     let written = control.write_overlay(&BY).unwrap();
-    assert!(written.summary.is_empty() && control.overlay().is_empty());
+    let said = "what runs stays as it is; what was on top of the file is in it now";
+    assert_eq!(written.summary, [said]);
+    assert!(control.overlay().is_empty());
     assert_eq!(disk.text(), control.running_text());
     assert!(disk.text().contains("address = \"127.0.0.1:2\" # rack 2\nweight = 5\n"));
     assert!(Arc::ptr_eq(&before.groups[0], &control.snapshot().groups[0]));
@@ -733,9 +767,9 @@ fn changes_and_refusals_are_told_to_events_history_and_audit_log() {
     }));
     control.edit(&remove_target("a", "two"), Keep::File, &BY).unwrap();
     refused(control, &set_target("a", "six", json!({"weight": 5})));
-    disk.rewrite("# What the operator wrote.", "process.grace_period = \"5s\"");
+    disk.rewrite("# What the operator wrote.", "process.buffers_kept = 5");
     let applied = control.reload(&BY).unwrap();
-    let restart = "process: grace_period \"30s\" → \"5s\"";
+    let restart = "process: buffers_kept 64 → 5";
     assert_eq!(applied.notes, [format!("in force after a restart: {restart}")]);
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -811,4 +845,22 @@ fn an_edit_among_ten_thousand_targets_compiles_one_group() {
     let after = control.snapshot();
     let pairs = before.groups.iter().zip(&after.groups);
     assert_eq!(pairs.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
+}
+
+/// The control thread checks targets and serves clients meanwhile.
+#[test]
+fn what_is_asked_again_and_again_waits_for_no_change_that_is_at_work() {
+    let disk = on_disk();
+    let control = Arc::new(disk.control);
+    let at_work = control.lock();
+    let (told, answer) = std::sync::mpsc::channel();
+    let asked = Arc::clone(&control);
+    let asker = std::thread::spawn(move || {
+        asked.tick(Instant::now());
+        let _ = told.send((asked.version(), asked.file_stamp().is_some(), asked.path()));
+    });
+    let answered = answer.recv_timeout(Duration::from_secs(20));
+    drop(at_work);
+    asker.join().unwrap();
+    assert_eq!(answered, Ok((1, true, Some(disk.path))));
 }

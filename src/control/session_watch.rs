@@ -6,17 +6,18 @@
 
 use std::time::Duration;
 
+use super::events::{EventKind, Events};
 use crate::snapshot::Snapshot;
 
 /// How often the notes are looked at.
 pub const EVERY: Duration = Duration::from_millis(500);
 
-/// Logs every mismatch that was not logged before.
-pub fn log_new(snapshot: &Snapshot) {
+/// Logs every mismatch that was not logged before, and puts it among the events.
+pub fn log_new(snapshot: &Snapshot, events: &Events) {
     for group in &snapshot.groups {
         let Some(sticky) = &group.stickiness else { continue };
         for mismatch in group.state.sessions.unlogged(sticky) {
-            tracing::warn!(group = %group.name, "{mismatch}");
+            events.push(EventKind::Warning, Some(&group.name), None, mismatch.to_string());
         }
     }
 }

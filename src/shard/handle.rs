@@ -52,10 +52,6 @@ impl Handle {
         &self.counters
     }
 
-    pub fn access_log(&self) -> &AccessLog {
-        &self.access_log
-    }
-
     /// What became of the access log's lines so far.
     pub fn log(&self) -> LogCounts {
         self.access_log.handle().counts()

@@ -80,7 +80,7 @@ impl Listeners {
         drop(table);
         let mut wanted = Vec::new();
         for listener in &after.listeners {
-            // The listener of the same name first: two may have exchanged their addresses.
+            // By address: two listeners may have exchanged their names, or their addresses.
             let position = left.iter().position(|open| open.wanted == listener.bind);
             match position {
                 Some(position) => plan.keep(left.swap_remove(position), listener),

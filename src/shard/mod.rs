@@ -144,6 +144,8 @@ impl Shard {
             connection.close();
         });
         self.log.borrow_mut().flush();
+        // An idle shard holds no snapshot that was replaced.
+        drop(self.view());
         self.forget_retired();
         self.room.notify_waiters();
     }

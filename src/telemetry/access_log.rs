@@ -48,7 +48,7 @@ pub struct LogHandle {
 }
 
 /// What became of the lines so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogCounts {
     pub lines_written: u64,
     /// Found no free batch.

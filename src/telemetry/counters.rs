@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
+use super::ended::Cause;
 use super::number::Number;
 use super::record::{CODE_BYTES_MAX, Record};
 use super::series::{STATUS_CLASSES, status_class};
@@ -42,10 +43,12 @@ pub enum Counter {
     Aborted,
     /// Lines that found no room in the log's buffers.
     LogLinesDropped,
+    /// Requests that ended with 502, 503 or 504, limpet's own or a target's; not those that a rule answers so.
+    GatewayErrors,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 15] = [
+    pub const ALL: [Counter; 16] = [
         Counter::Requests,
         Counter::ConnectionsAccepted,
         Counter::ConnectionsClosed,
@@ -61,6 +64,7 @@ impl Counter {
         Counter::Upgrades,
         Counter::Aborted,
         Counter::LogLinesDropped,
+        Counter::GatewayErrors,
     ];
 
     /// Stable snake_case word.
@@ -81,6 +85,7 @@ impl Counter {
             Counter::Upgrades => "upgrades",
             Counter::Aborted => "aborted",
             Counter::LogLinesDropped => "log_lines_dropped",
+            Counter::GatewayErrors => "gateway_errors",
         }
     }
 }
@@ -144,6 +149,9 @@ impl ShardCounters {
         }
         if record.upgraded {
             self.add(Counter::Upgrades, 1);
+        }
+        if matches!(record.status, 502..=504) && record.ended.cause != Cause::Rule {
+            self.add(Counter::GatewayErrors, 1);
         }
         if record.ended.aborted() {
             self.add(Counter::Aborted, 1);

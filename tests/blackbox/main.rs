@@ -4,10 +4,13 @@
     reason = "signals, limits and seccomp filters of the processes under test are set by system calls"
 )]
 
+#[allow(dead_code, reason = "shared with tests/load, which uses the rest")]
 mod support;
 
 mod access_log;
 mod balance;
+mod changes;
+mod ctl;
 mod deadlines;
 mod engines;
 mod framing;
@@ -16,6 +19,7 @@ mod health;
 mod hop_by_hop;
 mod limits;
 mod listeners;
+mod operators;
 mod reload;
 mod retries;
 mod routing;

@@ -12,6 +12,10 @@
 //! Pictures of what was seen are left in `target/browser/`.
 
 mod actions;
+mod audit;
+mod figures;
+mod file;
+mod keyboard;
 mod match_warning;
 mod modules;
 mod pages;
@@ -19,3 +23,4 @@ mod server;
 mod stage;
 mod story;
 mod tab;
+mod token;

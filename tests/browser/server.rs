@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -9,12 +10,18 @@ use std::time::{Duration, Instant};
 
 use crate::tab::WAIT_MAX;
 
+const FILE: &str = "limpet.toml";
+
 pub struct Server {
     /// `http://127.0.0.1:9901`, without a path.
     pub console: String,
     child: Child,
-    _folder: Option<tempfile::TempDir>,
+    /// Where the file of the configuration lies; the demo has none.
+    folder: Option<tempfile::TempDir>,
 }
+
+/// What the admin API of [`Server::guarded`] asks for.
+pub const TOKEN: &str = "correct-horse-battery-staple";
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -48,22 +55,40 @@ impl Server {
         };
         // What else it prints is read and dropped, so that it never waits for a reader.
         thread::spawn(move || printed.iter().for_each(drop));
-        Server { console: console.trim_end_matches('/').to_owned(), child, _folder: None }
+        Server { console: console.trim_end_matches('/').to_owned(), child, folder: None }
     }
 
     /// `limpet run` before an application whose session lives for twelve hours, with stickiness of one hour.
     pub fn mismatch() -> Server {
+        let (server, web) = Server::run("", "stickiness = { enabled = true, duration = \"1h\" }");
+        wait_until("the application answers", || get(web, "/").contains("PHPSESSID"));
+        server
+    }
+
+    /// `limpet run` whose admin API asks for a token.
+    pub fn guarded() -> Server {
+        Server::run(&format!("token = \"{TOKEN}\""), "").0
+    }
+
+    /// The file of the configuration.
+    pub fn file(&self) -> PathBuf {
+        self.folder.as_ref().expect("the demo has no file").path().join(FILE)
+    }
+
+    /// `limpet run` with settings of its admin API and of its target group, and the address of its listener.
+    fn run(admin_settings: &str, group_settings: &str) -> (Server, SocketAddr) {
         let folder = tempfile::tempdir().unwrap();
         let (web, admin) = (free_address(), free_address());
-        let path = folder.path().join("limpet.toml");
+        let path = folder.path().join(FILE);
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();
         let text = format!(
-            "[process]\nstate_directory = {state:?}\ngrace_period = \"1s\"\n\
+            "# The configuration of this test.\n\
+             [process]\nstate_directory = {state:?}\ngrace_period = \"1s\"\n\
              [access_log]\noutput = \"off\"\n\
-             [admin]\naddress = \"{admin}\"\n\
+             [admin]\naddress = \"{admin}\"\n{admin_settings}\n\
              [[listener]]\nname = \"web\"\naddress = \"{web}\"\nforward = \"app\"\n\
-             [[target_group]]\nname = \"app\"\nstickiness = {{ enabled = true, duration = \"1h\" }}\n\
+             [[target_group]]\nname = \"app\"\n{group_settings}\n\
              [[target_group.target]]\nid = \"a\"\naddress = \"{}\"\n",
             application()
         );
@@ -75,10 +100,9 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Server { console: format!("http://{admin}"), child, _folder: Some(folder) };
+        let server = Server { console: format!("http://{admin}"), child, folder: Some(folder) };
         wait_until("the admin API answers", || get(admin, "/healthz").contains("200"));
-        wait_until("the application answers", || get(web, "/").contains("PHPSESSID"));
-        server
+        (server, web)
     }
 }
 
@@ -112,7 +136,7 @@ fn answer(mut stream: TcpStream) {
 }
 
 /// The whole response; empty while nobody answers.
-fn get(address: SocketAddr, path: &str) -> String {
+pub fn get(address: SocketAddr, path: &str) -> String {
     let mut text = String::new();
     let Ok(mut stream) = TcpStream::connect(address) else { return text };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -1,6 +1,8 @@
 //! A browser with one tab, and what it looks at. One at a time: a browser wants a machine for itself.
 
+use std::collections::BTreeSet;
 use std::env;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use chromiumoxide::browser::{Browser, BrowserConfig};
@@ -13,6 +15,9 @@ use crate::tab::{Tab, WAIT_MAX};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// What was said to be skipped already: once is enough.
+static SAID: std::sync::Mutex<BTreeSet<&str>> = std::sync::Mutex::new(BTreeSet::new());
+
 /// What stands between a test and the console. Dropped in order: the browser goes before its server.
 pub struct Stage {
     pub tab: Tab,
@@ -20,7 +25,7 @@ pub struct Stage {
     pub console: String,
     browser: Browser,
     events: JoinHandle<()>,
-    _server: Option<Server>,
+    server: Option<Server>,
     _profile: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -31,9 +36,13 @@ fn is_required() -> bool {
 }
 
 /// Says that something was not tested, or fails where that may not be.
-fn skip(what: &str) {
+fn skip(what: &'static str) {
     assert!(!is_required(), "LIMPET_REQUIRE_BROWSER=1, but {what}");
-    eprintln!("skipped: {what}");
+    let mut said = SAID.lock().unwrap();
+    if said.insert(what) {
+        // Not by a macro: what those print in a test that passes is never seen.
+        io::stderr().write_all(format!("skipped: {what}\n").as_bytes()).unwrap();
+    }
 }
 
 /// The browser to drive.
@@ -72,6 +81,11 @@ impl Stage {
         Stage::open(Server::mismatch).await
     }
 
+    /// A balancer with a file of its own, whose admin API asks for [`TOKEN`](crate::server::TOKEN).
+    pub async fn guarded() -> Option<Stage> {
+        Stage::open(Server::guarded).await
+    }
+
     async fn open(start: impl FnOnce() -> Server) -> Option<Stage> {
         let chromium = chromium()?;
         let turn = ONE_AT_A_TIME.lock().await;
@@ -95,15 +109,7 @@ impl Stage {
         let (browser, mut handler) = Browser::launch(config).await.expect("Chromium starts");
         let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
         let tab = Tab::open(&browser).await;
-        Some(Stage {
-            tab,
-            console,
-            browser,
-            events,
-            _server: server,
-            _profile: profile,
-            _turn: turn,
-        })
+        Some(Stage { tab, console, browser, events, server, _profile: profile, _turn: turn })
     }
 
     /// A second tab of the same browser: with the same cookies, as a user has it.
@@ -117,13 +123,26 @@ impl Stage {
         self.tab.wait(LIVE, &format!("{page} is live")).await;
     }
 
+    /// The file of the configuration, of a stage that has one.
+    pub fn file(&self) -> PathBuf {
+        self.server.as_ref().expect("the server is this test's own").file()
+    }
+
     /// Address of the demo's session page, as the console's hint card has it.
     pub async fn session_page(&self) -> String {
         self.show("#/").await;
         self.tab.text_of("document.querySelector('a.session-page')?.href").await
     }
 
-    pub async fn close(mut self) {
+    /// Ends the browser, which must have had nothing to complain of.
+    pub async fn close(self) {
+        let complaints = self.tab.complaints();
+        assert!(complaints.is_empty(), "the browser complains: {complaints:#?}");
+        self.end().await;
+    }
+
+    /// Ends the browser, whatever it complained of.
+    pub async fn end(mut self) {
         self.browser.close().await.expect("the browser ends");
         self.browser.wait().await.expect("the browser has ended");
         self.events.abort();
@@ -131,5 +150,5 @@ impl Stage {
 }
 
 /// The page is what its address says, and has been loaded.
-pub const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'live' \
+const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'live' \
     && document.querySelector('main h1') !== null && !document.querySelector('main').textContent.includes('Loading')";

@@ -82,6 +82,5 @@ async fn a_session_is_lost_until_the_operator_turns_stickiness_on() {
     page.front().await;
     let (one, other) = (again(&page).await, again(&page).await);
     assert_ne!(one.instance, other.instance, "the instances take turns again");
-    assert!(console.exceptions().is_empty(), "{:?}", console.exceptions());
     stage.close().await;
 }

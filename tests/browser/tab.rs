@@ -9,8 +9,13 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams,
 };
 use chromiumoxide::cdp::browser_protocol::input::InsertTextParams;
+use chromiumoxide::cdp::browser_protocol::log::{
+    EventEntryAdded, LogEntry, LogEntryLevel, LogEntrySource,
+};
 use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
-use chromiumoxide::cdp::js_protocol::runtime::EventExceptionThrown;
+use chromiumoxide::cdp::js_protocol::runtime::{
+    ConsoleApiCalledType, EventConsoleApiCalled, EventExceptionThrown,
+};
 use chromiumoxide::layout::Point;
 use chromiumoxide::page::{Page, ScreenshotParams};
 use futures_util::StreamExt as _;
@@ -19,34 +24,53 @@ use serde::de::DeserializeOwned;
 /// Longest wait for anything that should happen.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Most steps with the Tab key to anything on a page.
+const TABS_MAX: usize = 80;
+
 const POLL: Duration = Duration::from_millis(50);
 
 pub struct Tab {
     page: Page,
     requests: Arc<Mutex<Vec<String>>>,
-    exceptions: Arc<Mutex<Vec<String>>>,
+    complaints: Arc<Mutex<Vec<String>>>,
+}
+
+/// Whether an entry of the browser's log is a fault of the console. A request that the API refuses is none: the
+/// console shows its reader why.
+fn is_fault(entry: &LogEntry) -> bool {
+    let is_refusal = entry.source == LogEntrySource::Network
+        && entry.url.as_ref().is_some_and(|url| url.contains("/v1/"));
+    entry.level != LogEntryLevel::Verbose && entry.level != LogEntryLevel::Info && !is_refusal
 }
 
 impl Tab {
     pub async fn open(browser: &Browser) -> Tab {
         let page = browser.new_page("about:blank").await.expect("a tab opens");
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let exceptions = Arc::new(Mutex::new(Vec::new()));
+        let complaints = Arc::new(Mutex::new(Vec::new()));
         let mut sent = page.event_listener::<EventRequestWillBeSent>().await.unwrap();
-        let into = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Some(event) = sent.next().await {
-                into.lock().unwrap().push(event.request.url.clone());
-            }
-        });
         let mut thrown = page.event_listener::<EventExceptionThrown>().await.unwrap();
-        let into = Arc::clone(&exceptions);
+        let mut called = page.event_listener::<EventConsoleApiCalled>().await.unwrap();
+        let mut logged = page.event_listener::<EventEntryAdded>().await.unwrap();
+        let (asked, said) = (Arc::clone(&requests), Arc::clone(&complaints));
         tokio::spawn(async move {
-            while let Some(event) = thrown.next().await {
-                into.lock().unwrap().push(format!("{:?}", event.exception_details));
+            loop {
+                let complaint = tokio::select! {
+                    Some(event) = sent.next() => {
+                        asked.lock().unwrap().push(event.request.url.clone());
+                        None
+                    }
+                    Some(event) = thrown.next() => Some(format!("{:?}", event.exception_details)),
+                    Some(event) = called.next() => (event.r#type == ConsoleApiCalledType::Error)
+                        .then(|| format!("console.error: {:?}", event.args)),
+                    Some(event) = logged.next() => is_fault(&event.entry)
+                        .then(|| format!("{:?}: {} ({:?})", event.entry.source, event.entry.text, event.entry.url)),
+                    else => return,
+                };
+                said.lock().unwrap().extend(complaint);
             }
         });
-        Tab { page, requests, exceptions }
+        Tab { page, requests, complaints }
     }
 
     /// Loads an address anew, also where only what follows `#` differs.
@@ -139,8 +163,22 @@ impl Tab {
 
     /// Presses a key where the focus is.
     pub async fn press(&self, key: &str) {
-        let element = self.page.find_element(":focus").await.unwrap();
-        element.press_key(key).await.unwrap();
+        // Keys go to whatever has the focus; the element only leads to the page's keyboard.
+        let page = self.page.find_element("html").await.unwrap();
+        page.press_key(key).await.unwrap();
+    }
+
+    /// Goes on with the Tab key until what has the focus fulfils a condition on `it`.
+    pub async fn tab_to(&self, condition: &str) {
+        let is_there = format!("((it) => {{ return {condition}; }})(document.activeElement)");
+        for _ in 0..TABS_MAX {
+            if self.evaluate::<bool>(&is_there).await {
+                return;
+            }
+            self.press("Tab").await;
+        }
+        self.picture("failed").await;
+        panic!("{TABS_MAX} times Tab do not lead to {condition}");
     }
 
     /// Runs a script that has no value.
@@ -163,10 +201,12 @@ impl Tab {
         self.page.execute(size).await.unwrap();
     }
 
-    /// Which colours the system prefers: "dark" or "light".
+    /// Which colours the system prefers: "dark" or "light". Nothing fades from one to the other, for what is
+    /// looked at next.
     pub async fn prefer(&self, colours: &str) {
-        let feature = MediaFeature::new("prefers-color-scheme", colours);
-        self.page.emulate_media_features(vec![feature]).await.unwrap();
+        let colours = MediaFeature::new("prefers-color-scheme", colours);
+        let motion = MediaFeature::new("prefers-reduced-motion", "reduce");
+        self.page.emulate_media_features(vec![colours, motion]).await.unwrap();
     }
 
     /// Addresses that were asked for so far.
@@ -174,8 +214,8 @@ impl Tab {
         self.requests.lock().unwrap().clone()
     }
 
-    /// What the console's own scripts let through.
-    pub fn exceptions(&self) -> Vec<String> {
-        self.exceptions.lock().unwrap().clone()
+    /// What the browser complained of: exceptions, errors on its console, what a policy forbade, missing files.
+    pub fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap().clone()
     }
 }

@@ -169,7 +169,7 @@ fn where_a_change_is_kept_is_said() {
     assert_has(&printed, &["version 4; kept until limpet ends, --write keeps it in the file\n"]);
     let nothing = json!({"change": 7, "version": 4, "summary": [], "notes": []});
     let printed = asks(&["reload"], "POST /v1/config/reload", &json!({}), &nothing);
-    assert_eq!(printed, "nothing differs\nchange 7, configuration version 4\n");
+    assert_eq!(printed, "nothing differs\nconfiguration version 4, as before\n");
 }
 
 #[test]

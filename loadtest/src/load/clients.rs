@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::io;
 use std::mem;
 use std::sync::Arc;
 
@@ -156,9 +157,9 @@ impl Clients {
             Event::Sent(buffer) => self.spare.extend(buffer),
             Event::Connected => self.connected(queue, index),
             Event::Ended => self.ended(queue, index),
-            Event::Failed(_, buffer) => {
+            Event::Failed(error, buffer) => {
                 self.spare.extend(buffer);
-                self.failed(queue, index);
+                self.failed(queue, index, error);
             }
             // There is no listener.
             Event::Accepted(_) | Event::AcceptFailed(_) => {}
@@ -261,26 +262,27 @@ impl Clients {
             self.give_back(user);
             return false;
         };
-        let plan = self.plan.clone();
-        let shape = plan.draw(&mut self.random);
+        let Clients { plan, random, sessions, connections, tally, phases, spare, .. } = self;
+        let shape_index = plan.draw(random);
+        let shape = &plan.shapes[shape_index];
         self.next_id += 1;
         let id = self.next_id;
         let cookies = match user {
             NOBODY => &[],
-            user => self.sessions.cookies(user),
+            user => sessions.cookies(user),
         };
-        plan.shapes[shape].write(id, cookies, out);
-        self.tally.requests += u64::from(is_measured);
+        shape.write(id, cookies, out);
+        tally.requests += u64::from(is_measured);
         self.waiting += 1;
-        let connection = &mut self.connections[index];
-        let shape_number = shape as u32;
+        let connection = &mut connections[index];
+        let shape_number = shape_index as u32;
         let asked = Asked { intended_ns, sent_ns, id, user, shape: shape_number, is_measured };
         connection.asked.push_back(asked);
-        if let Some(content) = &plan.shapes[shape].content {
-            if self.phases.is_measuring() {
-                self.tally.bytes_out += (out.len() + content.len()) as u64;
+        if let Some(content) = &shape.content {
+            if phases.is_measuring() {
+                tally.bytes_out += (out.len() + content.len()) as u64;
             }
-            let head = mem::replace(out, self.spare.pop().unwrap_or_default());
+            let head = mem::replace(out, spare.pop().unwrap_or_default());
             let outgoing = Outgoing::Pair(head, content.clone(), 0..content.len());
             queue.send(connection.socket, outgoing);
         }
@@ -321,7 +323,10 @@ impl Clients {
                     self.tally.reconnects += u64::from(connection.is_known && !self.manner.close);
                     connection.is_known = true;
                 }
-                Err(_) => self.refused(index as usize, now_ns),
+                Err(error) => {
+                    self.tally.first_refusal.get_or_insert_with(|| error.to_string());
+                    self.refused(index as usize, now_ns);
+                }
             }
         }
     }
@@ -457,8 +462,11 @@ impl Clients {
         self.failed_at(queue, index, now_ns);
     }
 
-    fn failed(&mut self, queue: &mut Queue, index: usize) {
+    fn failed(&mut self, queue: &mut Queue, index: usize, error: io::Error) {
         let now_ns = self.clock.now_ns();
+        if self.connections[index].state == State::Connecting {
+            self.tally.first_refusal.get_or_insert_with(|| error.to_string());
+        }
         self.failed_at(queue, index, now_ns);
     }
 

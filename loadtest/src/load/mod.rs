@@ -33,6 +33,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 pub use options::Options;
 
 use clients::{Clients, Manner};
@@ -55,6 +57,9 @@ const RING_ENTRIES: u32 = 1024;
 
 const BUFFER_BYTES: u32 = 16 * 1024;
 
+/// Descriptors that are no connections, and connections that are just being closed.
+const DESCRIPTORS_BESIDE: usize = 256;
+
 /// How often the bar moves, and how often lines are written where there is no terminal.
 const BAR_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +70,9 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// When the options do not go together, the scenario cannot be read, or a thread has no ring.
 pub fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     options.check_together()?;
+    // A connection that is being closed may still have its descriptor when the next one has one.
+    let places = options.connections.get() << u8::from(options.close);
+    allow_descriptors(places + options.slow_clients)?;
     let plan = Arc::new(Plan::new(options)?);
     let threads = options.threads.get();
     let live: Arc<[Live]> = (0..threads).map(|_| Live::default()).collect();
@@ -102,12 +110,32 @@ pub fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         }
     }
     progress.iter().for_each(Progress::finish);
+    if let Some(why) = &tally.first_refusal {
+        eprintln!("loadtest: no connection to {}: {why}", options.address);
+    }
     if options.json {
         println!("{}", tally.json(session_count(options)));
     } else {
         print!("{}", tally.text());
     }
     Ok(tally.is_clean())
+}
+
+/// Makes room for so many connections, which may be more than a process has by default.
+fn allow_descriptors(connections: usize) -> Result<(), Box<dyn Error>> {
+    let wanted = (connections + DESCRIPTORS_BESIDE) as u64;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if hard < wanted {
+        return Err(format!(
+            "{connections} connections need more than the {hard} descriptors that this process may \
+             have (ulimit -n)"
+        )
+        .into());
+    }
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?)
 }
 
 fn session_count(options: &Options) -> usize {

@@ -9,8 +9,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::phase::Span;
 
-/// What a thread lets others see, written when it happens to be at it.
+/// What a thread lets others see, written when it happens to be at it; in cache lines of its own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Live {
     pub responses: AtomicU64,
     pub errors: AtomicU64,

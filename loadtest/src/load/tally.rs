@@ -79,6 +79,8 @@ pub struct Tally {
     pub cpu_ns: u64,
     /// Length of the measured time, in nanoseconds.
     pub measured_ns: u64,
+    /// Why the first connection that could not be had was refused, for people.
+    pub first_refusal: Option<String>,
     errors: [u64; Problem::ALL.len()],
     status: Vec<u64>,
     targets: Vec<(Vec<u8>, u64)>,
@@ -101,6 +103,7 @@ impl Tally {
             slow: Slow::default(),
             cpu_ns: 0,
             measured_ns: 0,
+            first_refusal: None,
             errors: [0; Problem::ALL.len()],
             status: vec![0; 1000],
             targets: Vec::new(),
@@ -162,6 +165,9 @@ impl Tally {
         self.slow.ended += part.slow.ended;
         self.cpu_ns += part.cpu_ns;
         self.measured_ns = self.measured_ns.max(part.measured_ns);
+        if self.first_refusal.is_none() {
+            self.first_refusal.clone_from(&part.first_refusal);
+        }
         self.errors.iter_mut().zip(part.errors).for_each(|(sum, count)| *sum += count);
         self.status.iter_mut().zip(&part.status).for_each(|(sum, count)| *sum += count);
         for (name, count) in &part.targets {

@@ -22,9 +22,9 @@ use crate::service::{LISTENER, Listening, Readiness};
 /// Submissions that fit between two waits.
 const ENTRIES: u32 = 1024;
 
-/// Receive buffers: few enough to stay in the processor's cache when requests are small, large enough
-/// for uploads.
-const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 16 * 1024 };
+/// Receive buffers: few enough that small requests stay in the processor's cache, large enough that an
+/// upload comes in few pieces.
+const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 64 * 1024 };
 
 /// Answers until the process ends.
 ///
@@ -36,6 +36,8 @@ pub fn run(
     answers: Answers,
     readiness: &Readiness,
 ) -> Result<(), Box<dyn Error>> {
+    // The kernel may wake a thread 50 µs late unless it is told not to; a delay is to be what it says.
+    nix::sys::prctl::set_timerslack(1)?;
     let mut ring = Ring::new(ENTRIES, BUFFERS)?;
     let shared = Shared { script, answers, random: rand::make_rng() };
     let mut worker = Worker {

@@ -1,7 +1,7 @@
 //! The answers of the admin API, as far as they are shown to people.
 //!
 //! Lenient: what a newer server adds is passed over, what an older one lacks is empty. The words and units
-//! are the API's. Tested by `tests/ctl.rs`.
+//! are the API's. Tested by `tests/ctl`.
 
 use std::collections::BTreeMap;
 

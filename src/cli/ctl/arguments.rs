@@ -1,6 +1,6 @@
 //! The command line of `limpet ctl`.
 //!
-//! Words only. Tested by `cli`'s own test of the command line, and by `tests/ctl.rs`.
+//! Words only. Tested by `cli`'s own test of the command line, and by `tests/ctl`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +22,8 @@ Examples:
   limpet ctl status
   limpet ctl stickiness set app enabled=true duration=12h
   limpet ctl drain app a --until-idle --deadline 10m --wait
-  limpet ctl diff new.toml && limpet ctl apply new.toml --confirm 60s
+  limpet ctl diff new.toml
+  limpet ctl apply new.toml --confirm 60s
   limpet ctl explain 'limpet_app=AQAB…'
   limpet ctl groups --json | jq '.groups[].name'
 
@@ -296,7 +297,7 @@ pub(super) struct DrainOptions {
     /// Until at most N live sessions are bound to it, by estimate
     #[arg(long, value_name = "N")]
     pub until_sessions: Option<u64>,
-    /// At the latest after this time, as in 10m; without --until… it is the deregistration delay
+    /// At the latest after this time, as in 10m; without --until… no later than the deregistration delay either
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub deadline: Option<String>,
     /// Show the countdown until it has drained

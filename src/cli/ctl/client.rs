@@ -1,7 +1,7 @@
 //! HTTP to the admin API, over a Unix socket or TCP: one connection per request.
 //!
 //! Owns the fields that every request carries. Every wait has a deadline and every answer a largest size.
-//! Never shows the token. Tested by `tests/ctl.rs`.
+//! Never shows the token. Tested by `tests/ctl`.
 
 use std::fmt;
 use std::future::Future;

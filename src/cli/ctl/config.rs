@@ -1,6 +1,6 @@
 //! `reload`, `diff`, `apply`, `confirm`, `rollback`, `undo`, `history` and `overlay`.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::io::{self, Read as _};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `drain`, with its countdown.
 //!
 //! Looks again and again, and prints a line when something other than the clock has changed; on a terminal
-//! one line that lives. Tested by `tests/ctl.rs`.
+//! one line that lives. Tested by `tests/ctl`.
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! `events`: what happened lately, and what happens now.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Why a command of `limpet ctl` failed: the words for people and the exit code for programs.
 //!
-//! Owns the exit codes. Never shows a token. Tested by `tests/ctl.rs`.
+//! Owns the exit codes. Never shows a token. Tested by `tests/ctl`.
 
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
@@ -123,7 +123,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} ({})", plain(&self.title), self.status)?;
         let mistakes = self.problems.as_deref().unwrap_or_default();
-        if !self.detail.is_empty() && mistakes.is_empty() {
+        let says_more = !self.detail.is_empty() && !self.detail.eq_ignore_ascii_case(&self.title);
+        if says_more && mistakes.is_empty() {
             write!(out, "\n  {}", plain(&self.detail))?;
         }
         for mistake in mistakes {

@@ -1,6 +1,6 @@
 //! `groups`, `set` and `sessions`.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 

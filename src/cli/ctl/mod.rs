@@ -1,7 +1,7 @@
 //! `limpet ctl`: asks and changes a running limpet through its admin API.
 //!
 //! Owns the words of the command line and what is printed. Decides nothing: the server does, and its
-//! answer is shown. Tested by `tests/ctl.rs` against a server that says what the API says.
+//! answer is shown. Tested by `tests/ctl` against a server that says what the API says.
 
 mod answers;
 mod arguments;

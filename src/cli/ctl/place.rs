@@ -1,7 +1,7 @@
 //! Where the admin API is looked for.
 //!
 //! The command line comes first, then the file it names, then the environment, then the usual places.
-//! Never shows a token. Tested below and by `tests/ctl.rs`.
+//! Never shows a token. Tested below and by `tests/ctl`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

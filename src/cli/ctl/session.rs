@@ -1,6 +1,6 @@
 //! What every command needs: the server to ask and the way to print.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -75,6 +75,9 @@ impl Session {
     }
 }
 
+/// What the server, too, says of a change that changes nothing.
+const NOTHING: &str = "nothing differs";
+
 /// The words about a change that is in force.
 pub(super) fn said(applied: &Applied, keep: Option<Keep>) -> String {
     let mut out = String::new();
@@ -82,19 +85,22 @@ pub(super) fn said(applied: &Applied, keep: Option<Keep>) -> String {
         out.push_str(&plain(text));
         out.push('\n');
     };
-    // The server says why, if it knows more than that.
-    if applied.summary.is_empty() && applied.notes.is_empty() {
-        line("nothing differs");
+    let is_changed = !applied.summary.is_empty();
+    if !is_changed {
+        line(NOTHING);
     }
     for summary in &applied.summary {
         line(summary);
     }
-    for note in &applied.notes {
+    for note in applied.notes.iter().filter(|note| *note != NOTHING) {
         line(&format!("note: {note}"));
+    }
+    if !is_changed {
+        line(&format!("configuration version {}, as before", applied.version));
+        return out;
     }
     let kept = match keep {
         None => "",
-        Some(_) if applied.summary.is_empty() => "",
         Some(Keep::Overlay) => "; kept until limpet ends, --write keeps it in the file",
         Some(Keep::File) => "; kept in the file",
     };

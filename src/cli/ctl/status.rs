@@ -1,6 +1,6 @@
 //! `status`, `metrics`, `log-level` and `explain`: questions about the whole process.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 

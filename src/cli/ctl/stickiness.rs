@@ -1,6 +1,6 @@
 //! `stickiness`: the attribute this product is about.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! `targets`, `weight`, `enable`, `disable`, `add` and `remove`.
 //!
-//! Tested by `tests/ctl.rs`.
+//! Tested by `tests/ctl`.
 
 use std::process::ExitCode;
 
@@ -113,7 +113,8 @@ fn note(target: &Target, now_ms: u64) -> String {
     if target.configured_state == "removed" {
         notes.push("removed".to_owned());
     }
-    if !target.reason.is_empty() && target.health != "healthy" {
+    // A drain tells why by itself.
+    if !target.reason.is_empty() && target.health != "healthy" && target.drain.is_none() {
         notes.push(target.reason.clone());
     }
     notes.join("; ")

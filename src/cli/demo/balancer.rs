@@ -5,33 +5,56 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use super::configuration::GROUP;
 use super::data_plane::DataPlane;
 use super::walkthrough::Operator;
 use crate::cli::start;
 use crate::control::change::{By, Edit, Keep};
+use crate::control::plane::ControlPlane;
 use crate::control::runtime::Control;
 
 /// What reports call the demo's configuration.
 const NAME: &str = "the demo's configuration";
 
-/// A running balancer.
+/// A running balancer, with its control plane on a thread of its own.
 #[derive(Debug)]
 pub struct Balancer {
     control: Arc<Control>,
     data_plane: DataPlane,
+    console: Option<SocketAddr>,
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Balancer {
-    /// Loads `configuration` as a file would be loaded, and starts the data plane with it.
+    /// Loads `configuration` as a file would be loaded, and starts control and data plane with it.
     ///
     /// # Errors
     /// What the loader refuses, or what the start-up says (a busy port, say).
     pub fn start(configuration: &str) -> Result<Balancer, String> {
         let start = start::from_text(configuration, NAME).map_err(|error| error.to_string())?;
-        let data_plane = DataPlane::start(&start.control, &start.process)?;
-        Ok(Balancer { control: start.control, data_plane })
+        let control = Arc::clone(&start.control);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let plane = runtime.block_on(ControlPlane::prepare(Arc::clone(&control)));
+        let plane = plane.map_err(|error| error.to_string())?;
+        let console = plane.admin_address();
+        let data_plane = DataPlane::start(&control, &start.process)?;
+        let handle = data_plane.handle();
+        let urls = vec![format!("http://{}/", data_plane.address())];
+        let (end, is_ended) = oneshot::channel();
+        let work = move || {
+            let end = async { drop(is_ended.await) };
+            runtime.block_on(plane.run(handle, urls, Box::new(|_| {}), end));
+        };
+        let thread = thread::Builder::new().name("limpet-control".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| error.to_string())?;
+        Ok(Balancer { control, data_plane, console, end, thread })
     }
 
     /// Where the balancer listens, with the port that it got.
@@ -39,21 +62,36 @@ impl Balancer {
         self.data_plane.address()
     }
 
+    /// Where the console is, if there is one.
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console
+    }
+
+    /// Whether stickiness is on, whoever has switched it.
+    pub fn is_sticky(&self) -> bool {
+        self.control.stickiness(GROUP).is_ok_and(|options| options.enabled)
+    }
+
     /// Switches the target group's stickiness, as the console does.
     ///
     /// # Errors
     /// What the control plane says against it.
     pub fn set_stickiness(&self, enabled: bool) -> Result<(), String> {
-        let set = [("stickiness.enabled".to_owned(), enabled.into())].into_iter().collect();
+        let set = Map::from_iter([("stickiness.enabled".to_owned(), Value::Bool(enabled))]);
         let edit = Edit::SetGroup { group: GROUP.to_owned(), set };
         let by = By { actor: "demo", if_version: None };
         let applied = self.control.edit(&edit, Keep::Overlay, &by);
-        applied.map(|_| ()).map_err(|error| error.to_string())
+        applied.map(drop).map_err(|error| error.to_string())
     }
 
     /// Finishes what is in flight within the grace period, and ends.
     pub fn shutdown(self) {
+        // The receiver is gone only when the thread has ended already.
+        let _ = self.end.send(());
         self.data_plane.shutdown();
+        if self.thread.join().is_err() {
+            tracing::error!("the control plane ended by a panic");
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Configuration<'c> {
     pub instances: &'c [(&'static str, SocketAddr)],
     pub sticky: bool,
     pub access_log: bool,
+    /// Where the console is served; `None` = not at all.
+    pub console: Option<SocketAddr>,
     /// Seals the stickiness cookie.
     pub secret: [u8; 32],
 }
@@ -56,6 +58,10 @@ stickiness = {{ enabled = {sticky} }}
             address = self.address,
             sticky = self.sticky,
         );
+        if let Some(console) = self.console {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "\n[admin]\naddress = \"{console}\"\n");
+        }
         for (id, address) in self.instances {
             // Writing into a String cannot fail.
             let _ =
@@ -88,9 +94,18 @@ mod tests {
             let address = SocketAddr::from(([127, 0, 0, 1], 8080));
             let secret = new_secret().unwrap();
             let access_log = false;
-            let demo = Configuration { address, instances: &instances, sticky, access_log, secret };
+            let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
+            let demo = Configuration {
+                address,
+                instances: &instances,
+                sticky,
+                access_log,
+                console,
+                secret,
+            };
             let table: toml::Table = demo.to_toml().parse().unwrap();
             assert_eq!(table["listener"][0]["address"].as_str(), Some("127.0.0.1:8080"));
+            assert_eq!(table["admin"]["address"].as_str(), Some("127.0.0.1:9901"));
             let group = &table["target_group"][0];
             assert_eq!(group["stickiness"]["enabled"].as_bool(), Some(sticky));
             assert_eq!(group["target"][0]["id"].as_str(), Some("a"));

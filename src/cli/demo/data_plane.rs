@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::control::runtime::Control;
-use crate::shard::Server;
+use crate::shard::{Handle, Server};
 use crate::snapshot::{Bind, ProcessOptions};
 
 /// A running data plane with one TCP listener.
@@ -42,6 +42,11 @@ impl DataPlane {
     /// Where the listener is, with the port that it got.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What the control plane asks and tells the shards by.
+    pub fn handle(&self) -> Handle {
+        self.server.handle()
     }
 
     /// Finishes what is in flight within the grace period, and ends.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone, Copy)]
 pub struct Guide<'g> {
     pub balancer: SocketAddr,
+    pub console: Option<SocketAddr>,
     pub instances: &'g [(&'static str, SocketAddr)],
     pub sticky: bool,
     /// A terminal is attached, so that Enter can switch stickiness.
@@ -28,6 +29,9 @@ impl Guide<'_> {
         for (id, address) in self.instances {
             let _ = writeln!(text, "  instance {id}  http://{address}/");
         }
+        if let Some(console) = self.console {
+            let _ = writeln!(text, "  console     http://{console}/");
+        }
         let _ = write!(
             text,
             "
@@ -46,6 +50,15 @@ Open http://{balancer}/ in a browser, refresh, log in, refresh again. Or with cu
                 "the other instance answers and asks you to log in again"
             },
         );
+        if let Some(console) = self.console {
+            let _ = write!(
+                text,
+                "
+Then open the console, http://{console}/, choose the target group, edit its Stickiness attribute, switch it
+on, save: from the next request on every user stays.
+"
+            );
+        }
         text.push('\n');
         if self.interactive {
             text.push_str("Press Enter to switch stickiness on the running balancer. ");
@@ -79,7 +92,8 @@ mod tests {
     fn guide(sticky: bool, interactive: bool) -> String {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
         let instances = [("a", SocketAddr::from(([127, 0, 0, 1], 9001)))];
-        Guide { balancer: address, instances: &instances, sticky, interactive }.text()
+        let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
+        Guide { balancer: address, console, instances: &instances, sticky, interactive }.text()
     }
 
     #[test]
@@ -87,6 +101,7 @@ mod tests {
         let off = guide(false, true);
         assert!(off.contains("http://127.0.0.1:8080/   stickiness off"), "{off}");
         assert!(off.contains("instance a  http://127.0.0.1:9001/"), "{off}");
+        assert!(off.contains("console     http://127.0.0.1:9901/"), "{off}");
         assert!(off.contains("asks you to log in again"), "{off}");
         let on = guide(true, true);
         assert!(on.contains("stickiness on") && on.contains("you stay with the instance"), "{on}");

@@ -17,7 +17,7 @@ mod sessions;
 mod walkthrough;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::thread;
 
@@ -33,13 +33,17 @@ use instances::{INSTANCE_IDS, Instances};
 /// Port of the balancer where no address is given.
 const PORT: u16 = 8080;
 
+/// Port of the console where no address is given.
+const CONSOLE_PORT: u16 = 9901;
+
 /// First of the ports that stand for the instances where only the configuration is printed.
 const EXAMPLE_PORT: u16 = 9001;
 
 const HELP: &str = "\
 Two instances keep their sessions in their own memory. Without stickiness, visits alternate between \
 them and a session is lost at the next request; with it, a user stays with the instance that knows \
-the session. Enter in the terminal switches stickiness on the running balancer, Ctrl-C ends the demo.
+the session. The console edits the target group's Stickiness attribute; Enter in the terminal switches it as \
+well. Ctrl-C ends the demo.
 
 Examples:
   limpet demo
@@ -55,6 +59,11 @@ pub struct Options {
     /// --walkthrough a free port]
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<SocketAddr>,
+
+    /// Where the console is served; port 0 takes a free one [default: 127.0.0.1:9901, or a free port
+    /// when that is taken]
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "walkthrough")]
+    pub console: Option<SocketAddr>,
 
     /// Start with stickiness on
     #[arg(long)]
@@ -114,7 +123,7 @@ fn try_run(options: &Options) -> Result<ExitCode, DemoError> {
     let ended = if options.walkthrough {
         tell(&runtime, &balancer, &instances)
     } else {
-        serve(&runtime, &balancer, &instances, options.sticky)
+        serve(&runtime, &balancer, &instances)
     };
     // The balancer ends first, so that no request finds its instance gone.
     balancer.shutdown();
@@ -133,9 +142,18 @@ fn configuration(
         instances,
         sticky: options.sticky,
         access_log: options.access_log,
+        console: (!options.walkthrough).then(|| console(options)),
         secret: configuration::new_secret().map_err(DemoError::Random)?,
     };
     Ok(configuration.to_toml())
+}
+
+/// Where the console goes: where it was asked to, or its usual port, or, beside another demo, any.
+fn console(options: &Options) -> SocketAddr {
+    options.console.unwrap_or_else(|| {
+        let usual = local(CONSOLE_PORT);
+        if options.print_config || TcpListener::bind(usual).is_ok() { usual } else { local(0) }
+    })
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -164,7 +182,6 @@ fn serve(
     runtime: &Runtime,
     balancer: &Balancer,
     instances: &Instances,
-    mut sticky: bool,
 ) -> Result<ExitCode, DemoError> {
     let interactive = io::stdin().is_terminal();
     runtime.block_on(async {
@@ -177,15 +194,17 @@ fn serve(
                 .spawn(move || read_enters(&entered))?;
         }
         let (balancer_address, instances) = (balancer.address(), &instances.addresses);
-        let guide = Guide { balancer: balancer_address, instances, sticky, interactive };
+        let (console, sticky) = (balancer.console(), balancer.is_sticky());
+        let guide = Guide { balancer: balancer_address, console, instances, sticky, interactive };
         write!(io::stdout(), "{}", guide.text())?;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 Some(()) = enter.recv() => {
-                    balancer.set_stickiness(!sticky).map_err(DemoError::Edit)?;
-                    sticky = !sticky;
+                    // The console may have switched it meanwhile.
+                    let sticky = !balancer.is_sticky();
+                    balancer.set_stickiness(sticky).map_err(DemoError::Edit)?;
                     writeln!(io::stdout(), "{}", guide::switched(sticky))?;
                 }
             }

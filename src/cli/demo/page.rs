@@ -199,8 +199,9 @@ const STORY: &str = r"<h2>The story in short</h2>
 <li>Enable stickiness on the running balancer, log in once more and refresh as often as you like:
 you stay with the instance that created your session.</li>
 </ol>
-<footer>To enable it, press Enter in the terminal where <code>limpet demo</code> runs, or start it
-with <code>limpet demo --sticky</code>. Nothing restarts and no connection is dropped.</footer>
+<footer>To enable it, open the console, whose address <code>limpet demo</code> prints, and edit the
+Stickiness of the target group; or press Enter in that terminal. Nothing restarts and no connection is
+dropped.</footer>
 ";
 
 /// Text as HTML content or as a quoted attribute value.

@@ -1,7 +1,7 @@
 //! Target groups and targets as the API shows them: settings from the file, standing from the snapshot,
 //! numbers from the sources. Tested by `tests/admin`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::control::config::file::{self, TargetState};
 use crate::control::drain::sessions;
 use crate::control::events::unix_ms;
 use crate::snapshot::Snapshot;
-use crate::target::group::{self, Address, Standing, TargetGroup};
+use crate::target::group::{self, Address, TargetGroup};
 use crate::target::sketch;
 use crate::target::state::Health;
 
@@ -24,14 +24,10 @@ use crate::target::state::Health;
 struct Both<'a> {
     file: &'a file::TargetGroup,
     group: &'a TargetGroup,
+    /// By id: a group may have thousands of targets.
+    states: HashMap<&'a str, TargetState, ahash::RandomState>,
     /// How long a session with this group lives without a request; `None` = nothing is sticky.
     session_s: Option<u64>,
-}
-
-/// Whether unhealthy targets are used, because too few are healthy.
-pub fn is_failing_open(group: &TargetGroup) -> bool {
-    (0..group.targets.len())
-        .any(|index| matches!(group.standing(index), Standing::Usable { healthy: false }))
 }
 
 impl Operator {
@@ -106,7 +102,7 @@ impl Operator {
             name: name.to_owned(),
             algorithm: both.file.algorithm,
             health_summary: health_summary(&targets),
-            failing_open: is_failing_open(both.group),
+            failing_open: both.group.fails_open(),
             requests_per_second: numbers.requests_per_second,
             requests_history: numbers.requests_history,
             errors_per_second: numbers.errors_per_second,
@@ -129,13 +125,12 @@ impl Operator {
         let numbers = self.sampler.target(&group.name, &target.id).unwrap_or_default();
         let note = self.board.note(state.slot);
         let note = note.as_ref();
-        let configured = both.file.targets.iter().find(|one| one.effective_id() == &*target.id);
         Target {
             id: target.id.to_string(),
             address: address(&target.address),
             weight: target.weight,
             effective_weight: effective_weight(target, note.map_or(100, |note| note.share_percent)),
-            configured_state: match configured.map(|target| target.state) {
+            configured_state: match both.states.get(&*target.id) {
                 Some(TargetState::InService) => ConfiguredState::InService,
                 Some(TargetState::Draining) => ConfiguredState::Draining,
                 None => ConfiguredState::Removed,
@@ -169,7 +164,8 @@ fn both<'a>(
     let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
     groups.filter_map(|(group, session_s)| {
         let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
-        Some(Both { file, group, session_s })
+        let states = file.targets.iter().map(|one| (one.effective_id(), one.state)).collect();
+        Some(Both { file, group, states, session_s })
     })
 }
 

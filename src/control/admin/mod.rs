@@ -2,7 +2,8 @@
 //!
 //! [`Operator`] knows and does; [`read`] and [`write`] are its HTTP; [`guard`] says who may; [`problem`] words
 //! every refusal; [`serve`] has the sockets. Whatever asks the operator runs on the blocking pool, so that no
-//! client holds up the control loop. `openapi.json` describes every path, and `tests/admin` holds both to it.
+//! client holds up the control loop. Never decides about the configuration. `openapi.json` describes every path, and
+//! `tests/admin` holds both to it.
 
 pub mod actor;
 mod body;

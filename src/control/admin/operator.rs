@@ -112,7 +112,7 @@ impl Operator {
             warnings.push("the file on disk is not what was loaded".to_owned());
         }
         for group in &self.control.snapshot().groups {
-            if super::groups::is_failing_open(group) {
+            if group.fails_open() {
                 warnings.push(format!(
                     "target group {:?} uses unhealthy targets: too few are healthy",
                     group.name
@@ -175,7 +175,10 @@ impl Operator {
     pub fn set_log_level(&self, level: LogLevel, actor: &str) -> LogLevelView {
         let before = log_level::set(level);
         if before != level {
-            let text = format!("log level is {}, was {}, by {actor}", word(level), word(before));
+            let change = format!("log level {} → {}", word(before), word(level));
+            let by = By { actor, if_version: None };
+            self.control.audit_deed(&by, "log_level", std::slice::from_ref(&change));
+            let text = format!("{change} by {actor}");
             self.control.events().push(EventKind::Edit, None, None, text);
         }
         LogLevelView { level }
@@ -215,11 +218,14 @@ impl Operator {
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
-        let set = [("state".to_owned(), "in_service".into())].into_iter().collect();
+        // Out with what was said: in service is where a target is when nobody says anything.
+        let set = [("state".to_owned(), serde_json::Value::Null)].into_iter().collect();
         let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
         let mut applied = self.control.edit(&edit, keep, by)?;
         if self.board.enable(group, target) {
-            applied.notes.push(format!("the ejection of target {target} of {group} ends"));
+            let ends = format!("the ejection of target {target} of {group} ends");
+            self.control.audit_deed(by, "enable", std::slice::from_ref(&ends));
+            applied.notes.push(ends);
         }
         Ok(applied)
     }

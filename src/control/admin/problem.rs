@@ -189,7 +189,7 @@ impl From<ChangeError> for Problem {
             ChangeError::NoFile => Cause::NoFile,
             ChangeError::File { .. } => Cause::FileUnusable,
             ChangeError::FileChanged => Cause::FileChanged,
-            ChangeError::Refused(_) => Cause::Refused,
+            ChangeError::Irrevocable { .. } | ChangeError::Refused(_) => Cause::Refused,
         };
         let mut problem = Problem::new(cause, error.to_string());
         match error {

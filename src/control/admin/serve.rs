@@ -97,11 +97,6 @@ impl Sockets {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 
-    /// Whether there is nothing to serve.
-    pub fn is_empty(&self) -> bool {
-        self.tcp.is_none() && self.unix.is_none()
-    }
-
     /// Serves until `end` is ready, then lets requests in flight finish for a moment.
     ///
     /// # Errors

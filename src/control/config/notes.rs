@@ -1,7 +1,7 @@
 //! What is allowed and yet hardly meant: said by `limpet check` and at start, never a refusal. Tested
 //! beside it.
 
-use super::file::{File, Forward};
+use super::file::{File, Forward, HealthCheck, HealthCheckType};
 
 /// One sentence each.
 pub fn notes(file: &File) -> Vec<String> {
@@ -18,6 +18,11 @@ pub fn notes(file: &File) -> Vec<String> {
             notes
                 .push(format!("all targets of {name:?} have weight 0: new users are answered 503"));
         }
+        if is_check_forgotten(&group.health_check) {
+            notes.push(format!(
+                "target group {name:?} says how it is checked and is not: health_check.type is \"off\""
+            ));
+        }
         if group.stickiness.enabled && is_used(file, name) && is_bypassed(file, name) {
             notes.push(format!(
                 "the stickiness of target group {name:?} has no effect: all that forwards to it is \
@@ -31,6 +36,13 @@ pub fn notes(file: &File) -> Vec<String> {
         }
     }
     notes
+}
+
+/// Whether there is a setting that only a check has a use for.
+fn is_check_forgotten(check: &HealthCheck) -> bool {
+    let is_set = check.path != "/" || check.port.is_some();
+    check.kind == HealthCheckType::Off
+        && (is_set || !check.host.is_empty() || !check.body.is_empty())
 }
 
 fn is_used(file: &File, group: &str) -> bool {
@@ -71,14 +83,15 @@ mod tests {
                 { name = "empty" },
                 { name = "unused", target = [{ address = "127.0.0.1:1" }] },
                 { name = "doubly", stickiness.enabled = true, target = [{ address = "127.0.0.1:1" }] },
-                { name = "idle", target = [{ address = "127.0.0.1:1", weight = 0 }] },
+                { name = "idle", health_check.path = "/up", target = [{ address = "127.0.0.1:1", weight = 0 }] },
             ]
         "#;
         let notes = notes(&parse(text, "x").unwrap());
-        assert_eq!(notes.len(), 4);
+        assert_eq!(notes.len(), 5);
         assert!(notes[0].contains("\"empty\" has no targets"));
         assert!(notes[1].contains("nothing forwards to target group \"unused\""));
         assert!(notes[2].contains("the stickiness of target group \"doubly\" has no effect"));
         assert!(notes[3].contains("all targets of \"idle\" have weight 0"));
+        assert!(notes[4].contains("target group \"idle\" says how it is checked and is not"));
     }
 }

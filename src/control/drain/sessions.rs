@@ -5,7 +5,7 @@
 
 use crate::routing::actions::Action;
 use crate::snapshot::{Published, Snapshot};
-use crate::target::group::TargetGroup;
+use crate::target::group::{TargetGroup, stable_key};
 use crate::target::sketch::Seen;
 use crate::target::state::TargetState;
 
@@ -52,7 +52,9 @@ pub fn of_group(group: &TargetGroup, duration_s: Option<u64>, now_s: u64) -> Opt
 pub fn by_name(published: &Published, group: &str, target: &str, now_s: u64) -> Option<u64> {
     let snapshot = published.load();
     let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
-    let target = snapshot.groups.get(index)?.targets.iter().find(|one| &*one.id == target)?;
+    let found = snapshot.groups.get(index)?;
+    let found = found.targets.get(found.find(stable_key(target))?);
+    let target = found.filter(|one| &*one.id == target)?;
     let duration_s = durations_s(&snapshot).get(index).copied().flatten();
     of_target(&target.state, duration_s, now_s)
 }

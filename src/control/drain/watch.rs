@@ -156,7 +156,9 @@ impl Drains {
         one.drain = Drain { options, asked: now.at, ..one.drain };
         known.drains.insert(key, one);
         let sentence = format!("drains {}", announce(&options));
-        applied.summary.push(format!("target {target} of {group} {sentence}"));
+        let deed = format!("target {target} of {group} {sentence}");
+        self.control.audit_deed(by, "drain", std::slice::from_ref(&deed));
+        applied.summary.push(deed);
         applied.notes.extend(self.reservation(group, &options, now));
         let text = format!("the target {sentence}");
         self.control.events().push(EventKind::Drain, Some(group), Some(target), text);

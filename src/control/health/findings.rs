@@ -118,6 +118,7 @@ impl<P: Probe> Supervisor<P> {
         }
         let lasts = watched.ejection.begin(now, &group.settings.ejection);
         watched.state.set_ejected(true);
+        group.compiled.state.count_ejection();
         let reason = format!("ejected for {}: {cause}", show_duration(lasts));
         let text = format!("{} is {reason}", watched.id);
         self.changed.insert(watched.group.clone());

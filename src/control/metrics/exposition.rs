@@ -2,6 +2,7 @@
 //!
 //! Everything is read from atomics while the text is made; numbers that belong together may be a moment
 //! apart. Bounded by the limits in `names`. Never formats anything but what the `prometheus` crate takes.
+//! Tested beside it and by `tests/metrics.rs`.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use prometheus::{TextEncoder, proto};
 use super::family::{Family, seconds};
 use super::{Sources, names, process};
 use crate::snapshot::{Listener, Snapshot};
-use crate::target::group::{Standing, Target, TargetGroup};
+use crate::target::group::{Target, TargetGroup};
 use crate::target::state::Health;
 use crate::target::stickiness::Reason;
 use crate::telemetry::counters::Counter;
@@ -114,8 +115,7 @@ fn of_groups(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     families
         .push(each(names::GROUP_EJECTIONS, groups, |group| Some(group.state.ejections() as f64)));
     families.push(by_health(groups));
-    families
-        .push(each(names::GROUP_FAILING_OPEN, groups, |group| Some(flag(is_failing_open(group)))));
+    families.push(each(names::GROUP_FAILING_OPEN, groups, |group| Some(flag(group.fails_open()))));
     families
 }
 
@@ -196,11 +196,6 @@ fn by_health(groups: &[Arc<TargetGroup>]) -> Family {
         }
     }
     targets
-}
-
-fn is_failing_open(group: &TargetGroup) -> bool {
-    let mut standings = (0..group.targets.len()).map(|index| group.standing(index));
-    standings.any(|standing| standing == Standing::Usable { healthy: false })
 }
 
 fn of_targets(sources: &Sources, snapshot: &Snapshot) -> [Family; 6] {

@@ -23,18 +23,10 @@ pub use rates::{
 };
 pub use sampler::Sampler;
 
+use crate::shard::Handle;
 use crate::snapshot::Published;
+pub use crate::telemetry::access_log::LogCounts;
 use crate::telemetry::counters::Counters;
-
-/// Lines of the access log since start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogCounts {
-    pub lines_written: u64,
-    /// Found no room in the shards' buffers.
-    pub lines_dropped: u64,
-    /// Could not be written.
-    pub lines_failed: u64,
-}
 
 /// The running data plane, as far as the metrics ask for it.
 pub trait Machine: Send + Sync {
@@ -48,6 +40,32 @@ pub trait Machine: Send + Sync {
     /// CPU time of the shard's thread since start.
     fn busy(&self, shard: usize) -> Duration;
     fn log(&self) -> LogCounts;
+}
+
+impl Machine for Handle {
+    fn engine(&self) -> &'static str {
+        self.engine().name()
+    }
+
+    fn shard_count(&self) -> usize {
+        self.shard_count()
+    }
+
+    fn connections(&self) -> usize {
+        self.connections()
+    }
+
+    fn shard_connections(&self, shard: usize) -> usize {
+        usize::try_from(self.shard_connections(shard)).unwrap_or(usize::MAX)
+    }
+
+    fn busy(&self, shard: usize) -> Duration {
+        self.busy(shard)
+    }
+
+    fn log(&self) -> LogCounts {
+        self.log()
+    }
 }
 
 /// The running configuration, as far as the metrics ask for it.

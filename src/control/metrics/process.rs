@@ -1,6 +1,6 @@
 //! What the kernel says of this process: memory and CPU time.
 //!
-//! Two small files of /proc are read, on the control plane's thread. Tested below.
+//! Two small files of /proc are read, never on a shard. Tested below.
 
 use std::fs;
 

@@ -4,6 +4,7 @@
 //! `runtime`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Control, LoadedFile, Running};
@@ -107,19 +108,26 @@ impl Control {
         if proposal.write {
             proposal.loaded = Some(running.write(&proposal.state.base.text)?);
         }
-        // A text that says the same in other words is taken over without a word.
+        let is_other_text = proposal.state.base.text != running.state.base.text;
+        let is_other_overlay = !proposal.state.overlay.says_the_same(&running.state.overlay);
+        let is_edit_on_top = request.edit.is_some() && request.keep == Some(Keep::Overlay);
+        // A text that says the same in other words is taken over without a word, and an edit on top that changes
+        // nothing is not kept.
         let is_noted = !differences.is_empty()
-            || !proposal.state.overlay.says_the_same(&running.state.overlay)
-            || (proposal.loaded.is_none() || proposal.write)
-                && proposal.state.base.text != running.state.base.text;
+            || is_other_overlay && !is_edit_on_top
+            || (proposal.loaded.is_none() || proposal.write) && is_other_text;
         self.publish(running, ready);
         running.file = proposal.loaded.or_else(|| running.file.take());
         running.state.base = proposal.state.base;
         running.document = document;
         let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
         if is_noted {
+            if summary.is_empty() {
+                summary.push(unseen(proposal.write, is_other_overlay).to_owned());
+            }
             running.state.overlay = proposal.state.overlay;
             running.version = running.version.saturating_add(1);
+            self.version.store(running.version, Ordering::Release);
             summary.splice(..0, request.why.map(str::to_owned));
             self.note(running, request, &summary, proposal.undo);
         } else {
@@ -195,7 +203,7 @@ impl Control {
         {
             last.entry.summary = summary.to_vec();
         }
-        running.history.push(entry, undo);
+        running.history.push(entry, undo.ok_or(irrevocable(request.edit)));
         self.audit(&Entry {
             actor: request.by.actor,
             what: request.what,
@@ -225,6 +233,24 @@ pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Differenc
     let before = config::notes(&running.parsed.file);
     notes.extend(config::notes(&parsed.file).into_iter().filter(|note| !before.contains(note)));
     notes
+}
+
+/// What a change is that nobody sees in what runs.
+fn unseen(is_written: bool, is_other_overlay: bool) -> &'static str {
+    match (is_written, is_other_overlay) {
+        (true, true) => "what runs stays as it is; what was on top of the file is in it now",
+        (true, false) => "what runs stays as it is; the file says it in other words now",
+        (false, true) => "what runs stays as it is; the file says now what was on top of it",
+        (false, false) => "what runs stays as it is; it is written in other words",
+    }
+}
+
+/// Why a change that brings no way back cannot be undone.
+fn irrevocable(edit: Option<&Edit>) -> &'static str {
+    match edit {
+        Some(Edit::FlushStickiness { .. }) => "cookies that a flush has outdated stay outdated",
+        _ => "it changed nothing that could be taken back",
+    }
 }
 
 fn subject(edit: &Edit) -> (Option<&str>, Option<&str>) {

@@ -31,14 +31,13 @@ impl Control {
     pub fn undo(&self, change: u64, by: &By<'_>) -> Result<Applied, ChangeError> {
         let undo = self.lock().history.undo_of(change);
         let (keep, edit) = match &undo {
-            Some(Undo::Edit { inverse, keep, .. }) => (Some(*keep), Some(inverse)),
-            Some(Undo::Restore { .. }) | None => (None, None),
+            Ok(Undo::Edit { inverse, keep, .. }) => (Some(*keep), Some(inverse)),
+            Ok(Undo::Restore { .. }) | Err(_) => (None, None),
         };
         let request = Request { what: "undo", keep, edit, by, why: None };
         self.change(&request, |running| {
             running.settled()?;
-            let undo = running.history.undo_of(change).ok_or(ChangeError::NoSuchChange(change))?;
-            let proposal = match undo {
+            let proposal = match running.history.undo_of(change)? {
                 Undo::Edit { inverse, keep, exact } => {
                     let mut proposal = propose_edit(running, &inverse, keep, by)?;
                     if let Some(text) = exact {
@@ -146,6 +145,8 @@ fn propose_edit(
                 let flushed = floors(&running.parsed.file, Some(edit));
                 let next = flushed.iter().find(|(name, _)| name == group);
                 document.raise_generation(group, next.map_or(0, |(_, next)| *next));
+                // Its own entry says no more than the file does now.
+                state.overlay.edits.retain(|one| one.edit != *edit);
             }
             exact = Some(Arc::clone(&state.base.text));
             state.base = Base::edited(document);

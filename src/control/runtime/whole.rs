@@ -1,5 +1,6 @@
 //! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::adopt::{Proposal, Request, notes};
@@ -21,11 +22,13 @@ impl Control {
     /// See [`ChangeError`]; nothing has changed.
     pub fn reload(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "reload", keep: None, edit: None, by, why: None };
-        self.change(&request, |running| {
+        let result = self.change(&request, |running| {
             running.settled()?;
             let proposal = propose(running, None)?;
             self.adopt(running, &request, proposal)
-        })
+        });
+        self.last_reload_successful.store(result.is_ok(), Ordering::Relaxed);
+        result
     }
 
     /// Puts a whole configuration in force: `text`, which replaces the edits on top of the file as well, or the
@@ -114,11 +117,12 @@ impl Control {
         })
     }
 
-    /// Decides about the change that waits to be confirmed; to be called about every 250 ms.
+    /// Decides about the change that waits to be confirmed; to be called about every 250 ms. While a change is at
+    /// work it leaves that to the next call, so that its caller waits for none.
     pub fn tick(&self, now: Instant) {
         let counts = self.error_counts();
         let why = {
-            let mut running = self.lock();
+            let Some(mut running) = self.try_lock() else { return };
             let Some(pending) = running.pending.as_mut() else {
                 running.recent.push(now, counts);
                 return;

@@ -2,6 +2,7 @@
 
 mod fields;
 mod formats;
+mod live;
 mod rotation;
 mod termination;
 

@@ -138,7 +138,7 @@ fn a_client_that_reads_slowly_is_put_up_with() {
         ]
         .concat(),
     );
-    let limpet = with(&target, &[("timeouts.send_idle", "400ms")], &[]);
+    let limpet = with(&target, &[("timeouts.send_idle", "1500ms")], &[]);
     let mut client = limpet.client();
     client.wire.set_receive_buffer(64 << 10).unwrap();
     client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n").response_head();
@@ -149,7 +149,7 @@ fn a_client_that_reads_slowly_is_put_up_with() {
         let piece = client.wire.read_exactly(most.min(BYTES - count)).expect("content");
         count += piece.len();
         if count <= 2 << 20 {
-            crate::support::pause(Duration::from_millis(60));
+            crate::support::pause(Duration::from_millis(150));
         }
     }
     client.assert_usable();

@@ -3,6 +3,8 @@
 
 mod checks;
 mod ejection;
+mod slow_start;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,13 +28,13 @@ fn switch(is_up: bool) -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(is_up))
 }
 
-/// The group `app`, checked at `/up` ten times a second, each result deciding.
+/// The group `app`, checked at `/up` twice a second, each result deciding.
 fn checked() -> Section {
     group("app")
         .set("health_check.type", "http")
         .set("health_check.path", "/up")
-        .set("health_check.interval", "100ms")
-        .set("health_check.timeout", "100ms")
+        .set("health_check.interval", "500ms")
+        .set("health_check.timeout", "500ms")
         .set("health_check.rise", 1)
         .set("health_check.fall", 1)
 }

@@ -1,7 +1,7 @@
 //! Reloading by SIGHUP: another configuration from one request to the next, and nothing that was open
 //! ends by it; listeners come and go; a bad file changes nothing and says why.
 
-mod load;
+mod watch;
 
 use std::net::SocketAddr;
 
@@ -160,6 +160,13 @@ fn sticky_pair(a: &Target, b: &Target) -> Config {
     config().group(group("app").target("a", a).target("b", b).sticky())
 }
 
+/// A second listener, whose opening shows that the file was loaded.
+fn with_another_listener(config: Config) -> Config {
+    config
+        .listener(listener("web").set("forward", "app"))
+        .listener(listener("more").set("respond.body", ""))
+}
+
 #[test]
 fn affinity_survives_a_reload_that_touches_its_group() {
     let (a, b) = (Target::echo("a"), Target::echo("b"));
@@ -168,7 +175,7 @@ fn affinity_survives_a_reload_that_touches_its_group() {
     let (home, cookie) = (first.target(), first.set_cookie("limpet_app").unwrap().pair());
     let other = config()
         .group(group("app").target("b", &b).target("a", &a).sticky().set("retries.count", 3));
-    reload(&limpet, &other.listener(listener("more").set("respond.body", "")));
+    reload(&limpet, &with_another_listener(other));
     address_after(&limpet, "more", None);
     for _ in 0..8 {
         assert_eq!(limpet.client().get_cookie("/", &cookie).target(), home);
@@ -200,7 +207,7 @@ fn a_target_that_is_taken_out_of_the_file_keeps_its_sessions_and_gets_no_new_one
     });
     let cookie = cookie.expect("a session on a");
     let left = config().group(group("app").target("b", &b).sticky());
-    reload(&limpet, &left.listener(listener("more").set("respond.body", "")));
+    reload(&limpet, &with_another_listener(left));
     address_after(&limpet, "more", None);
     for _ in 0..8 {
         assert_eq!(limpet.get("/").target(), "b");

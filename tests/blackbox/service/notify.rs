@@ -59,3 +59,47 @@ fn the_watchdog_is_fed_again_and_again() {
         fed += usize::from(manager.next() == "WATCHDOG=1\n");
     }
 }
+
+#[test]
+fn a_reload_is_announced_and_ended_however_it_goes() {
+    let (manager, target) = (Manager::new(), Target::echo("a"));
+    let text = config().serving(&target).text();
+    let limpet = manager.start(&text, None);
+    let started = manager.next();
+    assert!(started.contains("READY=1"), "{started}");
+    let mut last_us = 0;
+    let reloads = [
+        (text.replace("5s", "6s"), "STATUS=balancing"),
+        ("listener = 5\n".to_owned(), "STATUS=balancing; the last reload was refused"),
+        (text, "STATUS=balancing"),
+    ];
+    for (text, status) in reloads {
+        limpet.write_config(&text);
+        limpet.signal(libc::SIGHUP);
+        let reloading = manager.next();
+        assert!(reloading.lines().any(|line| line == "RELOADING=1"), "{reloading}");
+        let at = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        let at_us: u64 = at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("{reloading}"));
+        assert!(at_us > last_us, "the clock goes on: {reloading}");
+        last_us = at_us;
+        let ready = manager.next();
+        assert!(ready.lines().any(|line| line == "READY=1"), "{ready}");
+        assert!(ready.lines().any(|line| line == status), "{ready}");
+        assert_eq!(limpet.get("/").status, 200);
+    }
+}
+
+#[test]
+fn the_watchdog_is_fed_in_time_while_the_file_is_loaded_again() {
+    let (manager, target) = (Manager::new(), Target::echo("a"));
+    let limpet = manager.start(&config().serving(&target).text(), Some(500_000));
+    assert!(manager.next().contains("READY=1"));
+    let began = std::time::Instant::now();
+    let mut fed = 0;
+    while fed < 6 {
+        limpet.signal(libc::SIGHUP);
+        fed += u32::from(manager.next() == "WATCHDOG=1\n");
+    }
+    let limit = std::time::Duration::from_micros(500_000) * fed;
+    assert!(began.elapsed() < limit, "{fed} times in {:?}", began.elapsed());
+}

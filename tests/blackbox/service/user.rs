@@ -2,9 +2,11 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::support::{Client, Limpet, Target, config, group, listener};
+use crate::support::{Client, Limpet, Target, config, group, listener, poll};
 
 const NOBODY: u32 = 65_534;
 /// CAP_NET_BIND_SERVICE alone, as /proc writes it.
@@ -25,10 +27,17 @@ fn given_to_nobody(command: &mut Command) {
     chown(directory, Some(NOBODY), None).expect("give the directory away");
 }
 
-/// A port below 1024 that nobody uses.
+/// A port below 1024 that nobody uses; another one each time, since tests run side by side.
 fn low_port() -> u16 {
+    static ASKED: AtomicU16 = AtomicU16::new(0);
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (600..1024).rev().find(is_free).expect("a free port below 1024")
+    let mut ports = (0..200).map(|_| {
+        // Far apart from what another run of the tests takes at the same time.
+        let first =
+            (std::process::id() % 40) * 10 + u32::from(ASKED.fetch_add(1, Ordering::Relaxed));
+        600 + u16::try_from(first % 420).expect("a small number")
+    });
+    ports.find(is_free).expect("a free port below 1024")
 }
 
 /// The value of a line of /proc/ID/status, and of every thread's.
@@ -127,4 +136,76 @@ fn what_cannot_be_given_to_the_user_ends_the_start() {
     assert!(!refused.status.success());
     let stderr = &refused.stderr;
     assert!(stderr.contains("\"nobody\"") && stderr.contains("/proc/none"), "{stderr}");
+}
+
+#[test]
+fn what_a_reload_and_the_operators_need_is_within_the_users_rights() {
+    if !is_root() {
+        return;
+    }
+    let target = Target::echo("a");
+    let config = config().process("user", "nobody").with_admin();
+    let config = config.admin("audit_log", "{dir}/audit.log").serving(&target);
+    let limpet = Limpet::start_with(&config.text(), |command| {
+        given_to_nobody(command);
+        let path = command.get_args().last().map(std::path::Path::new).expect("a configuration");
+        // What is written back keeps its owner, which only its owner can see to.
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("give the file away");
+    });
+    let owner = |name: &str| std::fs::metadata(limpet.path(name)).map(|metadata| metadata.uid());
+    assert_eq!(owner("admin.sock").expect("the socket"), NOBODY);
+    // A port below 1024 that only the new file has.
+    let low = listener("low").set("address", format!("127.0.0.1:{}", low_port()));
+    limpet.write_config(&config.clone().listener(listener("web")).listener(low).text());
+    limpet.signal(libc::SIGHUP);
+    let address = poll(|| {
+        let text = std::fs::read_to_string(limpet.path("ready")).ok()?;
+        let address = text.lines().find_map(|line| line.strip_prefix("low "))?;
+        address.parse().ok()
+    });
+    let address =
+        address.unwrap_or_else(|| panic!("the port was not opened:\n{}", limpet.stderr()));
+    let low = poll(|| Client::try_connect(address)).expect("a connection").get("/");
+    assert_eq!(low.status, 200);
+    // The user asks over the socket, and what is written is written as that user.
+    let mut ctl = Command::new(env!("CARGO_BIN_EXE_limpet"));
+    ctl.args(["ctl", "--admin"]).arg(limpet.admin().socket).args(["weight", "app", "a", "3", "-w"]);
+    let said = ctl.env("USER", "somebody").uid(NOBODY).gid(NOBODY).output().expect("run");
+    assert!(said.status.success(), "{said:?}");
+    let text = std::fs::read_to_string(limpet.path("limpet.toml")).expect("the file");
+    assert!(text.contains("weight = 3"), "{text}");
+    let audit = || std::fs::read_to_string(limpet.path("audit.log")).expect("the audit log");
+    assert!(audit().contains("\"actor\":\"ctl somebody (uid 65534, pid "), "{}", audit());
+    // Logs that were moved away are begun anew.
+    for name in ["access.log", "audit.log"] {
+        assert_eq!(owner(name).expect(name), NOBODY);
+        std::fs::rename(limpet.path(name), limpet.path(&format!("{name}.1"))).expect("rename");
+    }
+    limpet.signal(libc::SIGUSR1);
+    for name in ["access.log", "audit.log"] {
+        let new = poll(|| owner(name).ok());
+        assert_eq!(new, Some(NOBODY), "{name}: {}", limpet.stderr());
+    }
+    let mode = std::fs::metadata(limpet.path("audit.log")).expect("the audit log").mode();
+    assert_eq!(mode & 0o777 & !0o640, 0, "{mode:o}");
+}
+
+#[test]
+fn a_directory_that_the_user_cannot_write_is_named_with_the_socket() {
+    if !is_root() {
+        return;
+    }
+    let target = Target::echo("a");
+    let config = config().process("user", "nobody").admin("socket", "{dir}/roots/admin.sock");
+    let refused = Limpet::refused(&config.serving(&target).text(), |command| {
+        given_to_nobody(command);
+        let path = command.get_args().last().map(std::path::Path::new).expect("a configuration");
+        std::fs::create_dir(path.with_file_name("roots")).expect("a directory");
+    });
+    assert!(!refused.status.success());
+    let stderr = &refused.stderr;
+    assert!(
+        stderr.contains("roots/admin.sock") && stderr.contains("Permission denied"),
+        "{stderr}"
+    );
 }

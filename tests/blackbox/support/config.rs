@@ -40,6 +40,13 @@ impl Section {
         self.settings.iter().any(|(k, _)| k == key)
     }
 
+    /// Whether an action is set, in whole or by one of its keys.
+    fn acts(&self, action: &str) -> bool {
+        let of_action =
+            |key: &str| key.strip_prefix(action).is_some_and(|rest| rest.starts_with('.'));
+        self.settings.iter().any(|(key, _)| key == action || of_action(key))
+    }
+
     fn write(&self, out: &mut String) {
         for (key, value) in &self.settings {
             writeln!(out, "{key} = {value}").expect("a String takes all");
@@ -172,7 +179,7 @@ impl Config {
             if !listener.has("address") {
                 listener.put("address", "127.0.0.1:0");
             }
-            if !["forward", "redirect", "respond"].iter().any(|action| listener.has(action)) {
+            if !["forward", "redirect", "respond"].iter().any(|action| listener.acts(action)) {
                 listener.put("forward", self.groups[0].name.clone());
             }
             out.push_str("[[listener]]\n");

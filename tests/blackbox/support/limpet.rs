@@ -123,8 +123,18 @@ impl Limpet {
 
     /// Puts another configuration in the place of the file; nothing is told of it.
     pub fn write_config(&self, config: &str) {
-        let text = config.replace(DIRECTORY, &self.directory.path().to_string_lossy());
-        std::fs::write(self.path("limpet.toml"), text).expect("write the configuration");
+        std::fs::write(self.path("limpet.toml"), self.text_of(config))
+            .expect("write the configuration");
+    }
+
+    /// A configuration as it stands in this limpet's file.
+    pub fn text_of(&self, config: &str) -> String {
+        config.replace(DIRECTORY, &self.directory.path().to_string_lossy())
+    }
+
+    /// The configuration file on disk.
+    pub fn file_text(&self) -> String {
+        std::fs::read_to_string(self.path("limpet.toml")).expect("the configuration file")
     }
 
     /// The admin API, for a configuration made by `Config::with_admin`.

@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod kernel;
 pub mod limpet;
+pub mod load;
 pub mod message;
 pub mod target;
 pub mod wire;

@@ -17,7 +17,7 @@ pub static HEALTH_CHECK: Section = Section {
             "host",
             Kind::Text(&checks::HOST_OR_EMPTY),
             Default::Is("\"\""),
-            "Host field of the request; \"\" = the target's address.",
+            "Host field of the request; \"\" = the target's address, \"localhost\" for a Unix socket.",
         ),
         setting(
             "port",
@@ -70,7 +70,7 @@ pub static FAIL_OPEN: Section = Section {
             "count",
             Kind::Count { min: 0, max: 10_000 },
             Default::Is("1"),
-            "With fewer healthy targets than this, unhealthy ones are used as well; 0 = never for this reason.",
+            "With fewer healthy targets than this, those that are unhealthy or not checked yet are used as well; 0 = never for this reason.",
         ),
         setting(
             "percent",
@@ -87,7 +87,7 @@ pub static EJECTION: Section = Section {
             "errors",
             Kind::Count { min: 0, max: 10_000 },
             Default::Is("0"),
-            "Gateway errors in a row (no connection, no valid response, 502, 503, 504) that eject a target; 0 = off.",
+            "Gateway errors in a row (no connection, no valid response or none in time, 502, 503, 504) that eject a target; 0 = off.",
         ),
         setting(
             "time",
@@ -105,7 +105,7 @@ pub static EJECTION: Section = Section {
             "percent_max",
             Kind::Count { min: 0, max: 100 },
             Default::Is("50"),
-            "Largest share of a group's targets that may be ejected at once.",
+            "Largest share of a group's targets that may be ejected at once; one may always be unless it is 0, the last healthy one never.",
         ),
     ],
 };

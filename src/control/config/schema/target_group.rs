@@ -60,13 +60,13 @@ pub static TARGET_GROUP: Section = Section {
             "deregistration_delay",
             seconds_or_off(1, DAY_S),
             Default::Is("\"5m\""),
-            "How long a target that leaves still serves whoever is bound to it; 0 = not at all.",
+            "How long a target that leaves serves whoever is bound to it, at most: it ends early when nothing is left; 0 = not at all.",
         ),
         setting(
             "slow_start",
             seconds_or_off(1, 3600),
             Default::Is("\"0s\""),
-            "How long a target that becomes healthy takes to reach its full share; 0 = at once.",
+            "How long a target that becomes healthy takes to reach its full share, while another carries the load; 0 = at once.",
         ),
         setting(
             "health_check",

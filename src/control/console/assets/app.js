@@ -3,7 +3,7 @@
 
 import { ApiError, get, setToken, write } from "./api.js";
 import { h, morph, notice, sentences } from "./dom.js";
-import { span } from "./format.js";
+import { sentence, span } from "./format.js";
 import { link, route } from "./router.js";
 import { announce, state } from "./state.js";
 import { act, ask } from "./ui.js";
@@ -43,6 +43,7 @@ function showFirst() {
   show();
   shown = true;
   if (current.visited && moved) main.querySelector("h1")?.focus({ preventScroll: true });
+  if (current.parameters.part) document.getElementById(`card-${current.parameters.part}`)?.scrollIntoView();
 }
 
 /** Loads what the page shows, unless it stands still (a form). A page that cannot be loaded says why. */
@@ -95,7 +96,7 @@ function failed(error) {
   const wait = Math.min(BACK_OFF_MAX_MS, EVERY_MS * 2 ** (failures - 1));
   connection("lost", "Not connected");
   const again = h("button", { class: "little", type: "button", onclick: tick }, "Try now");
-  const text = `${error.message} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
+  const text = `${sentence(error.message)} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" },
     h("div", { class: "notice bad", role: failures === 1 ? "alert" : null, "data-key": "lost" }, h("div", { class: "grow" }, text), again)));
   timer = setTimeout(tick, wait);
@@ -109,7 +110,7 @@ function frame() {
   if (config.overlay_edits) extra.push(" · ", h("a", { href: "#/config/overlay" }, `overlay ${config.overlay_edits}`));
   if (config.file_differs) extra.push(" · ", h("a", { href: "#/config/diff" }, "file differs"));
   morph(document.getElementById("version"), h("span", { id: "version", class: "soft" },
-    `limpet ${status.version} · configuration ${config.version}`, extra));
+    h("span", { class: "when-wide" }, `limpet ${status.version} · `), `configuration ${config.version}`, extra));
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" }, pendingBanner(config.pending)));
   morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, warnings(status.warnings)));
   const key = config.pending?.change ?? null;
@@ -148,7 +149,9 @@ function askToken() {
       h("span", { class: "hint" }, "It stands as token in the [admin] section of the file. It is kept until this tab is closed.")),
     submit: async () => {
       setToken(input.value);
-      await get("/v1/status");
+      await get("/v1/status").catch((error) => {
+        throw error.status === 401 ? new ApiError(401, { detail: "This is not the token." }) : error;
+      });
     },
   });
   dialog.addEventListener("close", () => {

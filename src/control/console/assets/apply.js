@@ -35,7 +35,7 @@ export function apply(loaded) {
   };
   return h("form", { class: "card", "data-hold": "apply", "aria-label": "Apply a new configuration", onsubmit: compare }, h("div", { class: "body" },
     field({ id: "new-text", label: "New configuration", wide: true, input: text,
-      hint: "The whole file in TOML. Nothing changes before you have seen what would. Where secrets are shown as …, give them in full." }),
+      hint: "The whole file in TOML. Nothing changes before you have seen what would. A secret that is shown as … stays as it is." }),
     h("div", { class: "row" }, h("button", { class: "first" }, "Show what would change"),
       h("button", { type: "button", onclick: start }, `Start from ${loaded.file === null ? "what runs" : "the file"}`)),
     result));

@@ -50,6 +50,8 @@ export function lineChart(title, series, format, redraw) {
   const known = lines.flatMap((one) => one.values).filter((value) => value !== null && value !== undefined);
   const top = ceiling(Math.max(0, ...known));
   const at = hovered.get(title);
+  // Half of the smallest top may read as the top does.
+  const middle = format(top / 2) === format(top) ? "" : format(top / 2);
   const read = (values) => (at === undefined ? values.at(-1) : values[at - (POINTS - values.length)]);
   const summary = lines.map((one) => {
     const highest = Math.max(0, ...one.values.filter((value) => value !== null && value !== undefined));
@@ -63,7 +65,7 @@ export function lineChart(title, series, format, redraw) {
       h("span", { class: "small soft" }, at === undefined ? "now" : `${POINTS - 1 - at} s ago`),
       h("span", { class: "legend" }, legend)),
     h("div", { class: "plot" },
-      h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, format(top)), h("span", {}, format(top / 2)), h("span", {}, format(0))),
+      h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, format(top)), h("span", {}, middle), h("span", {}, format(0))),
       h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}, last two minutes. ${summary}`, ...follow(title, redraw) },
         [2, 50, 98].map((y) => h("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y })),
         at === undefined ? null : h("line", { class: "hover", x1: (at / (POINTS - 1)) * WIDTH, x2: (at / (POINTS - 1)) * WIDTH, y1: 0, y2: HEIGHT }),

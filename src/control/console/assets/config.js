@@ -6,14 +6,20 @@ import { badge, card, h, notice, sentences, table } from "./dom.js";
 import { clock, plural } from "./format.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
-import { act, askAndWrite, copyButton, undoButton } from "./ui.js";
+import { act, askAndWrite, copyButton, reasons, undoButton } from "./ui.js";
 
 const config_ = () => get("/v1/config").then(({ data, etag }) => ({ ...data, etag }));
+
+async function compared() {
+  const loaded = await config_();
+  if (loaded.path === null) return loaded;
+  return { ...loaded, ...(await get("/v1/config/diff").then(({ data }) => data, (error) => ({ error }))) };
+}
 
 const TABS = {
   running: { name: "Running", load: config_, view: running },
   file: { name: "File", load: config_, view: file },
-  diff: { name: "Differences", load: async () => ({ ...(await config_()), ...(await get("/v1/config/diff").then(({ data }) => data, (error) => ({ error }))) }), view: differences },
+  diff: { name: "Differences", load: compared, view: differences },
   overlay: { name: "Overlay", load: config_, view: overlay },
   history: { name: "History", load: () => get("/v1/config/history").then(({ data }) => data), view: history },
   apply: { name: "Apply", load: config_, view: apply },
@@ -48,8 +54,13 @@ function reload() {
   return h("button", { type: "button", id: "reload", class: "first", onclick: () => act(() => write("POST", "/v1/config/reload", {})) }, "Reload the file");
 }
 
+function noFile() {
+  return notice("", "This configuration was not read from a file.");
+}
+
 function file(loaded) {
-  if (loaded.file === null) return notice("", "This configuration was not read from a file.");
+  if (loaded.path === null) return noFile();
+  if (loaded.file === null) return notice("bad", `${loaded.path} cannot be read.`);
   return [
     loaded.file_differs ? notice("warn", ["The file on disk is not what was loaded. ", h("a", { href: "#/config/diff" }, "See what a reload would change"), "."], reload()) : null,
     card("The file on disk", { id: "file", notes: h("code", {}, loaded.path), end: copyButton(loaded.file) }, text(loaded.file, "Text of the file on disk")),
@@ -64,7 +75,8 @@ export function differenceList(list) {
 }
 
 function differences(loaded) {
-  if (loaded.error) return notice("bad", loaded.error.message);
+  if (loaded.path === null) return noFile();
+  if (loaded.error) return notice("bad", reasons(loaded.error));
   return card("What a reload of the file would change", { id: "diff", end: loaded.path ? reload() : null },
     loaded.differences.length ? differenceList(loaded.differences) : h("p", { class: "body" }, "Nothing: what runs is what the file says."));
 }

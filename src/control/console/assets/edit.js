@@ -3,7 +3,7 @@
 import { at, get, write } from "./api.js";
 import { card, field, h, notice, radios, select } from "./dom.js";
 import { SECTIONS, changes, fieldsOf, ownKey, read } from "./fields.js";
-import { setting } from "./format.js";
+import { sentence, setting } from "./format.js";
 import { link } from "./router.js";
 import { announce, state } from "./state.js";
 import { keepChoice, reason, reasons } from "./ui.js";
@@ -30,16 +30,21 @@ async function hints() {
 
 const idOf = (key) => `f-${key.replaceAll(".", "-")}`;
 
-function hint(about) {
-  if (!about) return "";
-  return [about.about, about.allowed && `Allowed: ${about.allowed}.`, about.default && `Default: ${about.default.replaceAll('"', "")}.`].filter(Boolean).join(" ");
+function hint(about, { kind, options }) {
+  // Radio buttons say themselves what each is for.
+  if (!about || kind === "radio") return "";
+  const standard = about.default?.replaceAll('"', "");
+  // A choice shows what is allowed, and names it as people do.
+  const seen = kind === "flag" || kind === "choice";
+  const named = kind === "flag" ? { true: "on", false: "off" }[standard] : options?.find(([value]) => value === standard)?.[1].replace(/[:(].*/, "").trim();
+  return [about.about, !seen && about.allowed && `Allowed: ${about.allowed}.`, standard && `Default: ${named ?? standard}.`].filter(Boolean).join(" ");
 }
 
 function control(one, group, about) {
   const { attributes } = group;
   const id = idOf(one.key);
   const value = read(attributes, one.key);
-  const more = hint(about.get(one.key));
+  const more = hint(about.get(one.key), one);
   const about_ = { "aria-describedby": `${id}-hint ${id}-wrong` };
   const foot = [h("span", { class: "hint", id: `${id}-hint` }, more), h("span", { class: "wrong", id: `${id}-wrong` })];
   const wrap = (...content) => h("div", { class: one.kind === "radio" || one.on ? "field wide" : "field", "data-field": one.key }, content);
@@ -141,7 +146,7 @@ async function save(form, { group, etag }) {
 
 /** Somebody else was quicker: the values are loaded anew, and what was typed is named. */
 function conflict(error, set) {
-  told = notice("warn", [h("strong", {}, "Nothing was saved. "), error.message, " The values below are the ones in force now. You had entered: ",
+  told = notice("warn", [h("strong", {}, "Nothing was saved. "), sentence(error.message), " The values below are the ones in force now. You had entered: ",
     h("code", {}, Object.entries(set).map(([key, value]) => `${key} = ${setting(value)}`).join(", ")), "."]);
   announce("Nothing was saved: the configuration has changed meanwhile. The values were loaded anew.");
   scrollTo(0, 0);

@@ -46,9 +46,9 @@ function view(all) {
     `${kind} (${all.filter((event) => event.kind === kind).length})`));
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Events"), h("span", { class: "soft" }, plural(found.length, "event"))),
-    card("Events by kind", { id: "kinds", label: "Latest first" },
+    card("Events by kind", { id: "kinds", label: "Kinds that are shown" },
       h("fieldset", { class: "body" }, h("legend", { class: "hidden" }, "Kinds that are shown"), h("div", { class: "row" }, boxes)),
-      table("Events, newest first", [{ name: "Time" }, { name: "Kind" }, { name: "Where" }, { name: "What", whole: true }],
+      table("Events, newest first", [{ name: "Time" }, { name: "Kind" }, { name: "Where" }, { name: "What", whole: true, class: "fill" }],
         found.slice(0, SHOWN_MAX).map((event) => ({
           key: event.number,
           cells: [h("span", { class: "small" }, clock(event.unix_ms)), badge(event.kind, `${TONES[event.kind] ?? "plain"}`), where(event), event.text],

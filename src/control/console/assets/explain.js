@@ -29,7 +29,7 @@ function view({ listeners }) {
   const text = h("textarea", { name: "request", rows: 8, spellcheck: "false", autocomplete: "off",
     placeholder: "GET /account HTTP/1.1\nHost: www.example.com\nCookie: limpet_app=…" });
   const source = h("input", { type: "text", name: "source", value: "127.0.0.1", autocomplete: "off" });
-  const listener = select([["", "The first that fits"], ...listeners.map((one) => [one.name, `${one.name} (${one.address})`])], "", { name: "listener" });
+  const listener = select([["", "The first"], ...listeners.map((one) => [one.name, `${one.name} (${one.address})`])], "", { name: "listener" });
   const answer = h("div", { id: "answer", class: "answer" });
   const onsubmit = async (event) => {
     event.preventDefault();
@@ -46,7 +46,7 @@ function view({ listeners }) {
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Explain")),
     card("A request, or a cookie", { id: "question" }, h("form", { class: "body", onsubmit, "aria-labelledby": "question" },
       field({ id: "request", label: "Request", wide: true, input: text,
-        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie such as limpet_app=…. Nothing is sent to a target." }),
+        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie (limpet_app=…). Nothing is sent to a target." }),
       h("div", { class: "fields" },
         field({ id: "listener", label: "Listener", input: listener }),
         field({ id: "source", label: "Client address", input: source })),
@@ -61,15 +61,17 @@ function words({ kind, group, target, status }) {
 }
 
 function explained({ request, headers }, { steps, outcome }) {
-  const tone = { forward: "good", refused: "bad" }[outcome.kind] ?? "";
+  // A forward with a status found no target that takes it.
+  const fails = outcome.kind === "forward" && outcome.status !== null;
+  const tone = fails ? "bad" : { forward: "good", refused: "bad" }[outcome.kind] ?? "";
   const fact = (name, value) => (value === null || value === undefined ? null : h("div", {}, h("dt", {}, name), h("dd", {}, value)));
-  return card("What would happen", { id: "explained", notes: badge(outcome.kind, tone) },
+  return card("What would happen", { id: "explained", notes: badge(fails ? `no target: ${outcome.status}` : outcome.kind, tone) },
     h("div", { class: "body" },
       h("p", {}, h("code", {}, request), headers.length ? ` with ${headers.length === 1 ? "1 field line" : `${headers.length} field lines`}` : ""),
       h("dl", { class: "attributes" },
         fact("Listener", outcome.listener), fact("Rule", outcome.rule),
         fact("Target group", outcome.group && h("a", { href: link("groups", outcome.group) }, outcome.group)),
-        fact("Target", outcome.target ?? (outcome.kind === "forward" ? "chosen by the algorithm" : null)),
+        fact("Target", outcome.target ?? (fails ? "none" : outcome.kind === "forward" ? "chosen by the algorithm" : null)),
         fact("Sticky verdict", outcome.sticky_reason), fact("Status", outcome.status)),
       h("ol", { class: "steps" }, steps.map((step) => h("li", {}, h("b", {}, step.label), h("span", {}, step.text))))));
 }

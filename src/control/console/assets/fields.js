@@ -16,14 +16,14 @@ export const TYPES = [
 const checked = (of) => of("health_check.type") !== "off";
 const asked = (of) => of("health_check.type") === "http";
 
-/** [key, label, kind, more]: kind is flag, choice, radio, text, count, duration, size or list. */
+/** [key, label, kind, more]: kind is flag, choice, radio, text, count, duration, size or list; `zero` is what 0 means. */
 export const SECTIONS = [
   { title: "Target selection", fields: [
     ["algorithm", "Algorithm", "choice", { options: ALGORITHMS }],
     ["hash_on", "Hash on", "text", { optional: true, when: (of) => of("algorithm") === "hash" }],
-    ["slow_start", "Slow start", "duration"],
-    ["deregistration_delay", "Deregistration delay", "duration"],
-    ["connection_limit", "Requests in flight per target", "count"],
+    ["slow_start", "Slow start", "duration", { zero: "Off" }],
+    ["deregistration_delay", "Deregistration delay", "duration", { zero: "None" }],
+    ["connection_limit", "Requests in flight per target", "count", { zero: "No limit" }],
     ["queue", "Queue length", "count"],
     ["queue_timeout", "Longest wait in the queue", "duration"],
     ["upgrades", "Upgrades such as WebSocket", "flag"],
@@ -59,9 +59,9 @@ export const SECTIONS = [
     ["health_check.timeout", "Timeout", "duration", { when: checked }],
     ["health_check.rise", "Passes until healthy", "count", { when: checked }],
     ["health_check.fall", "Failures until unhealthy", "count", { when: checked }],
-    ["fail_open.count", "Fail open below (targets)", "count"],
-    ["fail_open.percent", "Fail open below (percent)", "count"],
-    ["ejection.errors", "Eject after errors in a row; 0 = off", "count"],
+    ["fail_open.count", "Fail open below (targets)", "count", { zero: "Off" }],
+    ["fail_open.percent", "Fail open below (percent)", "count", { zero: "Off" }],
+    ["ejection.errors", "Eject after errors in a row", "count", { zero: "Off" }],
     ["ejection.time", "Ejected for", "duration", { when: (of) => Number(of("ejection.errors")) > 0 }],
     ["ejection.time_max", "Ejected for at most", "duration", { when: (of) => Number(of("ejection.errors")) > 0 }],
     ["ejection.percent_max", "Largest ejected share (percent)", "count", { when: (of) => Number(of("ejection.errors")) > 0 }],

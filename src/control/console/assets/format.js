@@ -50,19 +50,19 @@ export function percent(share) {
   return `${digits(share * 100)} %`;
 }
 
-/** 4 s, 2 min 5 s, 3 h 20 min, 2 d 4 h. */
+/** 4 s, 2 min 5 s, 3 h 20 min, 2 d 4 h; kept on one line. */
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return UNKNOWN;
   const whole = Math.max(0, Math.round(seconds));
   const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const first = parts.findIndex(([, length]) => whole >= length);
-  if (first < 0) return "0 s";
+  if (first < 0) return "0\u00a0s";
   let rest = whole;
   return parts.slice(first, first + 2).map(([unit, length]) => {
     const number = Math.floor(rest / length);
     rest -= number * length;
-    return number ? `${number} ${unit}` : "";
-  }).filter(Boolean).join(" ");
+    return number ? `${number}\u00a0${unit}` : "";
+  }).filter(Boolean).join("\u00a0");
 }
 
 export function ago(unixMs) {
@@ -85,6 +85,11 @@ export function setting(value) {
   if (value === null || value === undefined || value === "") return UNKNOWN;
   if (Array.isArray(value)) return value.length ? value.join(", ") : UNKNOWN;
   return String(value);
+}
+
+/** "waits for 12 sessions" with a capital and a full stop. */
+export function sentence(text) {
+  return text && `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
 
 export function plural(number, one, many = `${one}s`) {

@@ -24,7 +24,7 @@ function view({ group, etag }) {
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { class: "crumb", href: "#/groups" }, "Target groups")),
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, group.name), summary(group), stickinessBadge(group)),
     saved(group),
-    state.status.demo && !group.stickiness.enabled ? story(state.status, [group]) : null,
+    state.status.demo && (!group.stickiness.enabled || state.saved.has(group.name)) ? story(state.status, [group]) : null,
     h("dl", { class: "tiles" },
       tile("Requests", rate(group.requests_per_second), "/s"),
       tile("Errors", rate(group.errors_per_second), "/s"),
@@ -85,10 +85,11 @@ function attributesSection(section, group, etag) {
       h("dl", { class: "attributes" }, fieldsOf({ fields: section.more.fields }).map((field) => pair(field.label, shown(field, of(field.key), group))))) : null);
 }
 
-function shown({ key, kind, options }, value, group) {
+function shown({ key, kind, options, zero }, value, group) {
   if (kind === "flag") return badge(setting(value), value ? "good" : "");
   // The name that is in force even where the file names none.
   if (key === "stickiness.cookie_name") return h("code", {}, group.stickiness.cookie_name);
+  if (zero && /^0[a-z]*$/.test(String(value))) return zero;
   const named = options?.find(([name]) => name === value);
   if (named) return named[1];
   return setting(value);
@@ -104,10 +105,17 @@ function flush(group, etag) {
   return h("button", { type: "button", class: "little", onclick }, "Flush …");
 }
 
+/** What became of requests, by the reason that the log and the metrics have for it. */
+const VERDICTS = {
+  new: "new: no cookie yet", valid: "valid: kept", draining: "draining: kept until the drain ends", expired_idle: "expired_idle: balanced anew",
+  expired_age: "expired_age: balanced anew", invalid: "invalid: no cookie of ours", flushed: "flushed: balanced anew", unhealthy: "unhealthy: moved",
+  removed: "removed: moved", full: "full: the target was at its limit",
+};
+
 function verdicts(group) {
   const entries = Object.entries(group.sticky).filter(([, number]) => number);
   return card("Sticky verdicts", {}, h("div", { class: "body" },
-    entries.length ? h("dl", { class: "attributes" }, entries.map(([name, number]) => pair(name.replaceAll("_", " "), count(number))))
+    entries.length ? h("dl", { class: "attributes" }, entries.map(([name, number]) => pair(VERDICTS[name] ?? name.replaceAll("_", " "), count(number))))
       : h("p", { class: "soft" }, group.stickiness.enabled ? "No request has come yet." : "The group is not sticky.")));
 }
 

@@ -6,7 +6,7 @@ import { badge, card, h, notice, table } from "./dom.js";
 import { count, latency, plural, rate } from "./format.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
-import { healthBadge } from "./ui.js";
+import { HEALTH_TONES, healthBadge } from "./ui.js";
 
 /** Targets of one group that are shown at first: a page of thousands helps nobody. */
 export const ROWS_MAX = 100;
@@ -34,9 +34,8 @@ function view({ groups }) {
 
 /** "2 healthy, 1 draining" as badges. */
 export function summary(group) {
-  const parts = Object.entries(group.health_summary).filter(([, number]) => number);
-  const tones = { healthy: "good", unhealthy: "bad", draining: "warn" };
-  return h("span", { class: "row" }, parts.map(([health, number]) => badge(`${number} ${health}`, tones[health] ?? "")),
+  const parts = Object.keys(HEALTH_TONES).map((health) => [health, group.health_summary[health]]).filter(([, number]) => number);
+  return h("span", { class: "row" }, parts.map(([health, number]) => badge(`${number} ${health}`, HEALTH_TONES[health])),
     group.failing_open ? badge("failing open", "warn") : null);
 }
 
@@ -57,7 +56,7 @@ function groupCard(group) {
     label: h("a", { href: link("groups", group.name) }, group.name),
     notes: [summary(group), stickinessBadge(group)],
     end: h("span", { class: "soft small" }, `${rate(group.requests_per_second)} requests/s · p99 ${latency(group.latency_us?.p99)} · `
-      + `${count(group.in_flight)} in flight · ${group.sessions === null ? "no" : `about ${count(group.sessions)}`} sessions `,
+      + `${count(group.in_flight)} in flight${group.sessions === null ? "" : ` · about ${plural(group.sessions, "session")}`} `,
       sparkline(group.requests_history, `Requests of ${group.name} in the last two minutes`)),
   }, table(`Targets of ${group.name}: ${group.algorithm.replaceAll("_", " ")}`, columns, rows, "This group has no targets."),
   more > 0 ? h("p", { class: "body soft" }, `${plural(more, "more target")}: `, h("a", { href: link("groups", group.name) }, "show the group")) : null);
@@ -78,8 +77,10 @@ export function weight(target) {
 }
 
 /** An estimate says how far it may be off. */
-export function sessions(target) {
-  return target.sessions === null ? "–" : `${count(target.sessions)} ± ${Math.ceil(target.sessions_error_percent)} %`;
+export function sessions({ sessions: number, sessions_error_percent: error }) {
+  if (number === null) return "–";
+  // Less than half a session is no error that anybody could see.
+  return (number * error) / 100 < 0.5 ? count(number) : `${count(number)} ± ${Math.ceil(error)} %`;
 }
 
 export const groups = { title: () => "Target groups", load, view };

@@ -94,7 +94,7 @@ export function story(status, groups) {
   const pages = (status.demo_urls ?? []).filter((url) => /^https?:\/\//.test(url)).flatMap((url, index) =>
     [index ? ", " : "", h("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "session-page" }, url.replace(/^https?:\/\//, "").replace(/\/$/, ""))]);
   const on = group?.stickiness.enabled;
-  const where = group ? h("a", { href: link("groups", group.name, "edit") }, `Stickiness of ${group.name}`) : h("a", { href: "#/groups" }, "its target group");
+  const where = group ? h("a", { href: link("groups", group.name, "edit", "stickiness") }, `Stickiness of ${group.name}`) : h("a", { href: "#/groups" }, "its target group");
   return card("The demo: a session that gets lost, and comes back", { id: "story", end: group ? badge(on ? "stickiness is on" : "stickiness is off", on ? "good" : "warn") : null },
     h("div", { class: "body" }, h("ol", {},
       h("li", {}, "Open the session page (", pages, ") and refresh: two instances take turns."),

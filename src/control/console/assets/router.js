@@ -25,10 +25,10 @@ function segments(hash) {
 
 /** {page, parameters, section}: the page, what it is about, and which entry of the navigation it belongs to. */
 export function route(hash) {
-  const [section = "", name, more] = segments(hash);
+  const [section = "", name, more, part] = segments(hash);
   const pages = { "": overview, rules, explain, config, events };
   if (section === "groups" && name !== undefined) {
-    return { page: more === "edit" ? edit : more === undefined ? group : missing, parameters: { group: name }, section };
+    return { page: more === "edit" ? edit : more === undefined ? group : missing, parameters: { group: name, part }, section };
   }
   if (section === "groups") return { page: groups, parameters: {}, section };
   return { page: Object.hasOwn(pages, section) ? pages[section] : missing, parameters: { tab: name }, section };

@@ -3,7 +3,7 @@
 import { at, write } from "./api.js";
 import { sparkline } from "./charts.js";
 import { card, field, h, radios, table } from "./dom.js";
-import { ago, clock, count, latency, plural, rate, span } from "./format.js";
+import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { state } from "./state.js";
 import { askAndWrite, healthBadge, keepChoice } from "./ui.js";
@@ -38,7 +38,7 @@ export function targetsCard(group, etag) {
 function cells(group, target, etag) {
   const busy = [count(target.in_flight), target.tunnels && plural(target.tunnels, "upgrade"), target.waiting && `${target.waiting} waiting`].filter(Boolean);
   return [
-    h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono" }, target.address)),
+    h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono address" }, target.address)),
     h("span", {}, healthBadge(target.health), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target))),
     weight(target), busy.join(" + "), sessions(target),
     h("span", {}, rate(target.requests_per_second), h("br"), sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`)),
@@ -68,10 +68,12 @@ function countdown({ id, drain }) {
     : h("progress", { max: Math.max(1, Math.round(gone + left)), value: Math.max(0, Math.round(gone)), "aria-label": `Drain of ${id}` });
   const parts = [`${count(drain.in_flight)} in flight`, plural(drain.tunnels, "open upgrade"),
     drain.sessions === null ? null : `about ${plural(drain.sessions, "session")}`];
+  // While it waits for its delay alone, the countdown has said so.
+  const why = drain.until === "delay" && !drain.finished ? "" : drain.reason;
   const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
-    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${drain.reason.charAt(0).toUpperCase()}${drain.reason.slice(1)}`));
+    h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${sentence(why)}`));
 }
 
 function actions(group, target, etag) {
@@ -80,7 +82,7 @@ function actions(group, target, etag) {
   const out = target.configured_state !== "in_service";
   return h("div", { class: "row" },
     target.configured_state === "removed" ? null : button("Weight", () => setWeight(target, path, etag)),
-    out ? null : button("Drain", () => drain(target, path)),
+    out ? null : button("Drain", () => drain(group, target, path)),
     out ? null : button("Disable", () => disable(target, path), true),
     out || target.ejected_until_unix_ms ? button("Enable", () => enable(target, path)) : null,
     target.configured_state === "removed" ? null : button("Remove", () => remove(target, path, etag), true));
@@ -95,17 +97,18 @@ function setWeight(target, path, etag) {
   });
 }
 
-function drain(target, path) {
+function drain(group, target, path) {
   const most = h("input", { type: "number", min: 0, value: "0", name: "sessions_at_most" });
   const deadline = h("input", { type: "text", name: "deadline", placeholder: "10m", autocomplete: "off" });
-  askAndWrite({
+  const few = field({ id: "drain-most", label: "Sessions that may be left", input: most });
+  const dialog = askAndWrite({
     title: `Drain ${target.id}`, confirm: "Drain",
     content: [
       h("p", {}, "New users go elsewhere at once. Whoever is bound to this target keeps it until the drain ends."),
       radios("Until", "until", [
-        ["delay", "The deregistration delay is over"], ["idle", "Nothing is in flight", "requests and upgrades"],
+        ["delay", `The deregistration delay of ${group.attributes.deregistration_delay} is over`, "or nothing and nobody is left before"], ["idle", "Nothing is in flight", "requests and upgrades"],
         ["sessions", "Few enough sessions are left", "an estimate; see the table"]], "delay"),
-      field({ id: "drain-most", label: "Sessions that may be left", hint: "Only when it waits for sessions.", input: most }),
+      few,
       field({ id: "drain-deadline", label: "Deadline", hint: "At the latest after this long, such as 10m; empty = none.", input: deadline }),
       keepChoice()],
     run: (form) => write("POST", `${path}/drain`, {
@@ -113,6 +116,11 @@ function drain(target, path) {
       deadline: deadline.value.trim() || null, keep: form.elements.keep.value,
     }),
   });
+  const show = () => {
+    few.hidden = dialog.querySelector("[name=until]:checked").value !== "sessions";
+  };
+  dialog.addEventListener("input", show);
+  show();
 }
 
 function enable(target, path) {

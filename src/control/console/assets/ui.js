@@ -109,7 +109,8 @@ export function askAndWrite({ run, ...rest }) {
   return ask({ ...rest, submit });
 }
 
-const HEALTH_TONES = { healthy: "good", unhealthy: "bad", draining: "warn", initial: "", unused: "" };
+/** Every state of a target, in the order in which they are counted, with its colour. */
+export const HEALTH_TONES = { healthy: "good", initial: "", unhealthy: "bad", draining: "warn", unused: "" };
 
 export function healthBadge(health) {
   return badge(health, HEALTH_TONES[health] ?? "");

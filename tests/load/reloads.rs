@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::reload;
 use crate::support::{Client, Config, Limpet, Target, config, group, listener, poll};
 
 const THREADS: usize = 4;
@@ -112,7 +111,7 @@ fn resident_kib(limpet: &Limpet) -> u64 {
 
 /// How many reloads limpet says it has made.
 fn reloads(limpet: &Limpet) -> usize {
-    limpet.stderr().lines().filter(|line| line.contains("reloaded")).count()
+    limpet.stderr().lines().filter(|line| line.contains("reload by SIGHUP")).count()
 }
 
 #[test]
@@ -129,7 +128,8 @@ fn two_hundred_reloads_and_fifty_edits_under_load_fail_nothing_and_close_nothing
     threads.push(work(echo_all));
     let mut resident = 0;
     for number in 1..=RELOADS {
-        reload(&limpet, &with_admin(number));
+        limpet.write_config(&with_admin(number).text());
+        limpet.signal(libc::SIGHUP);
         let wanted = number as usize;
         assert!(
             poll(|| (reloads(&limpet) >= wanted).then_some(())).is_some(),

@@ -1,0 +1,332 @@
+//! The control plane at work: one thread that joins its parts and drives what happens by itself.
+//!
+//! ```text
+//!   prepare: admin sockets, audit log, first round of checks      nothing accepts yet
+//!   run:     admin API · health · drains · samples · trials · session watch · the file
+//! ```
+//! Owns: the order of these, and what the data plane is told after a change that is no snapshot (the access
+//! log, the level of limpet's own log). Never: a decision that one of the parts makes, a connection of a
+//! client. Tested by the black-box suite.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::admin::guard::Access;
+use super::admin::serve::{BindError, Sockets};
+use super::admin::{self, Operator};
+use super::audit::AuditLog;
+use super::change::By;
+use super::config::file::LogLevel;
+use super::drain::Drains;
+use super::events::{EventKind, unix_ms};
+use super::health::{HealthBoard, Supervisor};
+use super::metrics::{ConfigFacts, Sampler, Sources};
+use super::runtime::{Control, ErrorCounts, Listeners};
+use super::{compile, drain, log_level, metrics, session_watch};
+use crate::service;
+use crate::shard::Handle;
+use crate::snapshot::{AccessLogOptions, Snapshot};
+use crate::telemetry::counters::Counter;
+
+/// How often a change on trial, and what follows a change, is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often rates are sampled.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// How often the file is looked at, where it is watched.
+const WATCH: Duration = Duration::from_millis(500);
+/// Looks at which it must not have changed before it is read: it may be half written.
+const QUIET_LOOKS: u32 = 2;
+
+/// Why the control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    #[error("the audit log {} cannot be opened: {cause}", path.display())]
+    Audit { path: PathBuf, cause: io::Error },
+}
+
+/// Called after every change of the configuration, with what is true from then on.
+pub type AfterChange = Box<dyn Fn(&Handle) + Send + Sync>;
+
+/// A control plane that is ready to serve, before any shard is.
+#[derive(Debug)]
+pub struct ControlPlane {
+    control: Arc<Control>,
+    board: Arc<HealthBoard>,
+    health: Supervisor,
+    sockets: Sockets,
+    access: Access,
+}
+
+impl ControlPlane {
+    /// Opens what operators connect to, and checks every target once: whoever is sent to a target is then sent
+    /// to one that works.
+    ///
+    /// # Errors
+    /// See [`PlaneError`].
+    pub async fn prepare(control: Arc<Control>) -> Result<ControlPlane, PlaneError> {
+        let file = control.file();
+        if let Some(path) = &file.admin.audit_log {
+            let opened = AuditLog::open(path);
+            control.set_audit(Some(
+                opened.map_err(|cause| PlaneError::Audit { path: path.clone(), cause })?,
+            ));
+        }
+        let sockets = Sockets::open(&file.admin)?;
+        let board = Arc::new(HealthBoard::default());
+        let started = format!("limpet {} starts", env!("CARGO_PKG_VERSION"));
+        control.events().push(EventKind::Start, None, None, started);
+        let mut health = Supervisor::new(Arc::clone(&control), Arc::clone(&board));
+        health.first_round().await;
+        let access = Access::of(&file.admin);
+        Ok(ControlPlane { control, board, health, sockets, access })
+    }
+
+    /// Where the admin API is served over TCP.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.sockets.address()
+    }
+
+    /// Works until `end` is ready. `demo_urls`: where the demo is looked at.
+    pub async fn run(
+        self,
+        handle: Handle,
+        demo_urls: Vec<String>,
+        after_change: AfterChange,
+        end: impl Future<Output = ()>,
+    ) {
+        let ControlPlane { control, board, health, sockets, access } = self;
+        attach(&control, &handle);
+        let drains = Arc::new(Drains::new(Arc::clone(&control)));
+        let sources = Arc::new(sources(&control, &handle));
+        let sampler = Arc::new(Sampler::new(Arc::clone(&sources)));
+        let addresses = handle.clone();
+        let operator = Arc::new(Operator {
+            control: Arc::clone(&control),
+            board,
+            drains: Arc::clone(&drains),
+            sampler: Arc::clone(&sampler),
+            sources,
+            addresses: Box::new(move || addresses.addresses()),
+            demo_urls,
+            started: Instant::now(),
+        });
+        let follower = Follower::new(Arc::clone(&control), handle, after_change);
+        let work = async {
+            tokio::join!(
+                health.run(),
+                drains.run(),
+                sample(&sampler),
+                watch_sessions(&control),
+                watch_file(&control),
+                follower.run(),
+            );
+        };
+        let (ended, is_ended) = tokio::sync::oneshot::channel::<()>();
+        let serve = async {
+            let end = async { drop(is_ended.await) };
+            if let Err(error) = sockets.serve(admin::router(operator, access), end).await {
+                tracing::error!(%error, "the admin API cannot be served");
+            }
+        };
+        let until_end = async {
+            tokio::select! {
+                () = work => {}
+                () = end => {}
+            }
+            drop(ended);
+        };
+        tokio::join!(serve, until_end);
+    }
+}
+
+/// Joins the running configuration with the data plane that follows it.
+fn attach(control: &Arc<Control>, handle: &Handle) {
+    control.attach(Arc::new(ShardListeners(handle.clone())));
+    let counted = handle.clone();
+    control.set_error_source(Arc::new(move || {
+        let counters = counted.counters().snapshot();
+        ErrorCounts {
+            requests: counters.get(Counter::Requests),
+            gateway_errors: counters.get(Counter::GatewayErrors),
+        }
+    }));
+    let published = control.published();
+    control.set_session_estimate(Arc::new(move |group, target| {
+        drain::sessions::by_name(&published, group, target, unix_ms() / 1000)
+    }));
+}
+
+/// The shards' sockets, which follow what is published.
+struct ShardListeners(Handle);
+
+impl Listeners for ShardListeners {
+    fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String> {
+        let plan = self.0.open(after)?;
+        let handle = self.0.clone();
+        Ok(Box::new(move || handle.follow(plan)))
+    }
+}
+
+fn sources(control: &Arc<Control>, handle: &Handle) -> Sources {
+    Sources {
+        published: control.published(),
+        counters: Arc::clone(handle.counters()),
+        machine: Arc::new(handle.clone()),
+        plane: Arc::new(Facts(Arc::clone(control))),
+        started_unix_ms: unix_ms(),
+    }
+}
+
+/// What the metrics ask of the control plane.
+struct Facts(Arc<Control>);
+
+impl metrics::Plane for Facts {
+    fn config(&self) -> ConfigFacts {
+        ConfigFacts {
+            version: self.0.version(),
+            last_reload_successful: self.0.last_reload_successful(),
+            loaded_unix_ms: self.0.loaded_unix_ms(),
+        }
+    }
+
+    fn group_sessions(&self, group: &str) -> Option<u64> {
+        let snapshot = self.0.snapshot();
+        let durations_s = drain::sessions::durations_s(&snapshot);
+        let index = snapshot.groups.iter().position(|one| *one.name == *group)?;
+        let duration_s = durations_s.get(index).copied().flatten();
+        drain::sessions::of_group(snapshot.groups.get(index)?, duration_s, unix_ms() / 1000)
+    }
+
+    fn target_sessions(&self, group: &str, target: &str) -> Option<u64> {
+        drain::sessions::by_name(&self.0.published(), group, target, unix_ms() / 1000)
+    }
+}
+
+async fn sample(sampler: &Sampler) {
+    let mut ticks = interval(SAMPLE);
+    loop {
+        ticks.tick().await;
+        sampler.tick(Instant::now(), unix_ms());
+    }
+}
+
+async fn watch_sessions(control: &Control) {
+    let mut ticks = interval(session_watch::EVERY);
+    loop {
+        ticks.tick().await;
+        session_watch::log_new(&control.snapshot(), control.events());
+    }
+}
+
+/// Loads the file again when it has changed and has then been left alone for a moment, where
+/// `process.watch_config` says so. By looking rather than by inotify: that also sees files that are replaced
+/// behind a link, as Kubernetes does it, and files on network file systems.
+async fn watch_file(control: &Arc<Control>) {
+    let mut ticks = interval(WATCH);
+    // The first tick comes at once.
+    ticks.tick().await;
+    let mut quiet_looks = 0;
+    let mut seen = control.file_stamp();
+    // What has changed since it was read, while the first checks ran, is not loaded yet.
+    let mut loaded = if control.file_differs() { None } else { seen.clone() };
+    loop {
+        ticks.tick().await;
+        let stamp = control.file_stamp();
+        quiet_looks = if stamp == seen { quiet_looks + 1 } else { 0 };
+        seen.clone_from(&stamp);
+        if stamp == loaded || quiet_looks < QUIET_LOOKS || stamp.is_none() {
+            continue;
+        }
+        loaded = stamp;
+        if control.is_watching() && control.file_differs() {
+            reload(control, "the file has changed").await;
+        }
+    }
+}
+
+/// Reads the file again; how it went is in limpet's log, among the events, and told to the service manager.
+pub async fn reload(control: &Arc<Control>, actor: &'static str) {
+    service::reloading();
+    let reloaded = Arc::clone(control);
+    // A file of many targets takes a while, in which checks go on and clients of the admin API are served.
+    let result =
+        tokio::task::spawn_blocking(move || reloaded.reload(&By { actor, if_version: None }));
+    match result.await {
+        Ok(Ok(applied)) => {
+            if applied.summary.is_empty() {
+                tracing::info!(actor, "the file was read again: nothing differs");
+            }
+            for note in applied.notes.iter().filter(|_| !applied.summary.is_empty()) {
+                tracing::warn!("{note}");
+            }
+            service::ready("balancing");
+        }
+        Ok(Err(error)) => {
+            let path = control.path().unwrap_or_default();
+            let path = path.display();
+            let text = format!("{path} was not loaded, the configuration stays as it is: {error}");
+            control.events().push(EventKind::Warning, None, None, text);
+            service::ready("balancing; the last reload was refused");
+        }
+        Err(error) => tracing::error!(%error, "the reload ended by a panic"),
+    }
+}
+
+/// Does what follows a change of the configuration and is no snapshot.
+struct Follower {
+    control: Arc<Control>,
+    handle: Handle,
+    after_change: AfterChange,
+    access_log: AccessLogOptions,
+    log_level: LogLevel,
+}
+
+impl Follower {
+    fn new(control: Arc<Control>, handle: Handle, after_change: AfterChange) -> Follower {
+        let file = control.file();
+        let (access_log, log_level) = (compile::process(&file).access_log, file.process.log_level);
+        Follower { control, handle, after_change, access_log, log_level }
+    }
+
+    async fn run(mut self) {
+        let mut ticks = interval(TICK);
+        let mut version = self.control.version();
+        loop {
+            ticks.tick().await;
+            self.control.tick(Instant::now());
+            let now = self.control.version();
+            if std::mem::replace(&mut version, now) != now {
+                self.follow();
+            }
+        }
+    }
+
+    fn follow(&mut self) {
+        let file = self.control.file();
+        let access_log = compile::process(&file).access_log;
+        if access_log != self.access_log {
+            if let Err(error) = self.handle.reconfigure_log(&access_log) {
+                let text = format!("the access log stays as it is: {error}");
+                self.control.events().push(EventKind::Warning, None, None, text);
+            }
+            self.access_log = access_log;
+        }
+        if file.process.log_level != self.log_level {
+            self.log_level = file.process.log_level;
+            log_level::set(self.log_level);
+        }
+        (self.after_change)(&self.handle);
+    }
+}
+
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    // Who was held up does not make up for it.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
