@@ -45,6 +45,9 @@ enum Command {
     Respond(respond::Options),
     /// Relay bytes and do nothing else: the floor that the cost of a balancer is put against
     Floor(floor::Options),
+    /// Become a program that ends with whoever started it
+    #[command(hide = true)]
+    Leash(compare::ending::Leash),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),
         Command::Floor(options) => floor::run(&options).map(|()| true),
+        Command::Leash(options) => Err(compare::ending::leash(&options).into()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -52,8 +52,23 @@ impl Client {
     /// # Errors
     /// When the connection ends or the response is none.
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
-        self.stream.write_all(request)?;
-        let head_only = request.starts_with(b"HEAD ");
+        self.tell(request)?;
+        self.answer(request.starts_with(b"HEAD "))
+    }
+
+    /// Sends a request, or a piece of one.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn tell(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.stream.write_all(piece)
+    }
+
+    /// Reads a response to its end; one to HEAD has no content.
+    ///
+    /// # Errors
+    /// When the connection ends or the response is none.
+    pub fn answer(&mut self, head_only: bool) -> io::Result<Answer> {
         loop {
             if let Some((mut answer, framing, head_bytes)) = read_head(&self.waiting)? {
                 self.waiting.drain(..head_bytes);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::client::Client;
 use super::cores::Cores;
+use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
 use super::plan::Plan;
@@ -32,19 +33,9 @@ pub struct Drive<'a> {
     cores: &'a Cores,
     tool: &'a Path,
     descriptors: u64,
-    work: Work,
+    /// For everything that is not the report. Sockets are bound in it, whose paths may not be long.
+    work: Folder,
     out: &'a Path,
-}
-
-/// A folder for everything that is not the report; gone when the run is over.
-#[derive(Debug)]
-struct Work(PathBuf);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // Left over, it is found in the folder for what is temporary, and harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Where a candidate stands in a setup: it runs, or it said why not.
@@ -63,12 +54,9 @@ impl<'a> Drive<'a> {
         descriptors: u64,
         out: &'a Path,
     ) -> Result<Drive<'a>, Failure> {
-        // Sockets are bound in it, whose paths may not be long.
-        let work = Work(std::env::temp_dir().join(format!("compare-{}", std::process::id())));
-        for path in [&work.0, out] {
-            fs::create_dir_all(path)
-                .map_err(|error| Failure::File { path: path.to_path_buf(), error })?;
-        }
+        let work = Folder::new("compare")?;
+        fs::create_dir_all(out)
+            .map_err(|error| Failure::File { path: out.to_path_buf(), error })?;
         Ok(Drive { plan, candidates, cores, tool, descriptors, work, out })
     }
 
@@ -153,7 +141,7 @@ impl<'a> Drive<'a> {
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
-        let path = self.work.0.join(name);
+        let path = self.work.path().join(name);
         fs::create_dir_all(&path).map_err(|error| Failure::File { path: path.clone(), error })?;
         Ok(path)
     }
@@ -285,7 +273,7 @@ impl<'a> Drive<'a> {
             rate,
             moving: matches!(kind, Kind::Reload | Kind::TargetDeath),
             cores: &self.cores.generator,
-            directory: self.work.0.clone(),
+            directory: self.work.path().to_path_buf(),
         };
         load.run(&running.roots(), |elapsed| meanwhile(elapsed, running))
     }

@@ -12,6 +12,7 @@
 pub mod client;
 pub mod cores;
 mod drive;
+pub mod ending;
 mod generator;
 mod machine;
 mod meter;
@@ -166,6 +167,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When nothing can be compared here: too few cores, no limpet, a wrong option or file.
 pub fn run(options: &Options) -> Result<bool, Failure> {
+    ending::watch()?;
     let cores = Cores::split(options.balancer_cores)?;
     process::stay_on(&cores.generator)?;
     let descriptors = machine::raise_descriptors();

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Failure;
+use super::ending::{gate, leashed};
 
 /// How long a program may take to end when it is asked to, before it is made to.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -59,12 +60,16 @@ impl Process {
             program: start.program.clone(),
             error,
         };
+        if !start.program.is_file() {
+            // On its leash, it would only say so where nobody looks.
+            return Err(refused(io::ErrorKind::NotFound.into()));
+        }
         let log = File::options().create(true).append(true).open(&errors).map_err(refused)?;
         let out = match piped {
             true => Stdio::piped(),
             false => Stdio::from(log.try_clone().map_err(refused)?),
         };
-        let mut command = Command::new(&start.program);
+        let mut command = leashed(&start.program).map_err(refused)?;
         command
             .args(&start.arguments)
             .envs(start.environment.iter().map(|(key, value)| (key, value)))
@@ -72,6 +77,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log);
+        let _gate = gate();
         let child = on_cores(&start.cores, || command.spawn()).map_err(refused)?;
         Ok(Process { name: start.name.clone(), child, errors })
     }
@@ -115,15 +121,12 @@ impl Process {
         if !self.runs() {
             return;
         }
-        let family = descendants(self.id());
+        let family = family(self.id());
         let _ = kill(pid(self.id()), Signal::SIGTERM);
         let gone = poll_until(END_PATIENCE, || !self.runs());
-        for &id in &family {
-            // A child may outlive its parent, and then nobody else ends it. One that has ended already
-            // has been reaped or has a new parent: its id is not looked up again.
-            if id != self.id() && Path::new(&format!("/proc/{id}")).exists() {
-                let _ = kill(pid(id), Signal::SIGKILL);
-            }
+        for member in family.iter().filter(|member| member.id() != self.id() && member.lives()) {
+            // A child may outlive its parent, and then nobody else ends it.
+            member.signal(Signal::SIGKILL);
         }
         if !gone {
             let _ = self.child.kill();
@@ -194,32 +197,66 @@ pub fn poll_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A process and all that descend from it.
-pub fn descendants(root: u32) -> Vec<u32> {
-    let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        if let Some(parent) = parent(id) {
-            parents.push((id, parent));
-        }
+/// A process of a program, which is not taken for a later one with the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    id: u32,
+    parent: u32,
+    /// When it began, in the kernel's ticks.
+    began: u64,
+}
+
+impl Member {
+    /// Reads a process and whether it is dead, waiting to be reaped.
+    fn read(id: u32) -> Option<(Member, bool)> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name, in parentheses, may itself have spaces and parentheses.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let is_dead = matches!(*fields.first()?, "Z" | "X");
+        let parent = fields.get(1)?.parse().ok()?;
+        Some((Member { id, parent, began: fields.get(19)?.parse().ok()? }, is_dead))
     }
-    let mut family = vec![root];
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its parent's id, when it was looked at.
+    pub fn parent(&self) -> u32 {
+        self.parent
+    }
+
+    /// Whether it still runs, whoever its parent is by now.
+    pub fn lives(&self) -> bool {
+        Member::read(self.id).is_some_and(|(now, dead)| now.began == self.began && !dead)
+    }
+
+    /// Sends it a signal; one that is gone needs none.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill(pid(self.id), signal);
+    }
+}
+
+/// A process and all that descend from it.
+pub fn family(root: u32) -> Vec<Member> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all: Vec<Member> = entries
+        .filter_map(|entry| Some(Member::read(entry.file_name().to_str()?.parse().ok()?)?.0))
+        .collect();
+    let mut family: Vec<Member> = all.iter().copied().filter(|one| one.id == root).collect();
     let mut next = 0;
-    while next < family.len() {
-        let of = family[next];
-        family.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(id, _)| *id));
+    while let Some(of) = family.get(next).map(Member::id) {
+        family.extend(all.iter().filter(|one| one.parent == of && one.id != root));
         next += 1;
     }
     family
 }
 
-fn parent(id: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, in parentheses, may itself have spaces and parentheses.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+/// Ids of a process and all that descend from it.
+pub fn descendants(root: u32) -> Vec<u32> {
+    family(root).iter().map(Member::id).collect()
 }
 
 /// Memory that a program's processes hold, in bytes.
@@ -299,11 +336,11 @@ mod tests {
             Process::start(&start("/bin/sh", &["-c", "sleep 60 & wait"]), false).unwrap();
         let root = process.id();
         assert!(poll_until(END_PATIENCE, || descendants(root).len() == 2));
-        let forked = descendants(root)[1];
+        let forked = family(root)[1];
+        assert!(forked.lives() && forked.parent() == root);
         process.end();
-        assert!(poll_until(END_PATIENCE, || parent(forked).is_none_or(|parent| parent != root)
-            && !fs::read_to_string(format!("/proc/{forked}/cmdline"))
-                .is_ok_and(|line| line.starts_with("sleep"))));
+        assert!(poll_until(END_PATIENCE, || !forked.lives()));
+        assert_eq!(family(root), []);
     }
 
     #[test]

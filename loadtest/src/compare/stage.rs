@@ -9,7 +9,6 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use super::Failure;
 use super::client::Client;
 use super::cores::Cores;
+use super::ending::said;
 use super::peers::{Peer, Reload, in_path};
 use super::process::{Process, Start, poll_until};
 use super::render::{HOST, Target, Words, alias, target_id};
@@ -282,11 +282,8 @@ impl Running {
             other => in_path(other).unwrap_or_else(|| PathBuf::from(other)),
         };
         let refused = |said: String| Failure::Reload { name: self.peer.name, said };
-        let said = Command::new(path)
-            .args(self.words.arguments(program, arguments)?)
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .output()
+        let arguments = self.words.arguments(program, arguments)?;
+        let said = said(&path, |command| command.args(arguments).current_dir(&self.directory))
             .map_err(|error| refused(error.to_string()))?;
         match said.status.success() {
             true => Ok(()),

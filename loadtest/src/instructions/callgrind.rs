@@ -6,11 +6,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::compare::Failure;
 use crate::compare::client::Client;
+use crate::compare::ending::said;
 use crate::compare::peers::in_path;
 use crate::compare::process::{Process, Start, poll_until};
 use crate::compare::render::HOST;
@@ -18,13 +19,30 @@ use crate::compare::render::HOST;
 /// Under valgrind a start takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Name of the thread that is counted.
+const SHARD: &str = "shard-0";
+
+/// The C library copies with what is quickest on the processor it finds. What every x86-64 has is counted instead, so
+/// that another machine counts the same. Unknown names, which some versions have, are passed over.
+const TUNABLES: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX2_Usable,-AVX,-AVX_Fast_Unaligned_Load,\
+     -AVX_Usable,-BMI1,-BMI2,-ERMS,-FSRM,-LZCNT,-MOVBE,-RTM,-SSSE3,-SSE4_1,-SSE4_2,-Fast_Unaligned_Copy,\
+     -Prefer_ERMS,-Prefer_FSRM",
+);
+
 /// A limpet whose instructions are counted.
 #[derive(Debug)]
 pub struct Counted {
     process: Process,
+    pace: Pace,
+    /// Callgrind's number of the shard's thread.
+    thread: u32,
     vgdb: PathBuf,
     directory: PathBuf,
     dumps: usize,
+    /// The dump that was taken last.
+    last: Option<PathBuf>,
 }
 
 impl Counted {
@@ -38,13 +56,6 @@ impl Counted {
         directory: &Path,
         address: SocketAddr,
     ) -> Result<Counted, Failure> {
-        let tool = |name: &str| {
-            in_path(name).ok_or_else(|| {
-                Failure::Options(format!(
-                    "counting instructions needs {name}, which comes with valgrind"
-                ))
-            })
-        };
         let start = Start {
             name: "limpet".to_owned(),
             program: tool("valgrind")?,
@@ -60,7 +71,7 @@ impl Counted {
             ]
             .map(str::to_owned)
             .to_vec(),
-            environment: Vec::new(),
+            environment: vec![(TUNABLES.0.to_owned(), TUNABLES.1.to_owned())],
             cores: vec![core],
             directory: directory.to_path_buf(),
         };
@@ -76,19 +87,32 @@ impl Counted {
             let said = process.last_words();
             return Err(Failure::NotReady { name: "limpet under valgrind".to_owned(), said });
         }
-        let mut counted = Counted { process, vgdb, directory: directory.to_path_buf(), dumps: 0 };
+        let pace = Pace::of(process.id(), SHARD)?;
+        let directory = directory.to_path_buf();
+        let mut counted =
+            Counted { process, pace, thread: 0, vgdb, directory, dumps: 0, last: None };
         counted.tell(&["instrumentation", "on"])?;
+        let threads = counted.tell(&["v.info", "scheduler"])?;
+        counted.thread =
+            number_of(&threads, counted.pace.thread()).ok_or_else(|| Failure::NotReady {
+                name: "callgrind".to_owned(),
+                said: format!("it knows no thread {}:\n{threads}", counted.pace.thread()),
+            })?;
         Ok(counted)
     }
 
-    fn tell(&mut self, command: &[&str]) -> Result<(), Failure> {
-        let said = Command::new(&self.vgdb)
-            .arg(format!("--pid={}", self.process.id()))
-            .args(command)
-            .stdin(Stdio::null())
-            .output();
+    /// The pace of its shard.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    fn tell(&self, command: &[&str]) -> Result<String, Failure> {
+        let process = format!("--pid={}", self.process.id());
+        let said = said(&self.vgdb, |vgdb| vgdb.arg(process).args(command));
         match said {
-            Ok(said) if said.status.success() => Ok(()),
+            Ok(said) if said.status.success() => {
+                Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+            }
             Ok(said) => Err(Failure::NotReady {
                 name: "callgrind".to_owned(),
                 said: String::from_utf8_lossy(&said.stderr).into_owned(),
@@ -97,31 +121,62 @@ impl Counted {
         }
     }
 
-    /// Instructions of the busiest thread, the shard, since the last time this was asked.
+    /// Instructions of the shard's thread since the last time this was asked.
     ///
     /// # Errors
     /// When callgrind does not answer.
     pub fn take(&mut self) -> Result<u64, Failure> {
+        // Wherever the shard is when it is stopped, what is left of the turn would count for the next time.
+        self.pace.settle()?;
         self.tell(&["dump"])?;
         self.dumps += 1;
         let prefix = format!("out.{}-", self.dumps);
-        let mut most = 0;
+        let mut count = None;
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                let text = fs::read_to_string(entry.path()).unwrap_or_default();
-                most = most.max(totals(&text));
-                // Dumps are large, and what is wanted of them is one number.
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(thread) = name.strip_prefix(&prefix) else { continue };
+            if thread.parse() == Ok(self.thread) {
+                count = Some(totals(&fs::read_to_string(entry.path()).unwrap_or_default()));
+                self.forget_last();
+                self.last = Some(entry.path());
+            } else {
+                // Dumps are large, and nothing is wanted of the other threads'.
                 let _ = fs::remove_file(entry.path());
             }
         }
-        match most {
-            0 => Err(Failure::NotReady {
-                name: "callgrind".to_owned(),
-                said: format!("no dump {prefix}* in {}", self.directory.display()),
-            }),
-            most => Ok(most),
+        count.ok_or_else(|| Failure::NotReady {
+            name: "callgrind".to_owned(),
+            said: format!("no dump {prefix}{:02} in {}", self.thread, self.directory.display()),
+        })
+    }
+
+    /// Copies the dump that was taken last.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn keep(&self, path: &Path) -> Result<(), Failure> {
+        let Some(last) = &self.last else { return Ok(()) };
+        let failed = |error| Failure::File { path: path.to_path_buf(), error };
+        fs::copy(last, path).map(|_| ()).map_err(failed)
+    }
+
+    fn forget_last(&mut self) {
+        if let Some(last) = self.last.take() {
+            let _ = fs::remove_file(last);
         }
     }
+}
+
+fn tool(name: &str) -> Result<PathBuf, Failure> {
+    in_path(name).ok_or_else(|| {
+        Failure::Options(format!("counting instructions needs {name}, which comes with valgrind"))
+    })
+}
+
+/// Valgrind's number of a thread that the kernel knows by an id, in what `v.info scheduler` says.
+fn number_of(threads: &str, id: u32) -> Option<u32> {
+    let line = threads.lines().find(|line| line.ends_with(&format!("(lwpid {id})")))?;
+    line.strip_prefix("Thread ")?.split(':').next()?.parse().ok()
 }
 
 /// The sum that a dump ends with.
@@ -142,5 +197,14 @@ mod tests {
         assert_eq!(totals("events: Ir\nfn=(1) main\n12 30\n\ntotals: 1234\n"), 1234);
         assert_eq!(totals("events: Ir\nsummary: 77\nfn=(1)\n"), 77);
         assert_eq!(totals(""), 0);
+    }
+
+    #[test]
+    fn a_thread_is_known_by_the_kernels_id() {
+        let threads = "sched status:\n  running_tid=0\n\nThread 1: status = VgTs_WaitSys syscall 230 (lwpid 14657)\n\
+                       ==14657==    at 0x4914503: x\n\nThread 12: status = VgTs_WaitSys syscall 281 (lwpid 657)\n";
+        assert_eq!(number_of(threads, 657), Some(12));
+        assert_eq!(number_of(threads, 14657), Some(1));
+        assert_eq!(number_of(threads, 7), None);
     }
 }

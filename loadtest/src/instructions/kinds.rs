@@ -1,7 +1,7 @@
 //! The kinds of requests whose instructions are counted.
 //!
-//! Owns: what each sends, and how often. Never: a request that differs from the one before it. Tested by
-//! `mod.rs`, whose file has a count for each.
+//! Owns: what each sends, what it is answered, and how often. Never: a request that differs from the one before it.
+//! Tested here, and by `mod.rs`, whose file has a count for each.
 
 use crate::compare::render::HOST;
 
@@ -19,14 +19,18 @@ pub struct Kind {
     pub path: &'static str,
     /// Whether the user has been here before and sends the cookie.
     pub returning: bool,
-    /// Bytes of content.
+    /// Bytes of the request's content.
     pub body_size: usize,
     /// A connection for each.
     pub close: bool,
-    /// How many are counted.
-    pub count: usize,
-    /// Status that must come.
+    /// Status that the target answers with.
     pub status: u16,
+    /// Bytes of the response's content.
+    pub answer_size: usize,
+    /// Whether that comes as a chunk.
+    pub chunked: bool,
+    /// How many are counted at a time.
+    pub count: usize,
 }
 
 const GET: Kind = Kind {
@@ -36,22 +40,25 @@ const GET: Kind = Kind {
     returning: true,
     body_size: 0,
     close: false,
-    count: 400,
     status: 200,
+    answer_size: 64,
+    chunked: false,
+    count: 200,
 };
 
 /// All of them.
 pub const KINDS: [Kind; 10] = [
     GET,
     Kind { name: "get-first-visit", returning: false, ..GET },
-    Kind { name: "get-connection-each", close: true, count: 200, ..GET },
+    Kind { name: "get-connection-each", close: true, ..GET },
     Kind { name: "head", method: "HEAD", ..GET },
-    Kind { name: "not-modified", path: "/some/path?status=304", status: 304, ..GET },
+    Kind { name: "not-modified", status: 304, answer_size: 0, ..GET },
     Kind { name: "post-small", method: "POST", body_size: 200, ..GET },
-    Kind { name: "get-chunked", path: "/some/path?size=4096&chunked=1", ..GET },
+    Kind { name: "get-chunked", answer_size: 4096, chunked: true, ..GET },
+    // limpet answers this one itself.
     Kind { name: "own-answer", path: "/ping", ..GET },
-    Kind { name: "get-1-mib", path: "/some/path?size=1048576", count: 40, ..GET },
-    Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 40, ..GET },
+    Kind { name: "get-1-mib", answer_size: MEBIBYTE, count: 20, ..GET },
+    Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 20, ..GET },
 ];
 
 impl Kind {
@@ -71,5 +78,63 @@ impl Kind {
         let mut bytes = text.into_bytes();
         bytes.resize(bytes.len() + self.body_size, b'x');
         bytes
+    }
+
+    /// What a target answers: status and the end of its line, fields, content.
+    pub fn answer(&self) -> Vec<u8> {
+        let mut text = match self.status {
+            304 => "304 Not Modified\r\nETag: \"1\"\r\n".to_owned(),
+            status => format!("{status} OK\r\nContent-Type: text/plain\r\n"),
+        };
+        match (self.status, self.chunked) {
+            (304, _) => {}
+            (_, true) => text.push_str("Transfer-Encoding: chunked\r\n"),
+            (_, false) => text.push_str(&format!("Content-Length: {}\r\n", self.answer_size)),
+        }
+        text.push_str("\r\n");
+        if self.method == "HEAD" || self.status == 304 {
+            return text.into_bytes();
+        }
+        if self.chunked {
+            text.push_str(&format!("{:x}\r\n", self.answer_size));
+        }
+        let mut bytes = text.into_bytes();
+        bytes.resize(bytes.len() + self.answer_size, b'y');
+        if self.chunked {
+            bytes.extend_from_slice(b"\r\n0\r\n\r\n");
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one() {
+        for kind in KINDS {
+            let bytes = kind.request("a=b");
+            let mut storage = [httparse::EMPTY_HEADER; 16];
+            let mut request = httparse::Request::new(&mut storage);
+            let head = request.parse(&bytes).unwrap().unwrap();
+            assert_eq!(bytes.len() - head, kind.body_size, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_one() {
+        for kind in KINDS {
+            let bytes = [b"HTTP/1.1 ".as_slice(), &kind.answer()].concat();
+            let mut storage = [httparse::EMPTY_HEADER; 16];
+            let mut response = httparse::Response::new(&mut storage);
+            let head = response.parse(&bytes).unwrap().unwrap();
+            let content = bytes.len() - head;
+            match (kind.method, kind.status, kind.chunked) {
+                ("HEAD", ..) | (_, 304, _) => assert_eq!(content, 0, "{}", kind.name),
+                (_, _, true) => assert!(content > kind.answer_size, "{}", kind.name),
+                _ => assert_eq!(content, kind.answer_size, "{}", kind.name),
+            }
+        }
     }
 }

@@ -1,34 +1,44 @@
 //! `loadtest instructions`: what one request of each kind costs limpet, in instructions.
 //!
 //! Owns: `loadtest/instructions.json`, and the judgement of a change against it. Never: time, which
-//! differs from run to run where instructions do not. Tested here with made-up counts.
+//! differs from run to run where instructions do not. Tested here with made-up counts, and by
+//! `tests/compare.rs` with a limpet.
 //!
-//! A count is of many requests less a count of few, so that what is not a request's falls away.
+//! A count is of many requests, less what taking it costs and less what the shard does by itself meanwhile, its tick
+//! above all; both are counted while nobody asks. Requests, responses and their pieces come one at a time, each when
+//! the shard sleeps: see `pace`.
 
 mod callgrind;
+mod idle;
 mod kinds;
+mod pace;
+mod targets;
+mod user;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
 use self::callgrind::Counted;
+use self::idle::Idle;
 use self::kinds::{KINDS, Kind};
+use self::targets::{EMPTY, Targets};
+use self::user::User;
 use crate::compare::Failure;
-use crate::compare::client::Client;
 use crate::compare::cores::Cores;
+use crate::compare::ending::{self, Folder};
+use crate::compare::find_limpet;
 use crate::compare::process::stay_on;
 use crate::compare::render::Words;
-use crate::compare::stage::{Targets, free_port};
-use crate::compare::{find_limpet, own_program};
+use crate::compare::stage::free_port;
 
 /// Requests before anything is counted.
-const WARM: usize = 100;
+const WARM: usize = 20;
 
-/// How often each is counted. A busy machine makes the shard wake up more often than it would have to,
-/// which only ever adds: the least is nearest to what a request costs.
+/// How often each is counted; the median is what it costs.
 const REPEATS: usize = 5;
 
 /// Options of `loadtest instructions`.
@@ -47,11 +57,14 @@ pub struct Options {
     #[arg(long)]
     write: bool,
     /// What a count may grow by, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     tolerance: f64,
     /// Count these kinds only
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     kind: Vec<String>,
+    /// Keep a profile of each kind there, for callgrind_annotate
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 /// The file.
@@ -59,6 +72,8 @@ pub struct Options {
 struct Kept {
     /// What it is.
     about: String,
+    /// What else a count depends on.
+    counted_with: BTreeMap<String, String>,
     /// Instructions of one request, by kind.
     instructions: BTreeMap<String, u64>,
 }
@@ -68,52 +83,59 @@ struct Kept {
 /// # Errors
 /// When it cannot be counted here, or the file cannot be read or written.
 pub fn run(options: &Options) -> Result<bool, Failure> {
+    ending::watch()?;
     let kinds: Vec<Kind> = KINDS
         .into_iter()
         .filter(|kind| options.kind.is_empty() || options.kind.iter().any(|name| name == kind.name))
         .collect();
-    if kinds.is_empty() {
+    if kinds.len() < options.kind.len().max(1) {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(Failure::Options(format!("no such kind; there are {}", known.join(", "))));
     }
-    let counts = count(&find_limpet(options.limpet.as_deref())?, &kinds)?;
-    for (name, count) in &counts {
-        println!("{name:20} {count:>10} instructions");
+    if let Some(path) = &options.keep {
+        fs::create_dir_all(path).map_err(|error| Failure::File { path: path.clone(), error })?;
     }
+    let limpet = find_limpet(options.limpet.as_deref())?;
+    let counts = count(&limpet, &kinds, options.keep.as_deref())?;
     if options.write {
         return write(&options.file, counts).map(|()| true);
     }
     if options.check {
-        let kept = read(&options.file)?;
-        let findings = judge(&kept.instructions, &counts, options.tolerance);
-        for finding in &findings {
-            println!("{finding}");
-        }
-        return Ok(!findings
-            .iter()
-            .any(|finding| matches!(finding, Finding::Grown { .. } | Finding::New(_))));
+        return check(&options.file, &counts, options.tolerance);
     }
     Ok(true)
 }
 
-fn count(limpet: &Path, kinds: &[Kind]) -> Result<BTreeMap<String, u64>, Failure> {
-    let cores = Cores::split(1)?;
-    stay_on(&cores.generator)?;
-    let directory = std::env::temp_dir().join(format!("instructions-{}", std::process::id()));
-    let in_directory = |error| Failure::File { path: directory.clone(), error };
-    fs::create_dir_all(&directory).map_err(in_directory)?;
-    let counts = count_in(&directory, limpet, kinds, &cores);
-    fs::remove_dir_all(&directory).map_err(in_directory)?;
-    counts
+/// Says what differs from the file; `false` when something has grown.
+fn check(path: &Path, counts: &BTreeMap<String, u64>, tolerance: f64) -> Result<bool, Failure> {
+    let kept = read(path)?;
+    let findings = judge(&kept.instructions, counts, tolerance);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let held = !findings.iter().any(|one| matches!(one, Finding::Grown { .. } | Finding::New(_)));
+    for (what, now) in counted_with() {
+        let before = kept.counted_with.get(&what).map_or("unknown", String::as_str);
+        if before != now && !findings.is_empty() {
+            println!("note: {what} was {before} when the file was written, and is {now} here");
+        }
+    }
+    if held {
+        println!("nothing has grown by more than {tolerance} %");
+    }
+    Ok(held)
 }
 
-fn count_in(
-    directory: &Path,
+fn count(
     limpet: &Path,
     kinds: &[Kind],
-    cores: &Cores,
+    keep: Option<&Path>,
 ) -> Result<BTreeMap<String, u64>, Failure> {
-    let targets = Targets::start(&own_program()?, 2, &cores.targets, directory)?;
+    let cores = Cores::split(1)?;
+    stay_on(&cores.generator)?;
+    let folder = Folder::new("instructions")?;
+    let directory = folder.path();
+    let targets = Targets::start(2)?;
     let (address, admin) = (free_port()?, free_port()?);
     let mut words = Words::new(address, admin.port(), directory);
     words.targets = targets.list().to_vec();
@@ -121,69 +143,31 @@ fn count_in(
     fs::write(&path, words.render("limpet.toml", include_str!("limpet.toml"))?)
         .map_err(|error| Failure::File { path, error })?;
     let mut counted = Counted::start(limpet, cores.balancer[0], directory, address)?;
+    targets.keep_pace(counted.pace().clone());
     let mut counts = BTreeMap::new();
     for kind in kinds {
-        let mut user = User::new(address, kind)?;
-        user.ask(WARM.min(kind.count))?;
-        counted.take()?;
-        let mut least = u64::MAX;
+        targets.answer_with(EMPTY.to_vec());
+        let mut user = User::new(address, kind, counted.pace())?;
+        targets.answer_with(kind.answer());
+        user.ask(WARM)?;
+        let idle = Idle::of(&mut counted)?;
+        let mut costs = Vec::new();
         for _ in 0..REPEATS {
-            least = least.min(once(&mut user, &mut counted)?);
+            let taken = idle::take(&mut counted, || user.ask(kind.count))?;
+            costs.push(idle.less(&taken) / kind.count as f64);
         }
-        counts.insert(kind.name.to_owned(), least);
+        costs.sort_by(f64::total_cmp);
+        let (median, least, most) = (costs[REPEATS / 2], costs[0], costs[REPEATS - 1]);
+        let spread = (most - least) / median * 100.0;
+        println!("{:20} {median:>10.0} instructions, repeated within {spread:.2} %", kind.name);
+        counts.insert(kind.name.to_owned(), median.round() as u64);
+        if let Some(folder) = keep {
+            let path = folder.join(format!("{}.callgrind", kind.name));
+            counted.keep(&path)?;
+            println!("    {} requests: callgrind_annotate {}", kind.count, path.display());
+        }
     }
     Ok(counts)
-}
-
-/// Instructions of one request. Few and many: what the taking itself costs is in both.
-fn once(user: &mut User, counted: &mut Counted) -> Result<u64, Failure> {
-    let count = user.kind.count;
-    let few = count / 4;
-    user.ask(few)?;
-    let base = counted.take()?;
-    user.ask(few + count)?;
-    let all = counted.take()?;
-    Ok(all.saturating_sub(base) / count as u64)
-}
-
-/// A client that sends one kind of request.
-struct User {
-    address: std::net::SocketAddr,
-    client: Client,
-    request: Vec<u8>,
-    kind: Kind,
-}
-
-impl User {
-    fn new(address: std::net::SocketAddr, kind: &Kind) -> Result<User, Failure> {
-        let failed = |error| Failure::File { path: PathBuf::from(address.to_string()), error };
-        let mut client = Client::connect(address).map_err(failed)?;
-        let visit = Kind { returning: false, method: "GET", body_size: 0, path: "/", ..*kind };
-        let cookies = client.ask(&visit.request("")).map_err(failed)?.cookies;
-        let request = kind.request(&cookies.join("; "));
-        Ok(User { address, client, request, kind: *kind })
-    }
-
-    fn ask(&mut self, count: usize) -> Result<(), Failure> {
-        for _ in 0..count {
-            let answer = self.once().map_err(|error| Failure::File {
-                path: PathBuf::from(format!("{} at {}", self.kind.name, self.address)),
-                error,
-            })?;
-            if answer != self.kind.status {
-                let said = format!("{} was answered with {answer}", self.kind.name);
-                return Err(Failure::Options(said));
-            }
-        }
-        Ok(())
-    }
-
-    fn once(&mut self) -> std::io::Result<u16> {
-        if self.kind.close {
-            self.client = Client::connect(self.address)?;
-        }
-        self.client.ask(&self.request).map(|answer| answer.status)
-    }
 }
 
 fn read(path: &Path) -> Result<Kept, Failure> {
@@ -198,10 +182,39 @@ fn write(path: &Path, counts: BTreeMap<String, u64>) -> Result<(), Failure> {
     kept.about = "Instructions of limpet's shard for one request, under callgrind on epoll. Written by: cargo run \
                   --release -p loadtest -- instructions --write"
         .to_owned();
+    kept.counted_with = counted_with();
     kept.instructions.extend(counts);
     let failed = |error| Failure::File { path: path.to_path_buf(), error };
     let text = serde_json::to_string_pretty(&kept).map_err(|error| failed(error.into()))?;
     fs::write(path, text + "\n").map_err(failed)
+}
+
+/// What a count depends on besides limpet: the C library's choice of copies is tied down, but crates choose by the
+/// processor's vectors too, and compilers differ.
+fn counted_with() -> BTreeMap<String, String> {
+    let said = |program: &str, arguments: &[&str]| {
+        let said = Command::new(program).args(arguments).output();
+        let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+        text.ok()
+            .and_then(|text| Some(text.lines().next()?.trim().to_owned()))
+            .filter(|line| !line.is_empty())
+            .unwrap_or_else(|| "unknown".to_owned())
+    };
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = processor.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = |flag: &str| flags.split_whitespace().any(|one| one == flag);
+    // What valgrind shows of a processor to the program.
+    let vectors: Vec<&str> =
+        ["sse4_2", "aes", "pclmulqdq", "avx2"].into_iter().filter(|flag| has(flag)).collect();
+    [
+        ("architecture", std::env::consts::ARCH.to_owned()),
+        ("vectors", vectors.join(" ")),
+        ("C library", said("ldd", &["--version"])),
+        ("valgrind", said("valgrind", &["--version"])),
+        ("compiler", said("rustc", &["--version"])),
+    ]
+    .map(|(what, value)| (what.to_owned(), value))
+    .into()
 }
 
 /// What a comparison found.
@@ -300,16 +313,5 @@ mod tests {
             assert!(kept.contains_key(kind.name), "{}", kind.name);
         }
         assert_eq!(kept.len(), KINDS.len());
-    }
-
-    #[test]
-    fn a_request_is_one() {
-        for kind in KINDS {
-            let bytes = kind.request("a=b");
-            let mut storage = [httparse::EMPTY_HEADER; 16];
-            let mut request = httparse::Request::new(&mut storage);
-            let head = request.parse(&bytes).unwrap().unwrap();
-            assert_eq!(bytes.len() - head, kind.body_size, "{}", kind.name);
-        }
     }
 }
