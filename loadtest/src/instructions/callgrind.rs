@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Name of the thread that is counted.
 const SHARD: &str = "shard-0";
 
+/// What limpet's shard calls once in each of its ticks, and nowhere else once it runs.
+const TICK: &str = "limpet::shard::follow";
+
 /// The C library copies with what is quickest on the processor it finds. What every x86-64 has is counted instead, so
 /// that another machine counts the same. Unknown names, which some versions have, are passed over.
 const TUNABLES: (&str, &str) = (
@@ -121,11 +124,11 @@ impl Counted {
         }
     }
 
-    /// Instructions of the shard's thread since the last time this was asked.
+    /// Instructions of the shard's thread since the last time this was asked, and the ticks in them.
     ///
     /// # Errors
     /// When callgrind does not answer.
-    pub fn take(&mut self) -> Result<u64, Failure> {
+    pub fn take(&mut self) -> Result<(u64, u64), Failure> {
         // Wherever the shard is when it is stopped, what is left of the turn would count for the next time.
         self.pace.settle()?;
         self.tell(&["dump"])?;
@@ -136,7 +139,8 @@ impl Counted {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(thread) = name.strip_prefix(&prefix) else { continue };
             if thread.parse() == Ok(self.thread) {
-                count = Some(totals(&fs::read_to_string(entry.path()).unwrap_or_default()));
+                let text = fs::read_to_string(entry.path()).unwrap_or_default();
+                count = Some((totals(&text), calls(&text, TICK)));
                 self.forget_last();
                 self.last = Some(entry.path());
             } else {
@@ -188,6 +192,21 @@ fn totals(text: &str) -> u64 {
         .unwrap_or(0)
 }
 
+/// How often a function was called, in a dump.
+fn calls(text: &str, function: &str) -> u64 {
+    // A name stands behind its number once, and the number alone from then on.
+    let named = text.lines().find_map(|line| {
+        let named = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn="))?;
+        named.strip_suffix(function)?.strip_suffix(' ')
+    });
+    let Some(number) = named else { return 0 };
+    let is_it = |line: &str| line.strip_prefix("cfn=").is_some_and(|it| it.starts_with(number));
+    let counted = text.lines().zip(text.lines().skip(1)).filter(|(line, _)| is_it(line));
+    counted
+        .filter_map(|(_, next)| next.strip_prefix("calls=")?.split(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +216,15 @@ mod tests {
         assert_eq!(totals("events: Ir\nfn=(1) main\n12 30\n\ntotals: 1234\n"), 1234);
         assert_eq!(totals("events: Ir\nsummary: 77\nfn=(1)\n"), 77);
         assert_eq!(totals(""), 0);
+    }
+
+    #[test]
+    fn calls_of_a_function_are_added_up() {
+        let text = "fn=(1) main\n3 4\ncfn=(12) limpet::shard::follow\ncalls=3 +97\n* 99\n\
+                    cfn=(1)\ncalls=50 1\n* 5\n\nfn=(12)\n7 7\n\nfn=(2) x\ncfn=(12)\ncalls=4 -2\n* 9\n";
+        assert_eq!(calls(text, "limpet::shard::follow"), 7);
+        assert_eq!(calls(text, "shard::follow"), 0);
+        assert_eq!(calls(text, "main"), 50);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who asks the counted limpet: one user on one connection, or on a connection for each request.
+//! Who asks the counted limpet: users with a cookie each, on one connection or on a connection for each request.
 //!
 //! Owns: the client's side of the pace. Never: a request before the shard has done with the last one. Tested by
 //! `tests/compare.rs` with a limpet.
@@ -13,28 +13,40 @@ use super::targets::PIECE_BYTES;
 use crate::compare::Failure;
 use crate::compare::client::Client;
 
-/// A client that sends one kind of request.
+/// Users in turn: what their cookies hold is drawn by lot, and some are searched a few instructions quicker.
+const COUNT: usize = 40;
+
+/// Clients that send one kind of request.
 #[derive(Debug)]
-pub struct User {
+pub struct Users {
     address: SocketAddr,
     client: Option<Client>,
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
+    next: usize,
     kind: Kind,
     pace: Pace,
 }
 
-impl User {
-    /// Connects and asks once for a cookie.
+impl Users {
+    /// Connects and asks for cookies.
     ///
     /// # Errors
     /// When limpet does not answer.
-    pub fn new(address: SocketAddr, kind: &Kind, pace: &Pace) -> Result<User, Failure> {
+    pub fn new(address: SocketAddr, kind: &Kind, pace: &Pace) -> Result<Users, Failure> {
         let failed = |error| Failure::File { path: PathBuf::from(address.to_string()), error };
         let visit = Kind { returning: false, method: "GET", body_size: 0, path: "/", ..*kind };
         let mut client = Client::connect(address).map_err(failed)?;
-        let cookies = client.ask(&visit.request("")).map_err(failed)?.cookies;
-        let request = kind.request(&cookies.join("; "));
-        Ok(User { address, client: Some(client), request, kind: *kind, pace: pace.clone() })
+        let mut requests = Vec::new();
+        for _ in 0..COUNT {
+            let cookies = client.ask(&visit.request("")).map_err(failed)?.cookies;
+            requests.push(kind.request(&cookies.join("; ")));
+        }
+        Ok(Users { address, client: None, requests, next: 0, kind: *kind, pace: pace.clone() })
+    }
+
+    /// The next request goes over another connection, which has other buffers.
+    pub fn reconnect(&mut self) {
+        self.client = None;
     }
 
     /// Asks so often.
@@ -60,7 +72,9 @@ impl User {
         // A connection that is over is noticed on its own.
         self.settle()?;
         let mut client = kept.map_or_else(|| Client::connect(self.address), Ok)?;
-        for piece in self.request.chunks(PIECE_BYTES) {
+        let request = &self.requests[self.next % self.requests.len()];
+        self.next += 1;
+        for piece in request.chunks(PIECE_BYTES) {
             self.settle()?;
             client.tell(piece)?;
         }
