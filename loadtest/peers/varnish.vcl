@@ -42,21 +42,17 @@ sub vcl_recv {
     }
 {%- endif %}
     # Varnish has no stickiness of its own: a cookie with a random value, and the target that its hash chooses.
+    unset req.http.X-Route-New;
     cookie.parse(req.http.Cookie);
-    set req.http.X-Route = cookie.get("route");
-    if (!req.http.X-Route) {
+    if (cookie.isset("route")) {
+        set req.http.X-Route = cookie.get("route");
+    } else {
         set req.http.X-Route = std.random(0, 1000000000);
         set req.http.X-Route-New = "1";
     }
     set req.backend_hint = app.backend(by=KEY, key=app.key(req.http.X-Route));
     # X-Forwarded-For is appended to before this.
     return (pass);
-}
-
-sub vcl_pass {
-    if (req.http.X-Route-New) {
-        return (fetch);
-    }
 }
 
 sub vcl_backend_fetch {

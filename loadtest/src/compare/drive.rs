@@ -38,6 +38,14 @@ pub struct Drive<'a> {
     out: &'a Path,
 }
 
+/// How long a load runs, and what happens meanwhile.
+#[derive(Debug)]
+struct Run {
+    kind: Kind,
+    seconds: f64,
+    warmup_seconds: f64,
+}
+
 /// Where a candidate stands in a setup: it runs, or it said why not.
 type Place = Result<Running, String>;
 
@@ -166,11 +174,16 @@ impl<'a> Drive<'a> {
                 .collect(),
             None => {
                 let closed = closed(point);
+                let probe = Run {
+                    kind: Kind::Load,
+                    seconds: 1.0,
+                    warmup_seconds: self.plan.warmup_seconds,
+                };
                 let running = places.iter_mut().flatten();
                 running
                     .map(|one| {
                         Ok(self
-                            .load(Kind::Load, &closed, 1.0, None, one, |_, _| Ok(()))?
+                            .load(&probe, &closed, None, one, |_, _| Ok(()))?
                             .found
                             .requests_per_second)
                     })
@@ -233,19 +246,19 @@ impl<'a> Drive<'a> {
         targets: &mut Targets,
         running: &mut Running,
     ) -> Sample {
-        let seconds = self.plan.seconds_of(scenario);
-        let events = RefCell::new(Events { kind: scenario.kind, seconds, done: 0, targets });
-        let measured =
-            self.load(scenario.kind, point, seconds, rate, running, |elapsed, running| {
-                events.borrow_mut().at(elapsed, running)
-            });
+        let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
+        let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(scenario) };
+        let events = RefCell::new(Events { kind, seconds, done: 0, targets });
+        let measured = self.load(&run, point, rate, running, |elapsed, running| {
+            events.borrow_mut().at(elapsed, running)
+        });
         let restored = events.borrow_mut().restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
                 let held =
                     running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
-                let mut sample =
-                    Sample::of_load(round, scenario.kind, scenario.unit, measured, held);
+                let may_move = kind.is_moving() && running.moves_silently();
+                let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
                 if !running.runs() {
                     sample.invalid = Some("it ended meanwhile".to_owned());
                 }
@@ -257,9 +270,8 @@ impl<'a> Drive<'a> {
 
     fn load(
         &self,
-        kind: Kind,
+        run: &Run,
         point: &Point,
-        seconds: f64,
         rate: Option<f64>,
         running: &mut Running,
         mut meanwhile: impl FnMut(Duration, &mut Running) -> Result<(), Failure>,
@@ -268,10 +280,10 @@ impl<'a> Drive<'a> {
             tool: self.tool,
             address: running.address(),
             point,
-            seconds,
-            warmup_seconds: self.plan.warmup_seconds,
+            seconds: run.seconds,
+            warmup_seconds: run.warmup_seconds,
             rate,
-            moving: matches!(kind, Kind::Reload | Kind::TargetDeath),
+            moving: run.kind.is_moving(),
             cores: &self.cores.generator,
             directory: self.work.path().to_path_buf(),
         };

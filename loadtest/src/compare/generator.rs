@@ -77,6 +77,26 @@ pub struct Found {
     pub by_target: BTreeMap<String, u64>,
     /// What the generator itself used, per request.
     pub cpu_us_per_request: f64,
+    /// Responses that echoed their request's id.
+    pub echoed: u64,
+    /// Arrivals of an open loop that were due and never sent.
+    pub unsent: u64,
+    /// Connections that were opened again.
+    pub reconnects: u64,
+    /// What slow clients saw.
+    pub slow: Slow,
+}
+
+/// What slow clients saw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Slow {
+    /// How many there were.
+    pub clients: u64,
+    /// Bytes that they took.
+    pub bytes: u64,
+    /// Connections that the other side ended, or that could not be had.
+    pub ended: u64,
 }
 
 /// Latencies in microseconds.
@@ -105,20 +125,35 @@ impl Found {
         self.errors.values().sum()
     }
 
-    /// Why the run does not count, if it does not. Where users must move, because their target goes away,
-    /// a response from another target is none.
-    pub fn fault(&self, moving: bool) -> Option<String> {
+    /// Why the run does not count, if it does not. With `may_move`, because their target goes away, a response from
+    /// another target is none.
+    pub fn fault(&self, may_move: bool) -> Option<String> {
         let mut faults: Vec<String> = self
             .errors
             .iter()
             .filter(|(_, count)| **count > 0)
             .map(|(kind, count)| format!("{count} {kind}"))
             .collect();
-        if self.wrong_target > 0 && !moving {
+        if self.wrong_target > 0 && !may_move {
             faults.push(format!("{} from the wrong target", self.wrong_target));
         }
         if self.responses == 0 {
             faults.push("no response".to_owned());
+        } else if self.requests_per_second <= 0.0 {
+            faults.push("no response in the measured time".to_owned());
+        }
+        // Where an error says why an echo is missing, it has been said.
+        let errors = |kind: &str| self.errors.get(kind).copied().unwrap_or(0);
+        let explained = errors("status") + errors("length") + errors("echo");
+        let silent = self.responses.saturating_sub(self.echoed).saturating_sub(explained);
+        if silent > 0 {
+            faults.push(format!("{silent} without the echo of their request"));
+        }
+        if self.slow.ended > 0 {
+            faults.push(format!("{} slow clients sent away", self.slow.ended));
+        }
+        if self.slow.clients > 0 && self.slow.bytes == 0 {
+            faults.push("nothing for slow clients".to_owned());
         }
         (!faults.is_empty()).then(|| faults.join(", "))
     }
@@ -157,6 +192,7 @@ impl Load<'_> {
         }
         if point.slow_clients > 0 {
             option("slow-clients", point.slow_clients.to_string());
+            option("slow-path", point.slow_path.clone());
         }
         if point.sessions > 0 {
             option("cookie-jar", "per-session".to_owned());
@@ -244,7 +280,8 @@ mod tests {
     const ANSWER: &str = r#"{"requests":10,"responses":9,"errors":{"connect":0,"closed":1},"wrong_target":0,
         "moves":0,"sessions":0,"seconds":1.5,"requests_per_second":6.0,"bytes_in":1,"bytes_out":2,"status":{"200":9},
         "latency_us":{"p50":1,"p90":2,"p99":3,"p999":4,"p9999":5,"max":6,"mean":1.5},"histogram":"","by_target":{"a":9},
-        "cpu_us_per_request":0.5}"#;
+        "cpu_us_per_request":0.5,"echoed":9,"unsent":3,"reconnects":0,"slow":{"clients":2,"responses":0,"bytes":7,
+        "ended":0}}"#;
 
     fn point(scenario: &str) -> Point {
         choose(&[scenario.to_owned()], false).unwrap().remove(0).points.remove(0)
@@ -269,10 +306,41 @@ mod tests {
         let found = read(&ANSWER.replace('\n', " ")).unwrap();
         assert_eq!((found.failed(), found.fault(false)), (1, Some("1 closed".to_owned())));
         assert_eq!(found.latency_us.p999, 4.0);
-        assert!(Found { responses: 1, ..Found::default() }.fault(false).is_none());
-        let strayed = Found { responses: 1, wrong_target: 2, ..Found::default() };
+        assert_eq!((found.unsent, found.slow.bytes), (3, 7));
+        assert_eq!(good().fault(false), None);
+        let strayed = Found { wrong_target: 2, ..good() };
         assert_eq!(strayed.fault(true), None);
         assert_eq!(strayed.fault(false).unwrap(), "2 from the wrong target");
+    }
+
+    /// A run with nothing wrong in it.
+    fn good() -> Found {
+        Found { responses: 5, echoed: 5, requests_per_second: 5.0, ..Found::default() }
+    }
+
+    #[test]
+    fn a_run_that_measured_nothing_does_not_count() {
+        let fault = |found: Found| found.fault(false).unwrap_or_default();
+        assert_eq!(fault(Found { responses: 0, echoed: 0, ..good() }), "no response");
+        // All of them came when the time was over.
+        let late = Found { requests_per_second: 0.0, ..good() };
+        assert_eq!(fault(late), "no response in the measured time");
+    }
+
+    #[test]
+    fn every_response_must_echo_its_request_unless_an_error_says_why() {
+        let silent = Found { echoed: 3, ..good() };
+        assert_eq!(silent.fault(false).unwrap(), "2 without the echo of their request");
+        let refused = Found { errors: [("status".to_owned(), 2)].into(), ..silent };
+        assert_eq!(refused.fault(false).unwrap(), "2 status");
+    }
+
+    #[test]
+    fn slow_clients_must_be_served_too() {
+        let slow = |bytes, ended| Found { slow: Slow { clients: 9, bytes, ended }, ..good() };
+        assert_eq!(slow(1, 0).fault(false), None);
+        assert_eq!(slow(1, 4).fault(false).unwrap(), "4 slow clients sent away");
+        assert_eq!(slow(0, 0).fault(false).unwrap(), "nothing for slow clients");
     }
 
     #[test]

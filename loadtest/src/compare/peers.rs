@@ -79,6 +79,8 @@ pub struct Peer {
     pub cannot: &'static [(Ability, &'static str)],
     /// How its stickiness works, for the report.
     pub stickiness: &'static str,
+    /// Whether a user whose target goes away is moved without a new cookie, as with a hash of a cookie.
+    pub moves_silently: bool,
 }
 
 const PLAIN: Peer = Peer {
@@ -94,6 +96,7 @@ const PLAIN: Peer = Peer {
     targets_max: None,
     cannot: &[],
     stickiness: "none",
+    moves_silently: false,
 };
 
 const ONE_TARGET: &str = "a bare relay has one target and reads nothing";
@@ -146,6 +149,7 @@ const NGINX: Peer = Peer {
     arguments: &["-p", "{{ directory }}", "-c", "{{ directory }}/nginx.conf"],
     reload: Reload::Signal(Signal::SIGHUP),
     stickiness: "a hash of a cookie that its userid module gives",
+    moves_silently: true,
     ..PLAIN
 };
 
@@ -255,6 +259,7 @@ const VARNISH: Peer = Peer {
     ]),
     targets_max: Some((2000, "its configuration is compiled by a C compiler, for minutes")),
     stickiness: "a hash of a cookie that its configuration gives",
+    moves_silently: true,
     ..PLAIN
 };
 

@@ -83,6 +83,11 @@ impl Plan {
         }
     }
 
+    /// How long a scenario is warmed up.
+    pub fn warmup_of(&self, scenario: &Scenario) -> f64 {
+        self.warmup_seconds + scenario.settling_seconds
+    }
+
     /// What targets and balancers have to be started with, in turn.
     pub fn setups(&self) -> Vec<Setup> {
         let mut setups = Vec::new();
@@ -103,6 +108,7 @@ impl Plan {
         let mut fixed = self.setups().len() as f64 * (1.0 + candidates * START_SECONDS);
         for scenario in &self.scenarios {
             let count = (scenario.points.len() * self.rounds_of(scenario)) as f64 * candidates;
+            fixed += count * scenario.settling_seconds;
             match scenario.kind {
                 Kind::Load => runs += count,
                 Kind::Idle => fixed += count * IDLE_SECONDS,

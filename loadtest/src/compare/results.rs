@@ -140,6 +140,8 @@ pub struct Summary {
     pub wrong_target: u64,
     /// Sessions that were moved, in all rounds.
     pub moves: u64,
+    /// Requests of an open loop that were due and could not be sent, in all rounds: it was saturated.
+    pub unsent: u64,
     /// Rounds that do not count.
     pub invalid_count: usize,
 }
@@ -148,7 +150,7 @@ impl Sample {
     /// A sample of a loaded balancer.
     pub fn of_load(
         round: usize,
-        kind: Kind,
+        may_move: bool,
         unit: Unit,
         measured: Measured,
         memory: Memory,
@@ -165,7 +167,7 @@ impl Sample {
             Unit::Gibibyte => 1e3,
         };
         let cost = processors * scale / units_per_second;
-        let invalid = found.fault(matches!(kind, Kind::Reload | Kind::TargetDeath));
+        let invalid = found.fault(may_move);
         Sample { round, invalid, cost: cost.is_finite().then_some(cost), processors, memory, found }
     }
 
@@ -209,6 +211,7 @@ impl Cell {
             failed: self.samples.iter().map(|sample| sample.found.failed()).sum(),
             wrong_target: self.samples.iter().map(|sample| sample.found.wrong_target).sum(),
             moves: self.samples.iter().map(|sample| sample.found.moves).sum(),
+            unsent: self.samples.iter().map(|sample| sample.found.unsent).sum(),
             invalid_count: self.samples.iter().filter(|sample| !sample.counts()).count(),
         };
         let histograms = self.samples.iter().filter(|sample| sample.counts());
@@ -353,6 +356,7 @@ pub mod tests {
     fn cost_is_processor_time_over_what_was_done() {
         let found = Found {
             responses: 10,
+            echoed: 10,
             requests_per_second: 50_000.0,
             seconds: 2.0,
             bytes_in: 1 << 30,
@@ -360,19 +364,24 @@ pub mod tests {
             ..Found::default()
         };
         let measured = Measured { found, processors: 0.5 };
-        let request =
-            Sample::of_load(0, Kind::Load, Unit::Request, measured.clone(), Memory::default());
+        let request = Sample::of_load(0, false, Unit::Request, measured.clone(), Memory::default());
         assert_eq!(request.cost, Some(10.0));
-        let gibibyte = Sample::of_load(0, Kind::Load, Unit::Gibibyte, measured, Memory::default());
+        let gibibyte = Sample::of_load(0, false, Unit::Gibibyte, measured, Memory::default());
         assert_eq!(gibibyte.cost, Some(500.0));
     }
 
     #[test]
     fn a_run_with_errors_is_invalid() {
         let errors = [("timeout".to_owned(), 1)].into();
-        let found = Found { responses: 10, requests_per_second: 1.0, errors, ..Found::default() };
+        let found = Found {
+            responses: 10,
+            echoed: 10,
+            requests_per_second: 1.0,
+            errors,
+            ..Found::default()
+        };
         let measured = Measured { found, processors: 0.5 };
-        let sample = Sample::of_load(0, Kind::Load, Unit::Request, measured, Memory::default());
+        let sample = Sample::of_load(0, false, Unit::Request, measured, Memory::default());
         assert_eq!(sample.invalid.as_deref(), Some("1 timeout"));
     }
 

@@ -42,6 +42,13 @@ pub enum Kind {
     TargetDeath,
 }
 
+impl Kind {
+    /// Whether users are moved to another target, because theirs goes away.
+    pub fn is_moving(self) -> bool {
+        matches!(self, Kind::Reload | Kind::TargetDeath)
+    }
+}
+
 /// What processor time is divided by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,6 +82,9 @@ pub struct Scenario {
     /// Most rounds, whatever the command line says.
     #[serde(default = "no_limit")]
     pub rounds_max: usize,
+    /// How long it takes until everything is as it stays, beyond what connecting takes.
+    #[serde(default)]
+    pub settling_seconds: f64,
     /// What is run, one after the other.
     #[serde(rename = "point")]
     pub points: Vec<Point>,
@@ -115,6 +125,9 @@ pub struct Point {
     /// Clients that are slow, besides.
     #[serde(default)]
     pub slow_clients: usize,
+    /// What those ask for.
+    #[serde(default = "root")]
+    pub slow_path: String,
     /// Targets.
     #[serde(default = "two")]
     pub targets: usize,
@@ -144,8 +157,17 @@ fn get() -> String {
 
 impl Scenario {
     fn read(name: &str, text: &str) -> Result<Scenario, Failure> {
-        toml::from_str(text)
-            .map_err(|error| Failure::Scenario { name: name.to_owned(), error: error.to_string() })
+        let wrong = |error| Failure::Scenario { name: name.to_owned(), error };
+        let scenario: Scenario = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        for point in &scenario.points {
+            if point.sessions > 0 && point.sessions < point.connections {
+                return Err(wrong(format!(
+                    "{}: {} sessions cannot keep {} connections going, since a user asks one thing at a time",
+                    point.label, point.sessions, point.connections
+                )));
+            }
+        }
+        Ok(scenario)
     }
 }
 
@@ -250,6 +272,18 @@ mod tests {
     fn an_unknown_key_is_refused() {
         let text = "name='x'\ntitle='x'\nabout='x'\n[[point]]\nlabel='x'\nconnections=1\npaht='/'";
         assert!(Scenario::read("x", text).unwrap_err().to_string().contains("paht"));
+    }
+
+    #[test]
+    fn fewer_users_than_connections_are_refused() {
+        let text = |sessions: usize| {
+            format!(
+                "name='x'\ntitle='x'\nabout='x'\n[[point]]\nlabel='p'\nconnections=8\nsessions={sessions}"
+            )
+        };
+        assert!(Scenario::read("x", &text(8)).is_ok() && Scenario::read("x", &text(0)).is_ok());
+        let error = Scenario::read("x", &text(7)).unwrap_err().to_string();
+        assert!(error.contains("7 sessions"), "{error}");
     }
 
     #[test]

@@ -253,6 +253,11 @@ impl Running {
             .collect()
     }
 
+    /// Whether a user whom it moves to another target gets no new cookie.
+    pub fn moves_silently(&self) -> bool {
+        self.peer.moves_silently
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.process.runs()

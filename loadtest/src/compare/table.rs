@@ -65,6 +65,12 @@ fn remarks(cell: &Cell) -> String {
     if cell.summary.wrong_target > 0 {
         remarks.push(format!("{} responses from another target", cell.summary.wrong_target));
     }
+    if cell.summary.unsent > 0 {
+        remarks.push(format!(
+            "SATURATED: {} requests were due and could not be sent",
+            cell.summary.unsent
+        ));
+    }
     if cell.summary.moves > 0 {
         remarks.push(format!("{} sessions moved", cell.summary.moves));
     }
@@ -189,6 +195,15 @@ mod tests {
         assert_eq!(table.rows[0][1], "10.50 [10.00 to 11.00]");
         assert_eq!(table.rows[1][2], "0.53 [0.50 to 0.55]");
         assert_eq!(table.rows[2].last().unwrap(), "INVALID 1 of 2: 3 closed");
+    }
+
+    #[test]
+    fn who_is_saturated_is_said_to_be() {
+        let (scenario, mut point) = results();
+        point.cells[1].summary.unsent = 12;
+        let table = table(&scenario, &point);
+        assert!(table.rows[1].last().unwrap().starts_with("SATURATED: 12 requests"));
+        assert_eq!(table.rows[0].last().unwrap(), "");
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Counted {
                 "--tool=callgrind",
                 "--separate-threads=yes",
                 "--instr-atstart=no",
+                // It looks for commands by itself, soon. Made to by ptrace, a thread now and then never comes back.
+                "--vgdb-poll=500",
                 &format!("--callgrind-out-file={}", directory.join("out").display()),
                 &limpet.display().to_string(),
                 "run",
@@ -111,7 +113,8 @@ impl Counted {
 
     fn tell(&self, command: &[&str]) -> Result<String, Failure> {
         let process = format!("--pid={}", self.process.id());
-        let said = said(&self.vgdb, |vgdb| vgdb.arg(process).args(command));
+        let said =
+            said(&self.vgdb, |vgdb| vgdb.arg(process).arg("--max-invoke-ms=0").args(command));
         match said {
             Ok(said) if said.status.success() => {
                 Ok(String::from_utf8_lossy(&said.stdout).into_owned())
@@ -129,8 +132,6 @@ impl Counted {
     /// # Errors
     /// When callgrind does not answer.
     pub fn take(&mut self) -> Result<(u64, u64), Failure> {
-        // Wherever the shard is when it is stopped, what is left of the turn would count for the next time.
-        self.pace.settle()?;
         self.tell(&["dump"])?;
         self.dumps += 1;
         let prefix = format!("out.{}-", self.dumps);

@@ -43,7 +43,7 @@ const GET: Kind = Kind {
     status: 200,
     answer_size: 64,
     chunked: false,
-    count: 200,
+    count: 300,
 };
 
 /// All of them.
@@ -57,8 +57,8 @@ pub const KINDS: [Kind; 10] = [
     Kind { name: "get-chunked", answer_size: 4096, chunked: true, ..GET },
     // limpet answers this one itself.
     Kind { name: "own-answer", path: "/ping", ..GET },
-    Kind { name: "get-1-mib", answer_size: MEBIBYTE, count: 20, ..GET },
-    Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 20, ..GET },
+    Kind { name: "get-1-mib", answer_size: MEBIBYTE, count: 30, ..GET },
+    Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 30, ..GET },
 ];
 
 impl Kind {
