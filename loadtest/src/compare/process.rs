@@ -308,22 +308,24 @@ pub fn last_lines(path: &Path, count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::ending::Folder;
 
-    fn start(program: &str, arguments: &[&str]) -> Start {
+    fn start(folder: &Folder, program: &str, arguments: &[&str]) -> Start {
         Start {
-            name: format!("test-{}-{}", std::process::id(), arguments.len()),
+            name: "test".to_owned(),
             program: program.into(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
             environment: Vec::new(),
             cores: vec![0],
-            directory: std::env::temp_dir(),
+            directory: folder.path().to_path_buf(),
         }
     }
 
     #[test]
     fn a_program_runs_on_its_cores_only_and_the_caller_where_it_did() {
+        let folder = Folder::new("process-cores").unwrap();
         let before = sched_getaffinity(Pid::from_raw(0)).unwrap();
-        let process = Process::start(&start("/bin/sleep", &["60"]), false).unwrap();
+        let process = Process::start(&start(&folder, "/bin/sleep", &["60"]), false).unwrap();
         let its = sched_getaffinity(pid(process.id())).unwrap();
         assert!(its.is_set(0).unwrap());
         assert_eq!((1..CpuSet::count()).filter(|&core| its.is_set(core).unwrap()).count(), 0);
@@ -332,8 +334,9 @@ mod tests {
 
     #[test]
     fn what_a_program_forked_ends_with_it() {
+        let folder = Folder::new("process-forked").unwrap();
         let mut process =
-            Process::start(&start("/bin/sh", &["-c", "sleep 60 & wait"]), false).unwrap();
+            Process::start(&start(&folder, "/bin/sh", &["-c", "sleep 60 & wait"]), false).unwrap();
         let root = process.id();
         assert!(poll_until(END_PATIENCE, || descendants(root).len() == 2));
         let forked = family(root)[1];
@@ -345,7 +348,8 @@ mod tests {
 
     #[test]
     fn memory_of_a_running_program_is_not_nothing() {
-        let process = Process::start(&start("/bin/sleep", &["61"]), false).unwrap();
+        let folder = Folder::new("process-memory").unwrap();
+        let process = Process::start(&start(&folder, "/bin/sleep", &["61"]), false).unwrap();
         assert!(poll_until(END_PATIENCE, || memory(process.id()).resident_bytes > 64 * 1024));
         let held = memory(process.id());
         assert!(held.proportional_bytes <= held.resident_bytes);
@@ -353,7 +357,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let Err(error) = Process::start(&start("/no/such/program", &[]), false) else {
+        let folder = Folder::new("process-absent").unwrap();
+        let Err(error) = Process::start(&start(&folder, "/no/such/program", &[]), false) else {
             panic!("it cannot have started");
         };
         assert!(error.to_string().contains("/no/such/program"), "{error}");
