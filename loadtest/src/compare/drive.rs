@@ -22,8 +22,8 @@ use super::scenario::{Kind, Point, Scenario, Setup};
 use super::stage::{Candidate, Running, Targets};
 use super::{report, table};
 
-/// How long memory settles after the last idle client has asked.
-const SETTLING: Duration = Duration::from_millis(500);
+/// How long memory settles after the last idle client has asked: longer than anybody keeps what a request needed.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// One run of the harness.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl<'a> Drive<'a> {
                 let probe = Run {
                     kind: Kind::Load,
                     seconds: 1.0,
-                    warmup_seconds: self.plan.warmup_seconds,
+                    warmup_seconds: self.plan.warmup_of(point),
                 };
                 let running = places.iter_mut().flatten();
                 running
@@ -247,7 +247,7 @@ impl<'a> Drive<'a> {
         running: &mut Running,
     ) -> Sample {
         let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
-        let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(scenario) };
+        let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
         let events = RefCell::new(Events { kind, seconds, done: 0, targets });
         let measured = self.load(&run, point, rate, running, |elapsed, running| {
             events.borrow_mut().at(elapsed, running)

@@ -2,7 +2,7 @@
 //!
 //! Owns: rounds and seconds, such that quick and full runs keep their promised lengths. Tested here.
 
-use super::scenario::{Kind, Scenario, Setup};
+use super::scenario::{Kind, Point, Scenario, Setup};
 use super::stage::Candidate;
 use super::{Failure, Options};
 
@@ -19,7 +19,7 @@ const OVERHEAD_SECONDS: f64 = 0.15;
 const START_SECONDS: f64 = 0.7;
 
 /// A round of clients who stay.
-const IDLE_SECONDS: f64 = 5.0;
+const IDLE_SECONDS: f64 = 12.0;
 
 /// What is run how often and how long.
 #[derive(Debug)]
@@ -83,9 +83,9 @@ impl Plan {
         }
     }
 
-    /// How long a scenario is warmed up.
-    pub fn warmup_of(&self, scenario: &Scenario) -> f64 {
-        self.warmup_seconds + scenario.settling_seconds
+    /// How long a point is warmed up.
+    pub fn warmup_of(&self, point: &Point) -> f64 {
+        self.warmup_seconds + point.settling_seconds
     }
 
     /// What targets and balancers have to be started with, in turn.
@@ -107,8 +107,9 @@ impl Plan {
         let mut runs = 0.0;
         let mut fixed = self.setups().len() as f64 * (1.0 + candidates * START_SECONDS);
         for scenario in &self.scenarios {
-            let count = (scenario.points.len() * self.rounds_of(scenario)) as f64 * candidates;
-            fixed += count * scenario.settling_seconds;
+            let turns = self.rounds_of(scenario) as f64 * candidates;
+            let count = scenario.points.len() as f64 * turns;
+            fixed += turns * scenario.points.iter().map(|one| one.settling_seconds).sum::<f64>();
             match scenario.kind {
                 Kind::Load => runs += count,
                 Kind::Idle => fixed += count * IDLE_SECONDS,

@@ -82,9 +82,6 @@ pub struct Scenario {
     /// Most rounds, whatever the command line says.
     #[serde(default = "no_limit")]
     pub rounds_max: usize,
-    /// How long it takes until everything is as it stays, beyond what connecting takes.
-    #[serde(default)]
-    pub settling_seconds: f64,
     /// What is run, one after the other.
     #[serde(rename = "point")]
     pub points: Vec<Point>,
@@ -122,6 +119,9 @@ pub struct Point {
     /// Users, each with cookies of its own; 0: each connection is one.
     #[serde(default)]
     pub sessions: usize,
+    /// How long it takes until everything is as it stays, beyond the usual time to warm up.
+    #[serde(default)]
+    pub settling_seconds: f64,
     /// Clients that are slow, besides.
     #[serde(default)]
     pub slow_clients: usize,
