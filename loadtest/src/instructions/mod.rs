@@ -65,6 +65,7 @@ struct Kept {
     /// What it is.
     about: String,
     /// What else a count depends on.
+    #[serde(default)]
     counted_with: BTreeMap<String, String>,
     /// Instructions of one request, by kind.
     instructions: BTreeMap<String, u64>,
