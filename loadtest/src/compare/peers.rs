@@ -284,7 +284,7 @@ const SOZU: Peer = Peer {
     templates: &[template!("sozu.toml", "sozu.toml")],
     arguments: &["start", "-c", "{{ directory }}/sozu.toml"],
     reload: Reload::Commands(&[&["PROGRAM", "reload", "-c", "{{ directory }}/sozu.toml"]]),
-    stickiness: "its own cookie that names the target",
+    stickiness: "its own cookie that names the target, read once for a connection: users who share one share a target",
     ..PLAIN
 };
 
