@@ -3,9 +3,11 @@
 //! Owns: its commands. Never: anything of the balancer's own code, so that no mistake can be made on
 //! both sides; and nothing of this tool's dependencies reaches the balancer. Tested by
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong, and
-//! by `tests/respond.rs` and `tests/floor.rs` with raw clients.
+//! by `tests/respond.rs` and `tests/floor.rs` with raw clients, and by `tests/compare.rs` with a limpet.
 
+mod compare;
 mod floor;
+mod instructions;
 mod load;
 mod pattern;
 mod respond;
@@ -29,6 +31,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compare limpet with other balancers, or two builds of it with each other
+    Compare(compare::Options),
+    /// Count limpet's instructions for one request of each kind
+    Instructions(instructions::Options),
     /// Send load over io_uring, in a closed or an open loop, and measure
     Load(Box<load::Options>),
     /// Send requests over kept connections, as fast as they are answered, and check each response
@@ -39,15 +45,21 @@ enum Command {
     Respond(respond::Options),
     /// Relay bytes and do nothing else: the floor that the cost of a balancer is put against
     Floor(floor::Options),
+    /// Become a program that ends with whoever started it
+    #[command(hide = true)]
+    Leash(compare::ending::Leash),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Compare(options) => compare::run(&options).map_err(Into::into),
+        Command::Instructions(options) => instructions::run(&options).map_err(Into::into),
         Command::Load(options) => load::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),
         Command::Floor(options) => floor::run(&options).map(|()| true),
+        Command::Leash(options) => Err(compare::ending::leash(&options).into()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,0 +1,422 @@
+//! Runs the plan: setup by setup, point by point, round by round, candidate by candidate.
+//!
+//! Owns: who is measured when, and what happens meanwhile. Never: two balancers loaded at a time. Tested
+//! by `tests/compare.rs` with limpet and the floor.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use super::client::Client;
+use super::cores::Cores;
+use super::ending::Folder;
+use super::generator::Load;
+use super::machine::Machine;
+use super::plan::Plan;
+use super::process::{memory, poll_until};
+use super::render::HOST;
+use super::results::{Cell, Facts, PointResult, Results, Sample, ScenarioResult};
+use super::scenario::{Kind, Point, Scenario, Setup};
+use super::stage::{Candidate, Running, Targets};
+use super::{report, table};
+
+/// How long memory settles after the last idle client has asked: longer than anybody keeps what a request needed.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// One run of the harness.
+#[derive(Debug)]
+pub struct Drive<'a> {
+    plan: &'a Plan,
+    candidates: &'a [Candidate],
+    cores: &'a Cores,
+    tool: &'a Path,
+    descriptors: u64,
+    /// For everything that is not the report. Sockets are bound in it, whose paths may not be long.
+    work: Folder,
+    out: &'a Path,
+}
+
+/// How long a load runs, and what happens meanwhile.
+#[derive(Debug)]
+struct Run {
+    kind: Kind,
+    seconds: f64,
+    warmup_seconds: f64,
+}
+
+/// Where a candidate stands in a setup: it runs, or it said why not.
+type Place = Result<Running, String>;
+
+impl<'a> Drive<'a> {
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn new(
+        plan: &'a Plan,
+        candidates: &'a [Candidate],
+        cores: &'a Cores,
+        tool: &'a Path,
+        descriptors: u64,
+        out: &'a Path,
+    ) -> Result<Drive<'a>, Failure> {
+        let work = Folder::new("compare")?;
+        fs::create_dir_all(out)
+            .map_err(|error| Failure::File { path: out.to_path_buf(), error })?;
+        Ok(Drive { plan, candidates, cores, tool, descriptors, work, out })
+    }
+
+    /// Runs everything.
+    ///
+    /// # Errors
+    /// When the harness fails; what fails of a candidate is in the results.
+    pub fn run(&self, machine: Machine, absent: Vec<String>) -> Result<Results, Failure> {
+        let began = Instant::now();
+        let mut results = Results {
+            machine,
+            rounds: self.plan.rounds,
+            seconds: self.plan.seconds,
+            quick: self.plan.quick,
+            candidates: self.candidates.iter().map(facts).collect(),
+            absent,
+            scenarios: self.plan.scenarios.iter().map(ScenarioResult::new).collect(),
+            took_seconds: 0.0,
+        };
+        for (index, setup) in self.plan.setups().into_iter().enumerate() {
+            self.run_setup(index, setup, &mut results)?;
+        }
+        for (scenario, result) in self.plan.scenarios.iter().zip(&mut results.scenarios) {
+            if scenario.kind == Kind::Idle {
+                for point in &scenario.points {
+                    result.points.push(self.run_idle(scenario, point)?);
+                    announce(result);
+                }
+            }
+            // Setups are run as they come; the report has a scenario's points in its file's order.
+            let place = |label: &str| scenario.points.iter().position(|point| point.label == label);
+            result.points.sort_by_key(|point| place(&point.point.label));
+        }
+        results.took_seconds = began.elapsed().as_secs_f64();
+        Ok(results)
+    }
+
+    fn run_setup(&self, index: usize, setup: Setup, results: &mut Results) -> Result<(), Failure> {
+        let folder = self.folder(&format!("s{index}"))?;
+        let mut targets = Targets::start(self.tool, setup.targets, &self.cores.targets, &folder)?;
+        let mut places = Vec::new();
+        for candidate in self.candidates {
+            let place = self.start(candidate, setup, &targets, &folder.join(&candidate.name));
+            if let Err(why) = &place {
+                println!("{} takes no part here: {why}", candidate.name);
+            }
+            places.push(place);
+        }
+        if index == 0 {
+            report::keep_configurations(&folder, self.candidates, self.out)?;
+        }
+        for (at, scenario) in self.plan.scenarios.iter().enumerate() {
+            for point in scenario.points.iter().filter(|point| point.setup() == setup) {
+                if scenario.kind == Kind::Idle {
+                    continue;
+                }
+                let rate = match point.half_load {
+                    true => Some(self.half_rate(point, results, &mut places)?),
+                    false => None,
+                };
+                let done = self.run_point(scenario, point, rate, &mut targets, &mut places)?;
+                results.scenarios[at].points.push(done);
+                announce(&results.scenarios[at]);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        candidate: &Candidate,
+        setup: Setup,
+        targets: &Targets,
+        folder: &Path,
+    ) -> Place {
+        if let Some(why) = candidate.peer.too_many(setup.targets) {
+            return Err(why);
+        }
+        // The floor has one target, and the first of two will do; the scenario says when it will not.
+        Running::start(candidate, setup, targets.list(), self.cores, self.descriptors, folder)
+            .map_err(|error| error.to_string())
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
+        let path = self.work.path().join(name);
+        fs::create_dir_all(&path).map_err(|error| Failure::File { path: path.clone(), error })?;
+        Ok(path)
+    }
+
+    /// Half of what the slowest candidate reached at as many connections: measured already, or now.
+    fn half_rate(
+        &self,
+        point: &Point,
+        results: &Results,
+        places: &mut [Place],
+    ) -> Result<f64, Failure> {
+        let measured = results
+            .scenarios
+            .iter()
+            .flat_map(|scenario| &scenario.points)
+            .find(|done| Point { label: String::new(), ..done.point.clone() } == closed(point));
+        let rates: Vec<f64> = match measured {
+            Some(done) => done
+                .cells
+                .iter()
+                .filter_map(|cell| cell.summary.requests_per_second.map(|rate| rate.median))
+                .collect(),
+            None => {
+                let closed = closed(point);
+                let probe = Run {
+                    kind: Kind::Load,
+                    seconds: 1.0,
+                    warmup_seconds: self.plan.warmup_of(point),
+                };
+                let running = places.iter_mut().flatten();
+                running
+                    .map(|one| {
+                        Ok(self
+                            .load(&probe, &closed, None, one, |_, _| Ok(()))?
+                            .found
+                            .requests_per_second)
+                    })
+                    .collect::<Result<_, Failure>>()?
+            }
+        };
+        let slowest = rates.into_iter().filter(|rate| *rate > 0.0).min_by(f64::total_cmp);
+        slowest.map(|rate| rate / 2.0).ok_or_else(|| {
+            Failure::Options(
+                "no candidate answered anything that half a load could be taken of".to_owned(),
+            )
+        })
+    }
+
+    fn run_point(
+        &self,
+        scenario: &Scenario,
+        point: &Point,
+        rate: Option<f64>,
+        targets: &mut Targets,
+        places: &mut [Place],
+    ) -> Result<PointResult, Failure> {
+        let mut cells = self.cells(scenario);
+        for (cell, place) in cells.iter_mut().zip(&*places) {
+            if let (None, Err(why)) = (&cell.cannot, place) {
+                cell.cannot = Some(why.clone());
+            }
+        }
+        for round in 0..self.plan.rounds_of(scenario) {
+            // Each round begins with another, so that nobody always comes after the same one.
+            for index in (0..cells.len()).map(|index| (index + round) % self.candidates.len()) {
+                let (Ok(running), None) = (&mut places[index], &cells[index].cannot) else {
+                    continue;
+                };
+                let sample = self.sample(scenario, point, rate, round, targets, running);
+                running.empty_logs();
+                cells[index].samples.push(sample);
+            }
+        }
+        let mut result = PointResult { point: point.clone(), rate, cells };
+        result.sum_up();
+        Ok(result)
+    }
+
+    fn cells(&self, scenario: &Scenario) -> Vec<Cell> {
+        let cell = |candidate: &Candidate| Cell {
+            candidate: candidate.name.clone(),
+            cannot: candidate.peer.refusal(&scenario.needs).map(str::to_owned),
+            ..Cell::default()
+        };
+        self.candidates.iter().map(cell).collect()
+    }
+
+    fn sample(
+        &self,
+        scenario: &Scenario,
+        point: &Point,
+        rate: Option<f64>,
+        round: usize,
+        targets: &mut Targets,
+        running: &mut Running,
+    ) -> Sample {
+        let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
+        let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
+        let events = RefCell::new(Events { kind, seconds, done: 0, targets });
+        let measured = self.load(&run, point, rate, running, |elapsed, running| {
+            events.borrow_mut().at(elapsed, running)
+        });
+        let restored = events.borrow_mut().restore(running);
+        match measured.and_then(|measured| restored.map(|()| measured)) {
+            Ok(measured) => {
+                let held =
+                    running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
+                let may_move = kind.is_moving() && running.moves_silently();
+                let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
+                if !running.runs() {
+                    sample.invalid = Some("it ended meanwhile".to_owned());
+                }
+                sample
+            }
+            Err(error) => Sample::failed(round, error.to_string()),
+        }
+    }
+
+    fn load(
+        &self,
+        run: &Run,
+        point: &Point,
+        rate: Option<f64>,
+        running: &mut Running,
+        mut meanwhile: impl FnMut(Duration, &mut Running) -> Result<(), Failure>,
+    ) -> Result<super::generator::Measured, Failure> {
+        let load = Load {
+            tool: self.tool,
+            address: running.address(),
+            point,
+            seconds: run.seconds,
+            warmup_seconds: run.warmup_seconds,
+            rate,
+            moving: run.kind.is_moving(),
+            cores: &self.cores.generator,
+            directory: self.work.path().to_path_buf(),
+        };
+        load.run(&running.roots(), |elapsed| meanwhile(elapsed, running))
+    }
+
+    /// Idle clients: each candidate anew, since memory that was once had is not given back.
+    fn run_idle(&self, scenario: &Scenario, point: &Point) -> Result<PointResult, Failure> {
+        let folder = self.folder("idle")?;
+        let targets = Targets::start(self.tool, point.targets, &self.cores.targets, &folder)?;
+        let mut cells = self.cells(scenario);
+        for round in 0..self.plan.rounds_of(scenario) {
+            for (candidate, cell) in self.candidates.iter().zip(&mut cells) {
+                if cell.cannot.is_some() {
+                    continue;
+                }
+                let here = folder.join(format!("{}-{round}", candidate.name));
+                match self.start(candidate, point.setup(), &targets, &here) {
+                    Ok(mut running) => cell.samples.push(idle_sample(round, point, &mut running)),
+                    Err(why) => cell.cannot = Some(why),
+                }
+            }
+        }
+        let mut result = PointResult { point: point.clone(), rate: None, cells };
+        result.sum_up();
+        Ok(result)
+    }
+}
+
+/// The same load as fast as it is answered, without its label.
+fn closed(point: &Point) -> Point {
+    Point { half_load: false, label: String::new(), ..point.clone() }
+}
+
+fn facts(candidate: &Candidate) -> Facts {
+    Facts {
+        name: candidate.name.clone(),
+        version: candidate.version.clone(),
+        program: candidate.program.display().to_string(),
+        stickiness: candidate.peer.stickiness.to_owned(),
+    }
+}
+
+fn announce(scenario: &ScenarioResult) {
+    let Some(point) = scenario.points.last() else { return };
+    println!("\n{}: {}", scenario.title, report::heading(point));
+    print!("{}", table::table(scenario, point).plain());
+    if let Some(sentence) = table::sentence(point) {
+        println!("{sentence}");
+    }
+}
+
+/// What happens during a measurement, after a third and after two thirds of it.
+struct Events<'a> {
+    kind: Kind,
+    seconds: f64,
+    done: usize,
+    targets: &'a mut Targets,
+}
+
+impl Events<'_> {
+    fn at(&mut self, elapsed: Duration, running: &mut Running) -> Result<(), Failure> {
+        let due =
+            self.done < 2 && elapsed.as_secs_f64() > self.seconds * (self.done + 1) as f64 / 3.0;
+        if !due {
+            return Ok(());
+        }
+        self.done += 1;
+        match (self.kind, self.done) {
+            (Kind::Load | Kind::Idle, _) => Ok(()),
+            (Kind::Reload, 1) => {
+                let all = self.targets.list();
+                running.reload(&all[..all.len().saturating_sub(1).max(1)])
+            }
+            (Kind::Reload, _) => running.reload(self.targets.list()),
+            (Kind::TargetDeath, 1) => {
+                self.targets.kill_first();
+                Ok(())
+            }
+            (Kind::TargetDeath, _) => self.targets.revive_first(),
+        }
+    }
+
+    /// Brings back what a measurement that ended early left behind.
+    fn restore(&mut self, running: &mut Running) -> Result<(), Failure> {
+        match (self.kind, self.done) {
+            (Kind::Reload, 1) => running.reload(self.targets.list()),
+            (Kind::TargetDeath, 1) => self.targets.revive_first(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Memory before and after clients came to stay.
+fn idle_sample(round: usize, point: &Point, running: &mut Running) -> Sample {
+    let request = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", point.request_target());
+    let held = |running: &Running| {
+        running
+            .roots()
+            .into_iter()
+            .map(memory)
+            .fold(super::process::Memory::default(), |a, b| a + b)
+    };
+    let before = held(running);
+    let mut clients = Vec::new();
+    for index in 0..point.connections {
+        let client = Client::connect(running.address()).and_then(|mut client| {
+            let answer = client.ask(request.as_bytes())?;
+            (answer.status == 200)
+                .then_some(client)
+                .ok_or_else(|| std::io::Error::other(format!("status {}", answer.status)))
+        });
+        match client {
+            Ok(client) => clients.push(client),
+            Err(error) => {
+                return Sample::failed(
+                    round,
+                    format!("client {} of {}: {error}", index + 1, point.connections),
+                );
+            }
+        }
+    }
+    poll_until(SETTLING, || !running.runs());
+    let after = held(running);
+    let gone = clients.iter_mut().map(|client| usize::from(!client.is_open())).sum::<usize>();
+    if gone > 0 {
+        return Sample::failed(round, format!("{gone} clients were sent away"));
+    }
+    let grown = after.proportional_bytes.saturating_sub(before.proportional_bytes);
+    Sample {
+        round,
+        cost: Some(grown as f64 / 1024.0 / point.connections as f64),
+        memory: after,
+        ..Sample::default()
+    }
+}

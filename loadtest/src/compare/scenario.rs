@@ -1,0 +1,296 @@
+//! Scenarios: what is asked of the balancers, read from `loadtest/scenarios`.
+//!
+//! Owns: the form of these files. Never: how they are run, which is `drive`'s. Tested here with the files
+//! that are shipped.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::peers::Ability;
+
+const SHIPPED: [(&str, &str); 13] = [
+    ("small", include_str!("../../scenarios/small.toml")),
+    ("half-load", include_str!("../../scenarios/half-load.toml")),
+    ("close", include_str!("../../scenarios/close.toml")),
+    ("download", include_str!("../../scenarios/download.toml")),
+    ("upload", include_str!("../../scenarios/upload.toml")),
+    ("chunked", include_str!("../../scenarios/chunked.toml")),
+    ("sticky", include_str!("../../scenarios/sticky.toml")),
+    ("targets", include_str!("../../scenarios/targets.toml")),
+    ("rules", include_str!("../../scenarios/rules.toml")),
+    ("slow-clients", include_str!("../../scenarios/slow-clients.toml")),
+    ("idle", include_str!("../../scenarios/idle.toml")),
+    ("reload", include_str!("../../scenarios/reload.toml")),
+    ("target-death", include_str!("../../scenarios/target-death.toml")),
+];
+
+/// What happens besides requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Nothing: requests, as fast as they are answered or at a rate.
+    #[default]
+    Load,
+    /// Clients that stay without asking; memory is measured.
+    Idle,
+    /// The balancer's file is loaded again, twice a run.
+    Reload,
+    /// A target is killed and comes back.
+    TargetDeath,
+}
+
+impl Kind {
+    /// Whether users are moved to another target, because theirs goes away.
+    pub fn is_moving(self) -> bool {
+        matches!(self, Kind::Reload | Kind::TargetDeath)
+    }
+}
+
+/// What processor time is divided by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Microseconds per request.
+    #[default]
+    Request,
+    /// Milliseconds per GiB that passed, both ways together.
+    Gibibyte,
+}
+
+/// One scenario: what is the same for all its points.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Name on the command line and in results.
+    pub name: String,
+    /// A heading.
+    pub title: String,
+    /// What is done, in a sentence or two.
+    pub about: String,
+    /// What happens besides requests.
+    #[serde(default)]
+    pub kind: Kind,
+    /// What processor time is divided by.
+    #[serde(default)]
+    pub unit: Unit,
+    /// What a candidate must be able to, to take part.
+    #[serde(default)]
+    pub needs: Vec<Ability>,
+    /// Most rounds, whatever the command line says.
+    #[serde(default = "no_limit")]
+    pub rounds_max: usize,
+    /// What is run, one after the other.
+    #[serde(rename = "point")]
+    pub points: Vec<Point>,
+}
+
+/// One measurement of a scenario.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// What tells it from the scenario's other points.
+    pub label: String,
+    /// Whether `--quick` has it.
+    #[serde(default)]
+    pub quick: bool,
+    /// Connections of the generator.
+    pub connections: usize,
+    /// Path and query; with rules, below the path of the last.
+    #[serde(default = "root")]
+    pub path: String,
+    /// Method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Bytes of a request's content.
+    #[serde(default)]
+    pub body_size: u64,
+    /// Content is sent in chunks.
+    #[serde(default)]
+    pub chunked: bool,
+    /// A connection per request.
+    #[serde(default)]
+    pub close: bool,
+    /// At half the rate that the slowest candidate reached at 64 connections.
+    #[serde(default)]
+    pub half_load: bool,
+    /// Users, each with cookies of its own; 0: each connection is one.
+    #[serde(default)]
+    pub sessions: usize,
+    /// How long it takes until everything is as it stays, beyond the usual time to warm up.
+    #[serde(default)]
+    pub settling_seconds: f64,
+    /// Clients that are slow, besides.
+    #[serde(default)]
+    pub slow_clients: usize,
+    /// What those ask for.
+    #[serde(default = "root")]
+    pub slow_path: String,
+    /// Targets.
+    #[serde(default = "two")]
+    pub targets: usize,
+    /// Rules by path.
+    #[serde(default)]
+    pub rules: usize,
+    /// Whether balancers check their targets' health, once a second.
+    #[serde(default)]
+    pub health: bool,
+}
+
+fn no_limit() -> usize {
+    usize::MAX
+}
+
+fn two() -> usize {
+    2
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+impl Scenario {
+    fn read(name: &str, text: &str) -> Result<Scenario, Failure> {
+        let wrong = |error| Failure::Scenario { name: name.to_owned(), error };
+        let scenario: Scenario = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        for point in &scenario.points {
+            if point.sessions > 0 && point.sessions < point.connections {
+                return Err(wrong(format!(
+                    "{}: {} sessions cannot keep {} connections going, since a user asks one thing at a time",
+                    point.label, point.sessions, point.connections
+                )));
+            }
+        }
+        Ok(scenario)
+    }
+}
+
+/// The scenarios that are asked for: names of shipped ones or paths of files; none named: all. With
+/// `quick`, only the points that are quick, unless scenarios are named.
+///
+/// # Errors
+/// When a name is unknown or a file is no scenario.
+pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>, Failure> {
+    let mut chosen = Vec::new();
+    if names.is_empty() {
+        for (name, text) in SHIPPED {
+            chosen.push(Scenario::read(name, text)?);
+        }
+    }
+    for name in names {
+        let shipped = SHIPPED.iter().find(|(shipped, _)| shipped == name);
+        chosen.push(match shipped {
+            Some((name, text)) => Scenario::read(name, text)?,
+            None => Scenario::read(name, &read_file(name)?)?,
+        });
+    }
+    if quick && names.is_empty() {
+        for scenario in &mut chosen {
+            scenario.points.retain(|point| point.quick);
+        }
+        chosen.retain(|scenario| !scenario.points.is_empty());
+    }
+    Ok(chosen)
+}
+
+fn read_file(name: &str) -> Result<String, Failure> {
+    let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    fs::read_to_string(Path::new(name)).map_err(|error| Failure::Scenario {
+        name: name.to_owned(),
+        error: format!("no file ({error}), and none of {}", known.join(", ")),
+    })
+}
+
+impl Point {
+    /// Path and query of the requests.
+    pub fn request_target(&self) -> String {
+        match self.rules {
+            0 => self.path.clone(),
+            last => format!("/section-{last}{}", self.path),
+        }
+    }
+
+    /// What balancers and targets must be started with for it.
+    pub fn setup(&self) -> Setup {
+        Setup { targets: self.targets, rules: self.rules, health: self.health }
+    }
+}
+
+/// What balancers and targets are started with; points that agree share one start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Setup {
+    /// Targets.
+    pub targets: usize,
+    /// Rules by path; 0: everything goes to the targets.
+    pub rules: usize,
+    /// Whether balancers check their targets.
+    pub health: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_file_is_a_scenario_of_its_name() {
+        for (name, text) in SHIPPED {
+            let scenario = Scenario::read(name, text).unwrap();
+            assert_eq!(scenario.name, name);
+            assert!(!scenario.points.is_empty(), "{name}");
+            let mut labels: Vec<_> = scenario.points.iter().map(|point| &point.label).collect();
+            labels.dedup();
+            assert_eq!(labels.len(), scenario.points.len(), "{name}: labels");
+        }
+    }
+
+    #[test]
+    fn every_file_in_the_folder_is_shipped() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        assert_eq!(fs::read_dir(folder).unwrap().count(), SHIPPED.len());
+    }
+
+    #[test]
+    fn quick_is_a_part_of_all() {
+        let all: usize = choose(&[], false).unwrap().iter().map(|one| one.points.len()).sum();
+        let quick: usize = choose(&[], true).unwrap().iter().map(|one| one.points.len()).sum();
+        assert!(quick > 0 && quick < all);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = choose(&["smal".to_owned()], false).unwrap_err().to_string();
+        assert!(error.contains("smal") && error.contains("half-load"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let text = "name='x'\ntitle='x'\nabout='x'\n[[point]]\nlabel='x'\nconnections=1\npaht='/'";
+        assert!(Scenario::read("x", text).unwrap_err().to_string().contains("paht"));
+    }
+
+    #[test]
+    fn fewer_users_than_connections_are_refused() {
+        let text = |sessions: usize| {
+            format!(
+                "name='x'\ntitle='x'\nabout='x'\n[[point]]\nlabel='p'\nconnections=8\nsessions={sessions}"
+            )
+        };
+        assert!(Scenario::read("x", &text(8)).is_ok() && Scenario::read("x", &text(0)).is_ok());
+        let error = Scenario::read("x", &text(7)).unwrap_err().to_string();
+        assert!(error.contains("7 sessions"), "{error}");
+    }
+
+    #[test]
+    fn requests_go_to_the_last_rule() {
+        let mut point = choose(&["small".to_owned()], false).unwrap().remove(0).points.remove(0);
+        assert_eq!(point.request_target(), "/");
+        point.rules = 7;
+        assert_eq!(point.request_target(), "/section-7/");
+    }
+}

@@ -1,0 +1,140 @@
+//! The kinds of requests whose instructions are counted.
+//!
+//! Owns: what each sends, what it is answered, and how often. Never: a request that differs from the one before it.
+//! Tested here, and by `mod.rs`, whose file has a count for each.
+
+use crate::compare::render::HOST;
+
+/// Content of the large ones.
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Method.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: &'static str,
+    /// Whether the user has been here before and sends the cookie.
+    pub returning: bool,
+    /// Bytes of the request's content.
+    pub body_size: usize,
+    /// A connection for each.
+    pub close: bool,
+    /// Status that the target answers with.
+    pub status: u16,
+    /// Bytes of the response's content.
+    pub answer_size: usize,
+    /// Whether that comes as a chunk.
+    pub chunked: bool,
+    /// How many are counted at a time.
+    pub count: usize,
+}
+
+const GET: Kind = Kind {
+    name: "get-sticky",
+    method: "GET",
+    path: "/some/path?x=1",
+    returning: true,
+    body_size: 0,
+    close: false,
+    status: 200,
+    answer_size: 64,
+    chunked: false,
+    count: 300,
+};
+
+/// All of them.
+pub const KINDS: [Kind; 10] = [
+    GET,
+    Kind { name: "get-first-visit", returning: false, ..GET },
+    Kind { name: "get-connection-each", close: true, ..GET },
+    Kind { name: "head", method: "HEAD", ..GET },
+    Kind { name: "not-modified", status: 304, answer_size: 0, ..GET },
+    Kind { name: "post-small", method: "POST", body_size: 200, ..GET },
+    Kind { name: "get-chunked", answer_size: 4096, chunked: true, ..GET },
+    // limpet answers this one itself.
+    Kind { name: "own-answer", path: "/ping", ..GET },
+    Kind { name: "get-1-mib", answer_size: MEBIBYTE, count: 30, ..GET },
+    Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 30, ..GET },
+];
+
+impl Kind {
+    /// The request's bytes, with a cookie when the user returns.
+    pub fn request(&self, cookie: &str) -> Vec<u8> {
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n",
+            self.method, self.path
+        );
+        if self.returning {
+            text.push_str(&format!("Cookie: {cookie}\r\n"));
+        }
+        if self.body_size > 0 {
+            text.push_str(&format!("Content-Length: {}\r\n", self.body_size));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.resize(bytes.len() + self.body_size, b'x');
+        bytes
+    }
+
+    /// What a target answers: status and the end of its line, fields, content.
+    pub fn answer(&self) -> Vec<u8> {
+        let mut text = match self.status {
+            304 => "304 Not Modified\r\nETag: \"1\"\r\n".to_owned(),
+            status => format!("{status} OK\r\nContent-Type: text/plain\r\n"),
+        };
+        match (self.status, self.chunked) {
+            (304, _) => {}
+            (_, true) => text.push_str("Transfer-Encoding: chunked\r\n"),
+            (_, false) => text.push_str(&format!("Content-Length: {}\r\n", self.answer_size)),
+        }
+        text.push_str("\r\n");
+        if self.method == "HEAD" || self.status == 304 {
+            return text.into_bytes();
+        }
+        if self.chunked {
+            text.push_str(&format!("{:x}\r\n", self.answer_size));
+        }
+        let mut bytes = text.into_bytes();
+        bytes.resize(bytes.len() + self.answer_size, b'y');
+        if self.chunked {
+            bytes.extend_from_slice(b"\r\n0\r\n\r\n");
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one() {
+        for kind in KINDS {
+            let bytes = kind.request("a=b");
+            let mut storage = [httparse::EMPTY_HEADER; 16];
+            let mut request = httparse::Request::new(&mut storage);
+            let head = request.parse(&bytes).unwrap().unwrap();
+            assert_eq!(bytes.len() - head, kind.body_size, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_one() {
+        for kind in KINDS {
+            let bytes = [b"HTTP/1.1 ".as_slice(), &kind.answer()].concat();
+            let mut storage = [httparse::EMPTY_HEADER; 16];
+            let mut response = httparse::Response::new(&mut storage);
+            let head = response.parse(&bytes).unwrap().unwrap();
+            let content = bytes.len() - head;
+            match (kind.method, kind.status, kind.chunked) {
+                ("HEAD", ..) | (_, 304, _) => assert_eq!(content, 0, "{}", kind.name),
+                (_, _, true) => assert!(content > kind.answer_size, "{}", kind.name),
+                _ => assert_eq!(content, kind.answer_size, "{}", kind.name),
+            }
+        }
+    }
+}
