@@ -40,6 +40,8 @@ use super::ring::{Completion, Operation};
 const NOBODY: u64 = u64::MAX;
 /// The read of the eventfd by which other threads wake.
 const REMOTE: u64 = u64::MAX - 1;
+/// Places of timers that are kept.
+const TIMES_KEPT: usize = 16;
 /// Completions taken at a time.
 const REAPED: usize = 32;
 /// How long the end of a run waits for what it has cancelled.
@@ -52,6 +54,7 @@ thread_local! {
             operations: RefCell::new(Slab::new()),
             in_flight: Cell::new(0),
             remote: RefCell::new(None),
+            times: RefCell::new(Vec::new()),
             is_soon: Cell::new(false),
         }
     };
@@ -63,6 +66,8 @@ struct Driver {
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
+    /// Places of timers that have ended, for the next ones.
+    times: RefCell<Vec<Box<Timespec>>>,
     /// Something was pushed that completes while it is submitted, so that waiting would not wait.
     is_soon: Cell<bool>,
 }
@@ -354,11 +359,18 @@ impl Drop for End {
 }
 
 /// A timer's time, where the kernel reads it.
-struct Timer(#[expect(dead_code, reason = "the kernel reads it")] Box<Timespec>);
+struct Timer(Box<Timespec>);
 
 impl Operation for Timer {
     type Output = ();
-    fn complete(self, _: Completion) {}
+    fn complete(self, _: Completion) {
+        DRIVER.with(|driver| {
+            let mut times = driver.times.borrow_mut();
+            if times.len() < TIMES_KEPT {
+                times.push(self.0);
+            }
+        });
+    }
 }
 
 /// Waits until `at`.
@@ -368,7 +380,8 @@ pub(super) async fn sleep(at: Instant) {
         if left.is_zero() {
             return;
         }
-        let time = Box::new(Timespec::from(left));
+        let mut time = DRIVER.with(|driver| driver.times.borrow_mut().pop()).unwrap_or_default();
+        *time = Timespec::from(left);
         let entry = opcode::Timeout::new(&raw const *time).build();
         submit(Timer(time), entry).await;
     }
