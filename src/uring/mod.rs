@@ -1,11 +1,12 @@
 //! The boundary to the kernel: owned-buffer sockets, timers and tasks of one shard.
 //!
 //! This is the only module that names tokio-uring or io-uring and the only one with `unsafe`. What it
-//! gives is small: listen, connect, receive, send, shut down, spawn and sleep, on either of two engines:
+//! gives is small: listen, connect, receive, send, shut down, spawn and sleep, on any of three engines:
 //!
-//! * **io_uring** through tokio-uring: receive, send, accept and connect are submitted as their own
-//!   opcodes (`ring`), idle receives take their buffer from a ring that the kernel draws from
-//!   (`provided`);
+//! * **io_uring** through a driver of limpet's own (`driver`);
+//! * **io_uring** through tokio-uring (`tokio_ring`). For both, receive, send, accept and connect are
+//!   their own opcodes (`ring`), and idle receives take their buffer from a ring that the kernel draws
+//!   from (`provided`);
 //! * **epoll** through tokio's readiness (`ready`), for kernels and containers that refuse io_uring.
 //!
 //! Operations are *hot*: they are handed to the kernel when they are made, not when they are first
@@ -14,8 +15,8 @@
 //! flight: whoever wants to end one shuts its socket down and then still awaits it. The types enforce
 //! the rest: one that is dropped all the same shuts its socket down and is awaited in the background.
 //!
-//! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on both engines,
-//! and by the black-box suite, which runs on both as well.
+//! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on every engine, and
+//! by the black-box suite, which serves on each.
 #![allow(
     unsafe_code,
     reason = "the kernel reads and writes our buffers; this module alone proves that they live long enough"

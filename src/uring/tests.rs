@@ -1,4 +1,4 @@
-//! The boundary as its users see it, over real sockets of this machine: each rule on both engines.
+//! The boundary as its users see it, over real sockets of this machine: each rule on every engine.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
