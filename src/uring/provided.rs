@@ -18,6 +18,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -87,7 +88,7 @@ pub(super) fn register_with(ring: RawFd) {
 
 /// Keeps this thread's buffers for good: operations that use them could not be ended.
 pub(super) fn leak() {
-    std::mem::forget(PROVIDED.take());
+    let _kept = ManuallyDrop::new(PROVIDED.take());
 }
 
 /// Frees this thread's buffers. The ring must be closed already.

@@ -125,8 +125,10 @@ impl Operation for RecvProvidedData {
 fn poll_first(mut entry: squeue::Entry) -> squeue::Entry {
     const POLL_FIRST: u16 = 1;
     const IOPRIO_AT: usize = 2;
-    // SAFETY: an entry is the kernel's `struct io_uring_sqe`, whose `ioprio` is two bytes at offset 2.
-    unsafe { (&raw mut entry).cast::<u8>().add(IOPRIO_AT).cast::<u16>().write(POLL_FIRST) };
+    // SAFETY: an entry is the kernel's `struct io_uring_sqe` of 64 bytes.
+    let ioprio = unsafe { (&raw mut entry).cast::<u8>().add(IOPRIO_AT) };
+    // SAFETY: there, aligned, is its `ioprio` of two bytes.
+    unsafe { ioprio.cast::<u16>().write(POLL_FIRST) };
     entry
 }
 

@@ -67,7 +67,7 @@ struct Driver {
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
     /// Places of timers that have ended, for the next ones.
-    times: RefCell<Vec<Box<Timespec>>>,
+    times: RefCell<Vec<Timer>>,
     /// Something was pushed that completes while it is submitted, so that waiting would not wait.
     is_soon: Cell<bool>,
 }
@@ -359,6 +359,7 @@ impl Drop for End {
 }
 
 /// A timer's time, where the kernel reads it.
+#[derive(Default)]
 struct Timer(Box<Timespec>);
 
 impl Operation for Timer {
@@ -367,7 +368,7 @@ impl Operation for Timer {
         DRIVER.with(|driver| {
             let mut times = driver.times.borrow_mut();
             if times.len() < TIMES_KEPT {
-                times.push(self.0);
+                times.push(self);
             }
         });
     }
@@ -380,10 +381,10 @@ pub(super) async fn sleep(at: Instant) {
         if left.is_zero() {
             return;
         }
-        let mut time = DRIVER.with(|driver| driver.times.borrow_mut().pop()).unwrap_or_default();
-        *time = Timespec::from(left);
-        let entry = opcode::Timeout::new(&raw const *time).build();
-        submit(Timer(time), entry).await;
+        let mut timer = DRIVER.with(|driver| driver.times.borrow_mut().pop()).unwrap_or_default();
+        *timer.0 = Timespec::from(left);
+        let entry = opcode::Timeout::new(&raw const *timer.0).build();
+        submit(timer, entry).await;
     }
 }
 
