@@ -60,6 +60,12 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(options.address)
         .map_err(|error| format!("cannot listen on {}: {error}", options.address))?;
     listener.set_nonblocking(true)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // Before anybody knows of this process, and can ask it to end.
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
     println!("target {} on {}", options.id, listener.local_addr()?);
     io::stdout().flush()?;
     let answers = Arc::new(Answers { id: options.id.clone(), plain: vec![b'x'; options.size] });
@@ -72,15 +78,12 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     // The threads have sockets of their own: once they are gone, nothing listens any more.
     drop(listener);
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    runtime.block_on(async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        Ok::<_, io::Error>(())
-    })?;
+    });
     stop.send_replace(true);
     for thread in threads {
         thread.join().map_err(|_| "a thread of the target panicked")??;

@@ -190,8 +190,8 @@ impl Driver {
                 return Ok(output);
             }
             TASKS.with(tasks::Tasks::poll_ready);
-            let wait = TASKS.with(tasks::Tasks::is_idle) && !self.is_soon.replace(false);
-            self.enter(wait)?;
+            let is_soon = self.is_soon.replace(false);
+            self.enter(!is_soon && TASKS.with(tasks::Tasks::is_idle))?;
             self.reap();
         }
     }
