@@ -62,7 +62,9 @@ impl Drop for Folder {
 }
 
 fn tool(limpet: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    let mut command = Command::new("env");
+    // What runs in the background is told not to hear some of them, and hands that down.
+    command.args(["--default-signal=TERM,INT,HUP", env!("CARGO_BIN_EXE_loadtest")]);
     command.args(arguments).arg("--limpet").arg(limpet).env_remove("CARGO");
     command
 }
