@@ -2,7 +2,7 @@
 //!
 //! An alarm is one slot. Arming it is a store; the ticker wakes the tasks whose time has come, and the
 //! task ends its operation by shutting a socket down and then still awaits it. Deadlines are therefore
-//! met with the tick's resolution (100 ms) and cost nothing until they are missed.
+//! met with the tick's resolution (50 ms) and cost nothing until they are missed.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

@@ -42,6 +42,8 @@ const NOBODY: u64 = u64::MAX;
 const REMOTE: u64 = u64::MAX - 1;
 /// Places of timers that are kept.
 const TIMES_KEPT: usize = 16;
+/// `IORING_ENTER_GETEVENTS`: the kernel's deferred work is done in the call, wait or not.
+const GETEVENTS: u32 = 1;
 /// Completions taken at a time.
 const REAPED: usize = 32;
 /// How long the end of a run waits for what it has cancelled.
@@ -218,11 +220,10 @@ impl Driver {
         let mut ring = self.ring.borrow_mut();
         let Some(ring) = ring.as_mut() else { return Ok(()) };
         let count = ring.submission().len() as u32;
-        let flags = 1 /* IORING_ENTER_GETEVENTS */;
         let submitter = ring.submitter();
         // SAFETY: no argument is passed; the entries were pushed by `push`.
         let entered =
-            unsafe { submitter.enter::<libc::sigset_t>(count, u32::from(wait), flags, None) };
+            unsafe { submitter.enter::<libc::sigset_t>(count, u32::from(wait), GETEVENTS, None) };
         match entered {
             Ok(_) => Ok(()),
             // A signal, or completions that have to be taken before more is submitted.
