@@ -67,10 +67,11 @@ pub async fn serve(connection: &Connection, received: Vec<u8>) -> Next {
     let mut entry = Entry::default();
     let mut plan = Plan::default();
     let mut ahead = Ahead::default();
+    let peer_text = connection.peer.text();
     loop {
         let Some((view, position)) = connection.view() else { return Next::Close };
         let Some(listener) = view.listeners.get(position) else { return Next::Close };
-        let scene = Scene { connection, view: &view, listener };
+        let scene = Scene { connection, peer_text: &peer_text, view: &view, listener };
         entry.begin(connection);
         let mut scan = HeadScan::default();
         let prepared = match scene.judge(&mut input, &mut scan, &mut plan, &mut entry) {

@@ -94,6 +94,8 @@ impl From<Reply> for Prepared {
 /// Where a request's facts are read from.
 pub struct Scene<'a> {
     pub connection: &'a Connection,
+    /// The peer's address, as it goes into X-Forwarded-For.
+    pub peer_text: &'a str,
     pub view: &'a View,
     pub listener: &'a Listener,
 }
@@ -125,7 +127,7 @@ impl Scene<'_> {
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.
     fn client(&self, head: &RequestHead<'_, '_>) -> Option<IpAddr> {
-        let peer = self.connection.origin.peer.ip?;
+        let peer = self.connection.peer.ip?;
         if self.listener.trusted_proxies.is_empty() {
             return Some(peer);
         }
@@ -199,7 +201,7 @@ impl Scene<'_> {
     }
 
     fn is_peer_trusted(&self) -> bool {
-        self.connection.origin.peer.ip.is_some_and(|ip| self.is_trusted(ip))
+        self.connection.peer.ip.is_some_and(|ip| self.is_trusted(ip))
     }
 
     fn scheme(&self) -> &'static [u8] {
@@ -303,7 +305,7 @@ impl Scene<'_> {
             fields: head.fields,
             source,
             query: head.target.query,
-            pinned: self.connection.pinned.get(),
+            pinned: self.connection.pinned.borrow().as_deref().copied(),
             excluded: tried,
         })
     }
@@ -371,7 +373,7 @@ impl Scene<'_> {
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
-            peer: origin.peer.text.as_bytes(),
+            peer: self.peer_text.as_bytes(),
             peer_trusted,
             scheme: self.scheme(),
             port: &origin.port_text,

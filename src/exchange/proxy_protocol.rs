@@ -216,7 +216,7 @@ pub async fn receive(connection: &mut Connection, listener: &Listener) -> Option
     match receive_header(connection, listener, &mut bytes).await {
         Ok((consumed, source)) => {
             if source.is_some() {
-                connection.origin.peer = Peer::new(source);
+                connection.peer = Peer::new(source);
             }
             bytes.drain(..consumed.min(bytes.len()));
             if bytes.is_empty() {
@@ -288,7 +288,7 @@ fn complain(connection: &Connection, listener: &Listener, fault: Fault) {
     if shard.may_complain() {
         tracing::warn!(
             listener = %listener.name,
-            peer = %connection.origin.peer.text,
+            peer = %connection.peer.text(),
             fault = fault.code(),
             "a connection without the PROXY header that proxy_protocol asks for was closed"
         );

@@ -13,7 +13,7 @@ use super::admission::NotAdmitted;
 use super::local::Shard;
 use super::orders::ListenerId;
 use crate::exchange::busy;
-use crate::exchange::connection::{Connection, Origin, Peer, serve};
+use crate::exchange::connection::{Arrival, Connection, Origin, Peer, serve};
 use crate::exchange::stream::Stream;
 use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
 use crate::telemetry::counters::Counter;
@@ -32,8 +32,7 @@ pub struct Acceptor {
     pub listening: Listening,
     /// Which of the process's listeners this is a socket of.
     pub id: ListenerId,
-    /// Listener and port; the peer is filled in for each connection.
-    pub origin: RefCell<Origin>,
+    pub origin: RefCell<Rc<Origin>>,
     /// No more connections are taken.
     is_retired: Cell<bool>,
     /// A descriptor kept for the moment in which there is no other: freed, it lets one waiting
@@ -48,7 +47,7 @@ impl Acceptor {
             shard,
             listening,
             id,
-            origin: RefCell::new(origin),
+            origin: RefCell::new(Rc::new(origin)),
             is_retired: Cell::new(false),
             reserve: RefCell::new(File::open("/dev/null").ok()),
             refusals: Rc::new(()),
@@ -63,8 +62,7 @@ impl Acceptor {
             port = address.port();
             let _ = port_text.try_extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
         }
-        let peer = Peer::new(None);
-        Origin { listener: 0, listener_name: name.clone(), port, port_text, peer }
+        Origin { listener_name: name.clone(), port, port_text }
     }
 
     /// Accepts until the shard stops or the listener is taken away.
@@ -99,41 +97,41 @@ impl Acceptor {
     fn take(&self, accepted: Accepted) {
         let shard = &self.shard;
         let peer = Peer::new(accepted.peer.as_socket());
-        let stream = Stream::plain(accepted.socket);
+        let client = Stream::plain(accepted.socket);
         let view = shard.view();
-        let mut origin = Origin { peer, ..self.origin.borrow().clone() };
+        let origin = Rc::clone(&self.origin.borrow());
         let mut listeners = view.listeners.iter();
         let position = listeners.position(|listener| listener.name == origin.listener_name);
-        origin.listener = position.unwrap_or(usize::MAX);
         let listener = position.and_then(|position| view.listeners.get(position));
         // Peers that announce the clients behind them are not clients themselves: they are not counted.
         let peers_are_clients =
             listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off);
-        match shard.admission.admit(origin.peer.ip.filter(|_| peers_are_clients)) {
+        let arrival = Arrival { client, origin, listener: position.unwrap_or(usize::MAX), peer };
+        match shard.admission.admit(peer.ip.filter(|_| peers_are_clients)) {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
-                let connection = Connection::new(Rc::clone(shard), stream, origin, Some(place));
+                let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
                 uring::spawn(serve(Box::new(connection)));
             }
             Err(NotAdmitted::ProcessFull) => {
                 shard.counters.add(Counter::ConnectionsRefused, 1);
-                stream.abort();
+                arrival.client.abort();
             }
-            Err(NotAdmitted::ClientFull) => self.refuse(stream, origin),
+            Err(NotAdmitted::ClientFull) => self.refuse(arrival),
         }
     }
 
     /// Tells a client that it has too many connections, while not too many are being told.
-    fn refuse(&self, stream: Stream, origin: Origin) {
+    fn refuse(&self, arrival: Arrival) {
         let shard = &self.shard;
         shard.counters.add(Counter::ConnectionsRefused, 1);
         if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
-            stream.abort();
+            arrival.client.abort();
             return;
         }
         let told = Rc::clone(&self.refusals);
         shard.counters.add(Counter::ConnectionsAccepted, 1);
-        let connection = Connection::new(Rc::clone(shard), stream, origin, None);
+        let connection = Connection::new(Rc::clone(shard), arrival, None);
         uring::spawn(async move {
             busy::refuse(&connection).await;
             drop(told);

@@ -33,7 +33,8 @@ pub enum NotAdmitted {
 #[derive(Debug)]
 pub struct Place {
     admission: Arc<Admission>,
-    client: Option<IpAddr>,
+    /// Where its client is counted; boxed, since most configurations count nobody.
+    client: Option<Box<IpAddr>>,
 }
 
 impl Admission {
@@ -74,7 +75,7 @@ impl Admission {
             if !self.count_in(client) {
                 return Err(NotAdmitted::ClientFull);
             }
-            place.client = Some(client);
+            place.client = Some(Box::new(client));
         }
         Ok(place)
     }
@@ -121,7 +122,7 @@ fn network(client: IpAddr) -> IpAddr {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            self.admission.count_out(client);
+            self.admission.count_out(*client);
         }
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -29,7 +29,7 @@ use self::local::Shard;
 use self::orders::{Order, Orders};
 use crate::exchange::connection::LAST_REQUEST;
 use crate::telemetry::counters::Counter;
-use crate::uring::{self, Listening};
+use crate::uring::{self, Listening, buffers};
 
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -103,7 +103,8 @@ fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>)
             }
             Order::Rename(id, name) => {
                 for acceptor in acceptors.iter().filter(|acceptor| acceptor.id == id) {
-                    acceptor.origin.borrow_mut().listener_name = Arc::clone(&name);
+                    Rc::make_mut(&mut acceptor.origin.borrow_mut()).listener_name =
+                        Arc::clone(&name);
                 }
             }
             Order::Adjust(id, options) => {
@@ -148,6 +149,7 @@ impl Shard {
         drop(self.view());
         self.forget_retired();
         self.room.notify_waiters();
+        buffers::trim();
     }
 
     /// Lets go of everything that only waits.

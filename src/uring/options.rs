@@ -68,3 +68,20 @@ pub(super) fn queued_bytes(socket: &socket2::Socket) -> Option<u32> {
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
     if result == 0 { u32::try_from(count).ok() } else { None }
 }
+
+/// Lets the system take the memory of a free buffer back (`MADV_DONTNEED`), as far as it fills whole pages:
+/// the buffer stays, and finds zeroes when it is used next.
+pub(super) fn give_back_pages(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    let spare = buffer.spare_capacity_mut();
+    // SAFETY: sysconf has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let Ok(page) = usize::try_from(page) else { return };
+    let before = spare.as_ptr().align_offset(page);
+    let bytes = spare.len().saturating_sub(before) / page * page;
+    if let Some(pages) = spare.get_mut(before..before + bytes).filter(|pages| !pages.is_empty()) {
+        // SAFETY: the pages lie in the buffer, which we hold alone and whose content nobody reads: it is
+        // uninitialised. Where the kernel refuses nothing changes.
+        unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_DONTNEED) };
+    }
+}

@@ -32,7 +32,8 @@ pub(super) struct Inner {
 
 pub(super) enum Handle {
     Ring(socket2::Socket),
-    Ready(AsyncFd<socket2::Socket>),
+    /// Boxed: a sleeping connection on io_uring need not hold its room.
+    Ready(Box<AsyncFd<socket2::Socket>>),
 }
 
 impl Socket {
@@ -45,7 +46,7 @@ impl Socket {
                 // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one,
                 // for as long as the AsyncFd owns the socket.
                 let registered = unsafe { AsyncFd::register(socket) };
-                Handle::Ready(registered.map_err(io::Error::from)?)
+                Handle::Ready(Box::new(registered.map_err(io::Error::from)?))
             }
         };
         Ok(Socket(Rc::new(Inner { handle, is_shut: Cell::new(false) })))
@@ -73,7 +74,7 @@ impl Socket {
             Handle::Ring(_) if provided::is_available() => {
                 AnyOp::Provided(ring::recv_provided(self))
             }
-            Handle::Ring(_) => AnyOp::Own(self.recv(buffers::small())),
+            Handle::Ring(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
             Handle::Ready(_) => AnyOp::Ready,
         };
         RecvAny { socket: self.clone(), op: Some(op) }
@@ -183,7 +184,8 @@ pub struct RecvAny {
 
 enum AnyOp {
     Provided(RingRecvProvided),
-    Own(Recv),
+    /// Boxed, because it is rare, and every sleeping connection holds this type.
+    Own(Box<Recv>),
     Ready,
 }
 
@@ -196,7 +198,8 @@ impl Future for RecvAny {
                 Some(AnyOp::Provided(op)) => match ready!(Pin::new(op).poll(cx)) {
                     // More arrivals in one turn than the ring has buffers: bring our own.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                        this.op = Some(AnyOp::Own(this.socket.recv(buffers::small())));
+                        let own = this.socket.recv(buffers::small());
+                        this.op = Some(AnyOp::Own(Box::new(own)));
                         continue;
                     }
                     result => result,
