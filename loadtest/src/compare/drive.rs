@@ -16,6 +16,7 @@ use super::generator::Load;
 use super::machine::Machine;
 use super::plan::Plan;
 use super::process::{memory, poll_until};
+use super::proof::{Awaited, Proof};
 use super::render::HOST;
 use super::results::{Cell, Facts, PointResult, Results, Sample, ScenarioResult};
 use super::scenario::{Kind, Point, Scenario, Setup};
@@ -248,17 +249,31 @@ impl<'a> Drive<'a> {
     ) -> Sample {
         let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
         let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
-        let events = RefCell::new(Events { kind, seconds, done: 0, targets });
+        let request = plain_request(point);
+        let events = RefCell::new(Events {
+            kind,
+            seconds,
+            request,
+            done: 0,
+            targets,
+            proof: None,
+            unproven: None,
+        });
         let measured = self.load(&run, point, rate, running, |elapsed, running| {
             events.borrow_mut().at(elapsed, running)
         });
-        let restored = events.borrow_mut().restore(running);
+        let events = events.into_inner();
+        let unproven = events.fault();
+        let restored = events.restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
                 let held =
                     running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
                 let may_move = kind.is_moving() && running.moves_silently();
                 let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
+                if let Some(why) = unproven {
+                    sample.invalidate(why);
+                }
                 if !running.runs() {
                     sample.invalid = Some("it ended meanwhile".to_owned());
                 }
@@ -340,8 +355,14 @@ fn announce(scenario: &ScenarioResult) {
 struct Events<'a> {
     kind: Kind,
     seconds: f64,
+    /// What new users ask after a reload.
+    request: String,
     done: usize,
     targets: &'a mut Targets,
+    /// Of the last reload.
+    proof: Option<Proof>,
+    /// What is wrong with the one before.
+    unproven: Option<String>,
 }
 
 impl Events<'_> {
@@ -349,16 +370,16 @@ impl Events<'_> {
         let due =
             self.done < 2 && elapsed.as_secs_f64() > self.seconds * (self.done + 1) as f64 / 3.0;
         if !due {
+            if let Some(proof) = &mut self.proof {
+                proof.look(running.address(), &self.request, &self.targets.leaving_id());
+            }
             return Ok(());
         }
         self.done += 1;
         match (self.kind, self.done) {
             (Kind::Load | Kind::Idle, _) => Ok(()),
-            (Kind::Reload, 1) => {
-                let all = self.targets.list();
-                running.reload(&all[..all.len().saturating_sub(1).max(1)])
-            }
-            (Kind::Reload, _) => running.reload(self.targets.list()),
+            (Kind::Reload, 1) => self.reload(running, Awaited::Gone),
+            (Kind::Reload, _) => self.reload(running, Awaited::Back),
             (Kind::TargetDeath, 1) => {
                 self.targets.kill_first();
                 Ok(())
@@ -367,8 +388,25 @@ impl Events<'_> {
         }
     }
 
+    fn reload(&mut self, running: &mut Running, awaited: Awaited) -> Result<(), Failure> {
+        // What has not been seen of the reload before cannot be seen any more.
+        self.unproven = self.fault();
+        match awaited {
+            Awaited::Gone => running.reload(&self.targets.staying())?,
+            Awaited::Back => running.reload(self.targets.list())?,
+        }
+        self.proof = Some(Proof::new(awaited));
+        Ok(())
+    }
+
+    /// Why the run does not count, if a reload did not take effect in its time.
+    fn fault(&self) -> Option<String> {
+        let last = self.proof.as_ref().and_then(Proof::fault);
+        self.unproven.clone().or(last)
+    }
+
     /// Brings back what a measurement that ended early left behind.
-    fn restore(&mut self, running: &mut Running) -> Result<(), Failure> {
+    fn restore(self, running: &mut Running) -> Result<(), Failure> {
         match (self.kind, self.done) {
             (Kind::Reload, 1) => running.reload(self.targets.list()),
             (Kind::TargetDeath, 1) => self.targets.revive_first(),
@@ -377,9 +415,14 @@ impl Events<'_> {
     }
 }
 
+/// What somebody without cookies asks.
+fn plain_request(point: &Point) -> String {
+    format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", point.request_target())
+}
+
 /// Memory before and after clients came to stay.
 fn idle_sample(round: usize, point: &Point, running: &mut Running) -> Sample {
-    let request = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", point.request_target());
+    let request = plain_request(point);
     let held = |running: &Running| {
         running
             .roots()

@@ -20,6 +20,7 @@ pub mod peers;
 mod plan;
 mod plots;
 pub mod process;
+mod proof;
 pub mod render;
 mod report;
 mod results;

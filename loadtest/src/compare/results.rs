@@ -176,6 +176,14 @@ impl Sample {
         Sample { round, invalid: Some(why), ..Sample::default() }
     }
 
+    /// It does not count for this reason too.
+    pub fn invalidate(&mut self, why: String) {
+        self.invalid = Some(match self.invalid.take() {
+            Some(before) => format!("{before}, {why}"),
+            None => why,
+        });
+    }
+
     fn counts(&self) -> bool {
         self.invalid.is_none()
     }

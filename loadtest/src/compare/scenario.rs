@@ -166,6 +166,12 @@ impl Scenario {
                     point.label, point.sessions, point.connections
                 )));
             }
+            if scenario.kind == Kind::Reload && point.targets < 2 {
+                return Err(wrong(format!(
+                    "{}: a reload takes a target away, and one has to stay",
+                    point.label
+                )));
+            }
         }
         Ok(scenario)
     }
@@ -284,6 +290,18 @@ mod tests {
         assert!(Scenario::read("x", &text(8)).is_ok() && Scenario::read("x", &text(0)).is_ok());
         let error = Scenario::read("x", &text(7)).unwrap_err().to_string();
         assert!(error.contains("7 sessions"), "{error}");
+    }
+
+    #[test]
+    fn a_reload_without_a_target_to_take_away_is_refused() {
+        let text = |targets: usize| {
+            format!(
+                "name='x'\ntitle='x'\nabout='x'\nkind='reload'\n[[point]]\nlabel='p'\nconnections=8\ntargets={targets}"
+            )
+        };
+        assert!(Scenario::read("x", &text(2)).is_ok());
+        let error = Scenario::read("x", &text(1)).unwrap_err().to_string();
+        assert!(error.contains("one has to stay"), "{error}");
     }
 
     #[test]
