@@ -9,21 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::client::Client;
 use super::cores::Cores;
 use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
 use super::plan::Plan;
-use super::process::{memory, poll_until};
-use super::render::HOST;
+use super::process::memory_of;
+use super::proof::{Awaited, Proof};
 use super::results::{Cell, Facts, PointResult, Results, Sample, ScenarioResult};
 use super::scenario::{Kind, Point, Scenario, Setup};
 use super::stage::{Candidate, Running, Targets};
-use super::{report, table};
-
-/// How long memory settles after the last idle client has asked: longer than anybody keeps what a request needed.
-const SETTLING: Duration = Duration::from_secs(3);
+use super::{idle, report, table};
 
 /// One run of the harness.
 #[derive(Debug)]
@@ -248,17 +244,30 @@ impl<'a> Drive<'a> {
     ) -> Sample {
         let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
         let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
-        let events = RefCell::new(Events { kind, seconds, done: 0, targets });
+        let request = point.request();
+        let events = RefCell::new(Events {
+            kind,
+            seconds,
+            request,
+            done: 0,
+            targets,
+            proof: None,
+            unproven: None,
+        });
         let measured = self.load(&run, point, rate, running, |elapsed, running| {
             events.borrow_mut().at(elapsed, running)
         });
-        let restored = events.borrow_mut().restore(running);
+        let events = events.into_inner();
+        let unproven = events.fault();
+        let restored = events.restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
-                let held =
-                    running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
+                let held = memory_of(&running.roots());
                 let may_move = kind.is_moving() && running.moves_silently();
                 let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
+                if let Some(why) = unproven {
+                    sample.invalidate(why);
+                }
                 if !running.runs() {
                     sample.invalid = Some("it ended meanwhile".to_owned());
                 }
@@ -302,7 +311,7 @@ impl<'a> Drive<'a> {
                 }
                 let here = folder.join(format!("{}-{round}", candidate.name));
                 match self.start(candidate, point.setup(), &targets, &here) {
-                    Ok(mut running) => cell.samples.push(idle_sample(round, point, &mut running)),
+                    Ok(mut running) => cell.samples.push(idle::sample(round, point, &mut running)),
                     Err(why) => cell.cannot = Some(why),
                 }
             }
@@ -340,8 +349,14 @@ fn announce(scenario: &ScenarioResult) {
 struct Events<'a> {
     kind: Kind,
     seconds: f64,
+    /// What new users ask after a reload.
+    request: String,
     done: usize,
     targets: &'a mut Targets,
+    /// Of the last reload.
+    proof: Option<Proof>,
+    /// What is wrong with the one before.
+    unproven: Option<String>,
 }
 
 impl Events<'_> {
@@ -349,16 +364,16 @@ impl Events<'_> {
         let due =
             self.done < 2 && elapsed.as_secs_f64() > self.seconds * (self.done + 1) as f64 / 3.0;
         if !due {
+            if let Some(proof) = &mut self.proof {
+                proof.look(running.address(), &self.request, &self.targets.leaving_id());
+            }
             return Ok(());
         }
         self.done += 1;
         match (self.kind, self.done) {
             (Kind::Load | Kind::Idle, _) => Ok(()),
-            (Kind::Reload, 1) => {
-                let all = self.targets.list();
-                running.reload(&all[..all.len().saturating_sub(1).max(1)])
-            }
-            (Kind::Reload, _) => running.reload(self.targets.list()),
+            (Kind::Reload, 1) => self.reload(running, Awaited::Gone),
+            (Kind::Reload, _) => self.reload(running, Awaited::Back),
             (Kind::TargetDeath, 1) => {
                 self.targets.kill_first();
                 Ok(())
@@ -367,56 +382,29 @@ impl Events<'_> {
         }
     }
 
+    fn reload(&mut self, running: &mut Running, awaited: Awaited) -> Result<(), Failure> {
+        // What has not been seen of the reload before cannot be seen any more.
+        self.unproven = self.fault();
+        match awaited {
+            Awaited::Gone => running.reload(&self.targets.staying())?,
+            Awaited::Back => running.reload(self.targets.list())?,
+        }
+        self.proof = Some(Proof::new(awaited));
+        Ok(())
+    }
+
+    /// Why the run does not count, if a reload did not take effect in its time.
+    fn fault(&self) -> Option<String> {
+        let last = self.proof.as_ref().and_then(Proof::fault);
+        self.unproven.clone().or(last)
+    }
+
     /// Brings back what a measurement that ended early left behind.
-    fn restore(&mut self, running: &mut Running) -> Result<(), Failure> {
+    fn restore(self, running: &mut Running) -> Result<(), Failure> {
         match (self.kind, self.done) {
             (Kind::Reload, 1) => running.reload(self.targets.list()),
             (Kind::TargetDeath, 1) => self.targets.revive_first(),
             _ => Ok(()),
         }
-    }
-}
-
-/// Memory before and after clients came to stay.
-fn idle_sample(round: usize, point: &Point, running: &mut Running) -> Sample {
-    let request = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", point.request_target());
-    let held = |running: &Running| {
-        running
-            .roots()
-            .into_iter()
-            .map(memory)
-            .fold(super::process::Memory::default(), |a, b| a + b)
-    };
-    let before = held(running);
-    let mut clients = Vec::new();
-    for index in 0..point.connections {
-        let client = Client::connect(running.address()).and_then(|mut client| {
-            let answer = client.ask(request.as_bytes())?;
-            (answer.status == 200)
-                .then_some(client)
-                .ok_or_else(|| std::io::Error::other(format!("status {}", answer.status)))
-        });
-        match client {
-            Ok(client) => clients.push(client),
-            Err(error) => {
-                return Sample::failed(
-                    round,
-                    format!("client {} of {}: {error}", index + 1, point.connections),
-                );
-            }
-        }
-    }
-    poll_until(SETTLING, || !running.runs());
-    let after = held(running);
-    let gone = clients.iter_mut().map(|client| usize::from(!client.is_open())).sum::<usize>();
-    if gone > 0 {
-        return Sample::failed(round, format!("{gone} clients were sent away"));
-    }
-    let grown = after.proportional_bytes.saturating_sub(before.proportional_bytes);
-    Sample {
-        round,
-        cost: Some(grown as f64 / 1024.0 / point.connections as f64),
-        memory: after,
-        ..Sample::default()
     }
 }

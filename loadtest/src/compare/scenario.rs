@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::peers::Ability;
+use super::render::HOST;
 
 const SHIPPED: [(&str, &str); 13] = [
     ("small", include_str!("../../scenarios/small.toml")),
@@ -166,6 +167,12 @@ impl Scenario {
                     point.label, point.sessions, point.connections
                 )));
             }
+            if scenario.kind == Kind::Reload && point.targets < 2 {
+                return Err(wrong(format!(
+                    "{}: a reload takes a target away, and one has to stay",
+                    point.label
+                )));
+            }
         }
         Ok(scenario)
     }
@@ -214,6 +221,11 @@ impl Point {
             0 => self.path.clone(),
             last => format!("/section-{last}{}", self.path),
         }
+    }
+
+    /// The request of somebody without cookies.
+    pub fn request(&self) -> String {
+        format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", self.request_target())
     }
 
     /// What balancers and targets must be started with for it.
@@ -284,6 +296,18 @@ mod tests {
         assert!(Scenario::read("x", &text(8)).is_ok() && Scenario::read("x", &text(0)).is_ok());
         let error = Scenario::read("x", &text(7)).unwrap_err().to_string();
         assert!(error.contains("7 sessions"), "{error}");
+    }
+
+    #[test]
+    fn a_reload_without_a_target_to_take_away_is_refused() {
+        let text = |targets: usize| {
+            format!(
+                "name='x'\ntitle='x'\nabout='x'\nkind='reload'\n[[point]]\nlabel='p'\nconnections=8\ntargets={targets}"
+            )
+        };
+        assert!(Scenario::read("x", &text(2)).is_ok());
+        let error = Scenario::read("x", &text(1)).unwrap_err().to_string();
+        assert!(error.contains("one has to stay"), "{error}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::scenario::Setup;
 /// How long anything may take until it answers; ten thousand targets take some of them a while.
 const READY_PATIENCE: Duration = Duration::from_secs(45);
 
-/// Up to so many targets, each is a process of its own.
+/// Up to so many targets, each is a process of its own. Of so many, a reload takes one away.
 const PROCESSES_MAX: usize = 8;
 
 /// Something that is compared.
@@ -52,7 +52,8 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Starts `count` targets: a process each, or when they are many, one that has all their addresses.
+    /// Starts `count` targets: a process each, or when they are many, one that has the addresses of those that stay
+    /// when a file is loaded again, and one that has those that leave.
     ///
     /// # Errors
     /// When one cannot be started or does not say that it is ready.
@@ -76,10 +77,11 @@ impl Targets {
                 targets.list.push(Target::new(index, bound));
             }
         } else {
-            let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-            let bound = targets.respond(0, SocketAddr::V4(any))?;
-            targets.list =
-                (0..count).map(|index| Target::new(index, alias(index, bound.port()))).collect();
+            let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+            let (stays, leaves) = (targets.respond(0, any)?, targets.respond(1, any)?);
+            let bound = |index| if is_leaving(index, count) { leaves } else { stays };
+            let target = |index| Target::new(index, alias(index, bound(index).port()));
+            targets.list = (0..count).map(target).collect();
         }
         Ok(targets)
     }
@@ -111,6 +113,18 @@ impl Targets {
         &self.list
     }
 
+    /// Those that stay when the file is loaded again: seven of eight, and of fewer all but one.
+    pub fn staying(&self) -> Vec<Target> {
+        let count = self.list.len();
+        let stays = |(index, _): &(usize, &Target)| !is_leaving(*index, count);
+        self.list.iter().enumerate().filter(stays).map(|(_, target)| target.clone()).collect()
+    }
+
+    /// The `X-Target` of the others, and of nobody else.
+    pub fn leaving_id(&self) -> String {
+        target_id(self.processes.len().saturating_sub(1))
+    }
+
     /// The first one dies, as when its machine loses power.
     pub fn kill_first(&mut self) {
         if let Some(process) = self.processes.first_mut() {
@@ -127,6 +141,13 @@ impl Targets {
         let Some(address) = address else { return Ok(()) };
         self.respond(0, address).map(|_| ())
     }
+}
+
+/// Whether the `index`th of `count` targets leaves when a file is loaded again. Those who leave are spread over the
+/// list, so that new users who are given to one after the other soon come to one of them.
+fn is_leaving(index: usize, count: usize) -> bool {
+    let every = count.min(PROCESSES_MAX);
+    index % every == every - 1
 }
 
 /// Waits for `ready ADDRESS`.
@@ -400,6 +421,16 @@ mod tests {
             program: "/bin/sh".into(),
             version: "1.0".to_owned(),
         }
+    }
+
+    #[test]
+    fn one_of_eight_leaves_and_of_fewer_the_last() {
+        let leaving = |count: usize| -> Vec<usize> {
+            (0..count).filter(|index| is_leaving(*index, count)).collect()
+        };
+        assert_eq!((leaving(2), leaving(8)), (vec![1], vec![7]));
+        assert_eq!(leaving(20), [7, 15]);
+        assert_eq!(leaving(10_000).len(), 1250);
     }
 
     #[test]
