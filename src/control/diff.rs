@@ -5,10 +5,11 @@
 //! difference. Never shows a secret. Pure; tested beside it.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use toml::{Table, Value};
 
-use super::change::Difference;
+use super::change::{Difference, Differences};
 use super::config::schema::{FILE, Kind, Section};
 
 /// Longest value that is shown whole, in characters.
@@ -26,6 +27,10 @@ const LIVE: [(&str, &str); 8] = [
     ("access_log", "query"),
 ];
 
+/// Differences that are put into words; more are counted. Those of the process, of which some wait for a restart,
+/// come first and are fewer.
+const DIFFERENCES_MAX: usize = 100;
+
 /// Targets that are named one by one; more are counted.
 const NAMES_MAX: usize = 8;
 
@@ -34,8 +39,8 @@ pub type Sessions<'s> = &'s dyn Fn(&str, &str) -> Option<u64>;
 
 /// The differences from `before` to `after`, both completed by `config::parse_complete`, in the order of the
 /// file.
-pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Vec<Difference> {
-    let mut found = Found { differences: Vec::new(), sessions };
+pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Differences {
+    let mut found = Found { differences: Differences::default(), sessions };
     for (section, needs_restart) in
         [("process", true), ("access_log", true), ("admin", true), ("stickiness_keys", false)]
     {
@@ -60,13 +65,23 @@ struct About {
 }
 
 struct Found<'s> {
-    differences: Vec<Difference>,
+    differences: Differences,
     sessions: Sessions<'s>,
 }
 
 impl Found<'_> {
-    fn add(&mut self, kind: &'static str, text: String) {
-        self.differences.push(Difference { kind, text, needs_restart: false });
+    fn add(&mut self, kind: &'static str, text: fmt::Arguments<'_>) {
+        if self.has_room() {
+            let text = text.to_string();
+            self.differences.said.push(Difference { kind, text, needs_restart: false });
+        }
+    }
+
+    /// Whether another difference is put into words; otherwise it is counted.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.differences.said.len() < DIFFERENCES_MAX;
+        self.differences.more += usize::from(!has_room);
+        has_room
     }
 
     /// Every setting of a table that differs, but those in `apart`.
@@ -126,6 +141,9 @@ impl Found<'_> {
         is_secret: bool,
         (before, after): (Option<&Value>, Option<&Value>),
     ) {
+        if !self.has_room() {
+            return;
+        }
         let label = &about.label;
         let text = match (before, after) {
             (None, Some(_)) if is_secret => format!("{label}: {key} is set"),
@@ -140,7 +158,7 @@ impl Found<'_> {
         };
         let kind = if key.starts_with("stickiness.") { "stickiness" } else { about.kind };
         let needs_restart = about.needs_restart && !LIVE.contains(&(about.kind, key));
-        self.differences.push(Difference { kind, text, needs_restart });
+        self.differences.said.push(Difference { kind, text, needs_restart });
     }
 
     /// The key ring, of which only ids are ever shown.
@@ -159,12 +177,14 @@ impl Found<'_> {
         };
         let (one, other) = (ids(&before), ids(&after));
         if one != other {
-            self.add("stickiness_keys", format!("stickiness keys: {one} → {other}"));
+            self.add("stickiness_keys", format_args!("stickiness keys: {one} → {other}"));
         }
         for (id, secret) in &after {
             if before.iter().any(|(one, old)| one == id && old != secret) {
-                let text = format!("stickiness keys: the secret of key {id} is another one");
-                self.add("stickiness_keys", text);
+                self.add(
+                    "stickiness_keys",
+                    format_args!("stickiness keys: the secret of key {id} is another one"),
+                );
             }
         }
     }
@@ -177,11 +197,11 @@ impl Found<'_> {
             match pair {
                 Pair::Removed(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
-                    self.add("listener", format!("listener {name} removed, with {address}"));
+                    self.add("listener", format_args!("listener {name} removed, with {address}"));
                 }
                 Pair::Added(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
-                    self.add("listener", format!("listener {name} added, on {address}"));
+                    self.add("listener", format_args!("listener {name} added, on {address}"));
                 }
                 Pair::Both(one, other) => {
                     let label = format!("listener {}", name(one, "name"));
@@ -207,11 +227,11 @@ impl Found<'_> {
             match pair {
                 Pair::Removed(rule) => {
                     let name = rule_name(rule);
-                    self.add("rule", format!("rule {name} of listener {listener} removed"));
+                    self.add("rule", format_args!("rule {name} of listener {listener} removed"));
                 }
                 Pair::Added(rule) => {
                     let name = rule_name(rule);
-                    self.add("rule", format!("rule {name} of listener {listener} added"));
+                    self.add("rule", format_args!("rule {name} of listener {listener} added"));
                 }
                 Pair::Both(one, other) => {
                     let label = format!("rule {} of listener {listener}", rule_name(one));
@@ -233,12 +253,15 @@ impl Found<'_> {
                     let targets = list(group, "target");
                     let bound = self.bound(name, &targets);
                     let count = counted(targets.len(), "target");
-                    self.add("group", format!("target group {name} removed, with {count}{bound}"));
+                    self.add(
+                        "group",
+                        format_args!("target group {name} removed, with {count}{bound}"),
+                    );
                 }
                 Pair::Added(group) => {
                     let count = counted(list(group, "target").len(), "target");
                     let name = name(group, "name");
-                    self.add("group", format!("target group {name} added, with {count}"));
+                    self.add("group", format_args!("target group {name} added, with {count}"));
                 }
                 Pair::Both(one, other) => {
                     let group = name(one, "name");
@@ -280,21 +303,27 @@ impl Found<'_> {
             [one] => {
                 self.add(
                     "target",
-                    format!("target {} removed from {group}{bound}", target_id(one)),
+                    format_args!("target {} removed from {group}{bound}", target_id(one)),
                 );
             }
             many => {
                 let names = names(many);
                 let count = many.len();
-                self.add("target", format!("{count} targets removed from {group}{bound}: {names}"));
+                self.add(
+                    "target",
+                    format_args!("{count} targets removed from {group}{bound}: {names}"),
+                );
             }
         }
         match added.as_slice() {
             [] => {}
-            [one] => self.add("target", format!("target {} added to {group}", target_id(one))),
+            [one] => self.add("target", format_args!("target {} added to {group}", target_id(one))),
             many => {
                 let count = many.len();
-                self.add("target", format!("{count} targets added to {group}: {}", names(many)));
+                self.add(
+                    "target",
+                    format_args!("{count} targets added to {group}: {}", names(many)),
+                );
             }
         }
     }
