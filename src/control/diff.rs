@@ -4,6 +4,7 @@
 //! keys of the ring) have sentences of their own. The order of listeners, rules, groups and targets is no
 //! difference. Never shows a secret. Pure; tested beside it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -93,19 +94,22 @@ impl Found<'_> {
         (before, after): (&Table, &Table),
         apart: &[&str],
     ) {
+        if before == after {
+            return;
+        }
         for setting in section.settings.iter().filter(|one| !apart.contains(&one.key)) {
+            let (one, other) = (before.get(setting.key), after.get(setting.key));
+            if one == other {
+                continue;
+            }
             let key = format!("{prefix}{}", setting.key);
-            match (&setting.kind, before.get(setting.key), after.get(setting.key)) {
-                (_, one, other) if one == other => {}
+            match (&setting.kind, one, other) {
                 (Kind::Section(inner), Some(Value::Table(one)), Some(Value::Table(other))) => {
                     self.settings(about, inner, &format!("{key}."), (one, other), &[]);
                 }
                 (Kind::SectionByName { section: inner, .. }, one, other) => {
-                    let empty = Table::new();
-                    let named = |value: Option<&Value>| {
-                        value.and_then(Value::as_table).unwrap_or(&empty).clone()
-                    };
-                    self.by_name(about, inner, &key, (&named(one), &named(other)));
+                    let named = |value| Option::and_then(value, Value::as_table).unwrap_or(empty());
+                    self.by_name(about, inner, &key, (named(one), named(other)));
                 }
                 (kind, one, other) => {
                     let is_secret = matches!(kind, Kind::Text(check) if check.secret);
@@ -193,7 +197,7 @@ impl Found<'_> {
         let Some(section) = FILE.setting("listener").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |listener| name(listener, "name").to_owned()) {
+        for pair in pairs(before, after, |listener| name(listener, "name").into()) {
             match pair {
                 Pair::Removed(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
@@ -246,7 +250,7 @@ impl Found<'_> {
         let Some(section) = FILE.setting("target_group").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |group| name(group, "name").to_owned()) {
+        for pair in pairs(before, after, |group| name(group, "name").into()) {
             match pair {
                 Pair::Removed(group) => {
                     let name = name(group, "name");
@@ -285,7 +289,7 @@ impl Found<'_> {
             return;
         };
         let (mut removed, mut added) = (Vec::new(), Vec::new());
-        for pair in pairs(before, after, |target| target_id(target).to_owned()) {
+        for pair in pairs(before, after, |target| target_id(target).into()) {
             match pair {
                 Pair::Removed(target) => removed.push(target),
                 Pair::Added(target) => added.push(target),
@@ -352,9 +356,9 @@ enum Pair<'t> {
 fn pairs<'t>(
     before: Vec<&'t Table>,
     after: Vec<&'t Table>,
-    name: impl Fn(&Table) -> String,
+    name: impl Fn(&'t Table) -> Cow<'t, str>,
 ) -> Vec<Pair<'t>> {
-    let mut left: HashMap<String, &Table> =
+    let mut left: HashMap<Cow<'t, str>, &Table, ahash::RandomState> =
         after.iter().map(|table| (name(table), *table)).collect();
     let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(before.len());
     for table in before {
@@ -369,8 +373,12 @@ fn pairs<'t>(
 }
 
 fn table<'t>(of: &'t Table, key: &str) -> &'t Table {
+    of.get(key).and_then(Value::as_table).unwrap_or(empty())
+}
+
+fn empty() -> &'static Table {
     static EMPTY: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::new);
-    of.get(key).and_then(Value::as_table).unwrap_or(&EMPTY)
+    &EMPTY
 }
 
 fn list<'t>(of: &'t Table, key: &str) -> Vec<&'t Table> {
@@ -390,11 +398,11 @@ fn target_id(target: &Table) -> &str {
 }
 
 /// The name given, or the one that follows from the priority.
-fn rule_name(rule: &Table) -> String {
+fn rule_name(rule: &Table) -> Cow<'_, str> {
     let priority = rule.get("priority").and_then(Value::as_integer).unwrap_or_default();
     match name(rule, "name") {
-        "" => format!("rule-{priority}"),
-        name => name.to_owned(),
+        "" => format!("rule-{priority}").into(),
+        name => name.into(),
     }
 }
 
