@@ -100,7 +100,7 @@ impl Control {
         request: &Request<'_>,
         mut proposal: Proposal,
     ) -> Result<Applied, ChangeError> {
-        let Built { parsed, document, dropped } =
+        let Built { parsed, whole, dropped } =
             proposal.state.build(&proposal.name, &proposal.floors, proposal.is_lenient)?;
         let differences =
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
@@ -121,7 +121,7 @@ impl Control {
         self.publish(running, ready);
         running.file = proposal.loaded.or_else(|| running.file.take());
         running.state.base = proposal.state.base;
-        running.document = document;
+        running.whole = whole;
         let mut summary = Summary::from(differences);
         if is_noted {
             if summary.sentences.is_empty() {

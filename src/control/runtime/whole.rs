@@ -1,5 +1,6 @@
 //! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -216,14 +217,16 @@ fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeErro
             if count > 0 {
                 notes.push(format!("the edits on top of the file ({count}) were replaced"));
             }
-            (State { base: Base::parsed(&text, TEXT)?, overlay: Overlay::default() }, None)
+            (State { base: Base::new(text.into()), overlay: Overlay::default() }, None)
         }
         None => {
             let file = running.file.as_ref().ok_or(ChangeError::NoFile)?;
             let loaded = LoadedFile::read(&file.path)?;
-            let base = Base::parsed(&loaded.text, &running.name)?;
+            let base = Base::new(Arc::clone(&loaded.text));
             let mut overlay = running.state.overlay.clone();
-            overlay.prune(&base.document);
+            if !overlay.is_empty() {
+                overlay.prune(base.document(&running.name)?);
+            }
             (State { base, overlay }, Some(loaded))
         }
     };
