@@ -38,6 +38,7 @@ use crate::snapshot::{Published, Snapshot};
 use crate::target::keyring::KeyRing;
 use crate::target::state::Registry;
 use crate::target::stickiness::StickinessOptions;
+use crate::uring::Courtesy;
 
 /// The one who publishes.
 pub struct Control {
@@ -312,6 +313,7 @@ impl Control {
 
     /// Compiles these groups anew from the states of their targets, and publishes.
     pub fn republish(&self, groups: &[&str]) {
+        let _courtesy = Courtesy::begin();
         self.republish_with(&mut self.lock(), groups);
     }
 
