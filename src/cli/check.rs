@@ -35,9 +35,9 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 /// Loads and compiles a file for looking at it; nothing is kept on disk.
-pub(super) fn load(path: &Path) -> Result<(File, Control, Arc<KeyRing>), StartError> {
+pub(super) fn load(path: &Path) -> Result<(Arc<File>, Control, Arc<KeyRing>), StartError> {
     let parsed = config::load(path)?;
-    let file = parsed.file.clone();
+    let file = Arc::clone(&parsed.file);
     let ring = keys::for_inspection(&file)?;
     let control = Control::new(parsed, None, Arc::clone(&ring))?;
     Ok((file, control, ring))

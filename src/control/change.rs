@@ -70,7 +70,7 @@ pub struct Applied {
     pub change: u64,
     /// The configuration version from now on.
     pub version: u64,
-    /// What changed, in words, one sentence each.
+    /// What changed, in words, one sentence each; the last one counts those that were left out.
     pub summary: Vec<String>,
     /// What is not in force before a restart, and other things to know.
     pub notes: Vec<String>,
@@ -149,6 +149,70 @@ pub struct Difference {
     pub text: String,
     /// Not in force before a restart.
     pub needs_restart: bool,
+}
+
+/// What differs, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Differences {
+    pub said: Vec<Difference>,
+    /// Those after them, which are only counted.
+    pub more: usize,
+}
+
+impl Differences {
+    pub fn is_empty(&self) -> bool {
+        self.said.is_empty()
+    }
+
+    /// As a list that says at its end how many are not in it.
+    pub fn listed(self) -> Vec<Difference> {
+        let mut listed = self.said;
+        if self.more > 0 {
+            listed.push(Difference {
+                kind: "more",
+                text: and_more(self.more),
+                needs_restart: false,
+            });
+        }
+        listed
+    }
+}
+
+/// What a change was, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    pub sentences: Vec<String>,
+    /// Those after them, which are only counted.
+    pub more: usize,
+}
+
+impl Summary {
+    /// As a list that says at its end how many are not in it.
+    pub fn listed(&self) -> Vec<String> {
+        let more = (self.more > 0).then(|| and_more(self.more));
+        self.sentences.iter().cloned().chain(more).collect()
+    }
+
+    /// The first `count` sentences in one line, and how many there are besides.
+    pub fn line(&self, count: usize) -> String {
+        let shown: Vec<&str> = self.sentences.iter().take(count).map(String::as_str).collect();
+        let more = self.sentences.len().saturating_sub(shown.len()).saturating_add(self.more);
+        match more {
+            0 => shown.join("; "),
+            more => format!("{} {}", shown.join("; "), and_more(more)),
+        }
+    }
+}
+
+impl From<Differences> for Summary {
+    fn from(differences: Differences) -> Summary {
+        let sentences = differences.said.into_iter().map(|one| one.text).collect();
+        Summary { sentences, more: differences.more }
+    }
+}
+
+fn and_more(count: usize) -> String {
+    format!("and {count} more")
 }
 
 fn as_seconds<S: serde::Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {

@@ -4,11 +4,13 @@
 //! keys of the ring) have sentences of their own. The order of listeners, rules, groups and targets is no
 //! difference. Never shows a secret. Pure; tested beside it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use toml::{Table, Value};
 
-use super::change::Difference;
+use super::change::{Difference, Differences};
 use super::config::schema::{FILE, Kind, Section};
 
 /// Longest value that is shown whole, in characters.
@@ -26,6 +28,10 @@ const LIVE: [(&str, &str); 8] = [
     ("access_log", "query"),
 ];
 
+/// Differences that are put into words; more are counted. Those of the process, of which some wait for a restart,
+/// come first and are fewer.
+const DIFFERENCES_MAX: usize = 100;
+
 /// Targets that are named one by one; more are counted.
 const NAMES_MAX: usize = 8;
 
@@ -34,8 +40,8 @@ pub type Sessions<'s> = &'s dyn Fn(&str, &str) -> Option<u64>;
 
 /// The differences from `before` to `after`, both completed by `config::parse_complete`, in the order of the
 /// file.
-pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Vec<Difference> {
-    let mut found = Found { differences: Vec::new(), sessions };
+pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Differences {
+    let mut found = Found { differences: Differences::default(), sessions };
     for (section, needs_restart) in
         [("process", true), ("access_log", true), ("admin", true), ("stickiness_keys", false)]
     {
@@ -60,13 +66,23 @@ struct About {
 }
 
 struct Found<'s> {
-    differences: Vec<Difference>,
+    differences: Differences,
     sessions: Sessions<'s>,
 }
 
 impl Found<'_> {
-    fn add(&mut self, kind: &'static str, text: String) {
-        self.differences.push(Difference { kind, text, needs_restart: false });
+    fn add(&mut self, kind: &'static str, text: fmt::Arguments<'_>) {
+        if self.has_room() {
+            let text = text.to_string();
+            self.differences.said.push(Difference { kind, text, needs_restart: false });
+        }
+    }
+
+    /// Whether another difference is put into words; otherwise it is counted.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.differences.said.len() < DIFFERENCES_MAX;
+        self.differences.more += usize::from(!has_room);
+        has_room
     }
 
     /// Every setting of a table that differs, but those in `apart`.
@@ -78,19 +94,22 @@ impl Found<'_> {
         (before, after): (&Table, &Table),
         apart: &[&str],
     ) {
+        if before == after {
+            return;
+        }
         for setting in section.settings.iter().filter(|one| !apart.contains(&one.key)) {
+            let (one, other) = (before.get(setting.key), after.get(setting.key));
+            if one == other {
+                continue;
+            }
             let key = format!("{prefix}{}", setting.key);
-            match (&setting.kind, before.get(setting.key), after.get(setting.key)) {
-                (_, one, other) if one == other => {}
+            match (&setting.kind, one, other) {
                 (Kind::Section(inner), Some(Value::Table(one)), Some(Value::Table(other))) => {
                     self.settings(about, inner, &format!("{key}."), (one, other), &[]);
                 }
                 (Kind::SectionByName { section: inner, .. }, one, other) => {
-                    let empty = Table::new();
-                    let named = |value: Option<&Value>| {
-                        value.and_then(Value::as_table).unwrap_or(&empty).clone()
-                    };
-                    self.by_name(about, inner, &key, (&named(one), &named(other)));
+                    let named = |value| Option::and_then(value, Value::as_table).unwrap_or(empty());
+                    self.by_name(about, inner, &key, (named(one), named(other)));
                 }
                 (kind, one, other) => {
                     let is_secret = matches!(kind, Kind::Text(check) if check.secret);
@@ -126,6 +145,9 @@ impl Found<'_> {
         is_secret: bool,
         (before, after): (Option<&Value>, Option<&Value>),
     ) {
+        if !self.has_room() {
+            return;
+        }
         let label = &about.label;
         let text = match (before, after) {
             (None, Some(_)) if is_secret => format!("{label}: {key} is set"),
@@ -140,7 +162,7 @@ impl Found<'_> {
         };
         let kind = if key.starts_with("stickiness.") { "stickiness" } else { about.kind };
         let needs_restart = about.needs_restart && !LIVE.contains(&(about.kind, key));
-        self.differences.push(Difference { kind, text, needs_restart });
+        self.differences.said.push(Difference { kind, text, needs_restart });
     }
 
     /// The key ring, of which only ids are ever shown.
@@ -159,12 +181,14 @@ impl Found<'_> {
         };
         let (one, other) = (ids(&before), ids(&after));
         if one != other {
-            self.add("stickiness_keys", format!("stickiness keys: {one} → {other}"));
+            self.add("stickiness_keys", format_args!("stickiness keys: {one} → {other}"));
         }
         for (id, secret) in &after {
             if before.iter().any(|(one, old)| one == id && old != secret) {
-                let text = format!("stickiness keys: the secret of key {id} is another one");
-                self.add("stickiness_keys", text);
+                self.add(
+                    "stickiness_keys",
+                    format_args!("stickiness keys: the secret of key {id} is another one"),
+                );
             }
         }
     }
@@ -173,15 +197,15 @@ impl Found<'_> {
         let Some(section) = FILE.setting("listener").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |listener| name(listener, "name").to_owned()) {
+        for pair in pairs(before, after, |listener| name(listener, "name").into()) {
             match pair {
                 Pair::Removed(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
-                    self.add("listener", format!("listener {name} removed, with {address}"));
+                    self.add("listener", format_args!("listener {name} removed, with {address}"));
                 }
                 Pair::Added(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
-                    self.add("listener", format!("listener {name} added, on {address}"));
+                    self.add("listener", format_args!("listener {name} added, on {address}"));
                 }
                 Pair::Both(one, other) => {
                     let label = format!("listener {}", name(one, "name"));
@@ -207,11 +231,11 @@ impl Found<'_> {
             match pair {
                 Pair::Removed(rule) => {
                     let name = rule_name(rule);
-                    self.add("rule", format!("rule {name} of listener {listener} removed"));
+                    self.add("rule", format_args!("rule {name} of listener {listener} removed"));
                 }
                 Pair::Added(rule) => {
                     let name = rule_name(rule);
-                    self.add("rule", format!("rule {name} of listener {listener} added"));
+                    self.add("rule", format_args!("rule {name} of listener {listener} added"));
                 }
                 Pair::Both(one, other) => {
                     let label = format!("rule {} of listener {listener}", rule_name(one));
@@ -226,19 +250,22 @@ impl Found<'_> {
         let Some(section) = FILE.setting("target_group").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |group| name(group, "name").to_owned()) {
+        for pair in pairs(before, after, |group| name(group, "name").into()) {
             match pair {
                 Pair::Removed(group) => {
                     let name = name(group, "name");
                     let targets = list(group, "target");
                     let bound = self.bound(name, &targets);
                     let count = counted(targets.len(), "target");
-                    self.add("group", format!("target group {name} removed, with {count}{bound}"));
+                    self.add(
+                        "group",
+                        format_args!("target group {name} removed, with {count}{bound}"),
+                    );
                 }
                 Pair::Added(group) => {
                     let count = counted(list(group, "target").len(), "target");
                     let name = name(group, "name");
-                    self.add("group", format!("target group {name} added, with {count}"));
+                    self.add("group", format_args!("target group {name} added, with {count}"));
                 }
                 Pair::Both(one, other) => {
                     let group = name(one, "name");
@@ -262,7 +289,7 @@ impl Found<'_> {
             return;
         };
         let (mut removed, mut added) = (Vec::new(), Vec::new());
-        for pair in pairs(before, after, |target| target_id(target).to_owned()) {
+        for pair in pairs(before, after, |target| target_id(target).into()) {
             match pair {
                 Pair::Removed(target) => removed.push(target),
                 Pair::Added(target) => added.push(target),
@@ -280,21 +307,27 @@ impl Found<'_> {
             [one] => {
                 self.add(
                     "target",
-                    format!("target {} removed from {group}{bound}", target_id(one)),
+                    format_args!("target {} removed from {group}{bound}", target_id(one)),
                 );
             }
             many => {
                 let names = names(many);
                 let count = many.len();
-                self.add("target", format!("{count} targets removed from {group}{bound}: {names}"));
+                self.add(
+                    "target",
+                    format_args!("{count} targets removed from {group}{bound}: {names}"),
+                );
             }
         }
         match added.as_slice() {
             [] => {}
-            [one] => self.add("target", format!("target {} added to {group}", target_id(one))),
+            [one] => self.add("target", format_args!("target {} added to {group}", target_id(one))),
             many => {
                 let count = many.len();
-                self.add("target", format!("{count} targets added to {group}: {}", names(many)));
+                self.add(
+                    "target",
+                    format_args!("{count} targets added to {group}: {}", names(many)),
+                );
             }
         }
     }
@@ -323,9 +356,9 @@ enum Pair<'t> {
 fn pairs<'t>(
     before: Vec<&'t Table>,
     after: Vec<&'t Table>,
-    name: impl Fn(&Table) -> String,
+    name: impl Fn(&'t Table) -> Cow<'t, str>,
 ) -> Vec<Pair<'t>> {
-    let mut left: HashMap<String, &Table> =
+    let mut left: HashMap<Cow<'t, str>, &Table, ahash::RandomState> =
         after.iter().map(|table| (name(table), *table)).collect();
     let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(before.len());
     for table in before {
@@ -340,8 +373,12 @@ fn pairs<'t>(
 }
 
 fn table<'t>(of: &'t Table, key: &str) -> &'t Table {
+    of.get(key).and_then(Value::as_table).unwrap_or(empty())
+}
+
+fn empty() -> &'static Table {
     static EMPTY: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::new);
-    of.get(key).and_then(Value::as_table).unwrap_or(&EMPTY)
+    &EMPTY
 }
 
 fn list<'t>(of: &'t Table, key: &str) -> Vec<&'t Table> {
@@ -361,11 +398,11 @@ fn target_id(target: &Table) -> &str {
 }
 
 /// The name given, or the one that follows from the priority.
-fn rule_name(rule: &Table) -> String {
+fn rule_name(rule: &Table) -> Cow<'_, str> {
     let priority = rule.get("priority").and_then(Value::as_integer).unwrap_or_default();
     match name(rule, "name") {
-        "" => format!("rule-{priority}"),
-        name => name.to_owned(),
+        "" => format!("rule-{priority}").into(),
+        name => name.into(),
     }
 }
 

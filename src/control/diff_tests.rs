@@ -1,5 +1,5 @@
 use super::*;
-use crate::control::config::parse_complete;
+use crate::control::config::{parse_complete, schema};
 
 const SECRET: &str = "bGltcGV0cyBmaW5kIHRoZWlyIGhvbWUgc2NhciBhZ2E=";
 
@@ -37,7 +37,7 @@ fn found(before: &str, after: &str) -> Vec<Difference> {
         ("old", _) => Some(1),
         _ => None,
     };
-    differences(&parse(before), &parse(after), &sessions)
+    differences(&parse(before), &parse(after), &sessions).listed()
 }
 
 fn texts(changes: &[(&str, &str)]) -> Vec<String> {
@@ -219,4 +219,32 @@ fn no_setting_of_a_group_is_forgotten() {
         assert_eq!(differences[0].kind, kind);
         assert!(differences[0].text.starts_with(&format!("target group a: {key} ")), "{line}");
     }
+}
+
+#[test]
+fn of_many_differences_the_first_are_said_and_the_rest_is_counted() {
+    let text = |weight: u32| {
+        let targets = (1..=150).map(|port| {
+            format!(r#"{{ id = "t{port}", address = "127.0.0.1:{port}", weight = {weight} }}"#)
+        });
+        let targets = targets.collect::<Vec<_>>().join(", ");
+        format!(
+            r#"listener = [{{ name = "web", address = "127.0.0.1:80", forward = "a" }}]
+            target_group = [{{ name = "a", target = [{targets}] }}]"#
+        )
+    };
+    let differences = found(&text(1), &text(2));
+    assert_eq!(differences.len(), DIFFERENCES_MAX + 1);
+    assert_eq!(differences[0].text, "target t1 of a: weight 1 → 2");
+    assert_eq!(differences[99].text, "target t100 of a: weight 1 → 2");
+    let last = differences.last().unwrap();
+    assert_eq!((last.kind, &*last.text), ("more", "and 50 more"));
+}
+
+#[test]
+fn what_waits_for_a_restart_is_always_said() {
+    let sections = ["process.", "access_log.", "admin."];
+    let is_first = |path: &str| sections.iter().any(|section| path.starts_with(section));
+    let count = schema::listing().iter().filter(|one| is_first(&one.path)).count();
+    assert!(count < DIFFERENCES_MAX, "{count}");
 }

@@ -66,7 +66,7 @@ pub fn leaving_after(
 
 /// A group of the configuration to come.
 struct Remaining<'f> {
-    ids: HashSet<&'f str>,
+    ids: HashSet<&'f str, ahash::RandomState>,
     may_drain: bool,
 }
 

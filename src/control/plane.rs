@@ -30,6 +30,7 @@ use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::{AccessLogOptions, Snapshot};
 use crate::telemetry::counters::Counter;
+use crate::uring::Courtesy;
 
 /// How often a change on trial, and what follows a change, is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -254,8 +255,10 @@ pub async fn reload(control: &Arc<Control>, actor: &'static str) {
     service::reloading();
     let reloaded = Arc::clone(control);
     // A file of many targets takes a while, in which checks go on and clients of the admin API are served.
-    let result =
-        tokio::task::spawn_blocking(move || reloaded.reload(&By { actor, if_version: None }));
+    let result = tokio::task::spawn_blocking(move || {
+        let _courtesy = Courtesy::begin();
+        reloaded.reload(&By { actor, if_version: None })
+    });
     match result.await {
         Ok(Ok(applied)) => {
             if applied.summary.is_empty() {

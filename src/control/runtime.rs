@@ -27,7 +27,6 @@ use super::config::Parsed;
 use super::config::file::File;
 pub use super::confirm::ErrorCounts;
 use super::confirm::{Recent, Trial};
-use super::document::Document;
 use super::drain::Leaving;
 use super::events::{EventKind, Events, unix_ms};
 use super::history::History;
@@ -39,6 +38,7 @@ use crate::snapshot::{Published, Snapshot};
 use crate::target::keyring::KeyRing;
 use crate::target::state::Registry;
 use crate::target::stickiness::StickinessOptions;
+use crate::uring::Courtesy;
 
 /// The one who publishes.
 pub struct Control {
@@ -79,8 +79,8 @@ struct Running {
     name: String,
     state: State,
     parsed: Parsed,
-    /// Of the text in `parsed`.
-    document: Arc<Document>,
+    /// The text in `parsed`.
+    whole: Base,
     ring: Arc<KeyRing>,
     snapshot: Arc<Snapshot>,
     version: u64,
@@ -130,7 +130,7 @@ impl Control {
         let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
         let snapshot = Arc::new(snapshot);
         let published = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
-        let base = Base::new(&parsed.text).map_err(|error| CompileError(error.to_string()))?;
+        let base = Base::new(Arc::clone(&parsed.text));
         let loaded_unix_ms = unix_ms();
         let file = path.map(|path| LoadedFile {
             path: path.to_owned(),
@@ -146,7 +146,7 @@ impl Control {
         history.note(start_entry(&parsed.file, &name), nothing_before);
         let running = Running {
             name,
-            document: Arc::clone(&base.document),
+            whole: base.clone(),
             state: State { base, overlay: Overlay::default() },
             parsed,
             ring,
@@ -185,8 +185,8 @@ impl Control {
     }
 
     /// The configuration as it runs, edits included.
-    pub fn file(&self) -> File {
-        self.lock().parsed.file.clone()
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.lock().parsed.file)
     }
 
     /// Grows by one with every accepted change of the configuration; health does not count. Waits for nobody.
@@ -266,7 +266,7 @@ impl Control {
 
     /// The configuration as it runs, as a text without secrets.
     pub fn running_text(&self) -> String {
-        let text = self.lock().parsed.text.clone();
+        let text = Arc::clone(&self.lock().parsed.text);
         document::redacted(&text)
     }
 
@@ -313,6 +313,7 @@ impl Control {
 
     /// Compiles these groups anew from the states of their targets, and publishes.
     pub fn republish(&self, groups: &[&str]) {
+        let _courtesy = Courtesy::begin();
         self.republish_with(&mut self.lock(), groups);
     }
 

@@ -336,6 +336,28 @@ fn an_edit_on_top_that_changes_nothing_is_not_kept() {
 }
 
 #[test]
+fn a_change_of_many_things_is_told_by_the_first_of_them_and_their_number() {
+    let control = control();
+    let targets = |weight: u32| {
+        let target = |port| {
+            format!("[[target_group.target]]\naddress = \"127.0.0.1:{port}\"\nweight = {weight}\n")
+        };
+        (1..=150).map(target).collect::<String>()
+    };
+    let (head, _) = FILE.split_once("# The first machine.").unwrap();
+    control.apply(Some(&format!("{head}{}", targets(1))), None, Keep::Overlay, &BY).unwrap();
+    let other = format!("{head}{}", targets(2));
+    assert_eq!(control.diff(Some(&other)).unwrap().len(), 101);
+    let applied = control.apply(Some(&other), None, Keep::Overlay, &BY).unwrap();
+    assert_eq!(applied.summary.len(), 101);
+    assert_eq!(applied.summary.last().unwrap(), "and 50 more");
+    assert_eq!(control.history().last().unwrap().summary, applied.summary);
+    let told = control.events().after(0, 1).pop().unwrap().text;
+    assert!(told.starts_with("apply by test: target 127.0.0.1:1 of a: weight 1 → 2; "), "{told}");
+    assert!(told.ends_with("127.0.0.1:3 of a: weight 1 → 2 and 147 more"), "{told}");
+}
+
+#[test]
 fn an_operator_who_saw_another_version_changes_nothing() {
     let control = control();
     overlay(&control, &set_target("a", "two", json!({"weight": 5})));

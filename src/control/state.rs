@@ -3,7 +3,7 @@
 //! Makes a configuration of them: document, edits, validation as for any file. Changes nothing that runs. Tested
 //! with `runtime`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::change::{ChangeError, Edit};
 use super::config::file::File;
@@ -11,34 +11,36 @@ use super::config::{self, Parsed};
 use super::document::Document;
 use super::overlay::Overlay;
 
-/// A whole text and the document made of it.
+/// A whole text, and the document made of it once somebody edits it: that is as large as ten texts.
 #[derive(Debug, Clone)]
 pub struct Base {
     pub text: Arc<str>,
-    pub document: Arc<Document>,
+    document: Arc<OnceLock<Document>>,
 }
 
 impl Base {
-    /// # Errors
-    /// The text is not TOML.
-    pub fn new(text: &str) -> Result<Base, ChangeError> {
-        Ok(Base { document: Arc::new(Document::parse(text)?), text: text.into() })
+    pub fn new(text: Arc<str>) -> Base {
+        Base { text, document: Arc::default() }
     }
 
     /// What an edit made of another base.
     pub fn edited(document: Document) -> Base {
-        Base { text: document.text().into(), document: Arc::new(document) }
+        Base { text: document.text().into(), document: Arc::new(document.into()) }
     }
 
-    /// The same for a text from outside: what is not TOML is reported like everything that is wrong with a file.
+    /// The text, ready to be edited; `name` is what reports call it.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
-    pub fn parsed(text: &str, name: &str) -> Result<Base, ChangeError> {
-        Base::new(text).map_err(|error| match config::parse(text, name) {
-            Err(problems) => problems.into(),
-            Ok(_) => error,
-        })
+    /// Everything that is wrong with a text that is not TOML.
+    pub fn document(&self, name: &str) -> Result<&Document, ChangeError> {
+        if let Some(document) = self.document.get() {
+            return Ok(document);
+        }
+        match Document::parse(&self.text) {
+            Ok(document) => Ok(self.document.get_or_init(|| document)),
+            // It is reported like everything that is wrong with a file.
+            Err(error) => Err(config::parse(&self.text, name).err().map_or(error, Into::into)),
+        }
     }
 }
 
@@ -49,17 +51,18 @@ pub struct State {
     pub overlay: Overlay,
 }
 
-/// A configuration and the document it was read from.
+/// A configuration and what it was read from.
 #[derive(Debug)]
 pub struct Built {
     pub parsed: Parsed,
-    pub document: Arc<Document>,
+    /// The text in `parsed`.
+    pub whole: Base,
     /// Edits of the overlay that did not fit any more, and why.
     pub dropped: Vec<String>,
 }
 
-/// A configuration and its document.
-type Made = (Parsed, Arc<Document>);
+/// A configuration and its text.
+type Made = (Parsed, Base);
 
 /// Generations of stickiness below which no group may fall: what was flushed while running stays flushed.
 pub type Floors = Vec<(String, u32)>;
@@ -105,7 +108,7 @@ impl State {
     ) -> Result<Built, ChangeError> {
         let (built, mut dropped) = self.attempt(name, floors);
         match built {
-            Ok((parsed, document)) => return Ok(Built { parsed, document, dropped }),
+            Ok((parsed, whole)) => return Ok(Built { parsed, whole, dropped }),
             Err(error) if !is_lenient || self.overlay.is_empty() => return Err(error),
             Err(_) => {}
         }
@@ -116,8 +119,8 @@ impl State {
         }
         let (built, more) = self.attempt(name, floors);
         dropped.extend(more);
-        let (parsed, document) = built?;
-        Ok(Built { parsed, document, dropped })
+        let (parsed, whole) = built?;
+        Ok(Built { parsed, whole, dropped })
     }
 
     fn attempt(&mut self, name: &str, floors: &Floors) -> (Result<Made, ChangeError>, Vec<String>) {
@@ -125,22 +128,25 @@ impl State {
             true => name.to_owned(),
             false => format!("{name} with the edits on top of it"),
         };
-        let parse = |text: String| config::parse_complete(text, &name).map_err(ChangeError::from);
-        let unedited = |base: &Base| {
-            parse(base.text.to_string()).map(|parsed| (parsed, Arc::clone(&base.document)))
+        let made = |whole: Base| {
+            let parsed = config::parse_complete(Arc::clone(&whole.text), &name)?;
+            Ok((parsed, whole))
         };
         if self.overlay.is_empty() && floors.is_empty() {
-            return (unedited(&self.base), Vec::new());
+            return (made(self.base.clone()), Vec::new());
         }
-        let (mut document, dropped) = self.overlay.apply_to(&self.base.document);
+        let (mut document, dropped) = match self.base.document(&name) {
+            Ok(document) => self.overlay.apply_to(document),
+            Err(error) => return (Err(error), Vec::new()),
+        };
         let mut is_raised = false;
         for (group, generation) in floors {
             is_raised |= document.raise_generation(group, *generation);
         }
         if self.overlay.is_empty() && !is_raised {
-            return (unedited(&self.base), dropped);
+            return (made(self.base.clone()), dropped);
         }
-        (parse(document.text()).map(|parsed| (parsed, Arc::new(document))), dropped)
+        (made(Base::edited(document)), dropped)
     }
 
     /// The base with its first edits only.

@@ -421,7 +421,7 @@ struct TargetKey {
 }
 
 /// Something that lives as long as anyone holds it, found by its name.
-type Shared<K, V> = Mutex<HashMap<K, Weak<V>>>;
+type Shared<K, V> = Mutex<HashMap<K, Weak<V>, ahash::RandomState>>;
 
 fn shared<K: Eq + Hash, V>(all: &Shared<K, V>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);

@@ -414,8 +414,8 @@ pub mod tests {
         cell.sum_up(&[Some(1.0)]);
         let summary = &cell.summary;
         assert_eq!(summary.cost.unwrap().median, 4.0);
-        assert_eq!(summary.proportional_before_bytes.unwrap().median, (10 << 20) as f64);
-        assert_eq!(summary.proportional_bytes.unwrap().median, (14 << 20) as f64);
+        assert_eq!(summary.proportional_before_bytes.unwrap().median, f64::from(10 << 20));
+        assert_eq!(summary.proportional_bytes.unwrap().median, f64::from(14 << 20));
     }
 
     #[test]

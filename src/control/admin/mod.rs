@@ -31,6 +31,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 
 use super::console;
+use crate::uring::Courtesy;
 use guard::Access;
 pub use operator::Operator;
 use problem::{Cause, Problem};
@@ -107,12 +108,16 @@ async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(Cause::MethodNotAllowed, format!("{method} means nothing here; see Allow"))
 }
 
-/// Asks the operator on the blocking pool.
+/// Asks the operator on the blocking pool, where an answer that takes long keeps no shard from its core.
 async fn ask<T: Send + 'static>(
     app: App,
     question: impl FnOnce(&Operator) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(move || question(&app)).await {
+    let answer = move || {
+        let _courtesy = Courtesy::begin();
+        question(&app)
+    };
+    match tokio::task::spawn_blocking(answer).await {
         Ok(answer) => answer,
         // It has panicked; that was logged where it happened.
         Err(_) => Err(Problem::new(Cause::Internal, "see the log")),

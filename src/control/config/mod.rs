@@ -7,15 +7,17 @@
 mod checks;
 pub mod file;
 mod notes;
+mod places;
 pub mod problems;
 pub mod schema;
+mod typed;
 pub mod units;
 mod validate;
 mod walk;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use serde::Deserialize as _;
 use toml::de::DeTable;
 
 pub use checks::status_range;
@@ -28,8 +30,8 @@ pub use problems::{ConfigError, Problem, Problems};
 /// A text that was found right, and what it says.
 #[derive(Debug, Clone)]
 pub struct Parsed {
-    pub text: String,
-    pub file: File,
+    pub text: Arc<str>,
+    pub file: Arc<File>,
     /// The document with every default filled in, in the file's own vocabulary.
     pub complete: toml::Table,
 }
@@ -56,14 +58,15 @@ pub fn parse(text: &str, file: &str) -> Result<File, Problems> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_complete(text: String, file: &str) -> Result<Parsed, Problems> {
+pub fn parse_complete(text: impl Into<Arc<str>>, file: &str) -> Result<Parsed, Problems> {
+    let text = text.into();
     let (file, complete) = judge(&text, file)?;
-    Ok(Parsed { text, file, complete })
+    Ok(Parsed { text, file: Arc::new(file), complete })
 }
 
 fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
-    let mut report = Report::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(text);
+    let mut report = Report::new(file, text, document.get_ref());
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
         report.add(&span, "", format!("is not TOML: {}", one_line(error.message())), None, None);
@@ -73,12 +76,12 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
         return Err(Problems(report.take()));
     }
     let complete = walk::walk(&schema::FILE, &document, &mut report);
-    let typed = File::deserialize(complete.clone());
+    let typed = typed::file(&complete);
     match &typed {
         Ok(file) => validate::validate(file, &mut report),
         // The walk has checked what serde would refuse, so this is said only where it found nothing.
         Err(error) if report.is_clean() => {
-            report.add(&(0..0), "", one_line(error.message()), None, None);
+            report.add(&(0..0), "", one_line(&error.to_string()), None, None);
         }
         Err(_) => {}
     }

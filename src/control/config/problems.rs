@@ -3,10 +3,14 @@
 //! Owns the report and its wording; knows nothing of single settings. Never shows a secret. Tested
 //! by the golden report in `tests/config.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use super::places::{self, Place};
 
 /// Longest piece of a file that is quoted in a message, in characters.
 const QUOTE_CHARS_MAX: usize = 60;
@@ -70,43 +74,31 @@ pub enum ConfigError {
     Invalid(#[from] Problems),
 }
 
-/// Where a value stands and how its key path is shown.
-#[derive(Debug, Clone)]
-struct Place {
-    span: Range<usize>,
-    shown: String,
-}
-
 /// Collects the mistakes of one text. Values are known by their key (`listener[0].rule[2].priority`).
 #[derive(Debug)]
 pub(super) struct Report<'s> {
     file: &'s str,
     source: &'s str,
-    places: BTreeMap<String, Place>,
+    document: &'s DeTable<'s>,
     /// Keys whose value was refused and replaced, so that nothing is concluded from them.
     refused: BTreeSet<String>,
     problems: Vec<(usize, Problem)>,
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(file: &'s str, source: &'s str) -> Self {
-        let places = BTreeMap::new();
-        Report { file, source, places, refused: BTreeSet::new(), problems: Vec::new() }
-    }
-
-    /// Remembers where the value of `key` stands.
-    pub(super) fn place(&mut self, key: &str, shown: &str, span: Range<usize>) {
-        self.places.insert(key.to_owned(), Place { span, shown: shown.to_owned() });
+    /// `document` is what `source` was parsed to.
+    pub(super) fn new(file: &'s str, source: &'s str, document: &'s DeTable<'s>) -> Self {
+        Report { file, source, document, refused: BTreeSet::new(), problems: Vec::new() }
     }
 
     /// Marks the value of `key` as refused.
-    pub(super) fn refuse(&mut self, key: &str) {
-        self.refused.insert(key.to_owned());
+    pub(super) fn refuse(&mut self, key: String) {
+        self.refused.insert(key);
     }
 
     /// Whether the file has a value for `key`, good or bad.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.places.contains_key(key)
+        places::find(self.document, key).is_some()
     }
 
     /// Whether something may be concluded from the value of `key`.
@@ -168,8 +160,8 @@ impl<'s> Report<'s> {
     fn nearest(&self, key: &str) -> (Range<usize>, String) {
         let mut enclosing = key;
         loop {
-            if let Some(place) = self.places.get(enclosing) {
-                return (place.span.clone(), format!("{}{}", place.shown, &key[enclosing.len()..]));
+            if let Some(Place { span, shown }) = places::find(self.document, enclosing) {
+                return (span, format!("{shown}{}", &key[enclosing.len()..]));
             }
             match enclosing.rfind(['.', '[']) {
                 Some(end) => enclosing = &enclosing[..end],

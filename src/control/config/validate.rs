@@ -4,7 +4,8 @@
 //! Works on the completed file even when single values were refused, so that everything is reported
 //! at once; concludes nothing from a refused value. Never changes anything. Tested by `tests/config.rs`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::checks;
@@ -23,10 +24,10 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     keys(file, report);
     access_log(file, report);
     admin(file, report);
-    unique(report, file.listeners.iter().map(|listener| listener.name.clone()), |index| {
+    unique(report, file.listeners.iter().map(|listener| listener.name.as_str().into()), |index| {
         format!("listener[{index}].name")
     });
-    unique(report, file.target_groups.iter().map(|group| group.name.clone()), |index| {
+    unique(report, file.target_groups.iter().map(|group| group.name.as_str().into()), |index| {
         format!("target_group[{index}].name")
     });
     for (index, listener) in file.listeners.iter().enumerate() {
@@ -73,19 +74,19 @@ fn keys(file: &File, report: &mut Report<'_>) {
     // A refused or missing id stands as 0, from which nothing may be concluded.
     let ids = file.stickiness_keys.keys.iter().enumerate().map(|(index, one)| {
         let stated = report.has(&key(index)) && report.sound(&key(index));
-        if stated { one.id.to_string() } else { String::new() }
+        if stated { one.id.to_string().into() } else { Cow::from("") }
     });
-    let ids: Vec<String> = ids.collect();
+    let ids: Vec<Cow<'_, str>> = ids.collect();
     unique(report, ids.into_iter(), key);
 }
 
 /// Reports every name that was taken by an earlier one. Empty names have been reported as missing.
-fn unique(
+fn unique<'n>(
     report: &mut Report<'_>,
-    names: impl Iterator<Item = String>,
+    names: impl Iterator<Item = Cow<'n, str>>,
     key: impl Fn(usize) -> String,
 ) {
-    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first: HashMap<Cow<'n, str>, usize, ahash::RandomState> = HashMap::default();
     for (index, name) in names.enumerate() {
         if name.is_empty() {
             continue;
@@ -130,15 +131,15 @@ fn rules(file: &File, listener: &file::Listener, key: &str, report: &mut Report<
     unique(
         report,
         listener.rules.iter().map(|rule| match rule.priority {
-            0 => String::new(),
-            priority => priority.to_string(),
+            0 => Cow::from(""),
+            priority => priority.to_string().into(),
         }),
         |index| format!("{key}.rule[{index}].priority"),
     );
     // Names that follow from the priority are unique when priorities are.
     unique(
         report,
-        listener.rules.iter().map(|rule| rule.name.clone().unwrap_or_default()),
+        listener.rules.iter().map(|rule| rule.name.as_deref().unwrap_or_default().into()),
         |index| format!("{key}.rule[{index}].name"),
     );
     for (index, rule) in listener.rules.iter().enumerate() {
@@ -194,7 +195,7 @@ fn forward(file: &File, forward: Option<&Forward>, key: &str, report: &mut Repor
             for (index, one) in weighted.groups.iter().enumerate() {
                 reference(file, &one.group, &format!("{key}.groups[{index}].group"), report);
             }
-            unique(report, weighted.groups.iter().map(|one| one.group.clone()), |index| {
+            unique(report, weighted.groups.iter().map(|one| one.group.as_str().into()), |index| {
                 format!("{key}.groups[{index}].group")
             });
             let groups = format!("{key}.groups");
@@ -306,7 +307,7 @@ fn collide((one, one_v6_only): (&Bind, bool), (other, other_v6_only): (&Bind, bo
 }
 
 fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
-    unique(report, group.targets.iter().map(|target| target.effective_id().to_owned()), |index| {
+    unique(report, group.targets.iter().map(|target| target.effective_id().into()), |index| {
         match group.targets.get(index).and_then(|target| target.id.as_ref()) {
             Some(_) => format!("{key}.target[{index}].id"),
             None => format!("{key}.target[{index}].address"),

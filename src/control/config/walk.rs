@@ -3,52 +3,20 @@
 //!
 //! Knows no setting by name. Never stops at the first mistake. Tested by `tests/config.rs`.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
+use super::places::Path;
 use super::problems::Report;
-use super::schema::{Check, Default, Kind, Section, Setting};
+use super::schema::{self, Check, Default, Kind, Section, Setting};
 use super::units;
 
 /// Longest text that is compared with what it could have meant.
 const SUGGESTION_BYTES_MAX: usize = 64;
-
-/// A key path: as it is looked up, and as people read it.
-#[derive(Debug, Clone)]
-struct Path {
-    /// `listener[0].name`
-    key: String,
-    /// `listener[web].name`
-    shown: String,
-}
-
-impl Path {
-    fn child(&self, key: &str) -> Path {
-        let join = |parent: &str| {
-            if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
-        };
-        Path { key: join(&self.key), shown: join(&self.shown) }
-    }
-
-    fn element(&self, index: usize, element: &DeValue<'_>) -> Path {
-        let label = match element {
-            DeValue::Table(table) => ["name", "id"]
-                .iter()
-                .find_map(|key| lookup(table, key)?.get_ref().as_str())
-                .filter(|label| label.len() < 64 && !label.contains(char::is_control))
-                .map(str::to_owned),
-            _ => None,
-        };
-        let label = label.unwrap_or_else(|| format!("#{}", index.saturating_add(1)));
-        Path { key: format!("{}[{index}]", self.key), shown: format!("{}[{label}]", self.shown) }
-    }
-}
-
-fn lookup<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
-    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
-}
 
 /// Walks `document` along `section`.
 pub(super) fn walk(
@@ -56,8 +24,7 @@ pub(super) fn walk(
     document: &Spanned<DeTable<'_>>,
     report: &mut Report<'_>,
 ) -> toml::Table {
-    let root = Path { key: String::new(), shown: String::new() };
-    Walker { report }.section(section, document.get_ref(), 0..0, &root)
+    Walker { report }.section(section, document.get_ref(), 0..0, &Path::Root)
 }
 
 struct Walker<'r, 's> {
@@ -70,7 +37,7 @@ impl Walker<'_, '_> {
         section: &'static Section,
         table: &DeTable<'_>,
         span: Range<usize>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> toml::Table {
         let mut walked = toml::Table::new();
         for (key, value) in table {
@@ -79,7 +46,6 @@ impl Walker<'_, '_> {
                 continue;
             };
             let path = path.child(setting.key);
-            self.report.place(&path.key, &path.shown, value.span());
             let value = self.value(&setting.kind, value, &path);
             match value.or_else(|| self.replacement(setting, &path)) {
                 Some(value) => walked.insert(setting.key.to_owned(), value),
@@ -87,12 +53,18 @@ impl Walker<'_, '_> {
             };
         }
         for setting in section.settings {
-            if lookup(table, setting.key).is_some() {
+            if table.contains_key(setting.key) {
                 continue;
             }
             if matches!(setting.default, Default::Needed) {
                 let allowed = Some(setting.kind.allowed());
-                self.report.add(&span, &path.child(setting.key).shown, "is missing", None, allowed);
+                self.report.add(
+                    &span,
+                    &path.child(setting.key).shown(),
+                    "is missing",
+                    None,
+                    allowed,
+                );
             }
             if let Some(value) = default_value(setting) {
                 walked.insert(setting.key.to_owned(), value);
@@ -102,8 +74,8 @@ impl Walker<'_, '_> {
     }
 
     /// What stands for a refused value; the refusal is remembered.
-    fn replacement(&mut self, setting: &'static Setting, path: &Path) -> Option<toml::Value> {
-        self.report.refuse(&path.key);
+    fn replacement(&mut self, setting: &'static Setting, path: &Path<'_>) -> Option<toml::Value> {
+        self.report.refuse(path.key());
         default_value(setting)
     }
 
@@ -111,7 +83,7 @@ impl Walker<'_, '_> {
         &mut self,
         section: &'static Section,
         key: &Spanned<std::borrow::Cow<'_, str>>,
-        path: &Path,
+        path: &Path<'_>,
     ) {
         let name = key.get_ref();
         let what = match suggestion(section, name) {
@@ -119,7 +91,7 @@ impl Walker<'_, '_> {
             None => "is an unknown key".into(),
         };
         let found = Some(self.report.quote(&key.span()));
-        let shown = path.child(&name.escape_debug().to_string()).shown;
+        let shown = path.child(&name.escape_debug().to_string()).shown();
         self.report.add(&key.span(), &shown, what, found, Some(section.keys()));
     }
 
@@ -127,7 +99,7 @@ impl Walker<'_, '_> {
         &mut self,
         kind: &'static Kind,
         value: &Spanned<DeValue<'_>>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> Option<toml::Value> {
         let span = value.span();
         let refused = match (kind, value.get_ref()) {
@@ -150,8 +122,7 @@ impl Walker<'_, '_> {
                 return self.text(check, text, &span, path);
             }
             (Kind::Sections(_), DeValue::Table(_)) => {
-                let name = path.key.rsplit('.').next().unwrap_or_default();
-                format!("is one table, not a list of tables; write [[…{name}]]")
+                format!("is one table, not a list of tables; write [[…{}]]", path.name())
             }
             (kind, value) => match scalar(kind, value) {
                 Ok(value) => return Some(value),
@@ -160,7 +131,7 @@ impl Walker<'_, '_> {
         };
         let secret = matches!(kind, Kind::Text(check) if check.secret);
         let found = (!secret).then(|| self.report.quote(&span));
-        self.report.add(&span, &path.shown, refused, found, Some(kind.allowed()));
+        self.report.add(&span, &path.shown(), refused, found, Some(kind.allowed()));
         None
     }
 
@@ -169,23 +140,27 @@ impl Walker<'_, '_> {
         check: &'static Check,
         text: &str,
         span: &Range<usize>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> Option<toml::Value> {
         match (check.test)(text) {
             Ok(()) => Some(text.into()),
             Err(what) => {
                 let found = (!check.secret).then(|| self.report.quote(span));
-                self.report.add(span, &path.shown, what, found, Some(check.allowed.into()));
+                self.report.add(span, &path.shown(), what, found, Some(check.allowed.into()));
                 None
             }
         }
     }
 
-    fn texts(&mut self, check: &'static Check, array: &DeArray<'_>, path: &Path) -> toml::Value {
+    fn texts(
+        &mut self,
+        check: &'static Check,
+        array: &DeArray<'_>,
+        path: &Path<'_>,
+    ) -> toml::Value {
         let mut texts = toml::value::Array::new();
         for (index, value) in array.iter().enumerate() {
             let path = path.element(index, value.get_ref());
-            self.report.place(&path.key, &path.shown, value.span());
             match value.get_ref() {
                 DeValue::String(text) => {
                     texts.extend(self.text(check, text, &value.span(), &path));
@@ -194,7 +169,7 @@ impl Walker<'_, '_> {
                     let what = format!("is {}, not a text", article(other));
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(check.allowed.into());
-                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
                 }
             }
         }
@@ -206,12 +181,11 @@ impl Walker<'_, '_> {
         name: &'static Check,
         values: &'static Check,
         table: &DeTable<'_>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> toml::Value {
         let mut walked = toml::Table::new();
         for (key, value) in table {
             let path = path.child(key.get_ref());
-            self.report.place(&path.key, &path.shown, value.span());
             if self.text(name, key.get_ref(), &key.span(), &path).is_none() {
                 continue;
             }
@@ -224,7 +198,7 @@ impl Walker<'_, '_> {
                     let what = format!("is {}, not a list", article(other));
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a list of texts, each {}", values.allowed));
-                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
                 }
             }
         }
@@ -235,12 +209,11 @@ impl Walker<'_, '_> {
         &mut self,
         section: &'static Section,
         array: &DeArray<'_>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> toml::Value {
         let mut walked = toml::value::Array::new();
         for (index, value) in array.iter().enumerate() {
             let path = path.element(index, value.get_ref());
-            self.report.place(&path.key, &path.shown, value.span());
             // Something stands for every element, so that positions stay those of the file.
             walked.push(match value.get_ref() {
                 DeValue::Table(table) => self.section(section, table, value.span(), &path).into(),
@@ -248,8 +221,8 @@ impl Walker<'_, '_> {
                     let what = format!("is {}, not a table", article(other));
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a table with {}", section.keys()));
-                    self.report.add(&value.span(), &path.shown, what, found, allowed);
-                    self.report.refuse(&path.key);
+                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
+                    self.report.refuse(path.key());
                     defaults(section).into()
                 }
             });
@@ -262,12 +235,11 @@ impl Walker<'_, '_> {
         name: &'static Check,
         section: &'static Section,
         table: &DeTable<'_>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> toml::Value {
         let mut walked = toml::Table::new();
         for (key, value) in table {
             let path = path.child(key.get_ref());
-            self.report.place(&path.key, &path.shown, value.span());
             let named = self.text(name, key.get_ref(), &key.span(), &path).is_some();
             match value.get_ref() {
                 DeValue::Table(inner) => {
@@ -280,7 +252,7 @@ impl Walker<'_, '_> {
                     let what = format!("is {}, not a table", article(other));
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a table with {}", section.keys()));
-                    self.report.add(&value.span(), &path.shown, what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
                 }
             }
         }
@@ -404,7 +376,7 @@ fn default_value(setting: &'static Setting) -> Option<toml::Value> {
     match setting.default {
         Default::Absent => None,
         Default::Filled => setting.kind.section().map(|section| defaults(section).into()),
-        Default::Is(text) => toml_value(text),
+        Default::Is(text) => DEFAULTS.get(text).cloned(),
         Default::Needed => Some(match &setting.kind {
             Kind::Sections(_) | Kind::Texts(_) => toml::value::Array::new().into(),
             Kind::Count { .. } => 0.into(),
@@ -419,6 +391,15 @@ pub(super) fn defaults(section: &'static Section) -> toml::Table {
         |setting: &'static Setting| Some((setting.key.to_owned(), default_value(setting)?));
     section.settings.iter().filter_map(filled).collect()
 }
+
+/// The values of all defaults that are written in TOML, by their text.
+static DEFAULTS: LazyLock<HashMap<&str, toml::Value>> = LazyLock::new(|| {
+    let texts = schema::listing().into_iter().filter_map(|listed| match listed.setting.default {
+        Default::Is(text) => Some(text),
+        Default::Needed | Default::Absent | Default::Filled => None,
+    });
+    texts.filter_map(|text| Some((text, toml_value(text)?))).collect()
+});
 
 fn toml_value(text: &str) -> Option<toml::Value> {
     let table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;

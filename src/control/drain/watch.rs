@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::machine::{Drain, DrainOptions, Load, Progress, Until};
 use super::sessions;
 use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
+use crate::control::config::file;
 use crate::control::config::units::show_duration;
 use crate::control::events::{EventKind, unix_ms};
 use crate::control::runtime::Control;
@@ -393,8 +394,10 @@ impl Known {
     fn delay(&mut self, control: &Control, group: &str) -> Duration {
         let version = control.version();
         if self.version != Some(version) {
-            let groups = control.file().target_groups.into_iter();
-            self.delays = groups.map(|group| (group.name, group.deregistration_delay)).collect();
+            let file = control.file();
+            let delay =
+                |group: &file::TargetGroup| (group.name.clone(), group.deregistration_delay);
+            self.delays = file.target_groups.iter().map(delay).collect();
             self.version = Some(version);
         }
         self.delays.get(group).copied().unwrap_or_default()

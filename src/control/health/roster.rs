@@ -17,6 +17,7 @@ use super::{Due, Supervisor};
 use crate::control::events::{EventKind, unix_ms};
 use crate::target::group::{Address, Standing, Target, TargetGroup};
 use crate::target::state::{Health, TargetState};
+use crate::uring::Courtesy;
 
 /// Targets that come into service at once are first checked this long after each other, as long as that takes
 /// less than their interval.
@@ -114,6 +115,8 @@ impl<P: Probe> Supervisor<P> {
         {
             return;
         }
+        // There may be thousands of targets, on a core that a shard needs as well.
+        let _courtesy = Courtesy::begin();
         let names: HashSet<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
         let gone = self.groups.extract_if(|name, _| !names.contains(&**name));
         let gone: Vec<u32> = gone.flat_map(|(_, group)| group.slots).collect();
@@ -140,7 +143,7 @@ impl<P: Probe> Supervisor<P> {
         let slots: Vec<u32> = group.targets.iter().map(|target| target.state.slot).collect();
         let was_carried = before.is_some_and(GroupWatch::is_carried);
         let watch = GroupWatch { compiled: Arc::clone(group), settings, slots, was_carried };
-        let known: HashSet<u32> = watch.slots.iter().copied().collect();
+        let known: HashSet<u32, ahash::RandomState> = watch.slots.iter().copied().collect();
         if let Some(before) = self.groups.insert(Arc::clone(&group.name), watch) {
             for slot in before.slots.into_iter().filter(|slot| !known.contains(slot)) {
                 self.forget(slot);

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use super::{Control, LoadedFile, Running};
 use crate::control::audit::Entry;
-use crate::control::change::{Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep};
+use crate::control::change::{
+    Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Summary,
+};
 use crate::control::compile::{self, Compiled};
 use crate::control::config::{self, Parsed};
 use crate::control::drain::{self, Leaving};
@@ -98,11 +100,11 @@ impl Control {
         request: &Request<'_>,
         mut proposal: Proposal,
     ) -> Result<Applied, ChangeError> {
-        let Built { parsed, document, dropped } =
+        let Built { parsed, whole, dropped } =
             proposal.state.build(&proposal.name, &proposal.floors, proposal.is_lenient)?;
         let differences =
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
-        let notes = self::notes(running, &parsed, &differences);
+        let notes = self::notes(running, &parsed, &differences.said);
         proposal.notes.extend(dropped.into_iter().chain(notes));
         let ready = self.ready(running, parsed)?;
         if proposal.write {
@@ -119,22 +121,22 @@ impl Control {
         self.publish(running, ready);
         running.file = proposal.loaded.or_else(|| running.file.take());
         running.state.base = proposal.state.base;
-        running.document = document;
-        let mut summary: Vec<String> = differences.into_iter().map(|one| one.text).collect();
+        running.whole = whole;
+        let mut summary = Summary::from(differences);
         if is_noted {
-            if summary.is_empty() {
-                summary.push(unseen(proposal.write, is_other_overlay).to_owned());
+            if summary.sentences.is_empty() {
+                summary.sentences.push(unseen(proposal.write, is_other_overlay).to_owned());
             }
             running.state.overlay = proposal.state.overlay;
             running.version = running.version.saturating_add(1);
             self.version.store(running.version, Ordering::Release);
-            summary.splice(..0, request.why.map(str::to_owned));
+            summary.sentences.splice(..0, request.why.map(str::to_owned));
             self.note(running, request, &summary, proposal.undo);
         } else {
             proposal.notes.push("nothing differs".to_owned());
         }
         let (change, version) = (running.history.last(), running.version);
-        Ok(Applied { change, version, summary, notes: proposal.notes })
+        Ok(Applied { change, version, summary: summary.listed(), notes: proposal.notes })
     }
 
     /// Compiles, and opens what the data plane needs for it.
@@ -184,9 +186,10 @@ impl Control {
         &self,
         running: &mut Running,
         request: &Request<'_>,
-        summary: &[String],
+        summary: &Summary,
         undo: Option<Undo>,
     ) {
+        let listed = summary.listed();
         let change = running.history.last().saturating_add(1);
         let entry = HistoryEntry {
             change,
@@ -195,13 +198,13 @@ impl Control {
             actor: request.by.actor.to_owned(),
             what: request.what,
             keep: request.keep,
-            summary: summary.to_vec(),
+            summary: listed.clone(),
             can_undo: undo.is_some(),
         };
         if let Some(last) = running.state.overlay.edits.last_mut()
             && last.entry.change == change
         {
-            last.entry.summary = summary.to_vec();
+            last.entry.summary.clone_from(&listed);
         }
         running.history.push(entry, undo.ok_or(irrevocable(request.edit)));
         self.audit(&Entry {
@@ -211,7 +214,7 @@ impl Control {
             edit: request.edit,
             change: Some(change),
             version: running.version,
-            summary,
+            summary: &listed,
             outcome: "accepted",
             why: request.why,
         });
@@ -220,7 +223,8 @@ impl Control {
             _ => EventKind::Reload,
         };
         let (group, target) = request.edit.map(subject).unwrap_or_default();
-        let text = format!("{} by {}: {}", request.what, request.by.actor, shortened(summary));
+        let said = summary.line(EVENT_SENTENCES_MAX);
+        let text = format!("{} by {}: {said}", request.what, request.by.actor);
         self.events.push(kind, group, target, text);
     }
 }
@@ -261,15 +265,5 @@ fn subject(edit: &Edit) -> (Option<&str>, Option<&str>) {
         Edit::SetTarget { group, target, .. } | Edit::RemoveTarget { group, target } => {
             (Some(group), Some(target))
         }
-    }
-}
-
-fn shortened(summary: &[String]) -> String {
-    let shown: Vec<&str> = summary.iter().take(EVENT_SENTENCES_MAX).map(String::as_str).collect();
-    let more = summary.len().saturating_sub(EVENT_SENTENCES_MAX);
-    match (shown.as_slice(), more) {
-        ([], _) => "nothing differs in what runs".to_owned(),
-        (shown, 0) => shown.join("; "),
-        (shown, more) => format!("{} and {more} more", shown.join("; ")),
     }
 }

@@ -41,7 +41,7 @@ impl Control {
                 Undo::Edit { inverse, keep, exact } => {
                     let mut proposal = propose_edit(running, &inverse, keep, by)?;
                     if let Some(text) = exact {
-                        proposal.state.base = Base::new(&text)?;
+                        proposal.state.base = Base::new(text);
                     }
                     proposal
                 }
@@ -71,7 +71,7 @@ impl Control {
         let request = Request { what, keep, edit: None, by, why: None };
         self.change(&request, |running| {
             running.settled()?;
-            let base = Base::new(&running.parsed.text)?;
+            let base = running.whole.clone();
             let proposal = Proposal {
                 name: running.name.clone(),
                 state: State { base, overlay: Overlay::default() },
@@ -128,17 +128,18 @@ fn propose_edit(
     let mut state = running.state.clone();
     let mut exact = None;
     // In the running document, so that the inverse is what ran until now.
-    let mut running_document = Document::clone(&running.document);
+    let mut running_document = Document::clone(running.whole.document(&running.name)?);
     let mut inverse = running_document.apply(edit)?;
     match keep {
         Keep::Overlay => {
             let change = running.history.last().saturating_add(1);
             let entry = overlay::entry(change, running.version.saturating_add(1), by.actor);
-            state.overlay.push(Overlaid { edit: edit.clone(), entry }, &state.base.document)?;
+            let document = state.base.document(&running.name)?;
+            state.overlay.push(Overlaid { edit: edit.clone(), entry }, document)?;
         }
         Keep::File => {
             running.base_is_file()?;
-            let mut document = Document::clone(&state.base.document);
+            let mut document = Document::clone(state.base.document(&running.name)?);
             // The file's own words are what an undo brings back into it.
             inverse = document.apply(edit).map_err(only_on_top)?;
             if let Edit::FlushStickiness { group } = edit {

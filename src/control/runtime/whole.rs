@@ -1,11 +1,12 @@
 //! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::adopt::{Proposal, Request, notes};
 use super::{Control, LoadedFile, PendingChange, Running};
-use crate::control::change::{Applied, By, ChangeError, Difference, Keep, Pending};
+use crate::control::change::{Applied, By, ChangeError, Difference, Keep, Pending, Summary};
 use crate::control::confirm::{ErrorCounts, Trial, Verdict};
 use crate::control::events::EventKind;
 use crate::control::overlay::Overlay;
@@ -88,11 +89,12 @@ impl Control {
             if pending.write {
                 running.file = Some(running.write(&running.state.base.text)?);
             }
-            let summary = vec![format!("change {} is confirmed", pending.change)];
+            let sentences = vec![format!("change {} is confirmed", pending.change)];
+            let summary = Summary { sentences, more: 0 };
             running.pending = None;
             self.note(running, &request, &summary, None);
             let (change, version) = (running.history.last(), running.version);
-            Ok(Applied { change, version, summary, notes: Vec::new() })
+            Ok(Applied { change, version, summary: summary.listed(), notes: Vec::new() })
         })
     }
 
@@ -166,7 +168,8 @@ impl Control {
         let Built { parsed, dropped, .. } =
             proposal.state.build(&proposal.name, &proposal.floors, true)?;
         let before = &running.parsed.complete;
-        let mut differences = diff::differences(before, &parsed.complete, &self.sessions());
+        let differences = diff::differences(before, &parsed.complete, &self.sessions());
+        let mut differences = differences.listed();
         let dropped = dropped.into_iter().chain(notes(&running, &parsed, &[]));
         differences.extend(dropped.map(|text| Difference {
             kind: "note",
@@ -214,14 +217,16 @@ fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeErro
             if count > 0 {
                 notes.push(format!("the edits on top of the file ({count}) were replaced"));
             }
-            (State { base: Base::parsed(&text, TEXT)?, overlay: Overlay::default() }, None)
+            (State { base: Base::new(text.into()), overlay: Overlay::default() }, None)
         }
         None => {
             let file = running.file.as_ref().ok_or(ChangeError::NoFile)?;
             let loaded = LoadedFile::read(&file.path)?;
-            let base = Base::parsed(&loaded.text, &running.name)?;
+            let base = Base::new(Arc::clone(&loaded.text));
             let mut overlay = running.state.overlay.clone();
-            overlay.prune(&base.document);
+            if !overlay.is_empty() {
+                overlay.prune(base.document(&running.name)?);
+            }
             (State { base, overlay }, Some(loaded))
         }
     };

@@ -83,7 +83,7 @@ fn an_edit_of_the_file_changes_its_own_bytes_and_no_others() {
         control.undo(change, &BY).unwrap();
     }
     let file = config::load(path).unwrap().file;
-    assert_eq!(file, config::parse(FILE, "x").unwrap());
+    assert_eq!(*file, config::parse(FILE, "x").unwrap());
 }
 
 #[test]
