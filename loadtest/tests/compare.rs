@@ -152,7 +152,10 @@ fn memory_of_idle_clients_is_measured() {
     let json = results(&folder, &said);
     for cell in json["scenarios"][0]["points"][0]["cells"].as_array().unwrap() {
         assert!(cell["samples"][0]["invalid"].is_null(), "{cell}");
-        assert!(cell["summary"]["cost"]["median"].as_f64().unwrap() >= 0.0, "{cell}");
+        let figure = |name: &str| cell["summary"][name]["median"].as_f64().unwrap();
+        assert!(figure("cost") >= 0.0, "{cell}");
+        assert!(figure("proportional_before_bytes") > 0.0, "{cell}");
+        assert!(figure("proportional_bytes") > 0.0, "{cell}");
     }
 }
 

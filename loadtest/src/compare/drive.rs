@@ -9,22 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::client::Client;
 use super::cores::Cores;
 use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
 use super::plan::Plan;
-use super::process::{memory, poll_until};
+use super::process::memory_of;
 use super::proof::{Awaited, Proof};
-use super::render::HOST;
 use super::results::{Cell, Facts, PointResult, Results, Sample, ScenarioResult};
 use super::scenario::{Kind, Point, Scenario, Setup};
 use super::stage::{Candidate, Running, Targets};
-use super::{report, table};
-
-/// How long memory settles after the last idle client has asked: longer than anybody keeps what a request needed.
-const SETTLING: Duration = Duration::from_secs(3);
+use super::{idle, report, table};
 
 /// One run of the harness.
 #[derive(Debug)]
@@ -249,7 +244,7 @@ impl<'a> Drive<'a> {
     ) -> Sample {
         let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
         let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
-        let request = plain_request(point);
+        let request = point.request();
         let events = RefCell::new(Events {
             kind,
             seconds,
@@ -267,8 +262,7 @@ impl<'a> Drive<'a> {
         let restored = events.restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
-                let held =
-                    running.roots().into_iter().map(memory).fold(Default::default(), |a, b| a + b);
+                let held = memory_of(&running.roots());
                 let may_move = kind.is_moving() && running.moves_silently();
                 let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
                 if let Some(why) = unproven {
@@ -317,7 +311,7 @@ impl<'a> Drive<'a> {
                 }
                 let here = folder.join(format!("{}-{round}", candidate.name));
                 match self.start(candidate, point.setup(), &targets, &here) {
-                    Ok(mut running) => cell.samples.push(idle_sample(round, point, &mut running)),
+                    Ok(mut running) => cell.samples.push(idle::sample(round, point, &mut running)),
                     Err(why) => cell.cannot = Some(why),
                 }
             }
@@ -412,54 +406,5 @@ impl Events<'_> {
             (Kind::TargetDeath, 1) => self.targets.revive_first(),
             _ => Ok(()),
         }
-    }
-}
-
-/// What somebody without cookies asks.
-fn plain_request(point: &Point) -> String {
-    format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", point.request_target())
-}
-
-/// Memory before and after clients came to stay.
-fn idle_sample(round: usize, point: &Point, running: &mut Running) -> Sample {
-    let request = plain_request(point);
-    let held = |running: &Running| {
-        running
-            .roots()
-            .into_iter()
-            .map(memory)
-            .fold(super::process::Memory::default(), |a, b| a + b)
-    };
-    let before = held(running);
-    let mut clients = Vec::new();
-    for index in 0..point.connections {
-        let client = Client::connect(running.address()).and_then(|mut client| {
-            let answer = client.ask(request.as_bytes())?;
-            (answer.status == 200)
-                .then_some(client)
-                .ok_or_else(|| std::io::Error::other(format!("status {}", answer.status)))
-        });
-        match client {
-            Ok(client) => clients.push(client),
-            Err(error) => {
-                return Sample::failed(
-                    round,
-                    format!("client {} of {}: {error}", index + 1, point.connections),
-                );
-            }
-        }
-    }
-    poll_until(SETTLING, || !running.runs());
-    let after = held(running);
-    let gone = clients.iter_mut().map(|client| usize::from(!client.is_open())).sum::<usize>();
-    if gone > 0 {
-        return Sample::failed(round, format!("{gone} clients were sent away"));
-    }
-    let grown = after.proportional_bytes.saturating_sub(before.proportional_bytes);
-    Sample {
-        round,
-        cost: Some(grown as f64 / 1024.0 / point.connections as f64),
-        memory: after,
-        ..Sample::default()
     }
 }

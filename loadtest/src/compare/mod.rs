@@ -14,6 +14,7 @@ pub mod cores;
 mod drive;
 pub mod ending;
 mod generator;
+mod idle;
 mod machine;
 mod meter;
 pub mod peers;

@@ -2,6 +2,7 @@
 //!
 //! Owns: rounds and seconds, such that quick and full runs keep their promised lengths. Tested here.
 
+use super::idle::SETTLING;
 use super::scenario::{Kind, Point, Scenario, Setup};
 use super::stage::Candidate;
 use super::{Failure, Options};
@@ -18,8 +19,8 @@ const OVERHEAD_SECONDS: f64 = 0.15;
 /// Starting targets and one balancer.
 const START_SECONDS: f64 = 0.7;
 
-/// A round of clients who stay.
-const IDLE_SECONDS: f64 = 12.0;
+/// A round of clients who stay: they come one by one, and memory settles twice.
+const IDLE_SECONDS: f64 = 9.0 + 2.0 * SETTLING.as_secs() as f64;
 
 /// What is run how often and how long.
 #[derive(Debug)]

@@ -290,6 +290,11 @@ pub fn memory(root: u32) -> Memory {
     sum
 }
 
+/// Reads what several programs and their descendants hold together.
+pub fn memory_of(roots: &[u32]) -> Memory {
+    roots.iter().map(|root| memory(*root)).fold(Memory::default(), |sum, one| sum + one)
+}
+
 fn kibibytes(text: &str, key: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix(key))

@@ -107,12 +107,14 @@ pub struct Sample {
     pub round: usize,
     /// Why it does not count, if so.
     pub invalid: Option<String>,
-    /// µs per request, ms per GiB or KiB per connection.
+    /// µs per request, ms per GiB, or with clients who stay, KiB that each of them added.
     pub cost: Option<f64>,
     /// Processors that the balancer kept busy.
     pub processors: f64,
-    /// Memory of the balancer's processes right after.
+    /// Memory of the balancer's processes right after, or with all clients there who stay.
     pub memory: Memory,
+    /// Their memory before clients came to stay.
+    pub memory_before: Option<Memory>,
     /// What the generator found.
     pub found: Found,
 }
@@ -134,6 +136,10 @@ pub struct Summary {
     pub p999_us: Option<Spread>,
     /// Resident memory, bytes.
     pub resident_bytes: Option<Spread>,
+    /// Proportional memory, bytes: all of it, with all clients there who stay.
+    pub proportional_bytes: Option<Spread>,
+    /// Proportional memory, bytes, before clients came to stay.
+    pub proportional_before_bytes: Option<Spread>,
     /// Requests that failed, in all rounds.
     pub failed: u64,
     /// Responses from the wrong target, in all rounds.
@@ -168,7 +174,20 @@ impl Sample {
         };
         let cost = processors * scale / units_per_second;
         let invalid = found.fault(may_move);
-        Sample { round, invalid, cost: cost.is_finite().then_some(cost), processors, memory, found }
+        let cost = cost.is_finite().then_some(cost);
+        Sample { round, invalid, cost, processors, memory, memory_before: None, found }
+    }
+
+    /// A sample of a balancer before and after `clients` came to stay.
+    pub fn of_idle(round: usize, clients: usize, before: Memory, after: Memory) -> Sample {
+        let grown = after.proportional_bytes.saturating_sub(before.proportional_bytes);
+        Sample {
+            round,
+            cost: Some(grown as f64 / 1024.0 / clients as f64),
+            memory: after,
+            memory_before: Some(before),
+            ..Sample::default()
+        }
     }
 
     /// A sample that could not be taken.
@@ -198,9 +217,12 @@ impl Cell {
     }
 
     fn figures(&self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        let all: Vec<f64> =
-            self.samples.iter().filter(|sample| sample.counts()).map(figure).collect();
-        spread(&all)
+        self.known_figures(|sample| Some(figure(sample)))
+    }
+
+    fn known_figures(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
+        let counting = self.samples.iter().filter(|sample| sample.counts());
+        spread(&counting.filter_map(figure).collect::<Vec<f64>>())
     }
 
     /// Sums up; `reference` has the reference's costs by round.
@@ -216,6 +238,9 @@ impl Cell {
             p99_us: self.figures(|sample| sample.found.latency_us.p99),
             p999_us: self.figures(|sample| sample.found.latency_us.p999),
             resident_bytes: self.figures(|sample| sample.memory.resident_bytes as f64),
+            proportional_bytes: self.figures(|sample| sample.memory.proportional_bytes as f64),
+            proportional_before_bytes: self
+                .known_figures(|sample| Some(sample.memory_before?.proportional_bytes as f64)),
             failed: self.samples.iter().map(|sample| sample.found.failed()).sum(),
             wrong_target: self.samples.iter().map(|sample| sample.found.wrong_target).sum(),
             moves: self.samples.iter().map(|sample| sample.found.moves).sum(),
@@ -283,7 +308,7 @@ impl ScenarioResult {
     /// What a cost of it is counted in.
     pub fn cost_unit(&self) -> &'static str {
         match (self.kind, self.unit) {
-            (Kind::Idle, _) => "KiB/connection",
+            (Kind::Idle, _) => "growth KiB/connection",
             (_, Unit::Request) => "CPU µs/request",
             (_, Unit::Gibibyte) => "CPU ms/GiB",
         }
@@ -376,6 +401,21 @@ pub mod tests {
         assert_eq!(request.cost, Some(10.0));
         let gibibyte = Sample::of_load(0, false, Unit::Gibibyte, measured, Memory::default());
         assert_eq!(gibibyte.cost, Some(500.0));
+    }
+
+    #[test]
+    fn what_each_client_added_stands_beside_the_whole() {
+        let held = |mebibytes: u64| Memory {
+            resident_bytes: mebibytes << 21,
+            proportional_bytes: mebibytes << 20,
+        };
+        let mut cell = Cell::default();
+        cell.samples.push(Sample::of_idle(0, 1024, held(10), held(14)));
+        cell.sum_up(&[Some(1.0)]);
+        let summary = &cell.summary;
+        assert_eq!(summary.cost.unwrap().median, 4.0);
+        assert_eq!(summary.proportional_before_bytes.unwrap().median, f64::from(10 << 20));
+        assert_eq!(summary.proportional_bytes.unwrap().median, f64::from(14 << 20));
     }
 
     #[test]

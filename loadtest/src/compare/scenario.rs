@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::peers::Ability;
+use super::render::HOST;
 
 const SHIPPED: [(&str, &str); 13] = [
     ("small", include_str!("../../scenarios/small.toml")),
@@ -220,6 +221,11 @@ impl Point {
             0 => self.path.clone(),
             last => format!("/section-{last}{}", self.path),
         }
+    }
+
+    /// The request of somebody without cookies.
+    pub fn request(&self) -> String {
+        format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", self.request_target())
     }
 
     /// What balancers and targets must be started with for it.

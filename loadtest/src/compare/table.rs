@@ -23,10 +23,11 @@ pub fn table(scenario: &ScenarioResult, point: &PointResult) -> Table {
     let reference = point.cells.first().map_or("", |cell| cell.candidate.as_str());
     let mut head =
         vec!["candidate".to_owned(), scenario.cost_unit().to_owned(), format!("{reference} ÷ it")];
-    if scenario.kind != Kind::Idle {
-        head.extend(["req/s", "p50 µs", "p99 µs", "p99.9 µs"].map(str::to_owned));
-    }
-    head.extend(["RSS MiB", "failed", "remarks"].map(str::to_owned));
+    let columns: &[&str] = match scenario.kind {
+        Kind::Idle => &["MiB without clients", "MiB with all"],
+        _ => &["req/s", "p50 µs", "p99 µs", "p99.9 µs", "RSS MiB"],
+    };
+    head.extend(columns.iter().chain(&["failed", "remarks"]).map(ToString::to_string));
     let rows = point.cells.iter().map(|cell| row(scenario, cell)).collect();
     Table { head, rows }
 }
@@ -38,13 +39,18 @@ fn row(scenario: &ScenarioResult, cell: &Cell) -> Vec<String> {
         summary.cost.map_or_else(none, |cost| with_spread(cost, precision(cost.median))),
         summary.reference_ratio.map_or_else(none, |ratio| with_spread(ratio, 2)),
     ];
-    if scenario.kind != Kind::Idle {
+    let mebibytes = |bytes: Option<Spread>| {
+        bytes.map_or_else(none, |bytes| format!("{:.0}", bytes.median / 1024.0 / 1024.0))
+    };
+    if scenario.kind == Kind::Idle {
+        row.push(mebibytes(summary.proportional_before_bytes));
+        row.push(mebibytes(summary.proportional_bytes));
+    } else {
         let figures =
             [summary.requests_per_second, summary.p50_us, summary.p99_us, summary.p999_us];
         row.extend(figures.map(|figure| figure.map_or_else(none, |figure| whole(figure.median))));
+        row.push(mebibytes(summary.resident_bytes));
     }
-    let mebibytes = |bytes: Spread| format!("{:.0}", bytes.median / 1024.0 / 1024.0);
-    row.push(summary.resident_bytes.map_or_else(none, mebibytes));
     row.push(match cell.cannot {
         Some(_) => none(),
         None => summary.failed.to_string(),
@@ -195,6 +201,21 @@ mod tests {
         assert_eq!(table.rows[0][1], "10.50 [10.00 to 11.00]");
         assert_eq!(table.rows[1][2], "0.53 [0.50 to 0.55]");
         assert_eq!(table.rows[2].last().unwrap(), "INVALID 1 of 2: 3 closed");
+    }
+
+    #[test]
+    fn of_idle_clients_the_whole_stands_beside_what_each_added() {
+        let scenario = ScenarioResult::new(&choose(&["idle".to_owned()], false).unwrap()[0]);
+        let (_, mut point) = results();
+        let spread =
+            |mebibytes: f64| super::super::statistics::spread(&[mebibytes * 1024.0 * 1024.0]);
+        point.cells[0].summary.proportional_before_bytes = spread(9.0);
+        point.cells[0].summary.proportional_bytes = spread(40.0);
+        let table = table(&scenario, &point);
+        assert_eq!(table.head[1], "growth KiB/connection");
+        assert_eq!(table.head[3..5], ["MiB without clients", "MiB with all"]);
+        assert_eq!(table.rows[0][3..5], ["9", "40"]);
+        assert_eq!(table.rows[1][3], "–");
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! Clients who stay without asking, and what a balancer holds in memory for them.
+//!
+//! Owns: the clients, and when memory is read. Never: a client that was sent away and counts. Tested by
+//! `tests/compare.rs` with limpet and the floor.
+
+use std::io;
+use std::time::Duration;
+
+use super::client::Client;
+use super::process::{memory_of, poll_until};
+use super::results::Sample;
+use super::scenario::Point;
+use super::stage::Running;
+
+/// How long memory settles before it is read, after the start and after the last client has asked: longer than
+/// anybody keeps what these needed. The same for everybody, and told in `scenarios/idle.toml`.
+pub const SETTLING: Duration = Duration::from_secs(5);
+
+/// Memory before and after clients came to stay.
+pub fn sample(round: usize, point: &Point, running: &mut Running) -> Sample {
+    settle(running);
+    let before = memory_of(&running.roots());
+    let request = point.request();
+    let mut clients = Vec::with_capacity(point.connections);
+    for index in 0..point.connections {
+        match come(running, request.as_bytes()) {
+            Ok(client) => clients.push(client),
+            Err(error) => {
+                let why = format!("client {} of {}: {error}", index + 1, point.connections);
+                return Sample::failed(round, why);
+            }
+        }
+    }
+    settle(running);
+    let after = memory_of(&running.roots());
+    let gone = clients.iter_mut().map(|client| usize::from(!client.is_open())).sum::<usize>();
+    if gone > 0 {
+        return Sample::failed(round, format!("{gone} clients were sent away"));
+    }
+    Sample::of_idle(round, point.connections, before, after)
+}
+
+/// Connects and asks once.
+fn come(running: &Running, request: &[u8]) -> io::Result<Client> {
+    let mut client = Client::connect(running.address())?;
+    match client.ask(request)?.status {
+        200 => Ok(client),
+        status => Err(io::Error::other(format!("status {status}"))),
+    }
+}
+
+fn settle(running: &mut Running) {
+    poll_until(SETTLING, || !running.runs());
+}
