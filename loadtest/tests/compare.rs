@@ -206,16 +206,20 @@ fn a_comparison_that_is_told_to_end_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_a_comparison_started_ends_even_when_it_is_killed() {
+fn what_a_comparison_started_ends_even_when_it_is_killed_and_the_next_one_clears_up() {
     let Some(limpet) = limpet() else { return };
-    let _alone = alone();
+    let alone = alone();
     let folder = Folder::new("killed");
     let (mut child, family) = comparison(&limpet, &folder);
     let work = env::temp_dir().join(format!("compare-{:08}", child.id()));
     kill("KILL", child.id());
     child.wait().unwrap();
     wait_until("everything has ended", || !family.iter().any(|one| lives(one)));
-    fs::remove_dir_all(work).unwrap();
+    assert!(work.is_dir(), "{}", work.display());
+    drop(alone);
+    let said = compare(&limpet, &folder, &["--peers", "none", "--scenario", "close"]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(!work.exists(), "{}", work.display());
 }
 
 #[test]

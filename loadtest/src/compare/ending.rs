@@ -6,11 +6,11 @@
 //! ```text
 //!   SIGTERM, SIGINT, SIGHUP ─▶ a thread closes the gate, ends all that descend from this program, removes the
 //!                              folders, and exits
-//!   SIGKILL                 ─▶ the kernel sends SIGTERM to every program on a leash
+//!   SIGKILL                 ─▶ the kernel sends SIGTERM to every program on a leash; the next run removes the folders
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
@@ -39,9 +39,17 @@ pub fn gate() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     GATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A folder for what is temporary; gone when dropped, and when the run is told to end.
+/// In a folder for what is temporary, the file that its owner holds a lock on as long as it lives.
+const OWNED: &str = "owned";
+
+/// A folder for what is temporary; gone when dropped, and when the run is told to end. One whose owner was killed is
+/// removed by the next that is made by that name.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    /// Its lock ends with the process, however that ends.
+    _owned: File,
+}
 
 impl Folder {
     /// Makes a folder of that name and this process's id, which has as many digits in every run: the length of a
@@ -50,25 +58,59 @@ impl Folder {
     /// # Errors
     /// When it cannot be made.
     pub fn new(name: &str) -> Result<Folder, Failure> {
-        let path = std::env::temp_dir().join(format!("{name}-{:08}", process::id()));
+        let temporary = std::env::temp_dir();
+        remove_ownerless(&temporary, name);
+        let path = temporary.join(format!("{name}-{:08}", process::id()));
         let mut gate = gate();
-        fs::create_dir_all(&path).map_err(|error| Failure::File { path: path.clone(), error })?;
+        let _owned = own(&path).map_err(|error| Failure::File { path: path.clone(), error })?;
         gate.insert(path.clone());
-        Ok(Folder(path))
+        Ok(Folder { path, _owned })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        gate().remove(&self.0);
+        gate().remove(&self.path);
         // Left over, it is found in the folder for what is temporary, and harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Makes a folder and takes its lock.
+fn own(path: &Path) -> io::Result<File> {
+    fs::create_dir_all(path)?;
+    let owned = File::create(path.join(OWNED))?;
+    owned.try_lock()?;
+    Ok(owned)
+}
+
+/// Removes the folders of that name whose owners are gone.
+fn remove_ownerless(temporary: &Path, name: &str) {
+    for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
+        if is_ownerless(&entry, name) {
+            // Somebody else's is not removed, nor is what another run removes just now.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether it is a folder that [`Folder::new`] has made by that name, and whoever made it is gone: no process has its id,
+/// and none, not even one with ids of its own in a container, holds its lock.
+fn is_ownerless(entry: &DirEntry, name: &str) -> bool {
+    let file_name = entry.file_name();
+    let digits = file_name
+        .to_str()
+        .and_then(|file_name| file_name.strip_prefix(name)?.strip_prefix('-'))
+        .filter(|digits| digits.len() == 8);
+    let Some(owner) = digits.and_then(|digits| digits.parse::<u32>().ok()) else { return false };
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+        && family(owner).is_empty()
+        && File::open(entry.path().join(OWNED)).is_ok_and(|owned| owned.try_lock().is_ok())
 }
 
 /// From now on, SIGTERM, SIGINT and SIGHUP end the run and all that it has started.
@@ -214,6 +256,34 @@ mod tests {
         fs::write(path.join("x"), "x").unwrap();
         drop(folder);
         assert!(!path.exists() && !gate().contains(&path));
+    }
+
+    #[test]
+    fn folders_are_removed_whose_owners_are_gone_and_no_others() {
+        let folder = Folder::new("ending-ownerless").unwrap();
+        // Ids end long before these.
+        let made = ["run-99999991", "run-99999992", "run-99999993", "run-notes", "runs-99999991"]
+            .map(|name| folder.path().join(name));
+        let [dead, held, unmarked, unnumbered, another] = &made;
+        let own_id = folder.path().join(format!("run-{:08}", process::id()));
+        for path in [dead, unnumbered, another, &own_id] {
+            drop(own(path).unwrap());
+        }
+        let lock = own(held).unwrap();
+        fs::create_dir(unmarked).unwrap();
+        // A program that another test starts just now has a copy of every lock until it begins.
+        let is_removed = |path: &Path| {
+            poll_until(PATIENCE, || {
+                remove_ownerless(folder.path(), "run");
+                !path.exists()
+            })
+        };
+        assert!(is_removed(dead));
+        for path in [held, unmarked, unnumbered, another, &own_id] {
+            assert!(path.is_dir(), "{}", path.display());
+        }
+        drop(lock);
+        assert!(is_removed(held));
     }
 
     #[test]
