@@ -15,7 +15,7 @@ use limpet::snapshot::{AccessLogOptions, LogFormat, LogOutput};
 use limpet::target::stickiness::Reason;
 use limpet::telemetry::access_log::AccessLog;
 use limpet::telemetry::counters::Counters;
-use limpet::telemetry::record::{Record, RequestText, RequestTextParts};
+use limpet::telemetry::record::{Facts, Record, RequestText, RequestTextParts};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -85,17 +85,29 @@ fn noting_and_counting_a_request_allocates_nothing() {
         });
         text.set_request_id(b"0123456789abcdef");
         text.set_location(b"https://www.example.com/");
-        let record = text.apply(Record {
+        let facts = Facts {
             status: 200,
             version: Some(Version::Http11),
+            sticky: Some(Reason::Valid),
+            target_address: Some("127.0.0.1:9001".parse().expect("address")),
+            ..Facts::default()
+        };
+        let [method, host, path, referer, user_agent, request_id, location] = text.texts();
+        let record = Record {
+            facts,
             listener: "web",
             group: "shop",
             target: "shop-1",
-            sticky: Some(Reason::Valid),
-            target_address: Some("127.0.0.1:9001".parse().expect("address")),
+            rule: "checkout",
             code: if round.is_multiple_of(7) { "target_reset" } else { "" },
-            ..Record::default()
-        });
+            method,
+            host,
+            path,
+            referer,
+            user_agent,
+            request_id,
+            location,
+        };
         if !shard.record(&record) {
             dropped += 1;
         }

@@ -14,7 +14,7 @@ use crate::shard::clock::Clock;
 use crate::target::group::Address;
 use crate::target::stickiness::Reason;
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
-use crate::telemetry::record::{Acted, Record, RequestText, RequestTextParts, Timings};
+use crate::telemetry::record::{Acted, Facts, Record, RequestText, RequestTextParts, Timings};
 use crate::telemetry::series::Places;
 
 /// Texts beyond this are freed with their request.
@@ -202,7 +202,7 @@ impl Entry {
         };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
         let peer = origin.peer.ip;
-        let record = Record {
+        let facts = Facts {
             time_unix_ms: clock.unix_ms_at(self.begun_us),
             client: self.client,
             client_port: if self.client == peer { origin.peer.port } else { 0 },
@@ -231,14 +231,24 @@ impl Entry {
             target_address: target.and_then(|target| socket_address(&target.address)),
             upgraded: self.status == 101,
             ended: self.ended.unwrap_or(Ended::NORMAL),
+        };
+        let [method, host, path, referer, user_agent, request_id, location] = self.text.texts();
+        let record = Record {
+            facts,
             listener: &listener.name,
             group: group.map_or("", |group| &group.name),
             target: target.map_or("", |target| &target.id),
             rule: rule.map_or("", |rule| &rule.name),
             code: self.code,
-            ..Record::default()
+            method,
+            host,
+            path,
+            referer,
+            user_agent,
+            request_id,
+            location,
         };
-        write(&self.text.apply(record), &places);
+        write(&record, &places);
     }
 }
 

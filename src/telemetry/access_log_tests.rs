@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::access_log::{AccessLog, LogHandle, ShardLog};
-use super::record::{RECORD_BYTES_MAX, Record};
+use super::record::{Facts, RECORD_BYTES_MAX, Record};
 use super::record_tests::full;
 use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
 
@@ -238,6 +238,10 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
 }
 
 /// Notes one record and waits until it is written.
+fn status(status: u16) -> Record<'static> {
+    Facts { status, ..Facts::default() }.into()
+}
+
 fn write_one(handle: &LogHandle, shard: &mut ShardLog, record: &Record<'_>) {
     let before = handle.lines_written();
     assert!(shard.record(record));
@@ -251,8 +255,8 @@ fn one_of_so_many_is_noted_and_every_failure() {
     let sampled = AccessLogOptions { sample: 10, ..options(LogOutput::Stdout) };
     let log = AccessLog::start_on(Some(Box::new(kept.clone())), &sampled).expect("thread");
     let mut shard = log.shard_writer();
-    let good = Record { status: 200, ..Record::default() };
-    let failed = Record { status: 502, ..Record::default() };
+    let good = status(200);
+    let failed = status(502);
     for _ in 0..35 {
         assert!(shard.record(&good));
     }
@@ -316,10 +320,10 @@ fn format_query_sample_and_output_change_while_it_runs() {
     handle.reconfigure(&template).expect("by a template");
     write_one(&handle, &mut shard, &full());
     handle.reconfigure(&AccessLogOptions { sample: 1_000_000, ..template.clone() }).expect("less");
-    write_one(&handle, &mut shard, &Record { status: 200, ..Record::default() });
-    assert!(shard.record(&Record { status: 201, ..Record::default() }), "left out");
+    write_one(&handle, &mut shard, &status(200));
+    assert!(shard.record(&status(201)), "left out");
     handle.reconfigure(&template).expect("all again");
-    write_one(&handle, &mut shard, &Record { status: 202, ..Record::default() });
+    write_one(&handle, &mut shard, &status(202));
     handle.reconfigure(&options(LogOutput::Off)).expect("off");
     assert!(shard.record(&full()));
     drop((shard, log));

@@ -264,6 +264,7 @@ impl CounterSnapshot {
 #[cfg(test)]
 mod tests {
     use super::super::ended::{By, Cause, Ended, Phase};
+    use super::super::record::Facts;
     use super::super::record_tests::full;
     use super::*;
 
@@ -281,7 +282,8 @@ mod tests {
         let counters = Counters::new(2);
         let shard = counters.shard(1).expect("second shard");
         shard.request(&full());
-        shard.request(&Record { status: 503, code: "no_usable_target", ..Record::default() });
+        let facts = Facts { status: 503, ..Facts::default() };
+        shard.request(&Record { facts, code: "no_usable_target", ..Record::default() });
         shard.request(&Record::default());
         let sum = counters.snapshot();
         assert_eq!((sum.requests(), shard.requests()), (3, 3));
@@ -304,7 +306,7 @@ mod tests {
     fn a_client_that_goes_away_is_an_aborted_exchange() {
         let shard = ShardCounters::default();
         let ended = Ended::new(By::Client, Phase::ResponseHead, Cause::Closed);
-        shard.request(&Record { status: 499, ended, ..Record::default() });
+        shard.request(&Facts { status: 499, ended, ..Facts::default() }.into());
         assert_eq!(shard.snapshot().get(Counter::Aborted), 1);
         assert_eq!(shard.snapshot().responses(4), 1);
     }

@@ -2,8 +2,8 @@
 use proptest::prelude::*;
 
 use super::super::ended::{By, Cause, Ended, Phase};
-use super::super::record::{Acted, DEFAULT_PRIORITY, Record, RecordBuffer, Timings};
-use super::super::record_tests::full;
+use super::super::record::{Acted, DEFAULT_PRIORITY, Facts, Record, RecordBuffer, Timings};
+use super::super::record_tests::{full, full_facts, full_with};
 use super::fields::{FIELDS, JSON_COUNT};
 use super::*;
 use crate::http1::head::Version;
@@ -135,7 +135,7 @@ fn the_second_is_formatted_anew_when_it_changes() {
     let mut formatter = formatter(LogFormat::Json);
     let mut lines = Lines::new(64 * 1024);
     for time_unix_ms in [999, 1000, 1001, 61_042, 5] {
-        add(&mut formatter, &Record { time_unix_ms, ..Record::default() }, &mut lines);
+        add(&mut formatter, &Facts { time_unix_ms, ..Facts::default() }.into(), &mut lines);
     }
     let text = String::from_utf8(lines.as_bytes().to_vec()).expect("UTF-8");
     let times: Vec<_> = text.lines().filter_map(|line| line.get(9..33)).collect();
@@ -184,7 +184,7 @@ fn a_template_writes_every_field_as_json_has_it() {
     ] {
         assert_eq!(by(&format!("{{{name}}}"), &full()), wanted);
     }
-    let default = Record { rule_priority: Some(DEFAULT_PRIORITY), ..full() };
+    let default = full_with(Facts { rule_priority: Some(DEFAULT_PRIORITY), ..full_facts() });
     assert_eq!(by("{rule_priority} {rule_priority:json}", &default), "- null");
 }
 
@@ -239,7 +239,7 @@ fn alb_has_its_33_fields_whatever_a_request_holds() {
 #[test]
 fn alb_tells_what_happened_by_its_own_conventions() {
     let fields = |record: &Record<'_>| alb_fields(&line(LogFormat::Alb, record));
-    let gone = fields(&Record { status: 499, target_status: 0, ..full() });
+    let gone = fields(&full_with(Facts { status: 499, target_status: 0, ..full_facts() }));
     assert_eq!((gone[8].as_str(), gone[9].as_str()), ("460", "-"));
     assert_eq!(gone[5..8], ["0.000", "-1", "-1"]);
     let timings = Timings {
@@ -249,28 +249,30 @@ fn alb_tells_what_happened_by_its_own_conventions() {
         first_byte_us: Some(2_523_000),
         total_us: 4_000_000,
     };
-    assert_eq!(fields(&Record { timings, ..full() })[5..8], ["1.023", "2.500", "0.000"]);
-    let default = Record { rule_priority: Some(DEFAULT_PRIORITY), ..full() };
+    assert_eq!(
+        fields(&full_with(Facts { timings, ..full_facts() }))[5..8],
+        ["1.023", "2.500", "0.000"]
+    );
+    let default = full_with(Facts { rule_priority: Some(DEFAULT_PRIORITY), ..full_facts() });
     assert_eq!(fields(&default)[20], "0");
-    let host = Record { host: b"[::1]:81", listener_port: 80, ..full() };
+    let facts = Facts { listener_port: 80, ..full_facts() };
+    let host = Record { facts, host: b"[::1]:81", ..full() };
     assert_eq!(fields(&host)[12], "POST https://[::1]:81/cart?item=1 HTTP/1.1");
     let host = Record { host: b"[::1]", ..host };
     assert_eq!(fields(&host)[12], "POST https://[::1]:80/cart?item=1 HTTP/1.1");
-    let answered = Record {
+    let answered = full_with(Facts {
         action: Some(Acted::Respond),
         target_reused: None,
         target_address: None,
-        ..full()
-    };
+        ..full_facts()
+    });
     assert_eq!(
         (fields(&answered)[22].as_str(), fields(&answered)[5].as_str()),
         ("fixed-response", "-1")
     );
-    let refused = Record {
-        ended: Ended::new(By::Client, Phase::RequestHead, Cause::Invalid),
-        code: "host_missing",
-        ..Record::default()
-    };
+    let ended = Ended::new(By::Client, Phase::RequestHead, Cause::Invalid);
+    let facts = Facts { ended, ..Facts::default() };
+    let refused = Record { facts, code: "host_missing", ..Record::default() };
     assert_eq!(fields(&refused)[24..29], ["host_missing", "-", "-", "Severe", "host_missing"]);
 }
 
@@ -298,7 +300,7 @@ fn queries_stand_in_no_format_unless_they_are_kept() {
 
 #[test]
 fn an_impossible_time_is_no_panic() {
-    let record = Record { time_unix_ms: u64::MAX, ..Record::default() };
+    let record = Facts { time_unix_ms: u64::MAX, ..Facts::default() }.into();
     assert!(line(LogFormat::Json, &record).contains("1970-01-01"));
 }
 
@@ -306,7 +308,7 @@ fn an_impossible_time_is_no_panic() {
 #[test]
 fn lines_stay_as_they_were() {
     let long = "0123456789abcdef".repeat(5) + "/%E2%82%AC?q=\u{20ac}&r";
-    let odd = Record {
+    let facts = Facts {
         time_unix_ms: 951_782_400_007,
         client: Some("2001:db8::ffff:1".parse().expect("address")),
         client_port: 9,
@@ -326,6 +328,10 @@ fn lines_stay_as_they_were() {
         action: Some(Acted::Respond),
         target_address: Some("[2001:db8::1]:65535".parse().expect("address")),
         ended: Ended::new(By::Client, Phase::RequestContent, Cause::Unusable),
+        ..Facts::default()
+    };
+    let odd = Record {
+        facts,
         listener: "wéb",
         group: "g\"",
         target: "",
@@ -338,7 +344,6 @@ fn lines_stay_as_they_were() {
         user_agent: b"\x7fMozilla/5.0 (X11; Linux x86_64; \"quoted\") \xff\xfe",
         request_id: b"1234567",
         location: b"",
-        ..Record::default()
     };
     let template = "{{{time}}} {client} {peer:json} {path} {user_agent:json} {user_agent} {sticky} \
                     {bytes_out} {target_address} {rule} {action:json} {upgraded} {location:json}";

@@ -4,6 +4,7 @@
 //! the log thread, clipped to the limits below. Nothing here allocates but a [`RequestText`] that grows.
 //! Tested with `batch`, by writing records and reading them back.
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 
 use super::copy;
 use super::ended::{Cause, Ended};
@@ -51,6 +52,28 @@ impl Acted {
 /// Everything the log says of one request. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Record<'a> {
+    pub facts: Facts,
+    pub listener: &'a str,
+    pub group: &'a str,
+    /// The target's id.
+    pub target: &'a str,
+    pub rule: &'a str,
+    /// Why limpet refused or failed the request: the stable word of a refusal or an error.
+    pub code: &'a str,
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    /// With the query.
+    pub path: &'a [u8],
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub request_id: &'a [u8],
+    /// Where a rule redirected the client to.
+    pub location: &'a [u8],
+}
+
+/// What a record says without its texts: it has a fixed size, and is copied as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Facts {
     /// When the first byte of the request arrived, in milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
     /// The client as the trusted hops tell it; `None` on Unix sockets.
@@ -88,22 +111,22 @@ pub struct Record<'a> {
     /// The exchange became a tunnel (101).
     pub upgraded: bool,
     pub ended: Ended,
-    pub listener: &'a str,
-    pub group: &'a str,
-    /// The target's id.
-    pub target: &'a str,
-    pub rule: &'a str,
-    /// Why limpet refused or failed the request: the stable word of a refusal or an error.
-    pub code: &'a str,
-    pub method: &'a [u8],
-    pub host: &'a [u8],
-    /// With the query.
-    pub path: &'a [u8],
-    pub referer: &'a [u8],
-    pub user_agent: &'a [u8],
-    pub request_id: &'a [u8],
-    /// Where a rule redirected the client to.
-    pub location: &'a [u8],
+}
+
+impl Deref for Record<'_> {
+    type Target = Facts;
+
+    #[inline]
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// A record without texts.
+impl From<Facts> for Record<'_> {
+    fn from(facts: Facts) -> Self {
+        Record { facts, ..Record::default() }
+    }
 }
 
 impl Record<'_> {
@@ -208,25 +231,14 @@ impl RequestText {
         self.bytes.get_mut(start..).unwrap_or_default()
     }
 
-    /// `record` with these texts.
-    pub fn apply<'a>(&'a self, record: Record<'a>) -> Record<'a> {
+    /// Method, host, path, referer, user agent, request id and location: the order of [`Record`].
+    pub fn texts(&self) -> [&[u8]; 7] {
         let mut start = 0;
-        let mut texts = self.ends.iter().map(|&end| {
+        self.ends.map(|end| {
             let text = self.bytes.get(start..end).unwrap_or_default();
             start = end;
             text
-        });
-        let mut next = || texts.next().unwrap_or_default();
-        Record {
-            method: next(),
-            host: next(),
-            path: next(),
-            referer: next(),
-            user_agent: next(),
-            request_id: next(),
-            location: next(),
-            ..record
-        }
+        })
     }
 
     /// Forgets the texts and, when they needed more than `keep_bytes`, their memory.

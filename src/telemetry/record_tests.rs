@@ -8,6 +8,29 @@ use crate::target::stickiness::Reason;
 /// A record in which every field differs from its default.
 pub fn full() -> Record<'static> {
     Record {
+        facts: full_facts(),
+        listener: "web",
+        group: "shop",
+        target: "shop-1",
+        rule: "checkout",
+        code: "target_reset",
+        method: b"POST",
+        host: b"shop.example.com",
+        path: b"/cart?item=1",
+        referer: b"https://shop.example.com/",
+        user_agent: b"curl/8",
+        request_id: b"abc-123",
+        location: b"https://www.example.com/new?item=1",
+    }
+}
+
+/// The same record with other facts.
+pub fn full_with(facts: Facts) -> Record<'static> {
+    Record { facts, ..full() }
+}
+
+pub fn full_facts() -> Facts {
+    Facts {
         time_unix_ms: 1_763_829_000_123,
         client: Some("203.0.113.9".parse().expect("address")),
         client_port: 50_123,
@@ -36,18 +59,6 @@ pub fn full() -> Record<'static> {
         target_address: Some("192.0.2.7:9001".parse().expect("address")),
         upgraded: true,
         ended: Ended::new(By::Target, Phase::ResponseContent, Cause::Reset),
-        listener: "web",
-        group: "shop",
-        target: "shop-1",
-        rule: "checkout",
-        code: "target_reset",
-        method: b"POST",
-        host: b"shop.example.com",
-        path: b"/cart?item=1",
-        referer: b"https://shop.example.com/",
-        user_agent: b"curl/8",
-        request_id: b"abc-123",
-        location: b"https://www.example.com/new?item=1",
     }
 }
 
@@ -55,28 +66,7 @@ pub fn full() -> Record<'static> {
 fn unlogged<'a>(logged: &Logged<'a>) -> Record<'a> {
     let name = |name| std::str::from_utf8(name).expect("UTF-8");
     Record {
-        time_unix_ms: logged.time_unix_ms,
-        client: logged.client,
-        client_port: logged.client_port,
-        peer: logged.peer,
-        encrypted: logged.encrypted,
-        listener_port: logged.listener_port,
-        version: logged.version,
-        status: logged.status,
-        target_status: logged.target_status,
-        bytes_in: logged.bytes_in,
-        bytes_out: logged.bytes_out,
-        content_bytes_in: logged.content_bytes_in,
-        content_bytes_out: logged.content_bytes_out,
-        timings: logged.timings,
-        retries: logged.retries,
-        target_reused: logged.target_reused,
-        sticky: logged.sticky,
-        rule_priority: logged.rule_priority,
-        action: logged.action,
-        target_address: logged.target_address,
-        upgraded: logged.upgraded,
-        ended: logged.ended,
+        facts: **logged,
         listener: name(logged.listener),
         group: name(logged.group),
         target: name(logged.target),
@@ -100,15 +90,15 @@ fn read(buffer: &RecordBuffer) -> Vec<Record<'_>> {
 fn records_come_back_as_they_were_pushed() {
     let mut buffer = RecordBuffer::new(64 * 1024);
     let bare = Record::default();
-    let other = Record {
+    let facts = Facts {
         version: Some(Version::Http10),
         target_reused: Some(false),
         client: Some("::1".parse().expect("address")),
         target_address: Some("[2001:db8::1]:65535".parse().expect("address")),
         rule_priority: Some(DEFAULT_PRIORITY),
-        path: b"\xff\0\n",
-        ..full()
+        ..full_facts()
     };
+    let other = Record { facts, path: b"\xff\0\n", ..full() };
     for record in [full(), bare, other] {
         assert!(buffer.push(&record));
     }
@@ -122,13 +112,14 @@ fn records_come_back_as_they_were_pushed() {
 #[test]
 fn every_reason_and_termination_survives_the_batch() {
     let mut buffer = RecordBuffer::new(1024 * 1024);
+    let ended = |ended| full_with(Facts { ended, ..full_facts() });
     let records: Vec<_> = Reason::ALL
         .iter()
-        .map(|&sticky| Record { sticky: Some(sticky), ..Record::default() })
-        .chain(By::ALL.map(|by| Record { ended: Ended { by, ..Ended::NORMAL }, ..full() }))
-        .chain(Phase::ALL.map(|phase| Record { ended: Ended { phase, ..Ended::NORMAL }, ..full() }))
-        .chain(Acted::ALL.map(|action| Record { action: Some(action), ..full() }))
-        .chain(Cause::ALL.map(|cause| Record { ended: Ended { cause, ..Ended::NORMAL }, ..full() }))
+        .map(|&sticky| Record::from(Facts { sticky: Some(sticky), ..Facts::default() }))
+        .chain(By::ALL.map(|by| ended(Ended { by, ..Ended::NORMAL })))
+        .chain(Phase::ALL.map(|phase| ended(Ended { phase, ..Ended::NORMAL })))
+        .chain(Cause::ALL.map(|cause| ended(Ended { cause, ..Ended::NORMAL })))
+        .chain(Acted::ALL.map(|action| full_with(Facts { action: Some(action), ..full_facts() })))
         .collect();
     assert!(records.iter().all(|record| buffer.push(record)));
     assert_eq!(read(&buffer), records);
@@ -231,30 +222,25 @@ fn request_texts_are_kept_and_cut() {
         });
         text.set_location(b"/gone");
         text.set_request_id(b"newer");
-        assert_eq!(text.apply(full()).location, b"");
+        assert_eq!(text.texts()[6], b"");
         text.set_location(b"/a");
         text.set_location(b"/there");
     }
-    let record = text.apply(full());
-    assert_eq!(record.method, b"GET");
-    assert_eq!(record.host, b"a.example");
-    assert_eq!(record.path, b"/x?y=1");
-    assert_eq!((record.referer, record.user_agent), (&b"r"[..], &b"u"[..]));
-    assert_eq!(record.request_id, b"newer");
-    assert_eq!(record.location, b"/there");
-    assert_eq!(record.listener, "web");
+    let [method, host, path, referer, user_agent, request_id, location] = text.texts();
+    assert_eq!((method, host, path), (&b"GET"[..], &b"a.example"[..], &b"/x?y=1"[..]));
+    assert_eq!((referer, user_agent), (&b"r"[..], &b"u"[..]));
+    assert_eq!((request_id, location), (&b"newer"[..], &b"/there"[..]));
     text.fill(&RequestTextParts { path: b"/", query: Some(&long), ..RequestTextParts::default() });
-    assert_eq!(text.apply(Record::default()).path.len(), PATH_BYTES_MAX);
+    assert_eq!(text.texts()[2].len(), PATH_BYTES_MAX);
     text.clear(64);
-    assert_eq!(text.apply(Record::default()), Record::default());
+    assert_eq!(text.texts(), [b""; 7]);
 }
 
 #[test]
 fn failures_are_server_errors_silence_and_what_somebody_cut_off() {
-    let record = |status, by, phase, cause| Record {
-        status,
-        ended: Ended::new(by, phase, cause),
-        ..Record::default()
+    let record = |status, by, phase, cause| {
+        let ended = Ended::new(by, phase, cause);
+        Record::from(Facts { status, ended, ..Facts::default() })
     };
     for (record, is_failure) in [
         (record(200, By::Nobody, Phase::Done, Cause::None), false),

@@ -73,8 +73,8 @@ fn count_group(block: &GroupBlock, class: usize, record: &Record<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Timings;
-    use super::super::record_tests::full;
+    use super::super::record::{Facts, Timings};
+    use super::super::record_tests::{full, full_facts};
     use super::super::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
     use super::*;
     use crate::target::stickiness::Reason;
@@ -104,9 +104,8 @@ mod tests {
     #[test]
     fn one_request_is_counted_in_every_series_it_belongs_to() {
         let series = Series::new();
-        let record = Record {
+        let facts = Facts {
             status: 502,
-            method: b"POST",
             retries: 2,
             sticky: Some(Reason::Unhealthy),
             target_reused: Some(false),
@@ -118,8 +117,9 @@ mod tests {
                 first_byte_us: Some(900),
                 total_us: 1000,
             },
-            ..full()
+            ..full_facts()
         };
+        let record = Record { facts, method: b"POST", ..full() };
         series.places().count(1, &record);
         let Series(listener, rule, group, target) = &series;
         let methods = listener.blocks().next().unwrap();
@@ -149,7 +149,7 @@ mod tests {
     fn a_request_that_came_nowhere_is_counted_where_it_was() {
         let series = Series::new();
         let places = Places { listener: Some(&series.0), ..Places::default() };
-        places.count(0, &Record { status: 400, ..Record::default() });
+        places.count(0, &Facts { status: 400, ..Facts::default() }.into());
         assert_eq!(series.0.blocks().next().unwrap().requests[7][4].get(), 1);
         assert_eq!(series.1.blocks().count() + series.2.blocks().count(), 0);
         series.places().count(2, &Record::default());
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn an_answer_that_needed_no_target_has_no_connection_and_no_wait() {
         let series = Series::new();
-        series.places().count(0, &Record { status: 503, ..Record::default() });
+        series.places().count(0, &Facts { status: 503, ..Facts::default() }.into());
         let group = &series.2;
         assert_eq!(group.sum(|block| &block.reused) + group.sum(|block| &block.connected), 0);
         assert_eq!(group.distribution(|block| &block.connect).count(), 0);

@@ -7,7 +7,7 @@ use crate::control::metrics::names;
 use crate::snapshot::Snapshot;
 use crate::target::state::Health;
 use crate::target::stickiness::Reason;
-use crate::telemetry::record::{Record, Timings};
+use crate::telemetry::record::{Facts, Record, Timings};
 
 fn scrape(fake: &Fake) -> Vec<Parsed> {
     parse(&exposition(&fake.sources))
@@ -16,13 +16,12 @@ fn scrape(fake: &Fake) -> Vec<Parsed> {
 #[test]
 fn one_request_is_seen_in_every_series_it_belongs_to() {
     let fake = Fake::new(FILE);
-    let record = Record {
+    let facts = Facts {
         bytes_in: 100,
         bytes_out: 2000,
         retries: 1,
         sticky: Some(Reason::Valid),
         target_reused: Some(true),
-        code: "target_reset",
         timings: Timings {
             request_us: 100,
             queue_us: Some(250_000),
@@ -30,8 +29,9 @@ fn one_request_is_seen_in_every_series_it_belongs_to() {
             first_byte_us: Some(3_000),
             total_us: 4_000,
         },
-        ..request(502, 0)
+        ..*request(502, 0)
     };
+    let record = Record { facts, code: "target_reset", ..request(502, 0) };
     fake.count(1, [1, 0, 1], &record);
     let all = scrape(&fake);
     let expect = |name: &str, labels: &[(&str, &str)], expected: f64| {

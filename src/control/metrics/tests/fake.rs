@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources};
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counters;
-use crate::telemetry::record::{Record, Timings};
+use crate::telemetry::record::{Facts, Record, Timings};
 use crate::telemetry::series::Places;
 
 /// Two shards, whose CPU time the test sets.
@@ -128,12 +128,9 @@ impl Fake {
 
 /// A request that took `total_us`.
 pub fn request(status: u16, total_us: u64) -> Record<'static> {
-    Record {
-        status,
-        method: b"GET",
-        timings: Timings { request_us: 10, total_us, ..Timings::default() },
-        ..Record::default()
-    }
+    let timings = Timings { request_us: 10, total_us, ..Timings::default() };
+    let facts = Facts { status, timings, ..Facts::default() };
+    Record { facts, method: b"GET", ..Record::default() }
 }
 
 /// One line of the exposition.

@@ -6,7 +6,7 @@ use crate::control::metrics::rates::HISTORY_POINTS;
 use crate::control::metrics::{Sampler, names};
 use crate::snapshot::Snapshot;
 use crate::target::stickiness::Reason;
-use crate::telemetry::record::Record;
+use crate::telemetry::record::Facts;
 
 struct Clock {
     start: Instant,
@@ -51,11 +51,12 @@ fn rates_are_of_the_time_that_has_passed() {
     let (fake, sampler, mut clock) = started(FILE);
     clock.tick(&sampler, 0);
     for _ in 0..30 {
-        fake.count(0, [1, 0, 0], &Record { bytes_in: 10, bytes_out: 20, ..request(200, 1000) });
+        let facts = Facts { bytes_in: 10, bytes_out: 20, ..*request(200, 1000) };
+        fake.count(0, [1, 0, 0], &facts.into());
     }
     for _ in 0..10 {
         let sticky = Some(Reason::New);
-        fake.count(1, [0, 0, 1], &Record { sticky, ..request(503, 50_000) });
+        fake.count(1, [0, 0, 1], &Facts { sticky, ..*request(503, 50_000) }.into());
     }
     fake.machine.busy_us.lock().unwrap()[0] = 500_000;
     clock.tick(&sampler, 2000);
