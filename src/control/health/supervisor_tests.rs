@@ -1,3 +1,8 @@
+#[path = "supervisor_tests/ejection.rs"]
+mod ejection;
+#[path = "supervisor_tests/slow_start.rs"]
+mod slow_start;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Mutex;
@@ -367,168 +372,6 @@ async fn a_target_that_drains_is_not_checked_and_waits_for_a_check_when_it_is_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn gateway_errors_in_a_row_eject_a_target_for_a_while() {
-    let world = World::started(EJECTING, 3).await;
-    world.errors(2, 4);
-    sleep(1.0).await;
-    assert_eq!(world.eligible(), "abc");
-    world.errors(2, 1);
-    let took = world.until_eligible("ac").await;
-    assert!(took <= Duration::from_millis(100), "{took:?}");
-    let note = world.note(2);
-    assert_eq!(note.reason, "ejected for 30s: 5 gateway errors in a row");
-    assert_eq!((note.ejections, note.ejected_until_unix_ms.is_some()), (1, true));
-    assert_eq!(world.state(2).errors_in_a_row(), 0);
-    let took = world.until_eligible("abc").await;
-    assert!((29.9..30.2).contains(&took.as_secs_f64()), "{took:?}");
-    assert_eq!(world.note(2).ejected_until_unix_ms, None);
-    assert_eq!(world.note(2).reason, "not checked");
-    // Again, and so for twice as long.
-    world.errors(2, 5);
-    world.until_eligible("ac").await;
-    let took = world.until_eligible("abc").await;
-    assert!((59.9..60.2).contains(&took.as_secs_f64()), "{took:?}");
-    assert_eq!(
-        world.events(),
-        [
-            "b is ejected for 30s: 5 gateway errors in a row",
-            "b is back: its ejection is over",
-            "b is ejected for 1m: 5 gateway errors in a row",
-            "b is back: its ejection is over"
-        ]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_more_of_a_group_is_ejected_than_its_share() {
-    let world = World::started(EJECTING, 3).await;
-    for port in 1..=3 {
-        world.errors(port, 5);
-    }
-    sleep(0.2).await;
-    assert_eq!(world.eligible().len(), 2);
-    // The other two go on failing; nobody is told of it at every turn.
-    for _ in 0..50 {
-        (1..=3).for_each(|port| world.errors(port, 5));
-        sleep(0.1).await;
-    }
-    assert_eq!(world.eligible().len(), 2);
-    let events = world.events();
-    assert_eq!(events.len(), 3, "{events:?}");
-    let refused = events.iter().filter(|text| text.contains("stays in despite 5 gateway errors"));
-    assert_eq!(refused.count(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_ejection_checks_the_target_at_once_and_a_failure_counts_without_waiting_for_more() {
-    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
-    world.fail(&[2]);
-    let began = Instant::now();
-    world.errors(2, 5);
-    sleep(0.2).await;
-    assert!(world.asked_since(began).iter().any(|(_, port)| *port == 2), "at once");
-    assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
-    assert!(world.state(2).is_ejected());
-    // The ejection ends before the checks pass: they decide.
-    sleep(35.0).await;
-    assert!(!world.state(2).is_ejected());
-    assert_eq!(world.eligible(), "ac");
-    let note = world.note(2);
-    assert_eq!(note.reason, "a check after gateway errors failed: connection refused");
-    world.fail(&[]);
-    world.until_eligible("abc").await;
-    let events = world.events();
-    assert_eq!(
-        events[1..],
-        [
-            "b is ejected for 30s: 5 gateway errors in a row",
-            "b is unhealthy: a check after gateway errors failed: connection refused",
-            "the ejection of b is over; it is unhealthy",
-            "b is healthy: 2 checks passed"
-        ]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_that_passes_does_not_end_an_ejection() {
-    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
-    world.errors(2, 5);
-    sleep(25.0).await;
-    assert_eq!((&*world.eligible(), world.state(2).health_by_checks()), ("ac", Health::Healthy));
-    world.until_eligible("abc").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_operator_ends_an_ejection() {
-    let world = World::started(EJECTING, 2).await;
-    world.errors(1, 5);
-    world.until_eligible("b").await;
-    assert!(!world.board.enable("app", "b"), "it is not ejected");
-    assert!(world.board.enable("app", "a"));
-    let took = world.until_eligible("ab").await;
-    assert!(took <= Duration::from_millis(100), "{took:?}");
-    assert_eq!(world.events()[1], "a is back: its ejection was ended by the operator");
-}
-
-/// The share of target `port`, as published, each time it changes, from now on for `seconds`.
-async fn shares(world: &World, port: usize, seconds: u64) -> Vec<u32> {
-    let began = Instant::now();
-    let mut shares = Vec::new();
-    while began.elapsed() < Duration::from_secs(seconds) {
-        let share = world.group().targets[port - 1].share;
-        if shares.last() != Some(&share) {
-            shares.push(share);
-        }
-        sleep(0.01).await;
-    }
-    shares
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_turns_healthy_starts_slowly() {
-    let world = World::started(&format!("{CHECKED}\nslow_start = \"40s\""), 2).await;
-    assert_eq!(world.group().targets[0].share, 100, "not at the start of the process");
-    world.fail(&[2]);
-    world.until_eligible("a").await;
-    world.fail(&[]);
-    world.until_eligible("ab").await;
-    let before = world.control.snapshot().generation;
-    assert!(world.note(2).slow_start_until_unix_ms.is_some());
-    let shares = shares(&world, 2, 45).await;
-    assert_eq!(shares, (1..=20).map(|step| step * 5).collect::<Vec<_>>());
-    assert_eq!(world.control.snapshot().generation - before, 19, "one publication a step");
-    let note = world.note(2);
-    assert_eq!((note.share_percent, note.slow_start_until_unix_ms), (100, None));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_first_healthy_target_of_a_group_does_not_start_slowly() {
-    let world = World::new(&format!("{CHECKED}\nslow_start = \"40s\"\nfail_open.count = 0"), 3);
-    world.fail(&[1, 2, 3]);
-    world.start().await;
-    assert_eq!(world.eligible(), "");
-    world.fail(&[2, 3]);
-    world.until_eligible("a").await;
-    assert_eq!(world.group().targets[0].share, 100);
-    world.fail(&[3]);
-    world.until_eligible("ab").await;
-    assert_eq!(world.group().targets[1].share, 5);
-    // A target that fails during its slow start is at its full weight when it is used for want of others.
-    world.fail(&[2, 3]);
-    world.until_eligible("a").await;
-    assert_eq!(world.group().targets[1].share, 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_returns_from_an_ejection_starts_slowly() {
-    let world = World::started(&format!("{EJECTING}\nslow_start = \"40s\""), 2).await;
-    world.errors(2, 5);
-    world.until_eligible("a").await;
-    world.until_eligible("ab").await;
-    assert_eq!(world.group().targets[1].share, 5);
-}
-
-#[tokio::test(start_paused = true)]
 async fn checks_that_are_switched_on_move_nobody_before_they_have_failed_often_enough() {
     let world = World::started("", 2).await;
     assert_eq!(world.note(1).reason, "not checked");
@@ -559,19 +402,6 @@ async fn checks_that_are_switched_off_leave_every_target_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ejection_outlives_an_edit_and_ends_when_ejection_is_switched_off() {
-    let world = World::started(EJECTING, 2).await;
-    world.errors(2, 5);
-    world.until_eligible("a").await;
-    world.set(json!({ "queue": 5 }));
-    sleep(1.0).await;
-    assert_eq!(world.eligible(), "a");
-    world.set(json!({ "ejection.errors": 0 }));
-    let took = world.until_eligible("ab").await;
-    assert!(took <= Duration::from_millis(100), "{took:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_target_that_is_added_takes_nothing_before_its_first_check() {
     let world = World::started(CHECKED, 2).await;
     world.fake.hanging.lock().unwrap().insert(3);
@@ -597,21 +427,6 @@ async fn a_target_at_another_address_is_a_new_one() {
     sleep(0.2).await;
     assert!(!Arc::ptr_eq(&before, &world.state(2)));
     assert_eq!(world.note(2).reason, "its first check failed: connection refused");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_added_target_without_checks_starts_slowly_and_a_shorter_slow_start_counts_at_once() {
-    let world = World::started("slow_start = \"40s\"", 2).await;
-    let settings = json!({ "id": "c", "address": "127.0.0.1:3" });
-    let settings = settings.as_object().unwrap().clone();
-    world.edit(&Edit::AddTarget { group: "app".into(), settings });
-    sleep(0.2).await;
-    assert_eq!(world.group().targets[2].share, 5);
-    world.set(json!({ "slow_start": "0s" }));
-    sleep(0.2).await;
-    let shares: Vec<u32> = world.group().targets.iter().map(|target| target.share).collect();
-    assert_eq!(shares, [100, 100, 100]);
-    assert_eq!(world.note(3).slow_start_until_unix_ms, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,120 @@
+//! Targets that are kept out for a while for their gateway errors.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn gateway_errors_in_a_row_eject_a_target_for_a_while() {
+    let world = World::started(EJECTING, 3).await;
+    world.errors(2, 4);
+    sleep(1.0).await;
+    assert_eq!(world.eligible(), "abc");
+    world.errors(2, 1);
+    let took = world.until_eligible("ac").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+    let note = world.note(2);
+    assert_eq!(note.reason, "ejected for 30s: 5 gateway errors in a row");
+    assert_eq!((note.ejections, note.ejected_until_unix_ms.is_some()), (1, true));
+    assert_eq!(world.state(2).errors_in_a_row(), 0);
+    let took = world.until_eligible("abc").await;
+    assert!((29.9..30.2).contains(&took.as_secs_f64()), "{took:?}");
+    assert_eq!(world.note(2).ejected_until_unix_ms, None);
+    assert_eq!(world.note(2).reason, "not checked");
+    // Again, and so for twice as long.
+    world.errors(2, 5);
+    world.until_eligible("ac").await;
+    let took = world.until_eligible("abc").await;
+    assert!((59.9..60.2).contains(&took.as_secs_f64()), "{took:?}");
+    assert_eq!(
+        world.events(),
+        [
+            "b is ejected for 30s: 5 gateway errors in a row",
+            "b is back: its ejection is over",
+            "b is ejected for 1m: 5 gateway errors in a row",
+            "b is back: its ejection is over"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_of_a_group_is_ejected_than_its_share() {
+    let world = World::started(EJECTING, 3).await;
+    for port in 1..=3 {
+        world.errors(port, 5);
+    }
+    sleep(0.2).await;
+    assert_eq!(world.eligible().len(), 2);
+    // The other two go on failing; nobody is told of it at every turn.
+    for _ in 0..50 {
+        (1..=3).for_each(|port| world.errors(port, 5));
+        sleep(0.1).await;
+    }
+    assert_eq!(world.eligible().len(), 2);
+    let events = world.events();
+    assert_eq!(events.len(), 3, "{events:?}");
+    let refused = events.iter().filter(|text| text.contains("stays in despite 5 gateway errors"));
+    assert_eq!(refused.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejection_checks_the_target_at_once_and_a_failure_counts_without_waiting_for_more() {
+    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
+    world.fail(&[2]);
+    let began = Instant::now();
+    world.errors(2, 5);
+    sleep(0.2).await;
+    assert!(world.asked_since(began).iter().any(|(_, port)| *port == 2), "at once");
+    assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
+    assert!(world.state(2).is_ejected());
+    // The ejection ends before the checks pass: they decide.
+    sleep(35.0).await;
+    assert!(!world.state(2).is_ejected());
+    assert_eq!(world.eligible(), "ac");
+    let note = world.note(2);
+    assert_eq!(note.reason, "a check after gateway errors failed: connection refused");
+    world.fail(&[]);
+    world.until_eligible("abc").await;
+    let events = world.events();
+    assert_eq!(
+        events[1..],
+        [
+            "b is ejected for 30s: 5 gateway errors in a row",
+            "b is unhealthy: a check after gateway errors failed: connection refused",
+            "the ejection of b is over; it is unhealthy",
+            "b is healthy: 2 checks passed"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_passes_does_not_end_an_ejection() {
+    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
+    world.errors(2, 5);
+    sleep(25.0).await;
+    assert_eq!((&*world.eligible(), world.state(2).health_by_checks()), ("ac", Health::Healthy));
+    world.until_eligible("abc").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_ends_an_ejection() {
+    let world = World::started(EJECTING, 2).await;
+    world.errors(1, 5);
+    world.until_eligible("b").await;
+    assert!(!world.board.enable("app", "b"), "it is not ejected");
+    assert!(world.board.enable("app", "a"));
+    let took = world.until_eligible("ab").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+    assert_eq!(world.events()[1], "a is back: its ejection was ended by the operator");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejection_outlives_an_edit_and_ends_when_ejection_is_switched_off() {
+    let world = World::started(EJECTING, 2).await;
+    world.errors(2, 5);
+    world.until_eligible("a").await;
+    world.set(json!({ "queue": 5 }));
+    sleep(1.0).await;
+    assert_eq!(world.eligible(), "a");
+    world.set(json!({ "ejection.errors": 0 }));
+    let took = world.until_eligible("ab").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+}
