@@ -92,15 +92,22 @@ fn noting_and_counting_a_request_allocates_nothing() {
             target_address: Some("127.0.0.1:9001".parse().expect("address")),
             ..Facts::default()
         };
-        let mut record = Record {
+        let [method, host, path, referer, user_agent, request_id, location] = text.texts();
+        let record = Record {
             facts,
             listener: "web",
             group: "shop",
             target: "shop-1",
+            rule: "checkout",
             code: if round.is_multiple_of(7) { "target_reset" } else { "" },
-            ..Record::default()
+            method,
+            host,
+            path,
+            referer,
+            user_agent,
+            request_id,
+            location,
         };
-        text.apply(&mut record);
         if !shard.record(&record) {
             dropped += 1;
         }

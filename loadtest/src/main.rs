@@ -5,6 +5,8 @@
 //! `tests/soak.rs` against its own target, with and without something in between that goes wrong, and
 //! by `tests/respond.rs` and `tests/floor.rs` with raw clients, and by `tests/compare.rs` with a limpet.
 
+#[cfg(test)]
+mod command_line;
 mod compare;
 mod floor;
 mod instructions;

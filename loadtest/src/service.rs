@@ -1,12 +1,12 @@
 //! What the commands that answer until they are told to stop have in common: one pinned thread a core,
-//! one line when all of them are ready, an orderly end.
+//! one line when all of them are ready, a ring that accepts, an orderly end.
 //!
-//! Owns: the threads, the descriptors limit, the signals. Never: a socket. Tested through the commands,
+//! Owns: the threads, the descriptors limit, the signals, the listeners. Never: a connection. Tested through the commands,
 //! by `tests/respond.rs` and `tests/floor.rs`.
 
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,21 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::ring::Queue;
+use crate::ring::{BufferSpec, Event, Queue, Ring};
 
 /// How long accepting pauses after it failed, for want of descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The token that a listener's events carry; connections have small ones.
-pub const LISTENER: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX;
+
+/// Submissions that fit between two waits.
+const ENTRIES: u32 = 1024;
+
+/// Receive buffers: few enough that small requests stay in the processor's cache. Large ones make large content that
+/// is relayed cheaper by a third (1 MiB: 550 µs instead of 790 µs with buffers of 16 KiB), and cost small content
+/// nothing.
+pub const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 64 * 1024 };
 
 /// Where to run: a thread on each of these cores.
 #[derive(Debug, Clone, clap::Args)]
@@ -127,33 +135,71 @@ fn raise_descriptor_limit() {
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
 }
 
+/// What a thread does with the sockets of its ring, but for accepting.
+pub trait Worker {
+    /// A client has connected.
+    fn open(&mut self, queue: &mut Queue, descriptor: OwnedFd);
+
+    /// Something has happened to a connection, by the token that it was given.
+    fn handle(&mut self, queue: &mut Queue, token: u64, event: Event<'_>);
+
+    /// When [`wake`](Worker::wake) has something to do even if nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due.
+    fn wake(&mut self, _queue: &mut Queue) {}
+}
+
+/// Has a worker serve what a listener accepts, until the process ends.
+///
+/// # Errors
+/// When the kernel refuses the ring or stops taking submissions.
+pub fn serve(
+    listener: Socket,
+    mut worker: impl Worker,
+    readiness: &Readiness,
+) -> Result<(), Box<dyn Error>> {
+    let mut ring = Ring::new(ENTRIES, BUFFERS)?;
+    let mut listening = Listening::begin(listener, ring.queue());
+    readiness.ready();
+    loop {
+        let deadline = worker.deadline().into_iter().chain(listening.again_at).min();
+        ring.wait(deadline, |queue, token, event| match (token, event) {
+            (LISTENER, Event::Accepted(descriptor)) => worker.open(queue, descriptor),
+            (LISTENER, Event::AcceptFailed(error)) => listening.failed(&error),
+            (LISTENER, _) => {}
+            (token, event) => worker.handle(queue, token, event),
+        })?;
+        worker.wake(ring.queue());
+        listening.resume(ring.queue());
+    }
+}
+
 /// A listener on a ring: accepts, and after a failure accepts again, but not at once.
 #[derive(Debug)]
-pub struct Listening {
+struct Listening {
     listener: Socket,
+    /// When accepting goes on after it failed.
     again_at: Option<Instant>,
 }
 
 impl Listening {
     /// Accepts from now on; events carry [`LISTENER`].
-    pub fn begin(listener: Socket, queue: &mut Queue) -> Listening {
+    fn begin(listener: Socket, queue: &mut Queue) -> Listening {
         queue.accept(listener.as_fd(), LISTENER);
         Listening { listener, again_at: None }
     }
 
     /// Accepting has failed: it goes on after a pause.
-    pub fn failed(&mut self, error: &io::Error) {
+    fn failed(&mut self, error: &io::Error) {
         eprintln!("cannot accept: {error}");
         self.again_at = Some(Instant::now() + ACCEPT_PAUSE);
     }
 
-    /// When [`resume`](Listening::resume) has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.again_at
-    }
-
     /// Accepts again when the pause is over.
-    pub fn resume(&mut self, queue: &mut Queue) {
+    fn resume(&mut self, queue: &mut Queue) {
         if self.again_at.is_some_and(|at| at <= Instant::now()) {
             self.again_at = None;
             queue.accept(self.listener.as_fd(), LISTENER);

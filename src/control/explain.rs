@@ -210,6 +210,7 @@ fn listener<'s>(
         return Err(format!("there is no listener {name:?}; there is {}", all()));
     };
     let bind = match &listener.bind {
+        Bind::Tcp(address) if address.port() == 0 => format!("{}, a free port", address.ip()),
         Bind::Tcp(address) => address.to_string(),
         Bind::Unix(path) => format!("unix:{}", path.display()),
     };
@@ -270,8 +271,9 @@ fn action(scene: &Scene<'_>, rule: usize, page: &mut Explanation) {
             page.outcome.kind = OutcomeKind::Redirect;
             page.outcome.status = Some(redirect.status);
             let port = match scene.listener.bind {
-                Bind::Tcp(address) => address.port().to_string(),
-                Bind::Unix(_) => String::new(),
+                // Nobody knows yet which port 0 becomes.
+                Bind::Tcp(address) if address.port() > 0 => address.port().to_string(),
+                Bind::Tcp(_) | Bind::Unix(_) => String::new(),
             };
             let parts = RedirectParts {
                 protocol: b"http",

@@ -232,16 +232,22 @@ impl Entry {
             upgraded: self.status == 101,
             ended: self.ended.unwrap_or(Ended::NORMAL),
         };
-        let mut record = Record {
+        let [method, host, path, referer, user_agent, request_id, location] = self.text.texts();
+        let record = Record {
             facts,
             listener: &listener.name,
             group: group.map_or("", |group| &group.name),
             target: target.map_or("", |target| &target.id),
             rule: rule.map_or("", |rule| &rule.name),
             code: self.code,
-            ..Record::default()
+            method,
+            host,
+            path,
+            referer,
+            user_agent,
+            request_id,
+            location,
         };
-        self.text.apply(&mut record);
         write(&record, &places);
     }
 }

@@ -231,22 +231,14 @@ impl RequestText {
         self.bytes.get_mut(start..).unwrap_or_default()
     }
 
-    /// Gives `record` these texts.
-    pub fn apply<'a>(&'a self, record: &mut Record<'a>) {
+    /// Method, host, path, referer, user agent, request id and location: the order of [`Record`].
+    pub fn texts(&self) -> [&[u8]; 7] {
         let mut start = 0;
-        let mut texts = self.ends.iter().map(|&end| {
+        self.ends.map(|end| {
             let text = self.bytes.get(start..end).unwrap_or_default();
             start = end;
             text
-        });
-        let mut next = || texts.next().unwrap_or_default();
-        record.method = next();
-        record.host = next();
-        record.path = next();
-        record.referer = next();
-        record.user_agent = next();
-        record.request_id = next();
-        record.location = next();
+        })
     }
 
     /// Forgets the texts and, when they needed more than `keep_bytes`, their memory.

@@ -14,3 +14,4 @@ mod drain;
 mod faults;
 mod many_targets;
 mod reloads;
+mod tunnels;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::{Client, Config, Limpet, Target, config, group, listener, poll};
+use crate::tunnels;
 
 const THREADS: usize = 4;
 const CONNECTIONS_PER_THREAD: usize = 64;
@@ -11,21 +12,12 @@ const TUNNELS: usize = 20;
 const RELOADS: u32 = 200;
 const EDITS: u32 = 50;
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nHost: limpet.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-
 /// Answers requests with its name, and echoes in tunnels.
 fn target(name: &'static str) -> Target {
     Target::scripted(move |connection| {
         while let Some(request) = connection.next_request()? {
             if request.fields.has("upgrade") {
-                connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
-                loop {
-                    let bytes = connection.read_some()?;
-                    if bytes.is_empty() {
-                        return Ok(());
-                    }
-                    connection.send(&bytes)?;
-                }
+                return tunnels::echo(connection);
             }
             connection
                 .send(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{name}").as_bytes())?;
@@ -86,10 +78,8 @@ fn ask_all(limpet: &Limpet, seen: &Seen) {
 }
 
 fn echo_all(limpet: &Limpet, seen: &Seen) {
-    let mut tunnels: Vec<Client> = (0..TUNNELS).map(|_| limpet.client()).collect();
-    for tunnel in &mut tunnels {
-        assert_eq!(tunnel.send(ASK).response().status, 101);
-    }
+    let mut tunnels: Vec<Client> =
+        (0..TUNNELS).map(|_| tunnels::open(limpet.client(), "")).collect();
     while !seen.stop.load(Ordering::Relaxed) {
         for tunnel in &mut tunnels {
             tunnel.send(b"still here?");

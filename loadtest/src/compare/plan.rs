@@ -152,18 +152,12 @@ impl Plan {
 mod tests {
     use super::super::scenario::choose;
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
+    use crate::command_line;
 
     fn plan(arguments: &[&str], candidates: usize) -> Plan {
-        let line = Line::parse_from([&["compare"], arguments].concat());
-        let scenarios = choose(&line.options.scenario, line.options.quick).unwrap();
-        Plan::new(&line.options, scenarios, candidates).unwrap()
+        let options: Options = command_line::options(arguments).unwrap();
+        let scenarios = choose(&options.scenario, options.quick).unwrap();
+        Plan::new(&options, scenarios, candidates).unwrap()
     }
 
     #[test]

@@ -11,15 +11,8 @@ use std::os::fd::OwnedFd;
 use slab::Slab;
 
 use super::heads::{Heads, Kind};
-use crate::ring::{BufferSpec, Event, Outgoing, Queue, Received, Ring, Socket};
-use crate::service::{LISTENER, Listening, Readiness};
-
-/// Submissions that fit between two waits.
-const ENTRIES: u32 = 1024;
-
-/// Buffers that bytes pass through. Large ones make large content cheaper by a third (1 MiB: 550 µs instead
-/// of 790 µs with buffers of 16 KiB), and cost small content nothing.
-const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 64 * 1024 };
+use crate::ring::{Event, Outgoing, Queue, Received, Socket};
+use crate::service::{self, BUFFERS, Readiness, Worker};
 
 /// Buffers that may wait for one socket to take them; then its other side is no longer received from, so
 /// that a slow one leaves some to the fast ones.
@@ -43,20 +36,11 @@ pub fn run(
     parse: bool,
     readiness: &Readiness,
 ) -> Result<(), Box<dyn Error>> {
-    let mut ring = Ring::new(ENTRIES, BUFFERS)?;
-    let listening = Listening::begin(listener, ring.queue());
-    let mut relay =
-        Relay { listening, target, parse, pairs: Slab::new(), lent: 0, has_complained: false };
-    readiness.ready();
-    loop {
-        let deadline = relay.listening.deadline();
-        ring.wait(deadline, |queue, token, event| relay.handle(queue, token, event))?;
-        relay.listening.resume(ring.queue());
-    }
+    let relay = Relay { target, parse, pairs: Slab::new(), lent: 0, has_complained: false };
+    service::serve(listener, relay, readiness)
 }
 
 struct Relay {
-    listening: Listening,
     target: SocketAddr,
     parse: bool,
     pairs: Slab<Pair>,
@@ -94,16 +78,8 @@ impl Side {
     }
 }
 
-impl Relay {
+impl Worker for Relay {
     fn handle(&mut self, queue: &mut Queue, token: u64, event: Event<'_>) {
-        if token == LISTENER {
-            match event {
-                Event::Accepted(descriptor) => self.open(queue, descriptor),
-                Event::AcceptFailed(error) => self.listening.failed(&error),
-                _ => {}
-            }
-            return;
-        }
         let (place, side) = ((token / 2) as usize, (token % 2) as usize);
         let Some(pair) = self.pairs.get_mut(place) else { return };
         let is_over = match event {

@@ -227,21 +227,15 @@ fn content(size: usize, chunked: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
+    use crate::command_line;
 
     fn plan(arguments: &[&str]) -> Result<Plan, String> {
-        let line = ["load", "--address", "127.0.0.1:80"].iter().chain(arguments);
-        let line = Line::try_parse_from(line).map_err(|error| error.to_string())?;
-        line.options.check_together()?;
-        Plan::new(&line.options).map_err(|error| error.to_string())
+        let arguments = [&["--address", "127.0.0.1:80"], arguments].concat();
+        let options: Options =
+            command_line::options(&arguments).map_err(|error| error.to_string())?;
+        options.check_together()?;
+        Plan::new(&options).map_err(|error| error.to_string())
     }
 
     fn written(plan: &Plan, cookies: &str) -> String {

@@ -1,4 +1,4 @@
-//! A responder's thread: its ring, its connections and their timers.
+//! A responder's thread: its connections and their timers.
 //!
 //! Owns: who gets which event, and the one heap of times at which connections are to be woken. Never:
 //! what a connection does with either. Tested by `tests/respond.rs`.
@@ -16,15 +16,8 @@ use socket2::Socket;
 use super::answer::Answers;
 use super::connection::{Connection, Next, Shared};
 use super::script::Script;
-use crate::ring::{BufferSpec, Event, Queue, Ring};
-use crate::service::{LISTENER, Listening, Readiness};
-
-/// Submissions that fit between two waits.
-const ENTRIES: u32 = 1024;
-
-/// Receive buffers: few enough that small requests stay in the processor's cache, large enough that an
-/// upload comes in few pieces.
-const BUFFERS: BufferSpec = BufferSpec { count: 256, size: 64 * 1024 };
+use crate::ring::{Event, Queue};
+use crate::service::{self, Readiness, Worker};
 
 /// Answers until the process ends.
 ///
@@ -38,25 +31,16 @@ pub fn run(
 ) -> Result<(), Box<dyn Error>> {
     // The kernel may wake a thread 50 µs late unless it is told not to; a delay is to be what it says.
     nix::sys::prctl::set_timerslack(1)?;
-    let mut ring = Ring::new(ENTRIES, BUFFERS)?;
-    let shared = Shared { script, answers, random: rand::make_rng() };
-    let mut worker = Worker {
-        listening: Listening::begin(listener, ring.queue()),
-        shared,
+    let responder = Responder {
+        shared: Shared { script, answers, random: rand::make_rng() },
         connections: Slab::new(),
         opened_count: 0,
         wakes: BinaryHeap::new(),
     };
-    readiness.ready();
-    loop {
-        ring.wait(worker.deadline(), |queue, token, event| worker.handle(queue, token, event))?;
-        worker.wake(ring.queue());
-        worker.listening.resume(ring.queue());
-    }
+    service::serve(listener, responder, readiness)
 }
 
-struct Worker {
-    listening: Listening,
+struct Responder {
     shared: Shared,
     /// Each connection with its number, counted from the first that was opened.
     connections: Slab<(u64, Connection)>,
@@ -66,16 +50,8 @@ struct Worker {
     wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
 }
 
-impl Worker {
+impl Worker for Responder {
     fn handle(&mut self, queue: &mut Queue, token: u64, event: Event<'_>) {
-        if token == LISTENER {
-            match event {
-                Event::Accepted(descriptor) => self.open(queue, descriptor),
-                Event::AcceptFailed(error) => self.listening.failed(&error),
-                _ => {}
-            }
-            return;
-        }
         let place = token as usize;
         let Some((_, connection)) = self.connections.get_mut(place) else { return };
         let shared = &mut self.shared;
@@ -97,24 +73,8 @@ impl Worker {
         self.opened_count += 1;
     }
 
-    fn follow(&mut self, place: usize, next: Next) {
-        match next {
-            Next::Stay => {}
-            Next::Wake(at) => {
-                if let Some((number, _)) = self.connections.get(place) {
-                    self.wakes.push(Reverse((at, place, *number)));
-                }
-            }
-            Next::Gone => {
-                self.connections.try_remove(place);
-            }
-        }
-    }
-
-    /// When something is to be done even if nothing happens.
     fn deadline(&self) -> Option<Instant> {
-        let wake = self.wakes.peek().map(|Reverse((at, ..))| *at);
-        wake.into_iter().chain(self.listening.deadline()).min()
+        self.wakes.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Wakes whose time has come.
@@ -132,6 +92,22 @@ impl Worker {
             if let Some((_, connection)) = connection {
                 let next = connection.wake(&mut self.shared, queue);
                 self.follow(place, next);
+            }
+        }
+    }
+}
+
+impl Responder {
+    fn follow(&mut self, place: usize, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::Wake(at) => {
+                if let Some((number, _)) = self.connections.get(place) {
+                    self.wakes.push(Reverse((at, place, *number)));
+                }
+            }
+            Next::Gone => {
+                self.connections.try_remove(place);
             }
         }
     }

@@ -30,6 +30,11 @@ const FILE: &str = r#"
     priority = 3
     when.path = ["/moved"]
     redirect.to = "https://new.example/"
+    [[listener.rule]]
+    name = "secured"
+    priority = 4
+    when.path = ["/secured"]
+    redirect.to = "https://#{host}:#{port}/"
     [[target_group]]
     name = "app"
     stickiness.enabled = true
@@ -223,4 +228,16 @@ fn a_question_needs_only_a_request_and_wrong_ones_are_told() {
     let elsewhere = Question { listener: Some("nope".to_owned()), ..asked };
     let said = explain(&control(&[]).snapshot(), &elsewhere).unwrap_err();
     assert!(said.contains("no listener \"nope\"; there is web"), "{said}");
+}
+
+#[test]
+fn a_port_that_only_the_kernel_will_choose_is_not_told_as_0() {
+    let page = ask(&control(&[]), "GET /secured", &["Host: www.example"]);
+    assert_lines(
+        &page,
+        &[
+            "listener   web (127.0.0.1, a free port): the only one",
+            "location   https://www.example/",
+        ],
+    );
 }

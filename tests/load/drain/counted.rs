@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{drain, session_on, shown, sticky, visited};
 use crate::support::{Limpet, Target, pause, poll};
-
-const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+use crate::tunnels;
 
 /// The standard error that target and drain state, in percent.
 const ERROR_PERCENT: f64 = 3.3;
@@ -48,14 +47,7 @@ fn holding(name: &'static str, release: &Arc<AtomicBool>) -> Target {
     Target::scripted(move |connection| {
         while let Some(request) = connection.next_request()? {
             if request.fields.has("upgrade") {
-                connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
-                loop {
-                    let bytes = connection.read_some()?;
-                    if bytes.is_empty() {
-                        return Ok(());
-                    }
-                    connection.send(&bytes)?;
-                }
+                return tunnels::echo(connection);
             }
             while request.target == "/held" && !release.load(Ordering::SeqCst) {
                 pause(std::time::Duration::from_millis(3));
@@ -73,9 +65,7 @@ fn requests_in_flight_and_tunnels_are_shown_and_not_cut_when_the_drain_ends() {
     let limpet = sticky(&[("a", &a), ("b", &b)], |app| app);
     let (mut held, cookie) = session_on(&limpet, "a");
     held.send(format!("GET /held HTTP/1.1\r\nHost: h\r\nCookie: {cookie}\r\n\r\n"));
-    let mut tunnel = limpet.client();
-    tunnel.send(format!("{UPGRADE}Cookie: {cookie}\r\n\r\n"));
-    assert_eq!(tunnel.response().status, 101);
+    let mut tunnel = tunnels::open(limpet.client(), &format!("Cookie: {cookie}\r\n"));
     drain(&limpet, "a", r#"{"until":"idle","deadline":"1s"}"#);
     let view = poll(|| Some(shown(&limpet, "a")).filter(|view| view["in_flight"] == 1))
         .expect("in flight");
@@ -98,9 +88,7 @@ fn a_drain_until_idle_ends_when_the_last_request_and_the_last_tunnel_have_ended(
     let limpet = sticky(&[("a", &a), ("b", &b)], |app| app);
     let (mut held, cookie) = session_on(&limpet, "a");
     held.send(format!("GET /held HTTP/1.1\r\nHost: h\r\nCookie: {cookie}\r\n\r\n"));
-    let mut tunnel = limpet.client();
-    tunnel.send(format!("{UPGRADE}Cookie: {cookie}\r\n\r\n"));
-    assert_eq!(tunnel.response().status, 101);
+    let tunnel = tunnels::open(limpet.client(), &format!("Cookie: {cookie}\r\n"));
     drain(&limpet, "a", r#"{"until":"idle"}"#);
     assert_eq!(visited(&limpet), ["b"]);
     release.store(true, Ordering::SeqCst);
