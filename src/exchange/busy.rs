@@ -9,6 +9,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -62,12 +63,13 @@ impl Done {
 }
 
 /// Serves what has been received and what follows, until the client is silent or gone.
-pub async fn serve(connection: &Connection, received: Vec<u8>) -> Next {
+pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
+    let connection = &*connection;
     let mut input = Input::new(received);
     let mut entry = Entry::default();
     let mut plan = Plan::default();
     let mut ahead = Ahead::default();
-    let peer_text = connection.peer.text();
+    let peer_text = connection.peer().text();
     loop {
         let Some((view, position)) = connection.view() else { return Next::Close };
         let Some(listener) = view.listeners.get(position) else { return Next::Close };

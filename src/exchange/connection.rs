@@ -9,13 +9,13 @@
 //! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
 //! goes away again when the client falls silent.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arrayvec::{ArrayString, ArrayVec};
@@ -87,7 +87,7 @@ pub struct Arrival {
     pub client: Stream,
     pub origin: Rc<Origin>,
     /// Position of its listener in the snapshot.
-    pub listener: usize,
+    pub listener: u32,
     pub peer: Peer,
 }
 
@@ -97,15 +97,15 @@ pub struct Connection {
     pub client: Stream,
     pub origin: Rc<Origin>,
     /// Position of its listener when it was accepted.
-    listener: usize,
-    pub peer: Peer,
+    listener: u32,
+    peer: Cell<Peer>,
     pub alarm: Alarm,
     pub opened_ms: Millis,
     /// After this the connection closes behind the request it is at.
     pub expires_ms: Millis,
     pub requests: Cell<u32>,
     /// The assignment of this connection's first visit, so that parallel first requests agree.
-    pub pinned: RefCell<Option<Box<Pinned>>>,
+    pinned: Cell<Option<Box<Pinned>>>,
     /// `None` for a client that is only told that it has too many.
     _place: Option<Place>,
 }
@@ -121,14 +121,36 @@ impl Connection {
             client,
             origin,
             listener,
-            peer,
+            peer: Cell::new(peer),
             alarm,
             opened_ms,
             expires_ms: NEVER,
             requests: Cell::new(0),
-            pinned: RefCell::new(None),
+            pinned: Cell::new(None),
             _place: place,
         }
+    }
+
+    /// Who is at the other end: the socket's peer, or whom a PROXY header has named.
+    pub fn peer(&self) -> Peer {
+        self.peer.get()
+    }
+
+    /// Takes the client that a PROXY header names for the peer.
+    pub fn announce(&self, peer: Peer) {
+        self.peer.set(peer);
+    }
+
+    /// The assignment of the first visit, if it was made on this connection.
+    pub fn pinned(&self) -> Option<Pinned> {
+        let pinned = self.pinned.take();
+        let copy = pinned.as_deref().copied();
+        self.pinned.set(pinned);
+        copy
+    }
+
+    pub fn pin(&self, pinned: Pinned) {
+        self.pinned.set(Some(Box::new(pinned)));
     }
 
     /// What is published now, or, when the connection's listener is no longer in it, what was last;
@@ -156,7 +178,7 @@ impl Connection {
         let name = &self.origin.listener_name;
         let is_it =
             |listener: &Arc<Listener>| Arc::ptr_eq(&listener.name, name) || listener.name == *name;
-        let before = self.listener;
+        let before = self.listener as usize;
         if view.listeners.get(before).is_some_and(is_it) {
             return Some(before);
         }
@@ -192,39 +214,74 @@ impl Drop for Connection {
     }
 }
 
-/// Serves a client until it or limpet ends the connection.
-pub async fn serve(mut connection: Box<Connection>) {
-    let Some(listener) = connection.listener() else { return };
-    connection.expires_ms = connection.age_limit_ms(&listener);
-    let early = if listener.proxy_protocol == ProxyProtocol::Off {
-        None
-    } else {
-        match Box::pin(proxy_protocol::receive(&mut connection, &listener)).await {
-            Some(rest) => Some(rest),
-            None => return,
-        }
-    };
-    let deadline = connection.shard.clock.deadline(listener.timeouts.head);
-    drop(listener);
-    let mut received = match early {
-        Some(bytes) if !bytes.is_empty() => bytes,
-        _ => match asleep(&connection, connection.client.recv_any(), deadline).await {
-            Some(bytes) => bytes,
-            None => return,
-        },
-    };
-    loop {
-        let next = Box::pin(busy::serve(&connection, received)).await;
-        let Next::Wait { receive, idle_deadline } = next else { return };
-        received = match asleep(&connection, receive, idle_deadline).await {
-            Some(bytes) => bytes,
-            None => return,
+/// Serves a client until it or limpet ends the connection. All that a sleeping connection's task holds,
+/// besides the connection.
+pub struct Serving {
+    connection: Rc<Connection>,
+    state: State,
+}
+
+enum State {
+    /// Waits for the first bytes of a request.
+    Asleep {
+        receive: RecvAny,
+        /// The time is up, and the receive has been made to end.
+        is_up: bool,
+    },
+    Awake(Pin<Box<dyn Future<Output = Next>>>),
+}
+
+impl Serving {
+    /// `None` when nobody knows the connection's listener any more.
+    pub fn begin(mut connection: Connection) -> Option<Serving> {
+        let listener = connection.listener()?;
+        connection.expires_ms = connection.age_limit_ms(&listener);
+        let connection = Rc::new(connection);
+        let state = if listener.proxy_protocol == ProxyProtocol::Off {
+            let deadline = connection.shard.clock.deadline(listener.timeouts.head);
+            asleep(&connection, connection.client.recv_any(), deadline)
+        } else {
+            State::Awake(Box::pin(announced(Rc::clone(&connection), listener)))
         };
+        Some(Serving { connection, state })
     }
 }
 
-/// Waits for the first bytes of a request; `None` when the connection has ended instead.
-fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> Asleep<'_> {
+impl Future for Serving {
+    type Output = ();
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Serving { connection, state } = &mut *self;
+        loop {
+            match state {
+                State::Asleep { receive, is_up } => {
+                    let Poll::Ready(received) = Pin::new(receive).poll(cx) else {
+                        if !*is_up && connection.alarm.poll_fired(cx) {
+                            *is_up = true;
+                            connection.client.end_receiving();
+                        }
+                        return Poll::Pending;
+                    };
+                    let bytes = received.unwrap_or_default();
+                    if bytes.is_empty() {
+                        buffers::give_back(bytes);
+                        return Poll::Ready(());
+                    }
+                    *state = State::Awake(Box::pin(busy::serve(Rc::clone(connection), bytes)));
+                }
+                State::Awake(awake) => match ready!(awake.as_mut().poll(cx)) {
+                    Next::Wait { receive, idle_deadline } => {
+                        *state = asleep(connection, receive, idle_deadline);
+                    }
+                    Next::Close => return Poll::Ready(()),
+                },
+            }
+        }
+    }
+}
+
+/// Goes to sleep until bytes come, or `deadline`.
+fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State {
     let clock = &connection.shard.clock;
     let mut deadline = deadline.min(connection.expires_ms);
     let waits = if connection.requests.get() == 0 { Waits::Fresh } else { Waits::Idle };
@@ -237,46 +294,27 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> Asleep
         }
     }
     connection.alarm.set_waiting(deadline, waits);
-    Asleep { connection, receive, is_up: false }
+    State::Asleep { receive, is_up: false }
 }
 
-/// All that a sleeping connection's task holds, besides the connection.
-struct Asleep<'a> {
-    connection: &'a Connection,
-    receive: RecvAny,
-    /// The time is up, and the receive has been made to end.
-    is_up: bool,
-}
-
-impl Future for Asleep<'_> {
-    type Output = Option<Vec<u8>>;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
-        let this = &mut *self;
-        if let Poll::Ready(result) = Pin::new(&mut this.receive).poll(cx) {
-            let bytes = result.unwrap_or_default();
-            if bytes.is_empty() {
-                buffers::give_back(bytes);
-                return Poll::Ready(None);
-            }
-            return Poll::Ready(Some(bytes));
-        }
-        if !this.is_up && this.connection.alarm.poll_fired(cx) {
-            this.is_up = true;
-            this.connection.client.end_receiving();
-        }
-        Poll::Pending
+/// Has a balancer in front announce the client, then serves what follows.
+async fn announced(connection: Rc<Connection>, listener: Arc<Listener>) -> Next {
+    let Some(rest) = proxy_protocol::receive(&connection, &listener).await else {
+        return Next::Close;
+    };
+    if rest.is_empty() {
+        let idle_deadline = connection.shard.clock.deadline(listener.timeouts.head);
+        return Next::Wait { receive: connection.client.recv_any(), idle_deadline };
     }
+    drop(listener);
+    Box::pin(busy::serve(connection, rest)).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn future_bytes<'a, A, F>(_: impl FnOnce(&'a Connection, A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    fn task_bytes<F>(_: impl FnOnce(Box<Connection>) -> F) -> usize {
+    fn future_bytes<A, F>(_: impl FnOnce(Rc<Connection>, A) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -294,10 +332,10 @@ mod tests {
 
     #[test]
     fn a_sleeping_connection_is_small() {
-        let asleep = task_bytes(serve) + size_of::<Connection>();
+        let asleep = size_of::<Serving>() + size_of::<Connection>();
         let busy = future_bytes(busy::serve);
         println!("a connection's task: {asleep} bytes asleep, {busy} more while busy");
-        assert!(asleep <= 320, "{asleep} bytes");
+        assert!(asleep <= 192, "{asleep} bytes");
         assert!(busy <= 8192, "{busy} bytes");
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::Reply;
-use super::connection::Connection;
+use super::connection::{Connection, Peer};
 use super::failure::Failure;
 use super::prepare::Scene;
 use crate::http1::fields::{self, FieldId};
@@ -66,7 +66,7 @@ impl Entry {
         *self = Entry {
             text: std::mem::take(&mut self.text),
             request_id: self.request_id,
-            client: connection.peer.ip,
+            client: connection.peer().ip,
             begun_us,
             head_us: begun_us,
             phase: Phase::RequestHead,
@@ -201,11 +201,11 @@ impl Entry {
             target: target.map(|target| &target.state.series),
         };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
-        let peer = connection.peer.ip;
+        let Peer { ip: peer, port } = connection.peer();
         let facts = Facts {
             time_unix_ms: clock.unix_ms_at(self.begun_us),
             client: self.client,
-            client_port: if self.client == peer { connection.peer.port } else { 0 },
+            client_port: if self.client == peer { port } else { 0 },
             peer: peer.filter(|_| self.client != peer),
             encrypted: connection.client.is_encrypted(),
             listener_port: origin.port,

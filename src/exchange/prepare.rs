@@ -127,7 +127,7 @@ impl Scene<'_> {
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.
     fn client(&self, head: &RequestHead<'_, '_>) -> Option<IpAddr> {
-        let peer = self.connection.peer.ip?;
+        let peer = self.connection.peer().ip?;
         if self.listener.trusted_proxies.is_empty() {
             return Some(peer);
         }
@@ -201,7 +201,7 @@ impl Scene<'_> {
     }
 
     fn is_peer_trusted(&self) -> bool {
-        self.connection.peer.ip.is_some_and(|ip| self.is_trusted(ip))
+        self.connection.peer().ip.is_some_and(|ip| self.is_trusted(ip))
     }
 
     fn scheme(&self) -> &'static [u8] {
@@ -305,7 +305,7 @@ impl Scene<'_> {
             fields: head.fields,
             source,
             query: head.target.query,
-            pinned: self.connection.pinned.borrow().as_deref().copied(),
+            pinned: self.connection.pinned(),
             excluded: tried,
         })
     }

@@ -211,12 +211,12 @@ impl Family {
 
 /// Receives the header, within the time that a head has, and takes the client it names for the
 /// connection's peer. Returns what was received beyond it; `None` when the connection must be closed.
-pub async fn receive(connection: &mut Connection, listener: &Listener) -> Option<Vec<u8>> {
+pub async fn receive(connection: &Connection, listener: &Listener) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     match receive_header(connection, listener, &mut bytes).await {
         Ok((consumed, source)) => {
             if source.is_some() {
-                connection.peer = Peer::new(source);
+                connection.announce(Peer::new(source));
             }
             bytes.drain(..consumed.min(bytes.len()));
             if bytes.is_empty() {
@@ -288,7 +288,7 @@ fn complain(connection: &Connection, listener: &Listener, fault: Fault) {
     if shard.may_complain() {
         tracing::warn!(
             listener = %listener.name,
-            peer = %connection.peer.text(),
+            peer = %connection.peer().text(),
             fault = fault.code(),
             "a connection without the PROXY header that proxy_protocol asks for was closed"
         );

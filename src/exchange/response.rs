@@ -191,7 +191,7 @@ impl Converse<'_, '_> {
             self.group.state.sessions.observe(sticky, field.value, now_s);
         }
         if let Some(pinned) = outcome.pinned {
-            connection.pinned.replace(Some(Box::new(pinned)));
+            connection.pin(pinned);
         }
         let https = self.plan.https;
         let random = &connection.shard.random;

@@ -13,7 +13,7 @@ use super::admission::NotAdmitted;
 use super::local::Shard;
 use super::orders::ListenerId;
 use crate::exchange::busy;
-use crate::exchange::connection::{Arrival, Connection, Origin, Peer, serve};
+use crate::exchange::connection::{Arrival, Connection, Origin, Peer, Serving};
 use crate::exchange::stream::Stream;
 use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
 use crate::telemetry::counters::Counter;
@@ -106,12 +106,15 @@ impl Acceptor {
         // Peers that announce the clients behind them are not clients themselves: they are not counted.
         let peers_are_clients =
             listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off);
-        let arrival = Arrival { client, origin, listener: position.unwrap_or(usize::MAX), peer };
+        let listener = position.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
+        let arrival = Arrival { client, origin, listener, peer };
         match shard.admission.admit(peer.ip.filter(|_| peers_are_clients)) {
             Ok(place) => {
                 shard.counters.add(Counter::ConnectionsAccepted, 1);
                 let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
-                uring::spawn(serve(Box::new(connection)));
+                if let Some(serving) = Serving::begin(connection) {
+                    uring::spawn(serving);
+                }
             }
             Err(NotAdmitted::ProcessFull) => {
                 shard.counters.add(Counter::ConnectionsRefused, 1);

@@ -16,11 +16,17 @@ use super::stage::Running;
 /// anybody keeps what these needed. The same for everybody, and told in `scenarios/idle.toml`.
 pub const SETTLING: Duration = Duration::from_secs(5);
 
+/// Requests of the client that comes and goes first: whatever a balancer needs once, and keeps, is there then.
+const FIRST_REQUESTS: usize = 2000;
+
 /// Memory before and after clients came to stay.
 pub fn sample(round: usize, point: &Point, running: &mut Running) -> Sample {
+    let request = point.request();
+    if let Err(error) = come_and_go(running, request.as_bytes()) {
+        return Sample::failed(round, format!("the first client: {error}"));
+    }
     settle(running);
     let before = memory_of(&running.roots());
-    let request = point.request();
     let mut clients = Vec::with_capacity(point.connections);
     for index in 0..point.connections {
         match come(running, request.as_bytes()) {
@@ -38,6 +44,17 @@ pub fn sample(round: usize, point: &Point, running: &mut Running) -> Sample {
         return Sample::failed(round, format!("{gone} clients were sent away"));
     }
     Sample::of_idle(round, point.connections, before, after)
+}
+
+/// Asks [`FIRST_REQUESTS`] times, over another connection where one was ended.
+fn come_and_go(running: &Running, request: &[u8]) -> io::Result<()> {
+    let mut client = come(running, request)?;
+    for _ in 1..FIRST_REQUESTS {
+        if !client.ask(request).is_ok_and(|answer| answer.status == 200) {
+            client = come(running, request)?;
+        }
+    }
+    Ok(())
 }
 
 /// Connects and asks once.
