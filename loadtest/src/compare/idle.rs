@@ -12,7 +12,7 @@ use super::results::Sample;
 use super::scenario::Point;
 use super::stage::Running;
 
-/// How long memory settles before it is read, after the start and after the last client has asked: longer than
+/// How long memory settles before it is read, after the first client and after the last has asked: longer than
 /// anybody keeps what these needed. The same for everybody, and told in `scenarios/idle.toml`.
 pub const SETTLING: Duration = Duration::from_secs(5);
 
