@@ -1,0 +1,153 @@
+//! Operations that are dropped in flight: what they hold, and what becomes of it.
+
+use super::*;
+
+#[test]
+fn an_operation_dropped_in_flight_shuts_its_socket_down_and_lets_it_go() {
+    on_each_engine(|| async {
+        for kind in 0..3 {
+            let (socket, mut peer) = pair();
+            match kind {
+                0 => {
+                    let mut receive = socket.recv(buffers::small());
+                    assert!(is_pending(&mut receive));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+                1 => {
+                    let mut receive = socket.recv_any();
+                    assert!(is_pending(&mut receive));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+                _ => {
+                    let mut send = socket.send(pattern(LARGE_BYTES), 0, true);
+                    assert!(is_pending(&mut send));
+                    sleep(Instant::now() + Duration::from_millis(2)).await;
+                }
+            }
+            until_closed(socket).await;
+            let mut read = Vec::new();
+            // The end comes, after whatever the send had got rid of.
+            let _ = peer.read_to_end(&mut read);
+            assert!(read.len() < LARGE_BYTES, "kind {kind}");
+            assert_eq!(read.is_empty(), kind != 2);
+        }
+    });
+}
+
+#[test]
+fn an_operation_dropped_before_it_was_polled_ends_too() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        drop(socket.recv_any());
+        until_closed(socket).await;
+        assert_eq!(read(&mut peer).expect("the end"), 0);
+    });
+}
+
+#[test]
+fn a_connect_dropped_in_flight_lets_its_socket_go() {
+    on_each_engine(|| async {
+        let (_listener, address, _filling) = full_listener();
+        let mut connecting =
+            connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start to connect");
+        sleep(Instant::now() + Duration::from_millis(20)).await;
+        assert!(is_pending(&mut connecting));
+        let socket = connecting.socket();
+        drop(connecting);
+        until_closed(socket).await;
+    });
+}
+
+#[test]
+fn an_accept_dropped_in_flight_loses_no_descriptor() {
+    on_each_engine(|| async {
+        let (listening, address) = listening();
+        let accepts: Vec<_> = (0..3).map(|_| listening.accept()).collect();
+        // Two are accepted by the kernel while nobody looks, where the engine does that.
+        let mut clients: Vec<_> =
+            (0..2).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        sleep(Instant::now() + Duration::from_millis(10)).await;
+        drop(accepts);
+        drop(listening);
+        for client in &mut clients {
+            client.set_read_timeout(Some(PATIENCE / 2)).expect("timeout");
+            yield_now().await;
+            sleep(Instant::now() + Duration::from_millis(10)).await;
+            match read(client) {
+                Ok(count) => assert_eq!(count, 0),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_run_ends_with_operations_in_flight() {
+    let peers: Rc<Cell<Vec<TcpStream>>> = Rc::default();
+    let weak: Rc<Cell<Vec<Weak<Inner>>>> = Rc::default();
+    let test = || async {
+        let (listening, address) = listening();
+        let accept = listening.accept();
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.write_all(b"never looked at").expect("write");
+        let (receiving, a) = pair();
+        let (receiving_any, b) = pair();
+        let (sending, c) = pair();
+        let held = [&receiving, &receiving_any, &sending].map(|socket| Rc::downgrade(&socket.0));
+        weak.set(held.to_vec());
+        let (_listener, full, _filling) = full_listener();
+        let connecting = connect(&ConnectAddress::Tcp(full), PATIENCE).expect("start to connect");
+        // In tasks that outlive the main future, polled once.
+        spawn(async move { drop(receiving.recv(buffers::small()).await) });
+        spawn(async move { drop(receiving_any.recv_any().await) });
+        let large = pattern(LARGE_BYTES);
+        spawn(async move { drop(sending.send(large, 0, true).await) });
+        spawn(async move { drop(connecting.await) });
+        // And in one that never looks at its own.
+        spawn(async move {
+            let _accept = accept;
+            std::future::pending::<()>().await;
+        });
+        sleep(Instant::now() + Duration::from_millis(20)).await;
+        // Bytes that come at the very end.
+        for mut peer in [&a, &b] {
+            peer.write_all(&pattern(3000)).expect("write");
+        }
+        for peer in [&a, &b, &c, &client] {
+            peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        }
+        peers.set(vec![a, b, c, client]);
+    };
+    for engine in engines() {
+        let began = Instant::now();
+        run(engine, 64, in_time(test())).expect("run");
+        assert!(began.elapsed() < PATIENCE / 2, "{engine:?} ended late");
+        assert!(weak.take().iter().all(|socket| socket.strong_count() == 0), "{engine:?}");
+        for mut peer in peers.take() {
+            let mut read = Vec::new();
+            // An end or a reset, but not a connection that nobody holds.
+            if let Err(error) = peer.read_to_end(&mut read) {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{engine:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_goes_through_with_operations_in_flight() {
+    for engine in engines() {
+        let ended = std::panic::catch_unwind(|| {
+            let _ = run(engine, 64, async {
+                let (socket, _peer) = pair();
+                spawn(async move { drop(socket.recv_any().await) });
+                let (socket, _peer) = pair();
+                let mut receive = socket.recv(buffers::small());
+                assert!(is_pending(&mut receive));
+                yield_now().await;
+                std::panic::panic_any("on purpose");
+            });
+        });
+        assert_eq!(ended.expect_err("a panic").downcast_ref(), Some(&"on purpose"));
+        assert_eq!(run(engine, 64, async { 7 }).expect("run again"), 7);
+    }
+}
