@@ -202,7 +202,7 @@ async fn settle(scene: &Scene<'_>, last: &mut PendingSend, entry: &mut Entry) {
     let Scene { connection, listener, .. } = *scene;
     let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
     let ((result, buffer), expired) =
-        connection.alarm.bound_late(deadline, last, || connection.client.end()).await;
+        connection.alarm.bound_late(deadline, last, || connection.client.abort()).await;
     buffers::give_back(buffer);
     entry.settle(&result, expired);
     scene.record(entry);

@@ -22,7 +22,7 @@ pub enum SendFault {
 /// whether its queue of unacknowledged bytes gets shorter. Returns the buffer.
 ///
 /// # Errors
-/// The peer is gone, or took nothing for too long (its stream has then been ended).
+/// The peer is gone, or took nothing for too long (its stream has then been aborted: what it was sent is not the whole).
 pub async fn send_all(
     stream: &Stream,
     mut buffer: Vec<u8>,
@@ -41,7 +41,7 @@ pub async fn send_all(
                 (None, Some(_)) => Some(clock.deadline(idle / 4)),
                 (Some(before), Some(now)) if now < before => Some(clock.deadline(idle)),
                 _ => {
-                    stream.end();
+                    stream.abort();
                     None
                 }
             }

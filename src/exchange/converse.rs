@@ -79,6 +79,8 @@ impl Converse<'_, '_> {
                 Ok(Done { keep: finished.keep_client, linger, abort: false })
             }
             Err(failure) => {
+                // Neither side has said all it should have.
+                connection.stream.abort();
                 self.close(&connection.stream);
                 Err(failure)
             }
@@ -97,10 +99,10 @@ impl Converse<'_, '_> {
         let first = self.first_bytes(connection, &mut sending).await;
         let target = &connection.stream;
         if first.is_err() {
-            target.end();
+            target.abort();
         }
         let alarm = &self.scene.connection.alarm;
-        let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.end()).await;
+        let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.abort()).await;
         self.plan.request = request;
         Ok((self.respond(target, first?, None, entry).await?, false))
     }
@@ -135,8 +137,9 @@ impl Converse<'_, '_> {
             connection.alarm.set(head_deadline.get());
         };
         let stop = || {
-            // The client is not read any further than a moment; what it sends goes nowhere.
-            stream.end();
+            // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
+            // what it has for the whole.
+            stream.abort();
             alarm.set(connection.shard.clock.deadline(STOP_UPLOAD));
         };
         let (result, beyond, at_response_end) = {
@@ -197,7 +200,7 @@ impl Converse<'_, '_> {
         let Scene { connection, listener, .. } = *self.scene;
         let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
         let sent = poll_fn(|cx| self.ahead.last.poll_done(cx));
-        connection.alarm.bound(deadline, sent, || connection.client.end()).await;
+        connection.alarm.bound(deadline, sent, || connection.client.abort()).await;
     }
 
     fn close(&self, target: &Stream) {
@@ -225,7 +228,7 @@ impl Converse<'_, '_> {
     }
 
     /// Awaits a receive from the target until `deadline`, and notices meanwhile when the client goes
-    /// away: the target is then ended. Keeps `sending` going where the engine does not do so by itself.
+    /// away: its connection is then aborted. Keeps `sending` going where the engine does not do so by itself.
     pub(super) fn watch<'w, F: Future + Unpin>(
         &'w mut self,
         receive: F,
@@ -266,7 +269,7 @@ impl Converse<'_, '_> {
         let deadline = self.head_deadline.get();
         let receive = target.recv(bytes);
         let ((result, bytes), expired) =
-            connection.alarm.bound(deadline, receive, || target.end()).await;
+            connection.alarm.bound(deadline, receive, || target.abort()).await;
         connection.shard.clock.read_us();
         match result {
             Ok(count) if count > 0 => Ok(bytes),

@@ -161,8 +161,8 @@ pub enum Watched<T> {
 }
 
 /// Awaits a receive from the target until a deadline, and with it looks after what else is in flight:
-/// the request's send, and the client's next receive, which tells when the client goes away. The target
-/// is then ended; the receive is always awaited to its end. Output: what came of it, and whether the
+/// the request's send, and the client's next receive, which tells when the client goes away. The target's
+/// connection is then aborted; the receive is always awaited to its end. Output: what came of it, and whether the
 /// time was up.
 pub struct Watch<'a, F> {
     pub receive: F,
@@ -222,7 +222,7 @@ impl<F: Future + Unpin> Future for Watch<'_, F> {
         this.look(cx);
         if !this.is_up && this.alarm.poll_fired(cx) {
             this.is_up = true;
-            this.target.end();
+            this.target.abort();
             if let Poll::Ready(output) = Pin::new(&mut this.receive).poll(cx) {
                 return Poll::Ready(this.end(output));
             }

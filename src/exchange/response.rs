@@ -320,7 +320,7 @@ impl Converse<'_, '_> {
             let deadline =
                 self.scene.connection.shard.clock.deadline(self.group.options.content_idle_timeout);
             if sent.is_err() {
-                target.end();
+                target.abort();
             }
             let mut none = PendingSend::None;
             let (watched, expired) = self.watch(receive, &mut none, deadline, target).await;

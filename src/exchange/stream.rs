@@ -57,12 +57,13 @@ impl Stream {
         self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Ends both directions; every operation in flight completes.
+    /// Ends both directions as if all had been said; every operation in flight completes.
     pub fn end(&self) {
         self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Ends both directions such that the peer sees a failure, not a clean end.
+    /// Ends both directions such that the peer sees a failure, not a clean end, also when they are ended again
+    /// afterwards; every operation in flight completes.
     pub fn abort(&self) {
         self.socket.abort();
     }

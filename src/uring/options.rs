@@ -69,6 +69,21 @@ pub(super) fn queued_bytes(socket: &socket2::Socket) -> Option<u32> {
     if result == 0 { u32::try_from(count).ok() } else { None }
 }
 
+/// Dissolves a TCP connection with a reset (connect(2) to `AF_UNSPEC`): unlike close(2) after `SO_LINGER`, it does not
+/// wait until nobody holds the socket any more, and no shut-down that comes later makes a clean end of it.
+///
+/// # Errors
+/// What connect(2) says: other sockets than those of TCP have no such thing.
+pub(super) fn disconnect(socket: &socket2::Socket) -> io::Result<()> {
+    // SAFETY: a sockaddr is integers, so zeros are a valid one.
+    let mut nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    nobody.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: connect reads one sockaddr.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets the system take the memory of a free buffer back (`MADV_DONTNEED`), as far as it fills whole pages:
 /// the buffer stays, and finds zeroes when it is used next.
 pub(super) fn give_back_pages(buffer: &mut Vec<u8>) {

@@ -124,10 +124,19 @@ impl Socket {
         let _ = self.raw().shutdown(how);
     }
 
-    /// Makes closing send a reset, so that the peer cannot take what it has for the whole.
+    /// Ends both directions with a reset, at once: the peer cannot take what it has for the whole, what was not sent
+    /// yet is discarded, and every operation in flight completes. A Unix socket, which knows no reset, is shut down.
     pub fn abort(&self) {
-        let _ = self.raw().set_linger(Some(Duration::ZERO));
-        self.shutdown(Shutdown::Read);
+        if self.is_shut() {
+            return;
+        }
+        if options::disconnect(self.raw()).is_err() {
+            // Nothing is to be ended in an orderly way any more: where there is a reset, closing sends it.
+            let _ = self.raw().set_linger(Some(Duration::ZERO));
+            self.shutdown(Shutdown::Both);
+        }
+        // A shut-down would find no connection; one that had come first would have told the peer of a clean end.
+        self.0.is_shut.set(true);
     }
 }
 

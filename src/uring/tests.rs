@@ -468,12 +468,68 @@ fn an_abort_ends_a_receive_and_is_seen_as_a_reset() {
         assert!(is_pending(&mut receive));
         sleep(Instant::now() + Duration::from_millis(2)).await;
         socket.abort();
-        assert_eq!(receive.await.expect("the end"), b"");
+        receive.await.expect_err("a clean end");
+        assert_eq!(end_seen_by(&mut peer), io::ErrorKind::ConnectionReset);
         until_closed(socket).await;
-        let mut read = Vec::new();
-        let error = peer.read_to_end(&mut read).expect_err("a clean end");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     });
+}
+
+#[test]
+fn an_abort_ends_a_send_in_flight() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        let mut send = socket.send(pattern(LARGE_BYTES), 0, true);
+        assert!(is_pending(&mut send));
+        sleep(Instant::now() + Duration::from_millis(2)).await;
+        socket.abort();
+        assert!(send.await.0.map_or(true, |sent| sent < LARGE_BYTES));
+        assert_eq!(end_seen_by(&mut peer), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn no_shutting_down_undoes_an_abort() {
+    on_each_engine(|| async {
+        for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+            let (socket, mut peer) = pair();
+            let receive = socket.recv_any();
+            socket.abort();
+            socket.shutdown(how);
+            socket.abort();
+            // What is dropped in flight shuts down as well.
+            drop(receive);
+            drop(socket);
+            assert_eq!(end_seen_by(&mut peer), io::ErrorKind::ConnectionReset);
+        }
+    });
+}
+
+#[test]
+fn what_is_begun_after_an_abort_ends_at_once() {
+    on_each_engine(|| async {
+        let (socket, _peer) = pair();
+        socket.abort();
+        assert!(socket.recv_any().await.unwrap_or_default().is_empty());
+        assert!(socket.recv(buffers::small()).await.0.map_or(true, |count| count == 0));
+        socket.send(b"more".to_vec(), 0, true).await.0.expect_err("it was sent");
+    });
+}
+
+#[test]
+fn an_abort_of_a_unix_socket_ends_it() {
+    on_each_engine(|| async {
+        let (sockets, mut peers) = unix_pairs(1);
+        let mut receive = sockets[0].recv_any();
+        assert!(is_pending(&mut receive));
+        sockets[0].abort();
+        assert!(receive.await.unwrap_or_default().is_empty());
+        assert_eq!(peers[0].read(&mut [0; 8]).expect("the end"), 0);
+    });
+}
+
+/// How the connection ends for a peer that reads on; a clean end is a failure here.
+fn end_seen_by(peer: &mut TcpStream) -> io::ErrorKind {
+    peer.read_to_end(&mut Vec::new()).expect_err("a clean end").kind()
 }
 
 // ---- connect and accept ----

@@ -3,6 +3,7 @@
 
 mod chunked;
 mod closing;
+mod cut_off;
 mod early;
 mod interim;
 mod length;
