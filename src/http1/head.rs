@@ -54,6 +54,8 @@ pub enum Method {
     Patch,
     Trace,
     Connect,
+    /// One of the others that IANA's registry of methods calls idempotent.
+    OtherIdempotent,
     Other,
 }
 
@@ -70,6 +72,20 @@ impl Method {
             b"PATCH" => Method::Patch,
             b"TRACE" => Method::Trace,
             b"CONNECT" => Method::Connect,
+            _ => Method::of_registered(name),
+        }
+    }
+
+    /// The other methods of IANA's registry (RFC 9110 §16.1.1), those of WebDAV and its relatives most of
+    /// all, by the column that says whether they are idempotent. LOCK, like PATCH, is not.
+    fn of_registered(name: &[u8]) -> Method {
+        match name {
+            b"ACL" | b"BASELINE-CONTROL" | b"BIND" | b"CHECKIN" | b"CHECKOUT" | b"COPY"
+            | b"LABEL" | b"LINK" | b"MERGE" | b"MKACTIVITY" | b"MKCALENDAR" | b"MKCOL"
+            | b"MKREDIRECTREF" | b"MKWORKSPACE" | b"MOVE" | b"ORDERPATCH" | b"PRI"
+            | b"PROPFIND" | b"PROPPATCH" | b"QUERY" | b"REBIND" | b"REPORT" | b"SEARCH"
+            | b"UNBIND" | b"UNCHECKOUT" | b"UNLINK" | b"UNLOCK" | b"UPDATE"
+            | b"UPDATEREDIRECTREF" | b"VERSION-CONTROL" => Method::OtherIdempotent,
             _ => Method::Other,
         }
     }
@@ -82,7 +98,8 @@ impl Method {
             | Method::Put
             | Method::Delete
             | Method::Options
-            | Method::Trace => true,
+            | Method::Trace
+            | Method::OtherIdempotent => true,
             Method::Post | Method::Patch | Method::Connect | Method::Other => false,
         }
     }

@@ -311,11 +311,27 @@ fn targets_are_split_in_place() {
 #[test]
 fn methods_are_told_apart_by_case() {
     for (name, method) in
-        [("GET", Method::Get), ("get", Method::Other), ("PROPFIND", Method::Other)]
+        [("GET", Method::Get), ("get", Method::Other), ("propfind", Method::Other)]
     {
         passes(format!("{name} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(), Mode::Strict, |head| {
             assert_eq!((head.method, head.method_name), (method, name.as_bytes()));
         });
+    }
+}
+
+#[test]
+fn methods_are_idempotent_as_the_registry_says() {
+    let idempotent = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK MERGE \
+                      MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PRI \
+                      PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK \
+                      UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
+    for name in idempotent.split_whitespace() {
+        assert!(Method::of(name.as_bytes()).is_idempotent(), "{name}");
+        let lower = name.to_ascii_lowercase();
+        assert!(!Method::of(lower.as_bytes()).is_idempotent(), "{lower}");
+    }
+    for name in ["POST", "PATCH", "LOCK", "CONNECT", "*", "PURGE", "GETS", "PUTS", "MKCO"] {
+        assert!(!Method::of(name.as_bytes()).is_idempotent(), "{name}");
     }
 }
 

@@ -67,7 +67,9 @@ fn a_retry_is_in_the_log() {
 
 #[test]
 fn a_stale_connection_is_retried_for_an_idempotent_method() {
-    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+    let registered =
+        ["PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "QUERY", "MKCOL", "MOVE", "UNLOCK"];
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"].into_iter().chain(registered) {
         let target = stale();
         let limpet = over(&[("a", &target)], &[]);
         let mut client = limpet.client();
@@ -102,7 +104,8 @@ fn a_target_that_ends_a_fresh_connection_without_a_response_is_not_asked_again()
 
 #[test]
 fn a_target_that_dies_with_an_idempotent_request_in_its_hands_is_replaced() {
-    for (method, status) in [("GET", 200), ("POST", 502)] {
+    let cases = [("GET", 200), ("PROPFIND", 200), ("POST", 502), ("LOCK", 502), ("propfind", 502)];
+    for (method, status) in cases {
         let dying = Target::scripted(|connection| connection.next_request().map(drop));
         let alive = Target::echo("b");
         let limpet = over(&[("a", &dying), ("b", &alive)], &[]);
