@@ -5,6 +5,7 @@
 //! document is judged by `config::parse` like any file; nothing is validated here. Never touches a disk.
 //! Tested beside it.
 
+mod comments;
 mod insert;
 mod secrets;
 mod values;

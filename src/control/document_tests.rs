@@ -166,5 +166,35 @@ fn secrets_are_taken_out_and_put_back() {
     assert!(restored.contains("\"new\"") && restored.contains("id = 9\nsecret = \"…\""));
     let inline = "stickiness_keys = { keys = [{ id = 1, secret = \"secret-2\" }] }\n";
     assert_eq!(redacted(inline), inline.replace("secret-2", "…"));
+    assert_eq!(with_secrets_of(&redacted(inline), inline), inline);
+    let shared = format!("# {inline}{inline}");
+    assert_eq!(with_secrets_of(&redacted(&shared), &shared), shared);
+    let headed = "# token = \"hunter2\"\n[stickiness_keys]\nkeys = [{ id = 1, secret = \"secret-2\" }]\n[admin]\nsocket = \"/x\" # not yet\n";
+    let soon = redacted(headed).replace("not yet", "soon");
+    assert_eq!(with_secrets_of(&soon, headed), headed.replace("not yet", "soon"));
     assert_eq!(redacted("secret-2 ["), "");
+}
+
+#[test]
+fn secrets_in_comments_are_taken_out_and_put_back() {
+    let text = SECRETS.replace(
+        "id = 2\n",
+        "id = 2\n# the one before: secret = \"secret-1\"\n# and very-very-secret-1 is the token\n",
+    );
+    let shown = redacted(&text);
+    assert!(!shown.contains("secret-"), "{shown}");
+    assert_eq!(with_secrets_of(&shown, &text), text);
+}
+
+#[test]
+fn the_shipped_file_loses_no_word_but_its_examples_of_secrets() {
+    let text = include_str!("../../config/limpet.toml");
+    let changed: Vec<(&str, String)> = text
+        .lines()
+        .zip(redacted(text).lines().map(str::to_owned))
+        .filter(|(line, shown)| line != shown)
+        .collect();
+    let lines: Vec<&str> = changed.iter().map(|(line, _)| *line).collect();
+    let [token, keys] = lines[..] else { panic!("{changed:?}") };
+    assert!(token.starts_with("#token = ") && keys.starts_with("#keys = "), "{changed:?}");
 }

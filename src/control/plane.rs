@@ -25,7 +25,7 @@ use super::events::{EventKind, unix_ms};
 use super::health::{HealthBoard, Supervisor};
 use super::metrics::{ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
-use super::{compile, drain, log_level, metrics, session_watch};
+use super::{compile, drain, log_level, metrics, session_watch, write_back};
 use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::{AccessLogOptions, Snapshot};
@@ -76,6 +76,9 @@ impl ControlPlane {
             control.set_audit(Some(
                 opened.map_err(|cause| PlaneError::Audit { path: path.clone(), cause })?,
             ));
+        }
+        if let Some(path) = control.path() {
+            write_back::clear_drafts(&path);
         }
         let sockets = Sockets::open(&file.admin)?;
         let board = Arc::new(HealthBoard::default());

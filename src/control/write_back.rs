@@ -49,8 +49,14 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         let why = format!("it is read-only (mode {mode:04o})");
         return Err(io::Error::new(ErrorKind::PermissionDenied, why));
     }
+    clear_drafts(&path);
     let draft = draft_of(&path)?;
-    let written = write(&draft, text, &metadata).and_then(|()| fs::rename(&draft, &path));
+    let written = write(&draft, text, &metadata).and_then(|file| {
+        let renamed = fs::rename(&draft, &path);
+        // Until here the draft was locked as one that somebody is at work on.
+        drop(file);
+        renamed
+    });
     if let Err(error) = written {
         // The first error is the one to tell.
         let _ = fs::remove_file(&draft);
@@ -64,14 +70,46 @@ fn directory_of(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it has no directory"))
 }
 
-fn draft_of(path: &Path) -> io::Result<PathBuf> {
+/// Removes the drafts that killed processes have left beside a file. What cannot be removed stays: it only takes room.
+pub fn clear_drafts(path: &Path) {
+    let Ok(path) = fs::canonicalize(path) else { return };
+    let Ok(entries) = directory_of(&path).and_then(fs::read_dir) else { return };
+    let prefix = draft_prefix(&path);
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let number = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        let is_draft = number
+            .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+        // A link of that name is nothing that limpet makes.
+        if is_draft && entry.file_type().is_ok_and(|kind| kind.is_file()) && is_left(&entry.path())
+        {
+            // Somebody else may have removed it meanwhile.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Nobody is at work on this draft: whoever is has locked it. A lock ends with its process, and unlike a process
+/// number it means the same in every container.
+fn is_left(draft: &Path) -> bool {
+    File::open(draft).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+fn draft_prefix(path: &Path) -> std::ffi::OsString {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".limpet-{}", std::process::id()));
+    name.push(".limpet-");
+    name
+}
+
+fn draft_of(path: &Path) -> io::Result<PathBuf> {
+    let mut name = draft_prefix(path);
+    name.push(std::process::id().to_string());
     Ok(directory_of(path)?.join(name))
 }
 
-fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {
+/// The draft, whole on disk and locked.
+fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<File> {
     match fs::remove_file(draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(beside(error)),
         // What a process of the same number left behind, or nothing.
@@ -80,6 +118,7 @@ fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {
     let mut options = OpenOptions::new();
     // Nobody else reads it before it has the right owner.
     let mut file = options.write(true).create_new(true).mode(0o600).open(draft).map_err(beside)?;
+    file.lock().map_err(beside)?;
     file.write_all(text.as_bytes())?;
     let own = file.metadata()?;
     if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
@@ -90,7 +129,8 @@ fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {
         })?;
     }
     file.set_permissions(like.permissions())?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn beside(error: io::Error) -> io::Error {
@@ -148,6 +188,38 @@ mod tests {
         let error = replace(&path, "new").unwrap_err();
         assert_eq!(error.to_string(), "it is read-only (mode 0444)");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    #[test]
+    fn drafts_of_killed_write_backs_go_and_nothing_else_does() {
+        let home = directory();
+        let path = home.path().join("limpet.toml");
+        fs::write(&path, "old").unwrap();
+        for left in [".limpet.toml.limpet-1", ".limpet.toml.limpet-4000000"] {
+            fs::write(home.path().join(left), "half").unwrap();
+        }
+        let others = [
+            ".limpet.toml.limpet-",
+            ".limpet.toml.limpet-7a",
+            ".limpet.toml.swp",
+            ".other.toml.limpet-1",
+            "limpet.toml.limpet-1",
+        ];
+        for other in others {
+            fs::write(home.path().join(other), "stays").unwrap();
+        }
+        std::os::unix::fs::symlink("limpet.toml", home.path().join(".limpet.toml.limpet-2"))
+            .unwrap();
+        let busy = File::create(home.path().join(".limpet.toml.limpet-3")).unwrap();
+        busy.lock().unwrap();
+        clear_drafts(&path);
+        let mut stay = others.to_vec();
+        stay.extend([".limpet.toml.limpet-2", ".limpet.toml.limpet-3", "limpet.toml"]);
+        stay.sort_unstable();
+        assert_eq!(names(home.path()), stay);
+        drop(busy);
+        replace(&path, "new").unwrap();
+        assert!(!names(home.path()).contains(&".limpet.toml.limpet-3".to_owned()));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Secrets in a configuration's text: taken out of what is shown, put back into what comes from there.
 //!
-//! Which settings are secret says the schema. Never logs. Tested with `document`.
+//! Which settings are secret says the schema; what is one in a comment says [`super::comments`]. Never logs. Tested
+//! with `document`.
 
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
+use super::comments;
 use crate::control::config::schema::{FILE, Kind, Section};
 
 /// What stands for a secret.
-const HIDDEN: &str = "…";
+pub(super) const HIDDEN: &str = "…";
 
 /// The text with every secret replaced.
 pub fn redacted(text: &str) -> String {
@@ -15,16 +17,30 @@ pub fn redacted(text: &str) -> String {
         // It may have been cut anywhere, so nothing of it is shown.
         return String::new();
     };
+    let secrets = values(&mut document);
+    let found = comments::hidden(text, &secrets);
+    let text = comments::hide(text, &found);
+    // Comments alone have changed, so that it is TOML as before.
+    let Ok(mut document) = text.parse::<DocumentMut>() else { return String::new() };
     each_secret(&FILE, document.as_table_mut(), "", &mut |_, _, value| hide(value));
     document.to_string()
+}
+
+/// Every secret that is set.
+fn values(document: &mut DocumentMut) -> Vec<String> {
+    let mut secrets = Vec::new();
+    each_secret(&FILE, document.as_table_mut(), "", &mut |_, _, value| {
+        secrets.extend(value.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+    });
+    secrets
 }
 
 /// The text with the secrets of `known` in the places where it has what [`redacted`] puts there. A key of the
 /// ring is known by its id.
 pub fn with_secrets_of(text: &str, known: &str) -> String {
-    let (Ok(mut document), Ok(mut known)) =
-        (text.parse::<DocumentMut>(), known.parse::<DocumentMut>())
-    else {
+    let Ok(mut known_document) = known.parse::<DocumentMut>() else { return text.to_owned() };
+    let text = &comments::restored(text, known, &values(&mut known_document));
+    let (Ok(mut document), mut known) = (text.parse::<DocumentMut>(), known_document) else {
         return text.to_owned();
     };
     let mut secrets: Vec<(String, Value)> = Vec::new();

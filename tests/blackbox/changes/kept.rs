@@ -111,3 +111,29 @@ fn a_file_that_somebody_else_has_changed_is_not_written_over() {
     assert_eq!(limpet.file_text(), limpet.text_of(&others));
     assert!(!is_sticky(&limpet));
 }
+
+#[test]
+fn what_a_killed_write_back_left_is_gone_after_the_next_start() {
+    let (a, b) = (Target::echo("a"), Target::echo("b"));
+    let limpet = Limpet::start_with(&written_by_hand(&a, &b), |command| {
+        let file = command.get_args().last().expect("the file's name");
+        let left = std::path::Path::new(file).with_file_name(".limpet.toml.limpet-4000000");
+        std::fs::write(left, "half a file").expect("a draft");
+    });
+    assert!(!limpet.path(".limpet.toml.limpet-4000000").exists());
+}
+
+#[test]
+fn a_secret_in_a_comment_is_not_shown_and_not_lost() {
+    let (a, b) = (Target::echo("a"), Target::echo("b"));
+    let text = format!("# token = \"hunter2\"\n{}", written_by_hand(&a, &b));
+    let limpet = Limpet::start(&text);
+    let shown = limpet.admin().get("/v1/config");
+    assert!(!shown.to_string().contains("hunter2"), "{shown}");
+    // The client reads octets; what it has of "…" is made one again.
+    let octets = shown["file"].as_str().expect("the file").chars().map(|c| c as u8).collect();
+    let file = String::from_utf8(octets).expect("UTF-8").replace("# not yet", "# soon");
+    let body = json!({ "text": file, "keep": "file" }).to_string();
+    limpet.admin().change("POST", "/v1/config/apply", &body);
+    assert_eq!(limpet.file_text(), limpet.text_of(&text).replace("# not yet", "# soon"));
+}
