@@ -269,10 +269,45 @@ fn listeners_collide_as_the_kernel_would_see_it() {
         ("address = '[::]:80'\nsocket.ipv6_only = false", "address = '0.0.0.0:80'", true),
         ("address = '127.0.0.1:80'", "address = '[::]:80'\nsocket.ipv6_only = false", true),
         ("address = '[::1]:80'\nsocket.ipv6_only = false", "address = '127.0.0.1:80'", false),
+        (
+            "address = '127.0.0.1:80'",
+            "address = '[::ffff:127.0.0.1]:80'\nsocket.ipv6_only = false",
+            true,
+        ),
         ("address = 'unix:/run/a'", "address = 'unix:/run/a'", true),
+        ("address = 'unix:/run/a'", "address = 'unix:/run//a'", true),
         ("address = 'unix:/run/a'", "address = 'unix:/run/b'", false),
     ] {
         assert_eq!(verdict(one, other), usize::from(collide), "{one} | {other}");
+    }
+}
+
+#[test]
+fn the_admin_api_collides_with_a_listener_as_two_listeners_do() {
+    let told = |admin: &str, listener: &str| {
+        let rest = "[[listener]]\nname = \"web\"\nrespond = {}\n";
+        problems(&format!("[admin]\ntoken = \"0123456789abcdef\"\n{admin}\n{rest}{listener}\n"))
+    };
+    for (admin, listener, key) in [
+        ("address = '127.0.0.1:80'", "address = '127.0.0.1:80'", "admin.address"),
+        ("address = '127.0.0.1:80'", "address = '0.0.0.0:80'", "admin.address"),
+        ("address = '0.0.0.0:80'", "address = '127.0.0.9:80'", "admin.address"),
+        ("address = '[::]:80'", "address = '127.0.0.1:80'", "admin.address"),
+        ("socket = '/run/a'", "address = 'unix:/run/a'", "admin.socket"),
+    ] {
+        let told = told(admin, listener);
+        let expected = format!("{key}: collides with listener \"web\" (line 7)");
+        assert_eq!(told.len(), 1, "{admin} | {listener}: {told:#?}");
+        assert!(told[0].contains(&expected), "{expected}: {told:#?}");
+    }
+    for (admin, listener) in [
+        ("address = '127.0.0.1:81'", "address = '127.0.0.1:80'"),
+        ("address = '127.0.0.1:0'", "address = '127.0.0.1:0'"),
+        ("address = '127.0.0.1:80'", "address = '[::]:80'"),
+        ("socket = '/run/b'", "address = 'unix:/run/a'"),
+    ] {
+        let told = told(admin, listener);
+        assert!(told.is_empty(), "{admin} | {listener}: {told:#?}");
     }
 }
 

@@ -1,12 +1,20 @@
 //! Which cores shards may use, and pinning a thread to one.
 
+/// How many cores affinity and the cgroup's CPU quota allow.
+pub fn allowed() -> usize {
+    allowed_of(&core_affinity::get_core_ids().unwrap_or_default())
+}
+
+fn allowed_of(cores: &[core_affinity::CoreId]) -> usize {
+    let quota = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores.is_empty() { quota } else { quota.min(cores.len()) }
+}
+
 /// Cores to pin shards to, in order. As many as affinity and the cgroup's CPU quota allow, unless
 /// `wanted` says otherwise; more shards than cores share them in turn.
 pub fn plan(wanted: Option<usize>) -> Vec<Option<core_affinity::CoreId>> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let quota = std::thread::available_parallelism().map_or(1, usize::from);
-    let automatic = if cores.is_empty() { quota } else { quota.min(cores.len()) };
-    let count = wanted.unwrap_or(automatic).max(1);
+    let count = wanted.unwrap_or_else(|| allowed_of(&cores)).max(1);
     (0..count).map(|shard| cores.get(shard.checked_rem(cores.len())?).copied()).collect()
 }
 

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod admission;
 pub mod alarms;
+pub mod capacity;
 pub mod clock;
 pub mod cores;
 mod handle;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::admission::Admission;
+use super::capacity::{self, Given};
 use super::cores;
 use super::handle::Handle;
 use super::listeners::Listeners;
@@ -65,8 +66,13 @@ impl Server {
         let descriptors = uring::raise_descriptor_limit();
         let engine = choose_engine(options.engine)?;
         let cores = cores::plan(options.shards);
+        let snapshot = published.load();
+        let given = Given { descriptors, cores: cores::allowed() };
+        for warning in capacity::warnings(options, snapshot.listeners.len(), given) {
+            tracing::warn!("{warning}");
+        }
         let listeners = Arc::new(Listeners::new(cores.len()));
-        listeners.commit(listeners.plan(&published.load())?);
+        listeners.commit(listeners.plan(&snapshot)?);
         let limit = options.connections.unwrap_or_else(|| connection_limit(descriptors));
         let shared = Arc::new(Shared {
             published,

@@ -5,6 +5,7 @@
 //! is said at once. Tested by `tests/config.rs` and the fuzz target `config`.
 
 mod checks;
+mod collisions;
 pub mod file;
 mod notes;
 mod places;

@@ -6,12 +6,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 
-use super::checks;
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
-use crate::snapshot::{Bind, LogFormat};
+use super::{checks, collisions};
+use crate::snapshot::LogFormat;
 
 /// What the name of a cross-site twin has after its cookie's.
 const TWIN_SUFFIX: &str = "_cors";
@@ -33,7 +32,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     for (index, listener) in file.listeners.iter().enumerate() {
         listener_alone(file, listener, &format!("listener[{index}]"), report);
     }
-    collisions(file, report);
+    collisions::collisions(file, report);
     for (index, group) in file.target_groups.iter().enumerate() {
         group_alone(group, &format!("target_group[{index}]"), report);
     }
@@ -258,51 +257,6 @@ fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut R
         let allowed = Some("at most one of strip_prefix, replace_prefix and path".into());
         let what = format!("is one path rewrite too many beside {first}");
         report.at(&format!("{key}.rewrite.{name}"), what, allowed);
-    }
-}
-
-/// Two listeners that the kernel could not tell apart.
-fn collisions(file: &File, report: &mut Report<'_>) {
-    let binds: Vec<(usize, &file::Listener, Bind)> = file
-        .listeners
-        .iter()
-        .enumerate()
-        .filter_map(|(index, listener)| {
-            let bind = checks::listener_address(&listener.address).ok()?;
-            Some((index, listener, bind))
-        })
-        .collect();
-    for (position, (index, listener, bind)) in binds.iter().enumerate() {
-        let this = (bind, listener.socket.ipv6_only);
-        let mut earlier = binds.iter().take(position);
-        let met = earlier.find(|(_, one, bind)| collide((bind, one.socket.ipv6_only), this));
-        if let Some((other, one, _)) = met {
-            let line = report.line_note(&format!("listener[{other}].address"));
-            let name = &one.name;
-            let what = format!("collides with listener {name:?}{line}");
-            let allowed = Some("another port or address".into());
-            report.at(&format!("listener[{index}].address"), what, allowed);
-        }
-    }
-}
-
-fn collide((one, one_v6_only): (&Bind, bool), (other, other_v6_only): (&Bind, bool)) -> bool {
-    let (one, other) = match (one, other) {
-        (Bind::Unix(one), Bind::Unix(other)) => return one == other,
-        (Bind::Tcp(one), Bind::Tcp(other)) => (one, other),
-        (Bind::Tcp(_), Bind::Unix(_)) | (Bind::Unix(_), Bind::Tcp(_)) => return false,
-    };
-    if one.port() != other.port() || one.port() == 0 {
-        return false;
-    }
-    // [::] takes IPv4 as well unless it is told not to.
-    let takes_v4 = |address: &SocketAddr, v6_only: bool| {
-        matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) && !v6_only
-    };
-    if one.is_ipv4() == other.is_ipv4() {
-        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified()
-    } else {
-        takes_v4(one, one_v6_only) || takes_v4(other, other_v6_only)
     }
 }
 

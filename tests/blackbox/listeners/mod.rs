@@ -1,6 +1,8 @@
 //! Where clients and targets are: IPv4, IPv6, Unix sockets; ports that are taken; too few
 //! descriptors.
 
+mod fitting;
+
 use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 
