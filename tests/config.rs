@@ -152,6 +152,52 @@ fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_oth
     assert_eq!(problems(&text), Vec::<String>::new());
 }
 
+/// A file with a rule that has these lines, and a group `app` with those.
+fn with_rule(rule: &str, group: &str) -> String {
+    format!(
+        "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nforward = \"app\"\n\
+         [[listener.rule]]\npriority = 10\nforward = \"app\"\n{rule}\n\
+         [[target_group]]\nname = \"app\"\ntarget = [{{ address = \"127.0.0.1:1\" }}]\n{group}\n"
+    )
+}
+
+/// An allow-list that a template left empty must not open the door.
+#[test]
+fn an_empty_list_where_nothing_would_read_as_any_is_refused() {
+    let key = "x.toml:8:%: listener[web].rule[#1].when.";
+    for (rule, column, what) in [
+        ("when.host = []", 13, "host: is empty; found []; allowed: a list of one or more texts"),
+        ("when.path = []", 13, "path: is empty; found []; allowed: a list of one or more texts"),
+        ("when.method = []", 15, "method: is empty; found []; allowed: a list of one or more"),
+        ("when.source = []", 15, "source: is empty; found []; allowed: a list of one or more"),
+        ("when.query = []", 14, "query: is empty; found []; allowed: a list of one or more tables"),
+        ("when.header = {}", 15, "header: is empty; found {}; allowed: a table from a field name"),
+        ("when.header.X = []", 17, "header.X: is empty; found []; allowed: a list of one or more"),
+    ] {
+        let problems = problems(&with_rule(rule, ""));
+        assert_eq!(problems.len(), 1, "{rule}: {problems:#?}");
+        let expected = format!("{}{what}", key.replace('%', &column.to_string()));
+        assert!(problems[0].starts_with(&expected), "{expected} is not {}", problems[0]);
+    }
+    assert_eq!(problems(&with_rule("when = {}", "")), Vec::<String>::new());
+    let no_listener = problems("listener = []");
+    assert!(no_listener[0].contains("listener: is empty"), "{no_listener:#?}");
+    assert_eq!(no_listener.len(), 1);
+}
+
+#[test]
+fn a_list_all_of_whose_values_are_refused_is_not_called_empty() {
+    for (rule, group, count) in [
+        ("", "health_check.expect = [200, 301]", 2),
+        ("when.host = [\"a b\"]", "", 1),
+        ("when.header.X = [1]", "", 1),
+    ] {
+        let problems = problems(&with_rule(rule, group));
+        assert_eq!(problems.len(), count, "{problems:#?}");
+        assert!(problems.iter().all(|problem| !problem.contains("empty")), "{problems:#?}");
+    }
+}
+
 /// Every mistake is found wherever it stands: one is made in a right file, and reported at its line.
 #[test]
 fn each_single_mistake_is_reported_once_at_its_place() {

@@ -54,20 +54,22 @@ impl Operator {
 /// One phrase for each condition; all must hold.
 fn conditions(when: &When) -> Vec<String> {
     let mut phrases = Vec::new();
-    let mut phrase = |subject: &str, values: &[String]| {
-        if !values.is_empty() {
+    let mut phrase = |subject: &str, values: &Option<Vec<String>>| {
+        if let Some(values) = values {
             phrases.push(format!("{subject} {}", any_of(values)));
         }
     };
     phrase("host is", &when.host);
     phrase("path is", &when.path);
     phrase("method is", &when.method);
-    for (name, values) in &when.header {
-        phrase(&format!("header {name} is"), values);
-    }
-    let pairs: Vec<String> = when.query.iter().map(query).collect();
-    phrase("query has", &pairs);
     phrase("source is in", &when.source);
+    for (name, values) in when.header.iter().flatten() {
+        phrases.push(format!("header {name} is {}", any_of(values)));
+    }
+    if let Some(pairs) = &when.query {
+        let pairs: Vec<String> = pairs.iter().map(query).collect();
+        phrases.push(format!("query has {}", any_of(&pairs)));
+    }
     phrases
 }
 
@@ -95,15 +97,15 @@ mod tests {
     fn conditions_are_phrases() {
         let text = |text: &str| text.to_owned();
         let when = When {
-            host: vec![text("a.example"), text("b.example"), text("*.c.example")],
-            path: vec![text("/api/*")],
-            method: vec![text("GET"), text("HEAD")],
-            header: [(text("X-Channel"), vec![text("beta*")])].into(),
-            query: vec![
+            host: Some(vec![text("a.example"), text("b.example"), text("*.c.example")]),
+            path: Some(vec![text("/api/*")]),
+            method: Some(vec![text("GET"), text("HEAD")]),
+            header: Some([(text("X-Channel"), vec![text("beta*")])].into()),
+            query: Some(vec![
                 file::Query { key: Some(text("v")), value: text("2*") },
                 file::Query { key: None, value: text("debug") },
-            ],
-            source: vec![text("10.0.0.0/8")],
+            ]),
+            source: Some(vec![text("10.0.0.0/8")]),
         };
         assert_eq!(
             conditions(&when),
@@ -111,9 +113,9 @@ mod tests {
                 "host is a.example, b.example or *.c.example",
                 "path is /api/*",
                 "method is GET or HEAD",
+                "source is in 10.0.0.0/8",
                 "header X-Channel is beta*",
                 "query has v=2* or any key with debug",
-                "source is in 10.0.0.0/8",
             ]
         );
     }

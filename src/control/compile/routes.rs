@@ -77,27 +77,27 @@ pub(super) fn routes(
 
 fn conditions(when: &file::When) -> Result<Vec<Condition>, String> {
     let mut conditions = Vec::new();
-    if !when.host.is_empty() {
-        conditions.push(Condition::Host(all(&when.host, HostPattern::parse)?));
+    if let Some(hosts) = &when.host {
+        conditions.push(Condition::Host(all(hosts, HostPattern::parse)?));
     }
-    if !when.path.is_empty() {
-        conditions.push(Condition::Path(all(&when.path, PathPattern::parse)?));
+    if let Some(paths) = &when.path {
+        conditions.push(Condition::Path(all(paths, PathPattern::parse)?));
     }
-    if !when.method.is_empty() {
-        let names = when.method.iter().map(|name| name.as_str().into()).collect();
+    if let Some(names) = &when.method {
+        let names = names.iter().map(|name| name.as_str().into()).collect();
         conditions.push(Condition::Method(names));
     }
-    for (name, values) in &when.header {
+    for (name, values) in when.header.iter().flatten() {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         conditions.push(Condition::header(name, &values)?);
     }
-    if !when.query.is_empty() {
+    if let Some(pairs) = &when.query {
         let pair = |pair: &file::Query| Condition::query_pair(pair.key.as_deref(), &pair.value);
-        let pairs = when.query.iter().map(pair).collect::<Result<_, _>>()?;
+        let pairs = pairs.iter().map(pair).collect::<Result<_, _>>()?;
         conditions.push(Condition::Query(pairs));
     }
-    if !when.source.is_empty() {
-        conditions.push(Condition::Source(all(&when.source, network)?));
+    if let Some(networks) = &when.source {
+        conditions.push(Condition::Source(all(networks, network)?));
     }
     Ok(conditions)
 }

@@ -235,15 +235,17 @@ impl Rule {
     }
 }
 
+/// `None` holds for any request. No list is empty: an allow-list that a template left empty must not
+/// be read as "anybody".
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    pub host: Vec<String>,
-    pub path: Vec<String>,
-    pub method: Vec<String>,
-    pub header: BTreeMap<String, Vec<String>>,
-    pub query: Vec<Query>,
-    pub source: Vec<String>,
+    pub host: Option<Vec<String>>,
+    pub path: Option<Vec<String>>,
+    pub method: Option<Vec<String>>,
+    pub header: Option<BTreeMap<String, Vec<String>>>,
+    pub query: Option<Vec<Query>>,
+    pub source: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

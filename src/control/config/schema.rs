@@ -76,13 +76,17 @@ pub enum Kind {
     OneOfNumbers(&'static [u64]),
     Text(&'static Check),
     Texts(&'static Check),
-    /// A table from a name to several values.
+    /// At least one: where no value at all would be read as "any", or could never be met.
+    SomeTexts(&'static Check),
+    /// A table from at least one name to at least one value each.
     TextsByName {
         name: &'static Check,
         values: &'static Check,
     },
     Section(&'static Section),
     Sections(&'static Section),
+    /// At least one.
+    SomeSections(&'static Section),
     SectionByName {
         name: &'static Check,
         section: &'static Section,
@@ -164,7 +168,7 @@ pub static FILE: Section = Section {
         ),
         setting(
             "listener",
-            Kind::Sections(&listener::LISTENER),
+            Kind::SomeSections(&listener::LISTENER),
             Default::Needed,
             "Where clients connect; at least one.",
         ),
@@ -189,6 +193,7 @@ impl Kind {
         match self {
             Kind::Section(section)
             | Kind::Sections(section)
+            | Kind::SomeSections(section)
             | Kind::SectionByName { section, .. }
             | Kind::TextOrSection(_, section) => Some(section),
             Kind::Bool
@@ -201,6 +206,7 @@ impl Kind {
             | Kind::OneOfNumbers(_)
             | Kind::Text(_)
             | Kind::Texts(_)
+            | Kind::SomeTexts(_)
             | Kind::TextsByName { .. } => None,
         }
     }
@@ -230,11 +236,15 @@ impl Kind {
             Kind::OneOfNumbers(numbers) => one_of(numbers.iter().map(u64::to_string)),
             Kind::Text(check) => check.allowed.into(),
             Kind::Texts(check) => format!("a list of texts, each {}", check.allowed),
+            Kind::SomeTexts(check) => some_texts(check),
             Kind::TextsByName { name, values } => {
-                format!("a table from {} to a list of texts, each {}", name.allowed, values.allowed)
+                format!("a table from {} to {}", name.allowed, some_texts(values))
             }
             Kind::Section(section) => format!("a table with {}", section.keys()),
             Kind::Sections(section) => format!("a list of tables with {}", section.keys()),
+            Kind::SomeSections(section) => {
+                format!("a list of one or more tables with {}", section.keys())
+            }
             Kind::SectionByName { name, section } => {
                 format!("a table from {} to a table with {}", name.allowed, section.keys())
             }
@@ -243,6 +253,11 @@ impl Kind {
             }
         }
     }
+}
+
+/// What a list may be that must have a value.
+pub(super) fn some_texts(each: &Check) -> String {
+    format!("a list of one or more texts, each {}", each.allowed)
 }
 
 /// "a, b or c".

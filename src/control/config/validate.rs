@@ -17,9 +17,6 @@ const TWIN_SUFFIX: &str = "_cors";
 
 /// Reports everything that is wrong between the settings of `file`.
 pub(super) fn validate(file: &File, report: &mut Report<'_>) {
-    if file.listeners.is_empty() && report.has("listener") && report.sound("listener") {
-        report.at("listener", "has no listener: nothing would be served", None);
-    }
     keys(file, report);
     access_log(file, report);
     admin(file, report);
@@ -299,10 +296,6 @@ fn health(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
         let stated = if report.has(&timeout) { &timeout } else { &interval };
         let allowed = Some("timeout up to interval".into());
         report.at(stated, "lets a check take longer than the time until the next", allowed);
-    }
-    let expect = format!("{key}.health_check.expect");
-    if check.expect.is_empty() && report.sound(&expect) && report.has(&expect) {
-        report.at(&expect, "is empty: no check could pass", Some("at least one status".into()));
     }
     let (time, time_max) = (format!("{key}.ejection.time"), format!("{key}.ejection.time_max"));
     if group.ejection.time > group.ejection.time_max

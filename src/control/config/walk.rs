@@ -27,6 +27,9 @@ pub(super) fn walk(
     Walker { report }.section(section, document.get_ref(), 0..0, &Path::Root)
 }
 
+/// What is wrong with a list that must have a value.
+const EMPTY: &str = "is empty";
+
 struct Walker<'r, 's> {
     report: &'r mut Report<'s>,
 }
@@ -103,16 +106,22 @@ impl Walker<'_, '_> {
     ) -> Option<toml::Value> {
         let span = value.span();
         let refused = match (kind, value.get_ref()) {
+            (Kind::SomeTexts(_) | Kind::SomeSections(_), DeValue::Array(array))
+                if array.is_empty() =>
+            {
+                EMPTY.into()
+            }
+            (Kind::TextsByName { .. }, DeValue::Table(table)) if table.is_empty() => EMPTY.into(),
             (Kind::Section(section) | Kind::TextOrSection(_, section), DeValue::Table(table)) => {
                 return Some(self.section(section, table, span, path).into());
             }
-            (Kind::Sections(section), DeValue::Array(array)) => {
+            (Kind::Sections(section) | Kind::SomeSections(section), DeValue::Array(array)) => {
                 return Some(self.sections(section, array, path));
             }
             (Kind::SectionByName { name, section }, DeValue::Table(table)) => {
                 return Some(self.section_by_name(name, section, table, path));
             }
-            (Kind::Texts(check), DeValue::Array(array)) => {
+            (Kind::Texts(check) | Kind::SomeTexts(check), DeValue::Array(array)) => {
                 return Some(self.texts(check, array, path));
             }
             (Kind::TextsByName { name, values }, DeValue::Table(table)) => {
@@ -121,7 +130,7 @@ impl Walker<'_, '_> {
             (Kind::Text(check) | Kind::TextOrSection(check, _), DeValue::String(text)) => {
                 return self.text(check, text, &span, path);
             }
-            (Kind::Sections(_), DeValue::Table(_)) => {
+            (Kind::Sections(_) | Kind::SomeSections(_), DeValue::Table(_)) => {
                 format!("is one table, not a list of tables; write [[…{}]]", path.name())
             }
             (kind, value) => match scalar(kind, value) {
@@ -189,18 +198,18 @@ impl Walker<'_, '_> {
             if self.text(name, key.get_ref(), &key.span(), &path).is_none() {
                 continue;
             }
-            match value.get_ref() {
-                DeValue::Array(array) => {
+            let what = match value.get_ref() {
+                DeValue::Array(array) if !array.is_empty() => {
                     let texts = self.texts(values, array, &path);
                     walked.insert(key.get_ref().to_string(), texts);
+                    continue;
                 }
-                other => {
-                    let what = format!("is {}, not a list", article(other));
-                    let found = Some(self.report.quote(&value.span()));
-                    let allowed = Some(format!("a list of texts, each {}", values.allowed));
-                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
-                }
-            }
+                DeValue::Array(_) => EMPTY.to_owned(),
+                other => format!("is {}, not a list", article(other)),
+            };
+            let found = Some(self.report.quote(&value.span()));
+            let allowed = Some(schema::some_texts(values));
+            self.report.add(&value.span(), &path.shown(), what, found, allowed);
         }
         walked.into()
     }
@@ -363,9 +372,9 @@ fn wanted(kind: &Kind) -> &'static str {
         Kind::Duration { .. } => "a duration",
         Kind::Size { .. } => "a size",
         Kind::OneOf(_) | Kind::Text(_) => "a text",
-        Kind::Texts(_) => "a list of texts",
+        Kind::Texts(_) | Kind::SomeTexts(_) => "a list of texts",
         Kind::TextsByName { .. } | Kind::Section(_) | Kind::SectionByName { .. } => "a table",
-        Kind::Sections(_) => "a list of tables",
+        Kind::Sections(_) | Kind::SomeSections(_) => "a list of tables",
         Kind::TextOrSection(..) => "a text or a table",
     }
 }
@@ -378,7 +387,9 @@ fn default_value(setting: &'static Setting) -> Option<toml::Value> {
         Default::Filled => setting.kind.section().map(|section| defaults(section).into()),
         Default::Is(text) => DEFAULTS.get(text).cloned(),
         Default::Needed => Some(match &setting.kind {
-            Kind::Sections(_) | Kind::Texts(_) => toml::value::Array::new().into(),
+            Kind::Sections(_) | Kind::SomeSections(_) | Kind::Texts(_) | Kind::SomeTexts(_) => {
+                toml::value::Array::new().into()
+            }
             Kind::Count { .. } => 0.into(),
             _ => "".into(),
         }),

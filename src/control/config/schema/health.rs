@@ -27,7 +27,7 @@ pub static HEALTH_CHECK: Section = Section {
         ),
         setting(
             "expect",
-            Kind::Texts(&checks::CHECK_STATUS),
+            Kind::SomeTexts(&checks::CHECK_STATUS),
             Default::Is("[\"200\"]"),
             "Statuses that pass.",
         ),

@@ -287,7 +287,7 @@ static RULE: Section = Section {
             "when",
             Kind::Section(&WHEN),
             Default::Filled,
-            "Conditions: all must hold; of several values one must.",
+            "Conditions: all must hold; of several values one must; one that is left out holds for any.",
         ),
         setting(
             "forward",
@@ -310,33 +310,33 @@ static WHEN: Section = Section {
     settings: &[
         setting(
             "host",
-            Kind::Texts(&checks::HOST_PATTERN),
-            Default::Is("[]"),
+            Kind::SomeTexts(&checks::HOST_PATTERN),
+            Default::Absent,
             "Host without port: exact, or with * and ?.",
         ),
         setting(
             "path",
-            Kind::Texts(&checks::PATH_PATTERN),
-            Default::Is("[]"),
+            Kind::SomeTexts(&checks::PATH_PATTERN),
+            Default::Absent,
             "Path in normal form: exact, prefix (\"/api/*\"), or with * and ?.",
         ),
-        setting("method", Kind::Texts(&checks::TOKEN), Default::Is("[]"), "Method."),
+        setting("method", Kind::SomeTexts(&checks::TOKEN), Default::Absent, "Method."),
         setting(
             "header",
             Kind::TextsByName { name: &checks::FIELD_NAME, values: &checks::GLOB },
-            Default::Is("{}"),
+            Default::Absent,
             "Field values, with * and ?, any case.",
         ),
         setting(
             "query",
-            Kind::Sections(&QUERY),
-            Default::Is("[]"),
+            Kind::SomeSections(&QUERY),
+            Default::Absent,
             "Query parameters, with * and ?.",
         ),
         setting(
             "source",
-            Kind::Texts(&checks::NETWORK),
-            Default::Is("[]"),
+            Kind::SomeTexts(&checks::NETWORK),
+            Default::Absent,
             "Networks of client addresses.",
         ),
     ],
@@ -358,7 +358,7 @@ static FORWARD: Section = Section {
     settings: &[
         setting(
             "groups",
-            Kind::Sections(&WEIGHTED_GROUP),
+            Kind::SomeSections(&WEIGHTED_GROUP),
             Default::Needed,
             "Target groups with weights.",
         ),
