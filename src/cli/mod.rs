@@ -11,6 +11,7 @@ mod explain;
 mod help;
 pub mod run;
 mod settings;
+mod signals;
 pub mod start;
 
 use std::io::{self, Write as _};
@@ -131,8 +132,11 @@ Examples:
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    // The first thing of all, before the command line is parsed: whoever starts limpet may send it a signal at once.
+    let runs = std::env::args_os().nth(1).is_some_and(|command| command == "run");
+    let caught = runs.then(signals::Caught::begin);
     match Cli::parse().command {
-        Command::Run { config } => run::run(&config),
+        Command::Run { config } => run::run(&config, caught.unwrap_or_else(signals::Caught::begin)),
         Command::Check { config } => check::run(&config),
         Command::Explain(options) => explain::run(&options),
         Command::Demo(options) => demo::run(&options),

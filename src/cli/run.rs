@@ -1,37 +1,55 @@
 //! `limpet run`: balances as a file says.
 //!
-//! Owns: the order of start and end, and what signals do. Never: a setting that does not come from the
+//! Owns: the order of start and end. Never: a setting that does not come from the
 //! file. Tested by the black-box suite.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
+use super::signals::{Caught, Signals};
 use super::start::{self, Start};
-use crate::control::plane::{self, ControlPlane};
-use crate::control::runtime::Control;
+use crate::control::plane::ControlPlane;
 use crate::service;
-use crate::shard::{Handle, Server};
-use crate::snapshot::Bind;
+use crate::shard::{Handle, Server, StartError};
+use crate::snapshot::{Bind, ProcessOptions, Published};
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
 const READY_FILE: &str = "LIMPET_READY_FILE";
 
-/// Runs until a signal ends it.
-pub fn run(config: &Path) -> ExitCode {
-    let start = match start::from_file(config) {
-        Ok(start) => start,
-        Err(error) => {
+/// What the end comes from.
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs until a signal ends it. `caught`: the signals, which are caught before anything else is done.
+pub fn run(config: &Path, caught: io::Result<Caught>) -> ExitCode {
+    let started = caught.map_err(|error| {
+        eprintln!("limpet: signals cannot be caught: {error}");
+        ExitCode::FAILURE
+    });
+    let started = started.and_then(|caught| {
+        let start = start::from_file(config).map_err(|error| {
             eprintln!("{error}");
-            return error.exit_code();
-        }
+            error.exit_code()
+        })?;
+        Ok((caught, start))
+    });
+    let (Caught { runtime, mut signals, early }, start) = match started {
+        Ok(started) => started,
+        Err(code) => return code,
     };
-    match serve(&start) {
+    // From here on there is something to take back, and somebody who looks at signals.
+    drop(early);
+    let served = serve(&runtime, &mut signals, &start);
+    // What computes or waits for a file in the background has nothing to finish that anybody needs.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("limpet: {error}");
@@ -40,14 +58,18 @@ pub fn run(config: &Path) -> ExitCode {
     }
 }
 
-fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
-    // Signals are caught before anything accepts, so that none of them is ever lost.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _guard = runtime.enter();
-    let mut signals = Signals::catch()?;
-    let control = Arc::clone(&start.control);
-    let plane = runtime.block_on(ControlPlane::prepare(Arc::clone(&control)))?;
-    let server = Server::start(start.control.published(), &start.process)?;
+fn serve(runtime: &Runtime, signals: &mut Signals, start: &Start) -> Result<(), Failure> {
+    let control = &start.control;
+    let opened = runtime.block_on(async {
+        tokio::select! {
+            opened = open(start) => opened.map(Some),
+            () = signals.next_end() => Ok(None),
+        }
+    })?;
+    let Some((plane, server)) = opened else {
+        tracing::info!("ended by a signal before it was ready");
+        return Ok(());
+    };
     let handle = server.handle();
     let admin_address = plane.admin_address();
     for (name, bound) in handle.addresses() {
@@ -70,14 +92,49 @@ fn serve(start: &Start) -> Result<(), Box<dyn std::error::Error>> {
             tracing::warn!(%error, "{READY_FILE} cannot be written");
         }
     };
-    let end = signals.until_end(&control, &handle);
-    runtime.block_on(plane.run(handle.clone(), Vec::new(), Box::new(after_change), end));
-    stop(&runtime, &mut signals, server, control.file().process.grace_period);
+    runtime.block_on(async {
+        let (end, is_end) = oneshot::channel::<()>();
+        let is_end = async { drop(is_end.await) };
+        let mut work = pin!(plane.run(handle.clone(), Vec::new(), Box::new(after_change), is_end));
+        tokio::select! {
+            () = &mut work => return,
+            () = signals.until_end(control, &handle) => {}
+        }
+        drop(end);
+        // Requests of the admin API that are in flight have a moment left.
+        tokio::select! {
+            () = work => {}
+            () = signals.next_end() => end_at_once(),
+        }
+    });
+    stop(runtime, signals, server, control.file().process.grace_period);
     Ok(())
 }
 
+/// Opens everything, and checks every target once, before anything accepts.
+async fn open(start: &Start) -> Result<(ControlPlane, Server), Failure> {
+    let plane = ControlPlane::prepare(Arc::clone(&start.control)).await?;
+    let server = start_server(start.control.published(), start.process.clone()).await?;
+    Ok((plane, server))
+}
+
+/// Starts the shards from a thread of its own: what they open may be held up, as a pipe for the access log that
+/// nobody reads, and the control thread goes on listening to signals.
+async fn start_server(
+    published: Arc<Published>,
+    process: ProcessOptions,
+) -> Result<Server, Failure> {
+    let (started, is_started) = oneshot::channel::<Result<Server, StartError>>();
+    let start = move || {
+        // Whoever waited for it is ended by a signal.
+        let _ = started.send(Server::start(published, &process));
+    };
+    std::thread::Builder::new().name("start".to_owned()).spawn(start)?;
+    Ok(is_started.await??)
+}
+
 /// Lets what is in flight finish, until the grace period is over or another signal comes.
-fn stop(runtime: &tokio::runtime::Runtime, signals: &mut Signals, server: Server, grace: Duration) {
+fn stop(runtime: &Runtime, signals: &mut Signals, server: Server, grace: Duration) {
     let connections = server.handle().connections();
     tracing::info!(connections, ?grace, "stopping; a second signal ends at once");
     service::stopping("finishing requests in flight");
@@ -95,12 +152,16 @@ fn stop(runtime: &tokio::runtime::Runtime, signals: &mut Signals, server: Server
         }
     });
     if !is_finished {
-        tracing::warn!("ended at once by a second signal");
-        std::process::exit(0);
+        end_at_once();
     }
     if stopping.join().is_ok_and(|finished| !finished) {
         tracing::warn!("the grace period is over; what was still in flight was cut off");
     }
+}
+
+fn end_at_once() {
+    tracing::warn!("ended at once by a second signal");
+    std::process::exit(0);
 }
 
 fn address(bound: &Bind) -> String {
@@ -123,59 +184,4 @@ fn write_ready_file(path: &Path, handle: &Handle, admin: Option<SocketAddr>) -> 
     }
     drop(file);
     std::fs::rename(unfinished, path)
-}
-
-/// SIGTERM and SIGINT end limpet, SIGHUP loads the file again, SIGUSR1 opens the logs anew; SIGUSR2, to
-/// which other servers give a meaning, is put up with.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user_1: Signal,
-    user_2: Signal,
-}
-
-impl Signals {
-    fn catch() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// Does what signals ask for, until one asks for the end.
-    async fn until_end(&mut self, control: &Arc<Control>, handle: &Handle) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => plane::reload(control, "SIGHUP").await,
-                _ = self.user_1.recv() => reopen_logs(control, handle),
-                _ = self.user_2.recv() => {
-                    tracing::warn!("SIGUSR2 means nothing to limpet; SIGTERM ends it");
-                }
-            }
-        }
-    }
-
-    /// The next signal that asks for the end.
-    async fn next_end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// What cannot be opened anew is warned of, and stays as it is.
-fn reopen_logs(control: &Control, handle: &Handle) {
-    if let Err(error) = control.reopen_audit() {
-        tracing::warn!(%error, "the audit log cannot be opened anew");
-    }
-    if handle.reopen_log().is_ok() {
-        tracing::info!("the access log is opened anew");
-    }
 }

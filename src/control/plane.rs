@@ -72,10 +72,12 @@ impl ControlPlane {
     pub async fn prepare(control: Arc<Control>) -> Result<ControlPlane, PlaneError> {
         let file = control.file();
         if let Some(path) = &file.admin.audit_log {
-            let opened = AuditLog::open(path);
-            control.set_audit(Some(
-                opened.map_err(|cause| PlaneError::Audit { path: path.clone(), cause })?,
-            ));
+            let fault = |cause| PlaneError::Audit { path: path.clone(), cause };
+            // It may be held up, as a pipe that nobody reads; signals are listened to all the same.
+            let named = path.clone();
+            let opened = tokio::task::spawn_blocking(move || AuditLog::open(&named)).await;
+            let opened = opened.map_err(io::Error::other).map_err(fault)?;
+            control.set_audit(Some(opened.map_err(fault)?));
         }
         if let Some(path) = control.path() {
             write_back::clear_drafts(&path);
@@ -237,7 +239,7 @@ async fn watch_file(control: &Arc<Control>) {
     let mut quiet_looks = 0;
     let mut seen = control.file_stamp();
     // What has changed since it was read, while the first checks ran, is not loaded yet.
-    let mut loaded = if control.file_differs() { None } else { seen.clone() };
+    let mut loaded = if file_differs(control).await { None } else { seen.clone() };
     loop {
         ticks.tick().await;
         let stamp = control.file_stamp();
@@ -247,10 +249,16 @@ async fn watch_file(control: &Arc<Control>) {
             continue;
         }
         loaded = stamp;
-        if control.is_watching() && control.file_differs() {
+        if control.is_watching() && file_differs(control).await {
             reload(control, "the file has changed").await;
         }
     }
+}
+
+/// Whether the file has another text than what was loaded. Read beside this thread: a file system may not answer.
+async fn file_differs(control: &Arc<Control>) -> bool {
+    let control = Arc::clone(control);
+    tokio::task::spawn_blocking(move || control.file_differs()).await.unwrap_or(false)
 }
 
 /// Reads the file again; how it went is in limpet's log, among the events, and told to the service manager.

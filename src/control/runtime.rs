@@ -45,6 +45,8 @@ pub struct Control {
     running: Mutex<Running>,
     /// As in `running`, for those who must not wait for a change that is at work.
     version: AtomicU64,
+    /// As in `running`, for the same.
+    file: ArcSwap<File>,
     /// Of the file, if there is one.
     path: Option<PathBuf>,
     registry: Registry,
@@ -161,8 +163,9 @@ impl Control {
             listeners: None,
         };
         Ok(Control {
-            running: Mutex::new(running),
             version: AtomicU64::new(1),
+            file: ArcSwap::new(Arc::clone(&running.parsed.file)),
+            running: Mutex::new(running),
             path: path.map(Path::to_owned),
             registry,
             published,
@@ -184,9 +187,9 @@ impl Control {
         self.published.load_full()
     }
 
-    /// The configuration as it runs, edits included.
+    /// The configuration as it runs, edits included. Waits for nobody.
     pub fn file(&self) -> Arc<File> {
-        Arc::clone(&self.lock().parsed.file)
+        self.file.load_full()
     }
 
     /// Grows by one with every accepted change of the configuration; health does not count. Waits for nobody.
@@ -301,9 +304,9 @@ impl Control {
         self.last_reload_successful.load(Ordering::Relaxed)
     }
 
-    /// Whether the file is to be loaded again whenever it changes.
+    /// Whether the file is to be loaded again whenever it changes. Waits for nobody.
     pub fn is_watching(&self) -> bool {
-        self.lock().parsed.file.process.watch_config
+        self.file.load().process.watch_config
     }
 
     /// What changes whenever the file on disk does; `None` without a file, or when it is gone.

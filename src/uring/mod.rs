@@ -15,8 +15,8 @@
 //! flight: whoever wants to end one shuts its socket down and then still awaits it. The types enforce
 //! the rest: one that is dropped all the same shuts its socket down and is awaited in the background.
 //!
-//! Beside the engines stands what else has no safe interface: options of sockets, limits of the process, and the timer
-//! by which who computes offers its core (`courtesy`).
+//! Beside the engines stands what else has no safe interface: options of sockets, limits of the process, the timer
+//! by which who computes offers its core (`courtesy`), and signals that end a process that starts (`early_end`).
 //!
 //! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on every engine, and
 //! by the black-box suite, which serves on each.
@@ -28,6 +28,7 @@
 pub mod buffers;
 mod courtesy;
 mod driver;
+mod early_end;
 mod engine;
 mod listening;
 mod options;
@@ -40,6 +41,7 @@ mod tests;
 mod tokio_ring;
 
 pub use courtesy::Courtesy;
+pub use early_end::EarlyEnd;
 pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, yield_now};
 pub use listening::{Accepted, Listening};
 pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};

@@ -175,6 +175,7 @@ impl Control {
         if let Some(commit) = ready.commit {
             commit();
         }
+        self.file.store(Arc::clone(&ready.parsed.file));
         running.parsed = ready.parsed;
         running.ring = ready.ring;
         running.snapshot = ready.snapshot;

@@ -1,6 +1,8 @@
 //! The end: stop accepting, finish what is in flight within the grace period, exit 0; a second
 //! signal ends at once.
 
+mod starting;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,13 @@
 //! What the tests ask of the kernel by hand; the only file of the tests with `unsafe`.
 #![allow(unsafe_code, reason = "signals, limits and filters of the child have no safe interface")]
 
+use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -38,6 +43,28 @@ fn set_descriptor_limit(count: u64) -> i32 {
     let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
     // SAFETY: setrlimit reads the struct, which lives until the call returns.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }
+}
+
+/// Makes a pipe with a name in the place of `path`: whoever opens it waits for the other side.
+pub fn make_pipe(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    let name = CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
+    // SAFETY: mkfifo reads the name, which lives until the call returns.
+    let result = unsafe { libc::mkfifo(name.as_ptr(), 0o600) };
+    assert_eq!(result, 0, "mkfifo: {}", io::Error::last_os_error());
+}
+
+/// The writing end of a named pipe, once somebody has opened it for reading.
+pub fn writing_end(pipe: &Path) -> Option<File> {
+    File::options().write(true).custom_flags(libc::O_NONBLOCK).open(pipe).ok()
+}
+
+/// Whether the process `id` has a handler for each of these signals.
+pub fn catches(id: u32, signals: &[i32]) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signals.iter().all(|signal| caught >> (signal - 1) & 1 == 1)
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -67,22 +67,28 @@ impl Limpet {
     #[track_caller]
     pub fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Limpet {
         let mut limpet = Limpet::spawn(config, prepare);
-        let ready = limpet.path("ready");
+        limpet.wait_until_ready();
+        limpet
+    }
+
+    /// Waits until every listener of a limpet that was only spawned accepts.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
+        let ready = self.path("ready");
         let found = poll(|| match std::fs::read_to_string(&ready) {
             Ok(text) => Some(Some(text)),
-            Err(_) => limpet.has_exited().map(|_| None),
+            Err(_) => self.has_exited().map(|_| None),
         });
         let Some(Some(text)) = found else {
-            let state =
-                limpet.has_exited().map_or("not ready in time".to_owned(), |s| s.to_string());
-            panic!("limpet did not start ({state}):\n{}\nwith\n{config}", limpet.stderr());
+            let state = self.has_exited().map_or("not ready in time".to_owned(), |s| s.to_string());
+            let config = self.file_text();
+            panic!("limpet did not start ({state}):\n{}\nwith\n{config}", self.stderr());
         };
-        limpet.listeners = text
+        self.listeners = text
             .lines()
             .filter_map(|line| line.split_once(' '))
             .map(|(name, address)| (name.to_owned(), address.to_owned()))
             .collect();
-        limpet
     }
 
     /// Starts a limpet that must refuse to run, and waits for its end.
@@ -95,7 +101,8 @@ impl Limpet {
         }
     }
 
-    fn spawn(config: &str, prepare: impl FnOnce(&mut Command)) -> Limpet {
+    /// As [`Limpet::start_with`], without waiting for anything.
+    pub fn spawn(config: &str, prepare: impl FnOnce(&mut Command)) -> Limpet {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| directory.path().join(name);
         let text = config.replace(DIRECTORY, &directory.path().to_string_lossy());
