@@ -26,7 +26,7 @@ mkdir -p "$OUT/counts" "$OUT/work"
 # Builds limpet in a folder of its own. That the target is named keeps the flags away from what runs while
 # building: build scripts and macros.
 build() {
-    RUSTFLAGS="$2" cargo build --release --locked --bin limpet --target "$HOST" --target-dir "$OUT/$1"
+    RUSTFLAGS="$2" cargo build --profile dist --locked --bin limpet --target "$HOST" --target-dir "$OUT/$1"
 }
 
 echo "== What loads it"
@@ -93,7 +93,7 @@ address = "127.0.0.1:$TARGET_A"
 [[target_group.target]]
 address = "127.0.0.1:$TARGET_B"
 TOML
-    start "limpet-$1" "$OUT/trained/$HOST/release/limpet" run --config "$OUT/work/limpet.toml"
+    start "limpet-$1" "$OUT/trained/$HOST/dist/limpet" run --config "$OUT/work/limpet.toml"
     LIMPET="$(port_of "limpet-$1")"
     # What counts most, and therefore runs longest: small requests of users who stay.
     for _ in 1 2 3; do load --connections 64 --cookie-jar per-connection --path '/api/a?size=64'; done
@@ -119,6 +119,6 @@ stop
 
 echo "== A limpet built by what was counted"
 build built "-Cprofile-use=$OUT/counts.profdata $*"
-cp "$OUT/built/$HOST/release/limpet" "$OUT/limpet"
+cp "$OUT/built/$HOST/dist/limpet" "$OUT/limpet"
 rm -rf "$OUT/work" "$OUT/counts"
 echo "$OUT/limpet"

@@ -264,17 +264,25 @@ pub fn find_limpet(named: Option<&Path>) -> Result<PathBuf, Failure> {
     {
         println!("building limpet, if it is not up to date …");
         let status = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--package", "limpet", "--bin", "limpet"])
+            .args([
+                "build",
+                "--profile",
+                "dist",
+                "--quiet",
+                "--package",
+                "limpet",
+                "--bin",
+                "limpet",
+            ])
             .status();
         if !status.is_ok_and(|status| status.success()) {
             return Err(Failure::Options("limpet could not be built; see above".to_owned()));
         }
     }
-    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join("limpet")));
     LIMPET
         .find()
         .filter(|_| env::var_os("LIMPET_PEER_LIMPET").is_some())
-        .or_else(|| beside.filter(|path| path.is_file()))
+        .or_else(|| env::current_exe().ok().and_then(|own| built_beside(&own)))
         .or_else(|| LIMPET.find())
         .ok_or_else(|| {
             Failure::Options(
@@ -283,9 +291,32 @@ pub fn find_limpet(named: Option<&Path>) -> Result<PathBuf, Failure> {
         })
 }
 
+/// The limpet that is measured, of profile `dist`, in the target folder of that program; else the one beside it.
+fn built_beside(program: &Path) -> Option<PathBuf> {
+    let folder = program.parent()?;
+    let built = [folder.with_file_name("dist").join("limpet"), folder.join("limpet")];
+    built.into_iter().find(|path| path.is_file())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn the_build_for_measurements_is_preferred_to_the_quick_one() {
+        let target = tempfile::tempdir().unwrap();
+        let program = target.path().join("release/loadtest");
+        let [quick, measured] =
+            ["release/limpet", "dist/limpet"].map(|name| target.path().join(name));
+        assert_eq!(built_beside(&program), None);
+        for path in [&quick, &measured] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+            assert_eq!(built_beside(&program).as_ref(), Some(path));
+        }
+    }
 
     #[test]
     fn unknown_peers_are_answered_with_the_known_ones() {
