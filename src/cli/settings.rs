@@ -4,29 +4,59 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::CONFIG_REFUSED;
 use crate::control::config::schema::{self, Default, Listed};
+use crate::control::config::suggestion;
 
 /// Prints all settings, or those under a key.
 pub fn run(under: Option<&str>) -> ExitCode {
     let mut text = String::new();
-    let is_under = |listed: &Listed| {
-        under.is_none_or(|key| {
-            listed
-                .path
-                .strip_prefix(key)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
-    };
-    for listed in schema::listing().iter().filter(|listed| is_under(listed)) {
+    let key = under.map(general);
+    let is_asked = |listed: &&Listed| key.as_deref().is_none_or(|key| is_under(listed, key));
+    for listed in schema::listing().iter().filter(is_asked) {
         show(listed, &mut text);
     }
     if text.is_empty() {
-        eprintln!("limpet settings: there is no setting {:?}", under.unwrap_or_default());
-        return ExitCode::FAILURE;
+        eprint!("{}", unknown(under.unwrap_or_default()));
+        return ExitCode::from(CONFIG_REFUSED);
     }
     // Whoever closes the pipe has read enough.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+/// A key as a report shows it, as the listing has it: without the element of a list.
+fn general(key: &str) -> String {
+    let parts = key.trim_end_matches('.').split('.');
+    parts.map(|part| part.split('[').next().unwrap_or(part)).collect::<Vec<_>>().join(".")
+}
+
+/// Whether a setting is the one of `key` or stands below it. "*" stands for any name.
+fn is_under(listed: &Listed, key: &str) -> bool {
+    let mut parts = listed.path.split('.');
+    key.split('.').all(|part| parts.next().is_some_and(|one| one == part || one == "*"))
+}
+
+/// What is said of a key that there is not, with those of the table where it was looked for.
+fn unknown(key: &str) -> String {
+    let general = general(key);
+    let listing = schema::listing();
+    let (mut table, mut section) = ("", &schema::FILE);
+    // The longest part of the key that is a table.
+    for (end, _) in general.match_indices('.') {
+        let Some(prefix) = general.get(..end) else { break };
+        let found = listing.iter().find(|one| one.path == prefix);
+        let Some(inner) = found.and_then(|one| one.setting.kind.section()) else { break };
+        (table, section) = (prefix, inner);
+    }
+    let missing = general.get(table.len()..).unwrap_or_default().trim_start_matches('.');
+    let meant = match suggestion(section, missing) {
+        Some(near) if table.is_empty() => format!(", did you mean {near}?"),
+        Some(near) => format!(", did you mean {table}.{near}?"),
+        None => String::new(),
+    };
+    let (place, keys) = (if table.is_empty() { "the file" } else { table }, section.keys());
+    format!("limpet settings: there is no setting {key:?}{meant}\n  {place} has:  {keys}\n")
 }
 
 fn show(listed: &Listed, out: &mut String) {

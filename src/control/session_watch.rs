@@ -1,13 +1,15 @@
 //! Tells the operator, once, when an application's session and limpet's stickiness do not end together.
 //!
 //! Shards note what they see in targets' Set-Cookie fields; the control plane looks at the notes now and
-//! then. Never touches a connection. The comparison is tested in `target::session_match`, the warning by
-//! the black-box suite.
+//! then. Never touches a connection. The comparison is tested in `target::session_match`, the words where they
+//! stand, the warning by the black-box suite.
 
 use std::time::Duration;
 
+use super::admin::session_match::describe;
 use super::events::{EventKind, Events};
 use crate::snapshot::Snapshot;
+use crate::target::stickiness::StickinessOptions;
 
 /// How often the notes are looked at.
 pub const EVERY: Duration = Duration::from_millis(500);
@@ -16,8 +18,10 @@ pub const EVERY: Duration = Duration::from_millis(500);
 pub fn log_new(snapshot: &Snapshot, events: &Events) {
     for group in &snapshot.groups {
         let Some(sticky) = &group.stickiness else { continue };
+        let StickinessOptions { duration, max_age, .. } = *sticky.options();
         for mismatch in group.state.sessions.unlogged(sticky) {
-            events.push(EventKind::Warning, Some(&group.name), None, mismatch.to_string());
+            let text = describe(&mismatch, duration, max_age).text;
+            events.push(EventKind::Warning, Some(&group.name), None, text);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! something new. Comparing, wording and logging are the control plane's, which asks from time to time.
 //! Tested beside it.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,24 +54,6 @@ pub struct Mismatch {
     pub kind: MismatchKind,
     /// The setting to change, below the group's or rule's `stickiness`.
     pub setting: &'static str,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mismatch { cookie, session_s, stickiness_s, kind, setting } = self;
-        match kind {
-            MismatchKind::EndsBefore => write!(
-                formatter,
-                "stickiness ends after {stickiness_s} s but the session cookie {cookie} lives \
-                 {session_s} s: users lose their session; raise {setting} to at least {session_s} s"
-            ),
-            MismatchKind::FarOutlives => write!(
-                formatter,
-                "stickiness lasts {stickiness_s} s but the session cookie {cookie} lives only \
-                 {session_s} s: users stay bound for nothing; lower {setting} to about {session_s} s"
-            ),
-        }
-    }
 }
 
 /// What shards compare without a lock. A hash of 0 is a free place.
@@ -268,19 +249,6 @@ mod tests {
         let short_age = lasting(3_600, 1_800);
         let wanted = Some((2_000, 1_800, EndsBefore, "max_age"));
         assert_eq!(mismatch(&short_age, "JSESSIONID=x; Max-Age=2000"), wanted);
-    }
-
-    #[test]
-    fn the_text_has_both_figures_and_the_setting() {
-        let sticky = lasting(3_600, 7_200);
-        let notes = SessionNotes::default();
-        notes.observe(&sticky, b"session=x; Max-Age=86400", 0);
-        notes.observe(&sticky, b"sessionid=x; Max-Age=60", 0);
-        for (mismatch, session) in notes.mismatches(&sticky).iter().zip(["86400 s", "60 s"]) {
-            let text = mismatch.to_string();
-            assert!(text.contains("3600 s") && text.contains(session), "{text}");
-            assert!(text.contains("duration") && text.contains(&*mismatch.cookie), "{text}");
-        }
     }
 
     #[test]

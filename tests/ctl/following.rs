@@ -85,7 +85,7 @@ fn events_are_a_table_or_follow_what_happens() {
     fake.answers("GET /v1/events?after=5&count=1000", 200, later);
     fake.answers("GET /v1/events?after=6&count=1000", 200, json!({"events": []}));
     let table = done(&ctl(&fake, &["events", "-n", "2"]));
-    assert_has(&table, &["WHEN ", "health  app/a  is unhealthy\n"]);
+    assert_has(&table, &["WHEN ", "2026-11-22 20:46:03Z  health  app/a  is unhealthy\n"]);
     let mut child = limpet(&["ctl", "--admin", &fake.admin, "events", "--follow", "-n", "2"])
         .stdout(Stdio::piped())
         .spawn()

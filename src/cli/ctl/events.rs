@@ -10,8 +10,7 @@ use super::client::Ask;
 use super::failure::Failure;
 use super::session::{Session, print};
 use super::table::Table;
-use super::words::{ago, moment, plain};
-use crate::control::events::unix_ms;
+use super::words::{moment, plain};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(500);
@@ -26,12 +25,12 @@ pub(super) fn events(session: &Session, follow: bool, count: u32) -> Result<Exit
     if follow {
         return self::follow(session, count);
     }
+    // They reach back for days, and are laid beside other logs.
     session.show(ask(0, count), |answer: &Events| {
-        let now_ms = unix_ms();
         let mut table = Table::new(&["WHEN", "KIND", "ABOUT", "WHAT"]);
         for event in &answer.events {
             table.row([
-                ago(event.unix_ms, now_ms).into(),
+                moment(event.unix_ms).into(),
                 (&event.kind).into(),
                 about(event).into(),
                 (&event.text).into(),

@@ -15,7 +15,7 @@ pub mod problem;
 mod read;
 mod rules;
 pub mod serve;
-mod session_match;
+pub(in crate::control) mod session_match;
 pub mod views;
 mod write;
 

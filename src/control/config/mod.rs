@@ -27,6 +27,7 @@ pub use file::File;
 pub use notes::notes;
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
+pub use walk::suggestion;
 
 /// A text that was found right, and what it says.
 #[derive(Debug, Clone)]

@@ -43,7 +43,8 @@ fn access_log(file: &File, report: &mut Report<'_>) {
     }
     match (file.access_log.format, file.access_log.template.is_some() || report.has(template)) {
         (LogFormat::Template, false) => {
-            report.at(format, "needs template", Some("template = a line with {fields}".into()));
+            let allowed = Some("template = \"…\" beside it, a line with {fields}".into());
+            report.missing(format, "is \"template\", and there is no template", allowed);
         }
         (LogFormat::Json | LogFormat::Combined | LogFormat::Alb, true) => {
             let allowed = Some("template with format = \"template\"".into());
@@ -268,8 +269,8 @@ fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     if report.sound(&algorithm) {
         match (group.algorithm, group.hash_on.is_some() || report.has(&hash_on)) {
             (AlgorithmName::Hash, false) => {
-                let allowed = Some(checks::HASH_ON.allowed.to_owned());
-                report.at(&algorithm, "needs hash_on to say what is hashed", allowed);
+                let allowed = Some(format!("hash_on = {} beside it", checks::HASH_ON.allowed));
+                report.missing(&algorithm, "is \"hash\", and no hash_on says of what", allowed);
             }
             (
                 AlgorithmName::RoundRobin
@@ -320,8 +321,12 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     }
     match (stickiness.kind, stickiness.app_cookie.is_some() || report.has(&app_cookie)) {
         (StickinessType::AppCookie, false) => {
-            let allowed = Some("app_cookie = the name of the application's cookie".into());
-            report.at(&kind, "needs app_cookie", allowed);
+            let allowed = "app_cookie = \"NAME\" beside it, the application's own cookie";
+            report.missing(
+                &kind,
+                "is \"app_cookie\", and no app_cookie names one",
+                Some(allowed.into()),
+            );
         }
         (StickinessType::LbCookie, true) => {
             let allowed = Some("app_cookie with type = \"app_cookie\"".into());

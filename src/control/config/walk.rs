@@ -418,7 +418,7 @@ fn toml_value(text: &str) -> Option<toml::Value> {
 }
 
 /// The key that was probably meant: a near miss, or one that stands in a table inside of this one.
-fn suggestion(section: &'static Section, key: &str) -> Option<String> {
+pub fn suggestion(section: &'static Section, key: &str) -> Option<String> {
     if let Some(near) = nearest(section.settings.iter().map(|setting| setting.key), key) {
         return Some(near.to_owned());
     }

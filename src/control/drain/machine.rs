@@ -14,6 +14,8 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use crate::control::config::units::show_duration;
+
 /// What a drain waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Until {
@@ -158,10 +160,11 @@ impl Drain {
 
 impl Limit {
     fn announced(self, remaining: Duration) -> String {
-        let seconds = remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0);
+        let seconds = remaining.as_secs().saturating_add(u64::from(remaining.subsec_nanos() > 0));
+        let left = show_duration(Duration::from_secs(seconds));
         match self {
-            Limit::Delay => format!("the deregistration delay ends in {seconds} s"),
-            Limit::Deadline => format!("the deadline comes in {seconds} s"),
+            Limit::Delay => format!("the deregistration delay ends in {left}"),
+            Limit::Deadline => format!("the deadline comes in {left}"),
         }
     }
 

@@ -35,9 +35,9 @@ fn every_kind_of_drain_waits_for_what_it_says() {
     let idle = "finished: no request is in flight and no tunnel is open";
     for (until, deadline_s, after_s, load, wanted) in [
         // The delay, which ends early only when nothing at all is left.
-        (Delay, None, 0.0, &busy, "the deregistration delay ends in 300 s, 300 s"),
-        (Delay, None, 12.5, &busy, "the deregistration delay ends in 288 s, 287.5 s"),
-        (Delay, None, 299.9, &bound, "the deregistration delay ends in 1 s, 0.1 s"),
+        (Delay, None, 0.0, &busy, "the deregistration delay ends in 5m, 300 s"),
+        (Delay, None, 12.5, &busy, "the deregistration delay ends in 4m48s, 287.5 s"),
+        (Delay, None, 299.9, &bound, "the deregistration delay ends in 1s, 0.1 s"),
         (
             Delay,
             None,
@@ -53,11 +53,11 @@ fn every_kind_of_drain_waits_for_what_it_says() {
             "finished: the deregistration delay is over; left: 12 sessions",
         ),
         (Delay, None, 1.0, &empty, "finished: no request, no tunnel and no session is left"),
-        (Delay, None, 1.0, &plain, "the deregistration delay ends in 299 s, 299 s"),
+        (Delay, None, 1.0, &plain, "the deregistration delay ends in 4m59s, 299 s"),
         (Delay, None, 0.0, &none, idle),
         // A deadline before the delay, behind it, and at once.
-        (Delay, Some(60), 10.0, &busy, "the deadline comes in 50 s, 50 s"),
-        (Delay, Some(600), 10.0, &busy, "the deregistration delay ends in 290 s, 290 s"),
+        (Delay, Some(60), 10.0, &busy, "the deadline comes in 50s, 50 s"),
+        (Delay, Some(600), 10.0, &busy, "the deregistration delay ends in 4m50s, 290 s"),
         (Delay, Some(0), 0.0, &plain, "finished: the deadline has come; left: 2 requests"),
         // Idle.
         (Idle, None, 9_000.0, &busy, "waits for 3 requests and 1 tunnel, no end"),
@@ -100,7 +100,7 @@ fn a_delay_does_not_end_early_on_sessions_that_may_be_unknown() {
     let unknown = Load { knows_all_sessions: false, ..load(0, 0, Some(0)) };
     assert_eq!(
         judged(Until::Delay, None, 10.0, &unknown),
-        "the deregistration delay ends in 290 s, 290 s"
+        "the deregistration delay ends in 4m50s, 290 s"
     );
     let over = judged(Until::Delay, None, 300.0, &unknown);
     assert_eq!(over, "finished: the deregistration delay is over; nothing was left");

@@ -15,7 +15,7 @@ fn a_session_that_outlives_its_stickiness_is_warned_of_once_with_both_figures() 
         limpet.stderr().lines().find(|line| line.contains("PHPSESSID")).map(str::to_owned)
     };
     let warning = poll(warning).expect("a warning");
-    assert!(warning.contains("7200 s") && warning.contains("600 s"), "{warning}");
+    assert!(warning.contains("lives 2h") && warning.contains("after 10m"), "{warning}");
     assert!(warning.contains("duration"), "the setting to change: {warning}");
     assert_eq!(limpet.stderr().matches("PHPSESSID").count(), 1);
 }

@@ -61,7 +61,7 @@ function check(last) {
 
 /** What a draining target still waits for. */
 function countdown({ id, drain }) {
-  const until = { delay: "until its delay is over", idle: "until nothing is in flight", sessions: drain.sessions_at_most ? `until at most ${plural(drain.sessions_at_most, "session")} are left` : "until no session is left" }[drain.until];
+  const until = { delay: "until its delay is over", idle: "until nothing is in flight", sessions: drain.sessions_at_most ? `until at most ${plural(drain.sessions_at_most, "session is", "sessions are")} left` : "until no session is left" }[drain.until];
   const gone = (Date.now() - drain.started_unix_ms) / 1000;
   const left = drain.remaining_s;
   const bar = left === null || drain.finished ? null
@@ -140,7 +140,7 @@ function disable(target, path) {
 }
 
 function remove(target, path, etag) {
-  const bound = target.sessions ? ` About ${plural(target.sessions, "live session")} is bound to it.` : "";
+  const bound = target.sessions ? ` About ${plural(target.sessions, "live session is", "live sessions are")} bound to it.` : "";
   askAndWrite({
     title: `Remove ${target.id}?`, confirm: "Remove", danger: true,
     content: [h("p", {}, `It drains first, as the deregistration delay of its group says, and is gone then.${bound}`), keepChoice()],
