@@ -108,7 +108,8 @@ fn sticky(criterion: &mut Criterion) {
             fields: &[],
             source: None,
             query: None,
-            pinned: None,
+            pinned: &[],
+            is_shared: false,
             excluded: &[],
         };
         let first = select(&groups, &forward, None, &ask).expect("a target");

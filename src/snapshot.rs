@@ -3,7 +3,7 @@
 //! A shard looks at the published pointer once per request and never waits for it. What must outlive
 //! a snapshot (health, in-flight counts, totals, round-robin counters) is shared by `Arc` from one to the next.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::http1::answers::Answer;
 use crate::http1::head::{HeadLimits, Mode};
-use crate::http1::rewrite::ForwardedFor;
+use crate::http1::rewrite::{ForwardedFor, RealIp};
 use crate::routing::table::Table;
 use crate::target::group::TargetGroup;
 use crate::target::stickiness::Stickiness;
@@ -90,10 +90,30 @@ pub struct ListenerTimeouts {
 pub struct ForwardedOptions {
     pub forwarded_for: ForwardedFor,
     pub forwarded_for_entries: usize,
+    pub real_ip: RealIp,
     pub forwarded: bool,
     pub via: Option<Box<str>>,
     /// Field name of the request id; `None` = off.
     pub request_id: Option<Box<str>>,
+}
+
+/// Whose X-Forwarded-*, Forwarded and request id are believed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrustedProxies {
+    pub networks: Vec<IpNet>,
+    /// Whoever may connect to a Unix socket, as the permissions of its file decide.
+    pub unix: bool,
+}
+
+impl TrustedProxies {
+    /// Whether a hop is one of them; `None` is a peer on a Unix socket.
+    #[inline]
+    pub fn hold(&self, hop: Option<IpAddr>) -> bool {
+        match hop {
+            Some(ip) => self.networks.iter().any(|network| network.contains(&ip)),
+            None => self.unix,
+        }
+    }
 }
 
 /// One listener with everything a request needs until a target group is known.
@@ -104,8 +124,7 @@ pub struct Listener {
     pub socket: SocketOptions,
     pub mode: Mode,
     pub proxy_protocol: ProxyProtocol,
-    /// Peers whose X-Forwarded-For, Forwarded and request id are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     pub head_limits: HeadLimits,
     /// 0 = no limit; more is answered 413.
     pub content_bytes: u64,

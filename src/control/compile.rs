@@ -16,10 +16,10 @@ pub use groups::stickiness_options;
 pub use options::process;
 
 use super::config::file::{self, File};
-use super::config::{answer_status, listener_address, network, unix_mode};
+use super::config::{answer_status, listener_address, trusted_proxy, unix_mode};
 use super::drain::Leaving;
 use crate::shard::cores;
-use crate::snapshot::{Listener, Snapshot};
+use crate::snapshot::{Listener, Snapshot, TrustedProxies};
 use crate::target::group::TargetGroup;
 use crate::target::keyring::KeyRing;
 use crate::target::state::Registry;
@@ -93,6 +93,17 @@ fn same_listener(before: Compiled<'_>, file: &File, index: usize) -> Option<Arc<
     before.snapshot.listeners.get(index).cloned()
 }
 
+fn trusted_proxies(texts: &[String]) -> Result<TrustedProxies, String> {
+    let mut proxies = TrustedProxies::default();
+    for text in texts {
+        match trusted_proxy(text)? {
+            Some(hops) => proxies.networks.push(hops),
+            None => proxies.unix = true,
+        }
+    }
+    Ok(proxies)
+}
+
 fn listener(
     listener: &file::Listener,
     registry: &Registry,
@@ -106,7 +117,6 @@ fn listener(
         answers.push((status, options::answer(&answer.content_type, &answer.body)));
     }
     let rules = routes.table.rules().iter();
-    let networks = listener.trusted_proxies.iter().map(|text| network(text));
     Ok(Listener {
         name: listener.name.as_str().into(),
         bind: listener_address(&listener.address).map_err(fail)?,
@@ -116,7 +126,7 @@ fn listener(
         ),
         mode: listener.mode,
         proxy_protocol: listener.proxy_protocol,
-        trusted_proxies: networks.collect::<Result<_, _>>().map_err(fail)?,
+        trusted_proxies: trusted_proxies(&listener.trusted_proxies).map_err(fail)?,
         head_limits: options::head_limits(&listener.limits),
         content_bytes: listener.limits.content_bytes,
         requests_per_connection: listener.limits.requests_per_connection,

@@ -73,7 +73,7 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     loop {
         let Some((view, position)) = connection.view() else { return Next::Close };
         let Some(listener) = view.listeners.get(position) else { return Next::Close };
-        let scene = Scene { connection, peer_text: &peer_text, view: &view, listener };
+        let scene = Scene::new(connection, &peer_text, &view, listener);
         entry.begin(connection);
         let mut scan = HeadScan::default();
         let prepared = match scene.judge(&mut input, &mut scan, &mut plan, &mut entry) {

@@ -9,7 +9,7 @@
 //! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
 //! goes away again when the client falls silent.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::busy::{self, Next};
-use super::proxy_protocol;
+use super::proxy_protocol::{self, Announced};
 use super::stream::Stream;
 use crate::shard::admission::Place;
 use crate::shard::alarms::{Alarm, Waits};
@@ -79,7 +79,7 @@ pub struct Origin {
     /// The listener's port; 0 on Unix sockets.
     pub port: u16,
     /// The same as text; empty on Unix sockets.
-    pub port_text: ArrayVec<u8, 5>,
+    pub port_text: PortText,
 }
 
 /// A connection as it was accepted.
@@ -98,16 +98,48 @@ pub struct Connection {
     pub origin: Rc<Origin>,
     /// Position of its listener when it was accepted.
     listener: u32,
+    /// Whom a PROXY header has named, else the socket's peer.
     peer: Cell<Peer>,
     pub alarm: Alarm,
     pub opened_ms: Millis,
     /// After this the connection closes behind the request it is at.
     pub expires_ms: Millis,
     pub requests: Cell<u32>,
-    /// The assignment of this connection's first visit, so that parallel first requests agree.
-    pinned: Cell<Option<Box<Pinned>>>,
+    memory: OnceCell<Box<Memory>>,
     /// `None` for a client that is only told that it has too many.
     _place: Option<Place>,
+}
+
+/// What only some connections have to remember.
+#[derive(Default)]
+struct Memory {
+    way: OnceCell<Box<Way>>,
+    /// The assignments of first visits, so that parallel first requests of a client agree: of one client
+    /// on most connections, of some of those who share one behind a proxy.
+    pins: RefCell<Vec<Pinned>>,
+}
+
+/// How the client came to the balancer that announces it.
+struct Way {
+    /// The socket's peer.
+    socket: Peer,
+    /// The port that the client connected to, also as text.
+    port: Option<PortText>,
+    encrypted: bool,
+}
+
+/// First visits that a connection remembers; a further one takes the place of the oldest.
+const PINS_MAX: usize = 16;
+
+/// A port as text.
+pub type PortText = ArrayVec<u8, 5>;
+
+/// `port` in digits.
+pub fn port_text(port: u16) -> PortText {
+    let mut text = PortText::new();
+    // Five digits hold every port.
+    let _ = text.try_extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+    text
 }
 
 impl Connection {
@@ -126,31 +158,72 @@ impl Connection {
             opened_ms,
             expires_ms: NEVER,
             requests: Cell::new(0),
-            pinned: Cell::new(None),
+            memory: OnceCell::new(),
             _place: place,
         }
     }
 
-    /// Who is at the other end: the socket's peer, or whom a PROXY header has named.
+    /// The client as far as the connection tells: the socket's peer, or whom a PROXY header has named.
     pub fn peer(&self) -> Peer {
         self.peer.get()
     }
 
-    /// Takes the client that a PROXY header names for the peer.
-    pub fn announce(&self, peer: Peer) {
-        self.peer.set(peer);
+    /// Who is at the socket's other end: the one whose word counts, or does not.
+    pub fn socket_peer(&self) -> Peer {
+        self.way().map_or(self.peer.get(), |way| way.socket)
     }
 
-    /// The assignment of the first visit, if it was made on this connection.
-    pub fn pinned(&self) -> Option<Pinned> {
-        let pinned = self.pinned.take();
-        let copy = pinned.as_deref().copied();
-        self.pinned.set(pinned);
-        copy
+    /// Whether the client's connection is encrypted, here or at the balancer that announces it.
+    pub fn is_encrypted(&self) -> bool {
+        self.client.is_encrypted() || self.way().is_some_and(|way| way.encrypted)
     }
 
+    /// The port that a PROXY header says the client connected to.
+    pub fn announced_port(&self) -> Option<&PortText> {
+        self.way()?.port.as_ref()
+    }
+
+    fn way(&self) -> Option<&Way> {
+        self.memory.get()?.way.get().map(|way| &**way)
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory.get_or_init(Box::default)
+    }
+
+    /// Takes what a PROXY header says of the client.
+    pub fn announce(&self, announced: &Announced) {
+        if *announced == Announced::default() {
+            return;
+        }
+        let Announced { source, port, encrypted } = *announced;
+        let way = Way { socket: self.peer.get(), port: port.map(port_text), encrypted };
+        let is_first = self.memory().way.set(Box::new(way)).is_ok();
+        if is_first && source.is_some() {
+            self.peer.set(Peer::new(source));
+        }
+    }
+
+    /// Looks at the assignments of first visits that were made on this connection.
+    pub fn with_pins<T>(&self, look: impl FnOnce(&[Pinned]) -> T) -> T {
+        match self.memory.get() {
+            Some(memory) => look(&memory.pins.borrow()),
+            None => look(&[]),
+        }
+    }
+
+    /// Remembers an assignment in place of the same client's last.
     pub fn pin(&self, pinned: Pinned) {
-        self.pinned.set(Some(Box::new(pinned)));
+        let mut pins = self.memory().pins.borrow_mut();
+        if let Some(at) = pins.iter().position(|pin| pin.is_of_the_same(&pinned)) {
+            pins.remove(at);
+        } else if pins.len() >= PINS_MAX {
+            pins.remove(0);
+        }
+        if pins.is_empty() {
+            pins.reserve_exact(1);
+        }
+        pins.push(pinned);
     }
 
     /// What is published now, or, when the connection's listener is no longer in it, what was last;

@@ -207,7 +207,7 @@ impl Entry {
             client: self.client,
             client_port: if self.client == peer { port } else { 0 },
             peer: peer.filter(|_| self.client != peer),
-            encrypted: connection.client.is_encrypted(),
+            encrypted: connection.is_encrypted(),
             listener_port: origin.port,
             version: self.version,
             status: self.status,

@@ -10,14 +10,14 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 
 use super::answer::Reply;
-use super::connection::Connection;
+use super::connection::{self, Connection, Peer, PortText};
 use super::entry::Entry;
 use super::failure::Failure;
 use crate::http1::client_address;
-use crate::http1::fields::{self, FieldId, Fields};
+use crate::http1::fields::Fields;
 use crate::http1::framing::RequestFraming;
 use crate::http1::head::{self, Method, Parsed, RequestHead, Version};
-use crate::http1::rewrite::{self, RequestEdits};
+use crate::http1::rewrite::{self, RealIp, RequestEdits};
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
 use crate::routing::path;
@@ -91,6 +91,25 @@ impl From<Reply> for Prepared {
     }
 }
 
+/// Where the client connected to.
+struct Front<'a> {
+    https: bool,
+    /// Of the listener, or as a PROXY header says; empty where there is none (Unix sockets).
+    port: &'a [u8],
+    /// The one that a trusted hop says or means.
+    told_port: Option<PortText>,
+}
+
+impl Front<'_> {
+    fn port(&self) -> &[u8] {
+        self.told_port.as_deref().unwrap_or(self.port)
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.https { b"https" } else { b"http" }
+    }
+}
+
 /// Where a request's facts are read from.
 pub struct Scene<'a> {
     pub connection: &'a Connection,
@@ -98,6 +117,9 @@ pub struct Scene<'a> {
     pub peer_text: &'a str,
     pub view: &'a View,
     pub listener: &'a Listener,
+    /// The word of whoever is at the socket's other end counts: a PROXY header names a client and makes
+    /// nobody trusted.
+    is_peer_trusted: bool,
 }
 
 impl Scene<'_> {
@@ -127,17 +149,17 @@ impl Scene<'_> {
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.
     fn client(&self, head: &RequestHead<'_, '_>) -> Option<IpAddr> {
-        let peer = self.connection.peer().ip?;
-        if self.listener.trusted_proxies.is_empty() {
-            return Some(peer);
+        let peer = self.connection.peer().ip;
+        if !self.is_peer_trusted {
+            return peer;
         }
-        let values = head.fields.iter().filter(|field| field.id == FieldId::XForwardedFor);
-        let values = values.map(|field| field.value);
-        Some(client_address::client_address(peer, values, |ip| self.is_trusted(ip)))
+        // A client that a PROXY header names is the first hop.
+        client_address::client_address(peer, head.fields, |hop| self.is_trusted(hop))
     }
 
-    fn is_trusted(&self, ip: IpAddr) -> bool {
-        self.listener.trusted_proxies.iter().any(|network| network.contains(&ip))
+    #[inline]
+    fn is_trusted(&self, hop: Option<IpAddr>) -> bool {
+        self.listener.trusted_proxies.hold(hop)
     }
 
     fn route(
@@ -176,10 +198,11 @@ impl Scene<'_> {
                 self.forward(head, forward, path, bytes, plan, entry)
             }
             Action::Redirect(redirect) => {
+                let front = self.front(head);
                 let parts = RedirectParts {
-                    protocol: if self.is_https(head) { b"https" } else { b"http" },
+                    protocol: front.scheme(),
                     host: without_port(head.host),
-                    port: &self.connection.origin.port_text,
+                    port: front.port(),
                     path,
                     query: head.target.query,
                 };
@@ -191,21 +214,34 @@ impl Scene<'_> {
         prepared
     }
 
-    /// Whether the client itself came by TLS, as far as limpet or a trusted hop knows.
-    fn is_https(&self, head: &RequestHead<'_, '_>) -> bool {
-        let is_told = || {
-            let proto = fields::find(head.fields, FieldId::XForwardedProto);
-            proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+    /// Where the client connected to, as far as limpet or a trusted hop knows.
+    fn front(&self, head: &RequestHead<'_, '_>) -> Front<'_> {
+        let connection = self.connection;
+        let is_encrypted = connection.is_encrypted();
+        let announced_port = connection.announced_port();
+        let port = announced_port.unwrap_or(&connection.origin.port_text).as_slice();
+        if !self.is_peer_trusted {
+            return Front { https: is_encrypted, port, told_port: None };
+        }
+        let peer = connection.peer().ip;
+        let is_trusted = |hop| self.is_trusted(hop);
+        let told = client_address::is_told_encrypted(peer, head.fields, is_trusted);
+        let https = is_encrypted || told == Some(true);
+        let told_port = match client_address::told_port(head.fields) {
+            Some(port) => Some(port),
+            // A hop that says by which protocol the client came to it, and not where, stands at the port
+            // that the client itself names, or at the protocol's own: never at limpet's.
+            None if told.is_some() && announced_port.is_none() => {
+                let named = port_of(head.host).filter(|port| *port != connection.origin.port);
+                named.or(Some(if https { 443 } else { 80 }))
+            }
+            None => None,
         };
-        self.connection.client.is_encrypted() || (self.is_peer_trusted() && is_told())
-    }
-
-    fn is_peer_trusted(&self) -> bool {
-        self.connection.peer().ip.is_some_and(|ip| self.is_trusted(ip))
+        Front { https, port, told_port: told_port.map(connection::port_text) }
     }
 
     fn scheme(&self) -> &'static [u8] {
-        if self.connection.client.is_encrypted() { b"https" } else { b"http" }
+        if self.connection.is_encrypted() { b"https" } else { b"http" }
     }
 
     fn forward(
@@ -235,10 +271,11 @@ impl Scene<'_> {
         plan.version = head.version;
         plan.framing = head.framing;
         plan.persistent = head.persistent;
-        plan.https = self.is_https(head);
+        let front = self.front(head);
+        plan.https = front.https;
         self.note_upgrade(head, plan);
         plan.request = buffers::small();
-        self.rewrite(head, forward, path, plan, entry);
+        self.rewrite(head, (forward, path), &front, plan, entry);
         Prepared::Forward
     }
 
@@ -294,19 +331,22 @@ impl Scene<'_> {
         choose: impl FnOnce(&Ask<'_>) -> T,
     ) -> T {
         let shard = &self.connection.shard;
-        choose(&Ask {
-            now_s: shard.clock.unix_s(),
-            random: select::Random {
-                session: &|| u128::from_ne_bytes(shard.random.secret()),
-                group: shard.random.pick(),
-                target: [shard.random.pick(), shard.random.pick()],
-            },
-            opened: Some(&shard.opened_cookies),
-            fields: head.fields,
-            source,
-            query: head.target.query,
-            pinned: self.connection.pinned(),
-            excluded: tried,
+        self.connection.with_pins(|pinned| {
+            choose(&Ask {
+                now_s: shard.clock.unix_s(),
+                random: select::Random {
+                    session: &|| u128::from_ne_bytes(shard.random.secret()),
+                    group: shard.random.pick(),
+                    target: [shard.random.pick(), shard.random.pick()],
+                },
+                opened: Some(&shard.opened_cookies),
+                fields: head.fields,
+                source,
+                query: head.target.query,
+                pinned,
+                is_shared: self.is_peer_trusted,
+                excluded: tried,
+            })
         })
     }
 
@@ -340,15 +380,14 @@ impl Scene<'_> {
     fn rewrite(
         &self,
         head: &RequestHead<'_, '_>,
-        forward: &Forward,
-        path: &[u8],
+        (forward, path): (&Forward, &[u8]),
+        front: &Front<'_>,
         plan: &mut Plan,
         entry: &mut Entry,
     ) {
         let Plan { choice, rule, .. } = &*plan;
-        let origin = &self.connection.origin;
         let options = &self.listener.forwarded;
-        let peer_trusted = self.is_peer_trusted();
+        let peer_trusted = self.is_peer_trusted;
         let mut new_path = Vec::new();
         let path = match &forward.rewrite_path {
             Some(change) => {
@@ -370,13 +409,27 @@ impl Scene<'_> {
         self.own_cookie_names(*rule, choice.group, &mut strip);
         // HTTP/1.0 may come without Host; what goes out is HTTP/1.1 and must name somebody.
         let host_of_target = head.host.is_empty().then(|| self.host_of(choice));
+        let client_text;
+        let real_ip = match (options.real_ip, entry.client) {
+            (RealIp::Preserve | RealIp::Remove, _) | (_, None) => None,
+            (RealIp::Replace, client) if client == self.connection.peer().ip => {
+                Some(self.peer_text.as_bytes())
+            }
+            (RealIp::Replace, client) => {
+                client_text = Peer { ip: client, port: 0 }.text();
+                Some(client_text.as_bytes())
+            }
+        };
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
             peer: self.peer_text.as_bytes(),
             peer_trusted,
             scheme: self.scheme(),
-            port: &origin.port_text,
+            front_scheme: front.scheme(),
+            front_port: front.port(),
+            keep_real_ip: options.real_ip == RealIp::Preserve,
+            real_ip,
             forwarded: options.forwarded,
             via: options.via.as_deref().map(str::as_bytes),
             request_id: request_id
@@ -396,6 +449,17 @@ impl Scene<'_> {
 }
 
 impl<'a> Scene<'a> {
+    #[inline]
+    pub fn new(
+        connection: &'a Connection,
+        peer_text: &'a str,
+        view: &'a View,
+        listener: &'a Listener,
+    ) -> Scene<'a> {
+        let is_peer_trusted = listener.trusted_proxies.hold(connection.socket_peer().ip);
+        Scene { connection, peer_text, view, listener, is_peer_trusted }
+    }
+
     /// Names of the cookies that limpet keeps from the target: the rule's, the group's, their twins.
     fn own_cookie_names(
         &self,
@@ -415,6 +479,12 @@ impl<'a> Scene<'a> {
             }
         }
     }
+}
+
+/// The port in an authority.
+fn port_of(host: &[u8]) -> Option<u16> {
+    let digits = host.get(without_port(host).len()..)?.strip_prefix(b":")?;
+    client_address::parse_port(digits)
 }
 
 /// `host` without its port; brackets of an IPv6 address stay.

@@ -3,15 +3,17 @@
 //!
 //! The listener's setting alone decides: where it is on, every connection must begin with a header of
 //! the accepted version, and one that does not is closed at once. A header that names no TCP client
-//! (LOCAL, UNKNOWN, Unix sockets, datagrams) leaves the real peer in place. Must never wait longer
-//! than for a head, guess at bytes that are no header, or take a byte beyond the header for its own.
+//! (LOCAL, UNKNOWN, Unix sockets, datagrams) leaves the real peer in place. Of what may follow the
+//! addresses (TLVs) only SSL is read; whatever else stands there is passed over. The client that a header
+//! names is never trusted for what the header says: that is asked of the socket's peer. Must never wait
+//! longer than for a head, guess at bytes that are no header, or take a byte beyond the header for its own.
 //! [`decode`] is tested whole, byte by byte, at every split and with what follows it; [`receive`] by
 //! the black-box suite.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::connection::{Connection, LAST_REQUEST, Peer};
+use super::connection::{Connection, LAST_REQUEST};
 use crate::shard::alarms::Waits;
 use crate::shard::clock::Millis;
 use crate::snapshot::{Listener, ProxyProtocol};
@@ -23,9 +25,23 @@ const V1_BYTES_MAX: usize = 107;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const V2_FIXED_BYTES: usize = 16;
-/// The longest header of version 2 that is taken. Senders keep to 536 bytes, so that a header fits in
-/// any first segment; names of certificates and clouds may make it somewhat longer.
-const V2_BYTES_MAX: usize = 2048;
+/// The longest header of version 2 that is taken. Most senders keep to 536 bytes, so that a header fits
+/// in any first segment; names of certificates and clouds can make it several times as long.
+const V2_BYTES_MAX: usize = 4096;
+/// The TLV that says how the client's own connection was encrypted (PP2_TYPE_SSL).
+const TLV_SSL: u8 = 0x20;
+/// The bit of its first byte that says that it was (PP2_CLIENT_SSL).
+const CLIENT_SSL: u8 = 0x01;
+
+/// What a header says of the client's own connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Announced {
+    /// The client; `None` leaves the real peer in place.
+    pub source: Option<SocketAddr>,
+    /// The port that the client connected to.
+    pub port: Option<u16>,
+    pub encrypted: bool,
+}
 
 /// What stands at the start of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +51,7 @@ pub enum Decoded {
     Complete {
         /// Length of the header, in bytes.
         consumed: usize,
-        /// The client; `None` leaves the real peer in place.
-        source: Option<SocketAddr>,
+        announced: Announced,
     },
 }
 
@@ -99,15 +114,15 @@ fn decode_v1(bytes: &[u8]) -> Result<Decoded, Fault> {
         return if bytes.len() < V1_BYTES_MAX { Ok(Decoded::Partial) } else { Err(Fault::TooLong) };
     };
     let line = within.get(V1_PREFIX.len()..end).ok_or(Fault::Malformed)?;
-    let source = v1_source(line).ok_or(Fault::Malformed)?;
-    Ok(Decoded::Complete { consumed: end + 2, source })
+    let announced = v1_announced(line).ok_or(Fault::Malformed)?;
+    Ok(Decoded::Complete { consumed: end + 2, announced })
 }
 
-/// The client in what stands behind `PROXY `: `Some(None)` for UNKNOWN, whose rest says nothing;
-/// `None` for what the protocol does not allow.
-fn v1_source(line: &[u8]) -> Option<Option<SocketAddr>> {
+/// What stands behind `PROXY `, where the rest of UNKNOWN says nothing; `None` for what the protocol does
+/// not allow.
+fn v1_announced(line: &[u8]) -> Option<Announced> {
     if line == b"UNKNOWN" || line.starts_with(b"UNKNOWN ") {
-        return Some(None);
+        return Some(Announced::default());
     }
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let read_ip: fn(&str) -> Option<IpAddr> = match words.next()? {
@@ -118,8 +133,9 @@ fn v1_source(line: &[u8]) -> Option<Option<SocketAddr>> {
     let source_ip = read_ip(words.next()?)?;
     let _destination_ip = read_ip(words.next()?)?;
     let source_port = v1_port(words.next()?)?;
-    let _destination_port = v1_port(words.next()?)?;
-    words.next().is_none().then_some(Some(SocketAddr::new(source_ip, source_port)))
+    let port = v1_port(words.next()?)?;
+    let source = Some(SocketAddr::new(source_ip, source_port));
+    words.next().is_none().then_some(Announced { source, port: Some(port), encrypted: false })
 }
 
 /// A port in decimal digits, without a sign or leading zeros.
@@ -147,7 +163,7 @@ fn decode_v2(bytes: &[u8]) -> Result<Decoded, Fault> {
     let Some(&[high, low]) = bytes.get(14..V2_FIXED_BYTES) else { return Ok(Decoded::Partial) };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let consumed = V2_FIXED_BYTES + length;
-    // LOCAL: the balancer speaks for itself, and what it says of addresses is ignored.
+    // LOCAL: the balancer speaks for itself, and what it says of a client is ignored.
     let family = if is_proxied { family.ok_or(Fault::Malformed)? } else { Family::Other(0) };
     if length < family.address_bytes() {
         return Err(Fault::Malformed);
@@ -156,7 +172,24 @@ fn decode_v2(bytes: &[u8]) -> Result<Decoded, Fault> {
         return Err(Fault::TooLong);
     }
     let Some(block) = bytes.get(V2_FIXED_BYTES..consumed) else { return Ok(Decoded::Partial) };
-    Ok(Decoded::Complete { consumed, source: family.source(block) })
+    let mut announced = family.announced(block);
+    announced.encrypted =
+        is_proxied && block.get(family.address_bytes()..).is_some_and(says_encrypted);
+    Ok(Decoded::Complete { consumed, announced })
+}
+
+/// Whether the TLVs say that the client's connection was encrypted. One that would go beyond the header's
+/// end is the last that is looked at: where the header ends is certain without it.
+fn says_encrypted(mut tlvs: &[u8]) -> bool {
+    while let Some((&[kind, high, low], rest)) = tlvs.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some((value, following)) = rest.split_at_checked(length) else { return false };
+        if kind == TLV_SSL && value.first().is_some_and(|client| client & CLIENT_SSL != 0) {
+            return true;
+        }
+        tlvs = following;
+    }
+    false
 }
 
 /// What a header of version 2 is about.
@@ -190,22 +223,26 @@ impl Family {
         }
     }
 
-    /// Source address, destination address, source port, destination port; then TLVs, of which none
-    /// is needed.
-    fn source(self, block: &[u8]) -> Option<SocketAddr> {
-        let (ip, ports) = match self {
-            Family::Tcp4 => {
-                let (ip, rest) = block.split_first_chunk::<4>()?;
-                (IpAddr::from(*ip), rest.get(4..)?)
-            }
-            Family::Tcp6 => {
-                let (ip, rest) = block.split_first_chunk::<16>()?;
-                (IpAddr::from(*ip), rest.get(16..)?)
-            }
-            Family::Other(_) => return None,
+    /// Source address, destination address, source port, destination port.
+    fn announced(self, block: &[u8]) -> Announced {
+        let read = || {
+            let (ip, ports) = match self {
+                Family::Tcp4 => {
+                    let (ip, rest) = block.split_first_chunk::<4>()?;
+                    (IpAddr::from(*ip), rest.get(4..)?)
+                }
+                Family::Tcp6 => {
+                    let (ip, rest) = block.split_first_chunk::<16>()?;
+                    (IpAddr::from(*ip), rest.get(16..)?)
+                }
+                Family::Other(_) => return None,
+            };
+            let [from, from_low, to, to_low] = *ports.first_chunk()?;
+            let source = SocketAddr::new(ip, u16::from_be_bytes([from, from_low]));
+            Some((source, u16::from_be_bytes([to, to_low])))
         };
-        let port = u16::from_be_bytes(*ports.first_chunk()?);
-        Some(SocketAddr::new(ip, port))
+        let (source, port) = read().unzip();
+        Announced { source, port, encrypted: false }
     }
 }
 
@@ -214,10 +251,8 @@ impl Family {
 pub async fn receive(connection: &Connection, listener: &Listener) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     match receive_header(connection, listener, &mut bytes).await {
-        Ok((consumed, source)) => {
-            if source.is_some() {
-                connection.announce(Peer::new(source));
-            }
+        Ok((consumed, announced)) => {
+            connection.announce(&announced);
             bytes.drain(..consumed.min(bytes.len()));
             if bytes.is_empty() {
                 buffers::give_back(std::mem::take(&mut bytes));
@@ -240,7 +275,7 @@ async fn receive_header(
     connection: &Connection,
     listener: &Listener,
     bytes: &mut Vec<u8>,
-) -> Result<(usize, Option<SocketAddr>), Fault> {
+) -> Result<(usize, Announced), Fault> {
     let shard = &connection.shard;
     let mut deadline = shard.clock.deadline(listener.timeouts.head);
     if shard.stop.has_begun() {
@@ -254,8 +289,8 @@ async fn receive_header(
         if count == 0 {
             return Err(Fault::Closed);
         }
-        if let Decoded::Complete { consumed, source } = decode(bytes, listener.proxy_protocol)? {
-            return Ok((consumed, source));
+        if let Decoded::Complete { consumed, announced } = decode(bytes, listener.proxy_protocol)? {
+            return Ok((consumed, announced));
         }
     }
 }

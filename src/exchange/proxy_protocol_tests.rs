@@ -36,7 +36,7 @@ fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (v1(longest), None),
         (v2(0x21, 0x11, &tcp4_block(b"")), Some("192.0.2.33:4444")),
         (v2(0x21, 0x11, &tcp4_block(&ssl)), Some("192.0.2.33:4444")),
-        (v2(0x21, 0x11, &tcp4_block(&[b'x'; V2_BYTES_MAX - 28])), Some("192.0.2.33:4444")),
+        (v2(0x21, 0x11, &tcp4_block(&[b'x'; 540 - 28])), Some("192.0.2.33:4444")),
         (v2(0x21, 0x21, &tcp6_block()), Some("[2001:db8::33]:65535")),
         (v2(0x21, 0x00, b""), None),
         (v2(0x21, 0x00, b"ignored"), None),
@@ -56,17 +56,87 @@ fn version_of(header: &[u8]) -> ProxyProtocol {
     if header.starts_with(V1_PREFIX) { ProxyProtocol::V1 } else { ProxyProtocol::V2 }
 }
 
+/// The length of a header that is whole, and the client in it.
+fn taken(bytes: &[u8], accepted: ProxyProtocol) -> Option<(usize, Option<SocketAddr>)> {
+    match decode(bytes, accepted) {
+        Ok(Decoded::Complete { consumed, announced }) => Some((consumed, announced.source)),
+        Ok(Decoded::Partial) | Err(_) => None,
+    }
+}
+
+#[track_caller]
+fn announced(header: &[u8]) -> Announced {
+    match decode(header, ProxyProtocol::Any) {
+        Ok(Decoded::Complete { announced, .. }) => announced,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_port_that_the_client_connected_to_is_read() {
+    for (header, port) in [
+        (b"PROXY TCP4 192.0.2.33 198.51.100.1 4444 443\r\n".to_vec(), Some(443)),
+        (b"PROXY TCP6 2001:db8::33 ::1 4444 8443\r\n".to_vec(), Some(8443)),
+        (b"PROXY UNKNOWN 192.0.2.33 198.51.100.1 4444 443\r\n".to_vec(), None),
+        (v2(0x21, 0x11, &tcp4_block(b"")), Some(80)),
+        (v2(0x21, 0x21, &tcp6_block()), Some(80)),
+        (v2(0x21, 0x31, &[1; 216]), None),
+        (v2(0x20, 0x11, &tcp4_block(b"")), None),
+    ] {
+        assert_eq!(announced(&header).port, port, "{}", header.escape_ascii());
+    }
+}
+
+#[test]
+fn the_tlv_of_ssl_says_whether_the_client_came_encrypted() {
+    let tlv = |kind: u8, value: &[u8]| {
+        let length = u16::try_from(value.len()).expect("a length").to_be_bytes();
+        [&[kind][..], &length, value].concat()
+    };
+    let version = tlv(0x21, b"TLSv1.3");
+    let encrypted = tlv(0x20, &[&[1, 0, 0, 0, 0][..], &version].concat());
+    let with_certificate = tlv(0x20, &[7, 0, 0, 0, 0]);
+    let plain = tlv(0x20, &[0, 0, 0, 0, 0]);
+    let authority = tlv(0x02, b"shop.test");
+    let cloud = tlv(0xea, &[b' '; 3000]);
+    for (tlvs, expected) in [
+        (vec![], false),
+        (vec![&encrypted], true),
+        (vec![&with_certificate], true),
+        (vec![&plain], false),
+        (vec![&authority, &encrypted], true),
+        (vec![&cloud, &authority, &encrypted, &authority], true),
+        (vec![&authority], false),
+        // Inside of another's value it is nothing.
+        (vec![&tlv(0x05, &encrypted)], false),
+        (vec![&tlv(0x20, b"")], false),
+        // One that goes beyond the header ends the reading.
+        (vec![&vec![0x02, 0xff, 0xff], &encrypted], false),
+        (vec![&encrypted, &vec![0x02, 0xff]], true),
+    ] {
+        let tlvs: Vec<u8> = tlvs.into_iter().flatten().copied().collect();
+        for (family, addresses) in
+            [(0x11, tcp4_block(b"")), (0x21, tcp6_block()), (0x31, vec![0; 216]), (0, vec![])]
+        {
+            let block = [&addresses, &tlvs[..]].concat();
+            let header = v2(0x21, family, &block);
+            assert_eq!(announced(&header).encrypted, expected, "{}", header.escape_ascii());
+            assert_eq!(announced(&v2(0x20, family, &block)), Announced::default());
+        }
+    }
+}
+
 #[test]
 fn a_header_is_taken_whole_and_nothing_beyond_it() {
     for (header, source) in good() {
         let source = source.map(|text| SocketAddr::from_str(text).expect("an address"));
-        let expected = Ok(Decoded::Complete { consumed: header.len(), source });
+        let expected = Some((header.len(), source));
         for accepted in [version_of(&header), ProxyProtocol::Any] {
             let name = header.escape_ascii();
-            assert_eq!(decode(&header, accepted), expected, "{name}");
+            assert_eq!(taken(&header, accepted), expected, "{name}");
             for behind in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\r\n", b"\0", &header] {
                 let with_more = [&header, behind].concat();
-                assert_eq!(decode(&with_more, accepted), expected, "{name}");
+                assert_eq!(taken(&with_more, accepted), expected, "{name}");
             }
         }
     }
@@ -167,8 +237,7 @@ fn a_line_of_version_1_ends_within_107_bytes() {
         line.resize(length - 2, b'x');
         [&line, &b"\r\n"[..]].concat()
     };
-    let complete = Ok(Decoded::Complete { consumed: V1_BYTES_MAX, source: None });
-    assert_eq!(decode(&line(V1_BYTES_MAX), ProxyProtocol::V1), complete);
+    assert_eq!(taken(&line(V1_BYTES_MAX), ProxyProtocol::V1), Some((V1_BYTES_MAX, None)));
     assert_faults(&line(V1_BYTES_MAX + 1), Fault::TooLong);
     assert_faults(&line(V1_BYTES_MAX + 1000), Fault::TooLong);
 }

@@ -29,6 +29,7 @@ pub enum FieldId {
     XForwardedProto,
     XForwardedPort,
     XForwardedHost,
+    XRealIp,
     Via,
     Referer,
     UserAgent,
@@ -166,6 +167,7 @@ pub fn classify_folded(name: &[u8]) -> (FieldId, bool) {
         (7, b't') => known(name, b"trailer", Trailer),
         (7, b'u') => known(name, b"upgrade", Upgrade),
         (9, b'f') => known(name, b"forwarded", Forwarded),
+        (9, b'x') => known(name, b"x-real-ip", XRealIp),
         (10, b'c') => known(name, b"connection", Connection),
         (10, b'k') => known(name, b"keep-alive", KeepAlive),
         (10, b's') => known(name, b"set-cookie", SetCookie),
@@ -251,6 +253,7 @@ pub(super) fn look_alike_is_dropped(id: FieldId) -> bool {
         | FieldId::XForwardedProto
         | FieldId::XForwardedPort
         | FieldId::XForwardedHost
+        | FieldId::XRealIp
         | FieldId::Via
         | FieldId::Traceparent => true,
     }
@@ -358,6 +361,7 @@ mod tests {
         ("X-Forwarded-Proto", FieldId::XForwardedProto),
         ("X-Forwarded-Port", FieldId::XForwardedPort),
         ("X-Forwarded-Host", FieldId::XForwardedHost),
+        ("X-Real-IP", FieldId::XRealIp),
         ("Via", FieldId::Via),
         ("Referer", FieldId::Referer),
         ("User-Agent", FieldId::UserAgent),

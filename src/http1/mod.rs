@@ -9,6 +9,7 @@ pub mod chunked;
 pub mod client_address;
 pub mod cookies;
 pub mod fields;
+mod forwarded;
 pub mod framing;
 pub mod head;
 pub mod refusal;

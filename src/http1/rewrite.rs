@@ -23,6 +23,15 @@ use super::framing::{RequestFraming, ResponseFraming};
 use super::head::{RequestHead, ResponseHead, Version};
 use runs::Runs;
 
+/// What becomes of X-Real-IP, which names the client and has one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RealIp {
+    #[default]
+    Replace,
+    Preserve,
+    Remove,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForwardedFor {
     #[default]
@@ -41,10 +50,16 @@ pub struct RequestEdits<'e> {
     pub peer: &'e [u8],
     /// The peer is a trusted hop: its X-Forwarded-Proto, -Port, -Host and Forwarded are kept; else replaced by ours.
     pub peer_trusted: bool,
-    /// "http" or "https".
+    /// How the peer itself came, for Forwarded: "http" or "https".
     pub scheme: &'e [u8],
-    /// The listener's port as text; empty on Unix sockets (then no X-Forwarded-Port).
-    pub port: &'e [u8],
+    /// How the client came to whoever stands in front, for X-Forwarded-Proto where none is kept.
+    pub front_scheme: &'e [u8],
+    /// To which port, as text; empty on Unix sockets (then no X-Forwarded-Port).
+    pub front_port: &'e [u8],
+    /// Whether X-Real-IP passes as it came.
+    pub keep_real_ip: bool,
+    /// The client's address to write in X-Real-IP.
+    pub real_ip: Option<&'e [u8]>,
     /// Write RFC 7239 Forwarded.
     pub forwarded: bool,
     /// Write Via with this pseudonym.
@@ -146,6 +161,7 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
         | FieldId::XForwardedPort
         | FieldId::XForwardedHost
         | FieldId::Forwarded => kept_if(edits.peer_trusted),
+        FieldId::XRealIp => kept_if(edits.keep_real_ip),
         FieldId::Connection
         | FieldId::KeepAlive
         | FieldId::ProxyConnection

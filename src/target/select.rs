@@ -48,18 +48,28 @@ pub struct Ask<'a> {
     pub fields: &'a [Field<'a>],
     pub source: Option<IpAddr>,
     pub query: Option<&'a [u8]>,
-    /// The last assignment made on this client connection.
-    pub pinned: Option<Pinned>,
+    /// The assignments of first visits on this client connection.
+    pub pinned: &'a [Pinned],
+    /// A proxy may send several users over this connection: they may share a target, never a session.
+    pub is_shared: bool,
     /// Slots of targets that failed this request.
     pub excluded: &'a [u32],
 }
 
-/// An assignment that a client connection remembers, so that a first visit of several requests leads to
-/// one target.
+/// An assignment that a client connection remembers, so that a first visit of several requests of one
+/// client leads to one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pinned {
     scope: u64,
+    client: Option<IpAddr>,
     plain: Plain,
+}
+
+impl Pinned {
+    /// Whether both are about the same client and the same group or rule.
+    pub fn is_of_the_same(&self, other: &Pinned) -> bool {
+        (self.scope, self.client) == (other.scope, other.client)
+    }
 }
 
 /// Who serves the request.
@@ -248,7 +258,8 @@ pub fn lead(
         fields: &[],
         source: None,
         query: None,
-        pinned: None,
+        pinned: &[],
+        is_shared: false,
         excluded: &[],
     };
     Scoped { groups, candidates, sticky, ask }.find(plain)
@@ -296,10 +307,13 @@ impl Scoped<'_> {
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
     }
 
-    /// No cookie that counts, but a session was assigned on this very connection.
+    /// No cookie that counts, but this client was assigned somewhere on this very connection.
     fn follow_pinned(&self, plain: &Plain, reason: Reason) -> Result<Choice, NoTarget> {
         let found = self.find(plain).ok_or(NoTarget)?;
-        let assignment = self.assignment(plain, &found)?;
+        let mut assignment = self.assignment(plain, &found)?;
+        if self.ask.is_shared {
+            assignment.session = (self.ask.random.session)();
+        }
         let sticky = StickyOutcome {
             reason,
             assignment,
@@ -384,10 +398,12 @@ impl Scoped<'_> {
 
     /// What this connection remembers of this scope, if it still counts.
     fn pinned(&self) -> Option<Plain> {
-        let pinned = self.ask.pinned.filter(|pinned| pinned.scope == self.sticky.scope_key())?;
         if self.sticky.app_cookie().is_some() {
             return None;
         }
+        let scope = self.sticky.scope_key();
+        let is_ours = |pinned: &&Pinned| pinned.scope == scope && pinned.client == self.ask.source;
+        let pinned = self.ask.pinned.iter().find(is_ours)?;
         match self.sticky.appraise(pinned.plain, self.ask.now_s) {
             Reading::Live(plain) => Some(plain),
             Reading::Absent
@@ -399,7 +415,11 @@ impl Scoped<'_> {
     }
 
     fn pin(&self, assignment: &Assignment) -> Pinned {
-        Pinned { scope: self.sticky.scope_key(), plain: assignment.seen(self.ask.now_s) }
+        Pinned {
+            scope: self.sticky.scope_key(),
+            client: self.ask.source,
+            plain: assignment.seen(self.ask.now_s),
+        }
     }
 }
 

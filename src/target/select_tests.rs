@@ -85,7 +85,9 @@ struct Client {
     /// The memory of the shard that it comes to; without one every cookie is opened anew.
     opened: Option<Rc<CookieMemo>>,
     cookies: String,
-    pinned: Option<Pinned>,
+    pinned: Vec<Pinned>,
+    source: Option<IpAddr>,
+    is_shared: bool,
     excluded: Vec<u32>,
     later_s: u64,
     seed: u64,
@@ -111,9 +113,10 @@ impl Client {
             },
             opened: self.opened.as_deref(),
             fields: if self.cookies.is_empty() { &[] } else { &fields },
-            source: None,
+            source: self.source,
             query: None,
-            pinned: self.pinned,
+            pinned: &self.pinned,
+            is_shared: self.is_shared,
             excluded: &self.excluded,
         })
     }
@@ -130,7 +133,10 @@ impl Client {
     fn visit(&mut self, world: &World) -> Choice {
         let choice = self.choose(world);
         if let Some(outcome) = choice.sticky {
-            self.pinned = outcome.pinned.or(self.pinned);
+            if let Some(pinned) = outcome.pinned {
+                self.pinned.retain(|other| !other.is_of_the_same(&pinned));
+                self.pinned.push(pinned);
+            }
             if let CookieAction::Set(assignment) = outcome.answer(AppCookieEvent::None) {
                 self.take(world, &assignment);
             }

@@ -72,6 +72,7 @@ pub(super) fn forwarded(forwarded: &file::Forwarded) -> ForwardedOptions {
     ForwardedOptions {
         forwarded_for: forwarded.x_forwarded_for,
         forwarded_for_entries: forwarded.entries,
+        real_ip: forwarded.x_real_ip,
         forwarded: forwarded.forwarded,
         via: text(&forwarded.via),
         request_id: text(&forwarded.request_id),

@@ -74,7 +74,7 @@ fn a_listener_has_the_documented_defaults() {
     assert_eq!(listener.requests_per_connection, 10_000);
     assert_eq!(listener.forwarded.request_id.as_deref(), Some("X-Request-Id"));
     assert_eq!(listener.forwarded.via, None);
-    assert_eq!(listener.trusted_proxies.len(), 2);
+    assert_eq!(listener.trusted_proxies.networks.len(), 2);
     let (status, answer) = &listener.answers[0];
     assert_eq!((*status, &*answer.body), (503, &b"soon"[..]));
 }

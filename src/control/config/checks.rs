@@ -145,6 +145,11 @@ pub(super) static NETWORK: Check =
         network(text).map(drop)
     });
 
+pub(super) static TRUSTED_PROXY: Check = Check::new(
+    "an IP address, a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or \"unix\" for peers on a Unix socket",
+    |text| trusted_proxy(text).map(drop),
+);
+
 pub(super) static UNIX_MODE: Check =
     Check::new("three or four octal digits, such as \"0660\"", |text| unix_mode(text).map(drop));
 
@@ -327,6 +332,11 @@ pub(in crate::control) fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("has bits set after its prefix; write \"{}\"", network.trunc()));
     }
     Ok(network)
+}
+
+/// A network of proxies; `None` is the word for peers on a Unix socket, which have no address.
+pub(in crate::control) fn trusted_proxy(text: &str) -> Result<Option<IpNet>, String> {
+    if text == "unix" { Ok(None) } else { network(text).map(Some) }
 }
 
 /// Permission bits.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units::{duration, memory_size, size};
 use crate::http1::head::Mode;
-use crate::http1::rewrite::ForwardedFor;
+use crate::http1::rewrite::{ForwardedFor, RealIp};
 use crate::snapshot::{EngineChoice, LogFormat, LogQuery, ProxyProtocol};
 use crate::target::group::OnFull;
 use crate::target::stickiness::{Failback, SameSite};
@@ -204,6 +204,8 @@ pub struct Forwarded {
     #[serde(with = "ForwardedForName")]
     pub x_forwarded_for: ForwardedFor,
     pub entries: usize,
+    #[serde(with = "RealIpName")]
+    pub x_real_ip: RealIp,
     pub forwarded: bool,
     pub via: String,
     pub request_id: String,
@@ -539,6 +541,14 @@ enum ForwardedForName {
     Append,
     Preserve,
     Replace,
+    Remove,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "RealIp", rename_all = "snake_case")]
+enum RealIpName {
+    Replace,
+    Preserve,
     Remove,
 }
 

@@ -22,7 +22,9 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 pub use checks::status_range;
-pub(super) use checks::{answer_status, listener_address, network, target_address, unix_mode};
+pub(super) use checks::{
+    answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
+};
 pub use file::File;
 pub use notes::notes;
 use problems::Report;

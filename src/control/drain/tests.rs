@@ -171,7 +171,8 @@ impl World {
             fields: &fields,
             source: None,
             query: None,
-            pinned: None,
+            pinned: &[],
+            is_shared: false,
             excluded: &[],
         };
         let rules = self.snapshot.listeners[0].rules.rules();

@@ -100,7 +100,6 @@ fn is_forbidden(name: &[u8]) -> bool {
         b"retry-after",
         b"vary",
         b"http2-settings",
-        b"x-real-ip",
     ];
     // RFC 9530 §2 and RFC 1864 have these two come late.
     const DIGESTS: &[&[u8]] = &[b"content-digest", b"content-md5"];
@@ -134,6 +133,7 @@ fn is_forbidden(name: &[u8]) -> bool {
         | FieldId::XForwardedProto
         | FieldId::XForwardedPort
         | FieldId::XForwardedHost
+        | FieldId::XRealIp
         | FieldId::Via
         | FieldId::Traceparent => true,
     }

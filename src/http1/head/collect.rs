@@ -154,6 +154,7 @@ impl<'b> Collected<'b> {
             | FieldId::XForwardedProto
             | FieldId::XForwardedPort
             | FieldId::XForwardedHost
+            | FieldId::XRealIp
             | FieldId::Via
             | FieldId::Referer
             | FieldId::UserAgent

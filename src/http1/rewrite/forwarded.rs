@@ -1,4 +1,4 @@
-//! The fields that tell the target about the client: X-Forwarded-* and Forwarded (RFC 7239).
+//! The fields that tell the target about the client: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239).
 
 use super::{ForwardedFor, RequestEdits, line};
 use crate::http1::fields::{FieldId, find, is_token_byte, members};
@@ -10,13 +10,16 @@ pub(super) fn write(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &
     forwarded_for(head, edits, out);
     let is_kept = |id| edits.peer_trusted && find(head.fields, id).is_some();
     if !is_kept(FieldId::XForwardedProto) {
-        line(b"X-Forwarded-Proto: ", edits.scheme, out);
+        line(b"X-Forwarded-Proto: ", edits.front_scheme, out);
     }
-    if !edits.port.is_empty() && !is_kept(FieldId::XForwardedPort) {
-        line(b"X-Forwarded-Port: ", edits.port, out);
+    if !edits.front_port.is_empty() && !is_kept(FieldId::XForwardedPort) {
+        line(b"X-Forwarded-Port: ", edits.front_port, out);
     }
     if !head.host.is_empty() && !is_kept(FieldId::XForwardedHost) {
         line(b"X-Forwarded-Host: ", head.host, out);
+    }
+    if let Some(client) = edits.real_ip {
+        line(b"X-Real-IP: ", client, out);
     }
     if edits.forwarded {
         forwarded(head, edits, out);

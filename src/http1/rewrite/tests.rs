@@ -20,7 +20,10 @@ fn edits<'e>() -> RequestEdits<'e> {
         peer: b"192.0.2.7",
         peer_trusted: false,
         scheme: b"http",
-        port: b"8080",
+        front_scheme: b"http",
+        front_port: b"8080",
+        keep_real_ip: false,
+        real_ip: None,
         forwarded: false,
         via: None,
         request_id: None,
@@ -221,7 +224,7 @@ fn only_a_trusted_peer_says_how_the_client_came() {
     let trusted = RequestEdits { peer_trusted: true, ..edits() };
     assert_eq!(forwarding_of(lines, &trusted), format!("{lines}X-Forwarded-For: 192.0.2.7\r\n"));
     assert_eq!(forwarding_of("", &trusted), ours, "a trusted peer that says nothing");
-    let unix = RequestEdits { port: b"", peer: b"unknown", ..edits() };
+    let unix = RequestEdits { front_port: b"", peer: b"unknown", ..edits() };
     assert_eq!(
         forwarding_of("", &unix),
         "X-Forwarded-For: unknown\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n"

@@ -134,7 +134,7 @@ fn a_first_visit_of_several_requests_is_coherent() {
     let world = one(sticky_plan());
     let mut client = Client::default();
     let first = client.choose(&world);
-    client.pinned = outcome(&first).pinned;
+    client.pinned = outcome(&first).pinned.into_iter().collect();
     for _ in 0..5 {
         let next = client.choose(&world);
         assert_eq!(next.target, first.target);
@@ -148,11 +148,41 @@ fn a_first_visit_of_several_requests_is_coherent() {
 }
 
 #[test]
+fn first_visits_agree_by_client_address() {
+    let world = one(sticky_plan());
+    let mut connection = Client::default();
+    let mut first_of = |last: u8| {
+        connection.source = Some([192, 0, 2, last].into());
+        connection.cookies.clear();
+        let choice = connection.visit(&world);
+        (choice.target, outcome(&choice).assignment.session)
+    };
+    let first: Vec<_> = (0..3).map(&mut first_of).collect();
+    assert_eq!(first.iter().map(|(target, _)| target).collect::<HashSet<_>>().len(), 3);
+    assert_eq!((0..3).map(&mut first_of).collect::<Vec<_>>(), first);
+}
+
+#[test]
+fn users_of_one_address_behind_a_proxy_share_a_target_and_no_session() {
+    let world = one(sticky_plan());
+    let mut connection = Client { is_shared: true, ..Client::default() };
+    let mut sessions = HashSet::new();
+    let mut targets = HashSet::new();
+    for _ in 0..5 {
+        connection.cookies.clear();
+        let choice = connection.visit(&world);
+        targets.insert(choice.target);
+        sessions.insert(outcome(&choice).assignment.session);
+    }
+    assert_eq!((targets.len(), sessions.len()), (1, 5));
+}
+
+#[test]
 fn what_a_connection_remembers_counts_in_its_scope_and_while_it_lives() {
     let world = one(sticky_plan());
     let mut client = Client::default();
     let first = client.choose(&world);
-    client.pinned = outcome(&first).pinned;
+    client.pinned = outcome(&first).pinned.into_iter().collect();
     let other = one(Plan { name: "other", ..sticky_plan() });
     let elsewhere = outcome(&client.choose(&other));
     assert_ne!(elsewhere.assignment.session, outcome(&first).assignment.session);

@@ -22,6 +22,7 @@ fn the_head_that_a_target_gets_is_exactly_this() {
         "X-Forwarded-Host: Limpet.Test:8080".to_owned(),
         format!("X-Forwarded-Port: {port}"),
         "X-Forwarded-Proto: http".to_owned(),
+        "X-Real-IP: 127.0.0.1".to_owned(),
     ];
     expected.sort_by_key(|line| line.to_ascii_lowercase());
     let lower = |lines: &[String]| lines.iter().map(|l| l.to_ascii_lowercase()).collect::<Vec<_>>();

@@ -4,6 +4,7 @@
 mod added;
 mod request_id;
 mod stripped;
+mod trust;
 
 use crate::support::{Limpet, Target, config, group, listener};
 

@@ -34,9 +34,9 @@ pub static LISTENER: Section = Section {
         ),
         setting(
             "trusted_proxies",
-            Kind::Texts(&checks::NETWORK),
+            Kind::Texts(&checks::TRUSTED_PROXY),
             Default::Is("[]"),
-            "Networks of proxies whose X-Forwarded-For, Forwarded and request id are believed.",
+            "Networks of proxies whose X-Forwarded-*, Forwarded and request id are believed; \"unix\": peers on a Unix socket.",
         ),
         setting(
             "merge_slashes",
@@ -235,6 +235,12 @@ static FORWARDED: Section = Section {
             Kind::Count { min: 1, max: 1000 },
             Default::Is("30"),
             "Most entries of X-Forwarded-For that are kept, the nearest ones.",
+        ),
+        setting(
+            "x_real_ip",
+            Kind::OneOf(&["replace", "preserve", "remove"]),
+            Default::Is("\"replace\""),
+            "What happens to X-Real-IP: the client's address, what came, or none.",
         ),
         setting(
             "forwarded",
