@@ -2,12 +2,13 @@
 //!
 //! TCP listeners use SO_REUSEPORT, so that the kernel spreads connections over the shards. The first
 //! socket of an address is bound *without* it, which fails where anybody else listens already, and is
-//! opened for sharing only then. A Unix socket is one socket that all shards accept from.
+//! opened for sharing only then. A Unix socket is one socket that all shards accept from; its file goes with
+//! whoever holds its [`SocketFile`].
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
@@ -27,6 +28,38 @@ pub struct ListenError {
 pub struct Opened {
     pub sockets: Vec<Socket>,
     pub bound: Bind,
+    /// Of a Unix socket.
+    pub file: Option<SocketFile>,
+}
+
+/// The file of a Unix socket, removed when this is dropped: nobody listens there any more.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device, inode and time of creation: inodes are used again at once.
+type Identity = (u64, u64, i64, i64);
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile { path: path.to_owned(), identity: identity(path)? })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // One that somebody else has put there since is not ours; one that is gone already is no loss.
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 /// Opens a listener for `shards` shards. With `shares_port` a listener of this process that is about to
@@ -84,7 +117,7 @@ fn open_tcp(
     for socket in &sockets {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     }
-    Ok(Opened { sockets, bound: Bind::Tcp(bound) })
+    Ok(Opened { sockets, bound: Bind::Tcp(bound), file: None })
 }
 
 fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
@@ -131,20 +164,20 @@ fn inherited(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
 }
 
 fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<Opened> {
-    let socket = bind_unix(path, options.unix_mode, options.backlog)?;
+    let (socket, file) = bind_unix(path, options.unix_mode, options.backlog)?;
     let mut sockets = Vec::with_capacity(shards);
     for _ in 1..shards {
         sockets.push(socket.try_clone()?);
     }
     sockets.push(socket);
-    Ok(Opened { sockets, bound: Bind::Unix(path.to_owned()) })
+    Ok(Opened { sockets, bound: Bind::Unix(path.to_owned()), file: Some(file) })
 }
 
 /// Listens on a Unix socket with these permission bits; a file that is left from an earlier run is replaced.
 ///
 /// # Errors
 /// [`io::ErrorKind::AddrInUse`] where somebody listens, or what is there is no socket.
-pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Socket> {
+pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     if let Err(error) = socket.bind(&address) {
@@ -158,9 +191,11 @@ pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Socket> {
         std::fs::remove_file(path)?;
         socket.bind(&address)?;
     }
+    // From here on whatever fails takes the file with it.
+    let file = SocketFile::of(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket)
+    Ok((socket, file))
 }
 
 fn is_alive(address: &SockAddr) -> io::Result<bool> {
@@ -169,4 +204,38 @@ fn is_alive(address: &SockAddr) -> io::Result<bool> {
     let refused =
         probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     Ok(!refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_unix_socket_goes_with_its_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let (socket, file) = bind_unix(&path, 0o600, 8).unwrap();
+        assert!(bind_unix(&path, 0o600, 8).is_err(), "somebody listens there");
+        assert!(path.exists(), "a bind that fails leaves another's file");
+        drop(socket);
+        let (_socket, taken_over) = bind_unix(&path, 0o600, 8).unwrap();
+        drop(file);
+        assert!(path.exists(), "another's file is left");
+        drop(taken_over);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_bind_that_fails_half_way_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let file = {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+            SocketFile::of(&path).unwrap()
+        };
+        assert!(path.exists());
+        drop(file);
+        assert!(!path.exists());
+    }
 }

@@ -283,7 +283,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.shard.connections.set(self.shard.connections.get().saturating_sub(1));
         self.shard.counters.add(Counter::ConnectionsClosed, 1);
-        self.shard.room.notify_one();
     }
 }
 

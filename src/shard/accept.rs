@@ -1,4 +1,9 @@
 //! Accepting on one shard: admission, and surviving the lack of descriptors and memory.
+//!
+//! ```text
+//!   a connection is there ─▶ its place is reserved ─▶ accepted, without blocking ─▶ served
+//!                              │ the process is full: it waits in the backlog
+//! ```
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -8,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use tokio::sync::Notify;
 
-use super::admission::NotAdmitted;
+use super::admission::Place;
 use super::local::Shard;
 use super::orders::ListenerId;
 use crate::exchange::busy;
@@ -19,8 +25,8 @@ use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
 use crate::telemetry::counters::Counter;
 use crate::uring::{self, Accepted, Listening};
 
-/// Accepts in flight on each listener of a shard.
-pub const ACCEPTS_IN_FLIGHT: usize = 4;
+/// Connections that are taken in a row before the shard's other tasks have their turn.
+const ACCEPTED_IN_A_ROW: usize = 16;
 /// How long accepting rests when the system is out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// Refused clients that are being told so at the same time; beyond, they are just closed.
@@ -35,6 +41,8 @@ pub struct Acceptor {
     pub origin: RefCell<Rc<Origin>>,
     /// No more connections are taken.
     is_retired: Cell<bool>,
+    /// Told when it is retired.
+    retirement: Notify,
     /// A descriptor kept for the moment in which there is no other: freed, it lets one waiting
     /// connection be taken and closed, instead of hanging until it gives up.
     reserve: RefCell<Option<File>>,
@@ -49,6 +57,7 @@ impl Acceptor {
             id,
             origin: RefCell::new(Rc::new(origin)),
             is_retired: Cell::new(false),
+            retirement: Notify::new(),
             reserve: RefCell::new(File::open("/dev/null").ok()),
             refusals: Rc::new(()),
         }
@@ -67,17 +76,43 @@ impl Acceptor {
 
     /// Accepts until the shard stops or the listener is taken away.
     pub async fn run(&self) {
-        let shard = &self.shard;
         while !self.has_ended() {
-            if !shard.admission.has_room() {
-                self.wait_for_room().await;
-                continue;
+            let result = match self.listening.readable().await {
+                Ok(()) => self.take_waiting().await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Err(error) if !self.has_ended() => self.after(&error).await,
+                _ => {}
             }
-            match self.listening.accept().await {
-                Ok(accepted) => self.take(accepted),
-                Err(_) if self.has_ended() => return,
-                Err(error) => self.after(&error).await,
+        }
+    }
+
+    /// Takes connections that are there, each when it has a place.
+    async fn take_waiting(&self) -> io::Result<()> {
+        for _ in 0..ACCEPTED_IN_A_ROW {
+            let Some(place) = self.place().await else { return Ok(()) };
+            // Where shards share the socket, another may have been faster.
+            let Some(accepted) = self.listening.accept()? else { return Ok(()) };
+            self.take(accepted, place);
+            if !self.listening.is_readable()? {
+                return Ok(());
             }
+        }
+        uring::yield_now().await;
+        Ok(())
+    }
+
+    /// A place for a connection that is there; it waits in the backlog while the process is full. `None` when
+    /// the listener has ended meanwhile.
+    async fn place(&self) -> Option<Place> {
+        let admission = &self.shard.admission;
+        if let Some(place) = admission.reserve() {
+            return Some(place);
+        }
+        tokio::select! {
+            place = admission.place() => place.filter(|_| !self.has_ended()),
+            () = self.retirement.notified() => None,
         }
     }
 
@@ -88,13 +123,15 @@ impl Acceptor {
     /// Takes what is still waiting in the backlog, then ends listening.
     pub fn finish(&self) {
         self.is_retired.set(true);
-        while let Ok(Some(accepted)) = self.listening.accept_waiting() {
-            self.take(accepted);
+        self.retirement.notify_one();
+        while let Some(place) = self.shard.admission.reserve() {
+            let Ok(Some(accepted)) = self.listening.accept() else { break };
+            self.take(accepted, place);
         }
         self.listening.close();
     }
 
-    fn take(&self, accepted: Accepted) {
+    fn take(&self, accepted: Accepted, mut place: Place) {
         let shard = &self.shard;
         let peer = Peer::new(accepted.peer.as_socket());
         let client = Stream::plain(accepted.socket);
@@ -108,19 +145,17 @@ impl Acceptor {
             listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off);
         let listener = position.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
         let arrival = Arrival { client, origin, listener, peer };
-        match shard.admission.admit(peer.ip.filter(|_| peers_are_clients)) {
-            Ok(place) => {
-                shard.counters.add(Counter::ConnectionsAccepted, 1);
-                let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
-                if let Some(serving) = Serving::begin(connection) {
-                    uring::spawn(serving);
-                }
-            }
-            Err(NotAdmitted::ProcessFull) => {
-                shard.counters.add(Counter::ConnectionsRefused, 1);
-                arrival.client.abort();
-            }
-            Err(NotAdmitted::ClientFull) => self.refuse(arrival),
+        if let Some(client) = peer.ip.filter(|_| peers_are_clients)
+            && !place.count_client(client)
+        {
+            drop(place);
+            self.refuse(arrival);
+            return;
+        }
+        shard.counters.add(Counter::ConnectionsAccepted, 1);
+        let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
+        if let Some(serving) = Serving::begin(connection) {
+            uring::spawn(serving);
         }
     }
 
@@ -139,16 +174,6 @@ impl Acceptor {
             busy::refuse(&connection).await;
             drop(told);
         });
-    }
-
-    /// The process holds as many connections as it may; the others wait in the backlog.
-    async fn wait_for_room(&self) {
-        let rest = uring::sleep(Instant::now() + BACK_OFF);
-        let room = self.shard.room.notified();
-        tokio::select! {
-            () = rest => {}
-            () = room => {}
-        }
     }
 
     async fn after(&self, error: &io::Error) {
@@ -187,7 +212,7 @@ impl Acceptor {
     fn shed_one(&self) {
         let Ok(mut reserve) = self.reserve.try_borrow_mut() else { return };
         *reserve = None;
-        if let Ok(Some(accepted)) = self.listening.accept_waiting() {
+        if let Ok(Some(accepted)) = self.listening.accept() {
             self.shard.counters.add(Counter::ConnectionsRefused, 1);
             drop(accepted);
         }

@@ -1,32 +1,25 @@
 //! How many connections the process holds, in all and for each client address.
 //!
-//! The total is one atomic. Counts by address exist only where the file sets that limit; they are
-//! touched when a connection comes and goes, never by a request, and hold no more entries than there
-//! are connections.
+//! A place is reserved before its connection is accepted; connections without one stay in the kernel's
+//! backlog. Acceptors that wait for a place get one in the order in which they came, whichever shard they
+//! are of. Counts by address exist only where the file sets that limit; they are touched when a connection
+//! comes and goes, never by a request, and hold no more entries than there are connections.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
 
 const STRIPES: usize = 64;
 
 #[derive(Debug)]
 pub struct Admission {
-    open: AtomicUsize,
+    places: Semaphore,
     limit: usize,
     per_client: u32,
     by_client: Vec<Mutex<HashMap<IpAddr, u32, ahash::RandomState>>>,
     hasher: ahash::RandomState,
-}
-
-/// Why a connection is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotAdmitted {
-    /// The process has as many as it may; accepting waits.
-    ProcessFull,
-    /// This client has as many as it may; it is answered 429.
-    ClientFull,
 }
 
 /// The place of one connection, given back when dropped.
@@ -41,8 +34,9 @@ impl Admission {
     /// `limit`: connections of the process; `per_client`: of one client address, 0 = no limit.
     pub fn new(limit: usize, per_client: u32) -> Admission {
         let stripes = if per_client == 0 { 0 } else { STRIPES };
+        let limit = limit.min(Semaphore::MAX_PERMITS);
         Admission {
-            open: AtomicUsize::new(0),
+            places: Semaphore::new(limit),
             limit,
             per_client,
             by_client: (0..stripes).map(|_| Mutex::default()).collect(),
@@ -52,32 +46,20 @@ impl Admission {
 
     /// Connections open now.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.limit.saturating_sub(self.places.available_permits())
     }
 
-    /// Whether a connection could be admitted now.
-    pub fn has_room(&self) -> bool {
-        self.open() < self.limit
+    /// Takes a place, `None` when the process is full.
+    pub fn reserve(self: &Arc<Self>) -> Option<Place> {
+        self.places.try_acquire().ok()?.forget();
+        Some(Place { admission: Arc::clone(self), client: None })
     }
 
-    /// Takes a place for a connection from `client` (`None` for Unix sockets).
-    ///
-    /// # Errors
-    /// Which of the limits is reached.
-    pub fn admit(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, NotAdmitted> {
-        self.open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                (open < self.limit).then_some(open + 1)
-            })
-            .map_err(|_| NotAdmitted::ProcessFull)?;
-        let mut place = Place { admission: Arc::clone(self), client: None };
-        if let Some(client) = client.filter(|_| self.per_client > 0).map(network) {
-            if !self.count_in(client) {
-                return Err(NotAdmitted::ClientFull);
-            }
-            place.client = Some(Box::new(client));
-        }
-        Ok(place)
+    /// Waits for a place. Only for a connection that is there already: who held one while nobody comes
+    /// would keep it from the other listeners and shards.
+    pub async fn place(self: &Arc<Self>) -> Option<Place> {
+        self.places.acquire().await.ok()?.forget();
+        Some(Place { admission: Arc::clone(self), client: None })
     }
 
     fn stripe(&self, client: IpAddr) -> Option<&Mutex<HashMap<IpAddr, u32, ahash::RandomState>>> {
@@ -119,18 +101,36 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
+impl Place {
+    /// Counts its connection as one of `client`; `false` when that client has as many as it may.
+    #[must_use]
+    pub fn count_client(&mut self, client: IpAddr) -> bool {
+        if self.admission.per_client == 0 || self.client.is_some() {
+            return true;
+        }
+        let client = network(client);
+        let is_counted = self.admission.count_in(client);
+        if is_counted {
+            self.client = Some(Box::new(client));
+        }
+        is_counted
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             self.admission.count_out(*client);
         }
-        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        self.admission.places.add_permits(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::Future;
+    use std::task::{Context, Poll, Waker};
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
@@ -138,21 +138,45 @@ mod tests {
     #[test]
     fn the_process_limit_holds_and_a_place_comes_back() {
         let admission = Arc::new(Admission::new(1, 0));
-        let place = admission.admit(Some(CLIENT)).unwrap();
-        assert_eq!(admission.admit(Some(OTHER)).unwrap_err(), NotAdmitted::ProcessFull);
+        let place = admission.reserve().unwrap();
+        assert!(admission.reserve().is_none());
+        assert_eq!(admission.open(), 1);
         drop(place);
-        assert!(admission.admit(None).is_ok());
+        assert!(admission.reserve().is_some());
         assert_eq!(admission.open(), 0);
     }
 
     #[test]
     fn one_client_is_limited_without_harm_to_others() {
         let admission = Arc::new(Admission::new(10, 1));
-        let place = admission.admit(Some(CLIENT)).unwrap();
-        assert_eq!(admission.admit(Some(CLIENT)).unwrap_err(), NotAdmitted::ClientFull);
-        assert!(admission.admit(Some(OTHER)).is_ok());
-        assert_eq!(admission.open(), 1, "a refused client must not hold a place");
+        let mut place = admission.reserve().unwrap();
+        assert!(place.count_client(CLIENT));
+        let mut second = admission.reserve().unwrap();
+        assert!(!second.count_client(CLIENT));
+        assert!(second.count_client(OTHER), "a refused count must leave nothing behind");
+        drop((second, place));
+        let mut again = admission.reserve().unwrap();
+        assert!(again.count_client(CLIENT));
+        assert_eq!(admission.open(), 1);
+    }
+
+    #[test]
+    fn places_are_handed_on_in_the_order_in_which_they_were_waited_for() {
+        let admission = Arc::new(Admission::new(1, 0));
+        let held = admission.reserve().unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (Box::pin(admission.place()), Box::pin(admission.place()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        drop(held);
+        assert!(admission.reserve().is_none(), "it is somebody's already");
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let Poll::Ready(Some(place)) = first.as_mut().poll(&mut cx) else {
+            panic!("not handed on")
+        };
+        // Who no longer waits is passed over.
+        drop(second);
         drop(place);
-        assert!(admission.admit(Some(CLIENT)).is_ok());
+        assert!(admission.reserve().is_some());
     }
 }

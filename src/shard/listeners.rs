@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::accept::Acceptor;
 use super::orders::{ListenerId, Order, Orders};
-use crate::listener::{self, ListenError, Opened};
+use crate::listener::{self, ListenError, SocketFile};
 use crate::snapshot::{Bind, Listener, Snapshot, SocketOptions};
 
 /// One listener that is open on every shard.
@@ -20,6 +20,8 @@ struct Open {
     /// As it is: with the port that it got.
     bound: Bind,
     options: SocketOptions,
+    /// Of a Unix socket: it goes when neither the table nor a plan has the listener.
+    _file: Option<Arc<SocketFile>>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +38,8 @@ pub struct Listeners {
 
 /// What is to happen when a snapshot is published.
 pub struct Plan {
-    opened: Vec<(Open, Opened)>,
+    /// Each with a socket for every shard.
+    opened: Vec<(Open, Vec<socket2::Socket>)>,
     kept: Vec<Open>,
     renamed: Vec<ListenerId>,
     adjusted: Vec<ListenerId>,
@@ -95,10 +98,11 @@ impl Listeners {
                 id: ListenerId(plan.last_id),
                 name: Arc::clone(&listener.name),
                 wanted: listener.bind.clone(),
-                bound: opened.bound.clone(),
+                bound: opened.bound,
                 options: listener.socket.clone(),
+                _file: opened.file.map(Arc::new),
             };
-            plan.opened.push((open, opened));
+            plan.opened.push((open, opened.sockets));
         }
         plan.retired = left;
         Ok(plan)
@@ -118,8 +122,8 @@ impl Listeners {
                 }
             }
         }
-        for (new, opened) in plan.opened {
-            for (socket, orders) in opened.sockets.into_iter().zip(&self.orders) {
+        for (new, sockets) in plan.opened {
+            for (socket, orders) in sockets.into_iter().zip(&self.orders) {
                 let origin = Acceptor::origin(&new.name, &new.bound);
                 orders.give(Order::Listen { id: new.id, socket, origin });
             }
@@ -127,7 +131,6 @@ impl Listeners {
         }
         for gone in plan.retired {
             self.orders.iter().for_each(|orders| orders.give(Order::Retire(gone.id)));
-            remove_socket_file(&gone.bound);
         }
         table.open = open;
         table.last_id = plan.last_id;
@@ -140,10 +143,10 @@ impl Listeners {
         self.orders.iter().all(|orders| orders.has_room(count))
     }
 
-    /// Removes the files of Unix sockets that nobody listens on any more.
-    pub fn remove_socket_files(&self) {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.open.iter().for_each(|open| remove_socket_file(&open.bound));
+    /// Forgets all of them, and with them the files of Unix sockets: no shard accepts any more.
+    pub fn close(&self) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.open.clear();
     }
 }
 
@@ -167,12 +170,5 @@ fn shares_port(ours: &Bind, wanted: &Bind) -> bool {
     match (ours, wanted) {
         (Bind::Tcp(ours), Bind::Tcp(wanted)) => ours.port() == wanted.port(),
         _ => false,
-    }
-}
-
-fn remove_socket_file(bound: &Bind) {
-    if let Bind::Unix(path) = bound {
-        // A file that somebody else removed is no loss.
-        let _ = std::fs::remove_file(path);
     }
 }

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::admission::Admission;
 use super::alarms::Alarms;
 use super::clock::{Clock, Millis};
@@ -63,8 +61,6 @@ pub struct Shard {
     pub random: Random,
     pub admission: Arc<Admission>,
     pub stop: Arc<Stop>,
-    /// Woken when a connection of this shard ends, for accept loops that wait for room.
-    pub room: Notify,
     /// Connections of this shard that have not ended.
     pub connections: Cell<usize>,
     pub pool: RefCell<Pool<TargetConnection>>,
@@ -115,7 +111,6 @@ impl Shard {
             random: Random::seeded(),
             admission: Arc::clone(&shared.admission),
             stop: Arc::clone(&shared.stop),
-            room: Notify::new(),
             connections: Cell::new(0),
             pool: RefCell::new(Pool::new()),
             log: RefCell::new(log),

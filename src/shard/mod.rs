@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub use handle::Handle;
 pub use server::{Server, StartError};
 
-use self::accept::{ACCEPTS_IN_FLIGHT, Acceptor};
+use self::accept::Acceptor;
 use self::alarms::Waits;
 use self::local::Shard;
 use self::orders::{Order, Orders};
@@ -92,11 +92,8 @@ fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>)
                     }
                 };
                 let acceptor = Rc::new(Acceptor::new(Rc::clone(shard), listening, id, origin));
-                for _ in 0..ACCEPTS_IN_FLIGHT {
-                    let acceptor = Rc::clone(&acceptor);
-                    uring::spawn(async move { acceptor.run().await });
-                }
-                acceptors.push(acceptor);
+                acceptors.push(Rc::clone(&acceptor));
+                uring::spawn(async move { acceptor.run().await });
             }
             Order::Retire(id) => {
                 let retired = acceptors.extract_if(.., |acceptor| acceptor.id == id);
@@ -149,7 +146,6 @@ impl Shard {
         // An idle shard holds no snapshot that was replaced.
         drop(self.view());
         self.forget_retired();
-        self.room.notify_waiters();
         buffers::trim();
     }
 

@@ -166,7 +166,7 @@ impl Server {
                 tracing::error!("a shard ended with a failure");
             }
         }
-        self.handle.listeners.remove_socket_files();
+        self.handle.listeners.close();
         self.handle.access_log.shutdown();
         is_finished
     }

@@ -1,14 +1,17 @@
 //! A listening socket of one shard.
+//!
+//! It never blocks, and no accept is ever in flight: an acceptor waits until a connection is there, reserves
+//! a place for it, and only then takes it. What it has no place for stays in the kernel's backlog.
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockAddr;
-use tokio::io::unix::AsyncFdReadyGuard;
 
-use super::ring::{self, RingAccept};
+use super::ring::{self, RingReadable};
 use super::socket::{Handle, Shutdown, Socket};
 
 /// A bound, listening socket adopted by this shard's engine.
@@ -27,6 +30,8 @@ impl Listening {
     /// # Errors
     /// When the engine cannot register it.
     pub fn adopt(socket: socket2::Socket) -> io::Result<Listening> {
+        // Set once and never changed: shards that share a Unix socket share this flag.
+        socket.set_nonblocking(true)?;
         Socket::adopt(socket).map(Listening)
     }
 
@@ -35,64 +40,88 @@ impl Listening {
         self.0.raw()
     }
 
-    /// Starts to accept one connection.
-    pub fn accept(&self) -> Accept {
+    /// Waits until a connection is there. Where shards share the socket, another may take it first.
+    pub fn readable(&self) -> Readable {
         let op = match &self.0.0.handle {
-            Handle::Ring(_) => AcceptOp::Ring(ring::accept(&self.0)),
-            Handle::Ready(_) => AcceptOp::Ready,
+            Handle::Ring(_) => ReadableOp::Ring(ring::readable(&self.0)),
+            Handle::Ready(_) => ReadableOp::Ready,
         };
-        Accept { listener: self.0.clone(), op, done: false }
+        Readable { listener: self.0.clone(), op, done: false }
+    }
+
+    /// Whether a connection is there; takes nothing, and costs less than an accept that finds none.
+    ///
+    /// # Errors
+    /// `EINVAL` when the listener has been closed.
+    pub fn is_readable(&self) -> io::Result<bool> {
+        is_readable(self.raw())
     }
 
     /// Accepts one connection that is waiting already, `None` when there is none.
-    pub fn accept_waiting(&self) -> io::Result<Option<Accepted>> {
-        let raw = self.0.raw();
-        raw.set_nonblocking(true)?;
-        let result = raw.accept();
-        if matches!(self.0.0.handle, Handle::Ring(_)) {
-            raw.set_nonblocking(false)?;
-        }
-        match result {
+    ///
+    /// # Errors
+    /// What accept(2) says, or when the engine cannot register the connection.
+    pub fn accept(&self) -> io::Result<Option<Accepted>> {
+        match self.raw().accept() {
             Ok((socket, peer)) => Ok(Some(Accepted { socket: Socket::adopt(socket)?, peer })),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Ends listening; accepts in flight fail and must still be awaited.
+    /// Ends listening; whoever waits for a connection gets an error and must still be awaited.
     pub fn close(&self) {
         self.0.shutdown(Shutdown::Both);
     }
 }
 
-/// Accepts one connection.
-#[must_use = "an operation in flight must be awaited"]
-pub struct Accept {
-    listener: Socket,
-    op: AcceptOp,
-    done: bool,
-}
-
-enum AcceptOp {
-    Ring(RingAccept),
-    Ready,
-}
-
-impl Future for Accept {
-    type Output = io::Result<Accepted>;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let result = match &mut this.op {
-            AcceptOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
-            AcceptOp::Ready => ready!(poll_accept(&this.listener, cx)),
-        };
-        this.done = true;
-        let (socket, peer) = result?;
-        Poll::Ready(Ok(Accepted { socket: Socket::adopt(socket)?, peer }))
+fn is_readable(listener: &socket2::Socket) -> io::Result<bool> {
+    let mut asked = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: poll reads and writes one pollfd, which outlives the call.
+    match unsafe { libc::poll(&raw mut asked, 1, 0) } {
+        0 => Ok(false),
+        1 => readiness(u32::from(asked.revents.cast_unsigned())).map(|()| true),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
-impl Drop for Accept {
+/// What poll(2)'s events say. A closed listener is readable for ever and has nobody to accept.
+fn readiness(events: u32) -> io::Result<()> {
+    let closed = (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL).cast_unsigned();
+    if events & u32::from(closed) == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EINVAL))
+    }
+}
+
+/// Waits for a connection. Output: `EINVAL` when the listener was closed.
+#[must_use = "an operation in flight must be awaited"]
+pub struct Readable {
+    listener: Socket,
+    op: ReadableOp,
+    done: bool,
+}
+
+enum ReadableOp {
+    Ring(RingReadable),
+    Ready,
+}
+
+impl Future for Readable {
+    type Output = io::Result<()>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let result = match &mut this.op {
+            ReadableOp::Ring(op) => ready!(Pin::new(op).poll(cx)).and_then(readiness),
+            ReadableOp::Ready => ready!(poll_readable(&this.listener, cx)),
+        };
+        this.done = true;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Readable {
     fn drop(&mut self) {
         if !self.done {
             self.listener.shutdown(Shutdown::Both);
@@ -100,22 +129,16 @@ impl Drop for Accept {
     }
 }
 
-fn poll_accept(
-    listener: &Socket,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<(socket2::Socket, SockAddr)>> {
-    let is_closed = listener.is_shut();
+/// What tokio remembers may be of a connection that has been accepted since: the kernel is asked again.
+fn poll_readable(listener: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     let Handle::Ready(listener) = &listener.0.handle else {
         return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
     };
     loop {
-        let mut guard: AsyncFdReadyGuard<'_, _> = ready!(listener.poll_read_ready(cx))?;
-        // A closed Unix listener is ready for ever and has nobody to accept.
-        if is_closed {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
-        }
-        if let Ok(result) = guard.try_io(|listener| listener.get_ref().accept()) {
-            return Poll::Ready(result);
+        let mut guard = ready!(listener.poll_read_ready(cx))?;
+        match is_readable(listener.get_ref()) {
+            Ok(false) => guard.clear_ready(),
+            result => return Poll::Ready(result.map(drop)),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! gives is small: listen, connect, receive, send, shut down, spawn and sleep, on any of three engines:
 //!
 //! * **io_uring** through a driver of limpet's own (`driver`);
-//! * **io_uring** through tokio-uring (`tokio_ring`). For both, receive, send, accept and connect are
-//!   their own opcodes (`ring`), and idle receives take their buffer from a ring that the kernel draws
+//! * **io_uring** through tokio-uring (`tokio_ring`). For both, receive, send and connect are their own
+//!   opcodes (`ring`), and idle receives take their buffer from a ring that the kernel draws
 //!   from (`provided`);
 //! * **epoll** through tokio's readiness (`ready`), for kernels and containers that refuse io_uring.
 //!

@@ -1,4 +1,4 @@
-//! Receive, send, accept and connect as io_uring opcodes, for either of the two drivers.
+//! Receive, send, connect and the wait for a connection as io_uring opcodes, for either of the two drivers.
 //!
 //! Every operation's data owns what the kernel uses: the buffer or address, and the socket, whose
 //! descriptor therefore stays open until the completion. One that is dropped in flight keeps its data
@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -190,40 +190,24 @@ pub(super) fn connect(socket: Socket, address: SockAddr) -> RingConnect {
     submit(ConnectData { _address: address, socket }, entry)
 }
 
-// ---- accept ----
+// ---- wait for a connection ----
 
-/// Where the kernel writes a peer's address; boxed, because the operation's data moves.
-pub(super) struct PeerAddress {
-    storage: socket2::SockAddrStorage,
-    length: libc::socklen_t,
-}
-
-pub(super) struct AcceptData {
-    peer: Box<PeerAddress>,
+pub(super) struct ReadableData {
     _listener: Socket,
 }
-pub(super) type RingAccept = InFlight<AcceptData>;
+pub(super) type RingReadable = InFlight<ReadableData>;
 
-impl Operation for AcceptData {
-    type Output = io::Result<(socket2::Socket, SockAddr)>;
+impl Operation for ReadableData {
+    /// The events of poll(2).
+    type Output = io::Result<u32>;
     fn complete(self, done: Completion) -> Self::Output {
-        let accepted = done.result()?;
-        // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
-        let socket = unsafe { socket2::Socket::from_raw_fd(accepted as i32) };
-        // SAFETY: the kernel wrote an address of `length` bytes into the storage.
-        let address = unsafe { SockAddr::new(self.peer.storage, self.peer.length) };
-        Ok((socket, address))
+        done.result().map(|events| events as u32)
     }
 }
 
-pub(super) fn accept(listener: &Socket) -> RingAccept {
-    let storage = socket2::SockAddrStorage::zeroed();
-    let length = storage.size_of();
-    let mut peer = Box::new(PeerAddress { storage, length });
-    // SAFETY: viewing the storage as the plain sockaddr it begins with; only its address is taken.
-    let address = unsafe { peer.storage.view_as::<libc::sockaddr>() };
-    let entry = opcode::Accept::new(descriptor(listener), address, &raw mut peer.length)
-        .flags(libc::SOCK_CLOEXEC)
-        .build();
-    submit(AcceptData { peer, _listener: listener.clone() }, entry)
+pub(super) fn readable(listener: &Socket) -> RingReadable {
+    // Exclusive: a connection wakes one of the shards that wait at the same socket.
+    let events = libc::EPOLLIN | libc::EPOLLEXCLUSIVE;
+    let entry = opcode::PollAdd::new(descriptor(listener), events.cast_unsigned()).build();
+    submit(ReadableData { _listener: listener.clone() }, entry)
 }

@@ -412,17 +412,20 @@ fn shutting_down_one_direction_leaves_the_other() {
 }
 
 #[test]
-fn closing_a_listener_ends_its_accepts() {
+fn closing_a_listener_ends_the_wait_for_its_connections() {
     on_each_engine(|| async {
         let folder = tempfile::tempdir().expect("folder");
         let unix = UnixListener::bind(folder.path().join("socket")).expect("listen");
         let unix = Listening::adopt(unix.into()).expect("adopt");
         for listening in [listening().0, unix] {
-            let mut accepts: Vec<_> = (0..4).map(|_| listening.accept()).collect();
-            assert!(accepts.iter_mut().all(is_pending));
+            let mut waits: Vec<_> = (0..4).map(|_| listening.readable()).collect();
+            assert!(waits.iter_mut().all(is_pending));
             sleep(Instant::now() + Duration::from_millis(2)).await;
             listening.close();
-            assert!(all(accepts).await.iter().all(Result::is_err));
+            assert!(all(waits).await.iter().all(Result::is_err));
+            // A Unix socket that is closed says for ever that it is readable.
+            assert!(listening.readable().await.is_err());
+            assert!(listening.is_readable().is_err());
         }
     });
 }
@@ -538,10 +541,11 @@ fn end_seen_by(peer: &mut TcpStream) -> io::ErrorKind {
 fn a_connection_is_made_accepted_and_used() {
     on_each_engine(|| async {
         let (listening, address) = listening();
-        let accept = listening.accept();
+        let readable = listening.readable();
         let near = connect(&ConnectAddress::Tcp(address), PATIENCE).expect("start").await;
         let near = near.expect("connect");
-        let far = accept.await.expect("accept");
+        readable.await.expect("a connection");
+        let far = listening.accept().expect("accept").expect("a connection");
         let near_address = near.raw().local_addr().expect("address");
         assert_eq!(far.peer.as_socket(), near_address.as_socket());
         let receive = near.recv_any();
@@ -572,7 +576,8 @@ fn a_unix_socket_is_connected_to_and_used() {
         let listening = Listening::adopt(unix.into()).expect("adopt");
         let near = connect(&ConnectAddress::Unix(&path), PATIENCE).expect("start").await;
         let near = near.expect("connect");
-        let far = listening.accept().await.expect("accept");
+        listening.readable().await.expect("a connection");
+        let far = listening.accept().expect("accept").expect("a connection");
         assert!(far.peer.as_socket().is_none());
         near.send(b"ping".to_vec(), 0, true).await.0.expect("send");
         assert_eq!(far.socket.recv_any().await.expect("receive"), b"ping");
@@ -602,21 +607,72 @@ fn a_connect_to_a_full_unix_socket_ends_in_its_time() {
 }
 
 #[test]
-fn a_waiting_connection_is_accepted_without_waiting() {
+fn a_connection_is_seen_and_taken_without_waiting() {
     on_each_engine(|| async {
         let (listening, address) = listening();
-        assert!(listening.accept_waiting().expect("accept").is_none());
+        assert!(!listening.is_readable().expect("poll"));
+        assert!(listening.accept().expect("accept").is_none());
         let mut client = TcpStream::connect(address).expect("connect");
-        let accepted = listening.accept_waiting().expect("accept").expect("a connection");
+        assert!(listening.is_readable().expect("poll"));
+        let accepted = listening.accept().expect("accept").expect("a connection");
         assert_eq!(accepted.peer.as_socket(), client.local_addr().ok());
         client.write_all(b"x").expect("write");
         assert_eq!(accepted.socket.recv_any().await.expect("receive"), b"x");
-        assert!(listening.accept_waiting().expect("accept").is_none());
-        // It can still wait for the next.
-        let accept = listening.accept();
+        assert!(listening.accept().expect("accept").is_none());
+        // It can still wait for the next, and a wait is over only when there is one.
+        let mut readable = listening.readable();
+        assert!(is_pending(&mut readable));
+        sleep(Instant::now() + Duration::from_millis(2)).await;
+        assert!(is_pending(&mut readable));
         let _next = TcpStream::connect(address).expect("connect");
-        accept.await.expect("accept");
+        readable.await.expect("a connection");
+        assert!(listening.accept().expect("accept").is_some());
     });
+}
+
+#[test]
+fn a_connection_that_is_not_taken_stays_in_the_backlog() {
+    on_each_engine(|| async {
+        let (listening, address) = listening();
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.write_all(b"patient").expect("write");
+        for _ in 0..3 {
+            listening.readable().await.expect("a connection");
+            sleep(Instant::now() + Duration::from_millis(2)).await;
+        }
+        let accepted = listening.accept().expect("accept").expect("a connection");
+        assert_eq!(accepted.socket.recv_any().await.expect("receive"), b"patient");
+    });
+}
+
+/// Whether operations on a socket are blocking for all that share its description.
+fn blocks(socket: &socket2::Socket) -> bool {
+    !socket.nonblocking().expect("flags")
+}
+
+#[test]
+fn a_listening_socket_that_shards_share_never_blocks() {
+    for one in engines() {
+        for other in engines() {
+            let folder = tempfile::tempdir().expect("folder");
+            let unix = UnixListener::bind(folder.path().join("socket")).expect("listen");
+            let shared: socket2::Socket = unix.try_clone().expect("clone").into();
+            let watched: socket2::Socket = unix.into();
+            run(one, 64, async {
+                let own = shared.try_clone().expect("clone");
+                let listening = Listening::adopt(own).expect("adopt");
+                assert!(listening.accept().expect("accept").is_none());
+                assert!(!blocks(&watched), "{one:?}");
+            })
+            .expect("run");
+            run(other, 64, async {
+                let listening = Listening::adopt(shared).expect("adopt");
+                assert!(listening.accept().expect("accept").is_none());
+                assert!(!blocks(&watched), "{one:?} and {other:?}");
+            })
+            .expect("run");
+        }
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use super::actor::Peer;
 use crate::control::config::file::Admin;
 use crate::control::config::unix_mode;
-use crate::listener;
+use crate::listener::{self, SocketFile};
 
 /// Connections of one socket at a time.
 const CONNECTIONS_MAX: usize = 256;
@@ -64,17 +64,6 @@ pub enum BindError {
 pub struct Sockets {
     tcp: Option<std::net::TcpListener>,
     unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
-}
-
-/// A socket file, which goes when limpet does.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already; nobody is left to be told.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 impl Sockets {
@@ -137,12 +126,12 @@ fn open_unix(
 ) -> Result<(std::os::unix::net::UnixListener, SocketFile), BindError> {
     let mode = unix_mode(mode).map_err(BindError::Mode)?;
     let open = || -> io::Result<_> {
-        let socket = listener::bind_unix(path, mode, BACKLOG)?;
+        let (socket, file) = listener::bind_unix(path, mode, BACKLOG)?;
         socket.set_nonblocking(true)?;
-        Ok(socket.into())
+        Ok((socket.into(), file))
     };
     match open() {
-        Ok(listener) => Ok((listener, SocketFile(path.to_owned()))),
+        Ok(opened) => Ok(opened),
         Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
             Err(BindError::SocketInUse(path.to_owned()))
         }

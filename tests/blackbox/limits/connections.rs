@@ -1,6 +1,7 @@
 //! How many requests a connection carries, and how many connections there are.
 
 use super::with;
+use crate::support::kernel::engines;
 use crate::support::{Client, Limpet, Target, config, poll};
 
 #[test]
@@ -51,21 +52,22 @@ fn admitted(limpet: &Limpet) -> bool {
 }
 
 #[test]
-fn connections_over_the_process_limit_wait_or_are_turned_away_and_the_others_go_on() {
+fn a_connection_over_the_process_limit_waits_until_another_one_ends() {
     let target = Target::echo("a");
     let limpet = config().process("connections", 2).serving(&target).start();
     let (mut one, mut two) = (limpet.client(), limpet.client());
-    assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
-    let mut third = Client::try_connect(limpet.address());
-    if let Some(third) = &mut third {
-        third.send("GET /third HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+    // Both are in the middle of a request.
+    for client in [&mut one, &mut two] {
+        client.send("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 2\r\n\r\n1");
     }
-    for _ in 0..3 {
-        assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
-    }
-    assert!(target.requests().iter().all(|request| request.target != "/third"));
-    drop(one);
-    assert!(admitted(&limpet), "the place of a closed connection is free again");
+    assert!(poll(|| (target.connection_count() == 2).then_some(())).is_some());
+    let mut third = limpet.client();
+    third.send("GET /third HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+    assert_eq!(two.send("2").response().status, 200);
+    drop(two);
+    assert_eq!(third.response().status, 200);
+    assert_eq!(target.requests().last().unwrap().target, "/third");
+    assert_eq!(one.send("2").response().status, 200);
 }
 
 #[test]
@@ -77,4 +79,52 @@ fn the_connection_limit_holds_across_shards() {
         (0..12).filter_map(|_| Client::try_connect(limpet.address())).collect();
     let good = clients.iter_mut().filter_map(Client::try_get).filter(|&status| status == 200);
     assert_eq!(good.count(), 4);
+}
+
+#[test]
+fn whoever_finds_the_process_full_waits_in_the_backlog_and_is_served() {
+    for engine in engines() {
+        let target = Target::echo("a");
+        let limpet = config()
+            .process("engine", *engine)
+            .process("connections", 3)
+            .process("shards", 2)
+            .serving(&target)
+            .start();
+        let failed = std::thread::scope(|scope| {
+            let visit = |_| scope.spawn(|| (0..20).map(|_| visit(&limpet)).collect::<Vec<_>>());
+            let visitors: Vec<_> = (0..12).map(visit).collect();
+            let visits = visitors.into_iter().flat_map(|one| one.join().unwrap());
+            visits.filter_map(Result::err).collect::<Vec<_>>()
+        });
+        assert!(failed.is_empty(), "{engine}: {failed:#?}");
+        assert_eq!(target.request_count(), 240, "{engine}");
+    }
+}
+
+/// One request on a connection of its own, or why there was no answer.
+fn visit(limpet: &Limpet) -> Result<(), String> {
+    let mut client = limpet.client();
+    client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\nConnection: close\r\n\r\n");
+    match client.wire.read_response("GET") {
+        Ok(response) if response.status == 200 => Ok(()),
+        Ok(response) => Err(response.head),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn a_listener_without_clients_keeps_no_place_from_the_others() {
+    let target = Target::echo("a");
+    let mut limpet = config().process("connections", 1).process("shards", 2);
+    for name in ["one", "two", "three"] {
+        limpet = limpet.listener(crate::support::listener(name));
+    }
+    let limpet = limpet.serving(&target).start();
+    for name in ["one", "two", "three", "one"] {
+        for _ in 0..5 {
+            let mut client = limpet.client_of(name);
+            assert_eq!(client.get("/").status, 200, "{name}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! descriptors.
 
 mod fitting;
+mod unix;
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;

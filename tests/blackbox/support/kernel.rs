@@ -86,6 +86,11 @@ pub fn refuse_io_uring(command: &mut Command) {
     unsafe { command.pre_exec(apply) };
 }
 
+/// The engines that this kernel has, as `process.engine` names them.
+pub fn engines() -> &'static [&'static str] {
+    if has_io_uring() { &["epoll", "io_uring", "tokio_uring"] } else { &["epoll"] }
+}
+
 /// Whether this kernel lets the tests themselves make a ring.
 pub fn has_io_uring() -> bool {
     let mut parameters = [0_u8; 120];
