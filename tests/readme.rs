@@ -1,12 +1,23 @@
-//! What the README shows is true: its configuration is accepted, its command lines are understood, its links
-//! lead somewhere.
+//! What the README and the page for operators show is true: configurations are accepted, command lines are
+//! understood, links lead somewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+const PAGES: [&str; 2] = ["README.md", "docs/operating.md"];
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
 fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+    page(PAGES[0])
+}
+
+/// All pages, one behind the other, the README first.
+fn pages() -> String {
+    PAGES.map(page).join("\n")
 }
 
 /// The content of every fenced block of that language.
@@ -43,7 +54,7 @@ fn the_first_configuration_is_accepted_and_short() {
 fn whatever_else_of_a_configuration_is_shown_fits_behind_the_first() {
     let (_directory, file) = first_configuration();
     let first = fs::read_to_string(&file).unwrap();
-    let text = readme();
+    let text = pages();
     let others = &blocks(&text, "toml")[1..];
     assert!(others.len() >= 3);
     for other in others {
@@ -60,7 +71,7 @@ const NOBODY_ANSWERS: i32 = 3;
 fn every_command_line_that_is_shown_is_understood() {
     let (directory, _) = first_configuration();
     fs::copy(directory.path().join("limpet.toml"), directory.path().join("new.toml")).unwrap();
-    let text = readme();
+    let text = pages();
     let shown = blocks(&text, "sh");
     let lines = shown.iter().flat_map(|block| block.lines());
     let lines: Vec<&str> = lines.filter(|line| line.starts_with("limpet ")).collect();
@@ -83,13 +94,16 @@ fn every_command_line_that_is_shown_is_understood() {
 }
 
 #[test]
-fn the_files_that_the_readme_links_to_exist() {
-    let text = readme();
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
-    assert!(files.len() >= 5, "{files:?}");
-    for file in files {
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).is_file(), "{file}");
+fn the_files_that_pages_link_to_exist() {
+    for name in ["README.md", "docs/operating.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = page(name);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let files: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
+        assert!(files.len() >= 3, "{name}: {files:?}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        for file in files {
+            assert!(folder.with_file_name(file).exists(), "{name}: {file}");
+        }
     }
 }
 
