@@ -12,7 +12,7 @@
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then;
 //! * `entry`: what the access log will say.
 //!
-//! Must never know what carries the bytes (`stream` is the seam), parse anything itself (`http1`
+//! Sockets are held by `stream`. Must never parse anything itself (`http1`
 //! does), or look at configuration files. Tested by the black-box suite over real sockets.
 
 pub mod answer;

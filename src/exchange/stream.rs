@@ -1,8 +1,4 @@
-//! The seam below an exchange: one side's byte stream.
-//!
-//! An exchange sends and receives through this type alone and never learns what carries the bytes.
-//! Today that is a plain socket; a TLS session is a second kind behind the same methods, and an
-//! HTTP/2 stream presents its one request to an exchange as the two ends of such a stream.
+//! One side's byte stream: a plain socket, and what an exchange asks of it.
 
 use crate::uring::{Recv, RecvAny, Send, Shutdown, Socket};
 

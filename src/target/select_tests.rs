@@ -9,7 +9,7 @@ use super::super::keyring::KeyRing;
 use super::super::rendezvous::mix;
 use super::super::state::GroupState;
 use super::super::state::Health::{self, *};
-use super::super::stickiness::tests::{NOW_S, app_options, options, ring, sticky};
+use super::super::stickiness::tests::{NOW_S, app_options, options, read, ring, sticky};
 use super::super::stickiness::{Failback, StickinessKind, StickinessOptions};
 use super::*;
 use crate::http1::fields::FieldId;
@@ -376,7 +376,7 @@ fn nodes_with_the_same_keys_agree_and_others_do_not() {
     let scope = Scope::Group("app".into());
     let stranger = Stickiness::new(options(), scope, strange).expect("valid");
     let value = client.cookies.split_once('=').expect("a pair").1;
-    assert_eq!(stranger.read_value(value.as_bytes(), NOW_S), Reading::Invalid);
+    assert_eq!(read(&stranger, value.as_bytes()), Reading::Invalid);
 }
 
 #[test]

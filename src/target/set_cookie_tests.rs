@@ -1,5 +1,5 @@
 use super::super::response_cookie::{self, AppCookieEvent, Lifetime};
-use super::super::stickiness::tests::{NOW_S, app_options, assignment, options, sticky};
+use super::super::stickiness::tests::{NOW_S, app_options, assignment, options, read, sticky};
 use super::super::stickiness::{Reading, SameSite, StickinessOptions};
 
 /// The field value with the sealed part replaced by "…", and the sealed part.
@@ -56,7 +56,7 @@ fn what_browsers_refuse_without_secure_is_left_out_without_tls() {
 fn what_is_written_is_read_again() {
     let (_, value) = written(options(), true);
     let sticky = sticky(options());
-    assert_eq!(sticky.read_value(&value, NOW_S), Reading::Live(assignment(1, 1).seen(NOW_S)));
+    assert_eq!(read(&sticky, &value), Reading::Live(assignment(1, 1).seen(NOW_S)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The stickiness of one scope (a target group, or a rule over several groups) and its verdicts.
 //!
 //! [`Stickiness::read`] says what a request's cookie is worth (is it there, does it open, is it young
-//! enough), [`Stickiness::place`] where a living one leads, [`Stickiness::judge`] both for one group. Pure:
-//! the clock is an argument, nothing is sent or counted. Tested by every row of the documentation's table.
+//! enough), [`Stickiness::place`] where a living one leads; [`select`](super::select::select) asks both. Pure: the
+//! clock is an argument, nothing is sent or counted. Every row of the documentation's table is tested through `select`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,22 +192,6 @@ pub struct Placed {
     pub home: u64,
 }
 
-/// The verdict on one request to one sticky group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    pub reason: Reason,
-    /// Where the cookie leads; `None` when the request is to be balanced, or when nobody is usable.
-    pub target: Option<TargetIndex>,
-    /// 0 without a living cookie, like the three below.
-    pub session: u128,
-    pub issued_s: u64,
-    pub last_seen_s: u64,
-    /// Key of the home target.
-    pub home: u64,
-    /// More than a tenth of the idle duration has passed.
-    pub refresh_due: bool,
-}
-
 /// One scope, compiled.
 #[derive(Debug)]
 pub struct Stickiness {
@@ -315,11 +299,6 @@ impl Stickiness {
         }
     }
 
-    /// What one value is worth.
-    pub fn read_value(&self, value: &[u8], now_s: u64) -> Reading {
-        self.codec.open(value).map_or(Reading::Invalid, |plain| self.appraise(plain, now_s))
-    }
-
     /// Whether what a cookie said still counts. Times a little in the future (clocks differ between nodes)
     /// count as now.
     pub(super) fn appraise(&self, mut plain: Plain, now_s: u64) -> Reading {
@@ -393,44 +372,6 @@ impl Stickiness {
             && group.targets.get(home)?.weight > 0
             && !group.is_excluded(home, excluded);
         is_open.then_some(home)
-    }
-
-    /// The verdict of the table for one group and one cookie value. `has_app_cookie` says whether the
-    /// request carries the application's cookie; it matters only in `app_cookie` mode.
-    pub fn judge(
-        &self,
-        cookie: Option<&[u8]>,
-        has_app_cookie: bool,
-        now_s: u64,
-        group: &TargetGroup,
-    ) -> Verdict {
-        let reading = match cookie {
-            Some(value) if has_app_cookie || self.app_cookie().is_none() => {
-                self.read_value(value, now_s)
-            }
-            _ => Reading::Absent,
-        };
-        let Reading::Live(plain) = reading else {
-            return Verdict {
-                reason: reading.fresh_reason().unwrap_or(Reason::New),
-                target: None,
-                session: 0,
-                issued_s: 0,
-                last_seen_s: 0,
-                home: 0,
-                refresh_due: false,
-            };
-        };
-        let placed = self.place(&plain, group, &[]);
-        Verdict {
-            reason: placed.reason,
-            target: placed.target,
-            session: plain.session,
-            issued_s: plain.issued_s,
-            last_seen_s: plain.last_seen_s,
-            home: placed.home,
-            refresh_due: self.is_refresh_due(&plain, now_s),
-        }
     }
 }
 

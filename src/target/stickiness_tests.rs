@@ -1,8 +1,11 @@
 use super::super::group::tests::{group, targets};
 use super::super::group::{Algorithm, TargetGroup, stable_key};
+use super::super::select::{Ask, Issue, Random, select};
 use super::super::set_cookie::Assignment;
 use super::super::state::Health::{self, *};
 use super::*;
+use crate::http1::fields::{Field, FieldId};
+use crate::routing::actions::Forward;
 
 pub(in crate::target) const NOW_S: u64 = 1_700_000_000;
 
@@ -46,13 +49,67 @@ pub(in crate::target) fn value(sticky: &Stickiness, assignment: &Assignment) -> 
     sticky.codec().seal(&assignment.seen(NOW_S), [3; 12]).expect("sealed").to_vec()
 }
 
-fn of(healths: &[Health]) -> TargetGroup {
-    let weighted: Vec<_> = healths.iter().map(|health| (1, *health)).collect();
-    group(Algorithm::RoundRobin, &weighted)
+/// What a request is worth whose only cookie of this scope has that value.
+pub(in crate::target) fn read(sticky: &Stickiness, value: &[u8]) -> Reading {
+    let field = [sticky.cookie_names().0, b"=", value].concat();
+    sticky.read([&field[..]].into_iter(), NOW_S)
 }
 
-fn judge(sticky: &Stickiness, cookie: &[u8], later_s: u64, group: &TargetGroup) -> Verdict {
-    sticky.judge(Some(cookie), true, NOW_S + later_s, group)
+fn of(healths: &[Health]) -> Arc<TargetGroup> {
+    let weighted: Vec<_> = healths.iter().map(|health| (1, *health)).collect();
+    Arc::new(group(Algorithm::RoundRobin, &weighted))
+}
+
+/// What a request to one sticky group meets.
+#[derive(Debug)]
+struct Verdict {
+    reason: Reason,
+    /// Where the cookie leads; `None` when the request is balanced.
+    target: Option<TargetIndex>,
+    session: u128,
+    issued_s: u64,
+    home: u64,
+    /// The response carries the cookie.
+    issued: bool,
+}
+
+/// The verdict of [`select`], which production asks; `None` when nobody is usable.
+fn verdict(
+    sticky: &Stickiness,
+    cookies: &str,
+    now_s: u64,
+    group: &Arc<TargetGroup>,
+) -> Option<Verdict> {
+    let field =
+        Field { name: b"Cookie", value: cookies.as_bytes(), id: FieldId::Cookie, drop: false };
+    let ask = Ask {
+        now_s,
+        random: Random { session: &|| 1, group: 0, target: [0; 2] },
+        opened: None,
+        fields: &[field],
+        source: None,
+        query: None,
+        pinned: &[],
+        is_shared: false,
+        excluded: &[],
+    };
+    let forward =
+        Forward { groups: vec![(0, 1)], sticky: true, rewrite_path: None, rewrite_host: None };
+    let choice = select(&[Arc::clone(group)], &forward, Some(sticky), &ask).ok()?;
+    let outcome = choice.sticky.expect("sticky");
+    Some(Verdict {
+        reason: outcome.reason,
+        target: outcome.bound.then_some(choice.target),
+        session: outcome.assignment.session,
+        issued_s: outcome.assignment.issued_s,
+        home: outcome.assignment.home,
+        issued: outcome.issue == Issue::Now,
+    })
+}
+
+fn judge(sticky: &Stickiness, cookie: &[u8], later_s: u64, group: &Arc<TargetGroup>) -> Verdict {
+    let cookies = format!("limpet_app={}", String::from_utf8_lossy(cookie));
+    verdict(sticky, &cookies, NOW_S + later_s, group).expect("somebody is usable")
 }
 
 fn failback() -> Stickiness {
@@ -82,8 +139,8 @@ fn reasons_have_the_words_of_the_table() {
 #[test]
 fn row_none_is_new() {
     let sticky = sticky(options());
-    let verdict = sticky.judge(None, true, NOW_S, &of(&[Healthy; 3]));
-    assert_eq!((verdict.reason, verdict.target), (Reason::New, None));
+    let verdict = verdict(&sticky, "", NOW_S, &of(&[Healthy; 3])).expect("somebody is usable");
+    assert_eq!((verdict.reason, verdict.target, verdict.issued), (Reason::New, None, true));
 }
 
 #[test]
@@ -93,9 +150,9 @@ fn row_usable_is_valid_and_refreshed_after_a_tenth_of_the_idle_duration() {
     for (later_s, refresh_due) in [(0, false), (100, false), (101, true), (1_000, true)] {
         let verdict = judge(&sticky, &cookie, later_s, &group);
         assert_eq!((verdict.reason, verdict.target), (Reason::Valid, Some(1)));
-        assert_eq!(verdict.refresh_due, refresh_due, "after {later_s} s");
+        assert_eq!(verdict.issued, refresh_due, "after {later_s} s");
         assert_eq!((verdict.session, verdict.home), (0xFEED_F00D, stable_key("t1")));
-        assert_eq!((verdict.issued_s, verdict.last_seen_s), (NOW_S, NOW_S));
+        assert_eq!(verdict.issued_s, NOW_S);
     }
 }
 
@@ -165,8 +222,8 @@ fn row_unhealthy_or_gone_fails_over_to_the_same_target_everywhere() {
     assert!(chosen.iter().all(|target| *target == chosen[0] && *target != 1));
     let stranger = value(&sticky, &assignment(77, 77));
     assert_eq!(judge(&sticky, &stranger, 0, &of(&[Healthy; 2])).reason, Reason::Removed);
-    let nobody = judge(&sticky, &cookie, 0, &of(&[Draining, Unused]));
-    assert_eq!((nobody.reason, nobody.target), (Reason::Removed, None));
+    let cookies = format!("limpet_app={}", String::from_utf8_lossy(&cookie));
+    assert!(verdict(&sticky, &cookies, NOW_S, &of(&[Draining, Unused])).is_none(), "nobody");
 }
 
 #[test]
@@ -180,7 +237,8 @@ fn when_no_target_is_healthy_a_bound_request_stays() {
 #[test]
 fn weight_zero_keeps_what_is_bound_and_receives_no_fail_over() {
     let sticky = sticky(options());
-    let group = group(Algorithm::RoundRobin, &[(0, Healthy), (1, Unhealthy), (1, Healthy)]);
+    let weighted = [(0, Healthy), (1, Unhealthy), (1, Healthy)];
+    let group = Arc::new(group(Algorithm::RoundRobin, &weighted));
     let bound = value(&sticky, &assignment(0, 0));
     assert_eq!(judge(&sticky, &bound, 0, &group).target, Some(0));
     for session in 0..50 {
@@ -207,7 +265,7 @@ fn a_session_returns_home_only_if_told_to_and_home_is_truly_healthy() {
         assert_eq!((verdict.reason, verdict.target), (Reason::Valid, Some(*wanted)), "{healths:?}");
         assert_eq!(verdict.home, home, "{healths:?}");
     }
-    let weightless = group(Algorithm::RoundRobin, &[(0, Healthy), (1, Healthy)]);
+    let weightless = Arc::new(group(Algorithm::RoundRobin, &[(0, Healthy), (1, Healthy)]));
     assert_eq!(judge(&returning, &away, 0, &weightless).target, Some(1));
     let staying = sticky(options());
     let away = value(&staying, &assignment(1, 0));
@@ -236,7 +294,8 @@ fn a_clock_that_is_a_little_ahead_does_no_harm() {
         let plain = later.seen(NOW_S + ahead_s);
         let cookie = sticky.codec().seal(&plain, [3; 12]).expect("sealed");
         let verdict = judge(&sticky, &cookie, 0, &group);
-        assert_eq!((verdict.reason, verdict.refresh_due), (reason, false), "{ahead_s} s");
+        let is_believed = reason == Reason::Valid;
+        assert_eq!((verdict.reason, verdict.issued), (reason, !is_believed), "{ahead_s} s");
     }
 }
 
@@ -244,11 +303,16 @@ fn a_clock_that_is_a_little_ahead_does_no_harm() {
 fn an_application_cookie_must_come_too() {
     let (sticky, group) = (sticky(app_options()), of(&[Healthy; 3]));
     let cookie = value(&sticky, &assignment(1, 1));
-    assert_eq!(sticky.judge(Some(&cookie), true, NOW_S, &group).reason, Reason::Valid);
-    assert_eq!(sticky.judge(Some(&cookie), false, NOW_S, &group).reason, Reason::New);
-    assert_eq!(sticky.judge(None, true, NOW_S, &group).reason, Reason::New);
-
     let text = String::from_utf8(cookie).expect("text");
+    for (cookies, reason) in [
+        (format!("limpet_app={text}; SID=1"), Reason::Valid),
+        (format!("limpet_app={text}"), Reason::New),
+        ("SID=1".to_owned(), Reason::New),
+    ] {
+        let verdict = verdict(&sticky, &cookies, NOW_S, &group).expect("somebody is usable");
+        assert_eq!(verdict.reason, reason, "{cookies}");
+    }
+
     let read = |field: String| sticky.read([field.as_bytes()].into_iter(), NOW_S);
     assert!(matches!(read(format!("limpet_app={text}; SID=1")), Reading::Live(_)));
     assert_eq!(read(format!("limpet_app={text}")), Reading::Absent);
