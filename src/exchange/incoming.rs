@@ -36,7 +36,7 @@ impl From<ResponseFraming> for Incoming {
         match framing {
             ResponseFraming::None | ResponseFraming::Length(0) => Incoming::Ended,
             ResponseFraming::Length(length) => Incoming::Length(length),
-            ResponseFraming::Chunked => Incoming::Chunked(Decoder::default()),
+            ResponseFraming::Chunked => Incoming::Chunked(Decoder::of_response()),
             ResponseFraming::UntilClose => Incoming::UntilClose,
         }
     }

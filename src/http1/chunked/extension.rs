@@ -3,13 +3,13 @@
 use crate::http1::fields::{is_token_byte, is_value_byte};
 use crate::http1::refusal::ChunkFault;
 
-/// Most bytes of extensions behind one size, the first `;` included.
+/// Most bytes of extensions behind one size, the first `;` and white space before it included.
 const CHUNK_BYTES_MAX: u32 = 256;
 /// Most bytes of extensions in a message.
 const MESSAGE_BYTES_MAX: u32 = 16 * 1024;
 
-/// `*( ";" name [ "=" ( token / quoted-string ) ] )`. White space around them, which the RFC calls
-/// bad, is refused: no sender is known to need it, and recipients differ in what they make of it.
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, where BWS is white space that a
+/// recipient must parse (RFC 9110 §5.6.3). None may stand at the end.
 #[derive(Debug, Default)]
 pub(super) struct Extension {
     place: Place,
@@ -22,15 +22,19 @@ enum Place {
     #[default]
     NameStart,
     Name,
+    /// White space behind a name.
+    NameEnd,
     ValueStart,
     Token,
     Quoted,
     QuotedPair,
     QuotedEnd,
+    /// White space behind a value.
+    ValueEnd,
 }
 
 impl Extension {
-    /// The first `;` behind a size.
+    /// The first `;` behind a size, or white space before it.
     pub fn open(&mut self) -> Result<(), ChunkFault> {
         self.place = Place::NameStart;
         self.chunk_bytes = 0;
@@ -41,8 +45,14 @@ impl Extension {
     pub fn take_in(&mut self, byte: u8) -> Result<(), ChunkFault> {
         self.count()?;
         self.place = match (self.place, byte) {
-            (Place::Name, b'=') => Place::ValueStart,
-            (Place::Name | Place::Token | Place::QuotedEnd, b';') => Place::NameStart,
+            (place @ (Place::NameStart | Place::ValueStart), b' ' | b'\t') => place,
+            (Place::Name | Place::NameEnd, b' ' | b'\t') => Place::NameEnd,
+            (Place::Token | Place::QuotedEnd | Place::ValueEnd, b' ' | b'\t') => Place::ValueEnd,
+            (Place::Name | Place::NameEnd, b'=') => Place::ValueStart,
+            (
+                Place::Name | Place::NameEnd | Place::Token | Place::QuotedEnd | Place::ValueEnd,
+                b';',
+            ) => Place::NameStart,
             (Place::ValueStart, b'"') => Place::Quoted,
             (Place::Quoted, b'"') => Place::QuotedEnd,
             (Place::Quoted, b'\\') => Place::QuotedPair,
@@ -58,13 +68,17 @@ impl Extension {
     pub fn close(&self) -> Result<(), ChunkFault> {
         match self.place {
             Place::Name | Place::Token | Place::QuotedEnd => Ok(()),
-            Place::NameStart | Place::ValueStart | Place::Quoted | Place::QuotedPair => {
-                Err(ChunkFault::ExtensionInvalid)
-            }
+            Place::NameStart
+            | Place::NameEnd
+            | Place::ValueStart
+            | Place::Quoted
+            | Place::QuotedPair
+            | Place::ValueEnd => Err(ChunkFault::ExtensionInvalid),
         }
     }
 
-    fn count(&mut self) -> Result<(), ChunkFault> {
+    /// One more byte of extensions, or of white space before them.
+    pub fn count(&mut self) -> Result<(), ChunkFault> {
         self.chunk_bytes = self.chunk_bytes.saturating_add(1);
         self.message_bytes = self.message_bytes.saturating_add(1);
         match self.chunk_bytes > CHUNK_BYTES_MAX || self.message_bytes > MESSAGE_BYTES_MAX {

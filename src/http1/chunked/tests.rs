@@ -81,7 +81,11 @@ fn sizes_are_up_to_sixteen_hex_digits_and_nothing_else() {
         ("g\r\n", SizeInvalid),
         (" 1\r\n", SizeInvalid),
         ("1 \r\n", SizeInvalid),
-        ("1\t;a\r\n", SizeInvalid),
+        ("1\t\r\n", SizeInvalid),
+        ("1 x\r\n", SizeInvalid),
+        ("1 1\r\n", SizeInvalid),
+        ("1 \n", BareLf),
+        (" ;a\r\n", SizeInvalid),
         ("1_0\r\n", SizeInvalid),
         ("1\0\r\n", SizeInvalid),
         ("00000000000000001\r\n", SizeOverflow),
@@ -113,7 +117,14 @@ fn extensions_are_read_and_forgotten() {
         ("1;a;\r\n", ExtensionInvalid),
         ("1;a=\r\n", ExtensionInvalid),
         ("1;=b\r\n", ExtensionInvalid),
-        ("1; a\r\n", ExtensionInvalid),
+        ("1; \r\n", ExtensionInvalid),
+        ("1;a \r\n", ExtensionInvalid),
+        ("1;a=b\t\r\n", ExtensionInvalid),
+        ("1;a=\"b\" \r\n", ExtensionInvalid),
+        ("1;a= \r\n", ExtensionInvalid),
+        ("1;a = ;b\r\n", ExtensionInvalid),
+        ("1;a=b c\r\n", ExtensionInvalid),
+        ("1;a=b =c\r\n", ExtensionInvalid),
         ("1;a b\r\n", ExtensionInvalid),
         ("1;a=\"b\r\n", ExtensionInvalid),
         ("1;a=\"b\"c\r\n", ExtensionInvalid),
@@ -126,6 +137,43 @@ fn extensions_are_read_and_forgotten() {
     ];
     for (message, fault) in cases {
         refused(message, *fault);
+    }
+}
+
+#[test]
+fn white_space_around_the_parts_of_an_extension_is_parsed() {
+    for line in
+        ["1 ;a", "1\t;a", "1; a", "1 \t ; \t a", "1;a =b", "1;a= b", "1 ; a\t=\t\"b\" ; c = d ;e"]
+    {
+        passes(&format!("{line}\r\nx\r\n0 ; z\r\n\r\n"), "x", "");
+    }
+    passes(&format!("1{};a\r\nx\r\n0\r\n\r\n", " ".repeat(254)), "x", "");
+    refused(&format!("1{};a\r\n", " ".repeat(255)), ChunkFault::ExtensionTooLong);
+    refused(&format!("1{}", " ".repeat(257)), ChunkFault::ExtensionTooLong);
+}
+
+#[test]
+fn padding_behind_a_size_is_taken_in_responses_alone() {
+    let of_response = |message: &str| {
+        let mut decoder = Decoder::of_response();
+        let mut buf = message.as_bytes().to_vec();
+        let decoded = decoder.decode_in_place(&mut buf)?;
+        Ok((buf[..decoded.content].to_vec(), decoded.end))
+    };
+    for line in ["1 ", "1     ", "1\t", "0001 \t"] {
+        let message = format!("{line}\r\nx\r\n0  \r\n\r\n");
+        assert_eq!(of_response(&message), Ok((b"x".to_vec(), true)), "{line:?}");
+        refused(&format!("{line}\r\n"), ChunkFault::SizeInvalid);
+    }
+    for (message, fault) in [
+        (" 1\r\n".to_owned(), ChunkFault::SizeInvalid),
+        ("1 x\r\n".to_owned(), ChunkFault::SizeInvalid),
+        ("1 \n".to_owned(), ChunkFault::BareLf),
+        (" \r\n".to_owned(), ChunkFault::SizeInvalid),
+        ("1;a \r\n".to_owned(), ChunkFault::ExtensionInvalid),
+        (format!("1{}\r\n", " ".repeat(257)), ChunkFault::ExtensionTooLong),
+    ] {
+        assert_eq!(of_response(&message), Err(fault), "{message:?}");
     }
 }
 

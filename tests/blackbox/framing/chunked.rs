@@ -47,6 +47,33 @@ fn a_chunked_response_is_rewritten_canonically() {
 }
 
 #[test]
+fn white_space_in_chunk_lines_is_read_where_it_may_stand() {
+    let target = Target::echo("a");
+    let limpet = config().serving(&target).start();
+    let mut client = limpet.client();
+    client.send(format!("{POST}\r\n3 ; x = 1\r\nabc\r\n0\t;y\r\n\r\n"));
+    assert_eq!(client.response().echo().content, "abc");
+    assert_canonical(&target.last_request().size_lines);
+    client.send(format!("{POST}\r\n3  \r\nabc\r\n0\r\n\r\n"));
+    assert_eq!(client.response().status, 400, "padding is for responses");
+    client.assert_closed();
+}
+
+#[test]
+fn a_response_with_padded_sizes_is_rewritten_canonically() {
+    let target = Target::fixed(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3   \r\nabc\r\nA \t\r\n0123456789\r\n0  \r\n\r\n",
+    );
+    let limpet = config().serving(&target).start();
+    let mut client = limpet.client();
+    for _ in 0..2 {
+        let response = client.get("/");
+        assert_eq!(response.text(), "abc0123456789");
+        assert_canonical(&response.size_lines);
+    }
+}
+
+#[test]
 fn the_coding_name_is_read_in_any_case() {
     let target = Target::echo("a");
     let limpet = config().serving(&target).start();
