@@ -63,7 +63,8 @@ fn request_edits() -> RequestEdits<'static> {
         path: None,
         host: None,
         strip_cookies: &[b"limpet_shop"],
-        upgrade: false,
+        upgrade: None,
+        max_forwards: None,
     }
 }
 

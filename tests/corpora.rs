@@ -121,7 +121,7 @@ fn read_request(input: &[u8], outcome: &mut Outcome) -> Step {
         RequestFraming::Chunked => chunked_content(content, outcome),
     };
     // What follows a request for an upgrade is the tunnel's.
-    outcome.closed = !head.persistent || head.upgrade.is_some();
+    outcome.closed = !head.persistent || head.upgrade;
     used.map_or(Step::Stop, |used| Step::Used(head.raw.len() + used))
 }
 
@@ -540,7 +540,8 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
         path: None,
         host: None,
         strip_cookies: &[],
-        upgrade: false,
+        upgrade: None,
+        max_forwards: None,
     };
     let mut out = Vec::new();
     rewrite::request(&head, &edits, &mut out);

@@ -14,6 +14,9 @@ use crate::telemetry::ended::{By, Cause, Ended, Phase};
 /// Begins the field lines of a redirect.
 const LOCATION: &[u8] = b"Location: ";
 
+/// The methods that limpet knows and forwards.
+const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+
 /// One answer, ready to be written.
 #[derive(Debug)]
 pub struct Reply {
@@ -58,10 +61,15 @@ impl Reply {
         };
         reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, cause));
         if reply.status == 405 {
-            reply
-                .extra
-                .extend_from_slice(b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+            reply.extra.extend_from_slice(ALLOW);
         }
+        reply
+    }
+
+    /// To OPTIONS that may not be forwarded any further: limpet is the one that it asks about.
+    pub fn no_more_forwards() -> Reply {
+        let mut reply = Reply::new(204, "max_forwards");
+        reply.extra.extend_from_slice(ALLOW);
         reply
     }
 

@@ -10,13 +10,14 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 
 use super::answer::Reply;
-use super::connection::{self, Connection, Peer, PortText};
+use super::connection::{self, Connection, Peer, PeerText, PortText};
 use super::entry::Entry;
 use super::failure::Failure;
 use crate::http1::client_address;
 use crate::http1::fields::Fields;
 use crate::http1::framing::RequestFraming;
 use crate::http1::head::{self, Method, Parsed, RequestHead, Version};
+use crate::http1::max_forwards;
 use crate::http1::rewrite::{self, RealIp, RequestEdits};
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
@@ -30,6 +31,8 @@ use crate::uring::buffers;
 
 /// A cookie and its twin, for the rule and for the group.
 const OWN_NAMES_MAX: usize = 4;
+/// Longest list of protocols that a target may choose from; of a longer one the first are passed on.
+const UPGRADE_BYTES_MAX: usize = 128;
 /// Targets that one request may have tried.
 pub const TRIED_MAX: usize = 8;
 
@@ -48,8 +51,8 @@ pub struct Plan {
     pub persistent: bool,
     /// The client's own connection is encrypted: limpet's, or that of a trusted hop before it.
     pub https: bool,
-    /// An upgrade that may be granted, lower-cased; empty when none was asked for.
-    pub upgrade: ArrayVec<u8, 32>,
+    /// The protocols that the target may upgrade to; empty when none was asked for.
+    pub upgrade: ArrayVec<u8, UPGRADE_BYTES_MAX>,
     /// Position of the matching rule in the listener's table.
     pub rule: usize,
     pub choice: Choice,
@@ -193,6 +196,9 @@ impl Scene<'_> {
             return Reply::failure(Failure::NoTarget).of(head, bytes).into();
         };
         let prepared = match &rule.action {
+            Action::Forward(_) if max_forwards::count(head.method, head.fields) == Some(0) => {
+                Reply::no_more_forwards().of(head, bytes).into()
+            }
             Action::Forward(forward) => {
                 plan.rule = index;
                 self.forward(head, forward, path, bytes, plan, entry)
@@ -289,12 +295,21 @@ impl Scene<'_> {
 
     fn note_upgrade(&self, head: &RequestHead<'_, '_>, plan: &mut Plan) {
         plan.upgrade.clear();
-        let Some(value) = head.upgrade else { return };
+        if !head.upgrade {
+            return;
+        }
         let group = self.view.groups.get(plan.choice.group);
-        if group.is_some_and(|group| group.options.allow_upgrades)
-            && plan.upgrade.try_extend_from_slice(value).is_ok()
-        {
-            plan.upgrade.make_ascii_lowercase();
+        if !group.is_some_and(|group| group.options.allow_upgrades) {
+            return;
+        }
+        for protocol in head.protocols() {
+            let separator: &[u8] = if plan.upgrade.is_empty() { b"" } else { b", " };
+            if plan.upgrade.remaining_capacity() < separator.len() + protocol.len() {
+                break;
+            }
+            // There is room for both.
+            let _ = plan.upgrade.try_extend_from_slice(separator);
+            let _ = plan.upgrade.try_extend_from_slice(protocol);
         }
     }
 
@@ -377,6 +392,19 @@ impl Scene<'_> {
         })
     }
 
+    /// What X-Real-IP says of the client: mostly the peer's address, which is a text already.
+    fn real_ip<'t>(&'t self, client: Option<IpAddr>, text: &'t mut PeerText) -> Option<&'t [u8]> {
+        if self.listener.forwarded.real_ip != RealIp::Replace {
+            return None;
+        }
+        client?;
+        if client == self.connection.peer().ip {
+            return Some(self.peer_text.as_bytes());
+        }
+        *text = Peer { ip: client, port: 0 }.text();
+        Some(text.as_bytes())
+    }
+
     fn rewrite(
         &self,
         head: &RequestHead<'_, '_>,
@@ -385,7 +413,7 @@ impl Scene<'_> {
         plan: &mut Plan,
         entry: &mut Entry,
     ) {
-        let Plan { choice, rule, .. } = &*plan;
+        let Plan { choice, rule, upgrade, request, .. } = plan;
         let options = &self.listener.forwarded;
         let peer_trusted = self.is_peer_trusted;
         let mut new_path = Vec::new();
@@ -409,17 +437,8 @@ impl Scene<'_> {
         self.own_cookie_names(*rule, choice.group, &mut strip);
         // HTTP/1.0 may come without Host; what goes out is HTTP/1.1 and must name somebody.
         let host_of_target = head.host.is_empty().then(|| self.host_of(choice));
-        let client_text;
-        let real_ip = match (options.real_ip, entry.client) {
-            (RealIp::Preserve | RealIp::Remove, _) | (_, None) => None,
-            (RealIp::Replace, client) if client == self.connection.peer().ip => {
-                Some(self.peer_text.as_bytes())
-            }
-            (RealIp::Replace, client) => {
-                client_text = Peer { ip: client, port: 0 }.text();
-                Some(client_text.as_bytes())
-            }
-        };
+        let mut client_text = PeerText::new();
+        let real_ip = self.real_ip(entry.client, &mut client_text);
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
@@ -441,9 +460,11 @@ impl Scene<'_> {
                 .as_deref()
                 .map_or(host_of_target.as_deref(), |host| Some(host.as_bytes())),
             strip_cookies: &strip,
-            upgrade: !plan.upgrade.is_empty(),
+            upgrade: (!upgrade.is_empty()).then_some(upgrade.as_slice()),
+            max_forwards: max_forwards::count(head.method, head.fields)
+                .map(|count| count.saturating_sub(1)),
         };
-        rewrite::request(head, &edits, &mut plan.request);
+        rewrite::request(head, &edits, request);
         buffers::give_back(new_path);
     }
 }

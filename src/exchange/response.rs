@@ -14,7 +14,7 @@ use super::prepare::{Plan, Scene};
 use super::stream::Stream;
 use super::tunnel;
 use super::upload::UploadState;
-use crate::http1::fields::{FIELD_COUNT_MAX, FieldId, Fields};
+use crate::http1::fields::{self, FIELD_COUNT_MAX, FieldId, Fields, eq_ignore_case, members};
 use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, HeadLimits, Parsed, ResponseHead, Version};
 use crate::http1::rewrite::{self, ResponseEdits};
@@ -241,9 +241,12 @@ impl Converse<'_, '_> {
         started: &mut Started,
         entry: &mut Entry,
     ) -> Result<Step, Failure> {
-        let asked = &self.plan.upgrade;
-        let granted = head.upgrade.unwrap_or_default();
-        if asked.is_empty() || !granted.eq_ignore_ascii_case(asked) {
+        // The target chooses among the protocols that the client asked for (RFC 9110 §7.8).
+        let is_asked = |granted: &[u8]| {
+            members(&self.plan.upgrade).any(|asked| eq_ignore_case(asked, granted))
+        };
+        let mut granted = fields::list(head.fields, FieldId::Upgrade).peekable();
+        if !head.upgrade || granted.peek().is_none() || !granted.all(is_asked) {
             return Err(Failure::UnaskedUpgrade);
         }
         entry.target_status = 101;

@@ -264,6 +264,14 @@ pub fn find<'b>(fields: &[Field<'b>], id: FieldId) -> Option<&'b [u8]> {
     fields.iter().find(|field| field.id == id).map(|field| field.value)
 }
 
+/// The members of all field lines with this id, which are one list (RFC 9110 §5.3).
+pub fn list<'f, 'b>(
+    fields: &'f [Field<'b>],
+    id: FieldId,
+) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
+    fields.iter().filter(move |field| field.id == id).flat_map(|field| members(field.value))
+}
+
 /// `text` without leading and trailing SP and HTAB (OWS, RFC 9110 §5.6.3).
 pub fn trim(text: &[u8]) -> &[u8] {
     let mut rest = text;

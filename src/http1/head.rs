@@ -29,9 +29,11 @@ use std::mem::MaybeUninit;
 
 use httparse::{EMPTY_HEADER, Status};
 
-use super::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
+use super::fields::{
+    self, FIELD_COUNT_MAX, Field, FieldId, Fields, eq_ignore_case, is_token, members,
+};
 use super::framing::{RequestFraming, ResponseFraming};
-use super::refusal::{LineFault, Refusal, ResponseFault};
+use super::refusal::{Refusal, ResponseFault};
 use collect::Collected;
 pub(super) use collect::offset_in;
 pub(super) use diagnose::{line_fault, line_is_field};
@@ -105,6 +107,9 @@ impl Method {
     }
 }
 
+/// Longest method: nobody knows one that is half as long (RFC 9112 §3).
+const METHOD_BYTES_MAX: usize = 64;
+
 /// Limits on one head, in bytes and fields; exceeding `request_line` is 414, the others 431.
 ///
 /// Lines are counted without their CRLF, the head with its empty line.
@@ -155,8 +160,8 @@ pub struct RequestHead<'h, 'b> {
     pub persistent: bool,
     /// The client waits for a 100 before it sends the content; never without content to come.
     pub expect_continue: bool,
-    /// Value of Upgrade when Connection names it and it is not h2c.
-    pub upgrade: Option<&'b [u8]>,
+    /// Connection names Upgrade, and there are [protocols](RequestHead::protocols) in it.
+    pub upgrade: bool,
     /// The client takes trailers (`TE: trailers`, RFC 9110 §10.1.4).
     pub te_trailers: bool,
     /// Class of what a relaxed `Mode` let pass, for the log.
@@ -176,8 +181,27 @@ pub struct ResponseHead<'h, 'b> {
     pub persistent: bool,
     /// `Keep-Alive: timeout=N`, in seconds.
     pub keep_alive_s: Option<u32>,
-    pub upgrade: Option<&'b [u8]>,
+    /// Connection names Upgrade, and it is there.
+    pub upgrade: bool,
     pub has_cache_control: bool,
+}
+
+impl<'b> RequestHead<'_, 'b> {
+    /// The protocols in Upgrade that a target may choose from (RFC 9110 §7.8), the one that the client
+    /// likes best first.
+    pub fn protocols(&self) -> impl Iterator<Item = &'b [u8]> {
+        protocols(self.fields)
+    }
+}
+
+/// Never HTTP/2: it would carry requests that limpet has not seen.
+fn protocols<'f, 'b>(fields: &'f [Field<'b>]) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
+    fields::list(fields, FieldId::Upgrade).filter(|protocol| {
+        let mut parts = protocol.splitn(2, |byte| *byte == b'/');
+        let name = parts.next().unwrap_or_default();
+        let is_http2 = [&b"h2c"[..], b"h2"].iter().any(|other| eq_ignore_case(name, other));
+        is_token(name) && parts.next().is_none_or(is_token) && !is_http2
+    })
 }
 
 /// Either the head is not complete yet, or it is and `raw.len()` bytes belong to it.
@@ -215,10 +239,11 @@ pub fn parse_request<'h, 'b>(
                 target: target.as_bytes(),
                 version: if minor == 0 { Version::Http10 } else { Version::Http11 },
             };
-            let collected = collect::collect(line.raw, parsed.headers, limits, fields)?;
+            let collected = collect::collect(line.raw, parsed.headers, limits, fields)
+                .map_err(|fault| diagnose::refusal(buf, fault))?;
             judge_request(line, &collected, mode, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => unfinished(buf, limits),
+        Ok(Status::Partial) => unfinished_request(buf, limits),
         Err(httparse::Error::Version) => newer_minor_request(buf, limits, mode, fields),
         Err(error) => Err(diagnose::request(buf, limits, error)),
     }
@@ -252,7 +277,7 @@ pub fn parse_response<'h, 'b>(
             let collected = collect::collect(line.raw, parsed.headers, limits, fields)?;
             judge_response(line, &collected, request_method, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => unfinished(buf, limits),
+        Ok(Status::Partial) => unfinished_response(buf, limits),
         Err(httparse::Error::Version) => newer_minor_response(buf, limits, request_method, fields),
         Err(error) => Err(diagnose::response(buf, limits, error)),
     }
@@ -291,6 +316,9 @@ fn judge_request<'h, 'b>(
     if matches!(method, Method::Connect | Method::Trace) {
         return Err(Refusal::MethodNotAllowed);
     }
+    if method == Method::Other && line.method.len() > METHOD_BYTES_MAX {
+        return Err(Refusal::MethodTooLong);
+    }
     let mut anomaly = None;
     let target = request_target::split(line.target, method, mode, &mut anomaly)?;
     let host = authority::effective(&target, collected, line.version, mode, &mut anomaly)?;
@@ -311,7 +339,10 @@ fn judge_request<'h, 'b>(
         framing,
         persistent: options.persistent(line.version),
         expect_continue,
-        upgrade: requested_upgrade(collected, options, line.version),
+        upgrade: collected.upgrade
+            && options.upgrade
+            && line.version == Version::Http11
+            && protocols(fields).next().is_some(),
         te_trailers: collected.te_trailers && line.version == Version::Http11,
         anomaly,
         fields,
@@ -344,7 +375,7 @@ fn judge_response<'h, 'b>(
         framing,
         persistent: framing != ResponseFraming::UntilClose && options.persistent(line.version),
         keep_alive_s: collected.keep_alive.and_then(keep_alive_timeout_s),
-        upgrade: collected.upgrade.filter(|_| options.upgrade),
+        upgrade: collected.upgrade && options.upgrade,
         has_cache_control: collected.cache_control,
         fields,
     })
@@ -369,20 +400,9 @@ fn expectation(
     }
     let expects = known && has_content && version == Version::Http11;
     if !expects {
-        collect::drop_all(fields, super::fields::FieldId::Expect);
+        collect::drop_all(fields, FieldId::Expect);
     }
     Ok(expects)
-}
-
-/// The protocols that the client asks for; never h2c, whose request would have two meanings.
-fn requested_upgrade<'b>(
-    collected: &Collected<'b>,
-    options: connection::Options,
-    version: Version,
-) -> Option<&'b [u8]> {
-    let value = collected.upgrade.filter(|_| options.upgrade && version == Version::Http11)?;
-    let is_h2c = |protocol: &[u8]| eq_ignore_case(protocol, b"h2c");
-    (members(value).next().is_some() && !members(value).any(is_h2c)).then_some(value)
 }
 
 /// `timeout=N` of a Keep-Alive value.
@@ -398,7 +418,16 @@ fn keep_alive_timeout_s(value: &[u8]) -> Option<u32> {
 
 /// A head that is not complete: more is awaited unless what has come already refuses it.
 #[cold]
-fn unfinished<T, F: From<LineFault>>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, F> {
+fn unfinished_request<T>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, Refusal> {
+    match diagnose::unfinished(buf, limits) {
+        Some(fault) => Err(diagnose::refusal(buf, fault)),
+        None => Ok(Parsed::Partial),
+    }
+}
+
+/// The same for a response.
+#[cold]
+fn unfinished_response<T>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, ResponseFault> {
     match diagnose::unfinished(buf, limits) {
         Some(fault) => Err(fault.into()),
         None => Ok(Parsed::Partial),
@@ -415,7 +444,7 @@ fn newer_minor_request<'h, 'b>(
     mode: Mode,
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<RequestHead<'h, 'b>>, Refusal> {
-    let Some(line) = diagnose::request_line(buf)? else { return unfinished(buf, limits) };
+    let Some(line) = diagnose::request_line(buf)? else { return unfinished_request(buf, limits) };
     let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
     let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
     match httparse::parse_headers(buf.get(line.length..).unwrap_or_default(), room) {
@@ -426,10 +455,11 @@ fn newer_minor_request<'h, 'b>(
                 target: line.target,
                 version: Version::Http11,
             };
-            let collected = collect::collect(line.raw, headers, limits, fields)?;
+            let collected = collect::collect(line.raw, headers, limits, fields)
+                .map_err(|fault| diagnose::refusal(buf, fault))?;
             judge_request(line, &collected, mode, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => unfinished(buf, limits),
+        Ok(Status::Partial) => unfinished_request(buf, limits),
         Err(error) => Err(diagnose::request(buf, limits, error)),
     }
 }
@@ -444,7 +474,7 @@ fn newer_minor_response<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
     let Some((line_length, status)) = diagnose::newer_status_line(buf)? else {
-        return unfinished(buf, limits);
+        return unfinished_response(buf, limits);
     };
     let mut storage = [EMPTY_HEADER; FIELD_COUNT_MAX];
     let room = storage.get_mut(..limits.field_count.min(FIELD_COUNT_MAX)).unwrap_or_default();
@@ -458,7 +488,7 @@ fn newer_minor_response<'h, 'b>(
             let collected = collect::collect(line.raw, headers, limits, fields)?;
             judge_response(line, &collected, request_method, fields).map(Parsed::Complete)
         }
-        Ok(Status::Partial) => unfinished(buf, limits),
+        Ok(Status::Partial) => unfinished_response(buf, limits),
         Err(error) => Err(diagnose::response(buf, limits, error)),
     }
 }

@@ -12,5 +12,6 @@ pub mod fields;
 mod forwarded;
 pub mod framing;
 pub mod head;
+pub mod max_forwards;
 pub mod refusal;
 pub mod rewrite;

@@ -107,6 +107,8 @@ causes! {
         HeadTooLong = 431 "head_too_long",
         /// More field lines than the listener allows.
         TooManyFields = 431 "too_many_fields",
+        /// A method longer than any that anybody implements (RFC 9112 §3).
+        MethodTooLong = 501 "method_too_long",
         /// A transfer coding that limpet does not know (RFC 9112 §6.1).
         TransferCodingUnknown = 501 "transfer_coding_unknown",
         /// A major version other than 1, the preface of HTTP/2 among them (RFC 9110 §15.6.6).
@@ -164,7 +166,7 @@ causes! {
     ChunkFault {
         /// A chunk line without a digit.
         SizeEmpty = 400 "chunk_size_empty",
-        /// A sign, a prefix, white space or anything else that is not a hex digit.
+        /// A sign, a prefix, white space that no extension follows, or anything else that is not a hex digit.
         SizeInvalid = 400 "chunk_size_invalid",
         /// More than sixteen hex digits.
         SizeOverflow = 400 "chunk_size_overflow",
@@ -276,6 +278,7 @@ mod tests {
                 (Refusal::FieldLineTooLong, 431),
                 (Refusal::HeadTooLong, 431),
                 (Refusal::TooManyFields, 431),
+                (Refusal::MethodTooLong, 501),
                 (Refusal::TransferCodingUnknown, 501),
                 (Refusal::VersionNotSupported, 505),
             ]

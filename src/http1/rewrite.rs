@@ -21,6 +21,7 @@ use super::cookies::next_part;
 use super::fields::{Field, FieldId, folds_alike, trim};
 use super::framing::{RequestFraming, ResponseFraming};
 use super::head::{RequestHead, ResponseHead, Version};
+use super::max_forwards;
 use runs::Runs;
 
 /// What becomes of X-Real-IP, which names the client and has one value.
@@ -73,8 +74,10 @@ pub struct RequestEdits<'e> {
     pub host: Option<&'e [u8]>,
     /// Names of cookies that limpet keeps to itself.
     pub strip_cookies: &'e [&'e [u8]],
-    /// Forward `Connection: upgrade` and `Upgrade`.
-    pub upgrade: bool,
+    /// The protocols to send in Upgrade, with the connection option that it needs.
+    pub upgrade: Option<&'e [u8]>,
+    /// Max-Forwards to send in place of the request's.
+    pub max_forwards: Option<u64>,
 }
 
 /// Appends the head for the target: origin-form, HTTP/1.1, Host first.
@@ -115,10 +118,13 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
             RequestFraming::Chunked => out.extend_from_slice(CHUNKED_LINE),
         }
     }
-    request_connection(head, edits, out);
+    request_connection(head.te_trailers, edits.upgrade, out);
     forwarded::write(head, edits, out);
     if let Some(pseudonym) = edits.via {
         via(head.version, pseudonym, out);
+    }
+    if let Some(count) = edits.max_forwards {
+        line(b"Max-Forwards: ", itoa::Buffer::new().format(count).as_bytes(), out);
     }
     if let Some((name, value)) = edits.request_id {
         field(name, value, out);
@@ -143,6 +149,9 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
     if let Some((name, _)) = edits.request_id
         && folds_alike(field.name, name)
     {
+        return Step::Drop;
+    }
+    if edits.max_forwards.is_some() && max_forwards::is_named(field.name) {
         return Step::Drop;
     }
     let kept_if = |kept: bool| if kept { Step::Copy } else { Step::Drop };
@@ -184,18 +193,17 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
 
 /// Our own hop-by-hop fields: an upgrade that the rule allows, and `TE: trailers` with the connection
 /// option that RFC 9110 §10.1.4 asks for. A kept HTTP/1.1 connection needs none.
-fn request_connection(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    let upgrade = head.upgrade.filter(|_| edits.upgrade);
-    match (upgrade, head.te_trailers) {
+fn request_connection(te_trailers: bool, upgrade: Option<&[u8]>, out: &mut Vec<u8>) {
+    match (upgrade, te_trailers) {
         (None, false) => {}
         (None, true) => out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n"),
-        (Some(protocol), false) => {
+        (Some(protocols), false) => {
             out.extend_from_slice(b"Connection: upgrade\r\n");
-            line(b"Upgrade: ", protocol, out);
+            line(b"Upgrade: ", protocols, out);
         }
-        (Some(protocol), true) => {
+        (Some(protocols), true) => {
             out.extend_from_slice(b"Connection: upgrade, TE\r\nTE: trailers\r\n");
-            line(b"Upgrade: ", protocol, out);
+            line(b"Upgrade: ", protocols, out);
         }
     }
 }
@@ -358,18 +366,21 @@ fn keeps_content_length(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>) 
 
 /// RFC 9112 §9.3 and §9.6 for the client's version; a 426 must name its protocols (RFC 9110 §15.5.22).
 fn response_connection(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
-    let upgrade = head.upgrade.filter(|_| edits.upgrade || head.status == 426);
+    let upgrade = head.upgrade && (edits.upgrade || head.status == 426);
     let options: &[u8] = match (upgrade, edits.keep, edits.client_version) {
-        (Some(_), _, _) if edits.upgrade => b"Connection: upgrade\r\n",
-        (Some(_), false, _) => b"Connection: close, upgrade\r\n",
-        (Some(_), true, _) => b"Connection: upgrade\r\n",
-        (None, false, _) => b"Connection: close\r\n",
-        (None, true, Version::Http10) => b"Connection: keep-alive\r\n",
-        (None, true, Version::Http11) => b"",
+        (true, _, _) if edits.upgrade => b"Connection: upgrade\r\n",
+        (true, false, _) => b"Connection: close, upgrade\r\n",
+        (true, true, _) => b"Connection: upgrade\r\n",
+        (false, false, _) => b"Connection: close\r\n",
+        (false, true, Version::Http10) => b"Connection: keep-alive\r\n",
+        (false, true, Version::Http11) => b"",
     };
     out.extend_from_slice(options);
-    if let Some(protocol) = upgrade {
-        line(b"Upgrade: ", protocol, out);
+    if upgrade {
+        head.fields
+            .iter()
+            .filter(|field| field.id == FieldId::Upgrade)
+            .for_each(|field| line(b"Upgrade: ", field.value, out));
     }
 }
 

@@ -22,9 +22,7 @@ pub(super) struct Collected<'b> {
     pub connection_count: u32,
     /// `None` without Expect; else whether every member is 100-continue.
     pub expects_only_continue: Option<bool>,
-    /// The Upgrade field's value; of several ones none counts.
-    pub upgrade: Option<&'b [u8]>,
-    upgrade_count: u32,
+    pub upgrade: bool,
     pub te_trailers: bool,
     pub keep_alive: Option<&'b [u8]>,
     pub cache_control: bool,
@@ -129,8 +127,7 @@ impl<'b> Collected<'b> {
                 true
             }
             FieldId::Upgrade => {
-                self.upgrade_count = self.upgrade_count.saturating_add(1);
-                self.upgrade = (self.upgrade_count == 1).then_some(value);
+                self.upgrade = true;
                 true
             }
             FieldId::Expect => {

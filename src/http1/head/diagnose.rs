@@ -4,7 +4,7 @@
 //! depend on how the head was cut into segments. Also reads the start lines of newer minor versions.
 
 use super::scan::{Found, HeadScan};
-use super::{HeadLimits, Parsed};
+use super::{HeadLimits, METHOD_BYTES_MAX, Parsed};
 use crate::http1::fields::{is_token, is_token_byte, is_value_byte};
 use crate::http1::refusal::{LineFault, Refusal, ResponseFault};
 
@@ -38,6 +38,19 @@ pub(super) fn unfinished(buf: &[u8], limits: &HeadLimits) -> Option<LineFault> {
     }
 }
 
+/// What a fault of the lines means for a request: a line that is too long for its method alone is none
+/// with too long a target.
+#[cold]
+pub(super) fn refusal(buf: &[u8], fault: LineFault) -> Refusal {
+    if fault != LineFault::StartLineTooLong {
+        return fault.into();
+    }
+    match buf.iter().position(|byte| matches!(byte, b' ' | b'\r')) {
+        Some(method_end) if method_end <= METHOD_BYTES_MAX => Refusal::RequestLineTooLong,
+        Some(_) | None => Refusal::MethodTooLong,
+    }
+}
+
 /// The refusal of a request head on which httparse failed with `error`.
 #[cold]
 pub(super) fn request(buf: &[u8], limits: &HeadLimits, error: httparse::Error) -> Refusal {
@@ -51,7 +64,7 @@ pub(super) fn request(buf: &[u8], limits: &HeadLimits, error: httparse::Error) -
         }
     }
     match unfinished(buf, limits) {
-        Some(fault) => fault.into(),
+        Some(fault) => refusal(buf, fault),
         None => match error {
             httparse::Error::HeaderName => Refusal::BadFieldName,
             httparse::Error::HeaderValue => Refusal::BadFieldValue,

@@ -30,7 +30,8 @@ fn edits<'e>() -> RequestEdits<'e> {
         path: None,
         host: None,
         strip_cookies: &[],
-        upgrade: false,
+        upgrade: None,
+        max_forwards: None,
     }
 }
 
@@ -135,12 +136,10 @@ fn te_trailers_and_expect_pass() {
 #[test]
 fn an_upgrade_goes_on_only_when_it_is_allowed() {
     let lines = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: x\r\n";
-    let allowed = RequestEdits { upgrade: true, ..edits() };
+    let allowed = RequestEdits { upgrade: Some(b"websocket"), ..edits() };
     let expected = "Sec-WebSocket-Key: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
     assert_eq!(fields_of(lines, &allowed), expected);
     assert_eq!(fields_of(lines, &edits()), "Sec-WebSocket-Key: x\r\n");
-    let h2c = "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\n";
-    assert_eq!(fields_of(h2c, &allowed), "");
     let both = format!("{lines}TE: trailers\r\n");
     assert_eq!(
         fields_of(&both, &allowed),
@@ -376,6 +375,14 @@ fn the_connection_field_fits_the_clients_version() {
 }
 
 #[test]
+fn max_forwards_is_written_anew_and_once() {
+    let lines = "max-forwards: 5\r\nX: 1\r\nMax-Forwards: 7\r\n";
+    let counted = RequestEdits { max_forwards: Some(4), ..edits() };
+    assert_eq!(fields_of(lines, &counted), "X: 1\r\nMax-Forwards: 4\r\n");
+    assert_eq!(fields_of(lines, &edits()), lines);
+}
+
+#[test]
 fn upgrades_are_answered_and_426_names_its_protocols() {
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: 1\r\n\r\n";
     let edits = ResponseEdits { upgrade: true, ..response_edits(ResponseFraming::None) };
@@ -383,11 +390,12 @@ fn upgrades_are_answered_and_426_names_its_protocols() {
         rewritten_response(head, Method::Get, &edits),
         "HTTP/1.1 101 Switching Protocols\r\nX: 1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
-    let head = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.2\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
+    let head = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.2\r\nUpgrade: a, b\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
     for (keep, options) in [(true, "upgrade"), (false, "close, upgrade")] {
         let edits = ResponseEdits { keep, ..response_edits(ResponseFraming::Length(0)) };
-        let expected =
-            format!("Content-Length: 0\r\nConnection: {options}\r\nUpgrade: TLS/1.2\r\n\r\n");
+        let expected = format!(
+            "Content-Length: 0\r\nConnection: {options}\r\nUpgrade: TLS/1.2\r\nUpgrade: a, b\r\n\r\n"
+        );
         assert!(rewritten_response(head, Method::Get, &edits).ends_with(&expected));
     }
 }

@@ -2,6 +2,7 @@
 //! and the client see them. RFC 9110 §7.6.1.
 
 mod added;
+mod max_forwards;
 mod request_id;
 mod stripped;
 mod trust;

@@ -35,6 +35,16 @@ fn a_request_line_without_end_is_a_414() {
 }
 
 #[test]
+fn a_method_that_is_far_too_long_is_a_501() {
+    let (limpet, target) = with(&[]);
+    for bytes in [100, 5000, 100_000] {
+        let request = format!("{} / HTTP/1.1\r\nHost: limpet.test\r\n\r\n", "M".repeat(bytes));
+        assert_eq!(status(&limpet, &request), 501, "{bytes} bytes");
+    }
+    assert_eq!(target.connection_count(), 0);
+}
+
+#[test]
 fn a_field_line_over_its_limit_is_a_431() {
     let (limpet, target) = with(&[("limits.field_line", "1KiB".into())]);
     let get = |length: usize| {

@@ -174,6 +174,75 @@ fn an_upgrade_to_what_was_not_asked_for_is_a_502() {
     target.wait_until_idle();
 }
 
+/// A target that switches to `granted`, whatever it is asked for.
+fn granting(granted: &'static str) -> Target {
+    Target::scripted(move |connection| {
+        connection.next_request()?;
+        connection.send(
+            format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{granted}\r\n")
+                .as_bytes(),
+        )?;
+        let bytes = connection.read_some()?;
+        connection.send(&bytes)?;
+        connection.read_until_closed().map(drop)
+    })
+}
+
+fn asking(lines: &str) -> String {
+    format!("GET /chat HTTP/1.1\r\nHost: limpet.test\r\nConnection: Upgrade\r\n{lines}\r\n")
+}
+
+#[test]
+fn the_target_chooses_from_all_protocols_that_the_client_lists() {
+    let long: String = (0..5).map(|n| format!("a-protocol-{n}/2026, ")).collect();
+    let many: String = (0..50).map(|n| format!(", a-protocol-{n}/2026")).collect();
+    for (lines, granted) in [
+        ("Upgrade: websocket, foo/1\r\n".to_owned(), "Upgrade: websocket\r\n"),
+        ("Upgrade: websocket, foo/1\r\n".to_owned(), "Upgrade: FOO/1\r\n"),
+        ("Upgrade: foo/1\r\nX: 1\r\nUpgrade: websocket\r\n".to_owned(), "Upgrade: websocket\r\n"),
+        ("Upgrade: h2c, websocket\r\n".to_owned(), "Upgrade: websocket\r\n"),
+        ("Upgrade: tls/1.3, foo/1\r\n".to_owned(), "Upgrade: TLS/1.3, foo/1\r\n"),
+        (format!("Upgrade: {long}websocket\r\n"), "Upgrade: websocket\r\n"),
+        (format!("Upgrade: websocket{many}\r\n"), "Upgrade: websocket\r\n"),
+    ] {
+        let target = granting(granted);
+        let limpet = start(&target, &[]);
+        let mut client = limpet.client();
+        let response = client.send(asking(&lines)).response();
+        assert_eq!(response.status, 101, "{lines}");
+        let named = granted.trim_end().trim_start_matches("Upgrade: ");
+        assert_eq!(response.field("upgrade"), Some(named), "{lines}");
+        client.send("hello");
+        assert_eq!(client.wire.read_exactly(5).unwrap(), b"hello", "{lines}");
+    }
+}
+
+#[test]
+fn the_target_sees_the_list_as_it_came_without_http_2() {
+    let target = Target::echo("a");
+    let limpet = start(&target, &[]);
+    for (lines, expected) in [
+        ("Upgrade: WebSocket, foo/1\r\n", Some("WebSocket, foo/1")),
+        ("Upgrade: foo/1\r\nUpgrade: h2c,websocket\r\n", Some("foo/1, websocket")),
+        ("Upgrade: h2c\r\n", None),
+    ] {
+        let echo = limpet.client().send(asking(lines)).response().echo();
+        assert_eq!(echo.fields.one("upgrade"), expected, "{lines}");
+    }
+}
+
+#[test]
+fn a_protocol_that_is_not_in_the_list_is_a_502() {
+    for granted in
+        ["Upgrade: bar\r\n", "Upgrade: h2c\r\n", "Upgrade: foo/1, bar\r\n", "Upgrade:\r\n", ""]
+    {
+        let target = granting(granted);
+        let limpet = start(&target, &[]);
+        let lines = "Upgrade: websocket, h2c, foo/1\r\n";
+        assert_eq!(limpet.client().send(asking(lines)).response().status, 502, "{granted}");
+    }
+}
+
 #[test]
 fn an_upgrade_field_without_its_connection_option_is_no_upgrade() {
     let target = echo();

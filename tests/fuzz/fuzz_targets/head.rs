@@ -41,7 +41,8 @@ fn request_edits(trusted: bool) -> RequestEdits<'static> {
         path: None,
         host: None,
         strip_cookies: &[b"limpet"],
-        upgrade: trusted,
+        upgrade: trusted.then_some(b"websocket, a/1"),
+        max_forwards: trusted.then_some(3),
     }
 }
 

@@ -27,10 +27,29 @@ fn limits_hold_to_the_byte_whether_the_head_is_whole_or_not() {
 }
 
 #[test]
+fn a_method_that_nobody_implements_is_too_long_and_not_the_target() {
+    use Refusal::*;
+    let roomy = HeadLimits { request_line_bytes: 256, ..SMALL };
+    let method = |bytes: usize| format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(bytes));
+    let cases: &[(String, Option<Refusal>)] = &[
+        (method(64), None),
+        (method(65), Some(MethodTooLong)),
+        (method(300), Some(MethodTooLong)),
+        ("M".repeat(300), Some(MethodTooLong)),
+        (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(300)), Some(RequestLineTooLong)),
+        (format!("GET / HTTP/1.1{}", "x".repeat(300)), Some(BadRequestLine)),
+        (format!("{} /", "<".repeat(300)), Some(BadMethod)),
+    ];
+    for (head, expected) in cases {
+        assert_eq!(refusal_of(head.as_bytes(), &roomy, Mode::Strict), *expected, "{head:?}");
+    }
+}
+
+#[test]
 fn a_limit_that_is_passed_refuses_without_waiting_for_more() {
     let cases: [(String, Refusal); 5] = [
         (format!("GET /{}", "x".repeat(28)), Refusal::RequestLineTooLong),
-        ("x".repeat(33), Refusal::RequestLineTooLong),
+        ("x".repeat(33), Refusal::MethodTooLong),
         (format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(22)), Refusal::FieldLineTooLong),
         (format!("GET / HTTP/1.1\r\n{}", "y".repeat(25)), Refusal::FieldLineTooLong),
         ("GET / HTTP/1.1\r\nA: 1\r\nB: 1\r\nC: 1\r\nD".to_owned(), Refusal::TooManyFields),
