@@ -86,6 +86,7 @@ impl ControlPlane {
         let board = Arc::new(HealthBoard::default());
         let started = format!("limpet {} starts", env!("CARGO_PKG_VERSION"));
         control.events().push(EventKind::Start, None, None, started);
+        warn_of_open_door(&control, service::is_root());
         let mut health = Supervisor::new(Arc::clone(&control), Arc::clone(&board));
         health.first_round().await;
         let access = Access::of(&file.admin);
@@ -148,6 +149,17 @@ impl ControlPlane {
         };
         tokio::join!(serve, until_end);
     }
+}
+
+/// Says when every user of the machine may ask something of a process that may do everything.
+fn warn_of_open_door(control: &Control, is_root: bool) {
+    let admin = &control.file().admin;
+    let Some(address) = admin.address.filter(|_| is_root && admin.token.is_none()) else { return };
+    let text = format!(
+        "limpet runs as root, and admin.address = \"{address}\" has no token: every user of this machine may change \
+         attributes of groups and targets; set admin.token, or process.user, or use admin.socket alone"
+    );
+    control.events().push(EventKind::Warning, None, None, text);
 }
 
 /// Joins the running configuration with the data plane that follows it.

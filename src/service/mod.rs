@@ -11,4 +11,4 @@ mod rights;
 pub use account::{Account, AccountFault};
 pub use belongings::Belongings;
 pub use notify::{ready, reloading, status, stopping, watch, watchdog, watchdog_interval};
-pub use rights::{BecomeError, become_user};
+pub use rights::{BecomeError, become_user, is_root};

@@ -58,6 +58,11 @@ pub fn become_user(text: &str, belongings: &Belongings) -> Result<(), BecomeErro
     })
 }
 
+/// Whether the process may do everything, as it is now.
+pub fn is_root() -> bool {
+    unistd::geteuid().is_root()
+}
+
 type Step = Result<(), (&'static str, String)>;
 
 fn step<T, E: ToString>(

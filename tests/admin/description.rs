@@ -39,7 +39,7 @@ async fn what_is_described_is_served_and_the_other_way_round() {
     assert_eq!(in_document, paths);
     for path in paths {
         for method in METHODS {
-            let api = Api::new();
+            let api = Api::new().on_socket();
             let reply = api.write(&method.to_uppercase(), &concrete(path), "{}").await;
             let is_described = described.contains(&(path.to_owned(), method.to_owned()));
             let is_served = reply.status != 405;
@@ -58,8 +58,10 @@ async fn every_write_is_marked_and_says_so() {
         assert_eq!(says_so, method != "get", "{method} {path}");
         if says_so {
             let fields = [("host", "localhost"), ("content-type", "application/json")];
-            let reply =
-                Api::new().raw(&method.to_uppercase(), &concrete(&path), &fields, "{}").await;
+            let reply = Api::new()
+                .on_socket()
+                .raw(&method.to_uppercase(), &concrete(&path), &fields, "{}")
+                .await;
             assert_eq!(reply.problem(), "cross-site", "{method} {path}");
         }
     }
@@ -138,7 +140,7 @@ async fn every_answer_fits_its_description() {
     let document = document();
     for (path, method) in operations(&document) {
         let folder = tempfile::tempdir().unwrap();
-        let api = Api::in_folder(folder.path());
+        let api = Api::in_folder(folder.path()).on_socket();
         prepare(&api, &path).await;
         let upper = method.to_uppercase();
         let reply = match method.as_str() {
@@ -184,13 +186,13 @@ async fn every_refusal_fits_its_description() {
         ("/v1/config/reload", "post", ""),
         ("/v1/explain", "post", r#"{"request":"GET /","listener":"none"}"#),
     ] {
-        let api = Api::new();
+        let api = Api::new().on_socket();
         let reply = api.write(&method.to_uppercase(), &concrete(path), body).await;
         assert!(!reply.status.is_success(), "{method} {path}: {}", reply.text);
         reply.problem();
         assert_described(&document, path, method, &reply);
     }
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let reply = api.write_if("POST", "/v1/config/reload", "", Some("\"9\"")).await;
     assert_eq!(reply.problem(), "version-mismatch");
     assert_described(&document, "/v1/config/reload", "post", &reply);

@@ -75,7 +75,7 @@ async fn the_unix_socket_needs_neither_name_nor_token() {
 #[tokio::test]
 async fn a_page_of_another_site_changes_nothing() {
     let api = Api::new();
-    let body = r#"{"level":"info"}"#;
+    let body = r#"{"set":{"slow_start":"9s"}}"#;
     for (fields, status) in [
         (&[HOST, JSON, MARK][..], 200),
         (&[HOST, JSON, MARK, ("origin", "http://localhost")], 200),
@@ -88,7 +88,7 @@ async fn a_page_of_another_site_changes_nothing() {
         (&[HOST, MARK, ("content-type", "text/plain")], 415),
         (&[HOST, MARK], 415),
     ] {
-        let reply = api.raw("PUT", "/v1/log-level", fields, body).await;
+        let reply = api.raw("PATCH", "/v1/groups/app", fields, body).await;
         assert_eq!(reply.status, status, "{fields:?}");
     }
     let preflight =
@@ -120,7 +120,7 @@ async fn every_answer_is_sealed() {
 
 #[tokio::test]
 async fn refusals_are_problems_of_their_own_type() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let large = format!("{{\"text\":\"{}\"}}", "x".repeat(4 * 1024 * 1024));
     for (method, path, body, status, problem) in [
         ("GET", "/v1/nothing", "", 404, "no-such-path"),
@@ -172,4 +172,78 @@ async fn an_invalid_setting_is_named_with_what_is_allowed() {
     assert!(key.ends_with("stickiness.duration"), "{mistakes}");
     assert!(mistake["allowed"].as_str().unwrap().contains("\"7d\""), "{mistakes}");
     assert_eq!(api.get("/v1/groups/app/stickiness").await.json()["duration"], "1h");
+}
+
+#[tokio::test]
+async fn without_a_token_an_address_changes_attributes_and_nothing_else() {
+    let api = Api::new();
+    let status = |reply: super::support::Reply| reply.status.as_u16();
+    assert_eq!(api.get("/v1/status").await.json()["may_change"], "attributes");
+    let group = "/v1/groups/app";
+    let (a, undo) = (format!("{group}/targets/a"), "/v1/config/undo");
+    let same = serde_json::json!({ "text": CONFIG }).to_string();
+    let mut changes = Vec::new();
+    for (method, path, body) in [
+        ("PATCH", group.to_owned(), r#"{"set":{"slow_start":"30s"}}"#),
+        ("PATCH", format!("{group}/stickiness"), r#"{"set":{"duration":"2h"}}"#),
+        ("POST", format!("{group}/stickiness/flush"), ""),
+        ("PATCH", a.clone(), r#"{"set":{"weight":5}}"#),
+        ("POST", format!("{a}/drain"), ""),
+        ("POST", format!("{a}/enable"), ""),
+        ("POST", format!("{a}/disable"), ""),
+        ("POST", "/v1/config/diff".to_owned(), &same),
+        ("POST", "/v1/explain".to_owned(), r#"{"request":"GET /"}"#),
+    ] {
+        let reply = api.write(method, &path, body).await;
+        assert_eq!(reply.status, 200, "{method} {path}: {}", reply.text);
+        changes.push(reply.json()["change"].clone());
+    }
+    let weight = serde_json::json!({ "change": changes[3] }).to_string();
+    assert_eq!(status(api.write("POST", undo, &weight).await), 200);
+    for (method, path, body) in [
+        ("POST", "/v1/config/apply".to_owned(), r#"{"text":"access_log.output = \"/tmp/x\""}"#),
+        ("POST", "/v1/config/reload".to_owned(), ""),
+        ("POST", "/v1/config/confirm".to_owned(), ""),
+        ("POST", "/v1/config/rollback".to_owned(), ""),
+        ("POST", "/v1/config/overlay/write".to_owned(), ""),
+        ("DELETE", "/v1/config/overlay".to_owned(), ""),
+        ("PUT", "/v1/log-level".to_owned(), r#"{"level":"trace"}"#),
+        ("POST", format!("{group}/targets"), r#"{"settings":{"address":"127.0.0.1:22"}}"#),
+        ("PATCH", a.clone(), r#"{"set":{"address":"unix:/run/docker.sock"}}"#),
+        ("PATCH", group.to_owned(), r#"{"set":{"health_check":{"type":"tcp","port":22}}}"#),
+        ("DELETE", a.clone(), ""),
+    ] {
+        let reply = api.write(method, &path, body).await;
+        assert_eq!(reply.problem(), "not-trusted", "{method} {path}");
+        let said = reply.json()["detail"].to_string();
+        assert!(said.contains("admin.token") && said.contains("admin.socket"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_an_address_does_not_take_back_what_it_may_not_change() {
+    let mut api = Api::new().on_socket();
+    let socket = api.peer.clone();
+    let address = limpet::control::admin::actor::Peer::Tcp(([127, 0, 0, 1], 5000).into());
+    let target = r#"{"settings":{"id":"c","address":"127.0.0.1:9004"}}"#;
+    let apply =
+        serde_json::json!({ "text": CONFIG.replace("weight = 3", "weight = 4") }).to_string();
+    for (path, body) in [("/v1/groups/app/targets", target), ("/v1/config/apply", &apply)] {
+        api.peer = socket.clone();
+        let applied = api.write("POST", path, body).await;
+        let undo = serde_json::json!({ "change": applied.json()["change"] }).to_string();
+        api.peer = address.clone();
+        let reply = api.write("POST", "/v1/config/undo", &undo).await;
+        assert_eq!(reply.problem(), "not-trusted", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_everything_on_an_address() {
+    let api = with_token();
+    let fields = [HOST, MARK, JSON, ("authorization", "Bearer 0123456789-abcdef")];
+    let body = r#"{"settings":{"id":"c","address":"127.0.0.1:9004"}}"#;
+    assert_eq!(api.raw("POST", "/v1/groups/app/targets", &fields, body).await.status, 201);
+    let status = api.raw("GET", "/v1/status", &fields, "").await;
+    assert_eq!(status.json()["may_change"], "everything");
 }

@@ -5,6 +5,8 @@
 #   tests/admin/real.sh LIMPET SCHEMATHESIS [SECONDS]      two programs, and about how long schemathesis may take
 set -euo pipefail
 readonly LIMPET="$1" SCHEMATHESIS="$2" SECONDS_MAX="${3:-90}"
+# Without a token an address allows attributes alone.
+readonly TOKEN="a-token-of-this-script"
 readonly HERE="$(cd "$(dirname "$0")" && pwd)"
 
 directory="$(mktemp -d)"
@@ -51,7 +53,7 @@ start targets
 
 {
     common edge
-    printf '[admin]\naddress = "127.0.0.1:0"\naudit_log = "%s"\n' "$directory/audit.log"
+    printf '[admin]\naddress = "127.0.0.1:0"\ntoken = "%s"\naudit_log = "%s"\n' "$TOKEN" "$directory/audit.log"
     printf '[[listener]]\nname = "web"\naddress = "127.0.0.1:0"\nforward = "app"\n'
     for group in app other; do
         printf '[[target_group]]\nname = "%s"\nstickiness.enabled = true\n' "$group"
@@ -69,7 +71,7 @@ echo "--- promtool"
 for _ in $(seq 50); do curl --silent --fail --output /dev/null "$web/"; done
 curl --silent --output /dev/null --request POST --data x "$web/"
 sleep 1.5
-curl --silent --fail "$admin/metrics" >"$directory/metrics"
+curl --silent --fail --header "Authorization: Bearer $TOKEN" "$admin/metrics" >"$directory/metrics"
 # An empty text would pass.
 grep -q '^limpet_requests_total{' "$directory/metrics"
 promtool check metrics <"$directory/metrics"
@@ -78,7 +80,7 @@ echo "$(grep -c '^# TYPE' "$directory/metrics") families, $(grep -vc '^#' "$dire
 echo "--- schemathesis"
 schemathesis() {
     "$SCHEMATHESIS" --config-file "$HERE/schemathesis.toml" run "$admin/v1/openapi.json" \
-        --generation-database none --max-time "$((SECONDS_MAX / 2))" "$@"
+        --header "Authorization: Bearer $TOKEN" --generation-database none --max-time "$((SECONDS_MAX / 2))" "$@"
 }
 # Without DELETE first, so that there is something to find behind every other path.
 schemathesis --exclude-method DELETE
@@ -88,4 +90,4 @@ kill -0 "${started[1]}"
 # Whatever it was told, it serves, and nothing in it has broken.
 curl --silent --output /dev/null "$web/"
 if grep -E 'ERROR|panicked' "$directory/edge.stderr"; then exit 1; fi
-curl --silent --fail "$admin/metrics" | promtool check metrics
+curl --silent --fail --header "Authorization: Bearer $TOKEN" "$admin/metrics" | promtool check metrics

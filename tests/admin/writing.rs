@@ -6,7 +6,7 @@ use super::support::Api;
 
 #[tokio::test]
 async fn two_operators_do_not_overwrite_each_other() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let seen = api.get("/v1/groups/app").await.header("etag").to_owned();
     let first = r#"{"set":{"slow_start":"30s"}}"#;
     let reply = api.write_if("PATCH", "/v1/groups/app", first, Some(&seen)).await;
@@ -43,7 +43,7 @@ async fn a_change_names_its_author_in_the_history() {
 
 #[tokio::test]
 async fn stickiness_is_edited_by_its_own_keys_and_undone() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let body = r#"{"set":{"enabled":false,"duration":"12h"}}"#;
     let reply = api.write("PATCH", "/v1/groups/app/stickiness", body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -59,7 +59,7 @@ async fn stickiness_is_edited_by_its_own_keys_and_undone() {
 
 #[tokio::test]
 async fn targets_come_change_and_go() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let body = r#"{"settings":{"id":"c","address":"127.0.0.1:9004"}}"#;
     let reply = api.write("POST", "/v1/groups/app/targets", body).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
@@ -75,7 +75,7 @@ async fn targets_come_change_and_go() {
 
 #[tokio::test]
 async fn a_target_drains_as_it_is_told() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let target = "/v1/groups/app/targets/a";
     let body = r#"{"until":"sessions","sessions_at_most":3,"deadline":"10m"}"#;
     let reply = api.write("POST", &format!("{target}/drain"), body).await;
@@ -101,7 +101,7 @@ async fn a_target_drains_as_it_is_told() {
 #[tokio::test]
 async fn a_whole_configuration_goes_back_unless_it_is_confirmed() {
     let folder = tempfile::tempdir().unwrap();
-    let api = Api::in_folder(folder.path());
+    let api = Api::in_folder(folder.path()).on_socket();
     let text = super::support::CONFIG.replace("duration = \"1h\"", "duration = \"2h\"");
     let body = json!({ "text": text }).to_string();
     let diff = api.write("POST", "/v1/config/diff", &body).await;
@@ -120,7 +120,7 @@ async fn a_whole_configuration_goes_back_unless_it_is_confirmed() {
 #[tokio::test]
 async fn an_edit_is_written_into_the_file_or_waits_on_top_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let api = Api::in_folder(folder.path());
+    let api = Api::in_folder(folder.path()).on_socket();
     let path = folder.path().join("limpet.toml");
     let body = r#"{"set":{"slow_start":"30s"},"keep":"file"}"#;
     let reply = api.write("PATCH", "/v1/groups/app", body).await;
@@ -142,7 +142,7 @@ async fn an_edit_is_written_into_the_file_or_waits_on_top_of_it() {
 
 #[tokio::test]
 async fn the_log_level_is_a_setting_of_the_moment() {
-    let api = Api::new();
+    let api = Api::new().on_socket();
     let reply = api.write("PUT", "/v1/log-level", r#"{"level":"debug"}"#).await;
     assert_eq!(reply.json(), json!({ "level": "debug" }));
     assert_eq!(api.get("/v1/log-level").await.json(), json!({ "level": "debug" }));

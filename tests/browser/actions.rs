@@ -105,13 +105,13 @@ async fn the_second_of_two_operators_is_told_and_sees_the_values_in_force() {
 
 #[tokio::test]
 async fn a_new_configuration_goes_back_by_itself_or_is_confirmed_from_any_page() {
-    let Some(stage) = Stage::demo().await else { return };
+    let Some(stage) = Stage::trusted().await else { return };
     let console = &stage.tab;
     stage.show("#/config/apply").await;
     // Its secrets are not shown; they stay as they are.
-    console.click_text("Start from what runs").await;
+    console.click_text("Start from the file").await;
     let edit = "(() => { const text = document.querySelector('#new-text'); \
-        text.value = text.value.replaceAll('round_robin', 'weighted_random'); return text.value.includes('…'); })()";
+        text.value = text.value.replace('name = \"app\"', 'name = \"app\"\\nalgorithm = \"weighted_random\"'); return text.value.includes('…'); })()";
     assert!(console.evaluate::<bool>(edit).await, "the text has secrets");
     console.click_text("Show what would change").await;
     console.wait_text("weighted_random").await;
@@ -127,5 +127,18 @@ async fn a_new_configuration_goes_back_by_itself_or_is_confirmed_from_any_page()
     console.picture("apply-pending").await;
     console.click_text("Roll back").await;
     console.wait("document.querySelector('#pending') === null", "it went back").await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_address_without_a_token_offers_what_it_allows_and_says_why() {
+    let Some(stage) = Stage::mismatch().await else { return };
+    let console = &stage.tab;
+    stage.show("#/groups/app").await;
+    console.wait_text("Weight").await;
+    let offered = "document.querySelectorAll('#add-target, [aria-label^=Remove]').length";
+    assert_eq!(console.evaluate::<u32>(offered).await, 0);
+    stage.show("#/config/apply").await;
+    console.wait_text("This address has no token").await;
     stage.close().await;
 }

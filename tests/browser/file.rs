@@ -24,7 +24,7 @@ async fn an_edit_is_written_into_the_file_with_its_comments() {
 
 #[tokio::test]
 async fn what_others_wrote_into_the_file_is_shown_and_reloaded() {
-    let Some(stage) = Stage::mismatch().await else { return };
+    let Some(stage) = Stage::trusted().await else { return };
     let console = &stage.tab;
     stage.show("#/").await;
     let text = fs::read_to_string(stage.file()).unwrap();

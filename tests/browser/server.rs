@@ -60,7 +60,17 @@ impl Server {
 
     /// `limpet run` before an application whose session lives for twelve hours, with stickiness of one hour.
     pub fn mismatch() -> Server {
-        let (server, web) = Server::run("", "stickiness = { enabled = true, duration = \"1h\" }");
+        Server::with_sessions("")
+    }
+
+    /// The same, whose admin API asks for a token and then allows everything.
+    pub fn trusted() -> Server {
+        Server::with_sessions(&format!("token = \"{TOKEN}\""))
+    }
+
+    fn with_sessions(admin_settings: &str) -> Server {
+        let stickiness = "stickiness = { enabled = true, duration = \"1h\" }";
+        let (server, web) = Server::run(admin_settings, stickiness);
         wait_until("the application answers", || get(web, "/").contains("PHPSESSID"));
         server
     }

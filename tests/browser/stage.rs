@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use crate::server::Server;
+use crate::server::{Server, TOKEN};
 use crate::tab::{Tab, WAIT_MAX};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -84,6 +84,16 @@ impl Stage {
     /// A balancer with a file of its own, whose admin API asks for [`TOKEN`](crate::server::TOKEN).
     pub async fn guarded() -> Option<Stage> {
         Stage::open(Server::guarded).await
+    }
+
+    /// As [`Stage::mismatch`], signed in with the token that opens everything.
+    pub async fn trusted() -> Option<Stage> {
+        let stage = Stage::open(Server::trusted).await?;
+        stage.tab.goto(&stage.console).await;
+        stage.tab.fill("#token", TOKEN).await;
+        stage.tab.press("Enter").await;
+        stage.tab.wait(LIVE, "the token is taken").await;
+        Some(stage)
     }
 
     async fn open(start: impl FnOnce() -> Server) -> Option<Stage> {

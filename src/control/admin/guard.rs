@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::actor::Peer;
 use super::problem::{Cause, Problem};
+use super::scope::Scope;
 use crate::control::config::file::Admin;
 
 /// A field that a form or a simple cross-site request cannot have.
@@ -46,6 +47,14 @@ pub struct Access {
     token: Option<Secret>,
 }
 
+/// What every handler of one path is behind.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub access: Arc<Access>,
+    /// As the router has it.
+    pub path: &'static str,
+}
+
 #[derive(Clone)]
 struct Secret(String);
 
@@ -74,6 +83,12 @@ impl Access {
         host == "localhost"
             || matches!(host.parse(), Ok(IpAddr::V4(_)))
             || self.hosts.contains(&host)
+    }
+
+    /// What one may change who has come in.
+    fn scope(&self, request: &Request) -> Scope {
+        let is_open = is_tcp(request) && self.token.is_none();
+        if is_open { Scope::Attributes } else { Scope::Everything }
     }
 
     /// Takes as long for a token that is nearly right as for one that is not.
@@ -196,16 +211,25 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-/// The layer of every handler of the API: needs the token, and for a write its mark.
-pub async fn enter(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    if is_tcp(&request) && !access.allows_token(request.headers()) {
-        let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
-        return Problem::new(Cause::Unauthorized, detail).into_response();
-    }
-    match judge_write(&request) {
-        Ok(()) => next.run(request).await,
+/// The layer of every handler of the API: needs the token, and for a write its mark and the right to it.
+pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let scope = gate.access.scope(&request);
+    match judge_entry(&gate, scope, &request) {
+        Ok(()) => {
+            request.extensions_mut().insert(scope);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
+}
+
+fn judge_entry(gate: &Gate, scope: Scope, request: &Request) -> Result<(), Problem> {
+    if is_tcp(request) && !gate.access.allows_token(request.headers()) {
+        let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
+        return Err(Problem::new(Cause::Unauthorized, detail));
+    }
+    judge_write(request)?;
+    scope.judge(request.method(), gate.path)
 }
 
 #[cfg(test)]

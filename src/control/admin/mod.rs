@@ -14,6 +14,7 @@ pub mod operator;
 pub mod problem;
 mod read;
 mod rules;
+pub mod scope;
 pub mod serve;
 pub(in crate::control) mod session_match;
 pub mod views;
@@ -87,10 +88,11 @@ pub fn path_names() -> [&'static str; 29] {
 /// The whole service. The console's assets and `/healthz` are worth no token; the API is.
 pub fn router(operator: App, access: Access) -> Router {
     let access = Arc::new(access);
-    let enter = middleware::from_fn_with_state(Arc::clone(&access), guard::enter);
     let mut api = Router::new();
     for (path, methods) in paths() {
-        api = api.route(path, methods.route_layer(enter.clone()));
+        let gate = guard::Gate { access: Arc::clone(&access), path };
+        let enter = middleware::from_fn_with_state(gate, guard::enter);
+        api = api.route(path, methods.route_layer(enter));
     }
     api.merge(console::router())
         .route("/healthz", get(|| async { "ok" }))

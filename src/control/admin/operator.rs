@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::problem::{Cause, Problem};
+use super::scope::Scope;
 use super::views::{
     ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
     LogLevelView, LogStatus, OpenConnections, Setting, Settings, Status,
@@ -51,7 +52,7 @@ impl std::fmt::Debug for Operator {
 }
 
 impl Operator {
-    pub fn status(&self) -> Status {
+    pub fn status(&self, scope: Scope) -> Status {
         let machine = &self.sources.machine;
         let (counters, lines) = (self.sources.counters.snapshot(), machine.log());
         Status {
@@ -77,6 +78,7 @@ impl Operator {
                 level: log_level::level(),
             },
             warnings: self.warnings(),
+            may_change: scope.word(),
             demo: !self.demo_urls.is_empty(),
             demo_urls: self.demo_urls.clone(),
         }

@@ -20,6 +20,7 @@ pub enum Cause {
     BadRequest,
     Unauthorized,
     CrossSite,
+    NotTrusted,
     NoSuchPath,
     NoGroup,
     NoTarget,
@@ -41,10 +42,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::BadRequest,
         Cause::Unauthorized,
         Cause::CrossSite,
+        Cause::NotTrusted,
         Cause::NoSuchPath,
         Cause::NoGroup,
         Cause::NoTarget,
@@ -72,6 +74,9 @@ impl Cause {
             Cause::BadRequest => (S::BAD_REQUEST, "bad-request", "The request cannot be read"),
             Cause::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A token is needed"),
             Cause::CrossSite => (S::FORBIDDEN, "cross-site", "The request may come from elsewhere"),
+            Cause::NotTrusted => {
+                (S::FORBIDDEN, "not-trusted", "Only the Unix socket or a token allows this")
+            }
             Cause::NoSuchPath => (S::NOT_FOUND, "no-such-path", "There is nothing at this path"),
             Cause::NoGroup => (S::NOT_FOUND, "no-group", "There is no such target group"),
             Cause::NoTarget => (S::NOT_FOUND, "no-target", "There is no such target"),

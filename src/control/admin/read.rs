@@ -1,7 +1,7 @@
 //! Handlers that change nothing. What is read from the configuration carries its version as ETag, taken
 //! before the look, so that a change in between is noticed. Tested by `tests/admin`.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{InBody, InPath, InQuery, Whole};
 use super::operator::{Operator, refuse};
 use super::problem::Problem;
+use super::scope::Scope;
 use super::{Answer, App, OPENAPI, ask};
 use crate::control::explain::{self, Question};
 use crate::control::metrics;
@@ -39,8 +40,11 @@ async fn look_at_config<T: Serialize + Send + 'static>(
     Ok(asked.await?.into_response())
 }
 
-pub async fn status(State(app): State<App>) -> Result<Response> {
-    look_at_config(app, |operator| Ok(operator.status())).await
+pub async fn status(
+    State(app): State<App>,
+    Extension(scope): Extension<Scope>,
+) -> Result<Response> {
+    look_at_config(app, move |operator| Ok(operator.status(scope))).await
 }
 
 pub async fn overview(State(app): State<App>) -> Result<Response> {

@@ -37,6 +37,8 @@ pub struct Status {
     pub log: LogStatus,
     /// One sentence each.
     pub warnings: Vec<String>,
+    /// What the one who asks may change: "everything", or "attributes" of groups and targets.
+    pub may_change: &'static str,
     pub demo: bool,
     pub demo_urls: Vec<String>,
 }

@@ -15,6 +15,7 @@ use super::body::{InBody, InPath, InQuery, Whole};
 use super::etag::Condition;
 use super::operator::Operator;
 use super::problem::{Cause, Problem};
+use super::scope::Scope;
 use super::{Answer, App, ask};
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::file::LogLevel;
@@ -28,6 +29,7 @@ type Result<T> = std::result::Result<T, Problem>;
 pub struct Author {
     actor: String,
     condition: Condition,
+    scope: Scope,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Author {
@@ -40,7 +42,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
         let condition = Condition::of(&parts.headers).map_err(|_| {
             Problem::new(Cause::BadRequest, "If-Match is no list of entity tags, as in \"3\"")
         })?;
-        Ok(Author { actor, condition })
+        let scope = parts.extensions.get().copied().unwrap_or(Scope::Attributes);
+        Ok(Author { actor, condition, scope })
     }
 }
 
@@ -57,6 +60,12 @@ async fn change(
     let view = applied.await?;
     let version = Some(view.version);
     Ok(Answer { view, version }.into_response())
+}
+
+/// Makes one edit, which its author must be allowed.
+async fn edit(app: App, author: Author, edit: Edit, keep: Keep) -> Result<Response> {
+    author.scope.judge_edit(&edit)?;
+    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
 }
 
 /// A change that is not about a version that somebody saw.
@@ -92,8 +101,8 @@ pub async fn set_group(
     author: Author,
     InBody(Set { set, keep }): InBody<Set>,
 ) -> Result<Response> {
-    let edit = Edit::SetGroup { group, set };
-    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+    let asked = Edit::SetGroup { group, set };
+    edit(app, author, asked, keep).await
 }
 
 pub async fn set_stickiness(
@@ -103,8 +112,8 @@ pub async fn set_stickiness(
     InBody(Set { set, keep }): InBody<Set>,
 ) -> Result<Response> {
     let set = set.into_iter().map(|(key, value)| (format!("stickiness.{key}"), value)).collect();
-    let edit = Edit::SetGroup { group, set };
-    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+    let asked = Edit::SetGroup { group, set };
+    edit(app, author, asked, keep).await
 }
 
 pub async fn flush(
@@ -113,8 +122,8 @@ pub async fn flush(
     author: Author,
     InBody(Kept { keep }): InBody<Kept>,
 ) -> Result<Response> {
-    let edit = Edit::FlushStickiness { group };
-    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+    let asked = Edit::FlushStickiness { group };
+    edit(app, author, asked, keep).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,9 +140,8 @@ pub async fn add_target(
     author: Author,
     InBody(NewTarget { settings, keep }): InBody<NewTarget>,
 ) -> Result<Response> {
-    let edit = Edit::AddTarget { group, settings };
-    let mut response =
-        change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await?;
+    let asked = Edit::AddTarget { group, settings };
+    let mut response = edit(app, author, asked, keep).await?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }
@@ -144,8 +152,8 @@ pub async fn set_target(
     author: Author,
     InBody(Set { set, keep }): InBody<Set>,
 ) -> Result<Response> {
-    let edit = Edit::SetTarget { group, target, set };
-    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+    let asked = Edit::SetTarget { group, target, set };
+    edit(app, author, asked, keep).await
 }
 
 pub async fn remove_target(
@@ -154,8 +162,8 @@ pub async fn remove_target(
     author: Author,
     InQuery(Kept { keep }): InQuery<Kept>,
 ) -> Result<Response> {
-    let edit = Edit::RemoveTarget { group, target };
-    change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
+    let asked = Edit::RemoveTarget { group, target };
+    edit(app, author, asked, keep).await
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -279,7 +287,15 @@ pub async fn undo(
     author: Author,
     InBody(Undo { change: number }): InBody<Undo>,
 ) -> Result<Response> {
-    change(app, author, move |operator, by| Ok(operator.control.undo(number.0, by)?)).await
+    let scope = author.scope;
+    change(app, author, move |operator, by| {
+        // What cannot be taken back at all is refused, and noted, where it would be.
+        if let Ok(inverse) = operator.control.inverse_of(number.0) {
+            scope.judge_undo(inverse.as_ref())?;
+        }
+        Ok(operator.control.undo(number.0, by)?)
+    })
+    .await
 }
 
 pub async fn write_overlay(

@@ -24,6 +24,18 @@ impl Control {
         })
     }
 
+    /// The edit that takes one change back; `None` where that is a whole configuration. The kind of a change
+    /// stays what it is, so that this may be asked before it is taken back.
+    ///
+    /// # Errors
+    /// The change is unknown, or cannot be taken back.
+    pub fn inverse_of(&self, change: u64) -> Result<Option<Edit>, ChangeError> {
+        Ok(match self.lock().history.undo_of(change)? {
+            Undo::Edit { inverse, .. } => Some(inverse),
+            Undo::Restore { .. } => None,
+        })
+    }
+
     /// Takes one change of the history back.
     ///
     /// # Errors

@@ -45,6 +45,27 @@ fn over_tcp_the_token_is_needed_and_taken_from_everywhere_it_may_stand() {
 }
 
 #[test]
+fn over_an_address_without_a_token_attributes_are_changed_and_the_rest_says_what_it_needs() {
+    let target = Target::echo("a");
+    let limpet = config().admin("address", "127.0.0.1:0").serving(&target).start();
+    let admin = format!("http://{}", limpet.address_of("@admin"));
+    let said = |arguments: &[&str]| {
+        let output = command(&admin).args(arguments).output();
+        Said::of(output.expect("run limpet ctl"))
+    };
+    said(&["weight", "app", "a", "3"]).exits(0);
+    let refused = said(&["reload"]).exits(1);
+    assert!(refused.err.contains("(403)") && refused.err.contains("admin.token"), "{refused:?}");
+    assert!(refused.err.contains("admin.socket"), "{refused:?}");
+    let log = limpet.path("access.log").with_file_name("chosen.log");
+    let text = format!("{}\n[access_log]\noutput = {log:?}\n", limpet.file_text());
+    let file = limpet.path("other.toml");
+    std::fs::write(&file, text.replace("[access_log]\noutput = \"off\"\n", "")).expect("a file");
+    said(&["apply", &file.to_string_lossy()]).exits(1);
+    assert!(!log.exists());
+}
+
+#[test]
 fn the_unix_socket_has_the_permissions_of_the_file() {
     let (limpet, _a, _b) = serving();
     let mode = |limpet: &Limpet| {

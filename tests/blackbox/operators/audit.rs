@@ -154,8 +154,8 @@ fn signals_and_the_network_are_actors_too() {
     let line = poll(|| lines(&limpet).pop()).expect("a line");
     assert_eq!((&line["actor"], &line["outcome"]), (&"SIGHUP".into(), &"refused".into()), "{line}");
     let mut client = limpet.client_of("@admin");
-    client.send("POST /v1/config/confirm HTTP/1.1\r\nHost: localhost\r\nX-Limpet-Request: 1\r\nX-Limpet-Actor: console\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(client.response().status, 409);
+    client.send("POST /v1/config/undo HTTP/1.1\r\nHost: localhost\r\nX-Limpet-Request: 1\r\nX-Limpet-Actor: console\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"change\":9}");
+    assert_eq!(client.response().status, 404);
     assert_eq!(lines(&limpet).pop().expect("a line")["actor"], "console 127.0.0.1");
 }
 

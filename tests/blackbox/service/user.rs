@@ -209,3 +209,22 @@ fn a_directory_that_the_user_cannot_write_is_named_with_the_socket() {
         "{stderr}"
     );
 }
+
+#[test]
+fn root_with_an_address_that_is_open_to_everybody_says_so() {
+    let said = |config: crate::support::config::Config| {
+        let target = Target::echo("a");
+        let limpet = config.serving(&target).start();
+        limpet.stderr().contains("has no token")
+    };
+    let open = || config().admin("address", "127.0.0.1:0");
+    assert_eq!(said(open()), is_root());
+    assert!(!said(open().admin("token", "0123456789-abcdef")));
+    assert!(!said(config().with_admin()), "a Unix socket is no address");
+    if is_root() {
+        let target = Target::echo("a");
+        let config = open().process("user", "nobody").serving(&target);
+        let limpet = Limpet::start_with(&config.text(), given_to_nobody);
+        assert!(!limpet.stderr().contains("has no token"), "it is root no more");
+    }
+}

@@ -9,7 +9,7 @@ pub static ADMIN: Section = Section {
             "address",
             Kind::Text(&checks::ADMIN_ADDRESS),
             Default::Absent,
-            "Where API, console and metrics are served; beyond loopback a token is needed. Off when absent.",
+            "Where API, console and metrics are served; beyond loopback a token is needed, without one attributes of groups and targets alone may be changed. Off when absent.",
         ),
         setting(
             "socket",

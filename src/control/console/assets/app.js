@@ -5,7 +5,7 @@ import { ApiError, get, setToken, write } from "./api.js";
 import { h, morph, notice, sentences } from "./dom.js";
 import { sentence, span } from "./format.js";
 import { link, route } from "./router.js";
-import { announce, state } from "./state.js";
+import { announce, mayAll, state } from "./state.js";
 import { act, ask } from "./ui.js";
 
 const EVERY_MS = 1000;
@@ -125,8 +125,8 @@ function pendingBanner(pending) {
     h("div", { class: "grow" },
       h("strong", {}, "Not confirmed yet: goes back by itself in ", h("span", { class: "number", id: "pending-remaining" }, span(pending.remaining)), ". "),
       h("span", { class: "soft" }, `By ${pending.actor}: `), sentences(pending.summary)),
-    h("button", { class: "first", type: "button", onclick: send("confirm") }, "Confirm"),
-    h("button", { type: "button", onclick: send("rollback") }, "Roll back"));
+    mayAll() ? [h("button", { class: "first", type: "button", onclick: send("confirm") }, "Confirm"),
+      h("button", { type: "button", onclick: send("rollback") }, "Roll back")] : h("span", { class: "soft" }, "Confirm with limpet ctl on the Unix socket."));
 }
 
 function warnings(list) {

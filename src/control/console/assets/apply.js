@@ -3,7 +3,7 @@
 import { write } from "./api.js";
 import { differenceList } from "./config.js";
 import { field, h, notice, radios, select, sentences } from "./dom.js";
-import { announce, state } from "./state.js";
+import { announce, mayAll, state } from "./state.js";
 import { reasons, toast } from "./ui.js";
 
 const CONFIRM = [["30s", "30 seconds"], ["60s", "1 minute"], ["5m", "5 minutes"], ["", "at once, without"]];
@@ -42,6 +42,7 @@ export function apply(loaded) {
 }
 
 function decide(text, etag, result) {
+  if (!mayAll()) return "";
   const confirm = select(CONFIRM, "60s", { name: "confirm" });
   const onclick = async (event) => {
     const keep = event.target.closest("form").elements.keep.value;

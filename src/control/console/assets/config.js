@@ -5,7 +5,7 @@ import { apply } from "./apply.js";
 import { badge, card, h, notice, sentences, table } from "./dom.js";
 import { clock, plural } from "./format.js";
 import { link } from "./router.js";
-import { state } from "./state.js";
+import { mayAll, state, WHY_NOT_ALL } from "./state.js";
 import { act, askAndWrite, copyButton, reasons, undoButton } from "./ui.js";
 
 const config_ = () => get("/v1/config").then(({ data, etag }) => ({ ...data, etag }));
@@ -36,6 +36,7 @@ function view(loaded, parameters) {
       h("span", { class: "soft" }, `version ${state.status.config.version}`), h("code", { class: "soft" }, state.status.config.path ?? "not from a file")),
     h("nav", { "aria-label": "Views of the configuration", class: "scroll tabs" }, h("ul", {}, Object.entries(TABS).map(([key, tab]) =>
       h("li", {}, h("a", { href: link("config", key), "aria-current": key === chosen ? "page" : null }, tab.name))))),
+    mayAll() ? null : notice("", WHY_NOT_ALL),
     TABS[chosen].view(loaded),
   ];
 }
@@ -51,6 +52,7 @@ function running(loaded) {
 }
 
 function reload() {
+  if (!mayAll()) return null;
   return h("button", { type: "button", id: "reload", class: "first", onclick: () => act(() => write("POST", "/v1/config/reload", {})) }, "Reload the file");
 }
 
@@ -89,7 +91,7 @@ function overlay(loaded) {
     content: h("p", {}, `${plural(loaded.overlay.length, "edit")} made at run time will be taken back; the file as it was loaded is in force then.`),
     run: () => write("DELETE", "/v1/config/overlay", undefined, loaded.etag),
   });
-  const buttons = some ? [loaded.path ? h("button", { type: "button", class: "first", onclick: save }, "Write to the file") : null,
+  const buttons = some && mayAll() ? [loaded.path ? h("button", { type: "button", class: "first", onclick: save }, "Write to the file") : null,
     h("button", { type: "button", class: "danger", onclick: discard }, "Discard …")] : null;
   return card("Edits on top of the file", { id: "overlay", end: buttons, notes: h("span", { class: "soft small" }, "They last until limpet ends.") },
     table("Edits that are held as an overlay", [{ name: "Change" }, { name: "Time" }, { name: "By" }, { name: "What", whole: true }, { name: "Actions", whole: true }],

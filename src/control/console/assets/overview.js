@@ -5,7 +5,7 @@ import { lineChart } from "./charts.js";
 import { badge, card, h, select, table, tile } from "./dom.js";
 import { byteRate, bytes, clock, count, latency, percent, rate, span } from "./format.js";
 import { link } from "./router.js";
-import { state } from "./state.js";
+import { mayAll, state, WHY_NOT_ALL } from "./state.js";
 import { toast } from "./ui.js";
 
 const LEVELS = ["error", "warn", "info", "debug", "trace"].map((level) => [level, level]);
@@ -85,7 +85,7 @@ function processCard(status) {
     ["Memory", bytes(status.memory_bytes)], ["Configuration loaded", clock(status.config.loaded_unix_ms)],
     ["Listeners", h("span", {}, status.listeners.map((one) => h("div", {}, `${one.name} `, h("code", {}, one.address))))],
     ["Access log", `${count(status.log.lines_written)} lines, ${count(status.log.lines_dropped)} dropped, ${count(status.log.lines_failed)} failed`],
-    ["Log level", h("span", {}, h("label", { class: "hidden", for: "level" }, "Log level"), select(LEVELS, status.log.level, { id: "level", onchange, "data-hold": `level ${status.log.level}` }))]]));
+    ["Log level", h("span", {}, h("label", { class: "hidden", for: "level" }, "Log level"), select(LEVELS, status.log.level, { id: "level", onchange, disabled: !mayAll(), title: mayAll() ? null : WHY_NOT_ALL, "data-hold": `level ${status.log.level}` }))]]));
 }
 
 /** How the story of the demo goes; `group` is where it happens. */

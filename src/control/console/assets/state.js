@@ -13,6 +13,14 @@ export const state = {
   reload: () => {},
 };
 
+/** Whether this page may change everything, or attributes of groups and targets only. */
+export function mayAll() {
+  return state.status?.may_change !== "attributes";
+}
+
+export const WHY_NOT_ALL = "This address has no token, so that every user of the machine can open it. Attributes of groups and targets are changed here; " +
+  "everything else needs limpet ctl on the Unix socket (admin.socket), or a token (admin.token).";
+
 /** Says something to screen readers without moving the focus. */
 export function announce(text) {
   document.getElementById("live").textContent = text;

@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { card, field, h, radios, table } from "./dom.js";
 import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
-import { state } from "./state.js";
+import { mayAll, state } from "./state.js";
 import { askAndWrite, healthBadge, keepChoice } from "./ui.js";
 
 const everything = new Set();
@@ -27,7 +27,7 @@ export function targetsCard(group, etag) {
     everything.add(group.name);
     state.redraw();
   };
-  const add = h("button", { type: "button", id: "add-target", onclick: () => addTarget(group, etag) }, "Add target …");
+  const add = !mayAll() ? null : h("button", { type: "button", id: "add-target", onclick: () => addTarget(group, etag) }, "Add target …");
   return card("Targets", { end: [find, add] },
     table(`${plural(group.targets.length, "target")} of ${group.name}`, COLUMNS, rows.map((target) => ({
       key: target.id, cells: cells(group, target, etag), sub: target.drain ? countdown(target) : null,
@@ -85,7 +85,7 @@ function actions(group, target, etag) {
     out ? null : button("Drain", () => drain(group, target, path)),
     out ? null : button("Disable", () => disable(target, path), true),
     out || target.ejected_until_unix_ms ? button("Enable", () => enable(target, path)) : null,
-    target.configured_state === "removed" ? null : button("Remove", () => remove(target, path, etag), true));
+    target.configured_state === "removed" || !mayAll() ? null : button("Remove", () => remove(target, path, etag), true));
 }
 
 function setWeight(target, path, etag) {

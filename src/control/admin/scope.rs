@@ -1,0 +1,205 @@
+//! What one who asks may change: everything, or attributes of groups and targets.
+//!
+//! An address without a token is open to every user of the machine. What limpet can do and they cannot (write a
+//! file as its user, listen anywhere, send clients anywhere) must not be had through it; shares, drains and
+//! stickiness may. What is not named here needs the Unix socket or a token. Pure; tested below and by `tests/admin`.
+
+use axum::http::Method;
+
+use super::problem::{Cause, Problem};
+use crate::control::change::Edit;
+
+/// What a request may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Everything,
+    Attributes,
+}
+
+/// Requests that change attributes, and questions that are asked by POST.
+const ATTRIBUTES: [(Method, &str); 10] = [
+    (Method::PATCH, "/v1/groups/{group}"),
+    (Method::PATCH, "/v1/groups/{group}/stickiness"),
+    (Method::POST, "/v1/groups/{group}/stickiness/flush"),
+    (Method::PATCH, "/v1/groups/{group}/targets/{target}"),
+    (Method::POST, "/v1/groups/{group}/targets/{target}/drain"),
+    (Method::POST, "/v1/groups/{group}/targets/{target}/enable"),
+    (Method::POST, "/v1/groups/{group}/targets/{target}/disable"),
+    // Of an edit that could be made in the first place.
+    (Method::POST, "/v1/config/undo"),
+    (Method::POST, "/v1/config/diff"),
+    (Method::POST, "/v1/explain"),
+];
+
+/// Settings of a group that say what limpet itself sends to a port, and those that make its targets.
+const GROUP_KEPT: [&str; 7] = [
+    "name",
+    "target",
+    "health_check.path",
+    "health_check.method",
+    "health_check.host",
+    "health_check.port",
+    "health_check.body",
+];
+/// Settings of a target that say where clients are sent.
+const TARGET_KEPT: [&str; 2] = ["id", "address"];
+
+impl Scope {
+    /// As the API says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scope::Everything => "everything",
+            Scope::Attributes => "attributes",
+        }
+    }
+
+    /// Whether a request may be made at all; `path` as the router has it.
+    ///
+    /// # Errors
+    /// [`Cause::NotTrusted`].
+    pub fn judge(self, method: &Method, path: &str) -> Result<(), Problem> {
+        let reads = [Method::GET, Method::HEAD].contains(method);
+        let is_attribute = ATTRIBUTES.iter().any(|(of, one)| of == method && *one == path);
+        match self {
+            Scope::Attributes if !reads && !is_attribute => Err(refusal("this request")),
+            Scope::Everything | Scope::Attributes => Ok(()),
+        }
+    }
+
+    /// Whether an edit may be made.
+    ///
+    /// # Errors
+    /// [`Cause::NotTrusted`], naming what is out of reach.
+    pub fn judge_edit(self, edit: &Edit) -> Result<(), Problem> {
+        if self == Scope::Everything {
+            return Ok(());
+        }
+        let (set, kept) = match edit {
+            Edit::SetGroup { set, .. } => (set, &GROUP_KEPT[..]),
+            Edit::SetTarget { set, .. } => (set, &TARGET_KEPT[..]),
+            Edit::FlushStickiness { .. } => return Ok(()),
+            Edit::AddTarget { .. } => return Err(refusal("adding a target")),
+            Edit::RemoveTarget { .. } => return Err(refusal("removing a target")),
+        };
+        let touched =
+            |key: &&String| kept.iter().any(|kept| is_within(key, kept) || is_within(kept, key));
+        match set.keys().find(touched) {
+            Some(key) => Err(refusal(&format!("setting {key:?}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a change may be taken back; `inverse` is the edit that does, `None` where it is a whole configuration.
+    ///
+    /// # Errors
+    /// [`Cause::NotTrusted`].
+    pub fn judge_undo(self, inverse: Option<&Edit>) -> Result<(), Problem> {
+        match (self, inverse) {
+            (Scope::Everything, _) => Ok(()),
+            (Scope::Attributes, Some(edit)) => self.judge_edit(edit),
+            (Scope::Attributes, None) => Err(refusal("taking back a whole configuration")),
+        }
+    }
+}
+
+/// Whether a dotted key is `table` or stands below it.
+fn is_within(key: &str, table: &str) -> bool {
+    key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn refusal(what: &str) -> Problem {
+    let detail = format!(
+        "{what} needs the Unix socket (admin.socket) or a token (admin.token): without one, this address is open to \
+         every user of the machine and changes attributes of groups and targets only"
+    );
+    Problem::new(Cause::NotTrusted, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn map(set: Value) -> Map<String, Value> {
+        set.as_object().cloned().unwrap_or_default()
+    }
+
+    fn group(set: Value) -> Edit {
+        Edit::SetGroup { group: "app".into(), set: map(set) }
+    }
+
+    fn target(set: Value) -> Edit {
+        Edit::SetTarget { group: "app".into(), target: "a".into(), set: map(set) }
+    }
+
+    #[test]
+    fn attributes_are_open_and_what_leads_elsewhere_is_not() {
+        for edit in [
+            group(json!({"stickiness.enabled": true, "slow_start": "9s", "algorithm": null})),
+            group(json!({"stickiness": {"enabled": true}, "health_check.interval": "9s"})),
+            group(json!({"health_checked": 1})),
+            target(json!({"weight": 0, "state": "draining"})),
+            Edit::FlushStickiness { group: "app".into() },
+        ] {
+            assert_eq!(Scope::Attributes.judge_edit(&edit), Ok(()), "{edit:?}");
+        }
+        for edit in [
+            target(json!({"address": "unix:/run/docker.sock"})),
+            target(json!({"weight": 1, "address": "10.0.0.1:80"})),
+            target(json!({"id": "b"})),
+            group(json!({"target": []})),
+            group(json!({"name": "b"})),
+            group(json!({"health_check.port": 22})),
+            group(json!({"health_check.port.x": 22})),
+            group(json!({"health_check": {"port": 22}})),
+            group(json!({"health_check": null})),
+            Edit::AddTarget { group: "app".into(), settings: map(json!({"address": "[::1]:22"})) },
+            Edit::RemoveTarget { group: "app".into(), target: "a".into() },
+        ] {
+            let refused = Scope::Attributes.judge_edit(&edit).unwrap_err();
+            assert_eq!(refused.cause, Cause::NotTrusted, "{edit:?}");
+            assert_eq!(Scope::Everything.judge_edit(&edit), Ok(()));
+            assert!(Scope::Attributes.judge_undo(Some(&edit)).is_err());
+        }
+        assert!(Scope::Attributes.judge_undo(None).is_err());
+    }
+
+    /// Tables and settings that lead nowhere and write nothing. One that is new must be put here, or be kept.
+    #[test]
+    fn every_setting_of_groups_and_targets_is_decided() {
+        const OPEN: &str = "algorithm hash_on connection_limit queue queue_timeout on_full upgrades slow_start \
+            deregistration_delay fail_open ejection timeouts limits pool retries stickiness health_check \
+            health_check.type health_check.expect health_check.interval health_check.timeout health_check.rise \
+            health_check.fall target.weight target.state";
+        let open: Vec<&str> = OPEN.split_whitespace().collect();
+        for listed in crate::control::config::schema::listing() {
+            let Some(own) = listed.path.strip_prefix("target_group.") else { continue };
+            let table = own.split('.').next().unwrap_or(own);
+            let (edit, name) = match own.strip_prefix("target.") {
+                Some(inner) => (target(json!({inner: "x"})), own),
+                None if table == "health_check" => (group(json!({own: "x"})), own),
+                None => (group(json!({own: "x"})), table),
+            };
+            let whole = own == "health_check";
+            let is_allowed = whole || Scope::Attributes.judge_edit(&edit).is_ok();
+            assert_eq!(is_allowed, open.contains(&name), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_nobody_has_thought_of_is_closed() {
+        assert!(Scope::Attributes.judge(&Method::POST, "/v1/new").is_err());
+        assert!(Scope::Attributes.judge(&Method::DELETE, "/v1/groups/{group}").is_err());
+        assert!(Scope::Attributes.judge(&Method::GET, "/v1/new").is_ok());
+        assert!(Scope::Everything.judge(&Method::POST, "/v1/new").is_ok());
+    }
+
+    #[test]
+    fn every_open_path_is_one_that_is_served() {
+        let served = super::super::path_names();
+        for (_, path) in ATTRIBUTES {
+            assert!(served.contains(&path), "{path}");
+        }
+    }
+}
