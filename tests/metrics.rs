@@ -86,6 +86,9 @@ impl Plane for Unknown {
         ConfigFacts::default()
     }
 
+    fn refused_requests(&self) -> [(&'static str, u64); 4] {
+        limpet::control::refusals::Refusals::default().counts()
+    }
     fn group_sessions(&self, _: &str) -> Option<u64> {
         None
     }

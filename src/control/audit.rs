@@ -27,7 +27,8 @@ pub struct AuditLog {
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry<'e> {
     pub actor: &'e str,
-    /// As in `HistoryEntry::what`; "log_level", "drain" and "enable" for what the configuration does not have.
+    /// As in `HistoryEntry::what`; "log_level", "drain" and "enable" for what the configuration does not have;
+    /// "request" for one that was refused for who asks.
     pub what: &'static str,
     pub keep: Option<Keep>,
     /// What was asked for, where it was one edit.

@@ -212,6 +212,10 @@ impl metrics::Plane for Facts {
         }
     }
 
+    fn refused_requests(&self) -> [(&'static str, u64); 4] {
+        self.0.refused_requests()
+    }
+
     fn group_sessions(&self, group: &str) -> Option<u64> {
         let snapshot = self.0.snapshot();
         let durations_s = drain::sessions::durations_s(&snapshot);

@@ -31,6 +31,7 @@ use super::drain::Leaving;
 use super::events::{EventKind, Events, unix_ms};
 use super::history::History;
 use super::overlay::Overlay;
+use super::refusals::{Refusal, Refusals};
 use super::state::{Base, State};
 use super::write_back::{self, Stamp};
 use super::{attributes, document};
@@ -53,6 +54,7 @@ pub struct Control {
     published: Arc<Published>,
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
+    refusals: Refusals,
     error_source: Mutex<Option<Arc<ErrorSource>>>,
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
     last_reload_successful: AtomicBool,
@@ -171,6 +173,7 @@ impl Control {
             published,
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
+            refusals: Refusals::default(),
             error_source: Mutex::new(None),
             session_estimate: Mutex::new(None),
             last_reload_successful: AtomicBool::new(true),
@@ -365,6 +368,27 @@ impl Control {
             outcome: "accepted",
             why: None,
         });
+    }
+
+    /// Counts a request that was refused for who asks, and notes it for good.
+    pub fn refuse_request(&self, actor: &str, refusal: Refusal, request: &str) {
+        self.refusals.count(refusal);
+        self.audit(&Entry {
+            actor,
+            what: "request",
+            keep: None,
+            edit: None,
+            change: None,
+            version: self.version(),
+            summary: &[],
+            outcome: "refused",
+            why: Some(&format!("{}: {request}", refusal.word())),
+        });
+    }
+
+    /// Requests that were refused for who asks, by reason.
+    pub fn refused_requests(&self) -> [(&'static str, u64); 4] {
+        self.refusals.counts()
     }
 
     fn audit(&self, entry: &Entry<'_>) {

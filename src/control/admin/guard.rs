@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
@@ -15,15 +15,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::actor::Peer;
+use super::pace::{Kind, Pace};
 use super::problem::{Cause, Problem};
 use super::scope::Scope;
 use crate::control::config::file::Admin;
+use crate::control::refusals::Refusal;
+use crate::control::runtime::Control;
 
 /// A field that a form or a simple cross-site request cannot have.
 pub const WRITE_MARK: HeaderName = HeaderName::from_static("x-limpet-request");
 
 /// How long a request may take, its content included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of a path that the audit log has.
+const PATH_CHARS_MAX: usize = 200;
 
 /// What is true of every response. Nothing from elsewhere is loaded, framed or guessed.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -47,10 +53,77 @@ pub struct Access {
     token: Option<Secret>,
 }
 
+/// What every request passes, and what is known of those who were turned away.
+#[derive(Debug)]
+pub struct Door {
+    access: Access,
+    pace: Pace,
+    control: Arc<Control>,
+}
+
+impl Door {
+    pub fn new(access: Access, control: Arc<Control>) -> Door {
+        Door { access, pace: Pace::default(), control }
+    }
+
+    /// Counts and notes who is turned away, and lets him wait who is again and again.
+    async fn turn_away(&self, visitor: &Visitor, refusal: Refusal) {
+        let (control, entry) = (Arc::clone(&self.control), visitor.clone());
+        // A disk may take its time.
+        let noted = tokio::task::spawn_blocking(move || {
+            control.refuse_request(&entry.actor, refusal, &entry.request);
+        });
+        // How that goes is said in limpet's own log.
+        let _ = noted.await;
+        let is_guess = refusal == Refusal::Unauthorized && visitor.has_token;
+        let kind = if is_guess { Kind::Guess } else { Kind::Other };
+        tokio::time::sleep(self.pace.refuse(&visitor.peer, kind, Instant::now())).await;
+    }
+}
+
+/// Who asks, and for what, in words for the audit log.
+#[derive(Debug, Clone)]
+struct Visitor {
+    peer: Peer,
+    actor: String,
+    /// Method and path, without what may be a secret.
+    request: String,
+    has_token: bool,
+}
+
+impl Visitor {
+    fn of(request: &Request) -> Visitor {
+        let peer = request.extensions().get().cloned();
+        let peer = peer.unwrap_or(Peer::Unix { uid: None, pid: None });
+        let short = |text: &str| text.chars().take(PATH_CHARS_MAX).collect::<String>();
+        Visitor {
+            actor: peer.actor(request.headers()),
+            request: format!(
+                "{} {}",
+                short(request.method().as_str()),
+                short(request.uri().path())
+            ),
+            has_token: request.headers().contains_key(header::AUTHORIZATION),
+            peer,
+        }
+    }
+}
+
+/// A refusal for who asks; those for what is asked are noted where the change is.
+fn refusal_of(response: &Response) -> Option<Refusal> {
+    match response.extensions().get()? {
+        Cause::Unauthorized => Some(Refusal::Unauthorized),
+        Cause::CrossSite => Some(Refusal::CrossSite),
+        Cause::NotTrusted => Some(Refusal::NotTrusted),
+        Cause::Misdirected => Some(Refusal::Misdirected),
+        _ => None,
+    }
+}
+
 /// What every handler of one path is behind.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    pub access: Arc<Access>,
+    pub door: Arc<Door>,
     /// As the router has it.
     pub path: &'static str,
 }
@@ -151,12 +224,16 @@ fn is_cross_site(request: &Request) -> bool {
 }
 
 /// The outermost layer: judges the request, bounds its time, and seals the response.
-pub async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let visitor = Visitor::of(&request);
     let is_asset = !request.uri().path().starts_with("/v1/");
-    let mut response = match judge_name(&access, &request) {
+    let mut response = match judge_name(&door.access, &request) {
         Ok(()) => run(request, next).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some(refusal) = refusal_of(&response) {
+        door.turn_away(&visitor, refusal).await;
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         if !(is_asset && headers.contains_key(&name)) {
@@ -213,7 +290,14 @@ async fn run(request: Request, next: Next) -> Response {
 
 /// The layer of every handler of the API: needs the token, and for a write its mark and the right to it.
 pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let scope = gate.access.scope(&request);
+    let Gate { door, .. } = &gate;
+    let scope = door.access.scope(&request);
+    if door.access.token.is_some()
+        && let Some(peer @ Peer::Tcp(_)) = request.extensions().get()
+        && request.headers().contains_key(header::AUTHORIZATION)
+    {
+        tokio::time::sleep(door.pace.wait(peer, Instant::now())).await;
+    }
     match judge_entry(&gate, scope, &request) {
         Ok(()) => {
             request.extensions_mut().insert(scope);
@@ -224,7 +308,7 @@ pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -
 }
 
 fn judge_entry(gate: &Gate, scope: Scope, request: &Request) -> Result<(), Problem> {
-    if is_tcp(request) && !gate.access.allows_token(request.headers()) {
+    if is_tcp(request) && !gate.door.access.allows_token(request.headers()) {
         let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
         return Err(Problem::new(Cause::Unauthorized, detail));
     }

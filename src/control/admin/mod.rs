@@ -11,6 +11,7 @@ mod etag;
 mod groups;
 pub mod guard;
 pub mod operator;
+mod pace;
 pub mod problem;
 mod read;
 mod rules;
@@ -87,10 +88,10 @@ pub fn path_names() -> [&'static str; 29] {
 
 /// The whole service. The console's assets and `/healthz` are worth no token; the API is.
 pub fn router(operator: App, access: Access) -> Router {
-    let access = Arc::new(access);
+    let door = Arc::new(guard::Door::new(access, Arc::clone(&operator.control)));
     let mut api = Router::new();
     for (path, methods) in paths() {
-        let gate = guard::Gate { access: Arc::clone(&access), path };
+        let gate = guard::Gate { door: Arc::clone(&door), path };
         let enter = middleware::from_fn_with_state(gate, guard::enter);
         api = api.route(path, methods.route_layer(enter));
     }
@@ -101,7 +102,7 @@ pub fn router(operator: App, access: Access) -> Router {
         })
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(body::CONTENT_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(access, guard::guard))
+        .layer(middleware::from_fn_with_state(door, guard::guard))
         .with_state(operator)
 }
 

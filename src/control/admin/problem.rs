@@ -252,6 +252,8 @@ impl IntoResponse for Problem {
         let text = serde_json::to_vec(&self.document()).unwrap_or_default();
         let mut response = Response::new(text.into());
         *response.status_mut() = self.cause.status();
+        // Whoever turns somebody away counts it by this.
+        response.extensions_mut().insert(self.cause);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.cause == Cause::Unauthorized {

@@ -262,6 +262,10 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     lines.count(&["failed"], log.lines_failed);
     let mut build = Family::of(names::BUILD_INFO);
     build.add(&[env!("CARGO_PKG_VERSION"), sources.machine.engine()], 1.0);
+    let mut refused = Family::of(names::ADMIN_REFUSED);
+    for (reason, count) in sources.plane.refused_requests() {
+        refused.count(&[reason], count);
+    }
     let (config, usage) = (sources.plane.config(), process::usage());
     vec![
         lines,
@@ -270,6 +274,7 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
         single(names::CONFIG_GENERATION, snapshot.generation as f64),
         single(names::CONFIG_RELOAD_SUCCESSFUL, flag(config.last_reload_successful)),
         single(names::CONFIG_RELOAD_TIME, config.loaded_unix_ms as f64 / 1000.0),
+        refused,
         omitted(snapshot),
         single(names::RESIDENT_BYTES, usage.resident_bytes as f64),
         single(names::VIRTUAL_BYTES, usage.virtual_bytes as f64),

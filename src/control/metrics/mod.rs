@@ -82,6 +82,8 @@ pub struct ConfigFacts {
 /// What other parts of the control plane know.
 pub trait Plane: Send + Sync {
     fn config(&self) -> ConfigFacts;
+    /// Requests to the admin API that were refused for who asks, by reason.
+    fn refused_requests(&self) -> [(&'static str, u64); 4];
     /// Live sessions of a group, estimated; `None` where nobody counts them.
     fn group_sessions(&self, group: &str) -> Option<u64>;
     /// Live sessions of a target, estimated; `None` where nobody counts them.

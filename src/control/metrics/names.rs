@@ -142,6 +142,8 @@ metrics! {
         "1 if the last attempt to load a file went well.";
     CONFIG_RELOAD_TIME = Gauge "limpet_config_last_reload_success_timestamp_seconds" []
         "When a file was last loaded, in seconds since the epoch.";
+    ADMIN_REFUSED = Counter "limpet_admin_requests_refused_total" ["reason"]
+        "Requests to the admin API refused for who asks: unauthorized, cross-site, not-trusted, misdirected.";
     OMITTED = Gauge "limpet_metrics_omitted" ["of"]
         "Listeners, rules, groups and targets beyond the number that has series of their own.";
     RESIDENT_BYTES = Gauge "process_resident_memory_bytes" []

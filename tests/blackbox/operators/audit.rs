@@ -146,6 +146,68 @@ fn what_is_refused_is_noted_with_the_reason() {
     assert!(line["why"].as_str().is_some_and(|why| why.contains("made for 7")), "{line}");
 }
 
+/// A limpet whose address asks for a token, and what is asked there: the status of the answer.
+fn guarded() -> (Limpet, Target) {
+    let target = Target::echo("a");
+    let config = config().with_admin().admin("audit_log", "{dir}/audit.log");
+    let config = config.admin("address", "127.0.0.1:0").admin("token", "0123456789-abcdef");
+    (config.serving(&target).start(), target)
+}
+
+fn asked(limpet: &Limpet, request: &str) -> u16 {
+    let mut client = limpet.client_of("@admin");
+    client.send(request);
+    client.response().status
+}
+
+const WRONG: &str =
+    "GET /v1/status?q=secret HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n";
+
+#[test]
+fn whoever_is_turned_away_is_noted_and_counted() {
+    let (limpet, _target) = guarded();
+    let right = "Host: localhost\r\nAuthorization: Bearer 0123456789-abcdef\r\n";
+    for (request, status, why) in [
+        (WRONG.to_owned(), 401, "unauthorized: GET /v1/status"),
+        (
+            format!("POST /v1/config/reload HTTP/1.1\r\n{right}Content-Length: 0\r\n\r\n"),
+            403,
+            "cross-site: POST /v1/config/reload",
+        ),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 421, "misdirected: GET /"),
+    ] {
+        let before = lines(&limpet).len();
+        assert_eq!(asked(&limpet, &request), status, "{request}");
+        let lines = lines(&limpet);
+        let line = lines.last().expect("a line");
+        assert_eq!(lines.len(), before + 1, "{lines:#?}");
+        assert_eq!(
+            (&line["what"], &line["outcome"], &line["why"], &line["actor"]),
+            (&"request".into(), &"refused".into(), &why.into(), &"api 127.0.0.1".into()),
+        );
+    }
+    let (_, metrics) = limpet.admin().ask("GET", "/metrics", "", "");
+    for reason in ["unauthorized", "cross-site", "misdirected"] {
+        let line = format!("limpet_admin_requests_refused_total{{reason=\"{reason}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[test]
+fn guesses_at_the_token_are_slowed_down_and_the_socket_is_not() {
+    let (limpet, _target) = guarded();
+    let start = std::time::Instant::now();
+    for _ in 0..25 {
+        assert_eq!(asked(&limpet, WRONG), 401);
+    }
+    // Ten are free, and each further one takes 100 ms to be forgotten.
+    assert!(start.elapsed() >= std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+    limpet.admin().get("/v1/status");
+    let right = WRONG.replace("wrong", "0123456789-abcdef");
+    assert_eq!(asked(&limpet, &right), 200, "slowed down, not locked out");
+    assert_eq!(lines(&limpet).len(), 25);
+}
+
 #[test]
 fn signals_and_the_network_are_actors_too() {
     let (limpet, _target) = serving(true);

@@ -54,6 +54,9 @@ impl Plane for FakePlane {
         ConfigFacts { version: 3, last_reload_successful: true, loaded_unix_ms: 1_500 }
     }
 
+    fn refused_requests(&self) -> [(&'static str, u64); 4] {
+        [("unauthorized", 7), ("cross-site", 0), ("not-trusted", 0), ("misdirected", 0)]
+    }
     fn group_sessions(&self, group: &str) -> Option<u64> {
         (group != "plain").then(|| self.sessions.load(Relaxed))
     }
