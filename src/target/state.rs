@@ -46,7 +46,7 @@ impl Health {
     }
 
     fn from_bits(bits: u8) -> Health {
-        match bits & !(EJECTED | RETURNED) {
+        match bits & HEALTH {
             0 => Health::Initial,
             1 => Health::Healthy,
             2 => Health::Unhealthy,
@@ -56,8 +56,23 @@ impl Health {
     }
 }
 
+/// The bits of a [`Health`].
+const HEALTH: u8 = 0b111;
+
+/// While a target drains, what checks say of it stands this far above [`HEALTH`].
+const BENEATH: u32 = 3;
+
 /// Beside the health that checks give a target: it is kept out for a while whatever they say.
 const EJECTED: u8 = 0x80;
+
+/// What checks say, as [`TargetState::checked_health`] has it.
+fn checked_health(bits: u8) -> Option<Health> {
+    match Health::from_bits(bits) {
+        in_service @ (Health::Initial | Health::Healthy | Health::Unhealthy) => Some(in_service),
+        Health::Draining => Some(Health::from_bits(bits >> BENEATH)),
+        Health::Unused => None,
+    }
+}
 
 /// Beside [`Health::Initial`]: it drained before, and what was bound to it still is.
 const RETURNED: u8 = 0x40;
@@ -78,7 +93,7 @@ struct Hot {
 pub struct TargetState {
     /// Dense index, unique in the process while this state lives: shards index their pools by it.
     pub slot: u32,
-    /// A [`Health`], [`EJECTED`] and [`RETURNED`].
+    /// A [`Health`], what checks say beneath [`Health::Draining`], [`EJECTED`] and [`RETURNED`].
     health: AtomicU8,
     /// Of its weight, 1 to 100; less than all of it while it starts slowly.
     share_percent: AtomicU8,
@@ -137,9 +152,21 @@ impl TargetState {
         Health::from_bits(self.health.load(Ordering::Relaxed))
     }
 
-    /// Takes effect on routing with the next snapshot that is compiled. Leaves an ejection as it is.
+    /// What checks say of a target that is in service or drains; `None` of one that is not in use.
+    pub fn checked_health(&self) -> Option<Health> {
+        checked_health(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Takes effect on routing with the next snapshot that is compiled. Leaves an ejection as it is, and of
+    /// a target that drains from now on what checks say.
     pub fn set_health(&self, health: Health) {
-        self.update_health(|bits| Some((bits & EJECTED) | health as u8));
+        self.update_health(|bits| {
+            let beneath = match health {
+                Health::Draining => checked_health(bits).unwrap_or(Health::Initial) as u8,
+                Health::Initial | Health::Healthy | Health::Unhealthy | Health::Unused => 0,
+            };
+            Some((bits & EJECTED) | beneath << BENEATH | health as u8)
+        });
     }
 
     /// Takes a target that drained into service again, to be checked before anything new comes: until
@@ -153,14 +180,17 @@ impl TargetState {
         self.health.load(Ordering::Relaxed) & RETURNED != 0
     }
 
-    /// Like [`Self::set_health`], but only for a target in service: whatever a check found, one that
-    /// drains goes on draining. Says whether it was in service.
+    /// Notes what checks say: of a target in service it is its health; one that drains goes on draining
+    /// until the next compilation of its group. Says whether the target is in use.
     pub fn set_health_by_check(&self, health: Health) -> bool {
         self.update_health(|bits| match Health::from_bits(bits) {
             Health::Initial | Health::Healthy | Health::Unhealthy => {
                 Some((bits & EJECTED) | health as u8)
             }
-            Health::Draining | Health::Unused => None,
+            Health::Draining => {
+                Some((bits & EJECTED) | (health as u8) << BENEATH | Health::Draining as u8)
+            }
+            Health::Unused => None,
         })
     }
 

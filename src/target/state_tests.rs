@@ -149,10 +149,29 @@ fn no_check_brings_a_target_back_that_drains() {
     let state = TargetState::detached(0);
     assert!(state.set_health_by_check(Health::Unhealthy));
     assert_eq!(state.health(), Health::Unhealthy);
-    for out_of_service in [Health::Draining, Health::Unused] {
-        state.set_health(out_of_service);
-        assert!(!state.set_health_by_check(Health::Healthy));
-        assert_eq!(state.health(), out_of_service);
+    state.set_health(Health::Draining);
+    assert!(state.set_health_by_check(Health::Healthy));
+    assert_eq!(state.health(), Health::Draining);
+    state.set_health(Health::Unused);
+    assert!(!state.set_health_by_check(Health::Healthy));
+    assert_eq!((state.health(), state.checked_health()), (Health::Unused, None));
+}
+
+#[test]
+fn what_checks_say_is_known_of_a_target_that_drains() {
+    let state = TargetState::detached(0);
+    for known in [Health::Initial, Health::Healthy, Health::Unhealthy] {
+        state.set_health(known);
+        state.set_ejected(true);
+        state.set_health(Health::Draining);
+        state.set_health(Health::Draining);
+        assert_eq!((state.health(), state.checked_health()), (Health::Draining, Some(known)));
+        for found in [Health::Healthy, Health::Unhealthy] {
+            assert!(state.set_health_by_check(found));
+            assert_eq!((state.health(), state.checked_health()), (Health::Draining, Some(found)));
+            assert!(state.is_ejected());
+        }
+        state.set_ejected(false);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn group(
         let address = target_address(&target.address).map_err(fail)?;
         let state = registry.target(&group.name, id, &address, initial);
         match (target.state, state.health_by_checks()) {
-            (TargetState::InService, Health::Draining) if is_checked => state.set_returned(),
+            (TargetState::InService, Health::Draining) if is_checked => take_back(&state),
             (TargetState::InService, Health::Draining | Health::Unused) => {
                 state.set_health(initial);
             }
@@ -80,15 +80,25 @@ pub(super) fn group(
     TargetGroup::new(parts).map_err(|fault| CompileError(fault.to_string()))
 }
 
-/// Lets a target drain. One that is unhealthy while others are healthy has nobody to serve: its sessions
-/// fail over, and must not be sent back to it because it leaves. One whose drain has ended stays so.
+/// Lets a target drain. One that is or becomes unhealthy while others are healthy has nobody to serve: its
+/// sessions fail over, and must not be sent back to it because it leaves. One whose drain has ended stays so.
 fn drain(state: &TargetCondition, others_serve: bool) {
+    let fails_checks = state.checked_health() == Some(Health::Unhealthy);
     match state.health() {
         Health::Unhealthy if others_serve => state.set_health(Health::Unused),
+        Health::Draining if fails_checks && others_serve => state.set_health(Health::Unused),
         Health::Initial | Health::Healthy | Health::Unhealthy => {
             state.set_health(Health::Draining);
         }
         Health::Draining | Health::Unused => {}
+    }
+}
+
+/// Takes a target that drains into service again: what its checks say is known when they have failed.
+fn take_back(state: &TargetCondition) {
+    match state.checked_health() {
+        Some(Health::Unhealthy) => state.set_health(Health::Unhealthy),
+        _ => state.set_returned(),
     }
 }
 

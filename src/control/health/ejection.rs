@@ -39,6 +39,25 @@ pub enum Refusal {
     TooMany,
 }
 
+impl Refusal {
+    /// In words for people.
+    pub fn why(self) -> &'static str {
+        match self {
+            Refusal::LastHealthy => "no other target is healthy",
+            Refusal::TooMany => "as many targets are ejected as may be",
+        }
+    }
+}
+
+/// Whether a target that drains may be given up: it takes no new requests, so that only the others matter.
+pub fn may_give_up(population: &Population, limits: &Limits) -> Result<(), Refusal> {
+    match (population.healthy, limits.percent_max) {
+        (0, _) => Err(Refusal::LastHealthy),
+        (_, 0) => Err(Refusal::TooMany),
+        _ => Ok(()),
+    }
+}
+
 /// Whether one healthy target more may be ejected.
 pub fn may_eject(population: &Population, limits: &Limits) -> Result<(), Refusal> {
     if population.healthy <= 1 {
@@ -141,6 +160,17 @@ mod tests {
             ejection.end(s(1));
         }
         assert_eq!(ejection.last, s(30) * (1 << 31));
+    }
+
+    #[test]
+    fn who_drains_is_given_up_only_where_another_serves_and_ejection_is_allowed() {
+        let given_up = |healthy, percent_max| {
+            let population = Population { in_service: 3, ejected: 2, healthy };
+            may_give_up(&population, &Limits { percent_max, ..LIMITS })
+        };
+        assert_eq!(given_up(1, 50), Ok(()), "the share is for those who take new requests");
+        assert_eq!(given_up(0, 50), Err(Refusal::LastHealthy));
+        assert_eq!(given_up(1, 0), Err(Refusal::TooMany));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //! told, and which groups are published anew. Tested with the supervisor.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::board::{Ejected, LastCheck};
 use super::check::{Probe, Verdict};
-use super::ejection::{self, Refusal};
+use super::ejection;
 use super::machine::Turn;
-use super::roster::GroupWatch;
+use super::roster::{self, GroupWatch};
 use super::slow_start;
 use super::{Done, Due, Supervisor};
 use crate::control::config::units::show_duration;
@@ -48,10 +49,10 @@ impl<P: Probe> Supervisor<P> {
                 latency_us: u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX),
             });
         });
-        let health = watched.state.health_by_checks();
+        let Some(health) = watched.state.checked_health() else { return };
         let turn = watched.streak.note(health, passed, checks.thresholds, at_once);
         if let Some(turn) = turn.filter(|turn| watched.state.set_health_by_check(turn.to)) {
-            watched.seen = turn.to;
+            watched.seen = watched.state.health_by_checks();
             let is_early = turn.in_a_row < checks.thresholds.fall && !turn.is_first;
             let reason = reason(turn, error.as_deref(), is_early);
             self.turn(slot, turn.to, reason, now);
@@ -65,10 +66,17 @@ impl<P: Probe> Supervisor<P> {
         let is_carried = group.is_carried();
         self.changed.insert(watched.group.clone());
         let is_healthy = to == Health::Healthy;
+        let drains = watched.state.health_by_checks() == Health::Draining;
         if !(self.is_first_round && is_healthy) {
-            let text = format!("{} is {}: {reason}", watched.id, to.code());
+            let which = if drains { ", which drains," } else { "" };
+            let text = format!("{}{which} is {}: {reason}", watched.id, to.code());
             self.tell(EventKind::Health, &watched.group, Some(&watched.id), text);
         }
+        let reason = match (drains, is_healthy) {
+            (true, true) => roster::reason(Health::Draining, true).to_owned(),
+            (true, false) => format!("drains, and is unhealthy: {reason}"),
+            (false, _) => reason,
+        };
         self.board.update(slot, |entry| {
             entry.reason = reason;
             entry.since_unix_ms = unix_ms();
@@ -86,7 +94,8 @@ impl<P: Probe> Supervisor<P> {
             let limit = group.settings.ejection.errors;
             let states = group.compiled.targets.iter().map(|target| &target.state);
             states.filter(move |state| {
-                state.errors_in_a_row() >= limit && state.health() == Health::Healthy
+                let serves = matches!(state.health(), Health::Healthy | Health::Draining);
+                serves && state.errors_in_a_row() >= limit
             })
         });
         let slots: Vec<u32> = failing.map(|state| state.slot).collect();
@@ -95,7 +104,8 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Checks the target out of turn, and ejects it unless too many are out.
+    /// Checks the target out of turn, and ejects it unless too many are out. One that drains is not let in
+    /// again, so that its drain ends.
     fn eject(&mut self, slot: u32, now: Duration) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -108,11 +118,11 @@ impl<P: Probe> Supervisor<P> {
             self.due.push(Reverse(Due { at: now, slot, serial: watched.serial, is_extra: true }));
         }
         let cause = format!("{errors} gateway errors in a row");
+        if watched.state.health() == Health::Draining {
+            return self.give_up_drain(slot, &cause, now);
+        }
         if let Err(refusal) = ejection::may_eject(&group.population(), &group.settings.ejection) {
-            let why = match refusal {
-                Refusal::LastHealthy => "no other target is healthy",
-                Refusal::TooMany => "as many targets are ejected as may be",
-            };
+            let why = refusal.why();
             let text = format!("{} stays in despite {cause}: {why}", watched.id);
             return self.warn(slot, now, &text);
         }
@@ -131,6 +141,28 @@ impl<P: Probe> Supervisor<P> {
             entry.ejected = Some(Ejected { reason, since_unix_ms, until_unix_ms });
         });
         self.end_slow_start(slot);
+    }
+
+    /// A target that drains fails what is bound to it: it is unhealthy from now on, if others can serve.
+    fn give_up_drain(&mut self, slot: u32, cause: &str, now: Duration) {
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        let Some(group) = self.groups.get(&watched.group) else { return };
+        let id = Arc::clone(&watched.id);
+        if let Err(refusal) = ejection::may_give_up(&group.population(), &group.settings.ejection) {
+            let why = refusal.why();
+            return self.warn(slot, now, &format!("{id} goes on draining despite {cause}: {why}"));
+        }
+        if watched.state.set_health_by_check(Health::Unhealthy) {
+            group.compiled.state.count_ejection();
+            self.changed.insert(watched.group.clone());
+            self.board.update(slot, |entry| {
+                entry.ejections += 1;
+                entry.reason = format!("drains, and is unhealthy: {cause}");
+                entry.since_unix_ms = unix_ms();
+            });
+            let text = format!("{id}, which drains, is unhealthy: {cause}");
+            self.tell_of(slot, EventKind::Ejection, text);
+        }
     }
 
     /// Lets a target in again: what checks say of it holds.

@@ -199,7 +199,8 @@ impl<P: Probe> Supervisor<P> {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
-        let is_out = matches!(watched.state.health_by_checks(), Health::Draining | Health::Unused);
+        // A target that drains still serves, and nobody is to be kept at one that has died.
+        let is_out = watched.state.health_by_checks() == Health::Unused;
         if is_out || watched.is_being_checked(now, checks.ask.timeout) {
             return;
         }

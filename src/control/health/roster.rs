@@ -168,6 +168,7 @@ impl<P: Probe> Supervisor<P> {
     fn meet(&mut self, group: &TargetGroup, target: &Target, position: u32, now: Duration) {
         let state = &target.state;
         let health = state.health_by_checks();
+        let is_unknown = state.checked_health() == Some(Health::Initial);
         let (slot, serial) = (state.slot, self.next_serial());
         let Some(watch) = self.groups.get(&group.name) else { return };
         let was_carried = watch.was_carried;
@@ -195,7 +196,7 @@ impl<P: Probe> Supervisor<P> {
         self.targets.insert(slot, watched);
         self.board.insert(slot, entry);
         match interval {
-            Some(interval) if health == Health::Initial => {
+            Some(interval) if is_unknown => {
                 let after = FIRST_CHECKS_APART.saturating_mul(position).min(interval);
                 self.schedule_first(slot, now.saturating_add(after));
             }
@@ -212,7 +213,7 @@ impl<P: Probe> Supervisor<P> {
         let Some(group) = self.groups.get(&watched.group) else { return };
         let was_carried = group.was_carried;
         if group.settings.checks.is_none()
-            && matches!(watched.state.health_by_checks(), Health::Initial | Health::Unhealthy)
+            && matches!(watched.state.checked_health(), Some(Health::Initial | Health::Unhealthy))
         {
             // Its checks have been switched off, so nothing speaks against it any more.
             watched.state.set_health_by_check(Health::Healthy);
@@ -222,23 +223,25 @@ impl<P: Probe> Supervisor<P> {
         let is_turned = watched.seen != health;
         let is_out = matches!(health, Health::Draining | Health::Unused);
         let is_ejected = watched.ejection.until().is_some();
+        // What checks have found goes on counting while the target drains.
+        let begins_anew = (is_turned && health != Health::Draining) || !has_same_checks;
         if is_turned {
             watched.seen = health;
-            watched.streak = Streak::default();
             let reason = reason(health, settings.checks.is_some());
             self.board.update(slot, |entry| {
                 reason.clone_into(&mut entry.reason);
                 entry.since_unix_ms = unix_ms();
             });
         }
-        if is_turned || !has_same_checks {
+        if begins_anew {
             watched.serial = serial;
+            watched.streak = Streak::default();
             watched.checked_since = None;
             watched.due = None;
             if let Some(checks) = &settings.checks {
                 watched.pace = Pace::new(serial, now, checks.interval);
-                match health {
-                    Health::Initial => self.schedule_first(slot, now),
+                match watched.state.checked_health() {
+                    Some(Health::Initial) => self.schedule_first(slot, now),
                     _ => self.schedule_next(slot, now),
                 }
             }
@@ -302,7 +305,7 @@ impl<P: Probe> Supervisor<P> {
 }
 
 /// Why a target is what no check has made it.
-fn reason(health: Health, is_checked: bool) -> &'static str {
+pub(super) fn reason(health: Health, is_checked: bool) -> &'static str {
     match health {
         Health::Initial => "waits for its first check",
         Health::Healthy if is_checked => "in service before it was checked",

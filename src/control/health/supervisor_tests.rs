@@ -1,3 +1,5 @@
+#[path = "supervisor_tests/draining.rs"]
+mod draining;
 #[path = "supervisor_tests/ejection.rs"]
 mod ejection;
 #[path = "supervisor_tests/slow_start.rs"]
@@ -349,7 +351,7 @@ async fn want_of_descriptors_takes_no_target_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_drains_is_not_checked_and_waits_for_a_check_when_it_is_back() {
+async fn a_target_that_drained_waits_for_a_check_when_it_is_back() {
     let world = World::started(CHECKED, 3).await;
     let state = world.state(2);
     // What the compilation of a group does when the operator lets a target drain; in the file it is in
@@ -357,7 +359,8 @@ async fn a_target_that_drains_is_not_checked_and_waits_for_a_check_when_it_is_ba
     state.set_health(Health::Draining);
     let began = Instant::now();
     sleep(30.0).await;
-    assert!(world.asked_since(began).iter().all(|(_, port)| *port != 2));
+    let checks = world.asked_since(began).iter().filter(|(_, port)| *port == 2).count();
+    assert!((2..=4).contains(&checks), "checks go on: {checks}");
     assert_eq!(state.health(), Health::Draining);
     world.fake.hanging.lock().unwrap().insert(2);
     world.control.republish(&["app"]);

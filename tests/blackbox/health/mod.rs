@@ -2,6 +2,7 @@
 //! live requests met.
 
 mod checks;
+mod draining;
 mod ejection;
 mod slow_start;
 mod standing;
