@@ -50,7 +50,8 @@ enum Seen<'a> {
     /// The countdown is not there yet.
     Begins,
     Drains(&'a Drain),
-    Finished,
+    /// Why, where that is known.
+    Finished(&'a str),
     /// Somebody put it back into service.
     Ended,
 }
@@ -58,8 +59,8 @@ enum Seen<'a> {
 fn seen(target: &Target) -> Seen<'_> {
     match &target.drain {
         Some(drain) if !drain.finished => Seen::Drains(drain),
-        Some(_) => Seen::Finished,
-        None if target.health == "unused" => Seen::Finished,
+        Some(drain) => Seen::Finished(&drain.reason),
+        None if target.health == "unused" => Seen::Finished(""),
         None if target.health == "draining" || target.configured_state == "draining" => {
             Seen::Begins
         }
@@ -101,11 +102,12 @@ fn wait(session: &Session, options: &DrainOptions, path: &str) -> Result<ExitCod
                 }
             }
             Seen::Begins => {}
-            Seen::Finished => {
+            Seen::Finished(why) => {
                 if session.json {
                     session.print_answer(&answer, "");
                 }
-                finish(session, is_live, &format!("{id}: drained"));
+                let colon = if why.is_empty() { "" } else { ": " };
+                finish(session, is_live, &format!("{id}: drained{colon}{why}"));
                 return Ok(ExitCode::SUCCESS);
             }
             Seen::Ended => {
@@ -150,11 +152,11 @@ mod tests {
         let target = |value| serde_json::from_value::<Target>(value).unwrap();
         let drains = target(json!({"drain": {"in_flight": 1}, "configured_state": "draining"}));
         assert!(matches!(seen(&drains), Seen::Drains(_)));
-        for value in [
-            json!({"drain": {"finished": true}}),
-            json!({"drain": null, "health": "unused", "configured_state": "draining"}),
+        for (value, why) in [
+            (json!({"drain": {"finished": true, "reason": "it is unhealthy"}}), "it is unhealthy"),
+            (json!({"drain": null, "health": "unused", "configured_state": "draining"}), ""),
         ] {
-            assert_eq!(seen(&target(value)), Seen::Finished);
+            assert_eq!(seen(&target(value)), Seen::Finished(why));
         }
         let begins = target(json!({"drain": null, "health": "draining"}));
         assert_eq!(seen(&begins), Seen::Begins);

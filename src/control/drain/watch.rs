@@ -27,6 +27,9 @@ use crate::target::state::{Health, TargetState};
 /// From one look to the next.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Why a target has drained that nobody is kept at.
+const NOBODY_TO_SERVE: &str = "it is unhealthy, and its sessions have failed over";
+
 /// Removed targets that are forgotten at one look, since each one publishes a snapshot.
 const FORGOTTEN_MAX: usize = 16;
 
@@ -266,9 +269,8 @@ impl Drains {
         let entry = known.drains.entry(found.key());
         let one = entry.or_insert_with(|| OneDrain::begin(since, now));
         if one.ended.is_none() {
-            let reason = "it is unhealthy, and its sessions have failed over";
-            self.note(found, format!("the target has drained: {reason}"));
-            one.ended = Some(reason.to_owned());
+            self.note(found, format!("the target has drained: {NOBODY_TO_SERVE}"));
+            one.ended = Some(NOBODY_TO_SERVE.to_owned());
         }
     }
 
@@ -358,7 +360,10 @@ impl Drains {
         let load = self.load(found, now);
         let finished = found.target.state.health() == Health::Unused;
         let (remaining, reason) = match one.drain.judge(delay, now.at, &load) {
-            _ if finished => (Some(Duration::ZERO), one.ended.clone().unwrap_or_default()),
+            _ if finished => {
+                let reason = one.ended.clone().unwrap_or_else(|| NOBODY_TO_SERVE.to_owned());
+                (Some(Duration::ZERO), reason)
+            }
             Progress::Waiting { remaining, reason } => (remaining, reason),
             // It will be seen at the next look.
             Progress::Finished { reason } => (Some(Duration::ZERO), reason),

@@ -1,7 +1,9 @@
 //! Commands that change a group, a target or the stickiness of both.
 
-use super::{ctl, done, file, json, refused, rows, serving};
-use crate::support::poll;
+use std::process::Stdio;
+
+use super::{Said, command, ctl, done, file, json, refused, rows, serving};
+use crate::support::{Target, config, group, poll};
 
 fn overlay(limpet: &crate::support::Limpet) -> usize {
     json(limpet, "status")["config"]["overlay_edits"].as_u64().expect("a number") as usize
@@ -84,7 +86,10 @@ fn an_ordinary_target_that_is_enabled_is_no_edit() {
 fn a_target_drains_once_however_often_it_is_asked_to() {
     let (limpet, _a, _b) = serving();
     let said = ctl(&limpet, "drain app b --until-idle --wait").exits(0);
-    said.has(&["target b of app: state", "b: drained\n"]);
+    said.has(&[
+        "target b of app: state",
+        "b: drained: no request is in flight and no tunnel is open\n",
+    ]);
     let changes = rows(&done(&limpet, "history")).len();
     for _ in 0..2 {
         let said = done(&limpet, "drain app b --until-idle");
@@ -104,6 +109,28 @@ fn a_target_drains_once_however_often_it_is_asked_to() {
     assert_eq!(targets["targets"][1]["configured_state"], "in_service");
     assert!(poll(|| (limpet.get("/").target() == "b").then_some(())).is_some());
     refused(&limpet, "drain app b --deadline soon", 2, &["soon", "30s, 10m or 1h30m"]);
+}
+
+#[test]
+fn waiting_for_a_drain_ends_when_the_target_dies() {
+    let (a, b) = (Target::echo("a"), Target::echo("b"));
+    let app = group("app").sticky().target("a", &a).target("b", &b);
+    let app = app.set("health_check.type", "tcp").set("health_check.interval", "500ms");
+    let app = app.set("health_check.timeout", "500ms").set("health_check.fall", 1);
+    let limpet = config().with_admin().group(app).start();
+    let bound = (0..20).find_map(|_| {
+        let answer = limpet.get("/");
+        (answer.target() == "b").then(|| answer.set_cookie("limpet_app").expect("a cookie").pair())
+    });
+    limpet.client().get_cookie("/", &bound.expect("a session on b"));
+    let socket = limpet.admin().socket;
+    let mut waits = command(socket.to_str().expect("a path"));
+    waits.args(["drain", "app", "b", "--until-sessions", "0", "--wait"]);
+    let waits = waits.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run ctl");
+    limpet.admin().until_health("app", "b", "draining");
+    drop(b);
+    let said = Said::of(waits.wait_with_output().expect("its end")).exits(0);
+    said.has(&["b: drained: it is unhealthy, and its sessions have failed over\n"]);
 }
 
 #[test]
