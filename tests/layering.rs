@@ -323,13 +323,19 @@ fn http1_knows_no_other_module() {
 }
 
 #[test]
-fn routing_knows_fields_and_answers_at_most() {
-    assert_knows_only("routing", &["http1::fields", "http1::answers"]);
+fn routing_knows_fields_queries_and_answers_at_most() {
+    assert_knows_only("routing", &["http1::fields", "http1::query", "http1::answers"]);
 }
 
 #[test]
-fn target_knows_fields_answers_what_a_rule_forwards_to_and_the_numbers_it_carries() {
-    let allowed = ["http1::fields", "http1::answers", "routing::actions", "telemetry::series"];
+fn target_knows_fields_queries_answers_what_a_rule_forwards_to_and_the_numbers_it_carries() {
+    let allowed = [
+        "http1::fields",
+        "http1::query",
+        "http1::answers",
+        "routing::actions",
+        "telemetry::series",
+    ];
     assert_knows_only("target", &allowed);
 }
 

@@ -13,5 +13,6 @@ mod forwarded;
 pub mod framing;
 pub mod head;
 pub mod max_forwards;
+pub mod query;
 pub mod refusal;
 pub mod rewrite;

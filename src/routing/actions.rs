@@ -68,16 +68,6 @@ impl PathRewrite {
             out.push(b'/');
         }
     }
-
-    /// Checks the texts of the file: paths in normal form, without query.
-    pub fn check(&self) -> Result<(), String> {
-        match self {
-            PathRewrite::StripPrefix(text) | PathRewrite::Replace(text) => check_path(text),
-            PathRewrite::ReplacePrefix { prefix, with } => {
-                check_path(prefix).and_then(|()| check_path(with))
-            }
-        }
-    }
 }
 
 /// What follows `prefix` in `path`: empty or beginning with a slash.
@@ -94,15 +84,22 @@ fn push_rooted(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-fn check_path(text: &str) -> Result<(), String> {
+/// A path of the file in the form in which paths are matched and forwarded: what no path may have is
+/// encoded, everything else must be in normal form already.
+///
+/// # Errors
+/// Why it is none, as a sentence.
+pub fn normal_path(text: &str) -> Result<Box<str>, String> {
     if !text.starts_with('/') {
         return Err(format!("{text:?} does not begin with \"/\""));
     }
-    if let Some(wrong) = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+    let wrong = |c: &char| c.is_ascii_control() || matches!(c, ' ' | '?' | '#');
+    if let Some(wrong) = text.chars().find(wrong) {
         return Err(format!("{text:?} has {wrong:?}, which may not stand in a path"));
     }
-    if path::is_normal(text.as_bytes(), false) {
-        return Ok(());
+    let encoded = path::encode(text);
+    if path::is_normal(encoded.as_bytes(), false) {
+        return Ok(encoded.into());
     }
     let mut normal = Vec::new();
     match path::normalize(text.as_bytes(), false, &mut normal) {
@@ -234,7 +231,9 @@ mod tests {
 
     #[test]
     fn rewrites_are_checked_as_paths() {
-        assert_eq!(PathRewrite::StripPrefix("/api".into()).check(), Ok(()));
+        assert_eq!(normal_path("/api").as_deref(), Ok("/api"));
+        assert_eq!(normal_path("/a|b/{c}/%2F").as_deref(), Ok("/a%7Cb/%7Bc%7D/%2F"));
+        assert_eq!(normal_path("/caf\u{e9}").as_deref(), Ok("/caf%C3%A9"));
         for (text, word) in [
             ("api", "begin"),
             ("/a?b", "'?'"),
@@ -242,7 +241,7 @@ mod tests {
             ("/a/../b", "\"/b\""),
             ("/%zz", "percent"),
         ] {
-            let error = PathRewrite::Replace(text.into()).check().expect_err(text);
+            let error = normal_path(text).expect_err(text);
             assert!(error.contains(word), "{error}");
         }
     }

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-pub use super::glob::Glob;
-use super::path;
+pub use super::glob::{Glob, Reading};
 use crate::http1::fields::Field;
+use crate::http1::query;
 
 /// Longest host that can match a host condition, in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
@@ -85,7 +85,7 @@ impl HostPattern {
         if name.split('.').any(str::is_empty) {
             return Err(format!("{text:?} has an empty label"));
         }
-        let glob = Glob::parse(name, false)?;
+        let glob = Glob::parse(name, Reading::Text)?;
         if let Some(exact) = glob.literal() {
             return Ok(HostPattern::Exact(text_of(exact)));
         }
@@ -116,8 +116,7 @@ impl HostPattern {
 }
 
 impl PathPattern {
-    /// Parses and checks one value of the file. Percent-encodings are brought into normal form,
-    /// characters beyond ASCII are percent-encoded.
+    /// Parses and checks one value of the file, and brings it into normal form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with(['/', '*', '?']) {
             return Err(format!("{text:?} does not begin with \"/\" or \"*\""));
@@ -133,7 +132,10 @@ impl PathPattern {
                 "{text:?} has a dot segment; paths are matched without them (\"/a/../b\" is \"/b\")"
             ));
         }
-        let glob = Glob::parse(&normal_pattern(text)?, true)?;
+        let glob = Glob::parse(text, Reading::Path)?;
+        if glob.to_string().contains("%00") {
+            return Err(format!("{text:?} has %00, which no path has"));
+        }
         Ok(match (glob.literal(), glob.prefix()) {
             (Some(exact), _) => PathPattern::Exact(text_of(exact)),
             (None, Some(prefix)) => PathPattern::Prefix(text_of(prefix)),
@@ -158,14 +160,13 @@ impl Condition {
         if name.is_empty() || !name.bytes().all(token) {
             return Err(format!("{name:?} is not a field name"));
         }
-        let values = values.iter().map(|value| Glob::parse(value, false));
+        let values = values.iter().map(|value| Glob::parse(value, Reading::Text));
         Ok(Condition::Header { name: name.into(), values: values.collect::<Result<_, _>>()? })
     }
 
-    /// One value of a query condition from the file; key and value match in any case, in the form in
-    /// which they are sent except that percent-encoded unreserved characters are read as themselves.
+    /// One value of a query condition from the file; key and value match decoded, in any case.
     pub fn query_pair(key: Option<&str>, value: &str) -> Result<(Option<Glob>, Glob), String> {
-        let glob = |text: &str| Glob::parse(&normal_pattern(text)?, false);
+        let glob = |text: &str| Glob::parse(text, Reading::Query);
         Ok((key.map(glob).transpose()?, glob(value)?))
     }
 
@@ -206,20 +207,10 @@ pub(super) fn without_root_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
 
-/// Keys and values as they are sent; a pair without "=" has an empty value, empty pairs are skipped.
-pub(super) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let (key, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
-        (key, value.strip_prefix(b"=").unwrap_or(value))
-    })
-}
-
 fn query_matches(wanted: &[(Option<Glob>, Glob)], query: &[u8]) -> bool {
-    query_pairs(query).any(|(key, value)| {
+    query::pairs(query).any(|(key, value)| {
         wanted.iter().any(|(wanted_key, wanted_value)| {
-            wanted_key.as_ref().is_none_or(|glob| glob.matches_decoded(key))
-                && wanted_value.matches_decoded(value)
+            wanted_key.as_ref().is_none_or(|glob| glob.matches(key)) && wanted_value.matches(value)
         })
     })
 }
@@ -228,38 +219,6 @@ fn host_character(c: char, address: bool) -> bool {
     c.is_ascii_alphanumeric()
         || matches!(c, '-' | '_' | '.' | '*' | '?')
         || (address && matches!(c, '[' | ']' | ':'))
-}
-
-/// A pattern as its matches are spelt in the normal form of `path`: percent-encoded unreserved characters
-/// decoded, other encodings in upper case, characters beyond ASCII encoded.
-fn normal_pattern(text: &str) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            if byte.is_ascii() {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-            continue;
-        }
-        let decoded = match after {
-            [high, low, ..] => path::decode_pair(*high, *low),
-            _ => None,
-        };
-        let Some(decoded) = decoded else {
-            return Err(format!("{text:?} has a % without two hexadecimal digits (write %25)"));
-        };
-        if path::is_unreserved(decoded) {
-            out.push(char::from(decoded));
-        } else {
-            out.push_str(&format!("%{decoded:02X}"));
-        }
-        rest = after.get(2..).unwrap_or_default();
-    }
-    Ok(out)
 }
 
 fn text_of(bytes: Vec<u8>) -> Box<str> {

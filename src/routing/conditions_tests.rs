@@ -110,6 +110,7 @@ fn broken_paths_are_refused_with_words() {
         ("/a/../b", "dot segment"),
         ("/%2e/b", "dot segment"),
         ("/100%", "hexadecimal"),
+        ("/a%00b", "%00"),
     ] {
         let error = PathPattern::parse(pattern).expect_err(pattern);
         assert!(error.contains(word), "{pattern}: {error}");

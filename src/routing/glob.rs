@@ -1,11 +1,12 @@
-//! Patterns with `*` (any run of bytes, also none) and `?` (one byte).
+//! Patterns with `*` (any run, also none) and `?` (one character).
 //!
 //! A match walks the text once and returns only to the last `*`, so its cost is bounded by
 //! text × pattern length, and patterns are bounded by [`GLOB_BYTES_MAX`]; nothing backtracks
 //! exponentially and nothing allocates. Tested against a recursive model.
 use std::fmt;
 
-use super::path::{decode_pair, is_unreserved};
+use super::path::{encoded, is_unreserved, must_be_encoded};
+use crate::http1::query::{first_octet, octet};
 
 /// Longest pattern that is accepted, in bytes.
 pub const GLOB_BYTES_MAX: usize = 1024;
@@ -19,66 +20,87 @@ enum Token {
     Run,
 }
 
-/// `*` is any run, `?` is one byte, `\*`, `\?` and `\\` are the characters themselves; linear time.
+/// What a pattern is compared with, and how the two are brought into one form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Byte by byte, letters of ASCII in any case: hosts and field values.
+    Text,
+    /// A path in its normal form (see `path`), with regard to case; an encoded octet is one character.
+    Path,
+    /// A key or a value of a query, decoded (see `http1::query`), letters of ASCII in any case. A `+` that
+    /// is not encoded counts as the space of a form and as itself, because targets read it in both ways.
+    Query,
+}
+
+/// `*` is any run, `?` is one character, `\*`, `\?` and `\\` are the characters themselves; linear time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     tokens: Box<[Token]>,
-    case_sensitive: bool,
+    reading: Reading,
+}
+
+/// What stands at a place of a text.
+struct Unit {
+    byte: u8,
+    /// Another byte that it can be read as; most often the same.
+    also: u8,
+    /// Bytes of text that it takes.
+    length: usize,
+    /// Bytes of text that the whole character takes.
+    character_length: usize,
 }
 
 impl Glob {
-    /// Parses and checks one value of the file. Without `case_sensitive`, ASCII letters match in any case.
-    pub fn parse(text: &str, case_sensitive: bool) -> Result<Self, String> {
+    /// Parses and checks one value of the file.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str, reading: Reading) -> Result<Self, String> {
         if text.len() > GLOB_BYTES_MAX {
             return Err(format!(
                 "the pattern has {} bytes; at most {GLOB_BYTES_MAX} are allowed",
                 text.len()
             ));
         }
-        let mut tokens = Vec::with_capacity(text.len());
-        let mut bytes = text.bytes();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'*' if tokens.last() == Some(&Token::Run) => {}
-                b'*' => tokens.push(Token::Run),
-                b'?' => tokens.push(Token::One),
-                b'\\' => match bytes.next() {
-                    Some(escaped @ (b'*' | b'?' | b'\\')) => tokens.push(Token::Byte(escaped)),
-                    _ => {
-                        return Err(format!(
-                            "{text:?} has a backslash that does not stand before *, ? or another \
-                             backslash"
-                        ));
-                    }
-                },
-                byte if byte.is_ascii_control() => {
-                    return Err(format!("{text:?} has a control character"));
+        let tokens = tokens(text)?;
+        let octets = match reading {
+            Reading::Text => Some(tokens),
+            Reading::Path => read_encodings(&tokens, push_normal),
+            Reading::Query => read_encodings(&tokens, push_decoded),
+        };
+        let mut tokens = octets.ok_or_else(|| {
+            format!("{text:?} has a % without two hexadecimal digits (write %25)")
+        })?;
+        if reading != Reading::Path {
+            for token in &mut tokens {
+                if let Token::Byte(byte) = token {
+                    byte.make_ascii_lowercase();
                 }
-                byte if case_sensitive => tokens.push(Token::Byte(byte)),
-                byte => tokens.push(Token::Byte(byte.to_ascii_lowercase())),
             }
         }
-        Ok(Glob { tokens: tokens.into(), case_sensitive })
+        Ok(Glob { tokens: tokens.into(), reading })
     }
 
     /// Whether the whole of `text` matches.
     pub fn matches(&self, text: &[u8]) -> bool {
-        self.run(text, |text, at| text.get(at).map(|&byte| (byte, 1)))
-    }
-
-    /// Whether the whole of `text` matches when its percent-encoded unreserved characters are read as
-    /// themselves (other encodings stay as they are).
-    pub fn matches_decoded(&self, text: &[u8]) -> bool {
-        if memchr::memchr(b'%', text).is_none() {
-            return self.matches(text);
+        match self.reading {
+            Reading::Text => self.run(text, |text, at| {
+                let byte = text.get(at)?.to_ascii_lowercase();
+                Some(Unit { byte, also: byte, length: 1, character_length: 1 })
+            }),
+            Reading::Path => self.run(text, |text, at| {
+                let byte = *text.get(at)?;
+                let character_length = if byte == b'%' { 3 } else { 1 };
+                Some(Unit { byte, also: byte, length: 1, character_length })
+            }),
+            Reading::Query => self.run(text, |text, at| {
+                let rest = text.get(at..)?;
+                let (octet, length) = first_octet(rest)?;
+                let byte = octet.to_ascii_lowercase();
+                let also = if rest.first() == Some(&b'+') { b'+' } else { byte };
+                Some(Unit { byte, also, length, character_length: length })
+            }),
         }
-        self.run(text, |text, at| match text.get(at..)? {
-            [b'%', high, low, ..] => match decode_pair(*high, *low) {
-                Some(decoded) if is_unreserved(decoded) => Some((decoded, 3)),
-                _ => Some((b'%', 1)),
-            },
-            rest => rest.first().map(|&byte| (byte, 1)),
-        })
     }
 
     /// The text that this pattern stands for when it has no wildcard.
@@ -107,8 +129,8 @@ impl Glob {
         (end == [Token::Run]).then_some(prefix)
     }
 
-    /// The walk. `unit` reads the byte at a position and says how many bytes of text it takes.
-    fn run(&self, text: &[u8], unit: impl Fn(&[u8], usize) -> Option<(u8, usize)>) -> bool {
+    /// The walk. `unit` reads what stands at a position.
+    fn run(&self, text: &[u8], unit: impl Fn(&[u8], usize) -> Option<Unit>) -> bool {
         let (mut token_index, mut at) = (0, 0);
         // After a `*`: the token behind it and the position where that was last tried.
         let mut resume: Option<(usize, usize)> = None;
@@ -121,10 +143,9 @@ impl Glob {
                     continue;
                 }
                 (None, None) => return true,
-                (Some(Token::One), Some((_, taken))) => Some(taken),
-                (Some(Token::Byte(wanted)), Some((byte, taken))) => {
-                    let byte = if self.case_sensitive { byte } else { byte.to_ascii_lowercase() };
-                    (byte == *wanted).then_some(taken)
+                (Some(Token::One), Some(read)) => Some(read.character_length),
+                (Some(Token::Byte(wanted)), Some(read)) => {
+                    (read.byte == *wanted || read.also == *wanted).then_some(read.length)
                 }
                 (Some(_), None) => return false,
                 (None, Some(_)) => None,
@@ -139,11 +160,75 @@ impl Glob {
             if behind == self.tokens.len() {
                 return true;
             }
-            let Some((_, taken)) = unit(text, tried) else { return false };
-            (token_index, at) = (behind, tried + taken);
+            let Some(skipped) = unit(text, tried) else { return false };
+            (token_index, at) = (behind, tried + skipped.character_length);
             resume = Some((behind, at));
         }
     }
+}
+
+/// The tokens of `text`, its bytes as they stand there.
+fn tokens(text: &str) -> Result<Vec<Token>, String> {
+    let mut tokens = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' if tokens.last() == Some(&Token::Run) => {}
+            b'*' => tokens.push(Token::Run),
+            b'?' => tokens.push(Token::One),
+            b'\\' => match bytes.next() {
+                Some(escaped @ (b'*' | b'?' | b'\\')) => tokens.push(Token::Byte(escaped)),
+                _ => {
+                    return Err(format!(
+                        "{text:?} has a backslash that does not stand before *, ? or another \
+                         backslash"
+                    ));
+                }
+            },
+            byte if byte.is_ascii_control() => {
+                return Err(format!("{text:?} has a control character"));
+            }
+            byte => tokens.push(Token::Byte(byte)),
+        }
+    }
+    Ok(tokens)
+}
+
+/// `tokens` with each byte written by `push`, which learns whether it was percent-encoded. `None` where a
+/// "%" has no two hexadecimal digits behind it.
+fn read_encodings(
+    tokens: &[Token],
+    push: impl Fn(u8, bool, &mut Vec<Token>),
+) -> Option<Vec<Token>> {
+    let mut out = Vec::with_capacity(tokens.len());
+    let mut rest = tokens;
+    while let Some((token, after)) = rest.split_first() {
+        rest = after;
+        match (token, after) {
+            (Token::Byte(b'%'), [Token::Byte(high), Token::Byte(low), behind @ ..]) => {
+                push(octet(*high, *low)?, true, &mut out);
+                rest = behind;
+            }
+            (Token::Byte(b'%'), _) => return None,
+            (Token::Byte(byte), _) => push(*byte, false, &mut out),
+            (Token::One | Token::Run, _) => out.push(*token),
+        }
+    }
+    Some(out)
+}
+
+/// As the normal form of a path has it: unreserved characters as themselves, what was encoded or has to be
+/// as an encoding in upper case.
+fn push_normal(byte: u8, was_encoded: bool, out: &mut Vec<Token>) {
+    if must_be_encoded(byte) || (was_encoded && !is_unreserved(byte)) {
+        out.extend(encoded(byte).map(Token::Byte));
+    } else {
+        out.push(Token::Byte(byte));
+    }
+}
+
+fn push_decoded(byte: u8, _was_encoded: bool, out: &mut Vec<Token>) {
+    out.push(Token::Byte(byte));
 }
 
 impl Token {
@@ -160,15 +245,17 @@ impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Vec::with_capacity(self.tokens.len());
         for token in &self.tokens {
-            match token {
+            match *token {
                 Token::Run => text.push(b'*'),
                 Token::One => text.push(b'?'),
-                Token::Byte(byte) => {
-                    if matches!(byte, b'*' | b'?' | b'\\') {
-                        text.push(b'\\');
-                    }
-                    text.push(*byte);
+                Token::Byte(byte @ (b'*' | b'?' | b'\\')) => text.extend([b'\\', byte]),
+                Token::Byte(byte)
+                    if self.reading == Reading::Query
+                        && (byte == b'%' || byte.is_ascii_control()) =>
+                {
+                    text.extend(encoded(byte));
                 }
+                Token::Byte(byte) => text.push(byte),
             }
         }
         f.write_str(&String::from_utf8_lossy(&text))
@@ -181,7 +268,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        Glob::parse(pattern, true).expect("valid pattern").matches(text.as_bytes())
+        Glob::parse(pattern, Reading::Text).expect("valid pattern").matches(text.as_bytes())
     }
 
     #[test]
@@ -201,7 +288,7 @@ mod tests {
             ("/img/*/thumb-?.png", "/img/a/thumb-.png", false),
             ("\\*\\?\\\\", "*?\\", true),
             ("\\*", "a", false),
-            ("ABC", "abc", false),
+            ("ABC", "abc", true),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
@@ -209,27 +296,81 @@ mod tests {
 
     #[test]
     fn case_is_ignored_where_asked() {
-        let glob = Glob::parse("Mozilla*Firefox", false).expect("valid");
+        let glob = Glob::parse("Mozilla*Firefox", Reading::Text).expect("valid");
         assert!(glob.matches(b"MOZILLA/5 fireFOX"));
         assert_eq!(glob.to_string(), "mozilla*firefox");
     }
 
     #[test]
-    fn unreserved_encodings_are_read_as_themselves() {
-        let glob = Glob::parse("~a*%2F?", false).expect("valid");
-        assert!(glob.matches_decoded(b"%7E%61%2fx"));
-        assert!(glob.matches_decoded(b"~a--%2F%78"));
-        assert!(!glob.matches_decoded(b"~a--/x"));
-        assert!(Glob::parse("100%", true).expect("valid").matches_decoded(b"100%"));
+    fn paths_and_their_patterns_have_one_form() {
+        for (pattern, form) in [
+            ("/a|b/*", "/a%7Cb/*"),
+            ("/a%7cb/*", "/a%7Cb/*"),
+            ("/{id}", "/%7Bid%7D"),
+            ("/a\\\\b", "/a%5Cb"),
+            ("/a%5Cb", "/a%5Cb"),
+            ("/caf\u{e9}?", "/caf%C3%A9?"),
+            ("/%7euser/%2f*", "/~user/%2F*"),
+            ("/a\\*b@c", "/a\\*b@c"),
+        ] {
+            let glob = Glob::parse(pattern, Reading::Path).expect(pattern);
+            assert_eq!(glob.to_string(), form, "{pattern}");
+            let again = Glob::parse(form, Reading::Path);
+            assert_eq!(again.as_ref(), Ok(&glob), "{form} is the same pattern");
+        }
+    }
+
+    #[test]
+    fn an_encoded_octet_of_a_path_is_one_character() {
+        let matches = |pattern, text: &str| {
+            Glob::parse(pattern, Reading::Path).expect("valid").matches(text.as_bytes())
+        };
+        assert!(matches("/a?b", "/a%7Cb"));
+        assert!(matches("/*?", "/%7C"));
+        assert!(!matches("/??", "/%7C"));
+        assert!(!matches("/*C", "/A%7Cb"), "case");
+        assert!(!matches("/A", "/a"));
+    }
+
+    #[test]
+    fn queries_and_their_patterns_are_compared_decoded() {
+        for (pattern, text, expected) in [
+            ("a b", "a+b", true),
+            ("a b", "A%20B", true),
+            ("a%20b", "a+b", true),
+            ("a+b", "a+b", true),
+            ("a+b", "a%2Bb", true),
+            ("a+b", "a%20b", false),
+            ("a%2bb", "a+b", true),
+            ("a b", "a%2Bb", false),
+            ("~a*/?", "%7E%61--%2fx", true),
+            ("\u{fc}*", "%C3%BC", true),
+            ("?", "%7C", true),
+            ("%2a", "%2A", true),
+            ("%2a", "x", false),
+            ("100%25", "100%", true),
+            ("100%25", "100%25", true),
+            ("%2520", "%20", false),
+        ] {
+            let glob = Glob::parse(pattern, Reading::Query).expect(pattern);
+            assert_eq!(glob.matches(text.as_bytes()), expected, "{pattern} {text}");
+            let again = Glob::parse(&glob.to_string(), Reading::Query);
+            assert_eq!(again.as_ref(), Ok(&glob), "{glob} is the same pattern");
+        }
     }
 
     #[test]
     fn broken_patterns_are_refused_with_words() {
-        assert!(Glob::parse("a\\d", true).expect_err("escape").contains("backslash"));
-        assert!(Glob::parse("a\\", true).expect_err("escape").contains("backslash"));
-        assert!(Glob::parse("a\r\n", true).expect_err("control").contains("control"));
+        assert!(Glob::parse("a\\d", Reading::Text).expect_err("escape").contains("backslash"));
+        assert!(Glob::parse("a\\", Reading::Text).expect_err("escape").contains("backslash"));
+        assert!(Glob::parse("a\r\n", Reading::Text).expect_err("control").contains("control"));
+        for text in ["100%", "%4", "%2*", "%zz"] {
+            for reading in [Reading::Path, Reading::Query] {
+                assert!(Glob::parse(text, reading).expect_err(text).contains("hexadecimal"));
+            }
+        }
         let long = "a".repeat(GLOB_BYTES_MAX + 1);
-        assert!(Glob::parse(&long, true).expect_err("long").contains("1024"));
+        assert!(Glob::parse(&long, Reading::Text).expect_err("long").contains("1024"));
     }
 
     #[test]

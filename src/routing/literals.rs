@@ -6,10 +6,10 @@
 //! first [`NAME_COUNT_MAX`], is left to the walk. Tested through `table` against the naive model.
 use std::collections::HashMap;
 
-use super::conditions::{Condition, Glob, Request, query_pairs};
+use super::conditions::{Condition, Glob, Request};
 use super::index::Candidate;
-use super::path::{decode_pair, is_unreserved};
 use super::table::Rule;
+use crate::http1::query;
 
 /// Longest value that is looked up.
 const LITERAL_BYTES_MAX: usize = 128;
@@ -45,7 +45,7 @@ impl Selector {
         let Condition::Query(pairs) = condition else { return None };
         let literals = pairs.iter().map(|(key, value)| {
             let key = key.as_ref()?;
-            Some((literal(key)?, literal(value)?))
+            Some((query_literal(key)?, query_literal(value)?))
         });
         literals.collect::<Option<_>>().map(Selector::Query)
     }
@@ -55,6 +55,13 @@ fn literal(glob: &Glob) -> Option<Box<[u8]>> {
     let mut literal = glob.literal()?;
     literal.make_ascii_lowercase();
     (literal.len() <= LITERAL_BYTES_MAX).then(|| literal.into())
+}
+
+/// With "+" as a space: one that is not encoded is read as either (see `glob`).
+fn query_literal(glob: &Glob) -> Option<Box<[u8]>> {
+    let mut literal = literal(glob)?;
+    literal.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
+    Some(literal)
 }
 
 type Values = HashMap<Box<[u8]>, Vec<Candidate>, ahash::RandomState>;
@@ -104,7 +111,7 @@ impl Literals {
             }
         }
         let query = request.query.filter(|_| !self.queries.is_empty());
-        for (key, value) in query_pairs(query.unwrap_or_default()) {
+        for (key, value) in query::pairs(query.unwrap_or_default()) {
             let mut key_room = [0; LITERAL_BYTES_MAX];
             let Some(key) = lower_decoded(key, &mut key_room) else { continue };
             let of_key = self.queries.iter().find(|(name, _)| **name == *key);
@@ -138,23 +145,12 @@ fn lower<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [
     Some(lower)
 }
 
-/// With percent-encoded unreserved characters read as themselves, as `Glob::matches_decoded` reads.
+/// As [`query_literal`] has it.
 fn lower_decoded<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [u8]> {
     let mut length = 0;
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let decoded = match after {
-            [high, low, tail @ ..] if byte == b'%' => {
-                decode_pair(*high, *low).filter(|&d| is_unreserved(d)).map(|d| (d, tail))
-            }
-            _ => None,
-        };
-        let byte = decoded.map_or(byte, |(decoded, tail)| {
-            rest = tail;
-            decoded
-        });
-        *room.get_mut(length)? = byte.to_ascii_lowercase();
+    for octet in query::decoded(text) {
+        let octet = if octet == b'+' { b' ' } else { octet.to_ascii_lowercase() };
+        *room.get_mut(length)? = octet;
         length += 1;
     }
     room.get(..length)

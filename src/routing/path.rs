@@ -2,15 +2,20 @@
 //!
 //! * Percent-encoded unreserved characters are decoded (`%7E` is `~`), every other encoding stays and
 //!   is written in upper case: an encoded slash (`%2F`) or backslash (`%5C`) never becomes a real one.
+//! * Bytes that no path may have (RFC 3986 §3.3: `"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`, `}`, and what is
+//!   no visible ASCII), yet browsers send, are encoded: `/a|b` is `/a%7Cb`.
 //! * Dot segments are removed after decoding, so `%2e%2e` is judged like `..`; a path that climbs above
 //!   its root is a fault, never silently held at the root.
 //! * Repeated slashes are merged (a setting) from left to right: `/a//../b` is `/b`, and without
 //!   merging `/a/b`, where `..` removes the empty segment.
 //! * The asterisk-form `*` stays alone. The query is no part of the path and is never touched.
 //!
-//! What is matched is what is forwarded, so a rule cannot be passed by another spelling of its path.
-//! Nothing else is judged here: which raw bytes a request-target may have is decided by `http1`.
-//! Tested by tables, and by proptest for idempotence and for agreement of the two functions.
+//! What is matched is what is forwarded, so a rule cannot be passed by another spelling of its path; the
+//! patterns and prefixes of the file are brought into the same form. Nothing else is judged here: which
+//! raw bytes a request-target may have is decided by `http1`. Tested by tables, and by proptest for
+//! idempotence and for agreement of the two functions.
+
+use crate::http1::query::octet;
 
 /// Why a path has no normal form. The request is answered 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +51,79 @@ pub fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
         return path == b"*";
     }
     // Nearly every path has neither an encoding nor, behind a slash, another one or a dot.
-    let mut before = 0;
+    let mut looked_for = ANYWHERE;
     for &byte in path {
-        if byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.')) {
+        let class = class(byte);
+        if class & looked_for != 0 {
             return is_normal_throughout(path, merge_slashes);
         }
-        before = byte;
+        looked_for = ANYWHERE | (class & SLASH) >> 1;
     }
     true
+}
+
+/// Worth a closer look wherever it stands: "%", and what has to be encoded.
+const ANYWHERE: u8 = 1;
+/// Worth a closer look behind a slash: another one, a dot.
+const BEHIND_SLASH: u8 = 2;
+const SLASH: u8 = BEHIND_SLASH << 1;
+const ENCODED: u8 = 8;
+
+/// What is to be known of a byte at a glance.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
+)]
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        let forbidden = !b.is_ascii_graphic()
+            || matches!(b, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+        table[byte] = match b {
+            b'/' => BEHIND_SLASH | SLASH,
+            b'.' => BEHIND_SLASH,
+            b'%' => ANYWHERE,
+            _ if forbidden => ANYWHERE | ENCODED,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
+fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
+}
+
+/// Whether a path has `byte` percent-encoded only.
+pub(super) fn must_be_encoded(byte: u8) -> bool {
+    class(byte) & ENCODED != 0
+}
+
+/// `text` with the bytes encoded that no path may have.
+pub(super) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if must_be_encoded(byte) {
+            out.extend(encoded(byte).map(char::from));
+        } else {
+            out.push(char::from(byte));
+        }
+    }
+    out
+}
+
+/// How `byte` is written where it is encoded.
+pub(super) fn encoded(byte: u8) -> [u8; 3] {
+    let digit = |value: u8| match value {
+        0..10 => b'0'.wrapping_add(value),
+        _ => b'A'.wrapping_add(value.wrapping_sub(10)),
+    };
+    [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
 /// [`is_normal`] of a path that begins with a slash, segment by segment.
@@ -69,7 +139,7 @@ fn is_normal_throughout(path: &[u8], merge_slashes: bool) -> bool {
             },
             b'%' => match after {
                 [high, low, tail @ ..] if is_upper_hex(*high) && is_upper_hex(*low) => {
-                    match decode_pair(*high, *low) {
+                    match octet(*high, *low) {
                         Some(0) | None => return false,
                         Some(decoded) if is_unreserved(decoded) => return false,
                         Some(_) => rest = tail,
@@ -77,6 +147,7 @@ fn is_normal_throughout(path: &[u8], merge_slashes: bool) -> bool {
                 }
                 _ => return false,
             },
+            byte if must_be_encoded(byte) => return false,
             _ => {}
         }
     }
@@ -86,7 +157,7 @@ fn is_normal_throughout(path: &[u8], merge_slashes: bool) -> bool {
 /// Writes the normal form into `out` (cleared first; undefined content after a fault).
 ///
 /// A path that does not begin with a slash gets one, except `*`. Linear in the length of `path`;
-/// `out` never grows beyond `path.len() + 1`.
+/// `out` never grows beyond three times that length and the slash.
 pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), PathFault> {
     out.clear();
     if path == b"*" {
@@ -109,6 +180,8 @@ pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
                 }
             }
             b'%' => rest = push_encoded(after, out)?,
+            0 => return Err(PathFault::EncodedNul),
+            other if must_be_encoded(other) => out.extend_from_slice(&encoded(other)),
             other => out.push(other),
         }
     }
@@ -139,7 +212,7 @@ fn remove_dots(out: &mut Vec<u8>, segment_start: &mut usize) -> Result<bool, Pat
 /// Writes the octet whose two hex digits begin `after` in its normal form; returns what follows it.
 fn push_encoded<'p>(after: &'p [u8], out: &mut Vec<u8>) -> Result<&'p [u8], PathFault> {
     let [high, low, tail @ ..] = after else { return Err(PathFault::BadPercentEncoding) };
-    match decode_pair(*high, *low) {
+    match octet(*high, *low) {
         None => return Err(PathFault::BadPercentEncoding),
         Some(0) => return Err(PathFault::EncodedNul),
         Some(decoded) if is_unreserved(decoded) => out.push(decoded),
@@ -153,13 +226,6 @@ fn push_encoded<'p>(after: &'p [u8], out: &mut Vec<u8>) -> Result<&'p [u8], Path
 /// RFC 3986 §2.3.
 pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The octet of two hex digits in any case.
-pub(super) fn decode_pair(high: u8, low: u8) -> Option<u8> {
-    let high = char::from(high).to_digit(16)?;
-    let low = char::from(low).to_digit(16)?;
-    u8::try_from(high << 4 | low).ok()
 }
 
 fn is_upper_hex(byte: u8) -> bool {
@@ -187,7 +253,11 @@ mod tests {
             ("a", "/a"),
             ("/%7euser/%41%2d%5F", "/~user/A-_"),
             ("/a%2fb%5c%3f", "/a%2Fb%5C%3F"),
-            ("/a\\..\\b", "/a\\..\\b"),
+            ("/a\\..\\b", "/a%5C..%5Cb"),
+            ("/a|b/{id}/`\"<>^", "/a%7Cb/%7Bid%7D/%60%22%3C%3E%5E"),
+            ("/caf\u{e9}", "/caf%C3%A9"),
+            ("/a!$&'()*+,;=:@-._~b", "/a!$&'()*+,;=:@-._~b"),
+            ("/a b\u{7f}", "/a%20b%7F"),
             ("/a/./b", "/a/b"),
             ("/a/../b", "/b"),
             ("/a/%2e%2E/b", "/b"),
@@ -252,7 +322,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
         fn normal_form_is_reached_once_and_recognised(
-            path in "(/|\\.|%2[eEfF]|%5c|%00|%7e|%|a|\\*|é|\\\\){0,12}",
+            path in "(/|\\.|%2[eEfF]|%5c|%00|%7[ec]|%|a|\\*|é|\\\\|\\||\\{| ){0,12}",
             merge in any::<bool>(),
         ) {
             let mut once = Vec::new();

@@ -10,6 +10,7 @@ use super::cookie;
 use super::group::{Algorithm, HashOn, TargetGroup, TargetIndex};
 use super::rendezvous::{self, mix};
 use crate::http1::fields::{Field, FieldId};
+use crate::http1::query;
 
 /// Draws of the algorithm before every target is looked at in turn.
 const DRAWS_MAX: u64 = 8;
@@ -177,7 +178,14 @@ pub fn request_hash(on: &HashOn, shown: &Shown<'_>) -> Option<u64> {
             IpAddr::V4(address) => hash_bytes(&address.octets()),
             IpAddr::V6(address) => hash_bytes(&address.octets()),
         }),
-        HashOn::Query(key) => query_value(shown.query?, key.as_bytes()).map(hash_bytes),
+        HashOn::Query(key) => {
+            let wanted = key.as_bytes();
+            let mut pairs = query::pairs(shown.query?);
+            // Two spellings of a value are one user.
+            let (_, value) =
+                pairs.find(|(key, _)| query::decoded(key).eq(wanted.iter().copied()))?;
+            Some(hash_octets(query::decoded(value)))
+        }
     }
 }
 
@@ -186,16 +194,16 @@ pub fn cookie_values<'a>(fields: &'a [Field<'a>]) -> impl Iterator<Item = &'a [u
     fields.iter().filter(|field| field.id == FieldId::Cookie).map(|field| field.value)
 }
 
-fn query_value<'a>(query: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix(b"="))
-}
-
 /// FNV-1a, finished by [`mix`]: short values, no state, fixed for ever.
-fn hash_bytes(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+fn hash_octets(octets: impl Iterator<Item = u8>) -> u64 {
+    let hash = octets.fold(0xCBF2_9CE4_8422_2325, |hash: u64, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01B3)
     });
     mix(hash)
+}
+
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    hash_octets(bytes.iter().copied())
 }
 
 #[cfg(test)]

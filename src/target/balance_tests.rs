@@ -194,6 +194,16 @@ fn what_is_hashed_is_found_in_the_request() {
     {
         assert_eq!(request_hash(&on, &shown), None);
     }
+    for query in ["user=%61nn", "%75ser=a%6En", "x&user=ann", "User=x&user=ann"] {
+        let shown = Shown { query: Some(query.as_bytes()), ..shown };
+        assert_eq!(request_hash(&HashOn::Query("user".into()), &shown), ann, "{query}");
+    }
+    let spaced = |query: &'static str| {
+        let shown = Shown { query: Some(query.as_bytes()), ..shown };
+        request_hash(&HashOn::Query("the user".into()), &shown)
+    };
+    assert_eq!(spaced("the+user=a+b"), Some(hash_bytes(b"a b")));
+    assert_eq!(spaced("the%20user=a%20b"), Some(hash_bytes(b"a b")));
     let nothing = Shown { fields: &[], source: None, query: None };
     assert_eq!(request_hash(&HashOn::Source, &nothing), None);
     assert_eq!(request_hash(&HashOn::Query("user".into()), &nothing), None);

@@ -7,7 +7,7 @@ use super::groups::rule_stickiness;
 use super::{CompileError, options};
 use crate::control::config::file::{self, DEFAULT_RULE, Forward};
 use crate::control::config::network;
-use crate::routing::actions::{self, Action, GroupIndex, PathRewrite};
+use crate::routing::actions::{self, Action, GroupIndex, PathRewrite, normal_path};
 use crate::routing::conditions::{Condition, HostPattern, PathPattern};
 use crate::routing::redirect::Redirect;
 use crate::routing::table::{Rule, Table};
@@ -127,20 +127,20 @@ fn action(actions: &Actions<'_>, context: &Context<'_>) -> Result<Action, String
             (groups, weighted.sticky.as_ref().is_some_and(|sticky| sticky.enabled))
         }
     };
-    let rewrite_path = actions.rewrite.and_then(rewrite_path);
+    let rewrite_path = actions.rewrite.map(rewrite_path).transpose()?.flatten();
     let rewrite_host = actions.rewrite.and_then(|rewrite| rewrite.host.as_deref().map(Box::from));
     Ok(Action::Forward(actions::Forward { groups, sticky, rewrite_path, rewrite_host }))
 }
 
-fn rewrite_path(rewrite: &file::Rewrite) -> Option<PathRewrite> {
-    if let Some(prefix) = &rewrite.strip_prefix {
-        return Some(PathRewrite::StripPrefix(prefix.as_str().into()));
-    }
-    if let Some(file::ReplacePrefix { prefix, with }) = &rewrite.replace_prefix {
-        let (prefix, with) = (prefix.as_str().into(), with.as_str().into());
-        return Some(PathRewrite::ReplacePrefix { prefix, with });
-    }
-    rewrite.path.as_deref().map(|path| PathRewrite::Replace(path.into()))
+fn rewrite_path(rewrite: &file::Rewrite) -> Result<Option<PathRewrite>, String> {
+    Ok(if let Some(prefix) = &rewrite.strip_prefix {
+        Some(PathRewrite::StripPrefix(normal_path(prefix)?))
+    } else if let Some(file::ReplacePrefix { prefix, with }) = &rewrite.replace_prefix {
+        let (prefix, with) = (normal_path(prefix)?, normal_path(with)?);
+        Some(PathRewrite::ReplacePrefix { prefix, with })
+    } else {
+        rewrite.path.as_deref().map(normal_path).transpose()?.map(PathRewrite::Replace)
+    })
 }
 
 fn sticky(

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::schema::Check;
-use crate::routing::actions::{PathRewrite, Redirect};
-use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern};
+use crate::routing::actions::{Redirect, normal_path};
+use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern, Reading};
 use crate::snapshot::Bind;
 use crate::target::group::Address;
 use crate::target::keyring::{self, SecretFault};
@@ -210,7 +210,7 @@ pub(super) static COOKIE_PATH: Check = Check::new("a path that begins with \"/\"
 
 pub(super) static PATH: Check =
     Check::new("a path in normal form that begins with \"/\", without query", |text| {
-        predicate(text, PathRewrite::Replace(text.into()).check())
+        predicate(text, normal_path(text))
     });
 
 pub(super) static HOST: Check = Check::new("a host, with a port or without", |text| {
@@ -243,7 +243,7 @@ pub(super) static PATH_PATTERN: Check =
 
 pub(super) static GLOB: Check =
     Check::new("a text in which * is any run and ? any one character", |text| {
-        predicate(text, Glob::parse(text, false))
+        predicate(text, Glob::parse(text, Reading::Text))
     });
 
 pub(super) static QUERY_GLOB: Check =

@@ -155,6 +155,18 @@ fn a_hash_leads_the_same_key_to_the_same_target_and_spreads_keys() {
 }
 
 #[test]
+fn a_hash_of_a_query_value_is_the_same_in_every_spelling() {
+    let (limpet, _targets) = start(&[("algorithm", "hash"), ("hash_on", "query:user")], [1, 1, 1]);
+    let mut client = limpet.client();
+    for key in 0..30 {
+        let first = client.get(&format!("/?user=ann+{key}")).target();
+        for pair in ["user=ann%20", "us%65r=%61nn%20", "x=%26&user=a%6En+"] {
+            assert_eq!(client.get(&format!("/?{pair}{key}")).target(), first, "{pair}{key}");
+        }
+    }
+}
+
+#[test]
 fn a_hash_of_the_source_address_is_stable() {
     let (limpet, _targets) = start(&[("algorithm", "hash"), ("hash_on", "source")], [1, 1, 1]);
     let seen: HashSet<String> = (0..6).map(|_| limpet.get("/").target()).collect();

@@ -120,6 +120,49 @@ fn query_pairs_match_by_key_and_value() {
     );
 }
 
+/// The spellings that one text has in a query are one value, whatever target reads them.
+#[test]
+fn queries_are_compared_decoded() {
+    assert_hits(
+        "when.query = [{ key = \"full name\", value = \"a b/c\" }]",
+        &[
+            "GET /?full+name=a+b/c HTTP/1.1\r\nHost: h",
+            "GET /?full%20name=a%20b%2Fc HTTP/1.1\r\nHost: h",
+            "GET /?x&%46ull+name=%61%20b%2fC HTTP/1.1\r\nHost: h",
+        ],
+        &[
+            "GET /?full%2Bname=a+b/c HTTP/1.1\r\nHost: h",
+            "GET /?full+name=a%2Bb/c HTTP/1.1\r\nHost: h",
+            "GET /?full+name=a%2520b/c HTTP/1.1\r\nHost: h",
+            "GET /?full+name=a+b HTTP/1.1\r\nHost: h",
+        ],
+    );
+    assert_hits(
+        "when.query = [{ key = \"q\", value = \"*c++*\" }, { value = \"100%25\" }]",
+        &[
+            "GET /?q=c%2B%2B HTTP/1.1\r\nHost: h",
+            "GET /?q=in+c++ HTTP/1.1\r\nHost: h",
+            "GET /?p=100%25 HTTP/1.1\r\nHost: h",
+            "GET /?p=100% HTTP/1.1\r\nHost: h",
+        ],
+        &["GET /?q=c%20%20 HTTP/1.1\r\nHost: h", "GET /?q=c HTTP/1.1\r\nHost: h"],
+    );
+}
+
+/// A value without wildcards is found by a hash, one with them by a walk: both read alike.
+#[test]
+fn a_literal_query_value_is_found_in_every_spelling() {
+    assert_hits(
+        "when.query = [{ key = \"lang\", value = \"C++ & D\" }]",
+        &[
+            "GET /?lang=c%2b%2b+%26%20d HTTP/1.1\r\nHost: h",
+            "GET /?lang=c++%20%26+d HTTP/1.1\r\nHost: h",
+            "GET /?l%61ng=%43++%20%26+%44 HTTP/1.1\r\nHost: h",
+        ],
+        &["GET /?lang=c%20%20+%26+d HTTP/1.1\r\nHost: h"],
+    );
+}
+
 #[test]
 fn source_is_the_clients_network() {
     assert_hits(

@@ -28,6 +28,54 @@ fn no_spelling_of_a_path_gets_past_its_rule() {
     assert_eq!(targets[0].request_count(), 0);
 }
 
+/// RFC 3986 §3.3 has no such bytes in a path, and browsers send them: raw or encoded, they are one path.
+#[test]
+fn a_byte_that_no_path_may_have_gets_past_no_rule_in_another_spelling() {
+    for (pattern, paths) in [
+        ("/a|b/*", ["/a|b/x", "/a%7Cb/x", "/a%7cb/x"]),
+        ("/a%7cb/*", ["/a|b/x", "/a%7Cb/x", "/a%7cb/x"]),
+        ("/{id}/*", ["/{id}/x", "/%7Bid%7D/x", "/%7bid}/x"]),
+        ("/a\\\\b/*", ["/a\\b/x", "/a%5Cb/x", "/a%5cb/x"]),
+        ("/a^b`c/*", ["/a^b`c/x", "/a%5Eb%60c/x", "/%61^b%60c/x"]),
+        ("/<q>/*", ["/<q>/x", "/%3Cq%3E/x", "/%3cq>/x"]),
+        ("/\"q\"/*", ["/\"q\"/x", "/%22q%22/x", "/%22q\"/x"]),
+        ("/caf\u{e9}/*", ["/caf%C3%A9/x", "/caf%c3%a9/x", "/%63af%C3%a9/x"]),
+        ("/c?d/*", ["/c|d/x", "/c%7Cd/x", "/c%7cd/x"]),
+    ] {
+        let rule = format!("priority = 1\nwhen.path = ['{pattern}']\nforward = \"hit\"");
+        let (limpet, _targets) = with_rules(&[&rule]);
+        let mut client = limpet.client();
+        for path in paths {
+            assert_eq!(client.get(path).target(), "hit", "{pattern} {path}");
+        }
+    }
+}
+
+/// Where bytes beyond ASCII are let in at all, they are what their encodings are.
+#[test]
+fn bytes_beyond_ascii_are_their_encodings() {
+    let web = listener("web").set("mode", "monitor");
+    let (limpet, _targets) =
+        with_listener(web, &["priority = 1\nwhen.path = [\"/caf\u{e9}\"]\nforward = \"hit\""]);
+    let mut client = limpet.client();
+    for path in ["/caf\u{e9}", "/caf%C3%A9"] {
+        let response = client.get(path);
+        assert_eq!(response.target(), "hit", "{path}");
+        assert_eq!(response.echo().path, "/caf%C3%A9");
+    }
+}
+
+#[test]
+fn a_prefix_is_taken_away_in_every_spelling() {
+    let (limpet, _targets) = with_rules(&[
+        "priority = 1\nwhen.path = [\"/a|b/*\"]\nforward = \"hit\"\nrewrite.strip_prefix = \"/a|b\"",
+    ]);
+    let mut client = limpet.client();
+    for path in ["/a|b/x", "/a%7Cb/x", "/a%7cb/x"] {
+        assert_eq!(client.get(path).echo().path, "/x", "{path}");
+    }
+}
+
 #[test]
 fn the_normal_form_is_what_the_target_sees() {
     let (limpet, _targets) = with_rules(&[]);
@@ -36,6 +84,7 @@ fn the_normal_form_is_what_the_target_sees() {
         ("/a/b", "/a/b"),
         ("/%7Euser/%41%2d%5F", "/~user/A-_"),
         ("/a%2fb%5c", "/a%2Fb%5C"),
+        ("/a|b{c}", "/a%7Cb%7Bc%7D"),
         ("/a/./b/../c", "/a/c"),
         ("/a/b/..", "/a/"),
         ("/a//b///c", "/a/b/c"),

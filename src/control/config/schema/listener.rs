@@ -337,7 +337,7 @@ static WHEN: Section = Section {
             "query",
             Kind::SomeSections(&QUERY),
             Default::Absent,
-            "Query parameters, with * and ?.",
+            "Query parameters, decoded and in any case, with * and ?.",
         ),
         setting(
             "source",
