@@ -179,10 +179,15 @@ pub fn explain_at(
     if normal != head.target.path {
         page.line("path", format!("matched and forwarded in normal form: {}", text(&normal)));
     }
+    let mut compared = Vec::new();
+    path::push_compared(&normal, &mut compared);
+    if compared != normal {
+        page.line("path", format!("compared with rules as {}", text(&compared)));
+    }
     let request = Request {
         method: head.method_name,
         host: without_port(head.host),
-        path: &normal,
+        path: &compared,
         query: head.target.query,
         source: matches!(listener.bind, Bind::Tcp(_)).then_some(question.source),
         fields: head.fields,

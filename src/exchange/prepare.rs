@@ -21,7 +21,7 @@ use crate::http1::max_forwards;
 use crate::http1::rewrite::{self, RealIp, RequestEdits};
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
-use crate::routing::path;
+use crate::routing::path::{self, Form};
 use crate::shard::local::View;
 use crate::snapshot::Listener;
 use crate::target::group::Address;
@@ -174,18 +174,24 @@ impl Scene<'_> {
     ) -> Prepared {
         let mut scratch = Vec::new();
         let merge = self.listener.merge_slashes;
-        let is_normal = path::is_normal(head.target.path, merge);
-        if !is_normal {
+        let form = path::form(head.target.path, merge);
+        if form == Form::Other {
             scratch = buffers::small();
             if let Err(fault) = path::normalize(head.target.path, merge, &mut scratch) {
                 return Reply::bad_path(fault).of(head, bytes).into();
             }
         }
-        let path = if is_normal { head.target.path } else { scratch.as_slice() };
+        let path = if form == Form::Other { scratch.as_slice() } else { head.target.path };
+        let mut decoded = Vec::new();
+        let is_decoded = form != Form::Plain && path::is_compared_decoded(path);
+        if is_decoded {
+            decoded = buffers::small();
+            path::push_compared(path, &mut decoded);
+        }
         let request = Request {
             method: head.method_name,
             host: without_port(head.host),
-            path,
+            path: if is_decoded { &decoded } else { path },
             query: head.target.query,
             source: entry.client,
             fields: head.fields,
@@ -217,6 +223,7 @@ impl Scene<'_> {
             Action::Respond(respond) => Reply::fixed(respond).of(head, bytes).into(),
         };
         buffers::give_back(scratch);
+        buffers::give_back(decoded);
         prepared
     }
 

@@ -73,7 +73,7 @@ impl PathRewrite {
 /// What follows `prefix` in `path`: empty or beginning with a slash.
 fn strip_segments<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let rest = path.strip_prefix(prefix.as_bytes())?;
+    let rest = path::strip_prefix(path, prefix.as_bytes())?;
     matches!(rest.first(), None | Some(b'/')).then_some(rest)
 }
 
@@ -98,7 +98,7 @@ pub fn normal_path(text: &str) -> Result<Box<str>, String> {
         return Err(format!("{text:?} has {wrong:?}, which may not stand in a path"));
     }
     let encoded = path::encode(text);
-    if path::is_normal(encoded.as_bytes(), false) {
+    if path::form(encoded.as_bytes(), false) != path::Form::Other {
         return Ok(encoded.into());
     }
     let mut normal = Vec::new();

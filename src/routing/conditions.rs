@@ -19,7 +19,7 @@ pub struct Request<'a> {
     pub method: &'a [u8],
     /// Host without port, any case.
     pub host: &'a [u8],
-    /// In normal form (see `path`).
+    /// As paths are compared (see `path`).
     pub path: &'a [u8],
     pub query: Option<&'a [u8]>,
     pub source: Option<IpAddr>,
@@ -53,7 +53,7 @@ pub enum HostPattern {
     Glob(Glob),
 }
 
-/// Paths are compared in their normal form (see `path`), with regard to case.
+/// Paths are compared in one form (see `path`), with regard to case.
 #[derive(Debug, Clone)]
 pub enum PathPattern {
     Exact(Box<str>),
@@ -116,7 +116,7 @@ impl HostPattern {
 }
 
 impl PathPattern {
-    /// Parses and checks one value of the file, and brings it into normal form.
+    /// Parses and checks one value of the file, and brings it into the form in which paths are compared.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with(['/', '*', '?']) {
             return Err(format!("{text:?} does not begin with \"/\" or \"*\""));
@@ -143,7 +143,7 @@ impl PathPattern {
         })
     }
 
-    /// Whether `path` (in normal form) matches.
+    /// Whether `path` (as paths are compared) matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         match self {
             PathPattern::Exact(exact) => path == exact.as_bytes(),

@@ -5,7 +5,7 @@
 //! exponentially and nothing allocates. Tested against a recursive model.
 use std::fmt;
 
-use super::path::{encoded, is_unreserved, must_be_encoded};
+use super::path::{encoded, has_one_meaning, is_unreserved, must_be_encoded};
 use crate::http1::query::{first_octet, octet};
 
 /// Longest pattern that is accepted, in bytes.
@@ -25,7 +25,7 @@ enum Token {
 pub enum Reading {
     /// Byte by byte, letters of ASCII in any case: hosts and field values.
     Text,
-    /// A path in its normal form (see `path`), with regard to case; an encoded octet is one character.
+    /// A path as it is compared (see `path`), with regard to case; an encoded octet is one character.
     Path,
     /// A key or a value of a query, decoded (see `http1::query`), letters of ASCII in any case. A `+` that
     /// is not encoded counts as the space of a form and as itself, because targets read it in both ways.
@@ -65,7 +65,7 @@ impl Glob {
         let tokens = tokens(text)?;
         let octets = match reading {
             Reading::Text => Some(tokens),
-            Reading::Path => read_encodings(&tokens, push_normal),
+            Reading::Path => read_encodings(&tokens, push_compared),
             Reading::Query => read_encodings(&tokens, push_decoded),
         };
         let mut tokens = octets.ok_or_else(|| {
@@ -217,10 +217,11 @@ fn read_encodings(
     Some(out)
 }
 
-/// As the normal form of a path has it: unreserved characters as themselves, what was encoded or has to be
-/// as an encoding in upper case.
-fn push_normal(byte: u8, was_encoded: bool, out: &mut Vec<Token>) {
-    if must_be_encoded(byte) || (was_encoded && !is_unreserved(byte)) {
+/// As a path is compared: characters that mean the same either way as themselves, what divides when it is not
+/// encoded, and what has to be encoded, as an encoding in upper case.
+fn push_compared(byte: u8, was_encoded: bool, out: &mut Vec<Token>) {
+    let is_plain = is_unreserved(byte) || has_one_meaning(byte);
+    if must_be_encoded(byte) || (was_encoded && !is_plain) {
         out.extend(encoded(byte).map(Token::Byte));
     } else {
         out.push(Token::Byte(byte));
@@ -312,6 +313,8 @@ mod tests {
             ("/caf\u{e9}?", "/caf%C3%A9?"),
             ("/%7euser/%2f*", "/~user/%2F*"),
             ("/a\\*b@c", "/a\\*b@c"),
+            ("/a%2Ab%40c%3b%5b", "/a\\*b@c;["),
+            ("/a%257Cb%23", "/a%257Cb%23"),
         ] {
             let glob = Glob::parse(pattern, Reading::Path).expect(pattern);
             assert_eq!(glob.to_string(), form, "{pattern}");

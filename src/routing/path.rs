@@ -8,10 +8,13 @@
 //!   its root is a fault, never silently held at the root.
 //! * Repeated slashes are merged (a setting) from left to right: `/a//../b` is `/b`, and without
 //!   merging `/a/b`, where `..` removes the empty segment.
+//! * The other characters that RFC 3986 reserves (`@`, `:`, `+`, `;`, `[`, …) are forwarded as they come, encoded
+//!   or not, because the two need not mean the same there; nearly every server reads them alike, so they are
+//!   compared decoded (see [`push_compared`]).
 //! * The asterisk-form `*` stays alone. The query is no part of the path and is never touched.
 //!
-//! What is matched is what is forwarded, so a rule cannot be passed by another spelling of its path; the
-//! patterns and prefixes of the file are brought into the same form. Nothing else is judged here: which
+//! What is matched is so what a server will read, and a rule cannot be passed by another spelling of its
+//! path; the patterns and prefixes of the file are brought into the same form. Nothing else is judged here: which
 //! raw bytes a request-target may have is decided by `http1`. Tested by tables, and by proptest for
 //! idempotence and for agreement of the two functions.
 
@@ -45,21 +48,33 @@ impl PathFault {
     }
 }
 
-/// Whether `path` needs no change (the common case, one pass, no copy).
-pub fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
+/// How far a path is from the form in which it is forwarded, and from that in which it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Both forms are the path as it stands: the common case.
+    Plain,
+    /// In normal form; has encodings, which may be compared decoded.
+    Normal,
+    /// Is brought into normal form by [`normalize`], unless that finds a fault.
+    Other,
+}
+
+/// Judges `path` in one pass, without a copy.
+pub fn form(path: &[u8], merge_slashes: bool) -> Form {
     if path.first() != Some(&b'/') {
-        return path == b"*";
+        return if path == b"*" { Form::Plain } else { Form::Other };
     }
     // Nearly every path has neither an encoding nor, behind a slash, another one or a dot.
     let mut looked_for = ANYWHERE;
     for &byte in path {
         let class = class(byte);
         if class & looked_for != 0 {
-            return is_normal_throughout(path, merge_slashes);
+            let is_normal = is_normal_throughout(path, merge_slashes);
+            return if is_normal { Form::Normal } else { Form::Other };
         }
         looked_for = ANYWHERE | (class & SLASH) >> 1;
     }
-    true
+    Form::Plain
 }
 
 /// Worth a closer look wherever it stands: "%", and what has to be encoded.
@@ -126,7 +141,7 @@ pub(super) fn encoded(byte: u8) -> [u8; 3] {
     [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
-/// [`is_normal`] of a path that begins with a slash, segment by segment.
+/// Whether a path that begins with a slash is in normal form, segment by segment.
 fn is_normal_throughout(path: &[u8], merge_slashes: bool) -> bool {
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
@@ -223,6 +238,66 @@ fn push_encoded<'p>(after: &'p [u8], out: &mut Vec<u8>) -> Result<&'p [u8], Path
     Ok(tail)
 }
 
+/// Appends a path in normal form as it is compared: encodings of reserved characters that divide nothing
+/// (RFC 3986 §2.2 without "/", "?" and "#") are decoded. Never longer than `path`.
+pub fn push_compared(path: &[u8], out: &mut Vec<u8>) {
+    out.extend(compared(path).map(|(byte, _)| byte));
+}
+
+/// Whether `path`, in normal form, has something that [`push_compared`] changes.
+pub fn is_compared_decoded(path: &[u8]) -> bool {
+    let mut rest = path;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        rest = rest.get(at..).unwrap_or_default();
+        if first_compared(rest).is_some_and(|(_, length)| length > 1) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+/// What follows `prefix` in `path`, both in normal form, when they are compared.
+pub(super) fn strip_prefix<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
+    if let Some(rest) = path.strip_prefix(prefix) {
+        return Some(rest);
+    }
+    let mut taken = 0;
+    let mut units = compared(path);
+    for (wanted, _) in compared(prefix) {
+        let (byte, length) = units.next()?;
+        if byte != wanted {
+            return None;
+        }
+        taken += length;
+    }
+    path.get(taken..)
+}
+
+/// The bytes by which `path` is compared, each with the number of bytes that it takes there.
+fn compared(path: &[u8]) -> impl Iterator<Item = (u8, usize)> {
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        let first = first_compared(rest)?;
+        rest = rest.get(first.1..).unwrap_or_default();
+        Some(first)
+    })
+}
+
+fn first_compared(path: &[u8]) -> Option<(u8, usize)> {
+    let (&first, _) = path.split_first()?;
+    let decoded = match path {
+        [b'%', high, low, ..] => octet(*high, *low).filter(|&octet| has_one_meaning(octet)),
+        _ => None,
+    };
+    Some(decoded.map_or((first, 1), |octet| (octet, 3)))
+}
+
+/// Whether servers read `byte` alike, encoded or not, though RFC 3986 §2.2 reserves it.
+pub(super) fn has_one_meaning(byte: u8) -> bool {
+    b"!$&'()*+,;=:@[]".contains(&byte)
+}
+
 /// RFC 3986 §2.3.
 pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -236,6 +311,10 @@ fn is_upper_hex(byte: u8) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn is_normal(path: &[u8], merge: bool) -> bool {
+        form(path, merge) != Form::Other
+    }
 
     fn normal(path: &str, merge: bool) -> Result<String, PathFault> {
         let mut out = b"left over".to_vec();
@@ -316,6 +395,39 @@ mod tests {
         codes.dedup();
         assert_eq!(codes, ["path_above_root", "path_bad_percent_encoding", "path_encoded_nul"]);
         assert!(PathFault::ALL.iter().all(|fault| fault.status() == 400));
+    }
+
+    #[test]
+    fn reserved_characters_that_divide_nothing_are_compared_decoded() {
+        for (path, expected) in [
+            ("/%40a%3Ab", "/@a:b"),
+            ("/%5B0%5D%2B%2C%3B%3D", "/[0]+,;="),
+            ("/%21%24%26%27%28%29%2A", "/!$&'()*"),
+            ("/a%2Fb%5C%25%23%3F%7C%20", "/a%2Fb%5C%25%23%3F%7C%20"),
+            ("/%2540", "/%2540"),
+            ("/a", "/a"),
+        ] {
+            let mut out = Vec::new();
+            push_compared(path.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).expect("text"), expected);
+            assert_eq!(is_compared_decoded(path.as_bytes()), path != expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_found_as_it_is_compared() {
+        for (path, prefix, rest) in [
+            ("/@a/b", "/@a", Some("/b")),
+            ("/%40a/%3A", "/@a", Some("/%3A")),
+            ("/@a/b", "/%40a", Some("/b")),
+            ("/%40a", "/@a", Some("")),
+            ("/%40", "/@a", None),
+            ("/%7Ca", "/%7", Some("Ca")),
+            ("/b", "/@a", None),
+        ] {
+            let found = strip_prefix(path.as_bytes(), prefix.as_bytes());
+            assert_eq!(found, rest.map(str::as_bytes), "{path} {prefix}");
+        }
     }
 
     proptest! {

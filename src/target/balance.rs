@@ -169,10 +169,10 @@ pub fn request_hash(on: &HashOn, shown: &Shown<'_>) -> Option<u64> {
                 .fields
                 .iter()
                 .find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))?;
-            Some(hash_bytes(field.value))
+            Some(hash_decoded(field.value))
         }
         HashOn::Cookie(name) => {
-            cookie::find(cookie_values(shown.fields), name.as_bytes()).map(hash_bytes)
+            cookie::find(cookie_values(shown.fields), name.as_bytes()).map(hash_decoded)
         }
         HashOn::Source => Some(match shown.source?.to_canonical() {
             IpAddr::V4(address) => hash_bytes(&address.octets()),
@@ -181,10 +181,9 @@ pub fn request_hash(on: &HashOn, shown: &Shown<'_>) -> Option<u64> {
         HashOn::Query(key) => {
             let wanted = key.as_bytes();
             let mut pairs = query::pairs(shown.query?);
-            // Two spellings of a value are one user.
             let (_, value) =
                 pairs.find(|(key, _)| query::decoded(key).eq(wanted.iter().copied()))?;
-            Some(hash_octets(query::decoded(value)))
+            Some(hash_decoded(value))
         }
     }
 }
@@ -200,6 +199,12 @@ fn hash_octets(octets: impl Iterator<Item = u8>) -> u64 {
         (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01B3)
     });
     mix(hash)
+}
+
+/// Two spellings of a value are one user: cookies are encoded like forms by many frameworks, and values wander
+/// from queries into fields.
+fn hash_decoded(text: &[u8]) -> u64 {
+    hash_octets(query::decoded(text))
 }
 
 fn hash_bytes(bytes: &[u8]) -> u64 {

@@ -204,6 +204,16 @@ fn what_is_hashed_is_found_in_the_request() {
     };
     assert_eq!(spaced("the+user=a+b"), Some(hash_bytes(b"a b")));
     assert_eq!(spaced("the%20user=a%20b"), Some(hash_bytes(b"a b")));
+    for (value, pair) in [("a%20b", "u=a%20b"), ("a+b", "u=a+b"), ("%61%20b", "v=1; u=%61%20b")] {
+        let fields = [
+            field(b"X-User", value.as_bytes(), FieldId::Other),
+            field(b"cookie", pair.as_bytes(), FieldId::Cookie),
+        ];
+        let shown = Shown { fields: &fields, source: None, query: None };
+        for on in [HashOn::Header("X-User".into()), HashOn::Cookie("u".into())] {
+            assert_eq!(request_hash(&on, &shown), Some(hash_bytes(b"a b")), "{value}");
+        }
+    }
     let nothing = Shown { fields: &[], source: None, query: None };
     assert_eq!(request_hash(&HashOn::Source, &nothing), None);
     assert_eq!(request_hash(&HashOn::Query("user".into()), &nothing), None);

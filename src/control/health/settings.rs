@@ -8,6 +8,7 @@ use super::ejection::Limits;
 use super::machine::Thresholds;
 use crate::control::config::file::{self, HealthCheckType};
 use crate::control::config::status_range;
+use crate::routing::actions::normal_path;
 
 /// The settings of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ fn checks(check: &file::HealthCheck) -> Option<Checks> {
         HealthCheckType::Tcp => Kind::Tcp,
         HealthCheckType::Http => Kind::Http(HttpAsk {
             method: check.method.clone(),
-            path: check.path.clone(),
+            path: normal_path(&check.path).map_or_else(|_| check.path.clone(), String::from),
             host: check.host.clone(),
             expect: check.expect.iter().filter_map(|text| status_range(text).ok()).collect(),
             body: check.body.clone(),

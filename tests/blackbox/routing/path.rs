@@ -51,6 +51,50 @@ fn a_byte_that_no_path_may_have_gets_past_no_rule_in_another_spelling() {
     }
 }
 
+/// RFC 3986 §2.2 leaves these apart, servers do not: a rule for one spelling must meet the other.
+#[test]
+fn a_reserved_character_gets_past_no_rule_in_another_spelling() {
+    let (limpet, targets) = with_rules(&[
+        "priority = 1\nwhen.path = ['/@admin/*', '/a%3ab', '/x[0]', '/v1;k=(1)+\\*!$&,']\nrespond.status = 403",
+        "priority = 2\nwhen.path = ['/*/a@b/?']\nrespond.status = 404",
+    ]);
+    let mut client = limpet.client();
+    for (path, status) in [
+        ("/@admin/x", 403),
+        ("/%40admin/x", 403),
+        ("/%40%61dmin/x", 403),
+        ("/x/../%40admin/x", 403),
+        ("/a:b", 403),
+        ("/a%3Ab", 403),
+        ("/a%3ab", 403),
+        ("/x[0]", 403),
+        ("/x%5B0%5d", 403),
+        ("/v1;k=(1)+*!$&,", 403),
+        ("/v1%3Bk%3D%281%29%2B%2A%21%24%26%2C", 403),
+        ("/q/a%40b/%3A", 404),
+    ] {
+        assert_eq!(client.get(path).status, status, "{path}");
+    }
+    assert_eq!(targets[0].request_count(), 0);
+}
+
+/// What a server may read in another way than limpet goes out as it came.
+#[test]
+fn reserved_characters_are_forwarded_as_they_came() {
+    let (limpet, _targets) = with_rules(&[
+        "priority = 1\nwhen.path = [\"/@app/*\"]\nforward = \"hit\"\nrewrite.strip_prefix = \"/@app\"",
+    ]);
+    let mut client = limpet.client();
+    for (path, forwarded) in [
+        ("/%40a/b%2Bc+d;e%3B", "/%40a/b%2Bc+d;e%3B"),
+        ("/@app/%40x", "/%40x"),
+        ("/%40app/@x", "/@x"),
+        ("/%40ap%70", "/%40app"),
+    ] {
+        assert_eq!(client.get(path).echo().path, forwarded, "{path}");
+    }
+}
+
 /// Where bytes beyond ASCII are let in at all, they are what their encodings are.
 #[test]
 fn bytes_beyond_ascii_are_their_encodings() {
