@@ -279,7 +279,7 @@ impl Limpet {
     /// Ends, and says how many requests were logged, or would have been by a faster disk.
     fn finish(self) -> u64 {
         let counters = std::sync::Arc::clone(self.server.handle().counters());
-        assert!(self.server.shutdown(PATIENCE), "it did not end by itself");
+        assert!(self.server.shutdown(PATIENCE).is_finished, "it did not end by itself");
         let log = fs::read_to_string(self.folder.path().join("access.log")).expect("the log");
         log.lines().count() as u64 + counters.snapshot().get(Counter::LogLinesDropped)
     }

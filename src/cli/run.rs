@@ -18,7 +18,7 @@ use super::signals::{Caught, Signals};
 use super::start::{self, Start};
 use crate::control::plane::ControlPlane;
 use crate::service;
-use crate::shard::{Handle, Server, StartError};
+use crate::shard::{Ended, Handle, Server, StartError};
 use crate::snapshot::{Bind, ProcessOptions, Published};
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
@@ -92,23 +92,33 @@ fn serve(runtime: &Runtime, signals: &mut Signals, start: &Start) -> Result<(), 
             tracing::warn!(%error, "{READY_FILE} cannot be written");
         }
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (end, is_end) = oneshot::channel::<()>();
         let is_end = async { drop(is_end.await) };
         let mut work = pin!(plane.run(handle.clone(), Vec::new(), Box::new(after_change), is_end));
         tokio::select! {
-            () = &mut work => return,
+            () = &mut work => return None,
             () = signals.until_end(control, &handle) => {}
+            ended = handle.shard_ended() => {
+                tracing::error!("{ended}; limpet does not go on without it");
+                return Some(ended);
+            }
         }
         drop(end);
         // Requests of the admin API that are in flight have a moment left.
         tokio::select! {
             () = work => {}
-            () = signals.next_end() => end_at_once(),
+            () = signals.next_end() => end_at_once(false),
         }
+        None
     });
-    stop(runtime, signals, server, control.file().process.grace_period);
-    Ok(())
+    // Whoever restarts it waits for the end: a core is missing, and what is in flight on the others has its time.
+    let grace = control.file().process.grace_period;
+    let failure = stop(runtime, signals, server, grace, ended.is_some());
+    match ended.or(failure) {
+        Some(ended) => Err(ended.into()),
+        None => Ok(()),
+    }
 }
 
 /// Opens everything, and checks every target once, before anything accepts.
@@ -133,8 +143,14 @@ async fn start_server(
     Ok(is_started.await??)
 }
 
-/// Lets what is in flight finish, until the grace period is over or another signal comes.
-fn stop(runtime: &Runtime, signals: &mut Signals, server: Server, grace: Duration) {
+/// Lets what is in flight finish, until the grace period is over or another signal comes. Returns what failed.
+fn stop(
+    runtime: &Runtime,
+    signals: &mut Signals,
+    server: Server,
+    grace: Duration,
+    has_failed: bool,
+) -> Option<Ended> {
     let connections = server.handle().connections();
     tracing::info!(connections, ?grace, "stopping; a second signal ends at once");
     service::stopping("finishing requests in flight");
@@ -152,16 +168,18 @@ fn stop(runtime: &Runtime, signals: &mut Signals, server: Server, grace: Duratio
         }
     });
     if !is_finished {
-        end_at_once();
+        end_at_once(has_failed);
     }
-    if stopping.join().is_ok_and(|finished| !finished) {
+    let stopped = stopping.join().ok()?;
+    if !stopped.is_finished {
         tracing::warn!("the grace period is over; what was still in flight was cut off");
     }
+    stopped.failure
 }
 
-fn end_at_once() {
+fn end_at_once(has_failed: bool) {
     tracing::warn!("ended at once by a second signal");
-    std::process::exit(0);
+    std::process::exit(i32::from(has_failed));
 }
 
 fn address(bound: &Bind) -> String {

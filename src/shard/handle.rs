@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Admission;
+use super::life::{Ended, FirstEnded};
 use super::listeners::{Listeners, Plan};
 use crate::snapshot::{AccessLogOptions, Bind, Snapshot};
 use crate::telemetry::access_log::{AccessLog, LogCounts};
@@ -22,6 +23,7 @@ pub struct Handle {
     pub(super) engine: Engine,
     /// Threads of the shards, below /proc.
     pub(super) threads: Arc<[String]>,
+    pub(super) first_ended: FirstEnded,
 }
 
 impl Handle {
@@ -46,6 +48,18 @@ impl Handle {
     /// Client connections open now on one shard.
     pub fn shard_connections(&self, shard: usize) -> u64 {
         self.counters.shard(shard).map_or(0, |counters| counters.snapshot().connections_open())
+    }
+
+    /// Waits until a shard ends that was not told to; for ever, as a rule.
+    pub async fn shard_ended(&self) -> Ended {
+        let mut first_ended = self.first_ended.clone();
+        let ended =
+            first_ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        match ended {
+            Some(ended) => ended,
+            // All of them have ended as they were told.
+            None => std::future::pending().await,
+        }
     }
 
     pub fn counters(&self) -> &Arc<Counters> {

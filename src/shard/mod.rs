@@ -11,21 +11,25 @@ pub mod capacity;
 pub mod clock;
 pub mod cores;
 mod handle;
+pub mod life;
 pub mod listeners;
 pub mod local;
 pub mod orders;
 pub mod random;
 mod server;
 
+use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use handle::Handle;
-pub use server::{Server, StartError};
+pub use life::Ended;
+pub use server::{Server, StartError, Stopped};
 
 use self::accept::Acceptor;
 use self::alarms::Waits;
+use self::life::Life;
 use self::local::Shard;
 use self::orders::{Order, Orders};
 use crate::exchange::connection::LAST_REQUEST;
@@ -40,13 +44,10 @@ const CUT_OFF_TURNS: usize = 20;
 const CUT_OFF_TURN: Duration = Duration::from_millis(10);
 
 /// The main future of a shard: ends when the shard has stopped.
-async fn run(shard: Rc<Shard>, orders: Arc<Orders>, ready: mpsc::Sender<(usize, String)>) {
+async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()> {
     let mut acceptors = Vec::new();
-    if !follow(&shard, &orders, &mut acceptors) {
-        return;
-    }
-    // The receiver is gone only when another shard failed to start.
-    let _ = ready.send((shard.index, thread_path().unwrap_or_default()));
+    follow(&shard, &orders, &mut acceptors, &life)?;
+    life.accepts(shard.index, thread_path().unwrap_or_default());
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
     let mut last_requests_until = next;
@@ -55,7 +56,8 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, ready: mpsc::Sender<(usize, 
         // A shard that was held up does not make up for ticks it has missed.
         next = (next + TICK).max(Instant::now());
         shard.tick();
-        follow(&shard, &orders, &mut acceptors);
+        // A listener that cannot be followed while others are served was complained of.
+        let _ = follow(&shard, &orders, &mut acceptors, &life);
         if shard.stop.has_begun() && !is_stopping {
             is_stopping = true;
             acceptors.iter().for_each(|acceptor| acceptor.finish());
@@ -74,11 +76,17 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, ready: mpsc::Sender<(usize, 
         }
     }
     shard.log.borrow_mut().flush();
+    Ok(())
 }
 
-/// Does what the shard is told about its listeners; `false` when it could not listen somewhere.
-fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>) -> bool {
-    let mut has_followed = true;
+/// Does what the shard is told about its listeners; an error when it could not listen somewhere.
+fn follow(
+    shard: &Rc<Shard>,
+    orders: &Orders,
+    acceptors: &mut Vec<Rc<Acceptor>>,
+    life: &Life,
+) -> io::Result<()> {
+    let mut has_followed = Ok(());
     while let Some(order) = orders.take() {
         match order {
             Order::Listen { id, socket, origin } => {
@@ -87,13 +95,15 @@ fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>)
                     Err(error) => {
                         let listener = &origin.listener_name;
                         tracing::error!(%listener, %error, "a shard cannot listen");
-                        has_followed = false;
+                        let what = format!("it cannot listen for {listener:?}: {error}");
+                        has_followed = Err(io::Error::new(error.kind(), what));
                         continue;
                     }
                 };
                 let acceptor = Rc::new(Acceptor::new(Rc::clone(shard), listening, id, origin));
                 acceptors.push(Rc::clone(&acceptor));
-                uring::spawn(async move { acceptor.run().await });
+                let accepting = async move { acceptor.run().await };
+                uring::spawn(life.clone().vital(shard.index, "accepting", accepting));
             }
             Order::Retire(id) => {
                 let retired = acceptors.extract_if(.., |acceptor| acceptor.id == id);
@@ -110,6 +120,13 @@ fn follow(shard: &Rc<Shard>, orders: &Orders, acceptors: &mut Vec<Rc<Acceptor>>)
                     .iter()
                     .filter(|acceptor| acceptor.id == id)
                     .for_each(|acceptor| acceptor.adjust(&options));
+            }
+            #[cfg(test)]
+            Order::Panic => panic!("as it was told"),
+            #[cfg(test)]
+            Order::PanicAccepting => {
+                let panicking = async { panic!("as it was told") };
+                uring::spawn(life.clone().vital(shard.index, "accepting", panicking));
             }
         }
     }

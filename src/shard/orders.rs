@@ -27,6 +27,10 @@ pub enum Order {
     Rename(ListenerId, Arc<str>),
     /// Other options for the connections that will be accepted.
     Adjust(ListenerId, SocketOptions),
+    #[cfg(test)]
+    Panic,
+    #[cfg(test)]
+    PanicAccepting,
 }
 
 /// The orders that wait for one shard.

@@ -1,7 +1,7 @@
 //! All shards of a process: start, addresses, stop.
 
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use super::admission::Admission;
 use super::capacity::{self, Given};
 use super::cores;
 use super::handle::Handle;
+use super::life::{self, Ended, Life};
 use super::listeners::Listeners;
 use super::local::{Shard, Shared, Stop};
 use super::orders::Orders;
@@ -30,15 +31,24 @@ pub enum StartError {
     Engine(#[from] EngineRefused),
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
-    #[error("shard {shard} cannot start: {cause}")]
-    Shard { shard: usize, cause: String },
+    #[error("shard {} cannot start: {}", .0.shard, .0.cause)]
+    Shard(Ended),
 }
 
 /// The running data plane.
 pub struct Server {
-    shards: Vec<JoinHandle<io::Result<()>>>,
+    shards: Vec<JoinHandle<()>>,
     stop: Arc<Stop>,
     handle: Handle,
+}
+
+/// How a server ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Everything finished by itself within the grace period.
+    pub is_finished: bool,
+    /// A shard that had ended before it was told to, or ended by a failure.
+    pub failure: Option<Ended>,
 }
 
 /// What one shard's thread starts with.
@@ -80,6 +90,7 @@ impl Server {
             stop: Arc::new(Stop::default()),
         });
         let access_log = AccessLog::start(&options.access_log).map_err(StartError::AccessLog)?;
+        let (life, told, first_ended) = Life::new(Arc::clone(&shared.stop));
         let mut server = Server {
             shards: Vec::with_capacity(cores.len()),
             stop: Arc::clone(&shared.stop),
@@ -90,6 +101,7 @@ impl Server {
                 access_log: Arc::new(access_log),
                 engine,
                 threads: Arc::new([]),
+                first_ended,
             },
         };
         let seeds = cores.into_iter().enumerate().map(|(index, core)| Seed {
@@ -102,47 +114,36 @@ impl Server {
             buffers_kept: options.buffers_kept,
             orders: listeners.orders(index).unwrap_or_default(),
         });
-        match server.spawn_all(seeds) {
-            Ok(()) => Ok(server),
-            Err(error) => {
-                server.stop.now();
-                Err(error)
+        let started = server
+            .spawn_all(seeds, &life)
+            .and_then(|()| life::wait_for_all(&told, server.shards.len()));
+        match started {
+            Ok(threads) => {
+                server.handle.threads = threads.into();
+                Ok(server)
+            }
+            Err(ended) => {
+                // The others have nothing in flight, and what was opened is taken back.
+                server.shutdown(Duration::ZERO);
+                Err(StartError::Shard(ended))
             }
         }
     }
 
-    fn spawn_all(&mut self, seeds: impl Iterator<Item = Seed>) -> Result<(), StartError> {
-        let (ready, is_ready) = mpsc::channel();
+    fn spawn_all(&mut self, seeds: impl Iterator<Item = Seed>, life: &Life) -> Result<(), Ended> {
         for seed in seeds {
             let index = seed.index;
             let log = self.handle.access_log.shard_writer();
             let counters = self.handle.counters.shard(index).unwrap_or_default();
-            let ready = ready.clone();
+            let life = life.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || seed.run(log, counters, ready))
-                .map_err(|cause| StartError::Shard { shard: index, cause: cause.to_string() })?;
+                .spawn(move || life.live(index, || seed.run(log, counters, life.clone())))
+                .map_err(|error| Ended { shard: index, cause: error.to_string() })?;
             self.shards.push(thread);
         }
-        drop(ready);
-        let mut started: Vec<(usize, String)> = is_ready.iter().take(self.shards.len()).collect();
-        if started.len() == self.shards.len() {
-            started.sort_unstable();
-            self.handle.threads = started.into_iter().map(|(_, path)| path).collect();
-            return Ok(());
-        }
-        // A shard that could not start has ended and dropped its sender.
-        self.stop.now();
-        for (shard, thread) in self.shards.drain(..).enumerate() {
-            let cause = match thread.join() {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "it panicked".to_owned(),
-            };
-            return Err(StartError::Shard { shard, cause });
-        }
-        Err(StartError::Shard { shard: started.len(), cause: "it ended at once".to_owned() })
+        Ok(())
     }
 
     /// What the control plane may ask and tell the shards.
@@ -151,8 +152,7 @@ impl Server {
     }
 
     /// Stops accepting, lets what is in flight finish for at most `grace`, then cuts the rest off.
-    /// Returns whether everything finished by itself.
-    pub fn shutdown(mut self, grace: Duration) -> bool {
+    pub fn shutdown(mut self, grace: Duration) -> Stopped {
         self.stop.begin();
         let deadline = Instant::now() + grace;
         let poll = Duration::from_millis(5);
@@ -162,29 +162,24 @@ impl Server {
         let is_finished = self.shards.iter().all(JoinHandle::is_finished);
         self.stop.now();
         for thread in self.shards.drain(..) {
-            if !matches!(thread.join(), Ok(Ok(()))) {
-                tracing::error!("a shard ended with a failure");
-            }
+            // What it panicked of, it has told itself.
+            let _ = thread.join();
         }
         self.handle.listeners.close();
         self.handle.access_log.shutdown();
-        is_finished
+        let failure = self.handle.first_ended.borrow().clone();
+        Stopped { is_finished, failure }
     }
 }
 
 impl Seed {
-    fn run(
-        self,
-        log: ShardLog,
-        counters: Arc<ShardCounters>,
-        ready: mpsc::Sender<(usize, String)>,
-    ) -> io::Result<()> {
+    fn run(self, log: ShardLog, counters: Arc<ShardCounters>, life: Life) -> io::Result<()> {
         cores::pin(self.core);
         buffers::configure(self.content_buffer_bytes, self.buffers_kept);
         uring::run(self.engine, self.ring_entries, async move {
             let shard = Shard::new(self.index, &self.shared, log, counters);
-            super::run(shard, self.orders, ready).await;
-        })
+            super::run(shard, self.orders, life).await
+        })?
     }
 }
 
@@ -211,4 +206,53 @@ fn best_engine() -> Engine {
 /// 80 % of what the descriptors allow when each client connection may need one to a target.
 fn connection_limit(descriptors: u64) -> usize {
     usize::try_from(descriptors / 2 * 8 / 10).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::orders::Order;
+    use super::*;
+    use crate::cli::start;
+
+    const FILE: &str = "
+        process = { shards = 2 }
+        access_log = { output = \"off\" }
+        [[listener]]
+        name = \"web\"
+        address = \"127.0.0.1:0\"
+        forward = \"app\"
+        [[target_group]]
+        name = \"app\"
+        target = [{ address = \"127.0.0.1:9\" }]";
+
+    /// A server whose second shard was broken in this way, and what the control plane hears of it.
+    fn broken_by(order: Order) -> (Server, Ended) {
+        let start = start::from_text(FILE, "test.toml").unwrap();
+        let server = Server::start(start.control.published(), &start.process).unwrap();
+        let handle = server.handle();
+        handle.listeners.orders(1).unwrap().give(order);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let heard = async {
+            tokio::time::timeout(Duration::from_secs(60), handle.shard_ended()).await.unwrap()
+        };
+        let ended = runtime.block_on(heard);
+        (server, ended)
+    }
+
+    #[test]
+    fn a_shard_that_panics_is_told_at_once_and_is_a_failure_at_the_end() {
+        let (server, ended) = broken_by(Order::Panic);
+        assert_eq!(ended, Ended { shard: 1, cause: "it panicked: as it was told".to_owned() });
+        let stopped = server.shutdown(Duration::from_secs(60));
+        assert!(stopped.is_finished);
+        assert_eq!(stopped.failure, Some(ended));
+    }
+
+    #[test]
+    fn accepting_that_panics_is_told_like_the_end_of_its_shard() {
+        let (server, ended) = broken_by(Order::PanicAccepting);
+        let cause = "accepting panicked: as it was told".to_owned();
+        assert_eq!(ended, Ended { shard: 1, cause });
+        assert!(server.shutdown(Duration::from_secs(60)).is_finished);
+    }
 }

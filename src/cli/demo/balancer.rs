@@ -84,6 +84,11 @@ impl Balancer {
         applied.map(drop).map_err(|error| error.to_string())
     }
 
+    /// Waits until a part of the data plane ends by itself; for ever, as a rule.
+    pub async fn failure(&self) -> String {
+        self.data_plane.handle().shard_ended().await.to_string()
+    }
+
     /// Finishes what is in flight within the grace period, and ends.
     pub fn shutdown(self) {
         // The receiver is gone only when the thread has ended already.

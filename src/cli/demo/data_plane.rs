@@ -51,6 +51,8 @@ impl DataPlane {
 
     /// Finishes what is in flight within the grace period, and ends.
     pub fn shutdown(self) {
-        self.server.shutdown(self.grace_period);
+        if let Some(ended) = self.server.shutdown(self.grace_period).failure {
+            tracing::error!("{ended}");
+        }
     }
 }

@@ -90,6 +90,8 @@ enum DemoError {
     Instances(io::Error),
     #[error("the balancer could not be started: {0}")]
     Balancer(String),
+    #[error("the balancer has ended: {0}")]
+    Ended(String),
     #[error("stickiness could not be switched: {0}")]
     Edit(String),
     #[error("{0}")]
@@ -201,6 +203,7 @@ fn serve(
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
+                failure = balancer.failure() => return Err(DemoError::Ended(failure)),
                 Some(()) = enter.recv() => {
                     // The console may have switched it meanwhile.
                     let sticky = !balancer.is_sticky();

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::kernel::{catches, make_pipe, writing_end};
+use crate::support::kernel::{catches, has_io_uring, limit_descriptors, make_pipe, writing_end};
 use crate::support::{Limpet, Target, config, group, listener, poll};
 
 const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
@@ -113,4 +113,23 @@ fn the_end_does_not_wait_for_a_reload_that_hangs() {
     assert!(pipe.is_some(), "the file is opened for the reload");
     limpet.signal(libc::SIGTERM);
     assert_eq!(limpet.wait().code(), Some(0));
+}
+
+#[test]
+fn a_shard_that_cannot_start_beside_others_that_can_ends_the_start_with_its_reason() {
+    // Descriptors enough for all sockets and for the rings of some shards.
+    let target = Target::echo("a");
+    for engine in ["io_uring", "tokio_uring", "epoll"] {
+        if engine != "epoll" && !has_io_uring() {
+            continue;
+        }
+        let unix = listener("web").set("address", "unix:{dir}/web.sock");
+        let text = config().process("shards", 64).process("engine", engine).listener(unix);
+        let text = text.with_admin().serving(&target).text();
+        let mut limpet = Limpet::spawn(&text, |command| limit_descriptors(command, 112));
+        assert_eq!(limpet.wait().code(), Some(1), "{engine}: {}", limpet.stderr());
+        let stderr = limpet.stderr();
+        assert!(stderr.contains("shard ") && stderr.contains(" cannot start: "), "{stderr}");
+        assert!(!limpet.path("admin.sock").exists() && !limpet.path("web.sock").exists());
+    }
 }
