@@ -132,9 +132,9 @@ impl Converse<'_, '_> {
         };
         let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
         let uploaded = || {
-            // Only now does the target owe a response.
+            // Only now does the target owe a response. Who awaits its head arms the alarm; once it has
+            // come, the alarm stands for something else.
             head_deadline.set(connection.shard.clock.deadline(timeout));
-            connection.alarm.set(head_deadline.get());
         };
         let stop = || {
             // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
@@ -215,7 +215,7 @@ impl Converse<'_, '_> {
         sending: &mut PendingSend,
     ) -> Result<Vec<u8>, Failure> {
         let TargetConnection { stream, receive, is_awaited } = target;
-        let mut watch = self.watch(receive, sending, self.head_deadline.get(), stream);
+        let mut watch = self.watch(receive, sending, self.head_deadline, stream);
         watch.is_awaited = std::mem::take(is_awaited);
         let (result, expired) = watch.await;
         match result {
@@ -233,11 +233,12 @@ impl Converse<'_, '_> {
         &'w mut self,
         receive: F,
         sending: &'w mut PendingSend,
-        deadline: Millis,
+        deadline: &'w Cell<Millis>,
         target: &'w Stream,
     ) -> Watch<'w, F> {
         let connection = self.scene.connection;
-        connection.alarm.set(deadline);
+        let armed = deadline.get();
+        connection.alarm.set(armed);
         Watch {
             receive,
             is_awaited: false,
@@ -247,16 +248,23 @@ impl Converse<'_, '_> {
             alarm: &connection.alarm,
             clock: &connection.shard.clock,
             deadline,
+            armed,
             client_has_ended: false,
             is_up: false,
         }
     }
 
+    /// Further bytes of a head, behind those that have come. The clock itself says when the time is
+    /// up: bytes that come without pause, or in the moment of the end, gain nothing.
     pub(super) async fn more(
-        &self,
+        &mut self,
         target: &Stream,
         mut bytes: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
+        let clock = &self.scene.connection.shard.clock;
+        if clock.now_ms() >= self.head_deadline.get() {
+            return Err(Failure::ResponseTimeout);
+        }
         if bytes.capacity() - bytes.len() < 512 {
             let mut larger = buffers::large();
             if larger.capacity() < bytes.len() + 4096 {
@@ -265,12 +273,12 @@ impl Converse<'_, '_> {
             larger.extend_from_slice(&bytes);
             buffers::give_back(std::mem::replace(&mut bytes, larger));
         }
-        let connection = self.scene.connection;
-        let deadline = self.head_deadline.get();
-        let receive = target.recv(bytes);
-        let ((result, bytes), expired) =
-            connection.alarm.bound(deadline, receive, || target.abort()).await;
-        connection.shard.clock.read_us();
+        let (receive, mut none) = (target.recv(bytes), PendingSend::None);
+        let (watched, expired) = self.watch(receive, &mut none, self.head_deadline, target).await;
+        clock.read_us();
+        let Watched::Output((result, bytes)) = watched else {
+            return Err(Failure::ClientGone);
+        };
         match result {
             Ok(count) if count > 0 => Ok(bytes),
             Ok(_) | Err(_) if expired => Err(Failure::ResponseTimeout),

@@ -1,5 +1,6 @@
 //! Operations that were handed to the kernel ahead of the moment in which their result is needed.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::stream::Stream;
 use crate::shard::alarms::Alarm;
-use crate::shard::clock::{Clock, Millis};
+use crate::shard::clock::{Clock, Millis, NEVER};
 use crate::uring::{RecvAny, Send};
 
 /// How long a client that has ended its side may still be waiting for the response: one that only
@@ -173,8 +174,10 @@ pub struct Watch<'a, F> {
     pub target: &'a Stream,
     pub alarm: &'a Alarm,
     pub clock: &'a Clock,
-    /// What the alarm has been armed with.
-    pub deadline: Millis,
+    /// Until when; the end of an upload that runs beside may set it only now.
+    pub deadline: &'a Cell<Millis>,
+    /// The deadline that the alarm has been armed with.
+    pub armed: Millis,
     /// The client has ended its side, and has a moment left.
     pub client_has_ended: bool,
     pub is_up: bool,
@@ -191,6 +194,13 @@ impl<F: Future> Watch<'_, F> {
         (Watched::Output(output), self.is_up)
     }
 
+    /// Arms the alarm for what comes first: the deadline, or the end of an ended client's moment.
+    fn arm(&mut self) {
+        self.armed = self.deadline.get();
+        let gone = if self.client_has_ended { self.clock.deadline(CLIENT_GONE) } else { NEVER };
+        self.alarm.set(gone.min(self.armed));
+    }
+
     /// Looks whether the client is there.
     fn look(&mut self, cx: &mut Context<'_>) {
         if !self.next.poll_arrived(cx) {
@@ -201,7 +211,7 @@ impl<F: Future> Watch<'_, F> {
             Client::Ended => {
                 if !self.client_has_ended {
                     self.client_has_ended = true;
-                    self.alarm.set(self.clock.deadline(CLIENT_GONE).min(self.deadline));
+                    self.arm();
                 }
             }
             Client::Reset => self.target.abort(),
@@ -220,6 +230,9 @@ impl<F: Future + Unpin> Future for Watch<'_, F> {
             return Poll::Ready(this.end(output));
         }
         this.look(cx);
+        if this.armed != this.deadline.get() {
+            this.arm();
+        }
         if !this.is_up && this.alarm.poll_fired(cx) {
             this.is_up = true;
             this.target.abort();

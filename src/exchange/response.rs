@@ -320,13 +320,13 @@ impl Converse<'_, '_> {
             buffer.resize(CHUNK_ROOM, 0);
             let receive = target.recv(buffer);
             let sent = self.send_from(out, from).await;
-            let deadline =
-                self.scene.connection.shard.clock.deadline(self.group.options.content_idle_timeout);
+            let idle = self.group.options.content_idle_timeout;
+            let deadline = Cell::new(self.scene.connection.shard.clock.deadline(idle));
             if sent.is_err() {
                 target.abort();
             }
             let mut none = PendingSend::None;
-            let (watched, expired) = self.watch(receive, &mut none, deadline, target).await;
+            let (watched, expired) = self.watch(receive, &mut none, &deadline, target).await;
             buffers::give_back(sent?);
             let Watched::Output((result, buffer)) = watched else {
                 return Err(Failure::ClientGone);

@@ -141,3 +141,88 @@ fn a_slow_response_that_goes_on_is_not_aborted() {
     );
     assert_eq!(limpet.get("/").text(), "xxxxxxxxxx");
 }
+
+/// Begins to answer while the content is still coming, and goes on long after its end.
+fn overlapping(goes_on_after: Duration) -> Target {
+    Target::scripted(move |connection| {
+        while let Some(mut request) = connection.next_head()? {
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")?;
+            connection.read_request_content(&mut request)?;
+            crate::support::pause(goes_on_after);
+            connection.send(b"later")?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_end_of_the_content_sets_no_deadline_for_a_response_that_has_begun() {
+    let target = overlapping(Duration::from_millis(900));
+    let limpet = with(&target, &[], &[("timeouts.response", "200ms")]);
+    for head in ["Content-Length: 4\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"] {
+        let mut client = limpet.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: limpet.test\r\n{head}"));
+        assert_eq!(client.response_head().status, 200);
+        assert_eq!(client.wire.read_exactly(5).unwrap(), b"first");
+        client.send(if head.starts_with('C') { "last" } else { "4\r\nlast\r\n0\r\n\r\n" });
+        assert_eq!(client.wire.read_exactly(5).expect("the rest"), b"later");
+    }
+}
+
+#[test]
+fn a_response_that_stops_after_the_end_of_the_content_is_still_aborted() {
+    let target = overlapping(Duration::from_secs(5));
+    let limpet = with(&target, &[], &[("timeouts.content_idle", "300ms")]);
+    let mut client = limpet.client();
+    client.send("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.response_head().status, 200);
+    assert_eq!(client.wire.read_exactly(5).unwrap(), b"first");
+    client.send("last");
+    assert_eq!(client.read_rest(), b"");
+}
+
+#[test]
+fn the_end_of_the_content_does_not_shorten_the_clients_time_to_take_the_response() {
+    let length = 16 << 20;
+    let target = Target::scripted(move |connection| {
+        let Some(mut request) = connection.next_head()? else { return Ok(()) };
+        connection
+            .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
+        let mut writer = connection.writer()?;
+        let sending = std::thread::spawn(move || writer.send(&vec![b'x'; length]));
+        connection.read_request_content(&mut request)?;
+        sending.join().expect("the sending thread")?;
+        connection.read_until_closed().map(drop)
+    });
+    let limpet = with(
+        &target,
+        &[("timeouts.send_idle", "8s")],
+        &[("timeouts.response", "200ms"), ("timeouts.content_idle", "60s")],
+    );
+    let mut client = limpet.client();
+    client.send("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.response_head().status, 200);
+    // Meanwhile what the client does not take fills all buffers up.
+    crate::support::pause(Duration::from_millis(500));
+    client.send("last");
+    // Longer than a deadline that was set by the content's end, and shorter than the client's own.
+    crate::support::pause(Duration::from_millis(4000));
+    assert_eq!(client.wire.read_exactly(length).expect("all of it").len(), length);
+}
+
+#[test]
+fn a_head_that_was_begun_before_the_contents_end_and_stops_is_a_504() {
+    let target = Target::scripted(|connection| {
+        let Some(mut request) = connection.next_head()? else { return Ok(()) };
+        connection.send(b"HTTP/1.1 200 OK\r\n")?;
+        connection.read_request_content(&mut request)?;
+        connection.read_until_closed().map(drop)
+    });
+    let limpet = with(&target, &[], &[("timeouts.response", "300ms")]);
+    let mut client = limpet.client();
+    client.send("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 4\r\n\r\n");
+    target.wait_for_requests(1);
+    // So that the head's beginning has most likely been received.
+    crate::support::pause(Duration::from_millis(100));
+    assert_eq!(client.send("last").response().status, 504);
+}
