@@ -39,6 +39,7 @@ fn options() -> GroupOptions {
         retry_budget_percent: 20,
         retry_budget_minimum: 3,
         response_head_bytes: 65_536,
+        response_renewed_by_102: false,
         allow_upgrades: true,
         fail_open: FailOpen { count: 1, percent: 0 },
     }

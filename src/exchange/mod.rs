@@ -7,7 +7,7 @@
 //! * `prepare`: from the bytes of a head to a plan (parse, route, verdict, pick, rewrite), without I/O;
 //! * `forward`: a place on the target, a connection to it, retries;
 //! * `converse`: the request out and the response back, over one connection;
-//! * `response`, `incoming`, `upload`, `content`: the two directions of the exchange;
+//! * `response`, `interim`, `incoming`, `upload`, `content`: the two directions of the exchange;
 //! * `tunnel`: what follows a 101;
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then;
 //! * `entry`: what the access log will say.
@@ -26,6 +26,7 @@ pub mod failure;
 pub mod forward;
 pub mod incoming;
 pub mod input;
+pub mod interim;
 pub mod prepare;
 pub mod proxy_protocol;
 pub mod response;

@@ -10,6 +10,7 @@ use super::early::{PendingSend, Watched};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::incoming::{Incoming, Started};
+use super::interim::Interims;
 use super::prepare::{Plan, Scene};
 use super::stream::Stream;
 use super::tunnel;
@@ -18,6 +19,7 @@ use crate::http1::fields::{self, FIELD_COUNT_MAX, FieldId, Fields, eq_ignore_cas
 use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, HeadLimits, Parsed, ResponseHead, Version};
 use crate::http1::rewrite::{self, ResponseEdits};
+use crate::shard::clock::NEVER;
 use crate::target::response_cookie::AppCookieEvent;
 use crate::target::select::CookieAction;
 use crate::telemetry::ended::Phase;
@@ -32,7 +34,7 @@ const OWN_COOKIES_MAX: usize = 4;
 /// it is in [`Started::out`].
 enum Step {
     Partial,
-    Interim { head_bytes: usize },
+    Interim { head_bytes: usize, status: u16 },
     Switch { head_bytes: usize },
     Final,
 }
@@ -46,11 +48,12 @@ impl Converse<'_, '_> {
         upload: Option<&Cell<UploadState>>,
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
-        let mut started = Started::default();
+        let (mut started, mut interims) = (Started::default(), Interims::default());
         loop {
             match self.head(&mut bytes, upload, &mut started, entry)? {
                 Step::Partial => bytes = self.more(target, bytes).await?,
-                Step::Interim { head_bytes } => {
+                Step::Interim { head_bytes, status } => {
+                    self.note_interim(&mut interims, head_bytes, status)?;
                     bytes.drain(..head_bytes);
                     self.send(std::mem::take(&mut started.out), entry).await?;
                     if bytes.is_empty() {
@@ -232,7 +235,24 @@ impl Converse<'_, '_> {
             started.out = buffers::small();
             self.write_interim(head, &mut started.out);
         }
-        Step::Interim { head_bytes: head.raw.len() }
+        Step::Interim { head_bytes: head.raw.len(), status: head.status }
+    }
+
+    /// Counts an interim head; one that says that the target is still at work may begin its time anew.
+    fn note_interim(
+        &self,
+        interims: &mut Interims,
+        head_bytes: usize,
+        status: u16,
+    ) -> Result<(), Failure> {
+        let (options, clock) = (&self.group.options, &self.scene.connection.shard.clock);
+        interims.count(head_bytes, options.response_head_bytes, clock.now_ms())?;
+        // While content is still to be sent there is no deadline yet.
+        let has_deadline = self.head_deadline.get() != NEVER;
+        if status == 102 && options.response_renewed_by_102 && has_deadline {
+            self.head_deadline.set(clock.deadline(options.response_timeout));
+        }
+        Ok(())
     }
 
     fn switching(

@@ -157,6 +157,8 @@ causes! {
         TransferEncodingInHttp10 = 502 "response_transfer_encoding_in_http10",
         /// Transfer-Encoding is anything but exactly one `chunked`.
         TransferEncodingInvalid = 502 "response_transfer_encoding_invalid",
+        /// More interim heads before the final one than any sender has use for, or more bytes of them.
+        TooManyInterim = 502 "response_too_many_interim",
     }
 }
 

@@ -87,6 +87,8 @@ pub enum OnFull {
 pub struct GroupOptions {
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
+    /// A 102 (Processing) begins `response_timeout` anew.
+    pub response_renewed_by_102: bool,
     pub pool_idle_timeout: Duration,
     pub pool_idle_per_shard: usize,
     pub content_idle_timeout: Duration,

@@ -4,6 +4,7 @@ pub(in crate::target) fn options() -> GroupOptions {
     GroupOptions {
         connect_timeout: Duration::from_secs(3),
         response_timeout: Duration::from_secs(60),
+        response_renewed_by_102: false,
         pool_idle_timeout: Duration::from_secs(4),
         pool_idle_per_shard: 256,
         content_idle_timeout: Duration::from_secs(30),

@@ -125,6 +125,7 @@ fn group_options(group: &file::TargetGroup) -> GroupOptions {
     GroupOptions {
         connect_timeout: timeouts.connect,
         response_timeout: timeouts.response,
+        response_renewed_by_102: timeouts.response_renewed_by_102,
         pool_idle_timeout: timeouts.idle,
         pool_idle_per_shard: group.pool.idle_per_shard,
         content_idle_timeout: timeouts.content_idle,

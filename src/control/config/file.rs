@@ -423,6 +423,7 @@ pub struct TargetTimeouts {
     pub connect: Duration,
     #[serde(deserialize_with = "duration")]
     pub response: Duration,
+    pub response_renewed_by_102: bool,
     #[serde(deserialize_with = "duration")]
     pub idle: Duration,
     #[serde(deserialize_with = "duration")]

@@ -115,6 +115,12 @@ static TIMEOUTS: Section = Section {
             "The head of a response, from the request's end.",
         ),
         setting(
+            "response_renewed_by_102",
+            Kind::Bool,
+            Default::Is("false"),
+            "Whether an interim response 102 (Processing) begins that time anew.",
+        ),
+        setting(
             "idle",
             milliseconds_to_seconds(100, DAY_S),
             Default::Is("\"4s\""),

@@ -69,6 +69,7 @@ export const SECTIONS = [
   { title: "Timeouts, pool and retries", folded: true, fields: [
     ["timeouts.connect", "Connect", "duration"],
     ["timeouts.response", "Response head", "duration"],
+    ["timeouts.response_renewed_by_102", "A 102 renews it", "flag"],
     ["timeouts.idle", "Idle connection", "duration"],
     ["timeouts.content_idle", "Silence in content", "duration"],
     ["timeouts.tunnel_idle", "Silence in an upgrade", "duration"],
