@@ -288,7 +288,7 @@ impl<'a, 's> Attempts<'a, 's> {
         });
         match choice {
             Some(Ok(choice)) => {
-                plan.choice = choice;
+                self.scene.choose_again(input.unread(), choice, plan, entry);
                 true
             }
             Some(Err(_)) | None => false,
@@ -363,13 +363,13 @@ impl<'s> Attempt<'_, 's> {
             });
             match full {
                 Some(Full::Serve(choice)) => {
-                    self.plan.choice = choice;
+                    self.choose_again(choice, entry);
                     if let Some(place) = self.take_place() {
                         return Ok(place);
                     }
                 }
                 Some(Full::Wait(choice)) => {
-                    self.plan.choice = choice;
+                    self.choose_again(choice, entry);
                     break;
                 }
                 Some(Full::Reject(choice)) => {
@@ -383,6 +383,10 @@ impl<'s> Attempt<'_, 's> {
         }
         entry.sticky = self.plan.choice.sticky.map(|sticky| sticky.reason);
         self.wait_for_place(entry).await
+    }
+
+    fn choose_again(&mut self, choice: Choice, entry: &Entry) {
+        self.scene.choose_again(self.input.unread(), choice, self.plan, entry);
     }
 
     /// Takes a place on the chosen target, if it has one.

@@ -21,7 +21,7 @@ use crate::http1::max_forwards;
 use crate::http1::rewrite::{self, RealIp, RequestEdits};
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
-use crate::routing::path::{self, Form};
+use crate::routing::path::{self, Form, PathFault};
 use crate::shard::local::View;
 use crate::snapshot::Listener;
 use crate::target::group::Address;
@@ -56,8 +56,14 @@ pub struct Plan {
     /// Position of the matching rule in the listener's table.
     pub rule: usize,
     pub choice: Choice,
-    /// The head for the target.
+    /// The request carries an id of limpet's own.
+    pub has_own_id: bool,
+    /// The request's Host names the target.
+    pub names_target: bool,
+    /// The head for the chosen target, and the content that came along.
     pub request: Vec<u8>,
+    /// Bytes of the head in `request`.
+    pub request_head_bytes: usize,
 }
 
 impl Default for Plan {
@@ -73,7 +79,10 @@ impl Default for Plan {
             upgrade: ArrayVec::new(),
             rule: 0,
             choice: Choice { group: 0, target: 0, sticky: None },
+            has_own_id: false,
+            names_target: false,
             request: Vec::new(),
+            request_head_bytes: 0,
         }
     }
 }
@@ -173,15 +182,10 @@ impl Scene<'_> {
         entry: &mut Entry,
     ) -> Prepared {
         let mut scratch = Vec::new();
-        let merge = self.listener.merge_slashes;
-        let form = path::form(head.target.path, merge);
-        if form == Form::Other {
-            scratch = buffers::small();
-            if let Err(fault) = path::normalize(head.target.path, merge, &mut scratch) {
-                return Reply::bad_path(fault).of(head, bytes).into();
-            }
-        }
-        let path = if form == Form::Other { scratch.as_slice() } else { head.target.path };
+        let (path, form) = match self.normal_path(head, &mut scratch) {
+            Ok(normal) => normal,
+            Err(fault) => return Reply::bad_path(fault).of(head, bytes).into(),
+        };
         let mut decoded = Vec::new();
         let is_decoded = form != Form::Plain && path::is_compared_decoded(path);
         if is_decoded {
@@ -225,6 +229,24 @@ impl Scene<'_> {
         buffers::give_back(scratch);
         buffers::give_back(decoded);
         prepared
+    }
+
+    /// The path as it is forwarded, which is the client's own where that is in normal form already, and how
+    /// far it was from that.
+    #[inline]
+    fn normal_path<'p>(
+        &self,
+        head: &RequestHead<'p, '_>,
+        scratch: &'p mut Vec<u8>,
+    ) -> Result<(&'p [u8], Form), PathFault> {
+        let merge = self.listener.merge_slashes;
+        let form = path::form(head.target.path, merge);
+        if form != Form::Other {
+            return Ok((head.target.path, form));
+        }
+        *scratch = buffers::small();
+        path::normalize(head.target.path, merge, scratch)?;
+        Ok((scratch, form))
     }
 
     /// Where the client connected to, as far as limpet or a trusted hop knows.
@@ -286,10 +308,62 @@ impl Scene<'_> {
         plan.persistent = head.persistent;
         let front = self.front(head);
         plan.https = front.https;
+        plan.has_own_id = self.identify(head, entry);
+        self.write(head, (forward, path), &front, plan, entry);
+        Prepared::Forward
+    }
+
+    /// Settles the request's id. `true` when it is limpet's own, which has to be written.
+    fn identify(&self, head: &RequestHead<'_, '_>, entry: &mut Entry) -> bool {
+        let name = self.listener.forwarded.request_id.as_deref().map(str::as_bytes);
+        let kept = name
+            .filter(|_| self.is_peer_trusted)
+            .and_then(|name| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)));
+        match kept {
+            Some(field) => entry.keep_request_id(field.value),
+            None => entry.new_request_id(self.connection.shard.random.secret()),
+        }
+        kept.is_none()
+    }
+
+    /// Writes all that depends on the choice: what the target is sent, and what it may grant.
+    fn write(
+        &self,
+        head: &RequestHead<'_, '_>,
+        action: (&Forward, &[u8]),
+        front: &Front<'_>,
+        plan: &mut Plan,
+        entry: &Entry,
+    ) {
         self.note_upgrade(head, plan);
         plan.request = buffers::small();
-        self.rewrite(head, (forward, path), &front, plan, entry);
-        Prepared::Forward
+        self.rewrite(head, action, front, plan, entry);
+        plan.request_head_bytes = plan.request.len();
+    }
+
+    /// Takes another choice for a request whose head is still at the start of `bytes`. What was written
+    /// for the choice before is written anew where it would be another: each group has its own cookies
+    /// and its own word on upgrades, and a client that names no host is given the target's.
+    pub fn choose_again(&self, bytes: &[u8], choice: Choice, plan: &mut Plan, entry: &Entry) {
+        let before = std::mem::replace(&mut plan.choice, choice);
+        let is_same = before.target == choice.target || !plan.names_target;
+        if before.group == choice.group && is_same {
+            return;
+        }
+        let rules = self.listener.rules.rules();
+        let Some(Action::Forward(forward)) = rules.get(plan.rule).map(|rule| &rule.action) else {
+            return;
+        };
+        self.read_again(bytes, |head| {
+            let mut scratch = Vec::new();
+            let Ok((path, _)) = self.normal_path(head, &mut scratch) else { return };
+            let (old, old_head_bytes) =
+                (std::mem::take(&mut plan.request), plan.request_head_bytes);
+            self.write(head, (forward, path), &self.front(head), plan, entry);
+            plan.request.extend_from_slice(old.get(old_head_bytes..).unwrap_or_default());
+            buffers::give_back(old);
+            buffers::give_back(scratch);
+        });
     }
 
     fn host_of(&self, choice: &Choice) -> Vec<u8> {
@@ -418,9 +492,9 @@ impl Scene<'_> {
         (forward, path): (&Forward, &[u8]),
         front: &Front<'_>,
         plan: &mut Plan,
-        entry: &mut Entry,
+        entry: &Entry,
     ) {
-        let Plan { choice, rule, upgrade, request, .. } = plan;
+        let Plan { choice, rule, upgrade, request, has_own_id, names_target, .. } = plan;
         let options = &self.listener.forwarded;
         let peer_trusted = self.is_peer_trusted;
         let mut new_path = Vec::new();
@@ -433,17 +507,12 @@ impl Scene<'_> {
             None => path,
         };
         let request_id = options.request_id.as_deref().map(str::as_bytes);
-        let kept = request_id
-            .filter(|_| peer_trusted)
-            .and_then(|name| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)));
-        match kept {
-            Some(field) => entry.keep_request_id(field.value),
-            None => entry.new_request_id(self.connection.shard.random.secret()),
-        }
         let mut strip = ArrayVec::<&[u8], OWN_NAMES_MAX>::new();
         self.own_cookie_names(*rule, choice.group, &mut strip);
         // HTTP/1.0 may come without Host; what goes out is HTTP/1.1 and must name somebody.
-        let host_of_target = head.host.is_empty().then(|| self.host_of(choice));
+        let rewritten_host = forward.rewrite_host.as_deref().map(str::as_bytes);
+        *names_target = head.host.is_empty() && rewritten_host.is_none();
+        let host_of_target = names_target.then(|| self.host_of(choice));
         let mut client_text = PeerText::new();
         let real_ip = self.real_ip(entry.client, &mut client_text);
         let edits = RequestEdits {
@@ -458,14 +527,9 @@ impl Scene<'_> {
             real_ip,
             forwarded: options.forwarded,
             via: options.via.as_deref().map(str::as_bytes),
-            request_id: request_id
-                .filter(|_| kept.is_none())
-                .map(|name| (name, entry.request_id())),
+            request_id: request_id.filter(|_| *has_own_id).map(|name| (name, entry.request_id())),
             path: Some(path),
-            host: forward
-                .rewrite_host
-                .as_deref()
-                .map_or(host_of_target.as_deref(), |host| Some(host.as_bytes())),
+            host: rewritten_host.or(host_of_target.as_deref()),
             strip_cookies: &strip,
             upgrade: (!upgrade.is_empty()).then_some(upgrade.as_slice()),
             max_forwards: max_forwards::count(head.method, head.fields)

@@ -1,6 +1,8 @@
 //! Retries: a failed connect for any method, a stale connection where it is safe and within the budget, at
 //! most the configured count, never twice what may not be done twice.
 
+mod elsewhere;
+
 use crate::support::{Limpet, Target, config, group};
 
 fn over(targets: &[(&str, &Target)], settings: &[(&str, toml::Value)]) -> Limpet {
