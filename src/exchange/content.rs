@@ -32,9 +32,18 @@ pub async fn send_all(
     idle: Duration,
 ) -> Result<Vec<u8>, SendFault> {
     while from < buffer.len() {
+        if alarm.is_cut_off() {
+            // Who always finds something to send would never be seen waiting.
+            stream.abort();
+            return Err(SendFault::Timeout);
+        }
         let send = stream.send(buffer, from, false);
         let mut queued = None;
         let look = || {
+            if alarm.is_cut_off() {
+                stream.abort();
+                return None;
+            }
             let before = std::mem::replace(&mut queued, stream.queued_bytes());
             match (before, queued) {
                 // The first look has nothing to compare with.

@@ -48,6 +48,8 @@ pub struct Converse<'a, 's> {
 pub(super) struct Finished {
     pub(super) keep_client: bool,
     pub(super) keep_target: bool,
+    /// The client may still be sending.
+    pub(super) linger: bool,
     /// How long the target keeps the connection, from its Keep-Alive field.
     pub(super) target_idle_s: Option<u32>,
 }
@@ -104,7 +106,8 @@ impl Converse<'_, '_> {
         let alarm = &self.scene.connection.alarm;
         let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.abort()).await;
         self.plan.request = request;
-        Ok((self.respond(target, first?, None, entry).await?, false))
+        let finished: Finished = self.respond(target, first?, None, entry).await?;
+        Ok((finished, finished.linger))
     }
 
     async fn with_upload(
@@ -165,7 +168,7 @@ impl Converse<'_, '_> {
         let complete = at_response_end == UploadState::Complete;
         finished.keep_client &= complete;
         finished.keep_target &= complete;
-        Ok((finished, !complete))
+        Ok((finished, finished.linger || !complete))
     }
 
     /// Keeps the target's connection for another request, or closes it.

@@ -52,6 +52,8 @@ pub enum Failure {
     TargetContentReset,
     TargetContentTimeout,
     TargetContentInvalid(ChunkFault),
+    /// It took no byte of a tunnel for too long.
+    TargetSendTimeout,
 
     // limpet's own.
     TunnelIdle,
@@ -82,7 +84,8 @@ impl Failure {
             | Failure::TargetContentShort
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
-            | Failure::TargetContentInvalid(_) => 502,
+            | Failure::TargetContentInvalid(_)
+            | Failure::TargetSendTimeout => 502,
         }
     }
 
@@ -111,6 +114,7 @@ impl Failure {
             Failure::TargetContentReset => "target_content_reset",
             Failure::TargetContentTimeout => "target_content_timeout",
             Failure::TargetContentInvalid(fault) => fault.code(),
+            Failure::TargetSendTimeout => "target_send_timeout",
             Failure::TunnelIdle => "tunnel_idle",
             Failure::Stopped => "stopped",
         }
@@ -129,9 +133,10 @@ impl Failure {
             Failure::QueueFull | Failure::TargetFull => (By::Limpet, Cause::Full),
             Failure::QueueTimeout | Failure::TunnelIdle => (By::Limpet, Cause::Timeout),
             Failure::ConnectRefused | Failure::ConnectFailed => (By::Target, Cause::Refused),
-            Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::TargetContentTimeout => {
-                (By::Target, Cause::Timeout)
-            }
+            Failure::ConnectTimeout
+            | Failure::ResponseTimeout
+            | Failure::TargetContentTimeout
+            | Failure::TargetSendTimeout => (By::Target, Cause::Timeout),
             Failure::NoSocket => (By::Limpet, Cause::Exhausted),
             Failure::TargetClosed { .. } | Failure::TargetContentShort => {
                 (By::Target, Cause::Closed)
@@ -181,6 +186,7 @@ impl Failure {
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
             | Failure::TargetContentInvalid(_)
+            | Failure::TargetSendTimeout
             | Failure::TunnelIdle
             | Failure::Stopped => false,
         }

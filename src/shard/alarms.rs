@@ -4,7 +4,7 @@
 //! task ends its operation by shutting a socket down and then still awaits it. Deadlines are therefore
 //! met with the tick's resolution (50 ms) and cost nothing until they are missed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,6 +18,8 @@ use super::clock::{Millis, NEVER};
 #[derive(Debug, Default)]
 pub struct Alarms {
     slots: RefCell<Slab<Slot>>,
+    /// What goes on is being cut off: no deadline is renewed any more.
+    is_cut_off: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -75,8 +77,9 @@ impl Alarms {
         self.fire(|slot| slot.waits == waits);
     }
 
-    /// Makes every alarm due: what is left is cut off.
+    /// Makes every alarm due: what is left is cut off, and what renews its deadlines sees that it is.
     pub fn fire_all(&self) {
+        self.is_cut_off.set(true);
         self.fire(|_| true);
     }
 
@@ -125,6 +128,12 @@ impl Alarm {
             _ => slot.waker = Some(cx.waker().clone()),
         }
         slot.fired
+    }
+
+    /// Whether everything is being cut off, so that a firing is not about this alarm's own deadline.
+    #[inline]
+    pub fn is_cut_off(&self) -> bool {
+        self.alarms.is_cut_off.get()
     }
 
     /// Awaits `op`. When `at_ms` passes first, `expire` is called once (it must make `op` end soon,

@@ -129,6 +129,64 @@ fn what_the_grace_period_cut_off_is_answered_and_logged() {
     gate.open();
 }
 
+/// Bytes without end, as fast as they are taken.
+fn endless(connection: &mut crate::support::target::Connection) -> std::io::Result<()> {
+    connection.next_request()?;
+    connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    loop {
+        connection.send(&chunk)?;
+    }
+}
+
+#[test]
+fn a_download_that_goes_on_is_cut_off_and_logged() {
+    for (engine, pause) in [("auto", 0), ("auto", 2), ("epoll", 0), ("epoll", 2)] {
+        let target = Target::scripted(endless);
+        let config = config().process("engine", engine).process("grace_period", "100ms");
+        let mut limpet = config.serving(&target).start();
+        let mut client = limpet.client();
+        client.send(GET).response_head();
+        let reading = std::thread::spawn(move || {
+            while client.wire.read_some().is_ok_and(|bytes| !bytes.is_empty()) {
+                crate::support::pause(Duration::from_millis(pause));
+            }
+        });
+        assert_eq!(limpet.stop().code(), Some(0));
+        reading.join().unwrap();
+        let record = limpet.record(1);
+        assert_eq!((record.termination(), record.text("code")), ("LDS", "stopped"), "{engine}");
+    }
+}
+
+#[test]
+fn an_upload_that_goes_on_is_cut_off_and_logged() {
+    for engine in ["auto", "epoll"] {
+        let target = Target::scripted(|connection| {
+            connection.next_head()?;
+            while !connection.read_some()?.is_empty() {}
+            Ok(())
+        });
+        let config = config().process("engine", engine).process("grace_period", "100ms");
+        let mut limpet = config.serving(&target).start();
+        let client = limpet.client();
+        let mut writer = client.wire.writer().unwrap();
+        let sending = std::thread::spawn(move || {
+            let piece = [b'x'; 0x10000];
+            let mut sent =
+                writer.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000000\r\n\r\n");
+            while sent.is_ok() {
+                sent = writer.send(&piece);
+            }
+        });
+        target.wait_for_requests(1);
+        assert_eq!(limpet.stop().code(), Some(0));
+        client.wire.cut();
+        sending.join().unwrap();
+        assert_eq!(limpet.record(1).text("code"), "stopped", "{engine}");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let gate = Gate::default();
