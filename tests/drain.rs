@@ -328,7 +328,9 @@ fn a_deadline_ends_the_service_for_sessions_that_still_come() {
     }
     assert!(unix_ms() >= begun + 1_200, "nobody is sent away before the deadline");
     let view = balancer.drains.view("app", "a").unwrap();
-    assert_eq!(view.reason, "the deadline has come; left: 1 session");
+    // The deadline may have come while a request was at the target.
+    let left = view.reason.strip_prefix("the deadline has come; left: ").expect("its reason");
+    assert!(["1 session", "1 session and 1 request"].contains(&left), "{left}");
 }
 
 #[test]
