@@ -28,7 +28,7 @@ use crate::http1::framing::RequestFraming;
 use crate::routing::actions::Action;
 use crate::shard::clock::{Millis, NEVER};
 use crate::shard::local::View;
-use crate::target::group::{Address, Target, TargetGroup};
+use crate::target::group::{Address, Standing, Target, TargetGroup};
 use crate::target::retry::{self, Decision, RetryPermit};
 use crate::target::select::{Choice, Full};
 use crate::telemetry::counters::Counter;
@@ -260,8 +260,11 @@ impl<'a, 's> Attempts<'a, 's> {
                 self.was_tried_again = true;
                 true
             }
-            Decision::OtherTarget => self.other(plan, input, entry),
-            Decision::OtherTargetElseSame => self.other(plan, input, entry) || self.retries == 0,
+            Decision::OtherTarget => self.other(plan, input, entry, true),
+            // A connection that had gone stale leads to nobody who is ejected.
+            Decision::OtherTargetElseSame => {
+                self.other(plan, input, entry, false) || self.retries == 0
+            }
         };
         if is_ready {
             self.only_fresh |= failure.is_before_any_byte();
@@ -273,8 +276,9 @@ impl<'a, 's> Attempts<'a, 's> {
         is_ready
     }
 
-    /// Chooses another target; `plan` keeps its own when there is none.
-    fn other(&mut self, plan: &mut Plan, input: &Input, entry: &Entry) -> bool {
+    /// Chooses another target, one that is ejected at most if `even_ejected`; `plan` keeps its own when there
+    /// is none.
+    fn other(&mut self, plan: &mut Plan, input: &Input, entry: &Entry, even_ejected: bool) -> bool {
         let Some((_, target)) = chosen(self.scene.view, &plan.choice) else { return false };
         let rules = self.scene.listener.rules.rules();
         let Some(Action::Forward(forward)) = rules.get(plan.rule).map(|rule| &rule.action) else {
@@ -288,8 +292,13 @@ impl<'a, 's> Attempts<'a, 's> {
         });
         match choice {
             Some(Ok(choice)) => {
-                self.scene.choose_again(input.unread(), choice, plan, entry);
-                true
+                let group = self.scene.view.groups.get(choice.group);
+                let is_in =
+                    group.is_some_and(|group| group.standing(choice.target) != Standing::Unhealthy);
+                if is_in || even_ejected {
+                    self.scene.choose_again(input.unread(), choice, plan, entry);
+                }
+                is_in || even_ejected
             }
             Some(Err(_)) | None => false,
         }

@@ -37,15 +37,27 @@ impl Draw {
 
 impl TargetGroup {
     /// A target for a new request: by the group's algorithm, not excluded (by slot), with a place if any
-    /// has one. When all are full the algorithm's own choice among them; `None` when there is nobody.
+    /// has one. When all are full the algorithm's own choice among them. When there is nobody, one that is
+    /// ejected though no check speaks against it; `None` when there is none of these either.
     pub fn pick(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
+        self.pick_eligible(draw, excluded).or_else(|| self.pick_spare(draw, excluded))
+    }
+
+    fn pick_eligible(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
         let first = self.draw(draw)?;
         if self.may_take(first, excluded) {
             return Some(first);
         }
         self.pick_another(draw, excluded)
             .or_else(|| (!self.refuses(first, excluded)).then_some(first))
-            .or_else(|| self.scan(draw, |index| !self.is_excluded(index, excluded)))
+            .or_else(|| self.scan(&self.eligible, draw, |index| !self.is_excluded(index, excluded)))
+    }
+
+    #[cold]
+    fn pick_spare(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
+        let may_take = |index| !self.is_excluded(index, excluded);
+        self.scan(&self.spare, draw, |index| may_take(index) && self.has_place(index))
+            .or_else(|| self.scan(&self.spare, draw, may_take))
     }
 
     /// Like [`Self::pick`], but `None` when nobody has a place.
@@ -62,6 +74,15 @@ impl TargetGroup {
     pub fn fail_over(&self, session: u128, excluded: &[u32]) -> Option<TargetIndex> {
         let candidates = self
             .eligible()
+            .filter(|(index, _)| !self.is_excluded(*index, excluded))
+            .map(|(index, target)| (index, target.key, target.weight));
+        rendezvous::choose(session, candidates)
+    }
+
+    /// The same among those that are ejected though no check speaks against them, for want of others.
+    pub fn fail_over_to_spare(&self, session: u128, excluded: &[u32]) -> Option<TargetIndex> {
+        let candidates = self
+            .spare()
             .filter(|(index, _)| !self.is_excluded(*index, excluded))
             .map(|(index, target)| (index, target.key, target.weight));
         rendezvous::choose(session, candidates)
@@ -140,14 +161,18 @@ impl TargetGroup {
                 return Some(index);
             }
         }
-        self.scan(draw, |index| self.may_take(index, excluded))
+        self.scan(&self.eligible, draw, |index| self.may_take(index, excluded))
     }
 
-    /// The first eligible target that will do, from a start that depends on the request.
-    fn scan(&self, draw: &Draw, will_do: impl Fn(TargetIndex) -> bool) -> Option<TargetIndex> {
-        let start =
-            mix(draw.hash.unwrap_or(draw.random[0])).checked_rem(self.eligible.len() as u64)?;
-        let (before, after) = self.eligible.split_at_checked(start as usize)?;
+    /// The first of these targets that will do, from a start that depends on the request.
+    fn scan(
+        &self,
+        among: &[u32],
+        draw: &Draw,
+        will_do: impl Fn(TargetIndex) -> bool,
+    ) -> Option<TargetIndex> {
+        let start = mix(draw.hash.unwrap_or(draw.random[0])).checked_rem(among.len() as u64)?;
+        let (before, after) = among.split_at_checked(start as usize)?;
         after.iter().chain(before).map(|index| *index as TargetIndex).find(|index| will_do(*index))
     }
 }

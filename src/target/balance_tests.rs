@@ -80,6 +80,25 @@ fn among_many_the_last_one_with_a_place_is_found() {
 }
 
 #[test]
+fn every_algorithm_takes_one_that_is_ejected_when_there_is_nobody_else() {
+    for algorithm in algorithms() {
+        let parts = parts(algorithm.clone(), &[(1, Healthy); 3]);
+        parts.targets[0].state.set_ejected(true);
+        parts.targets[1].state.set_ejected(true);
+        let group = TargetGroup::new(parts).expect("valid");
+        for n in 0..50 {
+            assert_eq!(group.pick(&draw(n), &[]), Some(2), "{algorithm:?}");
+            assert!(matches!(group.pick(&draw(n), &[102]), Some(0 | 1)), "{algorithm:?}");
+            assert_eq!(group.pick(&draw(n), &[102, 100]), Some(1), "{algorithm:?}");
+            assert_eq!(group.pick(&draw(n), &[102, 100, 101]), None, "{algorithm:?}");
+            let session = u128::from(n);
+            assert_eq!(group.fail_over(session, &[102]), None);
+            assert_eq!(group.fail_over_to_spare(session, &[102, 100]), Some(1));
+        }
+    }
+}
+
+#[test]
 fn when_all_are_full_one_is_still_chosen_and_never_an_excluded_one() {
     for algorithm in algorithms() {
         let group = limited(algorithm.clone(), &[(1, Healthy); 3], 1);

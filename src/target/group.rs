@@ -174,6 +174,8 @@ pub struct TargetGroup {
     by_key: HashMap<u64, u32, ahash::RandomState>,
     /// Usable and of a weight: who takes new requests.
     pub(super) eligible: Box<[u32]>,
+    /// Of a weight and ejected, though no check speaks against them: better than nobody.
+    pub(super) spare: Box<[u32]>,
     pub(super) turns: Box<[u32]>,
     pub(super) alias: AliasTable,
     /// Of the `hash` algorithm only.
@@ -211,6 +213,7 @@ impl TargetGroup {
         Ok(TargetGroup {
             key: stable_key(&name),
             eligible: entries.iter().map(|(index, _)| *index as u32).collect(),
+            spare: spare(&targets, &standings),
             turns: schedule::turns(&entries),
             alias: AliasTable::new(&entries),
             name,
@@ -244,6 +247,14 @@ impl TargetGroup {
     /// Targets that take new requests, in order of the file.
     pub fn eligible(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
         self.eligible.iter().filter_map(|index| {
+            let index = *index as TargetIndex;
+            self.targets.get(index).map(|target| (index, target))
+        })
+    }
+
+    /// Targets that take what nobody else may have: they are ejected, and no check speaks against them.
+    pub fn spare(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
+        self.spare.iter().filter_map(|index| {
             let index = *index as TargetIndex;
             self.targets.get(index).map(|target| (index, target))
         })
@@ -305,6 +316,17 @@ fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool)
         })
         .collect();
     (standings, fails_open)
+}
+
+fn spare(targets: &[Target], standings: &[Standing]) -> Box<[u32]> {
+    let is_spare = |target: &Target| {
+        let state = &target.state;
+        target.weight > 0 && state.is_ejected() && state.health_by_checks() == Health::Healthy
+    };
+    let unused = targets.iter().zip(standings).enumerate();
+    let spare = unused
+        .filter(|(_, (target, standing))| **standing == Standing::Unhealthy && is_spare(target));
+    spare.map(|(index, _)| index as u32).collect()
 }
 
 fn consistent(targets: &[Target], state: &GroupState) -> Consistent {

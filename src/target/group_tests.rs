@@ -122,6 +122,18 @@ fn a_target_that_comes_back_keeps_what_is_bound_to_it_until_its_first_check_deci
 }
 
 #[test]
+fn who_is_ejected_is_spare_unless_a_check_speaks_against_it() {
+    use Health::*;
+    let of =
+        [(1, Healthy), (1, Healthy), (1, Unhealthy), (1, Draining), (0, Healthy), (1, Initial)];
+    let parts = parts(Algorithm::RoundRobin, &of);
+    parts.targets[1..].iter().for_each(|target| target.state.set_ejected(true));
+    let group = TargetGroup::new(parts).expect("valid");
+    assert_eq!(group.spare().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
+    assert_eq!(group.eligible().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn a_group_that_never_fails_open_has_nobody_when_nobody_is_healthy() {
     let (standings, fails_open) = standings_of(&[Health::Unhealthy, Health::Initial], 0, 0);
     assert_eq!((standings, fails_open), (vec![Standing::Unhealthy; 2], false));

@@ -16,7 +16,7 @@ use super::group::{Algorithm, OnFull, TargetGroup, TargetIndex};
 use super::rendezvous;
 use super::response_cookie::AppCookieEvent;
 use super::set_cookie::Assignment;
-use super::stickiness::{Reading, Reason, Stickiness};
+use super::stickiness::{Failback, Reading, Reason, Stickiness};
 use crate::http1::fields::Field;
 use crate::routing::actions::{Forward, GroupIndex, pick_group};
 
@@ -206,8 +206,8 @@ fn draw(group: &TargetGroup, ask: &Ask<'_>) -> Draw {
     Draw { random: ask.random.target, hash }
 }
 
-/// A group by weight, among those that have a target for the request; among all if none has, since a
-/// target that drains may still serve what is bound to it.
+/// A group by weight, among those that have a target for the request, if only an ejected one; among all if
+/// none has, since a target that drains may still serve what is bound to it.
 fn draw_group(
     groups: &[Arc<TargetGroup>],
     candidates: &[(GroupIndex, u32)],
@@ -216,13 +216,22 @@ fn draw_group(
     if let [(only, weight)] = candidates {
         return (*weight > 0).then_some(*only);
     }
-    pick_group(candidates, ask.random.group, |index| can_serve(groups, index, ask.excluded))
-        .or_else(|| pick_group(candidates, ask.random.group, |index| index < groups.len()))
+    let draw =
+        |is_one: &dyn Fn(GroupIndex) -> bool| pick_group(candidates, ask.random.group, is_one);
+    draw(&|index| can_serve(groups, index, ask.excluded))
+        .or_else(|| draw(&|index| has_spare(groups, index, ask.excluded)))
+        .or_else(|| draw(&|index| index < groups.len()))
 }
 
 fn can_serve(groups: &[Arc<TargetGroup>], index: GroupIndex, excluded: &[u32]) -> bool {
     groups.get(index).is_some_and(|group| {
         group.eligible().any(|(_, target)| !excluded.contains(&target.state.slot))
+    })
+}
+
+fn has_spare(groups: &[Arc<TargetGroup>], index: GroupIndex, excluded: &[u32]) -> bool {
+    groups.get(index).is_some_and(|group| {
+        group.spare().any(|(_, target)| !excluded.contains(&target.state.slot))
     })
 }
 
@@ -377,9 +386,35 @@ impl Scoped<'_> {
                 *weight,
             ))
         });
-        let (index, group) = rendezvous::choose(plain.session, others)?;
+        let Some((index, group)) = rendezvous::choose(plain.session, others) else {
+            return self.find_spare(plain, own, reason);
+        };
         let target = group.fail_over(plain.session, self.ask.excluded)?;
         let home = group.targets.get(target)?.key;
+        Some(Found { group: index, target, reason, home })
+    }
+
+    /// The whole scope has nobody for the session but targets that are ejected: its own group's, or another's.
+    #[cold]
+    fn find_spare(
+        &self,
+        plain: &Plain,
+        own: Option<(GroupIndex, &Arc<TargetGroup>)>,
+        reason: Reason,
+    ) -> Option<Found> {
+        let Ask { excluded, .. } = *self.ask;
+        let others = self.candidates.iter().filter_map(|(index, weight)| {
+            let group = self.groups.get(*index)?;
+            let has_spare = has_spare(self.groups, *index, excluded);
+            has_spare.then_some(((*index, group), group.key, *weight))
+        });
+        let own = own.filter(|(index, _)| has_spare(self.groups, *index, excluded));
+        let (index, group) = own.or_else(|| rendezvous::choose(plain.session, others))?;
+        let target = group.fail_over_to_spare(plain.session, excluded)?;
+        let home = match self.sticky.options().failback {
+            Failback::Healthy if group.key == plain.group => plain.home,
+            Failback::Healthy | Failback::Never => group.targets.get(target)?.key,
+        };
         Some(Found { group: index, target, reason, home })
     }
 

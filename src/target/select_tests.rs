@@ -28,22 +28,31 @@ struct World {
 struct Plan<'a> {
     name: &'a str,
     healths: &'a [Health],
+    /// Who is ejected besides.
+    ejected: &'a [TargetIndex],
     sticky: Option<StickinessOptions>,
     limit: u32,
     on_full: OnFull,
 }
 
-const PLAN: Plan<'static> =
-    Plan { name: "app", healths: &[Healthy; 3], sticky: None, limit: 0, on_full: OnFull::Queue };
+const PLAN: Plan<'static> = Plan {
+    name: "app",
+    healths: &[Healthy; 3],
+    ejected: &[],
+    sticky: None,
+    limit: 0,
+    on_full: OnFull::Queue,
+};
 
 fn group(plan: Plan<'_>, first_slot: u32) -> Arc<TargetGroup> {
     let mut options = group_options();
     options.connection_limit = plan.limit;
     options.on_full = plan.on_full;
     let mut targets = targets(&plan.healths.iter().map(|health| (1, *health)).collect::<Vec<_>>());
-    for target in &mut targets {
+    for (index, target) in targets.iter_mut().enumerate() {
         let state = crate::target::state::TargetState::detached(target.state.slot + first_slot);
         state.set_health(target.state.health());
+        state.set_ejected(plan.ejected.contains(&index));
         target.state = state;
     }
     let scope = Scope::Group(plan.name.into());
@@ -261,6 +270,61 @@ fn a_retry_leaves_the_tried_targets_out() {
     let fail_over = outcome(&retried);
     assert_eq!((fail_over.reason, fail_over.issue), (Reason::Unhealthy, Issue::Now));
     assert_eq!(user.choose(&world).target, retried.target, "parallel requests agree");
+}
+
+#[test]
+fn who_has_nobody_else_is_served_by_one_that_is_ejected() {
+    let plain = one(Plan { ejected: &[2], ..PLAN });
+    let mut client = Client { excluded: vec![100], ..Client::default() };
+    assert_eq!(client.choose(&plain).target, 1, "others come first");
+    client.excluded.push(101);
+    assert_eq!(client.choose(&plain).target, 2);
+    let never = one(Plan { healths: &[Healthy, Unhealthy, Unhealthy], ejected: &[2], ..PLAN });
+    client.excluded = vec![100];
+    assert_eq!(client.select(&never), Err(NoTarget), "its checks fail");
+}
+
+#[test]
+fn a_session_that_has_nobody_else_moves_to_one_that_is_ejected() {
+    for (failback, home) in [(Failback::Never, "t1"), (Failback::Healthy, "t0")] {
+        let sticky = Some(StickinessOptions { failback, ..options() });
+        let plan = Plan { healths: &[Healthy; 2], ejected: &[1], sticky, ..PLAN };
+        let world = one(plan);
+        let mut user = Client::default();
+        assert_eq!(user.visit(&world).target, 0);
+        user.excluded = vec![100];
+        let moved = user.choose(&world);
+        let outcome = outcome(&moved);
+        assert_eq!((moved.target, outcome.reason), (1, Reason::Unhealthy));
+        assert_eq!((outcome.issue, outcome.assignment.home), (Issue::Now, stable_key(home)));
+    }
+}
+
+#[test]
+fn another_group_comes_before_targets_that_are_ejected() {
+    let world = |green: &[Health], rule| {
+        let mut world = two(&[Healthy; 2], green, rule);
+        world.groups[0] =
+            group(Plan { name: "blue", healths: &[Healthy; 2], ejected: &[1], ..PLAN }, 0);
+        world
+    };
+    for rule in [None, Some(options())] {
+        let mut client = Client::default();
+        while client.visit(&world(&[Healthy], rule.clone())).group != 0 {
+            client = Client { seed: client.seed, ..Client::default() };
+        }
+        client.excluded = vec![100];
+        for _ in 0..20 {
+            assert_eq!(client.choose(&world(&[Healthy], rule.clone())).group, 1);
+            let choice = client.choose(&world(&[Unhealthy, Draining], rule.clone()));
+            // Green fails open with its first; when that has been tried as well, only blue's is left.
+            assert_eq!((choice.group, choice.target), (1, 0));
+            let mut last = client.clone();
+            last.excluded.push(200);
+            let choice = last.choose(&world(&[Unhealthy, Draining], rule.clone()));
+            assert_eq!((choice.group, choice.target), (0, 1));
+        }
+    }
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(super) fn forward(scene: &Scene<'_>, forward: &Forward, rule: usize, page: &
     if let [only] = candidates.as_slice() {
         page.outcome.group = Some(only.name.to_string());
     }
-    let is_anybody = candidates.iter().any(|group| group.eligible().next().is_some());
+    let is_anybody =
+        candidates.iter().any(|group| group.eligible().chain(group.spare()).next().is_some());
     if page.outcome.target.is_none() && !is_anybody {
         page.outcome.status = Some(NOBODY);
     }
@@ -231,6 +232,10 @@ fn eligible(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
             }
         }
         let line = match (taken.as_slice(), fails_open) {
+            ([], _) if group.spare().next().is_some() => {
+                let ids: Vec<&str> = group.spare().map(|(_, target)| &*target.id).collect();
+                format!("among {}{of}: ejected, but there is nobody else", ids.join(", "))
+            }
             ([], _) => format!("among nobody{of}: 503"),
             (ids, true) => {
                 format!("among {}{of}: nobody is healthy, so these are tried", ids.join(", "))

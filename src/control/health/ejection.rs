@@ -78,8 +78,12 @@ pub struct Ejection {
     in_a_row: u32,
     /// How long the last one was meant to be.
     last: Duration,
+    /// When it began.
+    began: Duration,
     /// When it ended.
     ended: Duration,
+    /// Checks that have passed since it began, without one that failed.
+    passed: u32,
 }
 
 impl Ejection {
@@ -100,10 +104,22 @@ impl Ejection {
         let doublings = self.in_a_row.saturating_sub(1).min(31);
         self.last = limits.time.saturating_mul(1 << doublings).min(limits.time_max);
         self.until = Some(now.saturating_add(self.last));
+        self.began = now;
+        self.passed = 0;
         self.last
     }
 
-    /// Lets it in again, by time or by the operator.
+    /// Notes a check that began at `began`; whether as many as `rise` in a row have passed that began later
+    /// than the ejection. The one that the ejection asks for begins with it, and decides nothing.
+    pub fn note_check(&mut self, began: Duration, passed: bool, rise: u32) -> bool {
+        if self.until.is_none() || began <= self.began {
+            return false;
+        }
+        self.passed = if passed { self.passed.saturating_add(1) } else { 0 };
+        passed && self.passed >= rise
+    }
+
+    /// Lets it in again, whatever for.
     pub fn end(&mut self, now: Duration) {
         self.until = None;
         self.ended = now;
@@ -149,6 +165,24 @@ mod tests {
         assert_eq!(ejection.begin(s(59), &LIMITS), s(60));
         ejection.end(s(119));
         assert_eq!(ejection.begin(s(179), &LIMITS), s(30));
+    }
+
+    #[test]
+    fn checks_in_a_row_that_began_later_end_an_ejection() {
+        let mut ejection = Ejection::default();
+        assert!(!ejection.note_check(s(1), true, 1), "it is in");
+        ejection.begin(s(10), &LIMITS);
+        assert!(!ejection.note_check(s(9), true, 1), "it began before");
+        assert!(!ejection.note_check(s(10), true, 1), "it began with the ejection");
+        for (began, passed, ends) in
+            [(11, true, false), (12, false, false), (13, true, false), (14, true, true)]
+        {
+            assert_eq!(ejection.note_check(s(began), passed, 2), ends, "{began}");
+        }
+        ejection.end(s(15));
+        ejection.begin(s(20), &LIMITS);
+        assert!(!ejection.note_check(s(21), true, 2), "earlier ones count no more");
+        assert!(ejection.note_check(s(22), true, 2));
     }
 
     #[test]

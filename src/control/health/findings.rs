@@ -28,7 +28,7 @@ impl<P: Probe> Supervisor<P> {
         let Some(watched) = self.targets.get_mut(&slot).filter(|one| one.serial == serial) else {
             return;
         };
-        watched.checked_since = None;
+        let began = watched.checked_since.take().unwrap_or(now);
         let at_once = std::mem::take(&mut watched.at_once);
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
@@ -49,6 +49,7 @@ impl<P: Probe> Supervisor<P> {
                 latency_us: u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX),
             });
         });
+        let rise = checks.thresholds.rise;
         let Some(health) = watched.state.checked_health() else { return };
         let turn = watched.streak.note(health, passed, checks.thresholds, at_once);
         if let Some(turn) = turn.filter(|turn| watched.state.set_health_by_check(turn.to)) {
@@ -56,6 +57,10 @@ impl<P: Probe> Supervisor<P> {
             let is_early = turn.in_a_row < checks.thresholds.fall && !turn.is_first;
             let reason = reason(turn, error.as_deref(), is_early);
             self.turn(slot, turn.to, reason, now);
+        }
+        let Some(watched) = self.targets.get_mut(&slot) else { return };
+        if watched.ejection.note_check(began, passed, rise) {
+            self.end_ejection(slot, now, EndedBy::Checks);
         }
     }
 
@@ -166,7 +171,7 @@ impl<P: Probe> Supervisor<P> {
     }
 
     /// Lets a target in again: what checks say of it holds.
-    pub(super) fn end_ejection(&mut self, slot: u32, now: Duration, by_operator: bool) {
+    pub(super) fn end_ejection(&mut self, slot: u32, now: Duration, by: EndedBy) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         if watched.ejection.until().is_none() {
             return;
@@ -177,7 +182,7 @@ impl<P: Probe> Supervisor<P> {
         self.changed.insert(watched.group.clone());
         let is_carried = self.groups.get(&watched.group).is_some_and(GroupWatch::is_carried);
         let id = &watched.id;
-        let ended = if by_operator { "was ended by the operator" } else { "is over" };
+        let ended = by.ended();
         let is_back = watched.state.health() == Health::Healthy;
         let text = match is_back {
             true => format!("{id} is back: its ejection {ended}"),
@@ -246,11 +251,14 @@ impl<P: Probe> Supervisor<P> {
         });
     }
 
-    /// Ends ejections whose time is over, and moves slow starts on.
+    /// Ends ejections whose time is over or whom their group cannot do without, and moves slow starts on.
     pub(super) fn attend(&mut self, now: Duration) {
+        let needed = self.needed();
         for slot in self.attended.clone() {
             if self.targets.get(&slot).is_some_and(|watched| watched.ejection.is_over(now)) {
-                self.end_ejection(slot, now, false);
+                self.end_ejection(slot, now, EndedBy::Time);
+            } else if needed.binary_search(&slot).is_ok() {
+                self.end_ejection(slot, now, EndedBy::Need);
             }
             self.advance_slow_start(slot, now);
             let needs_more = self.targets.get(&slot).is_some_and(|watched| {
@@ -260,6 +268,29 @@ impl<P: Probe> Supervisor<P> {
                 self.attended.remove(&slot);
             }
         }
+    }
+
+    /// Targets that are ejected while no other of their group is healthy, though no check speaks against them;
+    /// in order.
+    fn needed(&self) -> Vec<u32> {
+        let mut needed = Vec::new();
+        // Neighbours are of one group, mostly.
+        let mut last: Option<(&Arc<str>, bool)> = None;
+        for slot in &self.attended {
+            let Some(watched) = self.targets.get(slot) else { continue };
+            let is_spare = watched.ejection.until().is_some()
+                && watched.state.health_by_checks() == Health::Healthy;
+            if !is_spare {
+                continue;
+            }
+            let is_lost = match last {
+                Some((group, is_lost)) if *group == watched.group => is_lost,
+                _ => self.groups.get(&watched.group).is_some_and(|group| !group.has_healthy()),
+            };
+            last = Some((&watched.group, is_lost));
+            needed.extend(is_lost.then_some(*slot));
+        }
+        needed
     }
 
     fn warn(&mut self, slot: u32, now: Duration, text: &str) {
@@ -273,6 +304,29 @@ impl<P: Probe> Supervisor<P> {
     fn tell_of(&self, slot: u32, kind: EventKind, text: String) {
         if let Some(watched) = self.targets.get(&slot) {
             self.tell(kind, &watched.group, Some(&watched.id), text);
+        }
+    }
+}
+
+/// What ends an ejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndedBy {
+    Time,
+    /// Checks that passed.
+    Checks,
+    /// Nobody else is healthy.
+    Need,
+    Operator,
+}
+
+impl EndedBy {
+    /// In words for people, after "its ejection".
+    fn ended(self) -> &'static str {
+        match self {
+            EndedBy::Time => "is over",
+            EndedBy::Checks => "was ended by checks that passed",
+            EndedBy::Need => "was ended because no other target is healthy",
+            EndedBy::Operator => "was ended by the operator",
         }
     }
 }

@@ -31,6 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 pub use board::{HealthBoard, HealthNote, LastCheck};
 use check::{Outcome, Probe, Prober};
+use findings::EndedBy;
 use roster::{GroupWatch, Watched};
 use settings::Settings;
 
@@ -167,7 +168,7 @@ impl<P: Probe> Supervisor<P> {
             }
         }
         for slot in self.board.take_enabled() {
-            self.end_ejection(slot, now, true);
+            self.end_ejection(slot, now, EndedBy::Operator);
         }
         self.look_at_errors(now);
         self.attend(now);

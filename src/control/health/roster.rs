@@ -13,7 +13,7 @@ use super::ejection::{Ejection, Population};
 use super::machine::Streak;
 use super::pace::Pace;
 use super::settings::Settings;
-use super::{Due, Supervisor};
+use super::{Due, EndedBy, Supervisor};
 use crate::control::events::{EventKind, unix_ms};
 use crate::target::group::{Address, Standing, Target, TargetGroup};
 use crate::target::state::{Health, TargetState};
@@ -50,6 +50,12 @@ impl GroupWatch {
             population.ejected += usize::from(target.state.is_ejected());
         }
         population
+    }
+
+    /// Whether a target in service is healthy and not ejected.
+    pub(super) fn has_healthy(&self) -> bool {
+        let targets = &self.compiled.targets;
+        targets.iter().any(|target| target.state.health() == Health::Healthy)
     }
 
     /// Whether a healthy target takes its full share, as published.
@@ -247,7 +253,7 @@ impl<P: Probe> Supervisor<P> {
             }
         }
         if is_ejected && (is_out || settings.ejection.errors == 0) {
-            self.end_ejection(slot, now, true);
+            self.end_ejection(slot, now, EndedBy::Operator);
         }
         if is_turned && is_out {
             self.end_slow_start(slot);

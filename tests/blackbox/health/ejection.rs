@@ -1,7 +1,11 @@
 //! Passive ejection: a target that fails live requests is kept out for a while, without any check.
 
-use super::{server, serving};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{server, serving, switch};
 use crate::support::config::Section;
+use crate::support::target::echo_response;
 use crate::support::{Limpet, Target, config, group, poll};
 
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nX-Target: b\r\nContent-Length: 0\r\n\r\n";
@@ -81,6 +85,93 @@ fn errors_of_the_application_eject_nobody() {
         client.get("/");
     }
     assert_eq!(bad.request_count(), 30);
+}
+
+/// A target that fails what is not a check while its switch is off.
+fn moody(id: &'static str, works: &Arc<AtomicBool>) -> Target {
+    let works = Arc::clone(works);
+    Target::answering(move |request| {
+        if request.target != "/up" && !works.load(Ordering::SeqCst) {
+            return BUSY.into();
+        }
+        echo_response(id, request, "")
+    })
+}
+
+/// Its checks are so far apart that each target has one only, besides those that errors cause.
+fn seldom_checked() -> Section {
+    ejecting("1h")
+        .set("retries.count", 1)
+        .set("health_check.type", "http")
+        .set("health_check.path", "/up")
+        .set("health_check.interval", "5m")
+}
+
+#[test]
+fn a_request_whose_target_dies_is_served_by_one_that_is_ejected_rather_than_by_nobody() {
+    let works = switch(true);
+    let (mut a, b) = (Target::echo("a"), moody("b", &works));
+    let app = seldom_checked().sticky().target("a", &a).target("b", &b);
+    let limpet = config().group(app).start();
+    let at_a = poll(|| {
+        let response = limpet.get("/");
+        (response.target() == "a").then(|| response.set_cookie("limpet_app").expect("a cookie"))
+    });
+    let at_a = at_a.expect("a session at a").pair();
+    works.store(false, Ordering::SeqCst);
+    until_alone(&limpet);
+    works.store(true, Ordering::SeqCst);
+    a.down();
+    let mut client = limpet.client();
+    let answer = client.get_cookie("/", &at_a);
+    assert_eq!(server(&answer), "b", "{}", answer.status);
+    for _ in 0..200 {
+        assert_eq!(limpet.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_stale_connection_leads_to_nobody_who_is_ejected() {
+    let works = switch(false);
+    let stale = Target::scripted(|connection| {
+        let Some(request) = connection.next_request()? else { return Ok(()) };
+        connection.send(&echo_response("a", &request, ""))?;
+        if request.target == "/up" {
+            return Ok(());
+        }
+        connection.next_request().map(drop)
+    });
+    let b = moody("b", &works);
+    let app = seldom_checked().target("a", &stale).target("b", &b);
+    let limpet = config().group(app).start();
+    let mut client = limpet.client();
+    poll(|| (0..12).all(|_| client.get("/").status == 200).then_some(())).expect("b is ejected");
+    let before = b.requests().iter().filter(|request| request.target != "/up").count();
+    for _ in 0..20 {
+        assert_eq!(server(&client.get("/")), "a");
+    }
+    let after = b.requests().iter().filter(|request| request.target != "/up").count();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn checks_that_pass_end_an_ejection() {
+    let works = switch(false);
+    let (a, b) = (Target::echo("a"), moody("b", &works));
+    let app = ejecting("1h").target("a", &a).target("b", &b);
+    let app = app.set("health_check.type", "http").set("health_check.path", "/up");
+    let app = app.set("health_check.interval", "500ms").set("health_check.timeout", "500ms");
+    let limpet = config().with_admin().group(app).start();
+    let mut client = limpet.client();
+    let admin = limpet.admin();
+    poll(|| {
+        client.get("/");
+        (!admin.target("app", "b")["ejected_until_unix_ms"].is_null()).then_some(())
+    })
+    .expect("an ejection");
+    works.store(true, Ordering::SeqCst);
+    poll(|| (serving(&limpet) == ["a", "b"]).then_some(())).expect("it is back");
+    admin.event("ejection", "b is back: its ejection was ended by checks that passed");
 }
 
 #[test]

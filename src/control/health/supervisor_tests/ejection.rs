@@ -86,12 +86,61 @@ async fn an_ejection_checks_the_target_at_once_and_a_failure_counts_without_wait
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_passes_does_not_end_an_ejection() {
-    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
+async fn as_many_checks_that_pass_as_bring_a_target_back_end_its_ejection() {
+    let settings = format!("{CHECKED}\n{EJECTING}\nejection.time = \"5m\"\nhealth_check.rise = 3");
+    let world = World::started(&settings, 3).await;
+    sleep(33.0).await;
+    let began = Instant::now();
     world.errors(2, 5);
-    sleep(25.0).await;
-    assert_eq!((&*world.eligible(), world.state(2).health_by_checks()), ("ac", Health::Healthy));
-    world.until_eligible("abc").await;
+    world.until_eligible("ac").await;
+    let took = world.until_eligible("abc").await;
+    // Three of the interval; the check that the ejection asked for is none of them.
+    assert!((20.0..31.0).contains(&took.as_secs_f64()), "{took:?}");
+    let checks = world.asked_since(began).into_iter().filter(|(_, port)| *port == 2);
+    assert_eq!(checks.count(), 4);
+    let told = "b is back: its ejection was ended by checks that passed";
+    assert_eq!(world.events().last().map(String::as_str), Some(told));
+    assert_eq!(world.note(2).ejected_until_unix_ms, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_was_down_is_back_with_its_checks() {
+    let settings = format!("{CHECKED}\n{EJECTING}\nejection.time = \"5m\"");
+    let world = World::started(&settings, 3).await;
+    world.fail(&[2]);
+    world.errors(2, 5);
+    world.until_eligible("ac").await;
+    sleep(20.0).await;
+    assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
+    world.fail(&[]);
+    let took = world.until_eligible("abc").await;
+    assert!(took < Duration::from_secs(21), "{took:?}");
+    let events = world.events();
+    assert_eq!(
+        events[events.len() - 2..],
+        [
+            "b is healthy: 2 checks passed",
+            "b is back: its ejection was ended by checks that passed"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_ejected_is_let_in_when_nobody_else_is_healthy() {
+    let slow = "health_check.interval = \"5m\"\nejection.time = \"5m\"";
+    for also in ["", "\nfail_open.count = 0"] {
+        let world = World::started(&format!("{CHECKED}\n{EJECTING}\n{slow}{also}"), 3).await;
+        world.errors(1, 5);
+        world.until_eligible("bc").await;
+        world.fail(&[2, 3]);
+        world.errors(2, 5);
+        world.until_eligible("c").await;
+        assert_eq!(world.group().spare().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
+        world.errors(3, 5);
+        world.until_eligible("a").await;
+        let told = "a is back: its ejection was ended because no other target is healthy";
+        assert!(world.events().iter().any(|event| event == told), "{:?}", world.events());
+    }
 }
 
 #[tokio::test(start_paused = true)]
