@@ -198,6 +198,35 @@ fn a_list_all_of_whose_values_are_refused_is_not_called_empty() {
     }
 }
 
+/// Who comes from another balancer is told how the same thing is written here.
+#[test]
+fn quantities_and_addresses_say_how_they_are_written() {
+    let told = |rule: &str, group: &str, words: &str| {
+        let problems = problems(&with_rule(rule, group));
+        assert_eq!(problems.len(), 1, "{group}: {problems:#?}");
+        assert!(problems[0].contains(words), "{words:?} is not in {}", problems[0]);
+    };
+    told("", "timeouts.connect = 5", "for seconds write \"5s\", units are ms, s, m, h, d and w");
+    told("", "timeouts.connect = \"5\"", "has no unit after 5; units are ms, s, m, h, d and w");
+    told("", "slow_start = \"1min\"", "did you mean \"m\"? units are ms, s, m, h, d and w");
+    told("", "limits.response_head = 8192", "for bytes write \"8192B\", units are B, KiB, MiB");
+    told("", "limits.response_head = \"8k\"", "did you mean \"KiB\"? units are B, KiB");
+    told("", "health_check.expect = [301]", "is a whole number, not a text; write \"301\"");
+    told("when.host = \"a.example\"", "", "is a text, not a list of texts; write [\"a.example\"]");
+    told("", "upgrades = \"on\"", "is a text, not true or false; write true");
+    told("", "upgrades = 0", "is a whole number, not true or false; write false");
+    told("", "queue = \"12\"", "is a text, not a whole number; write 12");
+    for (address, words) in [
+        ("localhost:9001", "write \"127.0.0.1:9001\""),
+        ("app.internal:9001", "names are not resolved: write the address"),
+        ("http://10.0.0.1:9001", "write \"10.0.0.1:9001\""),
+        ("/run/app.sock", "is written \"unix:/run/app.sock\""),
+    ] {
+        let wrong = with_rule("", "").replace("127.0.0.1:1", address);
+        assert!(problems(&wrong)[0].contains(words), "{address}");
+    }
+}
+
 /// Every mistake is found wherever it stands: one is made in a right file, and reported at its line.
 #[test]
 fn each_single_mistake_is_reported_once_at_its_place() {
@@ -277,6 +306,10 @@ fn a_secret_is_never_shown() {
     let problems = problems(text);
     assert_eq!(problems.len(), 3, "{problems:#?}");
     assert!(problems.iter().all(|problem| !problem.contains("hush")), "{problems:#?}");
+    for token in ["1234567890123456", "[\"1234567890123456\"]"] {
+        let problems = self::problems(&format!("admin.token = {token}"));
+        assert!(problems.iter().all(|problem| !problem.contains("1234")), "{problems:#?}");
+    }
 }
 
 #[test]

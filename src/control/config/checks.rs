@@ -3,7 +3,7 @@
 //! Each check is a pure function from a text to the predicate of a sentence that says what is wrong
 //! with it. Addresses are parsed here once for the check and for the compiled result. Tested as a table.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -92,7 +92,7 @@ pub(super) static LOG_TEMPLATE: Check =
 
 pub(super) static ADMIN_ADDRESS: Check =
     Check::new("\"IP:PORT\", such as \"127.0.0.1:9901\"", |text| {
-        text.parse::<SocketAddr>().map(drop).map_err(|_| "is no address with a port".to_owned())
+        text.parse::<SocketAddr>().map(drop).map_err(|_| not_an_address(text))
     });
 
 pub(super) static BEARER_TOKEN: Check = Check {
@@ -303,23 +303,65 @@ fn unix_path(path: &str) -> Result<PathBuf, String> {
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        return Err(match text.rsplit_once(':') {
-            _ if text.parse::<IpAddr>().is_ok() => "has no port".into(),
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_err() => {
-                format!("has the port {port:?}, which is not a number up to 65535")
-            }
-            Some(("", _)) => "has no address before the port".into(),
-            Some((host, _)) => format!("has {host:?}, which is not an IP address"),
-            None => "is not an IP address with a port".into(),
-        });
-    };
+    let address = text.parse::<SocketAddr>().map_err(|_| not_an_address(text))?;
     if let SocketAddr::V6(v6) = address
         && let Some(v4) = v6.ip().to_ipv4_mapped()
     {
         return Err(format!("is an IPv4-mapped address; write \"{v4}:{}\"", v6.port()));
     }
     Ok(address)
+}
+
+/// Why `text` is no address, and how what it means is written.
+fn not_an_address(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let rest = rest.split('/').next().unwrap_or_default();
+        return format!("has {scheme:?} before the address; write {rest:?}");
+    }
+    if text.starts_with('/') {
+        return format!("is a path; a Unix socket is written \"unix:{text}\"");
+    }
+    match text.rsplit_once(':') {
+        _ if text.parse::<Ipv6Addr>().is_ok() => {
+            format!("has no port; write the address in brackets, \"[{text}]:PORT\"")
+        }
+        _ if text.parse::<IpAddr>().is_ok() => "has no port".into(),
+        _ if text.parse::<u16>().is_ok() => {
+            format!("has no address before the port; for all addresses write \"0.0.0.0:{text}\"")
+        }
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_err() => {
+            format!("has the port {port:?}, which is not a number up to 65535")
+        }
+        Some(("" | "*", port)) => format!(
+            "has no address before the port; for all addresses write \"0.0.0.0:{port}\" or \"[::]:{port}\""
+        ),
+        Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+            format!("has an IPv6 address without brackets; write \"[{host}]:{port}\"")
+        }
+        Some((host, port)) => not_a_name(host, port),
+        None if is_host_name(text) => not_a_name(text, "PORT"),
+        None => "is not an IP address with a port".into(),
+    }
+}
+
+/// Names are not resolved, since what they stand for changes without anybody saying so.
+fn not_a_name(host: &str, port: &str) -> String {
+    let what = format!("has {host:?}, which is not an IP address");
+    if host.eq_ignore_ascii_case("localhost") {
+        return format!("{what}; write \"127.0.0.1:{port}\" or \"[::1]:{port}\"");
+    }
+    if is_host_name(host) {
+        return format!(
+            "{what}; names are not resolved: write the address that \"getent hosts {host}\" shows, and let \
+             whatever changes it tell limpet (limpet ctl, the admin API, or a reload)"
+        );
+    }
+    what
+}
+
+fn is_host_name(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.bytes().all(good) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A network; a single address is a network of one.
@@ -383,15 +425,33 @@ mod tests {
     fn addresses_say_what_is_missing() {
         for (text, what) in [
             ("127.0.0.1", "has no port"),
-            ("::1", "has no port"),
-            (":80", "has no address before the port"),
+            ("::1", "has no port; write the address in brackets, \"[::1]:PORT\""),
+            (
+                ":80",
+                "has no address before the port; for all addresses write \"0.0.0.0:80\" or \"[::]:80\"",
+            ),
+            (
+                "*:80",
+                "has no address before the port; for all addresses write \"0.0.0.0:80\" or \"[::]:80\"",
+            ),
+            ("80", "has no address before the port; for all addresses write \"0.0.0.0:80\""),
             ("127.0.0.1:99999", "has the port \"99999\", which is not a number up to 65535"),
-            ("localhost:80", "has \"localhost\", which is not an IP address"),
-            ("nonsense", "is not an IP address with a port"),
+            (
+                "localhost:80",
+                "has \"localhost\", which is not an IP address; write \"127.0.0.1:80\" or \"[::1]:80\"",
+            ),
+            ("http://10.0.0.1:80/", "has \"http\" before the address; write \"10.0.0.1:80\""),
+            ("/run/x.sock", "is a path; a Unix socket is written \"unix:/run/x.sock\""),
+            ("a b:80", "has \"a b\", which is not an IP address"),
+            ("a b", "is not an IP address with a port"),
             ("unix:run/x.sock", "does not begin with \"/\""),
             ("[::ffff:10.0.0.1]:80", "is an IPv4-mapped address; write \"10.0.0.1:80\""),
         ] {
             assert_eq!(listener_address(text), Err(what.to_owned()), "{text}");
+        }
+        for text in ["app.internal:80", "app_1:80", "app"] {
+            let what = target_address(text).expect_err("a name");
+            assert!(what.contains("names are not resolved: write the address"), "{what}");
         }
         assert!(listener_address("0.0.0.0:0").is_ok());
         assert_eq!(target_address("127.0.0.1:0"), Err("has port 0".into()));

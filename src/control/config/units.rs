@@ -33,6 +33,64 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// Which units of durations there are, for messages.
+pub(super) const DURATION_UNITS_TEXT: &str = "units are ms, s, m, h, d and w";
+
+/// Which units of sizes there are, for messages.
+pub(super) const SIZE_UNITS_TEXT: &str =
+    "units are B, KiB, MiB, GiB, TiB (of 1024) and KB, MB, GB, TB (of 1000)";
+
+/// What others call the units of durations; in lower case.
+const DURATION_WORDS: [(&str, &str); 19] = [
+    ("msec", "ms"),
+    ("millis", "ms"),
+    ("millisecond", "ms"),
+    ("milliseconds", "ms"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minute", "m"),
+    ("minutes", "m"),
+    ("hr", "h"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+    ("week", "w"),
+    ("weeks", "w"),
+];
+
+/// What others call the units of sizes; in lower case.
+const SIZE_WORDS: [(&str, &str); 10] = [
+    ("byte", "B"),
+    ("bytes", "B"),
+    ("k", "KiB"),
+    ("m", "MiB"),
+    ("g", "GiB"),
+    ("t", "TiB"),
+    ("ki", "KiB"),
+    ("mi", "MiB"),
+    ("gi", "GiB"),
+    ("ti", "TiB"),
+];
+
+fn unknown_unit(unit: &str, words: &[(&str, &str)], units: &str) -> String {
+    let word = words.iter().find(|(word, _)| unit.eq_ignore_ascii_case(word));
+    let cased = DURATION_UNITS.iter().chain(&SIZE_UNITS).map(|(name, _)| (*name, *name));
+    // "M" may be minutes or months where durations are meant: only what has one meaning is proposed.
+    let near = word.copied().or_else(|| {
+        let mut cased = cased.filter(|(name, _)| units.contains(name) && unit.len() == name.len());
+        cased.find(|(name, _)| unit != "M" && unit.eq_ignore_ascii_case(name))
+    });
+    match near {
+        Some((_, near)) => format!("has the unknown unit {unit:?}, did you mean {near:?}? {units}"),
+        None => format!("has the unknown unit {unit:?}; {units}"),
+    }
+}
+
 /// Reads "250ms", "5s", "1h30m"; units from long to short, each at most once. "0" needs no unit.
 ///
 /// # Errors
@@ -50,14 +108,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let (count, unit, after) = number_and_unit(rest)?;
         if unit.is_empty() {
-            return Err(format!("has no unit after {count}"));
+            return Err(format!("has no unit after {count}; {DURATION_UNITS_TEXT}"));
         }
         let mut units = units_left.iter();
         let Some((_, unit_ms)) = units.find(|(name, _)| *name == unit) else {
             return Err(if DURATION_UNITS.iter().any(|(name, _)| *name == unit) {
                 format!("has the unit {unit:?} twice or not in order from long to short")
             } else {
-                format!("has the unknown unit {unit:?}")
+                unknown_unit(unit, &DURATION_WORDS, DURATION_UNITS_TEXT)
             });
         };
         units_left = units.as_slice();
@@ -86,11 +144,11 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         return Err(format!("goes on after the unit: {after:?}"));
     }
     if unit.is_empty() {
-        return Err(format!("has no unit after {count}"));
+        return Err(format!("has no unit after {count}; {SIZE_UNITS_TEXT}"));
     }
     let found = SIZE_UNITS.iter().find(|(name, _)| *name == unit);
     let Some((_, unit_bytes)) = found.or((unit == "kB").then_some(&SIZE_UNITS[7])) else {
-        return Err(format!("has the unknown unit {unit:?}"));
+        return Err(unknown_unit(unit, &SIZE_WORDS, SIZE_UNITS_TEXT));
     };
     count.checked_mul(*unit_bytes).ok_or_else(|| "is too large to count in bytes".into())
 }
@@ -112,6 +170,9 @@ fn number_and_unit(text: &str) -> Result<(u64, &str, &str), String> {
     let count = number.parse().map_err(|_| "has a number that is too large".to_owned())?;
     let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (unit, after) = rest.split_at(letters);
+    if after.starts_with(' ') {
+        return Err("has a space in it; write the unit right behind its number".into());
+    }
     if unit.is_empty() && !after.is_empty() {
         return Err(format!("has no unit at {after:?}"));
     }
@@ -205,16 +266,24 @@ mod tests {
     fn a_duration_that_could_mean_two_things_is_refused() {
         for (text, what) in [
             ("", "is empty"),
-            ("5", "has no unit after 5"),
+            ("5", "has no unit after 5; units are ms, s, m, h, d and w"),
             ("s", "does not start with a number at \"s\""),
             ("-5s", "is negative"),
             ("1.5s", "is not a whole number; take a smaller unit"),
-            ("5 s", "has no unit at \" s\""),
-            ("5S", "has the unknown unit \"S\""),
-            ("5min", "has the unknown unit \"min\""),
+            ("5 s", "has a space in it; write the unit right behind its number"),
+            (
+                "5S",
+                "has the unknown unit \"S\", did you mean \"s\"? units are ms, s, m, h, d and w",
+            ),
+            (
+                "5min",
+                "has the unknown unit \"min\", did you mean \"m\"? units are ms, s, m, h, d and w",
+            ),
+            ("1M", "has the unknown unit \"M\"; units are ms, s, m, h, d and w"),
+            ("1y", "has the unknown unit \"y\"; units are ms, s, m, h, d and w"),
             ("1m1h", "has the unit \"h\" twice or not in order from long to short"),
             ("1s1s", "has the unit \"s\" twice or not in order from long to short"),
-            ("1h30", "has no unit after 30"),
+            ("1h30", "has no unit after 30; units are ms, s, m, h, d and w"),
             ("99999999999999999999s", "has a number that is too large"),
             ("18446744073709551615w", "is too long to count in milliseconds"),
         ] {
@@ -242,11 +311,23 @@ mod tests {
 
     #[test]
     fn a_size_that_could_mean_two_things_is_refused() {
+        for (text, unit, near) in [
+            ("64K", "K", "KiB"),
+            ("64kib", "kib", "KiB"),
+            ("10m", "m", "MiB"),
+            ("10mb", "mb", "MB"),
+            ("1Gi", "Gi", "GiB"),
+            ("5bytes", "bytes", "B"),
+        ] {
+            let expected =
+                format!("has the unknown unit {unit:?}, did you mean {near:?}? {SIZE_UNITS_TEXT}");
+            assert_eq!(parse_size(text), Err(expected), "{text}");
+        }
+        let none = parse_size("64").expect_err("no unit");
+        assert_eq!(none, format!("has no unit after 64; {SIZE_UNITS_TEXT}"));
         for (text, what) in [
             ("", "is empty"),
-            ("64", "has no unit after 64"),
-            ("64K", "has the unknown unit \"K\""),
-            ("64kib", "has the unknown unit \"kib\""),
+            ("64 KiB", "has a space in it; write the unit right behind its number"),
             ("1MiB512KiB", "goes on after the unit: \"512KiB\""),
             ("1.5MiB", "is not a whole number; take a smaller unit"),
             ("-1B", "is negative"),

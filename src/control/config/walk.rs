@@ -175,7 +175,12 @@ impl Walker<'_, '_> {
                     texts.extend(self.text(check, text, &value.span(), &path));
                 }
                 other => {
-                    let what = format!("is {}, not a text", article(other));
+                    let mut what = format!("is {}, not a text", article(other));
+                    if let DeValue::Integer(number) = other
+                        && (check.test)(number.as_str()).is_ok()
+                    {
+                        what.push_str(&format!("; write \"{number}\""));
+                    }
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(check.allowed.into());
                     self.report.add(&value.span(), &path.shown(), what, found, allowed);
@@ -205,6 +210,9 @@ impl Walker<'_, '_> {
                     continue;
                 }
                 DeValue::Array(_) => EMPTY.to_owned(),
+                DeValue::String(text) => {
+                    format!("is a text, not a list of texts; write [{text:?}]")
+                }
                 other => format!("is {}, not a list", article(other)),
             };
             let found = Some(self.report.quote(&value.span()));
@@ -304,9 +312,14 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
         (Kind::Size { off: true, .. }, DeValue::Integer(number)) if integer(number) == Some(0) => {
             Ok(0.into())
         }
-        (Kind::Duration { .. } | Kind::Size { .. }, DeValue::Integer(_)) => {
-            Err("is a number without a unit".into())
-        }
+        (Kind::Duration { .. }, DeValue::Integer(number)) => Err(format!(
+            "is a number without a unit; for seconds write \"{number}s\", {}",
+            units::DURATION_UNITS_TEXT
+        )),
+        (Kind::Size { .. }, DeValue::Integer(number)) => Err(format!(
+            "is a number without a unit; for bytes write \"{number}B\", {}",
+            units::SIZE_UNITS_TEXT
+        )),
         (Kind::OneOf(words), DeValue::String(text)) => {
             if words.contains(&text.as_ref()) {
                 return Ok(text.as_ref().into());
@@ -322,8 +335,44 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
             }
             _ => Err("is none of these".into()),
         },
-        (_, other) => Err(format!("is {}, not {}", article(other), wanted(kind))),
+        (_, other) => Err(mistyped(kind, other)),
     }
+}
+
+/// That `value` is of another type, and how it is written where it can be told what is meant.
+fn mistyped(kind: &Kind, value: &DeValue<'_>) -> String {
+    let what = format!("is {}, not {}", article(value), wanted(kind));
+    if matches!(kind, Kind::Text(check) if check.secret) {
+        return what;
+    }
+    let meant = match (kind, value) {
+        (Kind::Bool, DeValue::String(text)) => match text.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => Some("true".to_owned()),
+            "false" | "off" | "no" | "0" => Some("false".to_owned()),
+            _ => None,
+        },
+        (Kind::Bool, DeValue::Integer(number)) => match number.as_str() {
+            "1" => Some("true".to_owned()),
+            "0" => Some("false".to_owned()),
+            _ => None,
+        },
+        (
+            Kind::Count { .. } | Kind::PowerOfTwo { .. } | Kind::OneOfNumbers(_),
+            DeValue::String(text),
+        ) => text.parse::<u64>().ok().map(|number| number.to_string()),
+        (Kind::Texts(_) | Kind::SomeTexts(_), DeValue::String(text)) => Some(format!("[{text:?}]")),
+        (Kind::Text(check), DeValue::Integer(number)) if (check.test)(number.as_str()).is_ok() => {
+            Some(format!("\"{number}\""))
+        }
+        (Kind::Text(check), DeValue::Array(texts)) => match texts.first().map(Spanned::get_ref) {
+            Some(DeValue::String(text)) if texts.len() == 1 && (check.test)(text).is_ok() => {
+                Some(format!("{text:?}"))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    meant.map_or(what.clone(), |meant| format!("{what}; write {meant}"))
 }
 
 fn integer(number: &DeInteger<'_>) -> Option<i64> {
