@@ -198,6 +198,30 @@ fn a_list_all_of_whose_values_are_refused_is_not_called_empty() {
     }
 }
 
+/// A default gives way to what is written beside it.
+#[test]
+fn a_default_never_contradicts_what_is_written() {
+    for (group, key, expected) in [
+        ("health_check.interval = \"2s\"", "health_check.timeout", "2s"),
+        ("health_check.interval = \"1m\"", "health_check.timeout", "5s"),
+        ("stickiness.max_age = \"1h\"", "stickiness.duration", "1h"),
+        ("stickiness.max_age = \"30d\"", "stickiness.duration", "1d"),
+        ("ejection.time_max = \"10s\"", "ejection.time", "10s"),
+        ("ejection.time = \"10m\"", "ejection.time_max", "10m"),
+    ] {
+        let parsed = config::parse_complete(with_rule("", group), "x.toml");
+        let parsed = parsed.unwrap_or_else(|problems| panic!("{group}: {problems}"));
+        let complete = toml::Value::Table(parsed.complete);
+        let value = stated(&complete, &format!("target_group.{key}"));
+        assert_eq!(value.and_then(toml::Value::as_str), Some(expected), "{group}");
+    }
+    let sticky = "forward = { groups = [{ group = \"app\" }], sticky.max_age = \"1h\" }";
+    let text = with_rule("", "").replacen("forward = \"app\"", sticky, 1);
+    assert_eq!(problems(&text), Vec::<String>::new());
+    let both = with_rule("", "health_check = { interval = \"2s\", timeout = \"5s\" }");
+    assert!(problems(&both)[0].contains("lets a check take longer"), "{:#?}", problems(&both));
+}
+
 /// Who comes from another balancer is told how the same thing is written here.
 #[test]
 fn quantities_and_addresses_say_how_they_are_written() {

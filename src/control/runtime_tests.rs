@@ -165,7 +165,10 @@ fn an_edit_is_held_to_the_rules_of_a_file_and_a_refused_one_changes_nothing() {
             "duration: is too long; found \"8d\"; allowed: a duration from",
         ),
         (set_group("a", json!({"stickiness.path": "shop"})), "path: does not begin with \"/\""),
-        (set_group("a", json!({"stickiness.max_age": "1m"})), "lets duration (1d) outlast max_age"),
+        (
+            set_group("a", json!({"stickiness.duration": "1d", "stickiness.max_age": "1m"})),
+            "lets duration (1d) outlast max_age",
+        ),
         (
             set_group(
                 "a",

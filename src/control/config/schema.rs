@@ -28,7 +28,16 @@ pub struct Setting {
     pub key: &'static str,
     pub kind: Kind,
     pub default: Default,
+    /// Holds the default where the file has the other setting and not this one.
+    pub bound: Option<Bound>,
     pub about: &'static str,
+}
+
+/// A default that gives way to another setting of the same table, so that it never contradicts what is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    AtMost(&'static str),
+    AtLeast(&'static str),
 }
 
 /// What stands for a key that the file leaves out.
@@ -116,7 +125,21 @@ pub(super) const fn setting(
     default: Default,
     about: &'static str,
 ) -> Setting {
-    Setting { key, kind, default, about }
+    Setting { key, kind, default, bound: None, about }
+}
+
+impl Setting {
+    /// Its default is that of `key` where that is less.
+    const fn at_most(mut self, key: &'static str) -> Setting {
+        self.bound = Some(Bound::AtMost(key));
+        self
+    }
+
+    /// Its default is that of `key` where that is more.
+    const fn at_least(mut self, key: &'static str) -> Setting {
+        self.bound = Some(Bound::AtLeast(key));
+        self
+    }
 }
 
 const fn seconds(min_s: u64, max_s: u64) -> Kind {

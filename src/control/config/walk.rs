@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::places::Path;
 use super::problems::Report;
-use super::schema::{self, Check, Default, Kind, Section, Setting};
+use super::schema::{self, Bound, Check, Default, Kind, Section, Setting};
 use super::units;
 
 /// Longest text that is compared with what it could have meant.
@@ -69,7 +69,7 @@ impl Walker<'_, '_> {
                     allowed,
                 );
             }
-            if let Some(value) = default_value(setting) {
+            if let Some(value) = bounded_default(setting, &walked) {
                 walked.insert(setting.key.to_owned(), value);
             }
         }
@@ -443,6 +443,23 @@ fn default_value(setting: &'static Setting) -> Option<toml::Value> {
             _ => "".into(),
         }),
     }
+}
+
+/// The default, unless `beside` it something is written that it gives way to.
+fn bounded_default(setting: &'static Setting, beside: &toml::Table) -> Option<toml::Value> {
+    let default = default_value(setting)?;
+    let duration = |value: &toml::Value| units::parse_duration(value.as_str()?).ok();
+    let other = match setting.bound {
+        None => None,
+        Some(Bound::AtMost(key)) => {
+            beside.get(key).filter(|other| duration(other) < duration(&default))
+        }
+        Some(Bound::AtLeast(key)) => {
+            beside.get(key).filter(|other| duration(other) > duration(&default))
+        }
+    };
+    let other = other.filter(|other| duration(other).is_some()).cloned();
+    Some(other.unwrap_or(default))
 }
 
 /// A table with nothing but its defaults.

@@ -47,8 +47,9 @@ pub static HEALTH_CHECK: Section = Section {
             "timeout",
             milliseconds_to_seconds(1, 300),
             Default::Is("\"5s\""),
-            "How long a check may take; not above interval.",
-        ),
+            "How long a check may take; not above interval, which is the default where it is shorter.",
+        )
+        .at_most("interval"),
         setting(
             "rise",
             Kind::Count { min: 1, max: 100 },
@@ -94,13 +95,15 @@ pub static EJECTION: Section = Section {
             milliseconds_to_seconds(100, DAY_S),
             Default::Is("\"30s\""),
             "How long a target is ejected; each further ejection in a row doubles it.",
-        ),
+        )
+        .at_most("time_max"),
         setting(
             "time_max",
             milliseconds_to_seconds(100, DAY_S),
             Default::Is("\"5m\""),
-            "Longest ejection; not below time.",
-        ),
+            "Longest ejection; not below time, which is the default where it is longer.",
+        )
+        .at_least("time"),
         setting(
             "percent_max",
             Kind::Count { min: 0, max: 100 },

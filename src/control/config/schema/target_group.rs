@@ -190,8 +190,9 @@ pub(super) const fn cookie_settings() -> [Setting; 10] {
             "duration",
             seconds(1, 7 * DAY_S),
             Default::Is("\"1d\""),
-            "How long a user is kept without a request.",
-        ),
+            "How long a user is kept without a request; max_age by default where that is shorter.",
+        )
+        .at_most("max_age"),
         setting(
             "max_age",
             seconds(1, 366 * DAY_S),
