@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use limpet::cli::start;
 use limpet::control::change::{By, Edit, Keep};
-use limpet::control::drain::{DrainOptions, Drains, Until, sessions};
+use limpet::control::drain::sessions::{self, Sessions};
+use limpet::control::drain::{DrainOptions, DrainView, Drains, Until};
 use limpet::control::events::unix_ms;
 use limpet::control::runtime::Control;
 use limpet::shard::Server;
@@ -105,7 +106,13 @@ impl Balancer {
     }
 
     fn sessions(&self, target: &str) -> Option<u64> {
-        sessions::by_name(&self.control.published(), "app", target, unix_ms() / 1000)
+        Sessions::new(self.control.published()).of_target_named("app", target, unix_ms() / 1000)
+    }
+
+    fn drain_of(&self, target: &str) -> Option<DrainView> {
+        let snapshot = self.control.snapshot();
+        let target = snapshot.groups[0].targets.iter().find(|one| &*one.id == target)?;
+        self.drains.view("app", target, sessions::durations_s(&snapshot)[0])
     }
 
     fn drain(&self, target: &str, until: Until, deadline: Option<Duration>) {
@@ -300,11 +307,11 @@ fn bound_sessions_come_until_they_have_ended_and_new_ones_go_elsewhere() {
         support::pause(Duration::from_millis(20));
     }
     assert!(visits > 20, "{visits}");
-    let view = balancer.drains.view("app", "a").unwrap();
+    let view = balancer.drain_of("a").unwrap();
     assert!(!view.finished && view.remaining_s.is_none(), "{view:?}");
     assert!(view.reason.starts_with("waits for "), "{view:?}");
     // Nobody comes any more.
-    balancer.wait_until("the end", || balancer.drains.view("app", "a").unwrap().finished);
+    balancer.wait_until("the end", || balancer.drain_of("a").unwrap().finished);
     assert_eq!(balancer.standing("a"), Some(Standing::Gone));
     assert_eq!(balancer.visit(&cookie).target(), "b");
 }
@@ -327,7 +334,7 @@ fn a_deadline_ends_the_service_for_sessions_that_still_come() {
         support::pause(Duration::from_millis(10));
     }
     assert!(unix_ms() >= begun + 1_200, "nobody is sent away before the deadline");
-    let view = balancer.drains.view("app", "a").unwrap();
+    let view = balancer.drain_of("a").unwrap();
     // The deadline may have come while a request was at the target.
     let left = view.reason.strip_prefix("the deadline has come; left: ").expect("its reason");
     assert!(["1 session", "1 session and 1 request"].contains(&left), "{left}");
@@ -350,7 +357,7 @@ fn what_runs_goes_on_when_a_target_is_disabled() {
     let options = DrainOptions::DISABLE;
     balancer.drains.start("app", &home, options, Keep::Overlay, &BY).expect("a drain");
     assert_eq!(balancer.standing(&home), Some(Standing::Gone));
-    let view = balancer.drains.view("app", &home).unwrap();
+    let view = balancer.drain_of(&home).unwrap();
     assert_eq!((view.in_flight, view.tunnels, view.finished), (1, 1, true));
     // Sessions are elsewhere with their next request, and both that run are untouched.
     assert_eq!(balancer.visit(&cookie).text(), other);
@@ -372,7 +379,7 @@ fn a_removed_target_drains_first_and_comes_back_as_if_it_had_never_gone() {
         assert_eq!(balancer.visit(&cookie).target(), "b");
         assert_eq!(balancer.client().get("/").target(), "a");
     }
-    let view = balancer.drains.view("app", "b").unwrap();
+    let view = balancer.drain_of("b").unwrap();
     assert_eq!((view.until, view.sessions, view.finished), ("delay", Some(1), false));
     let settings = [("id", "b".to_owned()), ("address", targets[1].address())];
     let settings =

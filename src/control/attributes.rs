@@ -1,6 +1,8 @@
 //! The settings of a group as JSON, in the file's own vocabulary, with defaults filled in and null for what is
 //! not set. Pure; tested with `runtime`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
@@ -8,10 +10,23 @@ use super::config::schema::{FILE, Kind, Section};
 
 /// Every setting of a group's table but its targets; `complete` comes from `config::parse_complete`.
 pub fn group(complete: &Table, name: &str) -> Option<Json> {
+    tables(complete).find(|(one, _)| *one == name).and_then(|(_, table)| of_table(table))
+}
+
+/// Those of every group, by name.
+pub fn groups(complete: &Table) -> HashMap<String, Json> {
+    let named = |(name, table): (&str, _)| Some((name.to_owned(), of_table(table)?));
+    tables(complete).filter_map(named).collect()
+}
+
+fn tables(complete: &Table) -> impl Iterator<Item = (&str, &Table)> {
+    let groups = complete.get("target_group").and_then(Value::as_array).into_iter().flatten();
+    groups.filter_map(|group| Some((group.get("name")?.as_str()?, group.as_table()?)))
+}
+
+fn of_table(table: &Table) -> Option<Json> {
     let section = FILE.setting("target_group")?.kind.section()?;
-    let groups = complete.get("target_group")?.as_array()?.iter().filter_map(Value::as_table);
-    let mut groups = groups.filter(|group| group.get("name").and_then(Value::as_str) == Some(name));
-    let mut attributes = section_to_json(section, groups.next()?);
+    let mut attributes = section_to_json(section, table);
     attributes.remove("target");
     Some(Json::Object(attributes))
 }

@@ -10,6 +10,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use groups::stickiness_options;
@@ -38,6 +39,9 @@ pub struct Compiled<'c> {
     pub ring: &'c Arc<KeyRing>,
 }
 
+/// Where each group of a file is: there may be tens of thousands, and as many that name them.
+type Positions<'f> = HashMap<&'f str, usize, ahash::RandomState>;
+
 /// Compiles `file`. What is equal in `before` is taken from it, except groups named in `changed`, whose
 /// targets' health is to be looked at anew. Targets that are `leaving` stay in their group, draining.
 ///
@@ -55,16 +59,28 @@ pub fn compile(
     let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
+    let positions_before = before.map(|before| positions(before.file)).unwrap_or_default();
+    let changed: HashSet<&str, ahash::RandomState> = changed.iter().copied().collect();
+    let mut leaving_of: HashMap<&str, Vec<&Leaving>, ahash::RandomState> = HashMap::default();
+    for one in leaving {
+        leaving_of.entry(&one.group).or_default().push(one);
+    }
     for group in &file.target_groups {
+        let name = group.name.as_str();
         let unchanged = before
-            .filter(|_| !changed.contains(&group.name.as_str()))
-            .and_then(|before| same_group(before, group));
+            .filter(|_| !changed.contains(name))
+            .and_then(|before| same_group(before, *positions_before.get(name)?, group));
         groups.push(match unchanged {
             Some(unchanged) => unchanged,
-            None => Arc::new(groups::group(group, leaving, registry, ring)?),
+            None => {
+                let leaving = leaving_of.get(name).map_or(&[][..], Vec::as_slice);
+                Arc::new(groups::group(group, leaving, registry, ring)?)
+            }
         });
     }
-    let context = routes::Context { groups: &file.target_groups, ring };
+    let context = routes::Context { groups: &positions(file), ring };
+    // A listener's table names groups by position, so their order must be the same as well.
+    let before = before.filter(|before| names(before.file).eq(names(file)));
     let mut listeners: Vec<Arc<Listener>> = Vec::with_capacity(file.listeners.len());
     for (index, listener) in file.listeners.iter().enumerate() {
         listeners.push(match before.and_then(|before| same_listener(before, file, index)) {
@@ -75,19 +91,27 @@ pub fn compile(
     Ok(Snapshot { generation, listeners, groups })
 }
 
-fn same_group(before: Compiled<'_>, group: &file::TargetGroup) -> Option<Arc<TargetGroup>> {
-    let index = before.file.target_groups.iter().position(|one| one == group)?;
-    before.snapshot.groups.get(index).cloned()
+fn names(file: &File) -> impl Iterator<Item = &str> {
+    file.target_groups.iter().map(|group| group.name.as_str())
 }
 
-/// A listener's table names groups by position, so their order must be the same as well.
+fn positions(file: &File) -> Positions<'_> {
+    names(file).enumerate().map(|(position, name)| (name, position)).collect()
+}
+
+/// `position`: of the group of this name in the configuration before.
+fn same_group(
+    before: Compiled<'_>,
+    position: usize,
+    group: &file::TargetGroup,
+) -> Option<Arc<TargetGroup>> {
+    let is_same = before.file.target_groups.get(position)? == group;
+    is_same.then(|| before.snapshot.groups.get(position).cloned()).flatten()
+}
+
+/// Groups are in the same order.
 fn same_listener(before: Compiled<'_>, file: &File, index: usize) -> Option<Arc<Listener>> {
-    let names = |file: &File| -> Vec<String> {
-        file.target_groups.iter().map(|group| group.name.clone()).collect()
-    };
-    if before.file.listeners.get(index)? != file.listeners.get(index)?
-        || names(before.file) != names(file)
-    {
+    if before.file.listeners.get(index)? != file.listeners.get(index)? {
         return None;
     }
     before.snapshot.listeners.get(index).cloned()

@@ -253,14 +253,16 @@ impl Found<'_> {
         for pair in pairs(before, after, |group| name(group, "name").into()) {
             match pair {
                 Pair::Removed(group) => {
+                    if !self.has_room() {
+                        continue;
+                    }
                     let name = name(group, "name");
                     let targets = list(group, "target");
                     let bound = self.bound(name, &targets);
                     let count = counted(targets.len(), "target");
-                    self.add(
-                        "group",
-                        format_args!("target group {name} removed, with {count}{bound}"),
-                    );
+                    let text = format!("target group {name} removed, with {count}{bound}");
+                    let kind = "group";
+                    self.differences.said.push(Difference { kind, text, needs_restart: false });
                 }
                 Pair::Added(group) => {
                     let count = counted(list(group, "target").len(), "target");
@@ -301,23 +303,17 @@ impl Found<'_> {
                 }
             }
         }
-        let bound = self.bound(group, &removed);
-        match removed.as_slice() {
-            [] => {}
-            [one] => {
-                self.add(
-                    "target",
-                    format_args!("target {} removed from {group}{bound}", target_id(one)),
-                );
-            }
-            many => {
-                let names = names(many);
-                let count = many.len();
-                self.add(
-                    "target",
-                    format_args!("{count} targets removed from {group}{bound}: {names}"),
-                );
-            }
+        if !removed.is_empty() && self.has_room() {
+            let bound = self.bound(group, &removed);
+            let text = match removed.as_slice() {
+                [one] => format!("target {} removed from {group}{bound}", target_id(one)),
+                many => {
+                    let count = many.len();
+                    format!("{count} targets removed from {group}{bound}: {}", names(many))
+                }
+            };
+            let kind = "target";
+            self.differences.said.push(Difference { kind, text, needs_restart: false });
         }
         match added.as_slice() {
             [] => {}

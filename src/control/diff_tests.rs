@@ -248,3 +248,24 @@ fn what_waits_for_a_restart_is_always_said() {
     let count = schema::listing().iter().filter(|one| is_first(&one.path)).count();
     assert!(count < DIFFERENCES_MAX, "{count}");
 }
+
+#[test]
+fn sessions_are_asked_for_only_where_they_are_told() {
+    let group = |number| {
+        format!(
+            "[[target_group]]\nname = \"g{number}\"\ntarget = [{{ address = \"127.0.0.1:1\" }}]\n"
+        )
+    };
+    let before: String = (0..1_000).map(group).collect();
+    let asked = std::cell::Cell::new(0);
+    let sessions = |_: &str, _: &str| {
+        asked.set(asked.get() + 1);
+        None
+    };
+    let parse = |text: &str| parse_complete(text.to_owned(), "test.toml").unwrap().complete;
+    let listener = "[[listener]]\nname = \"w\"\naddress = \"127.0.0.1:0\"\nrespond.status = 204\n";
+    let (before, after) = (parse(&format!("{listener}{before}")), parse(listener));
+    let found = differences(&before, &after, &sessions);
+    assert_eq!(found.said.len() + found.more, 1_000);
+    assert_eq!(asked.get(), found.said.len());
+}

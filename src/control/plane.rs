@@ -173,9 +173,9 @@ fn attach(control: &Arc<Control>, handle: &Handle) {
             gateway_errors: counters.get(Counter::GatewayErrors),
         }
     }));
-    let published = control.published();
+    let sessions = drain::sessions::Sessions::new(control.published());
     control.set_session_estimate(Arc::new(move |group, target| {
-        drain::sessions::by_name(&published, group, target, unix_ms() / 1000)
+        sessions.of_target_named(group, target, unix_ms() / 1000)
     }));
 }
 
@@ -195,37 +195,39 @@ fn sources(control: &Arc<Control>, handle: &Handle) -> Sources {
         published: control.published(),
         counters: Arc::clone(handle.counters()),
         machine: Arc::new(handle.clone()),
-        plane: Arc::new(Facts(Arc::clone(control))),
+        plane: Arc::new(Facts {
+            control: Arc::clone(control),
+            sessions: drain::sessions::Sessions::new(control.published()),
+        }),
         started_unix_ms: unix_ms(),
     }
 }
 
 /// What the metrics ask of the control plane.
-struct Facts(Arc<Control>);
+struct Facts {
+    control: Arc<Control>,
+    sessions: drain::sessions::Sessions,
+}
 
 impl metrics::Plane for Facts {
     fn config(&self) -> ConfigFacts {
         ConfigFacts {
-            version: self.0.version(),
-            last_reload_successful: self.0.last_reload_successful(),
-            loaded_unix_ms: self.0.loaded_unix_ms(),
+            version: self.control.version(),
+            last_reload_successful: self.control.last_reload_successful(),
+            loaded_unix_ms: self.control.loaded_unix_ms(),
         }
     }
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
-        self.0.refused_requests()
+        self.control.refused_requests()
     }
 
     fn group_sessions(&self, group: &str) -> Option<u64> {
-        let snapshot = self.0.snapshot();
-        let durations_s = drain::sessions::durations_s(&snapshot);
-        let index = snapshot.groups.iter().position(|one| *one.name == *group)?;
-        let duration_s = durations_s.get(index).copied().flatten();
-        drain::sessions::of_group(snapshot.groups.get(index)?, duration_s, unix_ms() / 1000)
+        self.sessions.of_group_named(group, unix_ms() / 1000)
     }
 
     fn target_sessions(&self, group: &str, target: &str) -> Option<u64> {
-        drain::sessions::by_name(&self.0.published(), group, target, unix_ms() / 1000)
+        self.sessions.of_target_named(group, target, unix_ms() / 1000)
     }
 }
 

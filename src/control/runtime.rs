@@ -13,6 +13,7 @@ mod adopt;
 mod changes;
 mod whole;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -253,6 +254,11 @@ impl Control {
     /// set.
     pub fn group_attributes(&self, group: &str) -> Option<serde_json::Value> {
         attributes::group(&self.lock().parsed.complete, group)
+    }
+
+    /// Those of every group, by name.
+    pub fn all_group_attributes(&self) -> HashMap<String, serde_json::Value> {
+        attributes::groups(&self.lock().parsed.complete)
     }
 
     /// What changed, newest last.

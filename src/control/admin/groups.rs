@@ -33,8 +33,13 @@ struct Both<'a> {
 impl Operator {
     pub fn groups(&self) -> Groups {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        let groups = both(&file, &snapshot);
-        Groups { groups: groups.map(|both| self.show_group(&both)).collect() }
+        // There may be tens of thousands, so none is searched for.
+        let mut attributes = self.control.all_group_attributes();
+        let groups = both(&file, &snapshot).map(|both| {
+            let attributes = attributes.remove(&*both.group.name).unwrap_or_default();
+            self.show_group(&both, attributes)
+        });
+        Groups { groups: groups.collect() }
     }
 
     /// One group.
@@ -44,7 +49,8 @@ impl Operator {
     pub fn group(&self, name: &str) -> Result<Group, Problem> {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
         let found = both(&file, &snapshot).find(|both| &*both.group.name == name);
-        found.map(|both| self.show_group(&both)).ok_or_else(|| self.no_group(name))
+        let both = found.ok_or_else(|| self.no_group(name))?;
+        Ok(self.show_group(&both, self.control.group_attributes(name).unwrap_or_default()))
     }
 
     /// One target.
@@ -92,10 +98,9 @@ impl Operator {
         Sessions { groups: groups.collect() }
     }
 
-    fn show_group(&self, both: &Both<'_>) -> Group {
+    fn show_group(&self, both: &Both<'_>, attributes: Value) -> Group {
         let name = &*both.group.name;
         let numbers = self.sampler.group(name).unwrap_or_default();
-        let attributes = self.control.group_attributes(name).unwrap_or_default();
         let targets: Vec<Target> =
             both.group.targets.iter().map(|target| self.show_target(both, target)).collect();
         Group {
@@ -152,7 +157,7 @@ impl Operator {
             requests_history: numbers.requests_history,
             sessions: sessions::of_target(state, both.session_s, now_unix_ms / 1000),
             sessions_error_percent: sketch::ERROR_PERCENT,
-            drain: self.drains.view(&group.name, &target.id),
+            drain: self.drains.view(&group.name, target, both.session_s),
         }
     }
 }
@@ -161,9 +166,12 @@ fn both<'a>(
     file: &'a file::File,
     snapshot: &'a Snapshot,
 ) -> impl Iterator<Item = Both<'a>> + use<'a> {
+    // The snapshot may be another's than the file, so groups are found by name.
+    let by_name: HashMap<&str, &file::TargetGroup, ahash::RandomState> =
+        file.target_groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
-    groups.filter_map(|(group, session_s)| {
-        let file = file.target_groups.iter().find(|one| one.name == *group.name)?;
+    groups.filter_map(move |(group, session_s)| {
+        let file = *by_name.get(&*group.name)?;
         let states = file.targets.iter().map(|one| (one.effective_id(), one.state)).collect();
         Some(Both { file, group, states, session_s })
     })

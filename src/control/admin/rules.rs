@@ -1,5 +1,7 @@
 //! The rules of every listener in words, in the order in which they are asked. Tested below.
 
+use std::collections::HashMap;
+
 use super::operator::{Operator, address};
 use super::views::{ListenerRules, Rule, Rules};
 use crate::control::config::file::{self, When};
@@ -31,13 +33,15 @@ impl Operator {
             Some(group) => group.name.to_string(),
             None => format!("#{index}"),
         };
+        let settings: HashMap<u32, &file::Rule, ahash::RandomState> = settings
+            .into_iter()
+            .flat_map(|listener| listener.rules.iter().map(|rule| (rule.priority, rule)))
+            .collect();
         let rules = listener.rules.rules();
         let rules = rules.iter().enumerate().map(|(position, rule)| {
             let is_default = position + 1 == rules.len();
             let numbers = self.sampler.rule(&listener.name, &rule.name).unwrap_or_default();
-            let when = settings.filter(|_| !is_default).and_then(|listener| {
-                listener.rules.iter().find(|one| one.priority == rule.priority)
-            });
+            let when = settings.get(&rule.priority).filter(|_| !is_default);
             Rule {
                 name: rule.name.to_string(),
                 priority: (!is_default).then_some(rule.priority),

@@ -17,11 +17,11 @@ use crate::target::keyring::KeyRing;
 use crate::target::state::{Health, Registry, TargetState as TargetCondition};
 use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
 
-/// Compiles one group, with those of its targets that are `leaving`; what outlives a snapshot comes from
+/// Compiles one group, with the targets of it that are `leaving`; what outlives a snapshot comes from
 /// the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
-    leaving: &[Leaving],
+    leaving: &[&Leaving],
     registry: &Registry,
     ring: &Arc<KeyRing>,
 ) -> Result<TargetGroup, CompileError> {
@@ -52,7 +52,7 @@ pub(super) fn group(
         others_serve |= target.state == TargetState::InService && state.health() == Health::Healthy;
         targets.push(Target::new(id.into(), address, target.weight, state));
     }
-    for Leaving { target, .. } in leaving.iter().filter(|one| one.group == group.name) {
+    for Leaving { target, .. } in leaving {
         let id = target.effective_id();
         let address = target_address(&target.address).map_err(fail)?;
         let state = registry.target(&group.name, id, &address, Health::Draining);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::groups::rule_stickiness;
-use super::{CompileError, options};
+use super::{CompileError, Positions, options};
 use crate::control::config::file::{self, DEFAULT_RULE, Forward};
 use crate::control::config::network;
 use crate::routing::actions::{self, Action, GroupIndex, PathRewrite, normal_path};
@@ -16,8 +16,8 @@ use crate::target::stickiness::Stickiness;
 
 /// What rules refer to.
 pub(super) struct Context<'c> {
-    /// In the order of the file, which is that of the snapshot.
-    pub(super) groups: &'c [file::TargetGroup],
+    /// Positions in the file, which are those in the snapshot.
+    pub(super) groups: &'c Positions<'c>,
     pub(super) ring: &'c Arc<KeyRing>,
 }
 
@@ -116,7 +116,7 @@ fn action(actions: &Actions<'_>, context: &Context<'_>) -> Result<Action, String
     }
     let Some(forward) = actions.forward else { return Err("has no action".into()) };
     let index = |name: &str| -> Result<GroupIndex, String> {
-        let position = context.groups.iter().position(|group| group.name == name);
+        let position = context.groups.get(name).copied();
         position.ok_or_else(|| format!("{name:?} is no target group"))
     };
     let (groups, sticky) = match forward {

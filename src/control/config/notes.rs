@@ -1,14 +1,18 @@
 //! What is allowed and yet hardly meant: said by `limpet check` and at start, never a refusal. Tested
 //! beside it.
 
+use std::collections::HashMap;
+
 use super::file::{File, Forward, HealthCheck, HealthCheckType};
 
 /// One sentence each.
 pub fn notes(file: &File) -> Vec<String> {
     let mut notes = Vec::new();
+    let bypassed = bypassed(file);
     for group in &file.target_groups {
         let name = &group.name;
-        if !is_used(file, name) {
+        let is_bypassed = bypassed.get(name.as_str()).copied();
+        if is_bypassed.is_none() {
             notes.push(format!("nothing forwards to target group {name:?}"));
         } else if group.targets.is_empty() {
             notes.push(format!(
@@ -23,7 +27,7 @@ pub fn notes(file: &File) -> Vec<String> {
                 "target group {name:?} says how it is checked and is not: health_check.type is \"off\""
             ));
         }
-        if group.stickiness.enabled && is_used(file, name) && is_bypassed(file, name) {
+        if group.stickiness.enabled && is_bypassed == Some(true) {
             notes.push(format!(
                 "the stickiness of target group {name:?} has no effect: all that forwards to it is \
                  sticky itself"
@@ -45,27 +49,25 @@ fn is_check_forgotten(check: &HealthCheck) -> bool {
         && (is_set || !check.host.is_empty() || !check.body.is_empty())
 }
 
-fn is_used(file: &File, group: &str) -> bool {
-    forwards_to(file, group).next().is_some()
-}
-
-/// Whether only sticky forwards lead to the group: their cookie names the target, its own is never asked.
-fn is_bypassed(file: &File, group: &str) -> bool {
-    forwards_to(file, group).all(|forward| match forward {
-        Forward::One(_) => false,
-        Forward::Weighted(weighted) => weighted.sticky.as_ref().is_some_and(|one| one.enabled),
-    })
-}
-
-fn forwards_to<'f>(file: &'f File, group: &'f str) -> impl Iterator<Item = &'f Forward> {
+/// Every group that something forwards to, and whether only sticky forwards lead to it: their cookie names the
+/// target, its own is never asked.
+fn bypassed(file: &File) -> HashMap<&str, bool, ahash::RandomState> {
     let forwards = file.listeners.iter().flat_map(|listener| {
         let rules = listener.rules.iter().map(|rule| rule.forward.as_ref());
         rules.chain([listener.forward.as_ref()])
     });
-    forwards.flatten().filter(move |forward| match forward {
-        Forward::One(name) => name == group,
-        Forward::Weighted(weighted) => weighted.groups.iter().any(|one| one.group == group),
-    })
+    let mut bypassed = HashMap::default();
+    let mut lead = |group, is_sticky| *bypassed.entry(group).or_insert(true) &= is_sticky;
+    for forward in forwards.flatten() {
+        match forward {
+            Forward::One(name) => lead(name.as_str(), false),
+            Forward::Weighted(weighted) => {
+                let is_sticky = weighted.sticky.as_ref().is_some_and(|one| one.enabled);
+                weighted.groups.iter().for_each(|one| lead(one.group.as_str(), is_sticky));
+            }
+        }
+    }
+    bypassed
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 //! at once; concludes nothing from a refused value. Never changes anything. Tested by `tests/config.rs`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use arrayvec::ArrayVec;
 
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
@@ -26,8 +28,9 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     unique(report, file.target_groups.iter().map(|group| group.name.as_str().into()), |index| {
         format!("target_group[{index}].name")
     });
+    let groups = Groups::of(file);
     for (index, listener) in file.listeners.iter().enumerate() {
-        listener_alone(file, listener, &format!("listener[{index}]"), report);
+        listener_alone(&groups, listener, &format!("listener[{index}]"), report);
     }
     collisions::collisions(file, report);
     for (index, group) in file.target_groups.iter().enumerate() {
@@ -97,14 +100,19 @@ fn unique<'n>(
     }
 }
 
-fn listener_alone(file: &File, listener: &file::Listener, key: &str, report: &mut Report<'_>) {
+fn listener_alone(
+    groups: &Groups<'_>,
+    listener: &file::Listener,
+    key: &str,
+    report: &mut Report<'_>,
+) {
     let actions = [
         ("forward", listener.forward.is_some()),
         ("redirect", listener.redirect.is_some()),
         ("respond", listener.respond.is_some()),
     ];
     one_action(&actions, "the default", key, report);
-    forward(file, listener.forward.as_ref(), key, report);
+    forward(groups, listener.forward.as_ref(), key, report);
     respond(listener.respond.as_ref(), key, report);
     let limits = &listener.limits;
     for (name, bytes) in
@@ -121,10 +129,10 @@ fn listener_alone(file: &File, listener: &file::Listener, key: &str, report: &mu
             );
         }
     }
-    rules(file, listener, key, report);
+    rules(groups, listener, key, report);
 }
 
-fn rules(file: &File, listener: &file::Listener, key: &str, report: &mut Report<'_>) {
+fn rules(groups: &Groups<'_>, listener: &file::Listener, key: &str, report: &mut Report<'_>) {
     unique(
         report,
         listener.rules.iter().map(|rule| match rule.priority {
@@ -154,7 +162,7 @@ fn rules(file: &File, listener: &file::Listener, key: &str, report: &mut Report<
             ("respond", rule.respond.is_some()),
         ];
         one_action(&actions, "the", &key, report);
-        forward(file, rule.forward.as_ref(), &key, report);
+        forward(groups, rule.forward.as_ref(), &key, report);
         respond(rule.respond.as_ref(), &key, report);
         if let Some(rewrite) = &rule.rewrite {
             self::rewrite(rule, rewrite, &key, report);
@@ -183,14 +191,14 @@ fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Rep
     }
 }
 
-fn forward(file: &File, forward: Option<&Forward>, key: &str, report: &mut Report<'_>) {
+fn forward(known: &Groups<'_>, forward: Option<&Forward>, key: &str, report: &mut Report<'_>) {
     let key = format!("{key}.forward");
     match forward {
         None => {}
-        Some(Forward::One(group)) => reference(file, group, &key, report),
+        Some(Forward::One(group)) => reference(known, group, &key, report),
         Some(Forward::Weighted(weighted)) => {
             for (index, one) in weighted.groups.iter().enumerate() {
-                reference(file, &one.group, &format!("{key}.groups[{index}].group"), report);
+                reference(known, &one.group, &format!("{key}.groups[{index}].group"), report);
             }
             unique(report, weighted.groups.iter().map(|one| one.group.as_str().into()), |index| {
                 format!("{key}.groups[{index}].group")
@@ -209,14 +217,27 @@ fn forward(file: &File, forward: Option<&Forward>, key: &str, report: &mut Repor
     }
 }
 
-fn reference(file: &File, group: &str, key: &str, report: &mut Report<'_>) {
-    let known = |name: &str| file.target_groups.iter().any(|group| group.name == name);
+/// The groups that may be referred to.
+struct Groups<'f> {
+    file: &'f File,
+    names: HashSet<&'f str, ahash::RandomState>,
+}
+
+impl Groups<'_> {
+    fn of(file: &File) -> Groups<'_> {
+        let names = file.target_groups.iter().map(|group| group.name.as_str()).collect();
+        Groups { file, names }
+    }
+}
+
+fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>) {
     // A group whose own name was refused or is missing may be the one that is meant.
-    let all_named = !file.target_groups.iter().any(|group| group.name.is_empty());
-    if group.is_empty() || known(group) || !all_named {
+    let all_named = !known.names.contains("");
+    if group.is_empty() || known.names.contains(group) || !all_named {
         return;
     }
-    let names: Vec<&str> = file.target_groups.iter().map(|group| group.name.as_str()).collect();
+    let names: Vec<&str> =
+        known.file.target_groups.iter().map(|group| group.name.as_str()).collect();
     let allowed = match names.len() {
         0 => "a [[target_group]] of this file, which has none".to_owned(),
         1..=12 => format!("a target group of this file: {}", names.join(", ")),
@@ -370,11 +391,16 @@ fn stickiness_common(
 
 /// Two stickiness cookies of one name overwrite each other in the browser.
 fn cookie_names(file: &File, report: &mut Report<'_>) {
-    let mut taken: Vec<Cookie> = Vec::new();
-    for cookie in group_cookies(file).into_iter().chain(rule_cookies(file)) {
-        let meets = |one: &&Cookie| one.place == cookie.place && one.names_meet(&cookie);
-        let Some(first) = taken.iter().find(meets) else {
-            taken.push(cookie);
+    let cookies: Vec<Cookie> = group_cookies(file).into_iter().chain(rule_cookies(file)).collect();
+    // By everything that a browser tells cookies apart by; the first that has a name keeps it.
+    let mut taken: HashMap<(&str, &str, Cow<'_, str>), usize, ahash::RandomState> =
+        HashMap::default();
+    for (index, cookie) in cookies.iter().enumerate() {
+        let (domain, path) = &cookie.place;
+        let names = cookie.names();
+        let meets = names.iter().filter_map(|name| taken.get(&(&**domain, &**path, name.clone())));
+        let Some(first) = meets.min().and_then(|first| cookies.get(*first)) else {
+            taken.extend(names.into_iter().map(|name| ((&**domain, &**path, name), index)));
             continue;
         };
         // The same rule on two listeners is one scope and shares its cookie, if it is the same.
@@ -406,14 +432,14 @@ struct Cookie {
 }
 
 impl Cookie {
-    fn names(&self) -> [Option<String>; 2] {
-        let twin = self.twin.then(|| format!("{}{TWIN_SUFFIX}", self.name));
-        [Some(self.name.clone()), twin]
-    }
-
-    fn names_meet(&self, other: &Cookie) -> bool {
-        let others = other.names();
-        self.names().iter().flatten().any(|name| others.iter().flatten().any(|one| one == name))
+    /// Its own and, if it has one, its twin's.
+    fn names(&self) -> ArrayVec<Cow<'_, str>, 2> {
+        let mut names = ArrayVec::new();
+        names.push(Cow::from(self.name.as_str()));
+        if self.twin {
+            names.push(format!("{}{TWIN_SUFFIX}", self.name).into());
+        }
+        names
     }
 }
 

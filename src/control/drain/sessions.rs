@@ -3,6 +3,11 @@
 //! Reads the targets' sketches with the stickiness durations of a snapshot. Figures are estimates; what
 //! they mean and what they cannot know stands in `target::sketch`. Never locks. Tested below.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
 use crate::routing::actions::Action;
 use crate::snapshot::{Published, Snapshot};
 use crate::target::group::{TargetGroup, stable_key};
@@ -47,16 +52,67 @@ pub fn of_group(group: &TargetGroup, duration_s: Option<u64>, now_s: u64) -> Opt
     Some(seen.estimate())
 }
 
-/// Sessions that are bound to a target of this name in what is published; `None` when there is no such
-/// target, or nothing about it is sticky.
-pub fn by_name(published: &Published, group: &str, target: &str, now_s: u64) -> Option<u64> {
-    let snapshot = published.load();
-    let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
-    let found = snapshot.groups.get(index)?;
-    let found = found.targets.get(found.find(stable_key(target))?);
-    let target = found.filter(|one| &*one.id == target)?;
-    let duration_s = durations_s(&snapshot).get(index).copied().flatten();
-    of_target(&target.state, duration_s, now_s)
+/// The sessions of what is published, by names. Whoever asks for thousands of groups asks each snapshot once for
+/// where they are and how sticky.
+#[derive(Debug)]
+pub struct Sessions {
+    published: Arc<Published>,
+    index: ArcSwapOption<Index>,
+}
+
+/// Where groups are in one snapshot, and how long their sessions live.
+#[derive(Debug)]
+struct Index {
+    generation: u64,
+    groups: HashMap<Arc<str>, (usize, Option<u64>), ahash::RandomState>,
+}
+
+impl Sessions {
+    pub fn new(published: Arc<Published>) -> Sessions {
+        Sessions { published, index: ArcSwapOption::empty() }
+    }
+
+    /// Sessions that are bound to a target of this name; `None` when there is no such target, or nothing about it
+    /// is sticky.
+    pub fn of_target_named(&self, group: &str, target: &str, now_s: u64) -> Option<u64> {
+        let snapshot = self.published.load();
+        let (group, duration_s) = self.find(&snapshot, group)?;
+        let found = group.targets.get(group.find(stable_key(target))?);
+        let target = found.filter(|one| &*one.id == target)?;
+        of_target(&target.state, duration_s, now_s)
+    }
+
+    /// Sessions of the group of this name; `None` when there is no such group, or nothing about it is sticky.
+    pub fn of_group_named(&self, group: &str, now_s: u64) -> Option<u64> {
+        let snapshot = self.published.load();
+        let (group, duration_s) = self.find(&snapshot, group)?;
+        of_group(group, duration_s, now_s)
+    }
+
+    fn find<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        group: &str,
+    ) -> Option<(&'s TargetGroup, Option<u64>)> {
+        let known = self.index.load_full().filter(|one| one.generation == snapshot.generation);
+        let index = known.unwrap_or_else(|| {
+            let index = Arc::new(Index::of(snapshot));
+            self.index.store(Some(Arc::clone(&index)));
+            index
+        });
+        let (position, duration_s) = *index.groups.get(group)?;
+        Some((snapshot.groups.get(position)?, duration_s))
+    }
+}
+
+impl Index {
+    fn of(snapshot: &Snapshot) -> Index {
+        let groups = snapshot.groups.iter().zip(durations_s(snapshot)).enumerate();
+        let groups = groups.map(|(position, (group, duration_s))| {
+            (Arc::clone(&group.name), (position, duration_s))
+        });
+        Index { generation: snapshot.generation, groups: groups.collect() }
+    }
 }
 
 #[cfg(test)]
@@ -118,10 +174,12 @@ mod tests {
         assert_eq!(of_target(b, None, NOW_S), None);
         assert_eq!(of_group(group, Some(60), NOW_S), Some(3));
         assert_eq!(of_group(group, None, NOW_S), None);
-        let published = Published::from_pointee(snapshot);
-        assert_eq!(by_name(&published, "app", "a", NOW_S + 60), Some(3));
-        assert_eq!(by_name(&published, "app", "a", NOW_S + 61), Some(0));
-        assert_eq!(by_name(&published, "app", "c", NOW_S), None);
-        assert_eq!(by_name(&published, "other", "a", NOW_S), None);
+        let sessions = Sessions::new(Arc::new(Published::from_pointee(snapshot)));
+        assert_eq!(sessions.of_target_named("app", "a", NOW_S + 60), Some(3));
+        assert_eq!(sessions.of_target_named("app", "a", NOW_S + 61), Some(0));
+        assert_eq!(sessions.of_target_named("app", "c", NOW_S), None);
+        assert_eq!(sessions.of_target_named("other", "a", NOW_S), None);
+        assert_eq!(sessions.of_group_named("app", NOW_S), Some(3));
+        assert_eq!(sessions.of_group_named("other", NOW_S), None);
     }
 }

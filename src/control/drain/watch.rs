@@ -144,7 +144,7 @@ impl Drains {
     ) -> Result<Applied, ChangeError> {
         let mut known = self.lock();
         let before = self.control.snapshot();
-        let before = find(&before, group, target).map(|(_, target)| target.state.health());
+        let before = find(&before, group, target).map(|target| target.state.health());
         let mut applied = self.set_draining(group, target, keep, by)?;
         if before == Some(Health::Unused) {
             applied.notes.push(format!("target {target} of {group} has drained already"));
@@ -171,17 +171,23 @@ impl Drains {
         Ok(applied)
     }
 
-    /// The drain of a target; `None` when it is in service or unknown.
-    pub fn view(&self, group: &str, target: &str) -> Option<DrainView> {
+    /// The drain of a target; `None` when it is in service. `session_duration_s`: how long a session with its group
+    /// lives. Whoever asks for thousands has found them all, and they are not searched for again.
+    pub fn view(
+        &self,
+        group: &str,
+        target: &Target,
+        session_duration_s: Option<u64>,
+    ) -> Option<DrainView> {
+        if !is_draining(target) {
+            return None;
+        }
         let now = Now::read();
-        let snapshot = self.control.snapshot();
-        let (index, draining) =
-            find(&snapshot, group, target).filter(|(_, target)| is_draining(target))?;
-        let session_duration_s = sessions::durations_s(&snapshot).get(index).copied().flatten();
-        let found = Found { group, target: draining, session_duration_s };
+        let found = Found { group, target, session_duration_s };
         let mut known = self.lock();
         let one = known.drains.get(&found.key()).cloned();
-        let one = one.unwrap_or_else(|| OneDrain::begin(self.leaving_since(group, target), now));
+        let since = |found: &Found<'_>| self.leaving_since(found.group, &found.target.id);
+        let one = one.unwrap_or_else(|| OneDrain::begin(since(&found), now));
         let delay = known.delay(&self.control, group);
         Some(self.show(&found, &one, delay, now))
     }
@@ -427,12 +433,10 @@ fn is_draining(target: &Target) -> bool {
     matches!(target.state.health(), Health::Draining | Health::Unused)
 }
 
-/// A target, and the position of its group.
-fn find<'s>(snapshot: &'s Snapshot, group: &str, target: &str) -> Option<(usize, &'s Target)> {
-    let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
-    let group = snapshot.groups.get(index)?;
+fn find<'s>(snapshot: &'s Snapshot, group: &str, target: &str) -> Option<&'s Target> {
+    let group = snapshot.groups.iter().find(|one| &*one.name == group)?;
     let found = group.targets.get(group.find(stable_key(target))?)?;
-    (&*found.id == target).then_some((index, found))
+    (&*found.id == target).then_some(found)
 }
 
 /// "until no request is in flight and no tunnel is open, for 10m at most".

@@ -3,6 +3,7 @@
 //! Everything that can fail comes before the publication, so that a refusal changes nothing. Tested with
 //! `runtime`.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -154,10 +155,8 @@ impl Control {
         let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
         let before = Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
         // Who leaves, or does so no longer, is in a group whose table may be the same.
-        let moved: Vec<&str> = leaving
-            .iter()
-            .filter(|one| !running.leaving.contains(one))
-            .chain(running.leaving.iter().filter(|one| !leaving.contains(one)))
+        let moved: Vec<&str> = moved(&running.leaving, &leaving)
+            .chain(moved(&leaving, &running.leaving))
             .map(|one| one.group.as_str())
             .collect();
         let snapshot =
@@ -230,12 +229,20 @@ impl Control {
     }
 }
 
+/// Those of `after` that are not in `before` in the same way.
+fn moved<'l>(before: &'l [Leaving], after: &'l [Leaving]) -> impl Iterator<Item = &'l Leaving> {
+    let key = |one: &'l Leaving| (one.group.as_str(), one.target.effective_id());
+    let before: HashMap<_, _, ahash::RandomState> =
+        before.iter().map(|one| (key(one), one)).collect();
+    after.iter().filter(move |one| before.get(&key(one)) != Some(one))
+}
+
 /// What is not in force before a restart, and what is hardly meant and was not said before.
 pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Difference]) -> Vec<String> {
     let restart = differences.iter().filter(|one| one.needs_restart);
     let mut notes: Vec<String> =
         restart.map(|one| format!("in force after a restart: {}", one.text)).collect();
-    let before = config::notes(&running.parsed.file);
+    let before: HashSet<String> = config::notes(&running.parsed.file).into_iter().collect();
     notes.extend(config::notes(&parsed.file).into_iter().filter(|note| !before.contains(note)));
     notes
 }
