@@ -366,6 +366,10 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State 
         }
     }
     connection.alarm.set_waiting(deadline, waits);
+    if connection.alarm.is_evicted() {
+        // What has arrived already is still read and answered.
+        connection.client.end_receiving();
+    }
     State::Asleep { receive, is_up: false }
 }
 

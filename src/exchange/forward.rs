@@ -28,12 +28,16 @@ use crate::http1::framing::RequestFraming;
 use crate::routing::actions::Action;
 use crate::shard::clock::{Millis, NEVER};
 use crate::shard::local::View;
+use crate::shard::reclaim;
 use crate::target::group::{Address, Standing, Target, TargetGroup};
 use crate::target::retry::{self, Decision, RetryPermit};
 use crate::target::select::{Choice, Full};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::ended::Phase;
 use crate::uring::{self, ConnectAddress, buffers};
+
+/// How often a connection to a target waits for something idle to give its descriptor back.
+const SHORTAGES_MAX: usize = 8;
 
 /// A place on a target, given back when dropped.
 struct PlaceOnTarget<'v> {
@@ -477,7 +481,16 @@ impl<'s> Attempt<'_, 's> {
             Address::Tcp(address) => ConnectAddress::Tcp(*address),
             Address::Unix(path) => ConnectAddress::Unix(path),
         };
-        let connect = uring::connect(&address, timeout).map_err(|_| Failure::NoSocket)?;
+        let mut connect = uring::connect(&address, timeout);
+        for _ in 0..SHORTAGES_MAX {
+            if !connect.as_ref().is_err_and(reclaim::is_shortage) {
+                break;
+            }
+            // Boxed, because it is rare.
+            Box::pin(connection.shard.descriptor()).await;
+            connect = uring::connect(&address, timeout);
+        }
+        let connect = connect.map_err(|_| Failure::NoSocket)?;
         let socket = connect.socket();
         let deadline = connection.shard.clock.deadline(timeout);
         let (result, expired) = connection

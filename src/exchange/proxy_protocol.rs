@@ -283,7 +283,7 @@ async fn receive_header(
     }
     loop {
         let (count, expired) = receive_more(connection, deadline, bytes).await;
-        if expired && !shard.stop.has_begun() {
+        if expired && !shard.stop.has_begun() && !connection.alarm.is_evicted() {
             return Err(Fault::Late);
         }
         if count == 0 {

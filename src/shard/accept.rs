@@ -16,8 +16,10 @@ use arrayvec::ArrayVec;
 use tokio::sync::Notify;
 
 use super::admission::Place;
+use super::clock::{Millis, NEVER};
 use super::local::Shard;
 use super::orders::ListenerId;
+use super::reclaim;
 use crate::exchange::busy;
 use crate::exchange::connection::{Arrival, Connection, Origin, Peer, Serving};
 use crate::exchange::stream::Stream;
@@ -29,6 +31,9 @@ use crate::uring::{self, Accepted, Listening};
 const ACCEPTED_IN_A_ROW: usize = 16;
 /// How long accepting rests when the system is out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
+/// How long there may be no descriptor before waiting connections are closed: longer than a new connection is
+/// given for its first request.
+const SHORTAGE: Duration = Duration::from_secs(2);
 /// Refused clients that are being told so at the same time; beyond, they are just closed.
 const REFUSALS_MAX: usize = 64;
 
@@ -47,6 +52,8 @@ pub struct Acceptor {
     /// connection be taken and closed, instead of hanging until it gives up.
     reserve: RefCell<Option<File>>,
     refusals: Rc<()>,
+    /// Until when connections that find no descriptor wait for one; [`NEVER`] while there are some.
+    shortage_ms: Cell<Millis>,
 }
 
 impl Acceptor {
@@ -60,6 +67,7 @@ impl Acceptor {
             retirement: Notify::new(),
             reserve: RefCell::new(File::open("/dev/null").ok()),
             refusals: Rc::new(()),
+            shortage_ms: Cell::new(NEVER),
         }
     }
 
@@ -94,6 +102,10 @@ impl Acceptor {
             let Some(place) = self.place().await else { return Ok(()) };
             // Where shards share the socket, another may have been faster.
             let Some(accepted) = self.listening.accept()? else { return Ok(()) };
+            self.shortage_ms.set(NEVER);
+            if accepted.descriptor >= self.shard.scarce_from {
+                self.shard.spare_descriptor();
+            }
             self.take(accepted, place);
             if !self.listening.is_readable()? {
                 return Ok(());
@@ -103,15 +115,14 @@ impl Acceptor {
         Ok(())
     }
 
-    /// A place for a connection that is there; it waits in the backlog while the process is full. `None` when
-    /// the listener has ended meanwhile.
+    /// A place for a connection that is there; while the process is full it waits in the backlog, and what is
+    /// idle longest closes for it. `None` when the listener has ended meanwhile.
     async fn place(&self) -> Option<Place> {
-        let admission = &self.shard.admission;
-        if let Some(place) = admission.reserve() {
+        if let Some(place) = self.shard.admission.reserve() {
             return Some(place);
         }
         tokio::select! {
-            place = admission.place() => place.filter(|_| !self.has_ended()),
+            place = self.shard.place() => place.filter(|_| !self.has_ended()),
             () = self.retirement.notified() => None,
         }
     }
@@ -187,7 +198,12 @@ impl Acceptor {
                 uring::sleep(Instant::now() + BACK_OFF).await;
                 return;
             }
-            Some(libc::EMFILE | libc::ENFILE) => self.shed_one(),
+            _ if reclaim::is_shortage(error) => {
+                if self.shard.descriptor().await {
+                    return;
+                }
+                self.shed_when_late();
+            }
             _ => {}
         }
         if self.shard.may_complain() {
@@ -205,6 +221,17 @@ impl Acceptor {
         let name = &self.origin.borrow().listener_name;
         if let Err(error) = crate::listener::adjust(self.listening.raw(), options) {
             tracing::warn!(listener = %name, %error, "not all socket options could be changed");
+        }
+    }
+
+    /// While nothing closes, connections wait in the backlog; after a while they are closed, one by one.
+    fn shed_when_late(&self) {
+        let clock = &self.shard.clock;
+        if self.shortage_ms.get() == NEVER {
+            self.shortage_ms.set(clock.deadline(SHORTAGE));
+        }
+        if clock.now_ms() >= self.shortage_ms.get() {
+            self.shed_one();
         }
     }
 

@@ -11,11 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::reclaim::Wishes;
+
 const STRIPES: usize = 64;
 
 #[derive(Debug)]
 pub struct Admission {
     places: Semaphore,
+    /// Of those who find no place, or no descriptor.
+    pub wishes: Wishes,
     limit: usize,
     per_client: u32,
     by_client: Vec<Mutex<HashMap<IpAddr, u32, ahash::RandomState>>>,
@@ -37,6 +41,7 @@ impl Admission {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Admission {
             places: Semaphore::new(limit),
+            wishes: Wishes::default(),
             limit,
             per_client,
             by_client: (0..stripes).map(|_| Mutex::default()).collect(),

@@ -3,8 +3,13 @@
 //! An alarm is one slot. Arming it is a store; the ticker wakes the tasks whose time has come, and the
 //! task ends its operation by shutting a socket down and then still awaits it. Deadlines are therefore
 //! met with the tick's resolution (50 ms) and cost nothing until they are missed.
+//!
+//! The slots also say since when each task waits for a request: when there is no room for new connections,
+//! those that have waited longest are ended (see `reclaim`).
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,14 +25,52 @@ pub struct Alarms {
     slots: RefCell<Slab<Slot>>,
     /// What goes on is being cut off: no deadline is renewed any more.
     is_cut_off: Cell<bool>,
+    /// When the table was scanned last.
+    now_ms: Cell<Millis>,
 }
+
+/// A new connection is not ended for another before it has been silent for so long.
+const FIRST_REQUEST_MS: u32 = 1000;
 
 #[derive(Debug)]
 struct Slot {
     at_ms: Millis,
     fired: bool,
     waits: Waits,
+    /// Its connection is to end, because others need the room.
+    is_evicted: bool,
+    /// While it waits, since when: the lower bits of a time in milliseconds.
+    since: u32,
     waker: Option<Waker>,
+}
+
+impl Slot {
+    fn fire(&mut self) {
+        self.at_ms = NEVER;
+        self.fired = true;
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How long its task has waited for a request, where that is what it may be ended by.
+    fn idle_ms(&self, now: u32) -> Option<u32> {
+        let idle_ms = now.wrapping_sub(self.since);
+        let is_idle = match self.waits {
+            Waits::Busy => false,
+            Waits::Fresh => idle_ms >= FIRST_REQUEST_MS,
+            Waits::Idle => true,
+        };
+        (is_idle && !self.is_evicted).then_some(idle_ms)
+    }
+}
+
+/// A task that waited for a request when the table was searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiting {
+    idle_ms: u32,
+    key: usize,
+    since: u32,
 }
 
 /// What a task waits for, as far as a stop of the shard cares.
@@ -54,6 +97,8 @@ impl Alarms {
             at_ms: NEVER,
             fired: false,
             waits: Waits::Busy,
+            is_evicted: false,
+            since: 0,
             waker: None,
         });
         Alarm { alarms: Rc::clone(self), key }
@@ -61,13 +106,10 @@ impl Alarms {
 
     /// Wakes every task whose alarm is due.
     pub fn scan(&self, now_ms: Millis) {
+        self.now_ms.set(now_ms);
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
             if slot.at_ms <= now_ms {
-                slot.at_ms = NEVER;
-                slot.fired = true;
-                if let Some(waker) = &slot.waker {
-                    waker.wake_by_ref();
-                }
+                slot.fire();
             }
         }
     }
@@ -86,13 +128,47 @@ impl Alarms {
     fn fire(&self, which: impl Fn(&Slot) -> bool) {
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
             if which(slot) {
-                slot.at_ms = NEVER;
-                slot.fired = true;
-                if let Some(waker) = &slot.waker {
-                    waker.wake_by_ref();
-                }
+                slot.fire();
             }
         }
+    }
+
+    /// The `count` tasks that have waited for a request longest; the longest is the last. Looks at all.
+    pub fn longest_waiting(&self, count: usize) -> Vec<Waiting> {
+        let now = self.now();
+        let mut longest = BinaryHeap::new();
+        for (key, slot) in self.slots.borrow().iter() {
+            let Some(idle_ms) = slot.idle_ms(now) else { continue };
+            let waiting = Waiting { idle_ms, key, since: slot.since };
+            if longest.len() < count {
+                longest.push(Reverse(waiting));
+            } else if let Some(mut least) = longest.peek_mut()
+                && least.0 < waiting
+            {
+                *least = Reverse(waiting);
+            }
+        }
+        let mut longest: Vec<Waiting> = longest.into_iter().map(|Reverse(one)| one).collect();
+        longest.sort_unstable();
+        longest
+    }
+
+    /// Makes the alarm of a task due for good, if it has waited ever since; `false` if not.
+    pub fn evict(&self, waiting: &Waiting) -> bool {
+        let now = self.now();
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(waiting.key) else { return false };
+        if slot.since != waiting.since || slot.idle_ms(now).is_none() {
+            return false;
+        }
+        slot.is_evicted = true;
+        slot.fire();
+        true
+    }
+
+    /// The time of the last scan, as slots keep it.
+    fn now(&self) -> u32 {
+        self.now_ms.get() as u32
     }
 }
 
@@ -104,9 +180,19 @@ impl Alarm {
     }
 
     /// As [`Self::set`] for a task that waits for a request.
-    #[inline]
     pub fn set_waiting(&self, at_ms: Millis, waits: Waits) {
+        let now = self.alarms.now();
+        if let Some(slot) = self.alarms.slots.borrow_mut().get_mut(self.key)
+            && slot.waits == Waits::Busy
+        {
+            slot.since = now;
+        }
         self.arm(at_ms, waits);
+    }
+
+    /// Whether its task was made to end while it waited, because others need the room.
+    pub fn is_evicted(&self) -> bool {
+        self.alarms.slots.borrow().get(self.key).is_some_and(|slot| slot.is_evicted)
     }
 
     #[inline]
@@ -322,6 +408,78 @@ mod tests {
         assert!(is_late.as_mut().poll(&mut cx).is_pending());
         alarms.scan(89);
         assert!(!alarm.poll_fired(&mut cx), "the end came, and set its own time");
+    }
+
+    /// Alarms of tasks that wait so since these times, at the time `now_ms`.
+    fn waiting_since(
+        alarms: &Rc<Alarms>,
+        waits: Waits,
+        since_ms: &[Millis],
+        now_ms: Millis,
+    ) -> Vec<Alarm> {
+        let wait = |&since_ms: &Millis| {
+            alarms.scan(since_ms);
+            let alarm = alarms.alarm();
+            alarm.set_waiting(NEVER, waits);
+            alarm
+        };
+        let waiting = since_ms.iter().map(wait).collect();
+        alarms.scan(now_ms);
+        waiting
+    }
+
+    #[test]
+    fn who_waits_longest_is_found_and_evicted_once() {
+        let alarms = Rc::new(Alarms::default());
+        let waiting = waiting_since(&alarms, Waits::Idle, &[30, 10, 20, 40], 100);
+        let _busy = alarms.alarm();
+        let mut longest = alarms.longest_waiting(3);
+        assert_eq!(longest.iter().map(|one| one.idle_ms).collect::<Vec<_>>(), [70, 80, 90]);
+        let first = longest.pop().unwrap();
+        assert!(alarms.evict(&first));
+        assert!(!alarms.evict(&first));
+        let mut cx = Context::from_waker(Waker::noop());
+        let fired: Vec<bool> = waiting.iter().map(|alarm| alarm.poll_fired(&mut cx)).collect();
+        assert_eq!(fired, [false, true, false, false]);
+        // It may go on waiting for a moment, and that it is to end is not forgotten.
+        waiting[1].set_waiting(NEVER, Waits::Idle);
+        assert!(waiting[1].is_evicted());
+        assert_eq!(alarms.longest_waiting(9).len(), 3);
+    }
+
+    #[test]
+    fn who_has_had_work_since_is_not_evicted() {
+        let alarms = Rc::new(Alarms::default());
+        let waiting = waiting_since(&alarms, Waits::Idle, &[10, 20], 100);
+        let longest = alarms.longest_waiting(2);
+        waiting[0].set(NEVER);
+        assert!(!alarms.evict(&longest[1]));
+        waiting[0].set_waiting(NEVER, Waits::Idle);
+        assert!(!alarms.evict(&longest[1]), "it has waited for less long than it had then");
+        drop(waiting);
+        assert!(!alarms.evict(&longest[0]));
+    }
+
+    #[test]
+    fn who_is_put_to_sleep_while_it_waits_has_waited_since_before() {
+        let alarms = Rc::new(Alarms::default());
+        let waiting = waiting_since(&alarms, Waits::Idle, &[10], 60);
+        waiting[0].set_waiting(500, Waits::Idle);
+        assert_eq!(alarms.longest_waiting(1)[0].idle_ms, 50);
+    }
+
+    #[test]
+    fn a_new_connection_has_a_second_for_its_first_request() {
+        let alarms = Rc::new(Alarms::default());
+        let _waiting = waiting_since(&alarms, Waits::Fresh, &[10], 1009);
+        assert!(alarms.longest_waiting(1).is_empty());
+        alarms.scan(1010);
+        assert_eq!(alarms.longest_waiting(1).len(), 1);
+    }
+
+    #[test]
+    fn a_slot_is_small() {
+        assert!(size_of::<Slot>() <= 32, "{} bytes", size_of::<Slot>());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the published snapshot, the targets' atomics, the counters, the flags of a stop.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,6 +14,7 @@ use super::admission::Admission;
 use super::alarms::Alarms;
 use super::clock::{Clock, Millis};
 use super::random::Random;
+use super::reclaim::Idlest;
 use crate::exchange::target_side::TargetConnection;
 use crate::snapshot::{Published, Snapshot};
 use crate::target::cookie_memo::CookieMemo;
@@ -21,6 +23,7 @@ use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
 use crate::telemetry::series::Places;
+use crate::uring;
 
 /// How much longer than its clients may sleep a listener is remembered that was taken away.
 const RETIRED_MARGIN: Duration = Duration::from_secs(10);
@@ -67,6 +70,10 @@ pub struct Shard {
     pub log: RefCell<ShardLog>,
     pub counters: Arc<ShardCounters>,
     pub opened_cookies: CookieMemo,
+    /// For when there is no room for new connections.
+    pub(super) idlest: RefCell<Idlest>,
+    /// From this descriptor on hardly any are left.
+    pub(super) scarce_from: RawFd,
     latest: RefCell<Latest>,
     /// Listeners that a reload took away, for connections that came in by them.
     retired: RefCell<Vec<Retired>>,
@@ -95,6 +102,12 @@ pub struct Shared {
     pub stop: Arc<Stop>,
 }
 
+/// The kernel gives the lowest descriptor that is free: one of the last 16, or of the last 32nd, says that
+/// hardly any other is.
+fn scarce_from(limit: u64) -> RawFd {
+    RawFd::try_from(limit.saturating_sub((limit / 32).max(16))).unwrap_or(RawFd::MAX)
+}
+
 impl Shard {
     pub fn new(
         index: usize,
@@ -116,6 +129,8 @@ impl Shard {
             log: RefCell::new(log),
             counters,
             opened_cookies: CookieMemo::default(),
+            idlest: RefCell::default(),
+            scarce_from: scarce_from(uring::raise_descriptor_limit()),
             latest: RefCell::new(Latest { published, view }),
             retired: RefCell::new(Vec::new()),
             complained_ms: Cell::new(0),

@@ -16,6 +16,7 @@ pub mod listeners;
 pub mod local;
 pub mod orders;
 pub mod random;
+pub mod reclaim;
 mod server;
 
 use std::io;
@@ -48,6 +49,8 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
     let mut acceptors = Vec::new();
     follow(&shard, &orders, &mut acceptors, &life)?;
     life.accepts(shard.index, thread_path().unwrap_or_default());
+    let hearing = Rc::clone(&shard);
+    uring::spawn(async move { hearing.hear_wishes().await });
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
     let mut last_requests_until = next;
@@ -163,6 +166,7 @@ impl Shard {
         // An idle shard holds no snapshot that was replaced.
         drop(self.view());
         self.forget_retired();
+        self.look_after_wishes();
         buffers::trim();
     }
 

@@ -116,6 +116,19 @@ impl<C> Pool<C> {
         self.next_expiry_ms = next_expiry_ms;
     }
 
+    /// The connection that would expire first, of all targets: descriptors are short.
+    pub fn take_first_to_expire(&mut self) -> Option<C> {
+        let first = |shelf: &Shelf<C>| shelf.idle.first().map(|idle| idle.expires_at_ms);
+        let shelves = self.shelves.iter_mut().filter(|shelf| !shelf.idle.is_empty());
+        let shelf = shelves.min_by_key(|shelf| first(shelf))?;
+        let connection = shelf.idle.remove(0).connection;
+        if shelf.idle.is_empty() {
+            shelf.holder = None;
+        }
+        self.count = self.count.saturating_sub(1);
+        Some(connection)
+    }
+
     /// Hands over all connections of one target and forgets it.
     pub fn drain(&mut self, slot: u32, mut close: impl FnMut(C)) {
         let Some(shelf) = self.shelves.get_mut(slot as usize) else { return };
@@ -208,6 +221,21 @@ mod tests {
         pool.drain(0, |connection| closed.push(connection));
         pool.drain(9, |connection| closed.push(connection));
         assert_eq!((closed, Arc::strong_count(&a)), (vec![3], 1));
+    }
+
+    #[test]
+    fn what_expires_first_goes_first_when_descriptors_are_short() {
+        let mut pool = Pool::new();
+        let (a, b) = (target(0), target(2));
+        for (target, connection, expires_at_ms) in [(&a, 1, 300), (&b, 2, 200), (&b, 3, 400)] {
+            pool.checkin(target, connection, expires_at_ms, 8);
+        }
+        assert_eq!(pool.take_first_to_expire(), Some(2));
+        assert_eq!(pool.take_first_to_expire(), Some(1));
+        assert_eq!(Arc::strong_count(&a), 1, "nobody holds its slot any more");
+        assert_eq!((pool.len(), Arc::strong_count(&b)), (1, 2));
+        assert_eq!(pool.take_first_to_expire(), Some(3));
+        assert_eq!((pool.take_first_to_expire(), pool.len()), (None, 0));
     }
 
     #[test]

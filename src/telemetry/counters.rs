@@ -26,6 +26,8 @@ pub enum Counter {
     ConnectionsClosed,
     /// Closed at once, because a limit was reached.
     ConnectionsRefused,
+    /// Closed while they were idle, because new ones needed their places or descriptors.
+    ConnectionsReclaimed,
     /// Target connections; open ones are opened − closed.
     TargetConnectionsOpened,
     TargetConnectionsClosed,
@@ -41,12 +43,13 @@ pub enum Counter {
 }
 
 impl Counter {
-    pub const ALL: [Counter; 12] = [
+    pub const ALL: [Counter; 13] = [
         Counter::BytesIn,
         Counter::BytesOut,
         Counter::ConnectionsAccepted,
         Counter::ConnectionsClosed,
         Counter::ConnectionsRefused,
+        Counter::ConnectionsReclaimed,
         Counter::TargetConnectionsOpened,
         Counter::TargetConnectionsClosed,
         Counter::TargetConnectionsClosedIdle,
@@ -64,6 +67,7 @@ impl Counter {
             Counter::ConnectionsAccepted => "connections_accepted",
             Counter::ConnectionsClosed => "connections_closed",
             Counter::ConnectionsRefused => "connections_refused",
+            Counter::ConnectionsReclaimed => "connections_reclaimed",
             Counter::TargetConnectionsOpened => "target_connections_opened",
             Counter::TargetConnectionsClosed => "target_connections_closed",
             Counter::TargetConnectionsClosedIdle => "target_connections_closed_idle",

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +22,8 @@ pub struct Listening(Socket);
 pub struct Accepted {
     pub socket: Socket,
     pub peer: SockAddr,
+    /// The socket's own.
+    pub descriptor: RawFd,
 }
 
 impl Listening {
@@ -63,7 +65,10 @@ impl Listening {
     /// What accept(2) says, or when the engine cannot register the connection.
     pub fn accept(&self) -> io::Result<Option<Accepted>> {
         match self.raw().accept() {
-            Ok((socket, peer)) => Ok(Some(Accepted { socket: Socket::adopt(socket)?, peer })),
+            Ok((socket, peer)) => {
+                let descriptor = socket.as_raw_fd();
+                Ok(Some(Accepted { socket: Socket::adopt(socket)?, peer, descriptor }))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }

@@ -225,12 +225,13 @@ fn of_targets(sources: &Sources, snapshot: &Snapshot) -> [Family; 6] {
     [requests, failures, in_flight, waiting, health, sessions]
 }
 
-fn of_connections(sources: &Sources) -> [Family; 6] {
+fn of_connections(sources: &Sources) -> [Family; 7] {
     let counted = sources.counters.snapshot();
     let of = |metric, counter| single(metric, counted.get(counter) as f64);
     [
         single(names::CONNECTIONS, sources.machine.connections() as f64),
         of(names::CONNECTIONS_ACCEPTED, Counter::ConnectionsAccepted),
+        of(names::CONNECTIONS_RECLAIMED, Counter::ConnectionsReclaimed),
         of(names::CONNECTIONS_REFUSED, Counter::ConnectionsRefused),
         single(names::TARGET_CONNECTIONS, counted.target_connections_open() as f64),
         of(names::TARGET_CONNECTIONS_OPENED, Counter::TargetConnectionsOpened),

@@ -116,6 +116,8 @@ metrics! {
         "Client connections open now.";
     CONNECTIONS_ACCEPTED = Counter "limpet_client_connections_accepted_total" []
         "Client connections accepted.";
+    CONNECTIONS_RECLAIMED = Counter "limpet_client_connections_reclaimed_total" []
+        "Idle client connections closed because new ones needed their places or descriptors.";
     CONNECTIONS_REFUSED = Counter "limpet_client_connections_refused_total" []
         "Client connections closed at once because a limit was reached.";
     TARGET_CONNECTIONS = Gauge "limpet_target_connections" []

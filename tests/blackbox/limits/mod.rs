@@ -2,6 +2,7 @@
 
 mod connections;
 mod heads;
+mod room;
 
 use crate::support::{Limpet, Target, config, group, listener};
 
