@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
 use super::busy::Done;
@@ -38,7 +37,7 @@ pub struct Converse<'a, 's> {
     /// What the client has sent beyond its request.
     pub early: &'a [u8],
     /// What it has sent beyond its request's content, where that was still to come.
-    pub beyond: &'a mut Input,
+    pub beyond: &'a Cell<Input>,
     /// When the response's head must be whole; set once the request has been sent.
     pub head_deadline: &'a Cell<Millis>,
 }
@@ -131,6 +130,7 @@ impl Converse<'_, '_> {
             first: upload.1,
             received: &received,
             state: &state,
+            beyond: self.beyond,
             send_idle: self.group.options.content_idle_timeout,
         };
         let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
@@ -145,7 +145,7 @@ impl Converse<'_, '_> {
             stream.abort();
             alarm.set(connection.shard.clock.deadline(STOP_UPLOAD));
         };
-        let (result, beyond, at_response_end) = {
+        let (result, at_response_end) = {
             let respond = async {
                 let bytes = self.first_bytes(target, &mut PendingSend::None).await?;
                 let finished = self.respond(&target.stream, bytes, Some(&state), entry).await?;
@@ -154,10 +154,10 @@ impl Converse<'_, '_> {
                 }
                 Ok(finished)
             };
-            let both = Both { upload: pin!(upload.run()), beyond: None, response: pin!(respond) };
+            let both =
+                Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(respond) };
             both.run(uploaded, stop, &state).await
         };
-        *self.beyond = beyond;
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
         if let UploadState::Failed(failure) = at_response_end {
@@ -294,30 +294,29 @@ impl Converse<'_, '_> {
 /// Both directions of an exchange, driven by one task.
 struct Both<U, R> {
     upload: U,
-    beyond: Option<Input>,
+    /// It has ended.
+    is_uploaded: bool,
     response: R,
 }
 
 impl<U, R, T> Both<U, R>
 where
-    U: Future<Output = Input> + Unpin,
+    U: Future<Output = ()> + Unpin,
     R: Future<Output = T> + Unpin,
 {
     /// `uploaded` is called when the upload has ended first; `stop` when the response has ended first,
-    /// and must make the upload end soon. Gives the response's result, what the client sent beyond its
-    /// request, and how far the upload had come when the response ended.
+    /// and must make the upload end soon. Gives the response's result, and how far the upload had come
+    /// when the response ended.
     async fn run(
         mut self,
         uploaded: impl FnOnce(),
         stop: impl FnOnce(),
         state: &Cell<UploadState>,
-    ) -> (T, Input, UploadState) {
+    ) -> (T, UploadState) {
         let mut uploaded = Some(uploaded);
         let result = poll_fn(|cx| {
-            if self.beyond.is_none()
-                && let Poll::Ready(beyond) = Pin::new(&mut self.upload).poll(cx)
-            {
-                self.beyond = Some(beyond);
+            if !self.is_uploaded && Pin::new(&mut self.upload).poll(cx).is_ready() {
+                self.is_uploaded = true;
                 if let Some(uploaded) = uploaded.take() {
                     uploaded();
                 }
@@ -326,13 +325,10 @@ where
         })
         .await;
         let at_response_end = state.get();
-        let beyond = match self.beyond.take() {
-            Some(beyond) => beyond,
-            None => {
-                stop();
-                Pin::new(&mut self.upload).await
-            }
-        };
-        (result, beyond, at_response_end)
+        if !self.is_uploaded {
+            stop();
+            Pin::new(&mut self.upload).await;
+        }
+        (result, at_response_end)
     }
 }

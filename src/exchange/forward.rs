@@ -86,7 +86,7 @@ pub async fn forward(
     entry.request_content_bytes = received;
     let request_bytes = rest.is_none().then_some(used);
     let mut attempts = Attempts::new(scene, plan, rest.is_none());
-    let mut beyond = Input::default();
+    let beyond = Cell::new(Input::default());
     let result = loop {
         let attempt = Attempt {
             scene,
@@ -96,7 +96,7 @@ pub async fn forward(
             rest: &mut rest,
             received,
             ahead,
-            beyond: &mut beyond,
+            beyond: &beyond,
             tried: &attempts.tried,
             only_fresh: attempts.only_fresh,
         };
@@ -115,6 +115,7 @@ pub async fn forward(
         Ok(done) => {
             buffers::give_back(std::mem::take(&mut plan.request));
             input.consume(used);
+            let beyond = beyond.into_inner();
             if !beyond.is_empty() {
                 let mut bytes = buffers::small();
                 bytes.extend_from_slice(beyond.unread());
@@ -319,7 +320,7 @@ struct Attempt<'a, 's> {
     rest: &'a mut Option<Rest>,
     received: u64,
     ahead: &'a mut Ahead,
-    beyond: &'a mut Input,
+    beyond: &'a Cell<Input>,
     tried: &'a Tried,
     /// Take no connection from the pool.
     only_fresh: bool,

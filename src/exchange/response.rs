@@ -1,6 +1,8 @@
 //! The response on its way back: interim heads, the final head with limpet's own cookies, its content.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use arrayvec::ArrayVec;
 
@@ -61,6 +63,7 @@ impl Converse<'_, '_> {
                     }
                 }
                 Step::Switch { head_bytes } => {
+                    content_sent(upload).await?;
                     self.target.state.note_outcome(false);
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
@@ -321,9 +324,12 @@ impl Converse<'_, '_> {
         entry.phase = Phase::Tunnel;
         let connection = self.scene.connection;
         let next = std::mem::take(&mut self.ahead.next);
+        // Content either came with the head, and `early` behind it, or had an upload of its own.
+        let beyond = self.beyond.take();
+        let early = if beyond.is_empty() { self.early } else { beyond.unread() };
         let idle = self.group.options.tunnel_idle_timeout;
         // Beside its two directions everything else that a busy connection holds is small.
-        Box::pin(tunnel::run(connection, target, bytes, (self.early, next), idle, entry)).await?;
+        Box::pin(tunnel::run(connection, target, bytes, (early, next), idle, entry)).await?;
         Ok(Finished { linger: true, ..Finished::default() })
     }
 
@@ -382,6 +388,20 @@ impl Converse<'_, '_> {
         .await
         .map_err(send_failure)
     }
+}
+
+/// Awaits the end of an upload, which is driven beside and has deadlines of its own. A client speaks the
+/// new protocol only once it has sent its request whole (RFC 9110 §7.8): a target that agrees earlier is
+/// taken at its word behind the content.
+async fn content_sent(upload: Option<&Cell<UploadState>>) -> Result<(), Failure> {
+    let Some(state) = upload else { return Ok(()) };
+    poll_fn(|_| match state.get() {
+        UploadState::Running => Poll::Pending,
+        UploadState::Complete => Poll::Ready(Ok(())),
+        UploadState::TargetStopped => Poll::Ready(Err(Failure::TargetReset { any_byte: true })),
+        UploadState::Failed(failure) => Poll::Ready(Err(failure)),
+    })
+    .await
 }
 
 fn send_failure(fault: SendFault) -> Failure {

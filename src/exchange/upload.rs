@@ -44,25 +44,27 @@ pub struct Upload<'a> {
     /// Content bytes so far, as counted against the listener's limit.
     pub received: &'a Cell<u64>,
     pub state: &'a Cell<UploadState>,
+    /// What the client sent behind the content; there once `state` says that it has ended.
+    pub beyond: &'a Cell<Input>,
     /// Where the target's willingness to take bytes is bounded.
     pub send_idle: std::time::Duration,
 }
 
 impl Upload<'_> {
-    /// Pumps until the content ends or a side fails. Returns what the client sent beyond the end.
-    pub async fn run(mut self) -> Input {
+    /// Pumps until the content ends or a side fails.
+    pub async fn run(mut self) {
         let mut beyond = Input::default();
         let state = match self.pump(&mut beyond).await {
             Ok(()) => UploadState::Complete,
             Err(Stopped::Target) => UploadState::TargetStopped,
             Err(Stopped::Client(failure)) => UploadState::Failed(failure),
         };
+        self.beyond.set(beyond);
         self.state.set(state);
         if matches!(state, UploadState::Failed(_)) {
             // The target must not take a cut-off request for a whole one.
             self.target.abort();
         }
-        beyond
     }
 
     async fn pump(&mut self, beyond: &mut Input) -> Result<(), Stopped> {

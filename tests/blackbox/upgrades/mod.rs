@@ -1,5 +1,6 @@
 //! Upgrades: a 101 that the client asked for makes a tunnel in both directions. RFC 9110 §7.8.
 
+mod content;
 mod cut_off;
 
 use std::time::{Duration, Instant};
