@@ -25,10 +25,10 @@ use super::events::{EventKind, unix_ms};
 use super::health::{HealthBoard, Supervisor};
 use super::metrics::{ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
-use super::{compile, drain, log_level, metrics, session_watch, write_back};
+use super::{drain, log_level, metrics, session_watch, write_back};
 use crate::service;
 use crate::shard::Handle;
-use crate::snapshot::{AccessLogOptions, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counter;
 use crate::uring::Courtesy;
 
@@ -173,6 +173,13 @@ fn attach(control: &Arc<Control>, handle: &Handle) {
             gateway_errors: counters.get(Counter::GatewayErrors),
         }
     }));
+    let (logged, events) = (handle.clone(), Arc::clone(control.events()));
+    control.set_log_change(Arc::new(move |options| {
+        if let Err(error) = logged.reconfigure_log(options) {
+            let text = format!("the access log stays as it is: {error}");
+            events.push(EventKind::Warning, None, None, text);
+        }
+    }));
     let sessions = drain::sessions::Sessions::new(control.published());
     control.set_session_estimate(Arc::new(move |group, target| {
         sessions.of_target_named(group, target, unix_ms() / 1000)
@@ -314,15 +321,14 @@ struct Follower {
     control: Arc<Control>,
     handle: Handle,
     after_change: AfterChange,
-    access_log: AccessLogOptions,
     log_level: LogLevel,
 }
 
 impl Follower {
     fn new(control: Arc<Control>, handle: Handle, after_change: AfterChange) -> Follower {
         let file = control.file();
-        let (access_log, log_level) = (compile::process(&file).access_log, file.process.log_level);
-        Follower { control, handle, after_change, access_log, log_level }
+        let log_level = file.process.log_level;
+        Follower { control, handle, after_change, log_level }
     }
 
     async fn run(mut self) {
@@ -340,14 +346,6 @@ impl Follower {
 
     fn follow(&mut self) {
         let file = self.control.file();
-        let access_log = compile::process(&file).access_log;
-        if access_log != self.access_log {
-            if let Err(error) = self.handle.reconfigure_log(&access_log) {
-                let text = format!("the access log stays as it is: {error}");
-                self.control.events().push(EventKind::Warning, None, None, text);
-            }
-            self.access_log = access_log;
-        }
         if file.process.log_level != self.log_level {
             self.log_level = file.process.log_level;
             log_level::set(self.log_level);

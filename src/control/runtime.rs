@@ -36,7 +36,7 @@ use super::refusals::{Refusal, Refusals};
 use super::state::{Base, State};
 use super::write_back::{self, Stamp};
 use super::{attributes, document};
-use crate::snapshot::{Published, Snapshot};
+use crate::snapshot::{AccessLogOptions, Published, Snapshot};
 use crate::target::keyring::KeyRing;
 use crate::target::state::Registry;
 use crate::target::stickiness::StickinessOptions;
@@ -58,6 +58,7 @@ pub struct Control {
     refusals: Refusals,
     error_source: Mutex<Option<Arc<ErrorSource>>>,
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
+    log_change: Mutex<Option<Arc<LogChange>>>,
     last_reload_successful: AtomicBool,
 }
 
@@ -74,6 +75,9 @@ pub trait Listeners: Send + Sync {
 
 /// Where [`ErrorCounts`] come from. It must not ask the [`Control`] for anything but its snapshot.
 pub type ErrorSource = dyn Fn() -> ErrorCounts + Send + Sync;
+
+/// Has the access log written as the options say, at once.
+pub type LogChange = dyn Fn(&AccessLogOptions) + Send + Sync;
 
 /// About how many live sessions are bound to a target of a group; `None` = not known. It must not ask the
 /// [`Control`] for anything but its snapshot.
@@ -177,6 +181,7 @@ impl Control {
             refusals: Refusals::default(),
             error_source: Mutex::new(None),
             session_estimate: Mutex::new(None),
+            log_change: Mutex::new(None),
             last_reload_successful: AtomicBool::new(true),
         })
     }
@@ -219,6 +224,11 @@ impl Control {
     /// Where summaries take the number of live sessions from.
     pub fn set_session_estimate(&self, estimate: Arc<SessionEstimate>) {
         *own(&self.session_estimate) = Some(estimate);
+    }
+
+    /// What is told before a configuration is published that has the access log written otherwise.
+    pub fn set_log_change(&self, change: Arc<LogChange>) {
+        *own(&self.log_change) = Some(change);
     }
 
     /// Where changes are noted for good; `None` = limpet's own log.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Control, LoadedFile, Running};
+use super::{Control, LoadedFile, Running, own};
 use crate::control::audit::Entry;
 use crate::control::change::{
     Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Summary,
 };
 use crate::control::compile::{self, Compiled};
+use crate::control::config::file::File;
 use crate::control::config::{self, Parsed};
 use crate::control::drain::{self, Leaving};
 use crate::control::events::{EventKind, unix_ms};
@@ -170,6 +171,7 @@ impl Control {
     }
 
     fn publish(&self, running: &mut Running, ready: Ready) {
+        self.change_log(&running.parsed.file, &ready.parsed.file);
         self.published.store(Arc::clone(&ready.snapshot));
         if let Some(commit) = ready.commit {
             commit();
@@ -179,6 +181,18 @@ impl Control {
         running.ring = ready.ring;
         running.snapshot = ready.snapshot;
         running.leaving = ready.leaving;
+    }
+
+    /// Before the rest is published: no request that is served by the new configuration is logged by the old one.
+    fn change_log(&self, before: &File, after: &File) {
+        let options = compile::process(after).access_log;
+        if options == compile::process(before).access_log {
+            return;
+        }
+        let change = own(&self.log_change).clone();
+        if let Some(change) = change {
+            change(&options);
+        }
     }
 
     /// Into the history, the events and the audit log.

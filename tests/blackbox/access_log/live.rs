@@ -165,3 +165,22 @@ fn rotation_under_load_loses_no_line_and_splits_none() {
     assert!(missing.is_empty(), "{} of {} lines are lost: {missing:?}", missing.len(), seen.len());
     assert_eq!(seen.len(), counts.iter().sum::<usize>());
 }
+
+#[test]
+fn the_first_line_after_a_change_is_in_the_new_format() {
+    let target = Target::echo("a");
+    let json = config().with_admin().serving(&target);
+    let short = json.clone().access_log("format", "template");
+    let limpet = json.start();
+    let mut client = limpet.client();
+    for round in 0..10 {
+        let template = format!("{{status}} round {round}");
+        let text = short.clone().access_log("template", &*template).text();
+        let text = text.replace("{dir}", &limpet.path("").display().to_string());
+        let body = serde_json::json!({ "text": text }).to_string();
+        limpet.admin().change("POST", "/v1/config/apply", &body);
+        client.get("/");
+        let lines = limpet.log_lines(round + 1);
+        assert_eq!(lines.last().map(String::as_str), Some(&*format!("200 round {round}")));
+    }
+}
