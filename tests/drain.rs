@@ -112,7 +112,7 @@ impl Balancer {
     fn drain_of(&self, target: &str) -> Option<DrainView> {
         let snapshot = self.control.snapshot();
         let target = snapshot.groups[0].targets.iter().find(|one| &*one.id == target)?;
-        self.drains.view("app", target, sessions::durations_s(&snapshot)[0])
+        self.drains.view("app", target, &sessions::lives(&snapshot)[0])
     }
 
     fn drain(&self, target: &str, until: Until, deadline: Option<Duration>) {

@@ -81,13 +81,25 @@ fn timer() -> Option<libc::timer_t> {
 }
 
 /// Runs in the middle of anything, so it only reads a clock, writes its own thread's cell and yields: all of them
-/// system calls or plain memory, none of which fails or touches `errno`.
+/// system calls or plain memory. What it came in between of finds its `errno` again.
 extern "C" fn offer(_: libc::c_int) {
-    let computed_ns = computed_ns();
-    if computed_ns.saturating_sub(OFFERED_AT_NS.get()) >= COMPUTED_NS_MIN {
-        std::thread::yield_now();
-        OFFERED_AT_NS.set(computed_ns);
-    }
+    keeping_errno(|| {
+        let computed_ns = computed_ns();
+        if computed_ns.saturating_sub(OFFERED_AT_NS.get()) >= COMPUTED_NS_MIN {
+            std::thread::yield_now();
+            OFFERED_AT_NS.set(computed_ns);
+        }
+    });
+}
+
+fn keeping_errno(work: impl FnOnce()) {
+    // SAFETY: it takes nothing and gives the place of this thread's `errno`, which lives as long as the thread.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the place is valid, and only this thread reads and writes it.
+    let errno = unsafe { *place };
+    work();
+    // SAFETY: as above.
+    unsafe { *place = errno };
 }
 
 /// What this thread has computed since it began.
@@ -119,6 +131,19 @@ mod tests {
         while OFFERED_AT_NS.get() == 0 {
             steps = std::hint::black_box(steps.wrapping_add(1));
         }
+    }
+
+    #[test]
+    fn who_is_interrupted_finds_its_error_again() {
+        // SAFETY: closing what is no descriptor fails and changes nothing but `errno`.
+        let fail = || assert_eq!(unsafe { libc::close(-1) }, -1);
+        let errno = || std::io::Error::last_os_error().raw_os_error();
+        fail();
+        keeping_errno(|| {
+            assert!(std::fs::File::open("/nowhere at all").is_err());
+            assert_eq!(errno(), Some(libc::ENOENT));
+        });
+        assert_eq!(errno(), Some(libc::EBADF));
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod early_end;
 mod engine;
 mod listening;
 mod options;
+mod place;
 mod provided;
 mod ready;
 mod ring;

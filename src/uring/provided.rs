@@ -35,6 +35,8 @@ pub(super) const GROUP: u16 = 0;
 const REGISTER_PBUF_RING: libc::c_uint = 22;
 const PAGE_BYTES: usize = 4096;
 
+const _: () = assert!(size_of::<BufferRegistration>() == 40 && size_of::<BufRingEntry>() == 16);
+
 /// `struct io_uring_buf_reg` of the kernel's interface.
 #[repr(C)]
 #[derive(Default)]
@@ -100,16 +102,13 @@ pub(super) fn is_available() -> bool {
     PROVIDED.with_borrow(Option::is_some)
 }
 
-/// Takes the buffer that the kernel filled with `count` bytes and refills its slot.
-pub(super) fn take(slot: u16, count: usize) -> Vec<u8> {
-    PROVIDED.with_borrow_mut(|provided| match provided {
-        Some(provided) => provided.take(slot, count),
-        None => Vec::new(),
-    })
+/// Takes the buffer that the kernel filled with `count` bytes and refills its slot; `None` when there is no such slot.
+pub(super) fn take(slot: u16, count: usize) -> Option<Vec<u8>> {
+    PROVIDED.with_borrow_mut(|provided| provided.as_mut()?.take(slot, count))
 }
 
 /// Descriptors of this process that are io_uring instances.
-fn ring_descriptors() -> BTreeSet<RawFd> {
+pub(super) fn ring_descriptors() -> BTreeSet<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return BTreeSet::new() };
     entries
         .filter_map(Result::ok)
@@ -140,8 +139,8 @@ impl Provided {
             group: GROUP,
             ..BufferRegistration::default()
         };
-        // SAFETY: the kernel reads one io_uring_buf_reg and keeps the entries' address until the ring
-        // is closed; `engine::run_ring` closes the ring before it calls `release`.
+        // SAFETY: the kernel reads one io_uring_buf_reg and keeps the entries' address until the ring is closed;
+        // `driver::run` and `tokio_ring::run` close the ring before they call `release`.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_register,
@@ -161,15 +160,15 @@ impl Provided {
         Ok(provided)
     }
 
-    fn take(&mut self, slot: u16, count: usize) -> Vec<u8> {
-        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return Vec::new() };
+    fn take(&mut self, slot: u16, count: usize) -> Option<Vec<u8>> {
+        let place = self.slots.get_mut(usize::from(slot))?;
         let mut filled = std::mem::replace(place, buffers::small());
         self.publish(slot);
         let count = count.min(filled.capacity());
         // SAFETY: the kernel wrote `count` bytes from the start of this buffer's allocation, whose
         // capacity it was told in `publish`.
         unsafe { filled.set_len(count) };
-        filled
+        Some(filled)
     }
 
     /// Puts the buffer of `slot` at the tail of the ring.

@@ -14,6 +14,7 @@ use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 
 use super::engine::{self, Engine};
+use super::place::Place;
 use super::socket::Socket;
 use super::{buffers, driver, provided, tokio_ring};
 
@@ -57,7 +58,7 @@ impl<D: Operation> Future for InFlight<D> {
     }
 }
 
-fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
+pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
     match engine::current() {
         Engine::IoUring => InFlight::Driver(driver::submit(data, entry)),
         Engine::TokioUring | Engine::Epoll => InFlight::Tokio(tokio_ring::submit(data, entry)),
@@ -115,8 +116,18 @@ impl Operation for RecvProvidedData {
         let result = done.result();
         // A slot that the kernel has used is refilled whatever came of it.
         let taken = cqueue::buffer_select(done.flags)
-            .map(|slot| provided::take(slot, *result.as_ref().unwrap_or(&0)));
-        result.map(|_| taken.unwrap_or_default())
+            .and_then(|slot| provided::take(slot, *result.as_ref().unwrap_or(&0)));
+        arrived(result?, taken)
+    }
+}
+
+/// What came of a receive of `count` bytes; only where there are none, nothing is the end of the stream.
+fn arrived(count: usize, taken: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+    let buffer = taken.unwrap_or_default();
+    if buffer.len() == count {
+        Ok(buffer)
+    } else {
+        Err(io::Error::other("bytes arrived in a buffer that the ring does not have"))
     }
 }
 
@@ -125,6 +136,9 @@ impl Operation for RecvProvidedData {
 fn poll_first(mut entry: squeue::Entry) -> squeue::Entry {
     const POLL_FIRST: u16 = 1;
     const IOPRIO_AT: usize = 2;
+    const {
+        assert!(size_of::<squeue::Entry>() == 64 && align_of::<squeue::Entry>() >= 8);
+    }
     // SAFETY: an entry is the kernel's `struct io_uring_sqe` of 64 bytes.
     let ioprio = unsafe { (&raw mut entry).cast::<u8>().add(IOPRIO_AT) };
     // SAFETY: there, aligned, is its `ioprio` of two bytes.
@@ -170,8 +184,8 @@ pub(super) fn send(socket: &Socket, buffer: Vec<u8>, from: usize, whole: bool) -
 // ---- connect ----
 
 pub(super) struct ConnectData {
-    /// Boxed: the kernel reads it at submission, after this struct has moved.
-    _address: Box<SockAddr>,
+    /// The kernel reads it at submission, after this struct has moved.
+    _address: Place<SockAddr>,
     socket: Socket,
 }
 pub(super) type RingConnect = InFlight<ConnectData>;
@@ -184,9 +198,9 @@ impl Operation for ConnectData {
 }
 
 pub(super) fn connect(socket: Socket, address: SockAddr) -> RingConnect {
-    let address = Box::new(address);
-    let entry =
-        opcode::Connect::new(descriptor(&socket), address.as_ptr().cast(), address.len()).build();
+    let address = Place::new(address);
+    let name = address.get();
+    let entry = opcode::Connect::new(descriptor(&socket), name.as_ptr().cast(), name.len()).build();
     submit(ConnectData { _address: address, socket }, entry)
 }
 
@@ -210,4 +224,35 @@ pub(super) fn readable(listener: &Socket) -> RingReadable {
     let events = libc::EPOLLIN | libc::EPOLLEXCLUSIVE;
     let entry = opcode::PollAdd::new(descriptor(listener), events.cast_unsigned()).build();
     submit(ReadableData { _listener: listener.clone() }, entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_without_their_buffer_are_no_end_of_the_stream() {
+        assert!(arrived(5, None).is_err());
+        // A slot that there is not, and one that is smaller than what arrived.
+        assert!(arrived(5, Some(Vec::new())).is_err() && arrived(5, Some(vec![0; 4])).is_err());
+        assert_eq!(arrived(5, Some(vec![7; 5])).unwrap(), [7; 5]);
+        // The kernel takes a buffer for the end of a stream, or does not.
+        assert!(
+            arrived(0, None).unwrap().is_empty()
+                && arrived(0, Some(Vec::new())).unwrap().is_empty()
+        );
+    }
+
+    #[test]
+    fn the_mark_to_wait_first_is_where_the_kernel_reads_it() {
+        let plain = opcode::Recv::new(types::Fd(7), std::ptr::null_mut(), 9).build();
+        let bytes = |entry: squeue::Entry| {
+            // SAFETY: an entry is 64 bytes, all of which were written: `poll_first` asserts the size.
+            unsafe { std::mem::transmute::<squeue::Entry, [u8; 64]>(entry) }
+        };
+        let (before, after) = (bytes(plain.clone()), bytes(poll_first(plain)));
+        // `ioprio` behind `opcode` and `flags`, in the machine's order.
+        assert_eq!(after[2..4], 1_u16.to_ne_bytes());
+        assert_eq!((&before[..2], &before[4..]), (&after[..2], &after[4..]));
+    }
 }

@@ -218,7 +218,8 @@ impl Future for RecvAny {
                     result.map(|_| buffer)
                 }
                 Some(AnyOp::Ready) => ready!(epoll::poll_recv_any(&this.socket, cx)),
-                None => Ok(Vec::new()),
+                // Polled again after its end, which is not that of the stream.
+                None => return Poll::Pending,
             };
             this.op = None;
             return Poll::Ready(output);

@@ -23,6 +23,8 @@ use super::{
 
 /// Nothing here takes that long; what does hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The buffers of both sockets of a pair.
+const BUFFER_BYTES: usize = 128 * 1024;
 /// What a send cannot get rid of while nobody reads: more than both sockets' buffers hold.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;
 /// More than the ring provides in one turn.
@@ -90,7 +92,11 @@ fn pair() -> (Socket, TcpStream) {
     let near = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
     let (far, _) = listener.accept().expect("accept");
     far.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    (Socket::adopt(near.into()).expect("adopt"), far)
+    // A size that is set is never raised by the kernel, which else takes much more from who is slow to read.
+    socket2::SockRef::from(&far).set_recv_buffer_size(BUFFER_BYTES).expect("buffer");
+    let near = socket2::Socket::from(near);
+    near.set_send_buffer_size(BUFFER_BYTES).expect("buffer");
+    (Socket::adopt(near).expect("adopt"), far)
 }
 
 /// Connections of one descriptor each, for tests that need many.

@@ -2,13 +2,16 @@
 //!
 //! One that is dropped in flight keeps its data all the same: a task awaits it, or, where no task can
 //! run any more, it is put aside until the ring is closed. tokio-uring would not do: when a ring is
-//! closed it frees the data of dropped operations *before* it cancels them.
+//! closed it frees the data of dropped operations *before* it cancels them. Where it cannot await what it has
+//! cancelled it panics, and what was put aside is never freed.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -36,15 +39,34 @@ pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
     let mut builder = tokio_uring::builder();
     builder.entries(entries).uring_builder(&ring_builder(entries));
     let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
-    let output = runtime.block_on(main);
-    // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
-    {
-        let _one_at_a_time = provided::one_at_a_time();
-        drop(runtime);
+    let run = Run(Some(runtime));
+    Ok(run.0.as_ref().ok_or(io::ErrorKind::NotConnected)?.block_on(main))
+}
+
+/// Ends a run when it is dropped, by a panic too.
+struct Run(Option<tokio_uring::Runtime>);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
+        let closed = {
+            let _one_at_a_time = provided::one_at_a_time();
+            let runtime = self.0.take();
+            catch_unwind(AssertUnwindSafe(move || drop(runtime)))
+        };
+        let abandoned = ABANDONED.take();
+        if closed.is_ok() {
+            drop(abandoned);
+            provided::release();
+        } else {
+            tracing::error!(
+                lost = abandoned.len(),
+                "operations of a shard could not be cancelled; their memory is kept"
+            );
+            let _kept = ManuallyDrop::new(abandoned);
+            provided::leak();
+        }
     }
-    ABANDONED.take();
-    provided::release();
-    Ok(output)
 }
 
 pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {

@@ -12,7 +12,7 @@
 //!
 //! An operation's data stays where it is while the kernel uses it: in the future that awaits it, or,
 //! when that is dropped first, in the table of operations until the completion has come. A run ends by
-//! cancelling what is in flight and awaiting that.
+//! cancelling what is in flight and awaiting that. What cannot be awaited is never freed.
 
 mod remote;
 mod tasks;
@@ -20,6 +20,7 @@ mod tasks;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use slab::Slab;
 
 use self::remote::Remote;
 use self::tasks::TASKS;
+use super::place::Place;
 use super::provided;
 use super::ring::{Completion, Operation};
 
@@ -80,6 +82,8 @@ enum State {
     Done(Completion),
     /// Its future was dropped: the data is kept until the kernel has done with it.
     Abandoned(Box<dyn Abandoned>),
+    /// Its run has ended without its completion: whoever has the data never frees it.
+    Lost,
 }
 
 trait Abandoned {
@@ -170,12 +174,16 @@ impl<D: Operation> Future for InFlight<D> {
 
 impl<D: Operation> Drop for InFlight<D> {
     fn drop(&mut self) {
-        let Some(data) = self.data.take() else { return };
-        let noop = Context::from_waker(Waker::noop());
-        DRIVER.with(|driver| match driver.take_done(self.key, &noop) {
-            // What has completed goes with its output: an accepted socket is closed, a slot refilled.
-            Some(done) => drop(data.complete(done)),
-            None => driver.abandon(self.key, data),
+        // A thread that ends may have no driver any more: then the data stays for good.
+        let Some(data) = self.data.take().map(ManuallyDrop::new) else { return };
+        let _ = DRIVER.try_with(move |driver| {
+            let noop = Context::from_waker(Waker::noop());
+            let data = ManuallyDrop::into_inner(data);
+            match driver.take_done(self.key, &noop) {
+                // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+                Some(done) => drop(data.complete(done)),
+                None => driver.abandon(self.key, data),
+            }
         });
     }
 }
@@ -264,12 +272,12 @@ impl Driver {
         self.in_flight.set(self.in_flight.get() - 1);
         let mut operations = self.operations.borrow_mut();
         let Some(state) = operations.get_mut(key) else { return };
-        match std::mem::replace(state, State::Done(done)) {
+        match mem::replace(state, State::Done(done)) {
             State::Waiting(Some(waker)) => {
                 drop(operations);
                 waker.wake();
             }
-            State::Waiting(None) | State::Done(_) => {}
+            State::Waiting(None) | State::Done(_) | State::Lost => {}
             State::Abandoned(data) => {
                 operations.remove(key);
                 drop(operations);
@@ -280,8 +288,61 @@ impl Driver {
 
     /// Keeps the data of an operation whose future is gone until its completion has come.
     fn abandon<D: Operation>(&self, key: usize, data: D) {
-        if let Some(state) = self.operations.borrow_mut().get_mut(key) {
-            *state = State::Abandoned(Box::new(data));
+        let mut operations = self.operations.borrow_mut();
+        let before = match operations.get_mut(key) {
+            Some(state @ State::Waiting(_)) => {
+                mem::replace(state, State::Abandoned(Box::new(data)))
+            }
+            // No completion will be taken, so it stays for good.
+            _ => {
+                let _kept = ManuallyDrop::new(data);
+                return;
+            }
+        };
+        drop(operations);
+        drop(before);
+    }
+
+    /// Cancels what is in flight, awaits that, and closes the ring.
+    fn end(&self) {
+        if let Some(remote) = self.remote.take() {
+            remote.forget();
+        }
+        let deadline = Instant::now() + CANCEL;
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+        while self.in_flight.get() > 0 && Instant::now() < deadline {
+            let cancel = cancel.clone().user_data(NOBODY);
+            if self.push(&cancel).is_err() || self.enter(true).is_err() {
+                break;
+            }
+            self.reap();
+        }
+        let lost = self.in_flight.replace(0);
+        if lost > 0 {
+            self.lose();
+        }
+        {
+            let _one_at_a_time = provided::one_at_a_time();
+            self.ring.replace(None);
+        }
+        if lost == 0 {
+            provided::release();
+        } else {
+            tracing::error!(
+                lost,
+                "operations of a shard could not be cancelled; their memory is kept"
+            );
+            provided::leak();
+        }
+    }
+
+    /// Nobody will hear of the operations that are in flight, and the kernel may still write where their data is: it
+    /// stays there for good. So do their places in the table, that no other takes their names.
+    fn lose(&self) {
+        for state in self.operations.borrow_mut().values_mut() {
+            if !matches!(state, State::Done(_)) {
+                let _kept = ManuallyDrop::new(mem::replace(state, State::Lost));
+            }
         }
     }
 
@@ -317,7 +378,7 @@ impl Driver {
                 *waker = Some(cx.waker().clone());
                 None
             }
-            State::Abandoned(_) => None,
+            State::Abandoned(_) | State::Lost => None,
         }
     }
 }
@@ -328,40 +389,12 @@ struct End;
 impl Drop for End {
     fn drop(&mut self) {
         TASKS.with(tasks::Tasks::end);
-        DRIVER.with(|driver| {
-            if let Some(remote) = driver.remote.take() {
-                remote.forget();
-            }
-            let deadline = Instant::now() + CANCEL;
-            let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
-            while driver.in_flight.get() > 0 && Instant::now() < deadline {
-                if driver.push(&cancel.clone().user_data(NOBODY)).is_err()
-                    || driver.enter(true).is_err()
-                {
-                    break;
-                }
-                driver.reap();
-            }
-            // What could not be awaited stays where it is for good: the kernel may still write there.
-            {
-                let _one_at_a_time = provided::one_at_a_time();
-                driver.ring.replace(None);
-            }
-            if driver.in_flight.replace(0) == 0 {
-                provided::release();
-            } else {
-                tracing::error!(
-                    "operations of a shard could not be cancelled; their memory is kept"
-                );
-                provided::leak();
-            }
-        });
+        DRIVER.with(Driver::end);
     }
 }
 
 /// A timer's time, where the kernel reads it.
-#[derive(Default)]
-struct Timer(Box<Timespec>);
+struct Timer(Place<Timespec>);
 
 impl Operation for Timer {
     type Output = ();
@@ -382,9 +415,15 @@ pub(super) async fn sleep(at: Instant) {
         if left.is_zero() {
             return;
         }
-        let mut timer = DRIVER.with(|driver| driver.times.borrow_mut().pop()).unwrap_or_default();
-        *timer.0 = Timespec::from(left);
-        let entry = opcode::Timeout::new(&raw const *timer.0).build();
+        let time = Timespec::from(left);
+        let timer = match DRIVER.with(|driver| driver.times.borrow_mut().pop()) {
+            Some(mut timer) => {
+                timer.0.set(time);
+                timer
+            }
+            None => Timer(Place::new(time)),
+        };
+        let entry = opcode::Timeout::new(timer.0.get()).build();
         submit(timer, entry).await;
     }
 }
@@ -393,7 +432,7 @@ pub(super) async fn sleep(at: Instant) {
 pub(super) async fn yield_now() {
     let mut has_yielded = false;
     std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut has_yielded, true) {
+        if mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

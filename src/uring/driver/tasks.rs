@@ -85,6 +85,11 @@ struct Slot {
     is_queued: bool,
 }
 
+/// Drops a task; a panic on the way is its own.
+fn drop_alone(future: Future_) {
+    let _: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(move || drop(future)));
+}
+
 impl Tasks {
     const fn new() -> Tasks {
         Tasks {
@@ -177,8 +182,7 @@ impl Tasks {
             return;
         }
         // A panic ends its own task only; what it held goes with it.
-        let _: Result<(), Box<dyn Any + Send>> =
-            catch_unwind(AssertUnwindSafe(move || drop(future)));
+        drop_alone(future);
         if let Some(place) = self.slots.borrow_mut().get_mut(slot as usize) {
             place.generation = place.generation.wrapping_add(1);
             place.is_queued = false;
@@ -191,7 +195,8 @@ impl Tasks {
         let slots = self.slots.take();
         self.free.take();
         self.ready.take();
-        drop(slots);
+        // All of them go, whatever one does: the kernel uses what they hold until the run has ended.
+        slots.into_iter().filter_map(|slot| slot.future).for_each(drop_alone);
         // Dropping may have woken and spawned; nobody polls that any more.
         self.slots.take();
         self.free.take();

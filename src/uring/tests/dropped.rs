@@ -1,5 +1,11 @@
 //! Operations that are dropped in flight: what they hold, and what becomes of it.
 
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use io_uring::{opcode, types};
+
 use super::*;
 
 #[test]
@@ -149,4 +155,107 @@ fn a_panic_goes_through_with_operations_in_flight() {
         assert_eq!(ended.expect_err("a panic").downcast_ref(), Some(&"on purpose"));
         assert_eq!(run(engine, 64, async { 7 }).expect("run again"), 7);
     }
+}
+
+/// What an operation holds, and whether it was freed.
+struct Watched {
+    _buffer: Vec<u8>,
+    _sockets: (UnixStream, UnixStream),
+    freed: Arc<AtomicUsize>,
+}
+
+impl ring::Operation for Watched {
+    type Output = ();
+    fn complete(self, _: ring::Completion) {}
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.freed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A receive that nothing comes for.
+fn watched(freed: &Arc<AtomicUsize>) -> ring::InFlight<Watched> {
+    let (mut buffer, sockets) = (Vec::with_capacity(64), UnixStream::pair().expect("sockets"));
+    let (socket, room) = (types::Fd(sockets.0.as_raw_fd()), buffer.spare_capacity_mut());
+    let entry = opcode::Recv::new(socket, room.as_mut_ptr().cast(), room.len() as u32).build();
+    let freed = Arc::clone(freed);
+    ring::submit(Watched { _buffer: buffer, _sockets: sockets, freed }, entry)
+}
+
+/// Says to a run of one test that it is alone in its process, where descriptors can be taken away.
+const ALONE: &str = "LIMPET_TEST_ALONE";
+
+#[test]
+fn what_the_kernel_may_still_write_to_is_never_freed() {
+    if std::env::var_os(ALONE).is_some() {
+        return lose_operations();
+    }
+    if probe(Engine::IoUring).is_err() {
+        println!("not tested: io_uring is refused here");
+        return;
+    }
+    let name = "uring::tests::dropped::what_the_kernel_may_still_write_to_is_never_freed";
+    let mut alone = std::process::Command::new(std::env::current_exe().expect("this program"));
+    let ended = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().expect("run");
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// Ends a run, and its thread, whose operations can neither be cancelled nor awaited.
+fn lose_operations() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&freed);
+    let thread = std::thread::spawn(move || {
+        let outlives: Cell<Option<ring::InFlight<Watched>>> = Cell::default();
+        let ended = run(Engine::IoUring, 64, async {
+            drop(watched(&counted));
+            let in_a_task = watched(&counted);
+            spawn(in_a_task);
+            outlives.set(Some(watched(&counted)));
+            // All of them are the kernel's.
+            sleep(Instant::now() + Duration::from_millis(2)).await;
+            let rings = provided::ring_descriptors();
+            assert_eq!(rings.len(), 1);
+            // What is no ring cannot be entered.
+            let other = std::fs::File::open("/dev/null").expect("open");
+            for ring in rings {
+                // SAFETY: takes no pointers; the ring's owner closes what has its number now.
+                assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), ring) }, ring);
+            }
+            std::future::pending::<()>().await;
+        });
+        assert!(ended.is_err(), "{ended:?}");
+        drop(outlives);
+        // The thread can go on, and does not take one operation for another.
+        let freed_before = counted.load(Ordering::Relaxed);
+        let again = run(Engine::IoUring, 64, async {
+            let dropped = watched(&counted);
+            sleep(Instant::now() + Duration::from_millis(2)).await;
+            drop(dropped);
+        });
+        assert!(again.is_ok(), "{again:?}");
+        assert_eq!((freed_before, counted.load(Ordering::Relaxed)), (0, 1));
+    });
+    thread.join().expect("the thread");
+    assert_eq!(freed.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_task_that_panics_while_it_is_dropped_keeps_no_other_from_its_end() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            std::panic::panic_any("on purpose");
+        }
+    }
+    on_io_uring(|| async {
+        let (socket, _peer) = pair();
+        spawn(async move {
+            let _panics = Panics;
+            std::future::pending::<()>().await;
+        });
+        spawn(async move { drop(socket.recv(buffers::small()).await) });
+        yield_now().await;
+    });
 }

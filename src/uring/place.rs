@@ -1,0 +1,33 @@
+//! A value at an address that the kernel has.
+//!
+//! Who moves a `Box` claims anew that nobody else uses what it points to; an operation's data is moved, and the kernel
+//! reads. A raw pointer claims nothing. Tested through the operations.
+
+use std::ptr::NonNull;
+
+/// Owns a value that stays at its address, wherever this is moved.
+pub(super) struct Place<T>(NonNull<T>);
+
+impl<T> Place<T> {
+    pub(super) fn new(value: T) -> Place<T> {
+        Place(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    pub(super) fn get(&self) -> &T {
+        // SAFETY: made by `new` and freed by `drop` alone; written by `set` alone, which borrows it exclusively.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// For a place that the kernel has done with.
+    pub(super) fn set(&mut self, value: T) {
+        // SAFETY: as in `get`, and nobody else has a reference.
+        unsafe { *self.0.as_mut() = value };
+    }
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` leaked this box, and nothing else makes a box of it again.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
