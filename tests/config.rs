@@ -198,6 +198,84 @@ fn a_list_all_of_whose_values_are_refused_is_not_called_empty() {
     }
 }
 
+/// The one problem that these lines cause in a rule and in a group.
+fn told(rule: &str, group: &str) -> String {
+    let problems = problems(&with_rule(rule, group));
+    assert_eq!(problems.len(), 1, "{rule} {group}: {problems:#?}");
+    problems[0].clone()
+}
+
+#[test]
+fn words_of_other_balancers_are_answered_with_limpets() {
+    for (rule, group, words) in [
+        ("", "algorithm = \"leastconn\"", "limpet's word for it is \"least_outstanding_requests\""),
+        ("", "algorithm = \"least_conn\"", "\"least_outstanding_requests\""),
+        ("", "algorithm = \"ip_hash\"", "\"hash\" with hash_on = \"source\""),
+        ("", "algorithm = \"roundrobin\"", "\"round_robin\""),
+        ("", "ip_hash = true", "algorithm = \"hash\" with hash_on = \"source\" of a target group"),
+        ("", "maxconn = 100", "\"connection_limit\" of a target group"),
+        ("", "backup = true", "it has no backup targets"),
+        ("", "stickiness.type = \"cookie\"", "\"lb_cookie\""),
+        ("", "health_check.type = \"https\"", "\"http\""),
+        ("", "max_fails = 3", "\"ejection.errors\" of a target group"),
+        ("", "stickiness = true", "is true or false, not a table; write { enabled = true }"),
+        ("", "health_check = \"/up\"", "write { type = \"http\", path = \"/up\" }"),
+        ("proxy_pass = \"http://app\"", "", "\"forward\" of a listener or a rule"),
+        ("server_name = \"a.example\"", "", "\"when.host\" of a rule"),
+        ("location = \"/api\"", "", "\"when.path\" of a [[listener.rule]]"),
+        ("strip_prefix = \"/api\"", "", "did you mean \"rewrite.strip_prefix\"?"),
+        ("interval = \"5s\"", "", "did you mean \"target_group.health_check.interval\"?"),
+    ] {
+        let told = told(rule, group);
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    let text = with_rule("", "").replace("forward = \"app\"\nrule", "").replacen(
+        "forward = \"app\"",
+        "redirect = \"https://a.example/\"",
+        1,
+    );
+    let problems = problems(&text);
+    assert!(problems[0].contains("write { to = \"https://a.example/\" }"), "{problems:#?}");
+}
+
+/// TOML gives what follows [[target_group.target]] to the target.
+#[test]
+fn a_setting_behind_a_table_that_it_is_not_of_is_told_where_it_belongs() {
+    let behind = "[[target_group.target]]\naddress = \"127.0.0.1:2\"\nalgorithm = \"hash\"";
+    let text = with_rule("", behind)
+        .replace("target = [{ address = \"127.0.0.1:1\" }]", "health_check.type = \"tcp\"");
+    let told = problems(&text);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains(
+            "algorithm: is a setting of target_group[app], not of target_group[app].target[#1]; write it \
+             above [[target_group.target]]"
+        ),
+        "{told:#?}"
+    );
+    let told = problems(&with_rule("", "[target_group.timeouts]\nqueue = 5"));
+    assert!(told[0].contains("write it above [target_group.timeouts]"), "{told:#?}");
+    let told = problems(&with_rule("[listener.rule.when]\nforward = \"app\"", ""));
+    assert!(told[0].contains("is a setting of listener[web].rule[#1]"), "{told:#?}");
+}
+
+/// What is only misspelt has no errors in its wake that are not true.
+#[test]
+fn one_mistake_causes_one_report() {
+    let right = with_rule("", "");
+    for (from, to, words) in [
+        ("forward = \"app\"\n\n[[", "forwrd = \"app\"\n\n[[", "did you mean \"forward\"?"),
+        ("[[target_group]]", "[target_group]", "is one table, not a list of tables"),
+        ("[[target_group]]", "[[target_groups]]", "did you mean \"target_group\"?"),
+    ] {
+        let wrong = right.replacen(from, to, 1);
+        assert_ne!(wrong, right, "{from}");
+        let problems = problems(&wrong);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains(words), "{problems:#?}");
+    }
+}
+
 /// A default gives way to what is written beside it.
 #[test]
 fn a_default_never_contradicts_what_is_written() {

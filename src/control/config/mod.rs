@@ -7,6 +7,7 @@
 mod checks;
 mod collisions;
 pub mod file;
+mod habits;
 mod notes;
 mod places;
 pub mod problems;

@@ -30,6 +30,29 @@ impl<'p> Path<'p> {
         Path::Element(self, index, element)
     }
 
+    /// What it is in; nothing encloses the root.
+    pub(super) fn parent(&self) -> Option<&'p Path<'p>> {
+        match self {
+            Path::Root => None,
+            Path::Key(parent, _) | Path::Element(parent, ..) => Some(parent),
+        }
+    }
+
+    /// As the head of its table is written: `[[listener.rule]]`
+    pub(super) fn head(&self) -> String {
+        let (keys, is_element) = self.keys();
+        if is_element { format!("[[{keys}]]") } else { format!("[{keys}]") }
+    }
+
+    fn keys(&self) -> (String, bool) {
+        match self {
+            Path::Root => (String::new(), false),
+            Path::Key(Path::Root, key) => ((*key).to_owned(), false),
+            Path::Key(parent, key) => (format!("{}.{key}", parent.keys().0), false),
+            Path::Element(parent, ..) => (parent.keys().0, true),
+        }
+    }
+
     /// As it is looked up: `listener[0].name`
     pub(super) fn key(&self) -> String {
         self.written(&|index, _| index.to_string().into())

@@ -96,6 +96,13 @@ impl<'s> Report<'s> {
         self.refused.insert(key);
     }
 
+    /// Marks the value of `key` as refused where the file has none by that name.
+    pub(super) fn refuse_unless_stated(&mut self, key: String) {
+        if !self.has(&key) {
+            self.refuse(key);
+        }
+    }
+
     /// Whether the file has a value for `key`, good or bad.
     pub(super) fn has(&self, key: &str) -> bool {
         places::find(self.document, key).is_some()

@@ -175,7 +175,10 @@ fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Rep
     let allowed = Some("exactly one of forward, redirect and respond".to_owned());
     let given: Vec<&str> = actions
         .iter()
-        .filter(|(name, given)| *given || report.has(&format!("{key}.{name}")))
+        .filter(|(name, given)| {
+            let key = format!("{key}.{name}");
+            *given || report.has(&key) || !report.sound(&key)
+        })
         .map(|(name, _)| *name)
         .collect();
     match given.as_slice() {
@@ -233,7 +236,8 @@ impl Groups<'_> {
 fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>) {
     // A group whose own name was refused or is missing may be the one that is meant.
     let all_named = !known.names.contains("");
-    if group.is_empty() || known.names.contains(group) || !all_named {
+    let all_read = report.sound("target_group");
+    if group.is_empty() || known.names.contains(group) || !all_named || !all_read {
         return;
     }
     let names: Vec<&str> =

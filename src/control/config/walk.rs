@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
+use super::habits;
 use super::places::Path;
 use super::problems::Report;
 use super::schema::{self, Bound, Check, Default, Kind, Section, Setting};
@@ -17,6 +18,9 @@ use super::units;
 
 /// Longest text that is compared with what it could have meant.
 const SUGGESTION_BYTES_MAX: usize = 64;
+
+/// Most places that are named for one key.
+const PLACES_MAX: usize = 2;
 
 /// Walks `document` along `section`.
 pub(super) fn walk(
@@ -45,7 +49,7 @@ impl Walker<'_, '_> {
         let mut walked = toml::Table::new();
         for (key, value) in table {
             let Some(setting) = section.setting(key.get_ref()) else {
-                self.unknown(section, key, path);
+                self.unknown(section, key, value.get_ref(), path);
                 continue;
             };
             let path = path.child(setting.key);
@@ -86,12 +90,24 @@ impl Walker<'_, '_> {
         &mut self,
         section: &'static Section,
         key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &DeValue<'_>,
         path: &Path<'_>,
     ) {
         let name = key.get_ref();
-        let what = match suggestion(section, name) {
-            Some(near) => format!("is an unknown key, did you mean {near:?}?"),
-            None => "is an unknown key".into(),
+        let what = match misplaced(name, value, path) {
+            Some(place) => format!("is {place}"),
+            None => match (habits::key(name), suggestion(section, name)) {
+                (Some(word), _) => format!("is an unknown key; limpet's word for it is {word}"),
+                (None, Some(near)) => {
+                    // Nothing is concluded from the absence of what stands there in another spelling.
+                    self.report.refuse_unless_stated(path.child(&near).key());
+                    format!("is an unknown key, did you mean {near:?}?")
+                }
+                (None, None) => match elsewhere(name) {
+                    Some(place) => format!("is an unknown key here; did you mean {place}?"),
+                    None => "is an unknown key".into(),
+                },
+            },
         };
         let found = Some(self.report.quote(&key.span()));
         let shown = path.child(&name.escape_debug().to_string()).shown();
@@ -135,7 +151,23 @@ impl Walker<'_, '_> {
             }
             (kind, value) => match scalar(kind, value) {
                 Ok(value) => return Some(value),
-                Err(what) => what,
+                Err(what) => match (habits::table(path.name(), value), value) {
+                    (Some(table), _)
+                        if matches!(kind, Kind::Section(_) | Kind::TextOrSection(..)) =>
+                    {
+                        format!("{what}; write {table}")
+                    }
+                    (Some(table), _) => format!("{what}; write [{table}]"),
+                    (None, DeValue::String(text)) if matches!(kind, Kind::OneOf(_)) => {
+                        match habits::value(path.name(), text) {
+                            Some(word) => {
+                                format!("is none of these; limpet's word for it is {word}")
+                            }
+                            None => what,
+                        }
+                    }
+                    (None, _) => what,
+                },
             },
         };
         let secret = matches!(kind, Kind::Text(check) if check.secret);
@@ -154,6 +186,10 @@ impl Walker<'_, '_> {
         match (check.test)(text) {
             Ok(()) => Some(text.into()),
             Err(what) => {
+                let what = match habits::value(path.name(), text) {
+                    Some(word) => format!("is none of these; limpet's word for it is {word}"),
+                    None => what,
+                };
                 let found = (!check.secret).then(|| self.report.quote(span));
                 self.report.add(span, &path.shown(), what, found, Some(check.allowed.into()));
                 None
@@ -235,7 +271,9 @@ impl Walker<'_, '_> {
             walked.push(match value.get_ref() {
                 DeValue::Table(table) => self.section(section, table, value.span(), &path).into(),
                 other => {
-                    let what = format!("is {}, not a table", article(other));
+                    let table = habits::table(path.name(), other);
+                    let written = table.map_or(String::new(), |table| format!("; write {table}"));
+                    let what = format!("is {}, not a table{written}", article(other));
                     let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a table with {}", section.keys()));
                     self.report.add(&value.span(), &path.shown(), what, found, allowed);
@@ -492,6 +530,53 @@ pub fn suggestion(section: &'static Section, key: &str) -> Option<String> {
         let inner = setting.kind.section()?.setting(key)?;
         Some(format!("{}.{}", setting.key, inner.key))
     })
+}
+
+/// Where a key belongs that is a setting of a table around `path`: what follows `[[target_group.target]]` is the
+/// target's, however far away the group's own lines are.
+fn misplaced(name: &str, value: &DeValue<'_>, path: &Path<'_>) -> Option<String> {
+    let mut around = path.parent();
+    while let Some(outer) = around {
+        // The file itself has nothing but tables; a text of such a name means something else.
+        let may_be = match outer {
+            Path::Root => value.is_table() || value.is_array(),
+            Path::Element(..) => true,
+            Path::Key(..) => false,
+        };
+        if may_be && section_at(outer).is_some_and(|section| section.setting(name).is_some()) {
+            return Some(match outer {
+                Path::Root => format!("in {}; it belongs to the top of the file", path.head()),
+                _ => format!(
+                    "a setting of {}, not of {}; write it above {}",
+                    outer.shown(),
+                    path.shown(),
+                    path.head()
+                ),
+            });
+        }
+        around = outer.parent();
+    }
+    None
+}
+
+/// The section that the tables at `path` have; none for a table by name.
+fn section_at(path: &Path<'_>) -> Option<&'static Section> {
+    match path {
+        Path::Root => Some(&schema::FILE),
+        Path::Element(parent, _, _) => section_at(parent),
+        Path::Key(parent, key) => section_at(parent)?.setting(key)?.kind.section(),
+    }
+}
+
+/// The places of the file that have a setting of this name.
+fn elsewhere(name: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase().replace('-', "_");
+    let places = schema::listing()
+        .into_iter()
+        .map(|listed| listed.path)
+        .filter(|path| path.rsplit('.').next() == Some(&lower) && !path.contains(".*."));
+    let places: Vec<String> = places.take(PLACES_MAX).map(|path| format!("{path:?}")).collect();
+    (!places.is_empty()).then(|| places.join(" or "))
 }
 
 /// The word that was probably meant by `text`.
