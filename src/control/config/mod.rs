@@ -12,6 +12,7 @@ mod notes;
 mod places;
 pub mod problems;
 pub mod schema;
+mod syntax;
 mod typed;
 pub mod units;
 mod validate;
@@ -73,8 +74,7 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut report = Report::new(file, text, document.get_ref());
     for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        report.add(&span, "", format!("is not TOML: {}", one_line(error.message())), None, None);
+        syntax::report(error, document.get_ref(), &mut report);
     }
     // What a text meant that is not TOML cannot be told: its mistakes come first.
     if !report.is_clean() {
@@ -86,7 +86,7 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
         Ok(file) => validate::validate(file, &mut report),
         // The walk has checked what serde would refuse, so this is said only where it found nothing.
         Err(error) if report.is_clean() => {
-            report.add(&(0..0), "", one_line(&error.to_string()), None, None);
+            report.add(&(0..0), "", syntax::one_line(&error.to_string()), None, None);
         }
         Err(_) => {}
     }
@@ -94,8 +94,4 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
         Ok(file) if report.is_clean() => Ok((file, complete)),
         _ => Err(Problems(report.take())),
     }
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -164,6 +164,16 @@ impl<'s> Report<'s> {
         format!(" (line {})", self.line_and_column(self.nearest(key).0.start).0)
     }
 
+    /// The number of the line at `offset`.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.line_and_column(offset).0
+    }
+
+    /// The text before `offset`.
+    pub(super) fn before(&self, offset: usize) -> &'s str {
+        self.source.get(..offset).unwrap_or_default()
+    }
+
     fn nearest(&self, key: &str) -> (Range<usize>, String) {
         let mut enclosing = key;
         loop {
