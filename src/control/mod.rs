@@ -24,6 +24,7 @@ pub mod log_level;
 pub mod metrics;
 pub mod overlay;
 pub mod plane;
+mod publication;
 pub mod refusals;
 pub mod runtime;
 pub mod session_watch;

@@ -337,6 +337,7 @@ impl Follower {
         loop {
             ticks.tick().await;
             self.control.tick(Instant::now());
+            free(self.control.unused_snapshots());
             let now = self.control.version();
             if std::mem::replace(&mut version, now) != now {
                 self.follow();
@@ -351,6 +352,16 @@ impl Follower {
             log_level::set(self.log_level);
         }
         (self.after_change)(&self.handle);
+    }
+}
+
+/// Frees snapshots where nobody waits for it: a large one takes a while.
+fn free(unused: Vec<Arc<Snapshot>>) {
+    if !unused.is_empty() {
+        tokio::task::spawn_blocking(move || {
+            let _courtesy = Courtesy::begin();
+            drop(unused);
+        });
     }
 }
 

@@ -32,6 +32,7 @@ use super::drain::Leaving;
 use super::events::{EventKind, Events, unix_ms};
 use super::history::History;
 use super::overlay::Overlay;
+use super::publication::Publication;
 use super::refusals::{Refusal, Refusals};
 use super::state::{Base, State};
 use super::write_back::{self, Stamp};
@@ -52,7 +53,7 @@ pub struct Control {
     /// Of the file, if there is one.
     path: Option<PathBuf>,
     registry: Registry,
-    published: Arc<Published>,
+    publication: Publication,
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
     refusals: Refusals,
@@ -138,7 +139,7 @@ impl Control {
         let registry = Registry::new();
         let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
         let snapshot = Arc::new(snapshot);
-        let published = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
+        let publication = Publication::new(Arc::clone(&snapshot));
         let base = Base::new(Arc::clone(&parsed.text));
         let loaded_unix_ms = unix_ms();
         let file = path.map(|path| LoadedFile {
@@ -175,7 +176,7 @@ impl Control {
             running: Mutex::new(running),
             path: path.map(Path::to_owned),
             registry,
-            published,
+            publication,
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
             refusals: Refusals::default(),
@@ -188,12 +189,18 @@ impl Control {
 
     /// The pointer that shards read.
     pub fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.published)
+        Arc::clone(self.publication.pointer())
     }
 
     /// What is published now. Waits for nobody.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.published.load_full()
+        self.publication.pointer().load_full()
+    }
+
+    /// Snapshots that were replaced and that no shard holds any more, for the caller to free; to be asked about
+    /// every 250 ms. Waits for nobody.
+    pub fn unused_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.publication.take_unused()
     }
 
     /// The configuration as it runs, edits included. Waits for nobody.
@@ -364,7 +371,7 @@ impl Control {
         match compile::compile(file, &self.registry, &running.ring, Some(before), groups, leaving) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                self.published.store(Arc::clone(&snapshot));
+                self.publication.replace(Arc::clone(&snapshot));
                 running.snapshot = snapshot;
             }
             Err(error) => self.events.push(EventKind::Warning, None, None, error.to_string()),
@@ -509,7 +516,7 @@ impl LoadedFile {
 
 impl fmt::Debug for Control {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let generation = self.published.load().generation;
+        let generation = self.publication.pointer().load().generation;
         out.debug_struct("Control").field("generation", &generation).finish_non_exhaustive()
     }
 }

@@ -135,6 +135,20 @@ fn generation(control: &Control, group: &str) -> u32 {
 }
 
 #[test]
+fn a_replaced_snapshot_that_a_shard_holds_longest_is_freed_by_the_control_plane() {
+    let control = control();
+    let held = control.snapshot();
+    let replaced = Arc::downgrade(&held);
+    control.republish(&["a"]);
+    control.republish(&["b"]);
+    assert!(control.unused_snapshots().iter().all(|one| !Arc::ptr_eq(one, &held)));
+    drop(held);
+    assert!(replaced.upgrade().is_some(), "freed where it was let go");
+    assert_eq!(control.unused_snapshots().len(), 1);
+    assert!(replaced.upgrade().is_none());
+}
+
+#[test]
 fn stickiness_is_enabled_while_running_and_nothing_else_is_touched() {
     let control = control();
     let published = control.published();

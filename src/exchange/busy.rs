@@ -319,8 +319,10 @@ async fn linger(connection: &Connection) {
 pub async fn refuse(connection: &Connection) {
     let mut reply = Reply::too_many_connections();
     let mut out = buffers::small();
-    let listener = connection.listener();
-    reply.write(listener.as_deref(), &connection.shard.clock.date(), &mut out);
+    let view = connection.view();
+    let listener = view.as_ref().and_then(|(view, position)| view.listeners.get(*position));
+    reply.write(listener.map(|listener| &**listener), &connection.shard.clock.date(), &mut out);
+    drop(view);
     let result = content::send_all(
         &connection.client,
         out,

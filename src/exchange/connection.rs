@@ -239,12 +239,6 @@ impl Connection {
         Some((view, position))
     }
 
-    /// The connection's listener as it is now.
-    pub fn listener(&self) -> Option<Arc<Listener>> {
-        let (view, position) = self.view()?;
-        view.listeners.get(position).cloned()
-    }
-
     /// Where the listener is: where it was when the connection was accepted, unless a reload has moved it.
     #[inline]
     fn listener_in(&self, view: &View) -> Option<usize> {
@@ -306,14 +300,15 @@ enum State {
 impl Serving {
     /// `None` when nobody knows the connection's listener any more.
     pub fn begin(mut connection: Connection) -> Option<Serving> {
-        let listener = connection.listener()?;
-        connection.expires_ms = connection.age_limit_ms(&listener);
+        let (view, position) = connection.view()?;
+        let listener = view.listeners.get(position)?;
+        connection.expires_ms = connection.age_limit_ms(listener);
         let connection = Rc::new(connection);
         let state = if listener.proxy_protocol == ProxyProtocol::Off {
             let deadline = connection.shard.clock.deadline(listener.timeouts.head);
             asleep(&connection, connection.client.recv_any(), deadline)
         } else {
-            State::Awake(Box::pin(announced(Rc::clone(&connection), listener)))
+            State::Awake(Box::pin(announced(Rc::clone(&connection), view, position)))
         };
         Some(Serving { connection, state })
     }
@@ -374,15 +369,18 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State 
 }
 
 /// Has a balancer in front announce the client, then serves what follows.
-async fn announced(connection: Rc<Connection>, listener: Arc<Listener>) -> Next {
-    let Some(rest) = proxy_protocol::receive(&connection, &listener).await else {
+async fn announced(connection: Rc<Connection>, view: View, position: usize) -> Next {
+    // The view is held, and not the listener alone: what shards hold of a snapshot keeps the whole of it, which
+    // the control plane frees.
+    let Some(listener) = view.listeners.get(position) else { return Next::Close };
+    let Some(rest) = proxy_protocol::receive(&connection, listener).await else {
         return Next::Close;
     };
     if rest.is_empty() {
         let idle_deadline = connection.shard.clock.deadline(listener.timeouts.head);
         return Next::Wait { receive: connection.client.recv_any(), idle_deadline };
     }
-    drop(listener);
+    drop(view);
     Box::pin(busy::serve(connection, rest)).await
 }
 

@@ -172,7 +172,7 @@ impl Control {
 
     fn publish(&self, running: &mut Running, ready: Ready) {
         self.change_log(&running.parsed.file, &ready.parsed.file);
-        self.published.store(Arc::clone(&ready.snapshot));
+        self.publication.replace(Arc::clone(&ready.snapshot));
         if let Some(commit) = ready.commit {
             commit();
         }
