@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 use super::reclaim::Wishes;
 
 const STRIPES: usize = 64;
+/// Room for this many clients is kept in each.
+const CLIENTS_ROOM_KEPT: usize = 16;
 
 #[derive(Debug)]
 pub struct Admission {
@@ -90,6 +92,10 @@ impl Admission {
             *count -= 1;
             if *count == 0 {
                 counts.remove(&client);
+                if counts.len() < counts.capacity() / 8 {
+                    let room = counts.capacity() / 4;
+                    counts.shrink_to(room.max(CLIENTS_ROOM_KEPT));
+                }
             }
         }
     }
@@ -163,6 +169,23 @@ mod tests {
         let mut again = admission.reserve().unwrap();
         assert!(again.count_client(CLIENT));
         assert_eq!(admission.open(), 1);
+    }
+
+    #[test]
+    fn after_a_peak_counts_of_clients_give_their_memory_back() {
+        let admission = Arc::new(Admission::new(100_000, 1));
+        let place = |number: u32| {
+            let mut place = admission.reserve().unwrap();
+            assert!(place.count_client(IpAddr::from(number.to_be_bytes())));
+            place
+        };
+        let room = || -> usize {
+            admission.by_client.iter().map(|counts| counts.lock().unwrap().capacity()).sum()
+        };
+        let peak: Vec<Place> = (0..20_000).map(place).collect();
+        assert!(room() >= 20_000);
+        drop(peak);
+        assert!(room() <= STRIPES * 4 * CLIENTS_ROOM_KEPT, "{}", room());
     }
 
     #[test]

@@ -15,14 +15,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
-
 use super::clock::{Millis, NEVER};
+use crate::uring::table::Table;
 
-/// All alarms of a shard. The table grows with the connections, which are limited.
+/// All alarms of a shard. The table grows with the connections, which are limited, and shrinks with them.
 #[derive(Debug, Default)]
 pub struct Alarms {
-    slots: RefCell<Slab<Slot>>,
+    slots: RefCell<Table<Slot>>,
     /// What goes on is being cut off: no deadline is renewed any more.
     is_cut_off: Cell<bool>,
     /// When the table was scanned last.
@@ -107,11 +106,16 @@ impl Alarms {
     /// Wakes every task whose alarm is due.
     pub fn scan(&self, now_ms: Millis) {
         self.now_ms.set(now_ms);
-        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+        for slot in self.slots.borrow_mut().values_mut() {
             if slot.at_ms <= now_ms {
                 slot.fire();
             }
         }
+    }
+
+    /// Gives back memory that a peak has left behind.
+    pub fn trim(&self) {
+        self.slots.borrow_mut().trim();
     }
 
     /// Makes the alarms of tasks that wait so due: the shard is being stopped.
@@ -126,7 +130,7 @@ impl Alarms {
     }
 
     fn fire(&self, which: impl Fn(&Slot) -> bool) {
-        for (_, slot) in self.slots.borrow_mut().iter_mut() {
+        for slot in self.slots.borrow_mut().values_mut() {
             if which(slot) {
                 slot.fire();
             }
@@ -297,7 +301,7 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        self.alarms.slots.borrow_mut().try_remove(self.key);
+        self.alarms.slots.borrow_mut().remove(self.key);
     }
 }
 
@@ -478,6 +482,19 @@ mod tests {
     }
 
     #[test]
+    fn after_a_peak_the_table_is_as_small_as_before_and_who_is_left_keeps_its_alarm() {
+        let alarms = Rc::new(Alarms::default());
+        let mut peak: Vec<Alarm> = (0..10_000).map(|_| alarms.alarm()).collect();
+        let left = peak.swap_remove(9_000);
+        left.set(7);
+        drop(peak);
+        (0..100).for_each(|_| alarms.trim());
+        assert!(alarms.slots.borrow().capacity() < 1000);
+        alarms.scan(7);
+        assert!(left.poll_fired(&mut Context::from_waker(Waker::noop())));
+    }
+
+    #[test]
     fn a_slot_is_small() {
         assert!(size_of::<Slot>() <= 32, "{} bytes", size_of::<Slot>());
     }
@@ -491,6 +508,6 @@ mod tests {
         let mut bound = Box::pin(alarm.bound(NEVER, pending::<()>(), || {}));
         assert!(bound.as_mut().poll(&mut cx).is_pending());
         drop(bound);
-        assert_eq!(alarms.slots.borrow().len(), 1);
+        assert_eq!(alarms.slots.borrow().iter().count(), 1);
     }
 }

@@ -40,6 +40,9 @@ use crate::uring::{self, Listening, buffers};
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
 
+/// How often tables give back what a peak has left behind.
+const TRIM: Duration = Duration::from_secs(1);
+
 /// How often, and how far apart, what is left is ended when the grace period is over.
 const CUT_OFF_TURNS: usize = 20;
 const CUT_OFF_TURN: Duration = Duration::from_millis(10);
@@ -54,11 +57,17 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
     let mut last_requests_until = next;
+    let mut next_trim = next;
     loop {
         uring::sleep(next).await;
         // A shard that was held up does not make up for ticks it has missed.
         next = (next + TICK).max(Instant::now());
         shard.tick();
+        if next >= next_trim {
+            next_trim = next + TRIM;
+            shard.alarms.trim();
+            uring::trim();
+        }
         // A listener that cannot be followed while others are served was complained of.
         let _ = follow(&shard, &orders, &mut acceptors, &life);
         if shard.stop.has_begun() && !is_stopping {

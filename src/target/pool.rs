@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use super::state::TargetState;
 
+/// Room for this many idle connections of a target is kept.
+const IDLE_ROOM_KEPT: usize = 8;
+
 #[derive(Debug)]
 struct Idle<C> {
     connection: C,
@@ -111,6 +114,11 @@ impl<C> Pool<C> {
             }
             if shelf.idle.is_empty() {
                 shelf.holder = None;
+            }
+            // What a peak has left behind; no more than half of it goes at a time.
+            if shelf.idle.len() < shelf.idle.capacity() / 4 {
+                let half = shelf.idle.capacity() / 2;
+                shelf.idle.shrink_to(half.max(IDLE_ROOM_KEPT));
             }
         }
         self.next_expiry_ms = next_expiry_ms;
@@ -236,6 +244,21 @@ mod tests {
         assert_eq!((pool.len(), Arc::strong_count(&b)), (1, 2));
         assert_eq!(pool.take_first_to_expire(), Some(3));
         assert_eq!((pool.take_first_to_expire(), pool.len()), (None, 0));
+    }
+
+    #[test]
+    fn after_a_peak_a_shelf_gives_its_memory_back() {
+        let mut pool = Pool::new();
+        let a = target(0);
+        for connection in 0..1000_u32 {
+            pool.checkin(&a, connection, u64::from(connection), 1000);
+        }
+        for now_ms in 990..1000 {
+            pool.expire(now_ms, drop);
+        }
+        assert!(pool.shelves[0].idle.capacity() < 32, "{}", pool.shelves[0].idle.capacity());
+        pool.checkin(&a, 1, 2000, 1000);
+        assert_eq!(pool.checkout(0, 1000), Some(1));
     }
 
     #[test]

@@ -37,13 +37,14 @@ mod provided;
 mod ready;
 mod ring;
 mod socket;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod tokio_ring;
 
 pub use courtesy::Courtesy;
 pub use early_end::EarlyEnd;
-pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, yield_now};
+pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, trim, yield_now};
 pub use listening::{Accepted, Listening};
 pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};
 pub use socket::{Connect, ConnectAddress, Recv, RecvAny, Send, Shutdown, Socket, connect};

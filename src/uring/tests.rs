@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use super::buffers::{self, SMALL_BYTES, TAIL_BYTES};
 use super::socket::Inner;
 use super::{
-    ConnectAddress, Engine, Listening, RecvAny, Shutdown, Socket, connect, probe, provided, ring,
-    run, sleep, spawn, yield_now,
+    ConnectAddress, Engine, Listening, RecvAny, Shutdown, Socket, connect, driver, probe, provided,
+    ring, run, sleep, spawn, trim, yield_now,
 };
 
 /// Nothing here takes that long; what does hangs.

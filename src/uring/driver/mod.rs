@@ -27,16 +27,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
-use io_uring::types::{CancelBuilder, Fd, Timespec};
-use io_uring::{IoUring, opcode, squeue};
-use slab::Slab;
-
 use self::remote::Remote;
 use self::tasks::TASKS;
 use super::place::Place;
 use super::provided;
 use super::ring::{Completion, Operation};
+use super::table::Table;
+use arrayvec::ArrayVec;
+use io_uring::types::{CancelBuilder, Fd, Timespec};
+use io_uring::{IoUring, opcode, squeue};
 
 /// Completions that no operation waits for: a cancellation's own.
 const NOBODY: u64 = u64::MAX;
@@ -55,7 +54,7 @@ thread_local! {
     static DRIVER: Driver = const {
         Driver {
             ring: RefCell::new(None),
-            operations: RefCell::new(Slab::new()),
+            operations: RefCell::new(Table::new()),
             in_flight: Cell::new(0),
             remote: RefCell::new(None),
             times: RefCell::new(Vec::new()),
@@ -66,7 +65,7 @@ thread_local! {
 
 struct Driver {
     ring: RefCell<Option<IoUring>>,
-    operations: RefCell<Slab<State>>,
+    operations: RefCell<Table<State>>,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
@@ -127,6 +126,18 @@ pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
 
 pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
     TASKS.with(|tasks| tasks.spawn(task));
+}
+
+/// Gives back memory that a peak of tasks and operations has left behind.
+pub(super) fn trim() {
+    TASKS.with(tasks::Tasks::trim);
+    DRIVER.with(|driver| driver.operations.borrow_mut().trim());
+}
+
+/// Tasks and operations for which there is memory.
+#[cfg(test)]
+pub(super) fn capacity() -> usize {
+    TASKS.with(tasks::Tasks::capacity) + DRIVER.with(|driver| driver.operations.borrow().capacity())
 }
 
 /// Hands an operation to the kernel, at the latest when this thread has nothing else to do.

@@ -12,10 +12,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use super::super::table::Table;
 use super::remote;
 
 /// A task's future, boxed when it was spawned.
 type Future_ = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Room for this many tasks that are ready at a time is kept.
+const READY_KEPT: usize = 1024;
 
 /// The slot of the main future, which lies on the stack of `run`.
 pub(super) const MAIN: u32 = u32::MAX;
@@ -72,14 +76,15 @@ thread_local! {
 pub(super) struct Tasks {
     /// Number of this thread's run; 0 = none.
     thread: Cell<u16>,
-    slots: RefCell<Vec<Slot>>,
-    free: RefCell<Vec<u32>>,
+    slots: RefCell<Table<Slot>>,
+    /// Counts on with every task, so that a slot's next task has another name.
+    generation: Cell<u16>,
     ready: RefCell<VecDeque<u32>>,
     main_is_ready: Cell<bool>,
 }
 
 struct Slot {
-    /// `None` while it is polled, and once it has ended.
+    /// `None` while it is polled.
     future: Option<Future_>,
     generation: u16,
     is_queued: bool,
@@ -94,8 +99,8 @@ impl Tasks {
     const fn new() -> Tasks {
         Tasks {
             thread: Cell::new(0),
-            slots: RefCell::new(Vec::new()),
-            free: RefCell::new(Vec::new()),
+            slots: RefCell::new(Table::new()),
+            generation: Cell::new(0),
             ready: RefCell::new(VecDeque::new()),
             main_is_ready: Cell::new(false),
         }
@@ -124,19 +129,11 @@ impl Tasks {
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let future: Future_ = Box::pin(task);
-        let mut slots = self.slots.borrow_mut();
-        let slot = match self.free.borrow_mut().pop() {
-            Some(slot) => slot,
-            None => {
-                slots.push(Slot { future: None, generation: 0, is_queued: false });
-                (slots.len() - 1) as u32
-            }
-        };
-        if let Some(place) = slots.get_mut(slot as usize) {
-            place.future = Some(future);
-            place.is_queued = true;
-        }
-        self.ready.borrow_mut().push_back(slot);
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let slot = Slot { future: Some(future), generation, is_queued: true };
+        let slot = self.slots.borrow_mut().insert(slot);
+        self.ready.borrow_mut().push_back(slot as u32);
     }
 
     /// Queues the task of this name, unless it is queued or has ended.
@@ -183,23 +180,33 @@ impl Tasks {
         }
         // A panic ends its own task only; what it held goes with it.
         drop_alone(future);
-        if let Some(place) = self.slots.borrow_mut().get_mut(slot as usize) {
-            place.generation = place.generation.wrapping_add(1);
-            place.is_queued = false;
-            self.free.borrow_mut().push(slot);
+        self.slots.borrow_mut().remove(slot as usize);
+    }
+
+    /// Gives back memory that a peak has left behind.
+    pub(super) fn trim(&self) {
+        self.slots.borrow_mut().trim();
+        let mut ready = self.ready.borrow_mut();
+        if ready.len() < ready.capacity() / 4 {
+            let half = ready.capacity() / 2;
+            ready.shrink_to(half.max(READY_KEPT));
         }
+    }
+
+    /// Tasks for which there is memory.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.borrow().capacity()
     }
 
     /// Drops every task.
     pub(super) fn end(&self) {
         let slots = self.slots.take();
-        self.free.take();
         self.ready.take();
         // All of them go, whatever one does: the kernel uses what they hold until the run has ended.
-        slots.into_iter().filter_map(|slot| slot.future).for_each(drop_alone);
+        slots.into_values().filter_map(|slot| slot.future).for_each(drop_alone);
         // Dropping may have woken and spawned; nobody polls that any more.
-        self.slots.take();
-        self.free.take();
+        drop(self.slots.take());
         self.ready.take();
         self.main_is_ready.set(false);
         self.thread.set(0);

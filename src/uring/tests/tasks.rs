@@ -47,6 +47,29 @@ fn tasks_run_in_turns_and_sleep_keeps_its_time() {
 }
 
 #[test]
+fn after_a_peak_the_tables_of_tasks_and_operations_are_as_small_as_before() {
+    if probe(Engine::IoUring).is_err() {
+        return;
+    }
+    let test = async {
+        let ended = Rc::new(Cell::new(0));
+        for _ in 0..10_000 {
+            let ended = Rc::clone(&ended);
+            spawn(async move {
+                sleep(Instant::now() + Duration::from_millis(1)).await;
+                ended.set(ended.get() + 1);
+            });
+        }
+        yield_now().await;
+        until("the end of all tasks", || ended.get() == 10_000).await;
+        assert!(driver::capacity() >= 20_000, "they were all there at a time");
+        (0..100).for_each(|_| trim());
+        assert!(driver::capacity() < 2000, "{}", driver::capacity());
+    };
+    run(Engine::IoUring, 64, in_time(test)).expect("a ring");
+}
+
+#[test]
 fn operations_wake_the_task_that_polled_last() {
     on_each_engine(|| async {
         let (socket, mut peer) = pair();
