@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use super::busy::Done;
-use super::early::{Ahead, NextReceive, PendingSend, Watch, Watched};
+use super::early::{Ahead, PendingSend};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -17,6 +17,7 @@ use super::prepare::{Plan, Scene};
 use super::stream::Stream;
 use super::target_side::TargetConnection;
 use super::upload::{Rest, Upload, UploadState};
+use super::watch::{Watch, Watched};
 use crate::shard::clock::{Millis, NEVER};
 use crate::target::group::{Target, TargetGroup};
 use crate::telemetry::counters::Counter;
@@ -38,6 +39,8 @@ pub struct Converse<'a, 's> {
     pub early: &'a [u8],
     /// What it has sent beyond its request's content, where that was still to come.
     pub beyond: &'a Cell<Input>,
+    /// How far an upload has come.
+    pub upload: &'a Cell<UploadState>,
     /// When the response's head must be whole; set once the request has been sent.
     pub head_deadline: &'a Cell<Millis>,
 }
@@ -67,9 +70,7 @@ impl Converse<'_, '_> {
         let sending = PendingSend::start(&connection.stream, request);
         let result = match rest.take() {
             None => {
-                if self.early.is_empty() && self.ahead.next.is_none() {
-                    self.ahead.next = NextReceive::start(&self.scene.connection.client);
-                }
+                self.ahead.listen(&self.scene.connection.client, self.early);
                 self.without_upload(&mut connection, sending, entry).await
             }
             Some(rest) => self.with_upload(&mut connection, (rest, sending, received), entry).await,
@@ -97,7 +98,7 @@ impl Converse<'_, '_> {
         let timeout = self.group.options.response_timeout;
         let deadline = self.scene.connection.shard.clock.deadline(timeout);
         self.head_deadline.set(deadline);
-        let first = self.first_bytes(connection, &mut sending).await;
+        let first = self.first_bytes(connection, Some(&mut sending)).await;
         let target = &connection.stream;
         if first.is_err() {
             target.abort();
@@ -105,7 +106,7 @@ impl Converse<'_, '_> {
         let alarm = &self.scene.connection.alarm;
         let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.abort()).await;
         self.plan.request = request;
-        let finished: Finished = self.respond(target, first?, None, entry).await?;
+        let finished: Finished = self.respond(target, first?, entry).await?;
         Ok((finished, finished.linger))
     }
 
@@ -117,7 +118,8 @@ impl Converse<'_, '_> {
     ) -> Result<(Finished, bool), Failure> {
         let Scene { connection, listener, .. } = *self.scene;
         let stream = target.stream.clone();
-        let state = Cell::new(UploadState::Running);
+        let state = self.upload;
+        state.set(UploadState::Running);
         let received = Cell::new(upload.2);
         let alarm = connection.shard.alarms.alarm();
         let upload = Upload {
@@ -129,7 +131,7 @@ impl Converse<'_, '_> {
             rest: upload.0,
             first: upload.1,
             received: &received,
-            state: &state,
+            state,
             beyond: self.beyond,
             send_idle: self.group.options.content_idle_timeout,
         };
@@ -147,8 +149,8 @@ impl Converse<'_, '_> {
         };
         let (result, at_response_end) = {
             let respond = async {
-                let bytes = self.first_bytes(target, &mut PendingSend::None).await?;
-                let finished = self.respond(&target.stream, bytes, Some(&state), entry).await?;
+                let bytes = self.first_bytes(target, None).await?;
+                let finished = self.respond(&target.stream, bytes, entry).await?;
                 if state.get() != UploadState::Complete {
                     self.finish_sending().await;
                 }
@@ -156,7 +158,7 @@ impl Converse<'_, '_> {
             };
             let both =
                 Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(respond) };
-            both.run(uploaded, stop, &state).await
+            both.run(uploaded, stop, state).await
         };
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
@@ -215,10 +217,11 @@ impl Converse<'_, '_> {
     async fn first_bytes(
         &mut self,
         target: &mut TargetConnection,
-        sending: &mut PendingSend,
+        sending: Option<&mut PendingSend>,
     ) -> Result<Vec<u8>, Failure> {
         let TargetConnection { stream, receive, is_awaited } = target;
-        let mut watch = self.watch(receive, sending, self.head_deadline, stream);
+        let mut watch = self.watch(receive, self.head_deadline, stream);
+        watch.sending = sending;
         watch.is_awaited = std::mem::take(is_awaited);
         let (result, expired) = watch.await;
         match result {
@@ -230,31 +233,18 @@ impl Converse<'_, '_> {
         }
     }
 
-    /// Awaits a receive from the target until `deadline`, and notices meanwhile when the client goes
-    /// away: its connection is then aborted. Keeps `sending` going where the engine does not do so by itself.
+    /// Awaits a receive from the target until `deadline`, and aborts its connection when the client goes away.
     pub(super) fn watch<'w, F: Future + Unpin>(
         &'w mut self,
         receive: F,
-        sending: &'w mut PendingSend,
         deadline: &'w Cell<Millis>,
         target: &'w Stream,
-    ) -> Watch<'w, F> {
-        let connection = self.scene.connection;
-        let armed = deadline.get();
-        connection.alarm.set(armed);
-        Watch {
-            receive,
-            is_awaited: false,
-            sending,
-            next: &mut self.ahead.next,
-            target,
-            alarm: &connection.alarm,
-            clock: &connection.shard.clock,
-            deadline,
-            armed,
-            client_has_ended: false,
-            is_up: false,
-        }
+    ) -> Watch<'w, F, impl FnMut()> {
+        let next = &mut self.ahead.next;
+        let abort = || target.abort();
+        let mut watch = Watch::new(self.scene.connection, next, deadline, receive, abort);
+        watch.upload = Some((self.upload, target));
+        watch
     }
 
     /// Further bytes of a head, behind those that have come. The clock itself says when the time is
@@ -276,8 +266,8 @@ impl Converse<'_, '_> {
             larger.extend_from_slice(&bytes);
             buffers::give_back(std::mem::replace(&mut bytes, larger));
         }
-        let (receive, mut none) = (target.recv(bytes), PendingSend::None);
-        let (watched, expired) = self.watch(receive, &mut none, self.head_deadline, target).await;
+        let receive = target.recv(bytes);
+        let (watched, expired) = self.watch(receive, self.head_deadline, target).await;
         clock.read_us();
         let Watched::Output((result, bytes)) = watched else {
             return Err(Failure::ClientGone);

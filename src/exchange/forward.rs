@@ -7,8 +7,9 @@
 //! ```
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::answer::Reply;
@@ -22,7 +23,8 @@ use super::input::Input;
 use super::prepare::{Plan, Scene, TRIED_MAX, Tried};
 use super::stream::Stream;
 use super::target_side::TargetConnection;
-use super::upload::Rest;
+use super::upload::{Rest, UploadState};
+use super::watch::{Watch, Watched};
 use crate::http1::chunked::Decoder;
 use crate::http1::framing::RequestFraming;
 use crate::routing::actions::Action;
@@ -344,21 +346,24 @@ impl<'s> Attempt<'_, 's> {
         let connection = match connection {
             Ok(connection) => connection,
             Err(failure) => {
-                target.state.count_failure();
+                if failure != Failure::ClientGone {
+                    target.state.count_failure();
+                }
                 note_failure(target, failure, entry);
                 return Err(failure);
             }
         };
         entry.phase = Phase::ResponseHead;
-        let head_deadline = Cell::new(NEVER);
+        let (head_deadline, upload) = (Cell::new(NEVER), Cell::new(UploadState::None));
         let mut converse = Converse {
             scene: self.scene,
             plan: self.plan,
             group,
             target,
             ahead: self.ahead,
-            early: self.input.unread().get(self.used..).unwrap_or_default(),
+            early: early(self.input, self.used),
             beyond: self.beyond,
+            upload: &upload,
             head_deadline: &head_deadline,
         };
         let result = converse.run(connection, self.rest, self.received, entry).await;
@@ -413,21 +418,45 @@ impl<'s> Attempt<'_, 's> {
 
     /// Stands in the target's line, for a bounded time.
     async fn wait_for_place(&mut self, entry: &mut Entry) -> Result<PlaceOnTarget<'s>, Failure> {
-        let choice = &self.plan.choice;
-        let (group, target) = chosen(self.scene.view, choice).ok_or(Failure::NoTarget)?;
+        let choice = self.plan.choice;
+        let (group, target) = chosen(self.scene.view, &choice).ok_or(Failure::NoTarget)?;
         let options = &group.options;
         let connection = self.scene.connection;
         let clock = &connection.shard.clock;
         entry.target(choice.group, choice.target);
         let began_us = clock.read_us();
         let ticket = target.state.join(options.connection_limit, options.queue_size);
-        let ticket = ticket.ok_or(Failure::QueueFull)?;
-        let deadline = clock.deadline(options.queue_timeout);
-        let granted = connection.alarm.give_up(deadline, ticket).await;
+        let mut ticket = ticket.ok_or(Failure::QueueFull)?;
+        let deadline = Cell::new(clock.deadline(options.queue_timeout));
+        let is_given_up = Cell::new(false);
+        // A place that is granted is owned at once, whatever becomes of the request.
+        let granted = poll_fn(|cx| match Pin::new(&mut ticket).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(PlaceOnTarget { group, target })),
+            Poll::Pending if is_given_up.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let (watched, _) = self.watch(granted, &deadline, || is_given_up.set(true)).await;
         let waited_us = clock.read_us().saturating_sub(began_us);
         entry.queue_us = Some(entry.queue_us.unwrap_or(0) + waited_us);
-        granted.ok_or(Failure::QueueTimeout)?;
-        Ok(PlaceOnTarget { group, target })
+        match watched {
+            Watched::Output(granted) => granted.ok_or(Failure::QueueTimeout),
+            Watched::ClientGone => Err(Failure::ClientGone),
+        }
+    }
+
+    /// Awaits what comes before the conversation, and ends it with `cut` at `deadline` or when the client goes
+    /// away.
+    fn watch<'w, F: Future + Unpin, C: FnMut()>(
+        &'w mut self,
+        op: F,
+        deadline: &'w Cell<Millis>,
+        cut: C,
+    ) -> Watch<'w, F, C> {
+        let connection = self.scene.connection;
+        if self.rest.is_none() {
+            self.ahead.listen(&connection.client, early(self.input, self.used));
+        }
+        Watch::new(connection, &mut self.ahead.next, deadline, op, cut)
     }
 
     /// A kept connection on which nothing has happened since; others are closed on the way. `None` when
@@ -457,7 +486,7 @@ impl<'s> Attempt<'_, 's> {
 
     /// A new connection.
     async fn connect(
-        &self,
+        &mut self,
         group: &TargetGroup,
         target: &Target,
         entry: &mut Entry,
@@ -472,7 +501,7 @@ impl<'s> Attempt<'_, 's> {
     }
 
     async fn open(
-        &self,
+        &mut self,
         group: &TargetGroup,
         target: &Target,
     ) -> Result<TargetConnection, Failure> {
@@ -493,11 +522,10 @@ impl<'s> Attempt<'_, 's> {
         }
         let connect = connect.map_err(|_| Failure::NoSocket)?;
         let socket = connect.socket();
-        let deadline = connection.shard.clock.deadline(timeout);
-        let (result, expired) = connection
-            .alarm
-            .bound(deadline, connect, || socket.shutdown(uring::Shutdown::Both))
-            .await;
+        let deadline = Cell::new(connection.shard.clock.deadline(timeout));
+        let cut = || socket.shutdown(uring::Shutdown::Both);
+        let (watched, expired) = self.watch(connect, &deadline, cut).await;
+        let Watched::Output(result) = watched else { return Err(Failure::ClientGone) };
         match result {
             Ok(socket) if !expired => {
                 connection.shard.counters.add(Counter::TargetConnectionsOpened, 1);
@@ -508,6 +536,11 @@ impl<'s> Attempt<'_, 's> {
             Err(error) => Err(connect_failure(&error)),
         }
     }
+}
+
+/// What the client has sent beyond its request.
+fn early(input: &Input, used: usize) -> &[u8] {
+    input.unread().get(used..).unwrap_or_default()
 }
 
 /// Lets a failure count towards the target's ejection if it is the target's; a response that has begun

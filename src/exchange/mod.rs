@@ -8,6 +8,7 @@
 //! * `forward`: a place on the target, a connection to it, retries;
 //! * `converse`: the request out and the response back, over one connection;
 //! * `response`, `interim`, `incoming`, `upload`, `content`: the two directions of the exchange;
+//! * `watch`: waiting for any of that with an eye on the client;
 //! * `tunnel`: what follows a 101;
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then;
 //! * `entry`: what the access log will say.
@@ -34,3 +35,4 @@ pub mod stream;
 pub mod target_side;
 pub mod tunnel;
 pub mod upload;
+pub mod watch;

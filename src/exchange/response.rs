@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::content::{self, CHUNK_ROOM, SendFault};
 use super::converse::{Converse, Finished};
-use super::early::{PendingSend, Watched};
+use super::early::PendingSend;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::incoming::{Incoming, Started};
@@ -17,6 +17,7 @@ use super::prepare::{Plan, Scene};
 use super::stream::Stream;
 use super::tunnel;
 use super::upload::UploadState;
+use super::watch::Watched;
 use crate::http1::fields::{self, FIELD_COUNT_MAX, FieldId, Fields, eq_ignore_case, members};
 use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, HeadLimits, Parsed, ResponseHead, Version};
@@ -47,12 +48,11 @@ impl Converse<'_, '_> {
         &mut self,
         target: &Stream,
         mut bytes: Vec<u8>,
-        upload: Option<&Cell<UploadState>>,
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
         let (mut started, mut interims) = (Started::default(), Interims::default());
         loop {
-            match self.head(&mut bytes, upload, &mut started, entry)? {
+            match self.head(&mut bytes, &mut started, entry)? {
                 Step::Partial => bytes = self.more(target, bytes).await?,
                 Step::Interim { head_bytes, status } => {
                     self.note_interim(&mut interims, head_bytes, status)?;
@@ -63,7 +63,7 @@ impl Converse<'_, '_> {
                     }
                 }
                 Step::Switch { head_bytes } => {
-                    content_sent(upload).await?;
+                    content_sent(self.upload).await?;
                     self.target.state.note_outcome(false);
                     entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
@@ -93,7 +93,6 @@ impl Converse<'_, '_> {
     fn head(
         &self,
         bytes: &mut [u8],
-        upload: Option<&Cell<UploadState>>,
         started: &mut Started,
         entry: &mut Entry,
     ) -> Result<Step, Failure> {
@@ -118,7 +117,7 @@ impl Converse<'_, '_> {
         }
         entry.target_status = head.status;
         entry.status = head.status;
-        let uploading = upload.is_some_and(|state| state.get() != UploadState::Complete);
+        let uploading = !self.upload.get().is_whole();
         let is_close_delimited = head.framing == ResponseFraming::UntilClose;
         let to_http10 = self.plan.version == Version::Http10;
         let needs_length = is_close_delimited || head.framing == ResponseFraming::Chunked;
@@ -352,8 +351,7 @@ impl Converse<'_, '_> {
             if sent.is_err() {
                 target.abort();
             }
-            let mut none = PendingSend::None;
-            let (watched, expired) = self.watch(receive, &mut none, &deadline, target).await;
+            let (watched, expired) = self.watch(receive, &deadline, target).await;
             buffers::give_back(sent?);
             let Watched::Output((result, buffer)) = watched else {
                 return Err(Failure::ClientGone);
@@ -393,11 +391,10 @@ impl Converse<'_, '_> {
 /// Awaits the end of an upload, which is driven beside and has deadlines of its own. A client speaks the
 /// new protocol only once it has sent its request whole (RFC 9110 §7.8): a target that agrees earlier is
 /// taken at its word behind the content.
-async fn content_sent(upload: Option<&Cell<UploadState>>) -> Result<(), Failure> {
-    let Some(state) = upload else { return Ok(()) };
-    poll_fn(|_| match state.get() {
+async fn content_sent(upload: &Cell<UploadState>) -> Result<(), Failure> {
+    poll_fn(|_| match upload.get() {
         UploadState::Running => Poll::Pending,
-        UploadState::Complete => Poll::Ready(Ok(())),
+        UploadState::None | UploadState::Complete => Poll::Ready(Ok(())),
         UploadState::TargetStopped => Poll::Ready(Err(Failure::TargetReset { any_byte: true })),
         UploadState::Failed(failure) => Poll::Ready(Err(failure)),
     })

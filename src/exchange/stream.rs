@@ -1,6 +1,6 @@
 //! One side's byte stream: a plain socket, and what an exchange asks of it.
 
-use crate::uring::{Recv, RecvAny, Send, Shutdown, Socket};
+use crate::uring::{Presence, Recv, RecvAny, Send, Shutdown, Socket};
 
 /// A client's or a target's byte stream. Clones are the same stream.
 #[derive(Clone)]
@@ -41,6 +41,11 @@ impl Stream {
     /// Whether the peer has ended the stream or sent bytes that nobody has received; asks the kernel.
     pub fn is_readable(&self) -> bool {
         self.socket.is_readable()
+    }
+
+    /// Whether the peer is still there; asks the kernel, also while bytes of it are unread.
+    pub fn presence(&self) -> Presence {
+        self.socket.presence()
     }
 
     /// Ends receiving: a receive in flight completes as at the end of the stream.

@@ -23,12 +23,21 @@ pub enum Rest {
 /// How far an upload has come; read by the other direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadState {
+    /// All there is came with the head.
+    None,
     Running,
     /// The target has been sent the whole request.
     Complete,
     /// The target takes no more; its response decides what happens.
     TargetStopped,
     Failed(Failure),
+}
+
+impl UploadState {
+    /// Whether the target has been sent the whole request.
+    pub fn is_whole(self) -> bool {
+        matches!(self, UploadState::None | UploadState::Complete)
+    }
 }
 
 /// One request's content beyond what went out with its head.

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -281,22 +281,6 @@ impl Alarm {
         self.set_waiting(at_ms, waits);
         Bound { alarm: self, op, expire: once(expire), waits, late: None, is_up: false }
     }
-
-    /// Awaits `wait` until `at_ms`, then gives it up. Only for waits that are not operations of the
-    /// kernel: those must never be dropped in flight.
-    pub async fn give_up<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        mut wait: F,
-    ) -> Option<F::Output> {
-        self.set(at_ms);
-        poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.poll_fired(cx) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
-    }
 }
 
 impl Drop for Alarm {
@@ -356,7 +340,7 @@ impl<F: Future + Unpin, E: FnMut() -> Option<Millis>> Future for Bound<'_, F, E>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::pending;
+    use std::future::{pending, poll_fn};
 
     #[test]
     fn an_alarm_fires_at_its_time_and_not_before() {

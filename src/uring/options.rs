@@ -69,6 +69,14 @@ pub(super) fn queued_bytes(socket: &socket2::Socket) -> Option<u32> {
     if result == 0 { u32::try_from(count).ok() } else { None }
 }
 
+/// What poll(2) says of how a connection has ended: POLLRDHUP, POLLHUP, POLLERR; 0 for one that has not.
+pub(super) fn hang_up(socket: &socket2::Socket) -> libc::c_short {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: poll reads and writes the one pollfd, and does not wait.
+    let result = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    if result > 0 { asked.revents } else { 0 }
+}
+
 /// Dissolves a TCP connection with a reset (connect(2) to `AF_UNSPEC`): unlike close(2) after `SO_LINGER`, it does not
 /// wait until nobody holds the socket any more, and no shut-down that comes later makes a clean end of it.
 ///

@@ -24,6 +24,16 @@ pub use std::net::Shutdown;
 #[derive(Clone)]
 pub struct Socket(pub(super) Rc<Inner>);
 
+/// Whether a peer is still at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    There,
+    /// It has sent all it will: it closed, or half-closed and still reads.
+    Ended,
+    /// Nothing that is sent reaches it any more.
+    Reset,
+}
+
 pub(super) struct Inner {
     pub(super) handle: Handle,
     /// Both directions have been shut down already; saves repeating the call.
@@ -104,6 +114,18 @@ impl Socket {
         match self.raw().recv_with_flags(&mut byte, flags) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Whether the peer is still there; takes nothing, and looks past bytes that are unread.
+    pub fn presence(&self) -> Presence {
+        let events = options::hang_up(self.raw());
+        if events & (libc::POLLHUP | libc::POLLERR) != 0 {
+            Presence::Reset
+        } else if events & libc::POLLRDHUP != 0 {
+            Presence::Ended
+        } else {
+            Presence::There
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod buffers_kept;
 mod dropped;
+mod presence;
 mod tasks;
 
 use std::cell::Cell;

@@ -1,6 +1,7 @@
 //! Everything that may take long has a deadline of its own, and says which one passed.
 
 mod client;
+mod gone;
 mod interim;
 mod target;
 

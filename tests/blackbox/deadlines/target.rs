@@ -9,14 +9,14 @@ use super::with;
 use crate::support::{Target, config, group};
 
 /// A port whose backlog is full: a connect neither succeeds nor fails.
-struct Blackhole {
-    address: SocketAddr,
+pub(super) struct Blackhole {
+    pub(super) address: SocketAddr,
     _listening: Socket,
     _waiting: Vec<TcpStream>,
 }
 
 impl Blackhole {
-    fn new() -> Blackhole {
+    pub(super) fn new() -> Blackhole {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         socket.listen(0).unwrap();
