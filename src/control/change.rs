@@ -143,7 +143,8 @@ pub struct HistoryEntry {
 /// What differs between two configurations, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// "listener", "rule", "group", "target", "stickiness", "process", …
+    /// "listener", "rule", "group", "target", "stickiness", "process", …; "lost" for an edit on top of the file
+    /// that goes with it.
     pub kind: &'static str,
     /// One sentence: "2 targets removed from app, about 410 live sessions bound to them".
     pub text: String,

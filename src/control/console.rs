@@ -39,7 +39,7 @@ macro_rules! assets {
 static PAGE: Asset =
     Asset { path: "/", content_type: HTML, content: include_bytes!("console/assets/index.html") };
 
-static ASSETS: [Asset; 23] = assets![
+static ASSETS: [Asset; 24] = assets![
     CSS "style.css",
     SVG "icon.svg",
     SCRIPT "theme.js",
@@ -63,6 +63,7 @@ static ASSETS: [Asset; 23] = assets![
     SCRIPT "state.js",
     SCRIPT "targets.js",
     SCRIPT "ui.js",
+    SCRIPT "unsaved.js",
 ];
 
 /// Sent with every file. The policy lets the page load from, talk to and be shown in nothing but its

@@ -23,6 +23,39 @@ pub enum EventKind {
     Start,
 }
 
+/// Whether it is good news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    Plain,
+    /// What failed is well again.
+    Good,
+    /// Somebody should know.
+    Warn,
+    /// Something fails.
+    Bad,
+}
+
+/// What kind of thing happened, and whether it is good news.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    kind: EventKind,
+    tone: Tone,
+}
+
+impl EventKind {
+    pub fn toned(self, tone: Tone) -> Told {
+        Told { kind: self, tone }
+    }
+}
+
+impl From<EventKind> for Told {
+    fn from(kind: EventKind) -> Told {
+        let is_warning = kind == EventKind::Warning;
+        kind.toned(if is_warning { Tone::Warn } else { Tone::Plain })
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
@@ -30,6 +63,7 @@ pub struct Event {
     pub number: u64,
     pub unix_ms: u64,
     pub kind: EventKind,
+    pub tone: Tone,
     pub group: Option<String>,
     pub target: Option<String>,
     /// One sentence.
@@ -50,10 +84,17 @@ struct Ring {
 
 impl Events {
     /// Notes and logs an event.
-    pub fn push(&self, kind: EventKind, group: Option<&str>, target: Option<&str>, text: String) {
-        match kind {
-            EventKind::Warning => tracing::warn!(group, target, "{text}"),
-            _ => tracing::info!(group, target, "{text}"),
+    pub fn push(
+        &self,
+        told: impl Into<Told>,
+        group: Option<&str>,
+        target: Option<&str>,
+        text: String,
+    ) {
+        let Told { kind, tone } = told.into();
+        match tone {
+            Tone::Warn | Tone::Bad => tracing::warn!(group, target, "{text}"),
+            Tone::Plain | Tone::Good => tracing::info!(group, target, "{text}"),
         }
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.last = ring.last.saturating_add(1);
@@ -61,6 +102,7 @@ impl Events {
             number: ring.last,
             unix_ms: unix_ms(),
             kind,
+            tone,
             group: group.map(str::to_owned),
             target: target.map(str::to_owned),
             text,
@@ -89,6 +131,17 @@ pub fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn good_news_and_bad_are_told_apart() {
+        let events = Events::default();
+        events.push(EventKind::Health.toned(Tone::Bad), None, None, "fails".into());
+        events.push(EventKind::Health.toned(Tone::Good), None, None, "is back".into());
+        events.push(EventKind::Warning, None, None, "look".into());
+        events.push(EventKind::Edit, None, None, "done".into());
+        let tones: Vec<Tone> = events.after(0, 9).iter().map(|event| event.tone).collect();
+        assert_eq!(tones, [Tone::Bad, Tone::Good, Tone::Warn, Tone::Plain]);
+    }
 
     #[test]
     fn the_newest_events_are_kept_in_order() {

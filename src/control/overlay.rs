@@ -141,6 +141,16 @@ impl Overlay {
         }
     }
 
+    /// What is lost where `base`, a text in the place of the file and of all edits, does not say what an edit said.
+    pub fn lost_to(&self, base: &Document) -> Vec<String> {
+        let lost = self.edits.iter().filter(|one| is_lost(&one.edit, base));
+        let said = lost.map(|one| {
+            let HistoryEntry { change, actor, summary, .. } = &one.entry;
+            format!("change {change} by {actor} is lost: {}", summary.join("; "))
+        });
+        said.collect()
+    }
+
     /// Drops one edit, and says so.
     pub fn drop_at(&mut self, index: usize, why: &str) -> String {
         let one = self.edits.remove(index);
@@ -158,8 +168,7 @@ impl Overlay {
         settings: &Map<String, Json>,
         base: &Document,
     ) -> bool {
-        let id = ["id", "address"].iter().find_map(|key| settings.get(*key)?.as_str());
-        let Some(id) = id else { return false };
+        let Some(id) = id_of(settings) else { return false };
         if base.target_settings(group, id).as_ref() != Some(settings) {
             return false;
         }
@@ -173,8 +182,7 @@ impl Overlay {
     fn cancel_addition(&mut self, group: &str, target: &str) -> bool {
         let is_addition = |one: &Overlaid| match &one.edit {
             Edit::AddTarget { group: other, settings } => {
-                let id = ["id", "address"].iter().find_map(|key| settings.get(*key)?.as_str());
-                other == group && id == Some(target)
+                other == group && id_of(settings) == Some(target)
             }
             Edit::SetGroup { .. }
             | Edit::SetTarget { .. }
@@ -209,6 +217,31 @@ impl Overlay {
 
     fn drop_empty(&mut self) {
         self.edits.retain(|one| settings(&one.edit).is_none_or(|set| !set.is_empty()));
+    }
+}
+
+/// The id of a target that is added: its address where it has none.
+fn id_of(settings: &Map<String, Json>) -> Option<&str> {
+    ["id", "address"].iter().find_map(|key| settings.get(*key)?.as_str())
+}
+
+/// Whether a text lacks what an edit said, though it has the group or target that the edit is about.
+fn is_lost(edit: &Edit, base: &Document) -> bool {
+    let has_group = |group: &str| base.stated(group, None, &Map::new()).is_ok();
+    let has_target = |group: &str, id: &str| base.target_settings(group, id).is_some();
+    match edit {
+        Edit::SetGroup { group, set } => {
+            base.stated(group, None, set).is_ok_and(|stated| stated != *set)
+        }
+        Edit::SetTarget { group, target, set } => {
+            base.stated(group, Some(target), set).is_ok_and(|stated| stated != *set)
+        }
+        Edit::AddTarget { group, settings } => {
+            has_group(group) && id_of(settings).is_some_and(|id| !has_target(group, id))
+        }
+        Edit::RemoveTarget { group, target } => has_target(group, target),
+        // The generation is carried over by whoever builds.
+        Edit::FlushStickiness { .. } => false,
     }
 }
 

@@ -58,6 +58,29 @@ async fn a_group_has_its_settings_its_numbers_and_its_targets() {
 }
 
 #[tokio::test]
+async fn the_overview_tells_which_group_needs_a_look_and_why() {
+    let api = Api::new();
+    let overview = api.get("/v1/overview").await.json();
+    assert_eq!((&overview["group_count"], &overview["troubled_count"]), (&json!(2), &json!(0)));
+    assert_eq!(overview["groups"][0]["name"], "app");
+    assert_eq!(overview["groups"][0]["standing"], json!({"healthy": 2}));
+    let snapshot = api.control.snapshot();
+    let api_group = snapshot.groups.iter().find(|group| &*group.name == "api").unwrap();
+    api_group.targets[0].state.set_health(limpet::target::state::Health::Unhealthy);
+    let overview = api.get("/v1/overview").await.json();
+    assert_eq!(overview["troubled_count"], 1);
+    // Trouble comes first, whatever the order of the file.
+    let first = &overview["groups"][0];
+    assert_eq!((&first["name"], &first["is_troubled"]), (&json!("api"), &json!(true)));
+    assert_eq!(first["standing"], json!({"unhealthy": 1}));
+    assert_eq!(first["troubled_targets"][0]["id"], "127.0.0.1:9003");
+    api_group.targets[0].state.set_health(limpet::target::state::Health::Healthy);
+    api_group.targets[0].state.set_ejected(true);
+    let ejected = api.get("/v1/overview").await.json()["groups"][0].clone();
+    assert_eq!(ejected["standing"], json!({"ejected": 1}), "{ejected}");
+}
+
+#[tokio::test]
 async fn rules_stand_in_order_with_their_words() {
     let rules = Api::new().get("/v1/rules").await.json();
     assert_eq!(

@@ -109,7 +109,7 @@ async fn a_new_configuration_goes_back_by_itself_or_is_confirmed_from_any_page()
     let console = &stage.tab;
     stage.show("#/config/apply").await;
     // Its secrets are not shown; they stay as they are.
-    console.click_text("Start from the file").await;
+    console.click_text("Start from what runs").await;
     let edit = "(() => { const text = document.querySelector('#new-text'); \
         text.value = text.value.replace('name = \"app\"', 'name = \"app\"\\nalgorithm = \"weighted_random\"'); return text.value.includes('…'); })()";
     assert!(console.evaluate::<bool>(edit).await, "the text has secrets");

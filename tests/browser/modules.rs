@@ -82,6 +82,8 @@ async fn numbers_are_written_as_people_read_them() {
         ("m.sentence('')", ""),
         ("m.setting([])", "–"),
         ("m.setting(false)", "Off"),
+        ("m.moment(new Date(2026, 10, 9, 8, 5, 3).getTime())", "2026-11-09 08:05:03"),
+        ("m.clock(new Date(2020, 0, 2, 8, 5, 3).getTime())", "2020-01-02 08:05:03"),
     ];
     for (expression, expected) in cases {
         assert_eq!(

@@ -80,6 +80,17 @@ impl Server {
         Server::run(&format!("token = \"{TOKEN}\""), "").0
     }
 
+    /// `limpet run` that checks two targets: `a`, which answers, and `b` at an address of the test's.
+    pub fn two_targets(other: SocketAddr) -> Server {
+        let checks =
+            "health_check = { type = \"http\", interval = \"200ms\", timeout = \"200ms\" }";
+        Server::run(
+            "",
+            &format!("{checks}\n[[target_group.target]]\nid = \"b\"\naddress = \"{other}\""),
+        )
+        .0
+    }
+
     /// The file of the configuration.
     pub fn file(&self) -> PathBuf {
         self.folder.as_ref().expect("the demo has no file").path().join(FILE)
@@ -123,7 +134,12 @@ fn free_address() -> SocketAddr {
 
 /// An application that starts a session of twelve hours with every response.
 fn application() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve(([127, 0, 0, 1], 0).into())
+}
+
+/// The same at an address.
+pub fn serve(address: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {

@@ -96,6 +96,11 @@ impl Stage {
         Some(stage)
     }
 
+    /// A balancer that the test itself starts.
+    pub async fn with(start: impl FnOnce() -> Server) -> Option<Stage> {
+        Stage::open(start).await
+    }
+
     async fn open(start: impl FnOnce() -> Server) -> Option<Stage> {
         let chromium = chromium()?;
         let turn = ONE_AT_A_TIME.lock().await;

@@ -13,6 +13,9 @@ use chromiumoxide::cdp::browser_protocol::log::{
     EventEntryAdded, LogEntry, LogEntryLevel, LogEntrySource,
 };
 use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
+use chromiumoxide::cdp::browser_protocol::page::{
+    EventJavascriptDialogOpening, HandleJavaScriptDialogParams,
+};
 use chromiumoxide::cdp::js_protocol::runtime::{
     ConsoleApiCalledType, EventConsoleApiCalled, EventExceptionThrown,
 };
@@ -53,6 +56,14 @@ impl Tab {
         let mut called = page.event_listener::<EventConsoleApiCalled>().await.unwrap();
         let mut logged = page.event_listener::<EventEntryAdded>().await.unwrap();
         let (asked, said) = (Arc::clone(&requests), Arc::clone(&complaints));
+        // A page with an unsaved form asks before it is left; a test that leaves it means it.
+        let mut dialogs = page.event_listener::<EventJavascriptDialogOpening>().await.unwrap();
+        let leaving = page.clone();
+        tokio::spawn(async move {
+            while dialogs.next().await.is_some() {
+                let _ = leaving.execute(HandleJavaScriptDialogParams::new(true)).await;
+            }
+        });
         tokio::spawn(async move {
             loop {
                 let complaint = tokio::select! {

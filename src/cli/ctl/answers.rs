@@ -150,6 +150,8 @@ pub(super) struct Target {
     pub tunnels: Option<u64>,
     pub waiting: Option<u64>,
     pub requests_per_second: Option<f64>,
+    pub failures: Option<u64>,
+    pub failures_recently: u64,
     pub sessions: Option<u64>,
     pub drain: Option<Drain>,
 }
@@ -251,6 +253,7 @@ pub(super) struct Event {
     pub number: u64,
     pub unix_ms: u64,
     pub kind: String,
+    pub tone: String,
     pub group: Option<String>,
     pub target: Option<String>,
     pub text: String,

@@ -9,7 +9,7 @@ use super::answers::{Event, Events};
 use super::client::Ask;
 use super::failure::Failure;
 use super::session::{Session, print};
-use super::table::Table;
+use super::table::{Cell, Table, Tone};
 use super::words::{moment, plain};
 
 /// Time between two looks.
@@ -33,7 +33,7 @@ pub(super) fn events(session: &Session, follow: bool, count: u32) -> Result<Exit
                 moment(event.unix_ms).into(),
                 (&event.kind).into(),
                 about(event).into(),
-                (&event.text).into(),
+                Cell::toned(&event.text, Tone::of_event(&event.tone)),
             ]);
         }
         table.show(session.style, "no events")

@@ -74,12 +74,17 @@ fn healthy(group: &Group) -> Cell {
         (health.draining, "draining"),
         (health.unused, "unused"),
     ];
+    let ejected = group.targets.iter().filter(|one| one.ejected_until_unix_ms.is_some()).count();
     let all = others.iter().map(|(number, _)| number).sum::<u64>() + health.healthy;
     let mut text = format!("{} of {all}", health.healthy);
     for (number, word) in others.iter().filter(|(number, _)| *number > 0) {
         text.push_str(&format!(", {number} {word}"));
     }
+    if ejected > 0 {
+        text.push_str(&format!(", {ejected} ejected"));
+    }
     let tone = match (health.unhealthy, health.healthy) {
+        (0, _) if ejected > 0 => Tone::Careful,
         (0, _) => Tone::Plain,
         (_, 0) => Tone::Bad,
         (_, _) => Tone::Careful,

@@ -1,4 +1,4 @@
-//! Plain-text tables: aligned columns, two spaces apart, no lines.
+//! Plain-text tables: aligned columns, two spaces apart, no lines; what fits no column stands below its row.
 //!
 //! Owns colour: only on a terminal, never with NO_COLOR, and never the only sign of anything. Tested below.
 
@@ -46,11 +46,21 @@ pub(super) enum Tone {
 }
 
 impl Tone {
+    /// Of an event in the API's word.
+    pub(super) fn of_event(word: &str) -> Tone {
+        match word {
+            "good" => Tone::Good,
+            "warn" => Tone::Careful,
+            "bad" => Tone::Bad,
+            _ => Tone::Plain,
+        }
+    }
+
     /// Of a target's health in the API's word.
     pub(super) fn of_health(word: &str) -> Tone {
         match word {
             "healthy" => Tone::Good,
-            "unhealthy" => Tone::Bad,
+            "unhealthy" | "ejected" => Tone::Bad,
             "initial" | "draining" => Tone::Careful,
             _ => Tone::Plain,
         }
@@ -80,11 +90,21 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
+/// Columns of a screen that nobody has to widen.
+const COLUMNS_MAX: usize = 99;
+
 /// Rows under headings; headings that begin with ">" stand over numbers, aligned to the right.
 #[derive(Debug)]
 pub(super) struct Table {
     headings: Vec<&'static str>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: Vec<Cell>,
+    /// What stands below, on lines of its own.
+    below: Vec<Cell>,
 }
 
 impl Table {
@@ -94,7 +114,29 @@ impl Table {
 
     pub(super) fn row<const COLUMNS: usize>(&mut self, cells: [Cell; COLUMNS]) {
         debug_assert_eq!(COLUMNS, self.headings.len());
-        self.rows.push(cells.into());
+        self.rows.push(Row { cells: cells.into(), below: Vec::new() });
+    }
+
+    /// Puts a text below the last row, on as many lines as it needs.
+    pub(super) fn below(&mut self, text: &str, tone: Tone) {
+        let lines = wrapped(&plain(text), COLUMNS_MAX - INDENT.len());
+        let lines = lines.into_iter().map(|line| Cell::toned(format!("{INDENT}{line}"), tone));
+        self.rows.last_mut().into_iter().for_each(|row| row.below.extend(lines.clone()));
+    }
+
+    /// Whether the rows fit on a screen of 100 columns.
+    pub(super) fn is_narrow(&self) -> bool {
+        let gaps = self.headings.len().saturating_sub(1) * 2;
+        self.widths().iter().sum::<usize>() + gaps <= COLUMNS_MAX
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let widest = |(column, heading): (usize, &&str)| {
+            let of = |row: &Row| row.cells.get(column).map_or(0, Cell::width);
+            let heading = heading.trim_start_matches('>').chars().count();
+            self.rows.iter().map(of).max().unwrap_or(0).max(heading)
+        };
+        self.headings.iter().enumerate().map(widest).collect()
     }
 
     /// The table, or `nothing` as a line when it has no rows.
@@ -102,33 +144,56 @@ impl Table {
         if self.rows.is_empty() {
             return format!("{nothing}\n");
         }
-        let heading = |text: &str| Cell::toned(text.trim_start_matches('>'), Tone::Heading);
-        let headings: Vec<Cell> = self.headings.iter().map(|text| heading(text)).collect();
-        let width = |column: usize| {
-            let of = |row: &Vec<Cell>| row.get(column).map_or(0, Cell::width);
-            self.rows.iter().map(of).max().unwrap_or(0).max(of(&headings))
-        };
-        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+        let heading = |text: &&str| Cell::toned(text.trim_start_matches('>'), Tone::Heading);
+        let headings: Vec<Cell> = self.headings.iter().map(heading).collect();
+        let widths = self.widths();
         let mut out = String::new();
-        for row in std::iter::once(&headings).chain(&self.rows) {
-            let mut gap = 0;
-            for ((cell, width), heading) in row.iter().zip(&widths).zip(&self.headings) {
-                let padding = width.saturating_sub(cell.width());
-                let is_number = heading.starts_with('>');
-                let before = gap + if is_number { padding } else { 0 };
-                // Spaces stand before the next text, so that no line ends in them.
-                if !cell.text.is_empty() {
-                    out.extend(std::iter::repeat_n(' ', before));
-                    out.push_str(&style.paint(&cell.text, cell.tone));
-                    gap = if is_number { 2 } else { padding + 2 };
-                } else {
-                    gap += width + 2;
-                }
+        self.line(&headings, &widths, style, &mut out);
+        for row in &self.rows {
+            self.line(&row.cells, &widths, style, &mut out);
+            for cell in &row.below {
+                out.push_str(&style.paint(&cell.text, cell.tone));
+                out.push('\n');
             }
-            out.push('\n');
         }
         out
     }
+
+    fn line(&self, cells: &[Cell], widths: &[usize], style: Style, out: &mut String) {
+        let mut gap = 0;
+        for ((cell, width), heading) in cells.iter().zip(widths).zip(&self.headings) {
+            let padding = width.saturating_sub(cell.width());
+            let is_number = heading.starts_with('>');
+            let before = gap + if is_number { padding } else { 0 };
+            // Spaces stand before the next text, so that no line ends in them.
+            if !cell.text.is_empty() {
+                out.extend(std::iter::repeat_n(' ', before));
+                out.push_str(&style.paint(&cell.text, cell.tone));
+                gap = if is_number { 2 } else { padding + 2 };
+            } else {
+                gap += width + 2;
+            }
+        }
+        out.push('\n');
+    }
+}
+
+/// Before what stands below a row.
+const INDENT: &str = "  ";
+
+/// Lines of whole words; a word that is longer has a line of its own.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Lines of "label  value", labels as wide as the longest.
@@ -158,6 +223,21 @@ a            1  healthy
 bücher     100           x y
 ";
         assert_eq!(example().show(PLAIN, ""), expected);
+    }
+
+    #[test]
+    fn what_stands_below_a_row_is_folded_at_the_edge_of_a_screen() {
+        let mut table = Table::new(&["TARGET", ">WEIGHT"]);
+        table.row(["a".into(), "1".into()]);
+        table.below(&"word ".repeat(40), Tone::Bad);
+        table.row(["b".into(), "1".into()]);
+        let shown = table.show(PLAIN, "");
+        assert!(shown.lines().all(|line| line.len() < 100), "{shown}");
+        assert_eq!(shown.lines().nth(5).map(str::trim), Some("b            1"), "{shown}");
+        assert!(shown.lines().nth(2).is_some_and(|line| line.starts_with("  word word")));
+        assert!(table.is_narrow());
+        table.row(["c".repeat(92).into(), "1".into()]);
+        assert!(!table.is_narrow());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `targets`, `weight`, `enable`, `disable`, `add` and `remove`.
 //!
-//! Tested by `tests/ctl`.
+//! Tested by `tests/ctl` and below.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use super::client::Ask;
 use super::failure::Failure;
 use super::session::{Session, body, group_path};
 use super::table::{Cell, Style, Table, Tone};
-use super::words::{UNKNOWN, ago, count, known, left, milliseconds, rate};
+use super::words::{UNKNOWN, ago, count, known, left, milliseconds, rate, span};
 use crate::control::change::Keep;
 use crate::control::events::unix_ms;
 
@@ -30,57 +30,76 @@ pub(super) fn targets(session: &Session, group: Option<&str>) -> Result<ExitCode
 }
 
 fn table(groups: &[&Group], style: Style, now_ms: u64) -> String {
+    let table = rows(groups, Address::Column, now_ms);
+    match table.is_narrow() {
+        true => table.show(style, NOBODY),
+        false => rows(groups, Address::Below, now_ms).show(style, NOBODY),
+    }
+}
+
+const NOBODY: &str = "no targets";
+
+/// Where the address of a target stands that is not its id: long ones leave no room for numbers beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Address {
+    Column,
+    Below,
+}
+
+fn rows(groups: &[&Group], place: Address, now_ms: u64) -> Table {
     let mut table = Table::new(&[
         "GROUP",
         "TARGET",
-        "ADDRESS",
+        if place == Address::Column { "ADDRESS" } else { "" },
         ">WEIGHT",
         "HEALTH",
-        "SINCE",
-        ">REQUESTS/s",
+        "FOR",
+        ">REQ/s",
         ">IN FLIGHT",
-        ">TUNNELS",
-        ">WAITING",
+        ">FAILURES",
         ">SESSIONS",
-        "LAST CHECK",
-        "NOTE",
     ]);
     for group in groups {
         for target in &group.targets {
+            let tone = Tone::of_health(standing(target));
+            let failures = if target.failures_recently > 0 { Tone::Bad } else { Tone::Plain };
             table.row([
                 (&group.name).into(),
                 (&target.id).into(),
-                (&target.address).into(),
-                weight_of(target).into(),
-                Cell::toned(&target.health, Tone::of_health(&target.health)),
+                if place == Address::Column { &target.address } else { "" }.into(),
+                target.weight.to_string().into(),
+                Cell::toned(standing(target), tone),
                 since(target, now_ms).into(),
                 known(target.requests_per_second.map(rate)).into(),
                 known(target.in_flight).into(),
-                known(target.tunnels).into(),
-                known(target.waiting).into(),
+                Cell::toned(known(target.failures), failures),
                 known(target.sessions).into(),
-                target.last_check.as_ref().map_or(UNKNOWN.into(), |at| check(at, now_ms)).into(),
-                note(target, now_ms).into(),
             ]);
+            if place == Address::Below && target.address != target.id {
+                table.below(&target.address, Tone::Plain);
+            }
+            table.below(&note(target, now_ms), tone);
         }
     }
-    table.show(style, "no targets")
+    table
 }
 
-/// Since when the target has its health; a target that was never looked at has no time.
+/// Its health, or that it is ejected, whatever its checks say.
+fn standing(target: &Target) -> &str {
+    if target.ejected_until_unix_ms.is_some() { "ejected" } else { &target.health }
+}
+
+/// How long the target has had its health; a target that was never looked at has no time.
 fn since(target: &Target, now_ms: u64) -> String {
     let known_ms = target.since_unix_ms.filter(|at| *at > 0);
-    known_ms.map_or_else(|| UNKNOWN.to_owned(), |at| ago(at, now_ms))
+    known_ms.map_or_else(|| UNKNOWN.to_owned(), |at| span(now_ms.saturating_sub(at) / 1_000))
 }
 
-/// The weight as it is set, and as it counts now where that is another.
-fn weight_of(target: &Target) -> String {
-    let set = target.weight;
-    match target.effective_weight {
-        // Weights are small whole numbers, which a float holds exactly.
-        Some(now) if (now - set as f64).abs() > 0.05 => format!("{set} (now {now:.1})"),
-        _ => set.to_string(),
-    }
+/// What the weight counts for now, where that is not what it is set to.
+fn weight_now(target: &Target) -> Option<String> {
+    // Weights are small whole numbers, which a float holds exactly.
+    let now = target.effective_weight.filter(|now| (now - target.weight as f64).abs() > 0.05)?;
+    Some(format!("its weight counts {now:.1} now"))
 }
 
 /// "200 in 0.8 ms, 3 s ago"; "timed out, 3 s ago"
@@ -109,6 +128,13 @@ fn note(target: &Target, now_ms: u64) -> String {
     }
     if let Some(seconds) = target.slow_start_remaining_s {
         notes.push(format!("slow start, {} left", left(seconds)));
+        notes.extend(weight_now(target));
+    }
+    let tunnels = target.tunnels.filter(|open| *open > 0 && target.drain.is_none());
+    notes.extend(tunnels.map(|open| count(open, "tunnel")));
+    notes.extend(target.waiting.filter(|queue| *queue > 0).map(|queue| format!("{queue} waiting")));
+    if target.failures_recently > 0 {
+        notes.push(format!("{} in the last 2 min", count(target.failures_recently, "failure")));
     }
     if target.configured_state == "removed" {
         notes.push("removed".to_owned());
@@ -116,6 +142,9 @@ fn note(target: &Target, now_ms: u64) -> String {
     // A drain tells why by itself.
     if !target.reason.is_empty() && target.health != "healthy" && target.drain.is_none() {
         notes.push(target.reason.clone());
+    }
+    if let Some(last) = target.last_check.as_ref().filter(|last| !last.passed) {
+        notes.push(format!("last check: {}", check(last, now_ms)));
     }
     notes.join("; ")
 }
@@ -264,10 +293,31 @@ mod tests {
     #[test]
     fn a_weight_that_counts_otherwise_is_told() {
         let text = |effective: Value| {
-            weight_of(&target(json!({"weight": 10, "effective_weight": effective})))
+            weight_now(&target(json!({"weight": 10, "effective_weight": effective})))
         };
-        assert_eq!(text(json!(10.0)), "10");
-        assert_eq!(text(json!(2.5)), "10 (now 2.5)");
-        assert_eq!(text(json!(null)), "10");
+        assert_eq!(text(json!(10.0)), None);
+        assert_eq!(text(json!(2.5)).as_deref(), Some("its weight counts 2.5 now"));
+        assert_eq!(text(json!(null)), None);
+    }
+
+    #[test]
+    fn the_table_fits_on_a_screen_and_has_failures() {
+        let wide = |address: &str| {
+            let group: Group = serde_json::from_value(json!({"name": "checkout", "targets": [
+                {"id": "web-1", "address": address, "weight": 100, "health": "unhealthy", "in_flight": 12345,
+                 "requests_per_second": 12345.6, "failures": 1234567, "failures_recently": 42, "sessions": 123456,
+                 "since_unix_ms": 1, "tunnels": 3, "waiting": 7, "reason": "3 checks failed: connection refused",
+                 "last_check": {"unix_ms": 1, "passed": false, "error": "connection refused"}},
+            ]}))
+            .unwrap();
+            table(&[&group], Style { colours: false }, 119_000)
+        };
+        for address in ["10.0.0.1:80", "192.168.100.100:18080", "[2001:db8:1:2:3:4:5:6]:8080"] {
+            let shown = wide(address);
+            assert!(shown.lines().all(|line| line.chars().count() < 100), "{shown}");
+            assert!(shown.contains("FAILURES") && shown.contains("1234567"), "{shown}");
+            assert!(shown.contains("42 failures in the last 2 min"), "{shown}");
+            assert!(shown.contains(address), "{shown}");
+        }
     }
 }

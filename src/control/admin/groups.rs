@@ -153,6 +153,7 @@ impl Operator {
             waiting: state.waiting.len(),
             requests: state.requests(),
             failures: state.failures(),
+            failures_recently: numbers.failures_recently,
             requests_per_second: numbers.requests_per_second,
             requests_history: numbers.requests_history,
             sessions: sessions::of_target(state, both.session_s, now_unix_ms / 1000),

@@ -11,6 +11,7 @@ mod etag;
 mod groups;
 pub mod guard;
 pub mod operator;
+mod overview;
 mod pace;
 pub mod problem;
 mod read;

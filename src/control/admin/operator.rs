@@ -20,7 +20,7 @@ use crate::control::drain::{DrainOptions, Drains};
 use crate::control::events::EventKind;
 use crate::control::health::HealthBoard;
 use crate::control::log_level;
-use crate::control::metrics::{self, Overview, Sampler, process};
+use crate::control::metrics::{self, Sampler, process};
 use crate::control::runtime::Control;
 use crate::snapshot::Bind;
 use crate::telemetry::counters::Counter;
@@ -122,10 +122,6 @@ impl Operator {
             }
         }
         warnings
-    }
-
-    pub fn overview(&self) -> Overview {
-        self.sampler.overview()
     }
 
     pub fn events(&self, after: u64, count: usize) -> Events {

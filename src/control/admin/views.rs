@@ -13,6 +13,7 @@ use crate::control::config::file::{AlgorithmName, LogLevel};
 use crate::control::drain::DrainView;
 use crate::control::events::Event;
 use crate::control::health::LastCheck;
+use crate::control::metrics;
 use crate::telemetry::histogram::Percentiles;
 
 /// Requests by the word of their stickiness verdict.
@@ -79,6 +80,49 @@ pub struct LogStatus {
     pub lines_dropped: u64,
     pub lines_failed: u64,
     pub level: LogLevel,
+}
+
+/// GET /v1/overview
+#[derive(Debug, Serialize)]
+pub struct Overview {
+    #[serde(flatten)]
+    pub rates: metrics::Overview,
+    pub group_count: usize,
+    /// Groups that somebody should look at.
+    pub troubled_count: usize,
+    /// Those in trouble first, else in the order of the file; not all of very many.
+    pub groups: Vec<GroupStanding>,
+}
+
+/// How a group stands.
+#[derive(Debug, Serialize)]
+pub struct GroupStanding {
+    pub name: String,
+    /// Something is unhealthy, ejected, failing or empty.
+    pub is_troubled: bool,
+    pub target_count: usize,
+    /// Targets by the words of `Health`; "ejected" for those that are, which are in no other number.
+    pub standing: BTreeMap<&'static str, usize>,
+    pub failing_open: bool,
+    pub requests_per_second: f64,
+    pub errors_per_second: f64,
+    /// In the last two minutes.
+    pub failures_recently: u64,
+    pub in_flight: u64,
+    /// The targets that the trouble is about; not all of very many.
+    pub troubled_targets: Vec<TargetStanding>,
+}
+
+/// A target that is not as it should be.
+#[derive(Debug, Serialize)]
+pub struct TargetStanding {
+    pub id: String,
+    /// Its health, or "ejected".
+    pub standing: &'static str,
+    /// A sentence, or "".
+    pub reason: String,
+    /// In the last two minutes.
+    pub failures_recently: u64,
 }
 
 /// GET /v1/groups
@@ -158,6 +202,8 @@ pub struct Target {
     pub waiting: usize,
     pub requests: u64,
     pub failures: u64,
+    /// In the last two minutes.
+    pub failures_recently: u64,
     pub requests_per_second: f64,
     pub requests_history: Vec<f64>,
     pub sessions: Option<u64>,

@@ -13,7 +13,7 @@ use super::roster::{self, GroupWatch};
 use super::slow_start;
 use super::{Done, Due, Supervisor};
 use crate::control::config::units::show_duration;
-use crate::control::events::{EventKind, unix_ms};
+use crate::control::events::{EventKind, Told, Tone, unix_ms};
 use crate::target::state::Health;
 
 /// The same thing about the same target is not said more often.
@@ -75,7 +75,8 @@ impl<P: Probe> Supervisor<P> {
         if !(self.is_first_round && is_healthy) {
             let which = if drains { ", which drains," } else { "" };
             let text = format!("{}{which} is {}: {reason}", watched.id, to.code());
-            self.tell(EventKind::Health, &watched.group, Some(&watched.id), text);
+            let tone = if is_healthy { Tone::Good } else { Tone::Bad };
+            self.tell(EventKind::Health.toned(tone), &watched.group, Some(&watched.id), text);
         }
         let reason = match (drains, is_healthy) {
             (true, true) => roster::reason(Health::Draining, true).to_owned(),
@@ -138,7 +139,7 @@ impl<P: Probe> Supervisor<P> {
         let text = format!("{} is {reason}", watched.id);
         self.changed.insert(watched.group.clone());
         self.attended.insert(slot);
-        self.tell_of(slot, EventKind::Ejection, text);
+        self.tell_of(slot, EventKind::Ejection.toned(Tone::Bad), text);
         self.board.update(slot, |entry| {
             let since_unix_ms = unix_ms();
             let until_unix_ms = since_unix_ms.saturating_add(milliseconds(lasts));
@@ -190,7 +191,8 @@ impl<P: Probe> Supervisor<P> {
                 format!("the ejection of {id} {ended}; it is {}", watched.state.health().code())
             }
         };
-        self.tell_of(slot, EventKind::Ejection, text);
+        let tone = if is_back { Tone::Good } else { Tone::Plain };
+        self.tell_of(slot, EventKind::Ejection.toned(tone), text);
         self.board.update(slot, |entry| {
             entry.ejected = None;
             entry.since_unix_ms = unix_ms();
@@ -301,9 +303,9 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    fn tell_of(&self, slot: u32, kind: EventKind, text: String) {
+    fn tell_of(&self, slot: u32, told: impl Into<Told>, text: String) {
         if let Some(watched) = self.targets.get(&slot) {
-            self.tell(kind, &watched.group, Some(&watched.id), text);
+            self.tell(told, &watched.group, Some(&watched.id), text);
         }
     }
 }

@@ -35,7 +35,7 @@ use findings::EndedBy;
 use roster::{GroupWatch, Watched};
 use settings::Settings;
 
-use super::events::EventKind;
+use super::events::Told;
 use super::runtime::Control;
 use crate::snapshot::Snapshot;
 use crate::target::state::Health;
@@ -233,8 +233,8 @@ impl<P: Probe> Supervisor<P> {
         self.changed.clear();
     }
 
-    fn tell(&self, kind: EventKind, group: &str, target: Option<&str>, text: String) {
-        self.control.events().push(kind, Some(group), target, text);
+    fn tell(&self, told: impl Into<Told>, group: &str, target: Option<&str>, text: String) {
+        self.control.events().push(told, Some(group), target, text);
     }
 
     fn now(&self) -> Duration {

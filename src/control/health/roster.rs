@@ -14,7 +14,7 @@ use super::machine::Streak;
 use super::pace::Pace;
 use super::settings::Settings;
 use super::{Due, EndedBy, Supervisor};
-use crate::control::events::{EventKind, unix_ms};
+use crate::control::events::{EventKind, Tone, unix_ms};
 use crate::target::group::{Address, Standing, Target, TargetGroup};
 use crate::target::state::{Health, TargetState};
 use crate::uring::Courtesy;
@@ -285,7 +285,8 @@ impl<P: Probe> Supervisor<P> {
         for (name, group) in checked {
             let Population { healthy, in_service, .. } = group.population();
             let text = format!("{healthy} of {in_service} targets of {name} are healthy");
-            self.tell(EventKind::Health, name, None, text);
+            let tone = if healthy < in_service { Tone::Bad } else { Tone::Plain };
+            self.tell(EventKind::Health.toned(tone), name, None, text);
             if group.compiled.fails_open() {
                 self.tell_fail_open(name);
             }
@@ -301,7 +302,7 @@ impl<P: Probe> Supervisor<P> {
             self.tell(EventKind::Warning, name, None, text);
         } else {
             self.tell(
-                EventKind::Health,
+                EventKind::Health.toned(Tone::Good),
                 name,
                 None,
                 format!("{name} no longer fails open: {count}"),

@@ -107,6 +107,8 @@ pub struct TargetRates {
     pub requests_per_second: f64,
     /// Requests per second, oldest first.
     pub requests_history: Vec<f64>,
+    /// Failures in the time of the history.
+    pub failures_recently: u64,
 }
 
 /// One rule: since start, and in the last second.
@@ -179,6 +181,12 @@ impl<T: Copy> History<T> {
     /// Oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
         self.0.iter().copied()
+    }
+}
+
+impl History<u32> {
+    pub(super) fn sum(&self) -> u64 {
+        self.iter().map(u64::from).sum()
     }
 }
 

@@ -86,6 +86,8 @@ struct TargetNote {
     of: Weak<TargetState>,
     requests: Rate,
     history: History<f32>,
+    failures_before: u64,
+    failures: History<u32>,
 }
 
 impl Sampler {
@@ -150,7 +152,16 @@ impl Sampler {
         Some(TargetRates {
             requests_per_second: note.requests.per_second,
             requests_history: note.history.to_vec(),
+            failures_recently: note.failures.sum(),
         })
+    }
+
+    /// Targets of a group that have failed in the time of the history, by id, and how often.
+    pub fn failing(&self, group: &str) -> Vec<(Arc<str>, u64)> {
+        let notes = self.lock();
+        let targets = notes.groups.get(group).into_iter().flat_map(|note| &note.targets);
+        let counted = targets.map(|(id, note)| (Arc::clone(id), note.failures.sum()));
+        counted.filter(|(_, failures)| *failures > 0).collect()
     }
 
     /// A rule, by listener and name; `None` for one that was not there at the last tick, or is beyond
@@ -216,6 +227,7 @@ impl Notes {
             if elapsed_s.is_some() {
                 note.history.push(rate as f32);
             }
+            note.count_failures(target.state.failures(), elapsed_s);
             if let Some(of) = self.groups.get_mut(&group.name) {
                 of.targets.insert(Arc::clone(&target.id), note);
             }
@@ -250,6 +262,16 @@ impl ListenerNote {
             note.of = Arc::downgrade(series);
             note.requests.next(series.sum(|block| &block.requests), elapsed_s);
             self.rules.insert(rule.name.clone(), note);
+        }
+    }
+}
+
+impl TargetNote {
+    fn count_failures(&mut self, total: u64, elapsed_s: Elapsed) {
+        let more = total.saturating_sub(self.failures_before);
+        self.failures_before = total;
+        if elapsed_s.is_some() {
+            self.failures.push(u32::try_from(more).unwrap_or(u32::MAX));
         }
     }
 }

@@ -170,6 +170,11 @@ impl Control {
         let before = &running.parsed.complete;
         let differences = diff::differences(before, &parsed.complete, &self.sessions());
         let mut differences = differences.listed();
+        if text.is_some() && !differences.is_empty() {
+            let lost = lost(&running, &proposal.state.base)?.into_iter();
+            let said = lost.map(|text| Difference { kind: "lost", text, needs_restart: false });
+            differences.splice(0..0, said);
+        }
         let dropped = dropped.into_iter().chain(notes(&running, &parsed, &[]));
         differences.extend(dropped.map(|text| Difference {
             kind: "note",
@@ -203,6 +208,16 @@ impl Control {
     }
 }
 
+/// Edits on top of the file that a text in the place of everything does not have. Nobody who starts from the file
+/// has seen them.
+fn lost(running: &Running, base: &Base) -> Result<Vec<String>, ChangeError> {
+    let overlay = &running.state.overlay;
+    if overlay.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(overlay.lost_to(base.document(TEXT)?))
+}
+
 /// What reports call a text that was sent.
 const TEXT: &str = "the text";
 
@@ -213,11 +228,13 @@ fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeErro
         Some(text) => {
             // Whoever edits what was shown sends back what stands there for secrets.
             let text = document::with_secrets_of(text, &running.parsed.text);
-            let count = running.state.overlay.edits.len();
-            if count > 0 {
-                notes.push(format!("the edits on top of the file ({count}) were replaced"));
+            let base = Base::new(text.into());
+            notes = lost(running, &base)?;
+            if notes.is_empty() && !running.state.overlay.is_empty() {
+                let count = running.state.overlay.edits.len();
+                notes.push(format!("the text has the edits on top of the file ({count}) in it"));
             }
-            (State { base: Base::new(text.into()), overlay: Overlay::default() }, None)
+            (State { base, overlay: Overlay::default() }, None)
         }
         None => {
             let file = running.file.as_ref().ok_or(ChangeError::NoFile)?;

@@ -225,9 +225,17 @@ fn a_text_is_applied_in_the_place_of_everything() {
     let text = FILE.replace("10s", "40s").replace("weight = 1", "weight = 2");
     let differences = control.diff(Some(&text)).unwrap();
     let applied = control.apply(Some(&text), None, Keep::Overlay, &BY).unwrap();
-    let texts: Vec<String> = differences.into_iter().map(|one| one.text).collect();
-    assert_eq!(texts, applied.summary);
-    assert_eq!(applied.notes, ["the edits on top of the file (1) were replaced"]);
+    let said = |kept: bool| {
+        let some = differences.iter().filter(|one| (one.kind != "lost") == kept);
+        some.map(|one| one.text.clone()).collect::<Vec<String>>()
+    };
+    assert_eq!(said(true), applied.summary);
+    assert_eq!((said(false), said(false).len()), (applied.notes, 1));
+    assert!(
+        said(false)[0].contains("is lost: ") && said(false)[0].contains("weight"),
+        "{said:?}",
+        said = said(false)
+    );
     assert_eq!((weight(control, "two"), control.running_text()), (2, text.clone()));
     assert_eq!(disk.text(), FILE);
     let edit = set_target("a", "two", json!({"weight": 5}));

@@ -6,7 +6,8 @@ import { h, morph, notice, sentences } from "./dom.js";
 import { sentence, span } from "./format.js";
 import { link, route } from "./router.js";
 import { announce, mayAll, state } from "./state.js";
-import { act, ask } from "./ui.js";
+import { act, ask, closeToasts } from "./ui.js";
+import { isUnsaved, settle } from "./unsaved.js";
 
 const EVERY_MS = 1000;
 const BACK_OFF_MAX_MS = 15_000;
@@ -15,7 +16,8 @@ const main = document.getElementById("main");
 const banners = document.getElementById("banners");
 const waiting = document.getElementById("waiting");
 
-let current = route(location.hash);
+let at = location.hash;
+let current = route(at);
 let loaded = null;
 let shown = false;
 let round = 0;
@@ -46,18 +48,16 @@ function showFirst() {
   if (current.parameters.part) document.getElementById(`card-${current.parameters.part}`)?.scrollIntoView();
 }
 
-/** Loads what the page shows, unless it stands still (a form). A page that cannot be loaded says why. */
-async function loadPage() {
-  if (shown && current.page.still) return false;
+/** A page with what it shows; null where it stands still (a form). One that cannot be loaded says why. */
+async function loadPage(asked) {
+  if (shown && asked.page.still) return null;
   try {
-    loaded = current.page.load ? await current.page.load(current.parameters) : null;
-    return true;
+    return { current: asked, loaded: asked.page.load ? await asked.page.load(asked.parameters) : null };
   } catch (error) {
     if (!(error instanceof ApiError) || error.status === 0 || error.status === 401) throw error;
     const text = error.message;
-    const title = current.page.title(current.parameters);
-    current = { ...current, page: { title: () => title, view: () => [h("h1", { tabindex: -1 }, title), notice("bad", text)] } };
-    return true;
+    const title = asked.page.title(asked.parameters);
+    return { current: { ...asked, page: { title: () => title, view: () => [h("h1", { tabindex: -1 }, title), notice("bad", text)] } }, loaded: null };
   }
 }
 
@@ -70,13 +70,15 @@ async function tick() {
   const mine = ++round;
   const began = performance.now();
   try {
-    const [status, changed] = await Promise.all([get("/v1/status"), loadPage()]);
+    const [status, fresh] = await Promise.all([get("/v1/status"), loadPage(current)]);
+    // Another page may have been opened meanwhile: this answer is about the one before.
     if (mine !== round) return;
     failures = 0;
     state.status = status.data;
+    if (fresh) ({ current, loaded } = fresh);
     frame();
     if (!shown) showFirst();
-    else if (changed) show();
+    else if (fresh) show();
     timer = setTimeout(tick, Math.max(100, EVERY_MS - (performance.now() - began)));
   } catch (error) {
     if (mine === round) failed(error);
@@ -86,7 +88,7 @@ async function tick() {
 function failed(error) {
   if (!(error instanceof ApiError)) {
     console.error(error);
-    error = new ApiError(0, { detail: "the console could not show the answer" });
+    error = new ApiError(-1, { detail: "the console could not show the answer" });
   }
   if (error.status === 401) {
     askToken();
@@ -94,7 +96,7 @@ function failed(error) {
   }
   failures += 1;
   const wait = Math.min(BACK_OFF_MAX_MS, EVERY_MS * 2 ** (failures - 1));
-  connection("lost", "Not connected");
+  connection("lost", error.status === 0 ? "Not connected" : "Not up to date");
   const again = h("button", { class: "little", type: "button", onclick: tick }, "Try now");
   const text = `${sentence(error.message)} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" },
@@ -160,10 +162,35 @@ function askToken() {
   });
 }
 
+/** Another address: its page is shown, unless a form would lose what was entered and the operator stays. */
 function navigate() {
-  current = { ...route(location.hash), visited: true };
+  const wanted = location.hash;
+  if (wanted === at) return;
+  if (isUnsaved()) {
+    history.replaceState(null, "", at);
+    leave(wanted);
+    return;
+  }
+  at = wanted;
+  current = { ...route(at), visited: true };
+  // What is open or was said belongs to the page before.
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  closeToasts();
   start();
   scrollTo(0, 0);
+}
+
+function leave(wanted) {
+  if (document.getElementById("leave")) return;
+  ask({
+    title: "Leave without saving?", confirm: "Leave", cancel: "Stay", danger: true,
+    content: h("p", { id: "leave" }, "What was entered here has not been saved and is lost then."),
+    submit: async () => {
+      for (const form of document.querySelectorAll("form[data-unsaved]")) settle(form);
+      history.replaceState(null, "", wanted);
+      navigate();
+    },
+  });
 }
 
 function start() {
@@ -201,7 +228,13 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.querySelector("h1")?.focus();
 });
 addEventListener("hashchange", navigate);
+addEventListener("beforeunload", (event) => {
+  if (isUnsaved()) event.preventDefault();
+});
 document.addEventListener("visibilitychange", tick);
 theme();
-if (!location.hash) history.replaceState(null, "", link());
+if (!at) {
+  history.replaceState(null, "", link());
+  at = location.hash;
+}
 start();

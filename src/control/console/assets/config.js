@@ -3,7 +3,7 @@
 import { get, write } from "./api.js";
 import { apply } from "./apply.js";
 import { badge, card, h, notice, sentences, table } from "./dom.js";
-import { clock, plural } from "./format.js";
+import { moment, plural } from "./format.js";
 import { link } from "./router.js";
 import { mayAll, state, WHY_NOT_ALL } from "./state.js";
 import { act, askAndWrite, copyButton, reasons, undoButton } from "./ui.js";
@@ -95,7 +95,7 @@ function overlay(loaded) {
     h("button", { type: "button", class: "danger", onclick: discard }, "Discard …")] : null;
   return card("Edits on top of the file", { id: "overlay", end: buttons, notes: h("span", { class: "soft small" }, "They last until limpet ends.") },
     table("Edits that are held as an overlay", [{ name: "Change" }, { name: "Time" }, { name: "By" }, { name: "What", whole: true }, { name: "Actions", whole: true }],
-      loaded.overlay.map((one) => ({ key: one.change, cells: [`#${one.change}`, clock(one.unix_ms), one.actor, sentences(one.summary), undoButton(one.change)] })),
+      loaded.overlay.map((one) => ({ key: one.change, cells: [`#${one.change}`, moment(one.unix_ms), one.actor, sentences(one.summary), undoButton(one.change)] })),
       "There is no edit on top of the file."));
 }
 
@@ -106,7 +106,7 @@ function history({ entries }) {
     [{ name: "Change" }, { name: "Version", number: true }, { name: "Time" }, { name: "By" }, { name: "Kind" }, { name: "What", whole: true }, { name: "Kept" }, { name: "Actions", whole: true }],
     [...entries].reverse().map((one) => ({
       key: one.change,
-      cells: [`#${one.change}`, String(one.version), clock(one.unix_ms), one.actor, one.what, one.summary.length ? sentences(one.summary) : "–",
+      cells: [`#${one.change}`, String(one.version), moment(one.unix_ms), one.actor, one.what, one.summary.length ? sentences(one.summary) : "–",
         KEPT[one.keep] ?? "–", one.can_undo ? undoButton(one.change) : "–"],
     }))));
 }

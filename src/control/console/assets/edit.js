@@ -8,6 +8,7 @@ import { link } from "./router.js";
 import { announce, state } from "./state.js";
 import { keepChoice, reason, reasons } from "./ui.js";
 import { matches } from "./match.js";
+import { settle } from "./unsaved.js";
 
 /** What the last try of saving came to, shown when the form is built anew. */
 let told = null;
@@ -135,6 +136,7 @@ async function save(form, { group, etag }) {
     const applied = await write("PATCH", at("groups", group.name), { set, keep: form.elements.keep.value }, etag);
     state.saved.set(group.name, { ...applied, at: Date.now() });
     announce(`Saved and in force. ${applied.summary.join(". ")}`);
+    settle(form);
     location.hash = link("groups", group.name);
   } catch (error) {
     if (error.status === 412) conflict(error, set);
@@ -164,7 +166,7 @@ function section(one, group, about) {
 
 function view(loaded) {
   const { group, about } = loaded;
-  const form = h("form", { class: "edit", "aria-label": `Attributes of ${group.name}`, novalidate: true,
+  const form = h("form", { class: "edit", "aria-label": `Attributes of ${group.name}`, novalidate: true, "data-unsaved": true,
     onsubmit: (event) => {
       event.preventDefault();
       save(form, loaded);
@@ -173,7 +175,7 @@ function view(loaded) {
     h("div", { id: "refusal", role: "alert" }, told),
     SECTIONS.map((one) => section(one, group, about)),
     h("div", { class: "bar" }, keepChoice(), h("div", { class: "end" },
-      h("a", { class: "button", href: link("groups", group.name) }, "Cancel"),
+      h("a", { class: "button", href: link("groups", group.name), onclick: () => settle(form) }, "Cancel"),
       h("button", { class: "first", id: "save" }, "Save"))));
   told = null;
   showWhatApplies(form);

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { badge, card, h, table } from "./dom.js";
-import { clock, plural } from "./format.js";
+import { moment, plural } from "./format.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
 
@@ -27,7 +27,8 @@ async function load() {
   return kept;
 }
 
-const TONES = { warning: "warn", ejection: "bad" };
+/** The word before an event that is news, so that colour is never the only sign. */
+const NEWS = { bad: "failing", good: "recovered" };
 
 function where({ group, target }) {
   if (!group) return "–";
@@ -51,7 +52,7 @@ function view(all) {
       table("Events, newest first", [{ name: "Time" }, { name: "Kind" }, { name: "Where" }, { name: "What", whole: true, class: "fill" }],
         found.slice(0, SHOWN_MAX).map((event) => ({
           key: event.number,
-          cells: [h("span", { class: "small" }, clock(event.unix_ms)), badge(event.kind, `${TONES[event.kind] ?? "plain"}`), where(event), event.text],
+          cells: [h("span", { class: "small when" }, moment(event.unix_ms)), badge(NEWS[event.tone] ? `${event.kind}: ${NEWS[event.tone]}` : event.kind, event.tone), where(event), event.text],
         })), "Nothing of these kinds has happened.")),
   ];
 }

@@ -72,10 +72,16 @@ export function ago(unixMs) {
 /** The time of day; with the date when it was not today. */
 export function clock(unixMs) {
   if (!unixMs) return UNKNOWN;
+  const today = new Date().toDateString() === new Date(unixMs).toDateString();
+  return today ? moment(unixMs).slice(11) : moment(unixMs);
+}
+
+/** Date and time of day, as they are sorted and laid beside other logs: 2026-11-29 08:56:40, in the reader's zone. */
+export function moment(unixMs) {
+  if (!unixMs) return UNKNOWN;
   const time = new Date(unixMs);
-  const today = new Date().toDateString() === time.toDateString();
-  const of = time.toLocaleTimeString([], { hour12: false });
-  return today ? of : `${time.toLocaleDateString()} ${of}`;
+  const two = (number) => String(number).padStart(2, "0");
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }
 
 /** A setting as the file would have it, in words where that is kinder. */

@@ -6,7 +6,7 @@ import { badge, card, h, notice, table } from "./dom.js";
 import { count, latency, plural, rate } from "./format.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
-import { HEALTH_TONES, healthBadge } from "./ui.js";
+import { standingBadge, standingBadges, standingOf } from "./ui.js";
 
 /** Targets of one group that are shown at first: a page of thousands helps nobody. */
 export const ROWS_MAX = 100;
@@ -23,7 +23,7 @@ function view({ groups }) {
     state.redraw();
   };
   const found = groups.filter((group) => !wanted || group.name.toLowerCase().includes(wanted)
-    || group.targets.some((target) => `${target.id} ${target.address} ${target.health}`.toLowerCase().includes(wanted)));
+    || group.targets.some((target) => `${target.id} ${target.address} ${standingOf(target)}`.toLowerCase().includes(wanted)));
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Target groups"), h("span", { class: "soft" }, plural(groups.length, "group")),
       h("label", { class: "end row" }, h("span", {}, "Find"), h("input", { type: "search", id: "find", oninput, placeholder: "name, address, health" }))),
@@ -32,11 +32,17 @@ function view({ groups }) {
   ];
 }
 
-/** "2 healthy, 1 draining" as badges. */
+/** "1 ejected, 2 healthy" as badges. */
 export function summary(group) {
-  const parts = Object.keys(HEALTH_TONES).map((health) => [health, group.health_summary[health]]).filter(([, number]) => number);
-  return h("span", { class: "row" }, parts.map(([health, number]) => badge(`${number} ${health}`, HEALTH_TONES[health])),
-    group.failing_open ? badge("failing open", "warn") : null);
+  const counts = {};
+  for (const target of group.targets) counts[standingOf(target)] = (counts[standingOf(target)] ?? 0) + 1;
+  return standing(counts, group);
+}
+
+/** How the targets of a group stand, by the number in each state. */
+export function standing(counts, { failing_open: failingOpen }) {
+  return h("span", { class: "row" }, Object.keys(counts).length ? standingBadges(counts) : badge("no target", "bad"),
+    failingOpen ? badge("failing open", "warn") : null);
 }
 
 /** On or off, of which type, and whether it fits the sessions. */
@@ -65,7 +71,7 @@ function groupCard(group) {
 function targetCells(target) {
   return [
     h("span", {}, target.id, target.id === target.address ? null : h("span", { class: "soft small" }, ` ${target.address}`)),
-    h("span", {}, healthBadge(target.health), " ", h("span", { class: "small soft" }, target.reason)),
+    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft" }, target.reason)),
     weight(target), count(target.in_flight), sessions(target), rate(target.requests_per_second),
     sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`),
   ];

@@ -3,10 +3,11 @@
 import { get, write } from "./api.js";
 import { lineChart } from "./charts.js";
 import { badge, card, h, select, table, tile } from "./dom.js";
-import { byteRate, bytes, clock, count, latency, percent, rate, span } from "./format.js";
+import { byteRate, bytes, clock, count, latency, percent, plural, rate, span } from "./format.js";
+import { standing } from "./groups.js";
 import { link } from "./router.js";
 import { mayAll, state, WHY_NOT_ALL } from "./state.js";
-import { toast } from "./ui.js";
+import { standingBadge, toast } from "./ui.js";
 
 const LEVELS = ["error", "warn", "info", "debug", "trace"].map((level) => [level, level]);
 
@@ -14,10 +15,10 @@ async function load() {
   // The story of the demo needs its groups; elsewhere one request is enough.
   const asked = state.status && !state.status.demo ? null : get("/v1/groups");
   const [{ data }, groups] = await Promise.all([get("/v1/overview"), asked]);
-  return { ...data, groups: groups?.data.groups ?? [] };
+  return { ...data, stage: groups?.data.groups ?? [] };
 }
 
-function view({ now, history, shards, totals, groups }) {
+function view({ now, history, shards, totals, groups, group_count: all, troubled_count: troubled, stage }) {
   const { status } = state;
   const line = (read) => history.map(read);
   const chart = (title, series, format) => h("div", { class: "card", "data-key": title }, h("div", { class: "body" }, lineChart(title, series, format, state.redraw)));
@@ -25,7 +26,8 @@ function view({ now, history, shards, totals, groups }) {
   const latencyNow = now.latency_us ?? {};
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Overview")),
-    status.demo ? story(status, groups) : null,
+    status.demo ? story(status, stage) : null,
+    groupsCard(groups, all, troubled),
     h("dl", { class: "tiles" },
       tile("Requests", rate(now.requests_per_second), "/s"),
       tile("Errors", rate(now.errors_per_second), "/s"),
@@ -46,6 +48,35 @@ function view({ now, history, shards, totals, groups }) {
       shardCard(shards)),
     h("div", { class: "split" }, totalsCard(totals, status), processCard(status)),
   ];
+}
+
+/** How each group stands, those in trouble first: nobody has to look elsewhere to know that something is wrong. */
+function groupsCard(groups, all, troubled) {
+  const sound = badge(all === 1 ? "in order" : "all in order", "good");
+  return card("Target groups", { id: "standing", label: h("a", { href: "#/groups" }, "Target groups"),
+    notes: all ? (troubled ? badge(`${troubled} of ${plural(all, "group")} ${troubled === 1 ? "needs" : "need"} a look`, "bad") : sound) : null },
+  table("How each target group stands", [{ name: "Group", class: "name" }, { name: "Targets", whole: true }, { name: "Requests/s", number: true }, { name: "Errors/s", number: true },
+    { name: "Failures in 2 min", number: true }, { name: "In flight", number: true }],
+  groups.map((group) => ({
+    key: group.name,
+    cells: [h("a", { href: link("groups", group.name) }, group.name, h("span", { class: "hidden" }, " group")), standing(group.standing, group), rate(group.requests_per_second),
+      amiss(group.errors_per_second, rate), amiss(group.failures_recently, count), count(group.in_flight)],
+    sub: trouble(group),
+  })), "There is no target group."),
+  all > groups.length ? h("p", { class: "body soft" }, `${plural(all - groups.length, "more group")}: `, h("a", { href: "#/groups" }, "show all")) : null);
+}
+
+/** A number that is best when it is 0. */
+function amiss(value, format) {
+  return value ? h("strong", { class: "bad" }, format(value)) : format(value);
+}
+
+function trouble(group) {
+  if (!group.is_troubled) return null;
+  const targets = group.troubled_targets.map((target) => h("li", {}, target.id, " ", standingBadge(target.standing), " ",
+    [target.reason, target.failures_recently ? `${plural(target.failures_recently, "failure")} in the last two minutes` : ""].filter(Boolean).join("; ")));
+  const nobody = group.target_count ? "No target of this group is in service." : "This group has no target: its requests are answered with 503.";
+  return h("div", { class: "notice bad trouble" }, h("div", { class: "grow" }, targets.length ? h("ul", {}, targets) : nobody));
 }
 
 function shardCard(shards) {

@@ -6,7 +6,7 @@ import { card, field, h, radios, table } from "./dom.js";
 import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { mayAll, state } from "./state.js";
-import { askAndWrite, healthBadge, keepChoice } from "./ui.js";
+import { askAndWrite, keepChoice, standingBadge, standingOf } from "./ui.js";
 
 const everything = new Set();
 let wanted = "";
@@ -15,7 +15,7 @@ const COLUMNS = [{ name: "Target", class: "name" }, { name: "Health", whole: tru
   { name: "Sessions", number: true }, { name: "Requests/s", number: true }, { name: "Failures", number: true }, { name: "Last check" }, { name: "Actions", whole: true, class: "actions" }];
 
 export function targetsCard(group, etag) {
-  const found = group.targets.filter((target) => `${target.id} ${target.address} ${target.health}`.toLowerCase().includes(wanted));
+  const found = group.targets.filter((target) => `${target.id} ${target.address} ${standingOf(target)}`.toLowerCase().includes(wanted));
   const rows = everything.has(group.name) ? found : found.slice(0, ROWS_MAX);
   const oninput = (event) => {
     wanted = event.target.value.trim().toLowerCase();
@@ -39,10 +39,10 @@ function cells(group, target, etag) {
   const busy = [count(target.in_flight), target.tunnels && plural(target.tunnels, "upgrade"), target.waiting && `${target.waiting} waiting`].filter(Boolean);
   return [
     h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono address" }, target.address)),
-    h("span", {}, healthBadge(target.health), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target))),
+    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target))),
     weight(target), busy.join(" + "), sessions(target),
     h("span", {}, rate(target.requests_per_second), h("br"), sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`)),
-    count(target.failures), check(target.last_check), actions(group, target, etag),
+    failures(target), check(target.last_check), actions(group, target, etag),
   ];
 }
 
@@ -51,6 +51,11 @@ function health(target) {
   if (target.ejected_until_unix_ms) parts.push(`ejected for another ${span((target.ejected_until_unix_ms - Date.now()) / 1000)}`);
   if (target.slow_start_remaining_s) parts.push(`slow start, ${span(target.slow_start_remaining_s)} left`);
   return parts.filter(Boolean).join(" · ");
+}
+
+/** Failures since the start, with those that somebody can still do something about. */
+function failures({ failures: all, failures_recently: recent }) {
+  return recent ? h("span", {}, count(all), h("br"), h("span", { class: "small bad" }, `${count(recent)} in 2 min`)) : count(all);
 }
 
 function check(last) {

@@ -7,19 +7,27 @@ import { write } from "./api.js";
 const TOAST_MS = 15_000;
 const TOASTS_MAX = 3;
 
-/** A message at the edge; errors stay until closed. */
+// Nothing that has the focus, and no bar of buttons, is under the messages.
+const below = document.getElementById("toasts");
+new ResizeObserver(() => document.documentElement.style.setProperty("--below", `${below.offsetHeight}px`)).observe(below);
+
+/** A message below the page; errors stay until closed, or until another page is opened. */
 export function toast(tone, content, ...actions) {
   const close = () => node.remove();
   const node = h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" },
     h("div", { class: "grow" }, content), actions,
     h("button", { class: "little", type: "button", onclick: close }, "Close"));
   for (const button of node.querySelectorAll("button")) button.addEventListener("click", close);
-  const place = document.getElementById("toasts");
-  place.append(node);
-  while (place.children.length > TOASTS_MAX) place.firstElementChild.remove();
+  below.append(node);
+  while (below.children.length > TOASTS_MAX) below.firstElementChild.remove();
   if (tone === "bad") return;
   const end = () => (node.matches(":hover, :focus-within") ? setTimeout(end, TOAST_MS) : close());
   setTimeout(end, TOAST_MS);
+}
+
+/** Messages are about the page on which they came up. */
+export function closeToasts() {
+  below.replaceChildren();
 }
 
 /** What was wrong, with every problem that the server named. */
@@ -66,7 +74,7 @@ export function keepChoice() {
 }
 
 /** A modal form. `submit(form)` may throw; then the dialog stays and says why. */
-export function ask({ title, content, confirm, danger, submit }) {
+export function ask({ title, content, confirm, cancel = "Cancel", danger, unsaved, submit }) {
   const wrong = h("div", { role: "alert" });
   const close = () => dialog.close();
   const onsubmit = async (event) => {
@@ -83,9 +91,9 @@ export function ask({ title, content, confirm, danger, submit }) {
     }
   };
   const first = h("button", { class: danger ? "danger" : "first" }, confirm);
-  const form = h("form", { onsubmit },
+  const form = h("form", { onsubmit, "data-unsaved": unsaved },
     h("h2", { id: "dialog-title" }, title), content, wrong,
-    h("div", { class: "end" }, h("button", { type: "button", onclick: close }, "Cancel"), first));
+    h("div", { class: "end" }, h("button", { type: "button", onclick: close }, cancel), first));
   const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -93,7 +101,7 @@ export function ask({ title, content, confirm, danger, submit }) {
   return dialog;
 }
 
-/** `ask` for a write: what was applied is told at the edge. */
+/** `ask` for a write: what was applied is told below the page. */
 export function askAndWrite({ run, ...rest }) {
   const submit = async (form) => {
     try {
@@ -106,14 +114,26 @@ export function askAndWrite({ run, ...rest }) {
       toast("bad", `Nothing was changed: ${error.message}`);
     }
   };
-  return ask({ ...rest, submit });
+  return ask({ ...rest, unsaved: true, submit });
 }
 
-/** Every state of a target, in the order in which they are counted, with its colour. */
-export const HEALTH_TONES = { healthy: "good", initial: "", unhealthy: "bad", draining: "warn", unused: "" };
+/** Every state of a target, in the order in which they are counted, with its colour; what is not here is grey. */
+const TONES = { ejected: "bad", unhealthy: "bad", draining: "warn", healthy: "good" };
 
-export function healthBadge(health) {
-  return badge(health, HEALTH_TONES[health] ?? "");
+/** "1 unhealthy, 2 healthy" as badges, the worst first; `counts` by state. */
+export function standingBadges(counts) {
+  const rank = (word) => (Object.hasOwn(TONES, word) ? Object.keys(TONES).indexOf(word) : Object.keys(TONES).length);
+  return Object.entries(counts).filter(([, number]) => number).sort(([one], [other]) => rank(one) - rank(other))
+    .map(([word, number]) => badge(`${number} ${word}`, TONES[word] ?? ""));
+}
+
+/** What a target is: ejected before all that its checks say. */
+export function standingOf(target) {
+  return target.ejected_until_unix_ms ? "ejected" : target.health;
+}
+
+export function standingBadge(word) {
+  return badge(word, TONES[word] ?? "");
 }
 
 export function copyButton(text) {

@@ -47,6 +47,28 @@ fn the_first_sample_only_says_where_counts_stand() {
 }
 
 #[test]
+fn failures_are_told_as_long_as_they_are_recent() {
+    let (fake, sampler, mut clock) = started(FILE);
+    let snapshot = fake.sources.published.load_full();
+    let group = &snapshot.groups[0];
+    let target = &group.targets[0];
+    // What was counted before anybody looked is not recent.
+    target.state.count_failure();
+    clock.tick(&sampler, 0);
+    assert!(sampler.failing(&group.name).is_empty());
+    (0..42).for_each(|_| target.state.count_failure());
+    clock.tick(&sampler, 1000);
+    assert_eq!(sampler.failing(&group.name), [(Arc::clone(&target.id), 42)]);
+    let recently = |sampler: &Sampler| {
+        sampler.target(&group.name, &target.id).map(|rates| rates.failures_recently)
+    };
+    assert_eq!(recently(&sampler), Some(42));
+    (0..HISTORY_POINTS).for_each(|_| clock.tick(&sampler, 1000));
+    assert_eq!(recently(&sampler), Some(0));
+    assert!(sampler.failing(&group.name).is_empty());
+}
+
+#[test]
 fn rates_are_of_the_time_that_has_passed() {
     let (fake, sampler, mut clock) = started(FILE);
     clock.tick(&sampler, 0);
