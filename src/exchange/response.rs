@@ -24,7 +24,9 @@ use crate::http1::head::{self, HeadLimits, Parsed, ResponseHead, Version};
 use crate::http1::rewrite::{self, ResponseEdits};
 use crate::shard::clock::NEVER;
 use crate::target::response_cookie::AppCookieEvent;
-use crate::target::select::CookieAction;
+use crate::target::select::{CookieAction, Count, StickyOutcome};
+use crate::target::set_cookie::Assignment;
+use crate::target::stickiness::Stickiness;
 use crate::telemetry::ended::Phase;
 use crate::uring::buffers;
 
@@ -203,10 +205,7 @@ impl Converse<'_, '_> {
         let random = &connection.shard.random;
         let twin;
         let action = outcome.answer(event);
-        if outcome.is_served_at(self.target.key, action) {
-            let duration_s = sticky.options().duration.as_secs();
-            self.target.state.note_session(outcome.assignment.session, now_s, duration_s);
-        }
+        self.count_session(sticky, outcome, action, now_s);
         match action {
             CookieAction::Nothing => return,
             CookieAction::Set(assignment) => {
@@ -230,6 +229,31 @@ impl Converse<'_, '_> {
             }
         }
         ends.extend(twin.then_some(scratch.len()));
+    }
+
+    /// Counts a session whose cookie has come back where it lives now, and no longer where it has lived.
+    fn count_session(
+        &self,
+        sticky: &Stickiness,
+        outcome: &StickyOutcome,
+        action: CookieAction,
+        now_s: u64,
+    ) {
+        let Assignment { session, issued_s, .. } = outcome.assignment;
+        match outcome.count_at(self.target.key, action) {
+            Count::Nothing => return,
+            Count::Lives => {
+                let seen_s = sticky.counts_from_s(issued_s, now_s);
+                self.target.state.note_session(session, sticky.life(), seen_s);
+            }
+            Count::Ends => self.target.state.forget_session(session, sticky.life()),
+        }
+        let left = outcome
+            .left
+            .and_then(|(group, target)| self.scene.view.groups.get(group)?.targets.get(target));
+        if let Some(left) = left.filter(|left| left.state.slot != self.target.state.slot) {
+            left.state.forget_session(session, sticky.life());
+        }
     }
 
     fn interim(&self, head: &ResponseHead<'_, '_>, started: &mut Started) -> Step {

@@ -101,6 +101,10 @@ pub struct StickyOutcome {
     pub issue: Issue,
     /// Whether cookie or connection led to this target: a refused connection is then tried again there.
     pub bound: bool,
+    /// The request has brought the session's cookie, which makes it a session that counts.
+    pub is_known: bool,
+    /// Where the session has lived until now, if that is elsewhere.
+    pub left: Option<(GroupIndex, TargetIndex)>,
     /// What the client connection remembers from now on; `None` leaves what it has.
     pub pinned: Option<Pinned>,
 }
@@ -129,16 +133,25 @@ impl StickyOutcome {
 }
 
 impl StickyOutcome {
-    /// Whether the response of the target with this key belongs to a session that lives there: one served
-    /// elsewhere for once does not, nor one that the application has not begun or has just ended.
-    pub fn is_served_at(&self, target: u64, action: CookieAction) -> bool {
-        self.assignment.target == target
-            && match action {
-                CookieAction::Nothing => self.bound,
-                CookieAction::Set(_) => true,
-                CookieAction::Delete => false,
-            }
+    /// What the response of the target with this key makes of the session there: nothing of one that is served
+    /// elsewhere for once, or whose cookie has not come back yet.
+    pub fn count_at(&self, target: u64, action: CookieAction) -> Count {
+        match action {
+            _ if !self.is_known || self.assignment.target != target => Count::Nothing,
+            CookieAction::Nothing | CookieAction::Set(_) => Count::Lives,
+            CookieAction::Delete => Count::Ends,
+        }
     }
+}
+
+/// What a response makes of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Nothing,
+    /// It lives at the target from now on.
+    Lives,
+    /// The application has ended it.
+    Ends,
 }
 
 /// No target may have the request.
@@ -311,8 +324,15 @@ impl Scoped<'_> {
         } else {
             Issue::Never
         };
-        let sticky =
-            StickyOutcome { reason: found.reason, assignment, issue, bound: true, pinned: None };
+        let sticky = StickyOutcome {
+            reason: found.reason,
+            assignment,
+            issue,
+            bound: true,
+            is_known: true,
+            left: if is_changed { self.place_of(plain) } else { None },
+            pinned: None,
+        };
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
     }
 
@@ -328,6 +348,8 @@ impl Scoped<'_> {
             assignment,
             issue: Issue::Now,
             bound: true,
+            is_known: false,
+            left: None,
             pinned: Some(self.pin(&assignment)),
         };
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
@@ -353,6 +375,8 @@ impl Scoped<'_> {
             assignment,
             issue: if has_begun { Issue::Now } else { Issue::WithAppCookie },
             bound: false,
+            is_known: false,
+            left: None,
             pinned: has_begun.then(|| self.pin(&assignment)),
         };
         Ok(Choice { group: index, target: picked, sticky: Some(sticky) })
@@ -418,6 +442,15 @@ impl Scoped<'_> {
         Some(Found { group: index, target, reason, home })
     }
 
+    /// The target that a cookie names, if it is still there.
+    #[cold]
+    fn place_of(&self, plain: &Plain) -> Option<(GroupIndex, TargetIndex)> {
+        self.candidates.iter().find_map(|(index, _)| {
+            let group = self.groups.get(*index).filter(|group| group.key == plain.group)?;
+            Some((*index, group.find(plain.target)?))
+        })
+    }
+
     fn assignment(&self, plain: &Plain, found: &Found) -> Result<Assignment, NoTarget> {
         let group = self.groups.get(found.group).ok_or(NoTarget)?;
         Ok(Assignment {
@@ -477,8 +510,13 @@ pub fn on_full(groups: &[Arc<TargetGroup>], choice: &Choice, ask: &Ask<'_>) -> F
         OnFull::Queue => Full::Wait(choice),
         OnFull::Reject => Full::Reject(choice),
         OnFull::Spill => elsewhere().map_or(Full::Wait(choice), |other| {
-            let sticky =
-                StickyOutcome { issue: Issue::Never, bound: false, pinned: None, ..sticky };
+            let sticky = StickyOutcome {
+                issue: Issue::Never,
+                bound: false,
+                is_known: false,
+                pinned: None,
+                ..sticky
+            };
             Full::Serve(Choice { target: other, sticky: Some(sticky), ..choice })
         }),
         OnFull::Restick => elsewhere().map_or(Full::Wait(choice), |other| {
@@ -497,7 +535,8 @@ fn moved(group: &TargetGroup, choice: &Choice, to: TargetIndex) -> Choice {
             plain: Plain { target: target.key, home: target.key, ..pinned.plain },
             ..pinned
         });
-        StickyOutcome { assignment, pinned, ..sticky }
+        let left = sticky.left.or(Some((choice.group, choice.target)));
+        StickyOutcome { assignment, pinned, left, ..sticky }
     });
     Choice { group: choice.group, target: to, sticky }
 }

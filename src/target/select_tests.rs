@@ -301,6 +301,42 @@ fn a_session_that_has_nobody_else_moves_to_one_that_is_ejected() {
 }
 
 #[test]
+fn a_session_counts_once_its_cookie_has_come_back_and_where_it_lives() {
+    let world = one(sticky_plan());
+    let key = |choice: &Choice| world.groups[0].targets[choice.target].key;
+    let set = |choice: &Choice| CookieAction::Set(outcome(choice).assignment);
+    let mut user = Client::default();
+    let first = user.visit(&world);
+    assert_eq!(outcome(&first).count_at(key(&first), set(&first)), Count::Nothing, "it is new");
+    let mut without = Client { pinned: user.pinned.clone(), ..Client::default() };
+    let pinned = without.choose(&world);
+    assert_eq!(outcome(&pinned).count_at(key(&pinned), set(&pinned)), Count::Nothing);
+
+    let again = user.choose(&world);
+    let (at, none) = (key(&again), CookieAction::Nothing);
+    assert_eq!(outcome(&again).count_at(at, none), Count::Lives);
+    assert_eq!(outcome(&again).count_at(at, CookieAction::Delete), Count::Ends);
+    assert_eq!(outcome(&again).count_at(at + 1, none), Count::Nothing);
+    assert_eq!(outcome(&again).left, None);
+
+    user.excluded = vec![100 + first.target as u32];
+    let moved = user.choose(&world);
+    assert_eq!(outcome(&moved).count_at(key(&moved), set(&moved)), Count::Lives);
+    assert_eq!(outcome(&moved).left, Some((0, first.target)));
+}
+
+#[test]
+fn a_session_that_moves_to_another_group_leaves_its_target_in_the_first() {
+    let world = two(&[Healthy], &[Healthy], Some(options()));
+    let mut user = Client::default();
+    let first = user.visit(&world);
+    user.excluded = vec![100 + 100 * first.group as u32];
+    let moved = user.choose(&world);
+    assert_ne!(moved.group, first.group);
+    assert_eq!(outcome(&moved).left, Some((first.group, first.target)));
+}
+
+#[test]
 fn another_group_comes_before_targets_that_are_ejected() {
     let world = |green: &[Health], rule| {
         let mut world = two(&[Healthy; 2], green, rule);

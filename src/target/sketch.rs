@@ -1,293 +1,311 @@
-//! About how many sessions a target serves: who was seen within the stickiness duration, counted without
-//! keeping anybody's id.
+//! About how many sessions live at a target: whose cookie has come back within the stickiness duration, and who has not
+//! moved elsewhere since.
 //!
-//! HyperLogLog over session ids, in slices of time, shared by all shards through relaxed atomics: a request
-//! reads a few words and one register, and writes only what has to grow. The estimate is the union of the
-//! slices that are young enough. Never locks, never allocates, reads no clock. Tested beside it, against
-//! exact counts and with threads.
+//! A sample of sessions in a table of a fixed size, shared by all shards through atomics: a request reads a few words,
+//! and writes one when the clock's second has changed. While there are few, everybody is in the sample; when a set of
+//! the table is full, the sample is halved and each of it stands for twice as many (*level* n: one in 2ⁿ, by bits of
+//! the session's id). Unlike a sketch that only ever grows, a sample can forget. Never locks, never allocates, reads no
+//! clock. Tested beside it, against exact counts and with threads.
 //!
 //! ```text
-//!        │◀──────────────── duration ────────────────▶│now
-//!   ░░░░░│█████│█████│█████│█████│█████│█████│█████│██
-//!    aged  eight closed slices, each an eighth long   current
+//!   cell   │ last seen, 32 bits │ scope and generation, 8 │ rank, 5 │ fingerprint, 19 │
+//!   session ids: low bits ─▶ set of 16 cells, fingerprint; high bits ─▶ rank: at which level it is still in
 //! ```
 //!
 //! What the figure means, and what it cannot know:
-//! * Standard error 3.3 % (1.04 / √1024) for many sessions; a dozen are nearly always exact, none is
-//!   always none.
-//! * A session counts from its last request until the duration has passed, and up to an eighth of the
-//!   duration longer.
-//! * One that has moved to another target stays counted here until then: a sketch forgets nobody. So does
-//!   one that was flushed, or whose user has logged out.
-//! * A client that keeps no cookies begins a session with each request, and each counts.
-//! * Sessions that have made no request to this process (from before a restart, or at other nodes) are
-//!   unknown to it.
-//! * A longer duration takes effect at once and drops nobody who was kept; sessions that had expired under
-//!   the shorter one are not brought back. A shorter one is exact when it has passed twice. Where scopes of
-//!   different durations share a target, the longer one decides, as long as it is asked for now and then.
+//! * Up to about two thousand sessions it is exact, beyond that its standard error is 3.3 % (1 / √1000).
+//! * A session counts from the request that brings its cookie back, so clients that keep no cookies never do, until its
+//!   duration has passed since its last request, or its greatest age is over. One that moves counts where it moves to,
+//!   and one that its application ends no longer.
+//! * Scope and generation stand in the cell: what was flushed counts no more, at once, and scopes that lead to one
+//!   target each have their own duration.
+//! * Where somebody was passed over for the sample, none is said only when the duration has passed since.
+//! * Sessions that have made no request to this process (from before a restart, or at other nodes) are unknown to it.
+//! * A longer duration drops nobody who was kept; sessions that had expired under the shorter one and whose cell was
+//!   taken are not brought back.
 //! * A clock that is set back lets sessions count longer, never shorter.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// Registers of one slice. A power of two: the lowest bits of a session id name its register.
-const REGISTER_COUNT: usize = 1024;
-/// What a slice's rank can be: one more than the zeros that 64 bits may begin with, capped.
-const RANK_MAX: u8 = 64;
-const SLICE_COUNT: usize = 9;
-/// The current one fills while the others cover the duration.
-const SLICES_PER_DURATION: u64 = SLICE_COUNT as u64 - 1;
+/// A power of two: the lowest bits of a session id name its set.
+const SET_COUNT: usize = 256;
+/// Two lines of the processor's cache.
+const CELLS_PER_SET: usize = 16;
+/// At this level one session in two thousand millions is in the sample.
+const RANK_MAX: u8 = 31;
+const LEVEL_COUNT: usize = RANK_MAX as usize + 1;
 
-/// Closed slices whose durations still count when the next one begins.
-const RECENT_COUNT: usize = 2;
+const FINGERPRINT_BITS: u32 = 19;
+const RANK_BITS: u32 = 5;
+const TAG_SHIFT: u32 = FINGERPRINT_BITS + RANK_BITS;
+
+/// A sample that has become smaller than this is to grow again.
+const SAMPLE_MIN: u64 = 256;
+
+/// How often a place is looked for before a note is given up; the session's next request notes it.
+const ATTEMPTS_MAX: usize = 2 * LEVEL_COUNT;
 
 /// The standard error of an estimate, in percent of it.
 pub const ERROR_PERCENT: f64 = 3.3;
 
-/// The sessions that one target has seen lately.
-#[derive(Debug)]
-pub struct SessionSketch {
-    slices: [Slice; SLICE_COUNT],
-    /// The slice that is being filled.
-    current: AtomicUsize,
-    /// Somebody prepares the next slice; everybody else goes on with the current one.
-    is_turning: AtomicBool,
+/// What sessions of one scope and generation have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Tells scopes apart, and a generation from the next.
+    pub tag: u8,
+    /// For how long one lives without a request.
+    pub duration_s: u64,
 }
 
-/// Who was seen between two times.
+/// The sessions that live at one target.
 #[derive(Debug)]
-struct Slice {
-    /// Of the first note, in seconds since the epoch; 0 = empty.
-    first_s: AtomicU64,
-    last_s: AtomicU64,
-    /// The longest duration that was asked for in this slice's own time.
-    duration_s: AtomicU64,
-    registers: [AtomicU8; REGISTER_COUNT],
+pub struct SessionSketch {
+    sets: Box<[Set]>,
+    level: AtomicU8,
+    /// When each level was left for the one below it, in seconds since the epoch; 0 = never.
+    left_s: [AtomicU64; LEVEL_COUNT],
+    /// When a session was last passed over for the sample, above the tag of its scope; 0 = never.
+    passed_over: AtomicU64,
+    /// The longest duration ever noted.
+    longest_s: AtomicU64,
 }
+
+#[derive(Debug)]
+struct Set([AtomicU64; CELLS_PER_SET]);
 
 impl Default for SessionSketch {
     fn default() -> SessionSketch {
+        let set = || Set([const { AtomicU64::new(0) }; CELLS_PER_SET]);
         SessionSketch {
-            slices: std::array::from_fn(|_| Slice::default()),
-            current: AtomicUsize::new(0),
-            is_turning: AtomicBool::new(false),
+            sets: std::iter::repeat_with(set).take(SET_COUNT).collect(),
+            level: AtomicU8::new(0),
+            left_s: [const { AtomicU64::new(0) }; LEVEL_COUNT],
+            passed_over: AtomicU64::new(0),
+            longest_s: AtomicU64::new(0),
         }
+    }
+}
+
+/// Where a session stands and how it is known there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    set: usize,
+    /// Tag, rank and fingerprint: the lower half of its cell; never 0.
+    key: u32,
+    rank: u8,
+}
+
+impl Place {
+    /// Session ids are random and sealed, so their bits need no further mixing and no client can choose them.
+    fn of(session: u128, tag: u8) -> Place {
+        let (low, high) = (session as u64, (session >> 64) as u64);
+        let rank = (high.leading_zeros() as u8).min(RANK_MAX);
+        let fingerprint = (low >> SET_COUNT.trailing_zeros()) as u32 | 1;
+        let fingerprint = fingerprint & ((1 << FINGERPRINT_BITS) - 1);
+        let key = u32::from(tag) << TAG_SHIFT | u32::from(rank) << FINGERPRINT_BITS | fingerprint;
+        Place { set: (low as usize) & (SET_COUNT - 1), key, rank }
+    }
+}
+
+/// What a cell that is not empty says.
+#[derive(Debug, Clone, Copy)]
+struct Cell(u64);
+
+impl Cell {
+    fn new(key: u32, seen_s: u64) -> Cell {
+        // Enough until 2106; a later clock would count everybody as expired.
+        Cell(seen_s << 32 | u64::from(key))
+    }
+
+    fn read(cell: &AtomicU64) -> Option<Cell> {
+        let bits = cell.load(Ordering::SeqCst);
+        (bits != 0).then_some(Cell(bits))
+    }
+
+    fn key(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn tag(self) -> u8 {
+        (self.key() >> TAG_SHIFT) as u8
+    }
+
+    fn rank(self) -> u8 {
+        (self.key() >> FINGERPRINT_BITS) as u8 & RANK_MAX
+    }
+
+    fn seen_s(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// The cookie's own rule (`Stickiness::appraise`).
+    fn lives(self, now_s: u64, duration_s: u64) -> bool {
+        now_s.saturating_sub(self.seen_s()) <= duration_s
+    }
+
+    /// Unless the cell says something else by now.
+    fn replace(self, cell: &AtomicU64, by: u64) -> bool {
+        cell.compare_exchange(self.0, by, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 }
 
 impl SessionSketch {
-    /// A request of `session` was served at `now_s`; its cookie lives `duration_s` from now.
-    ///
-    /// Session ids are random and sealed, so their bits need no further mixing and no client can choose
-    /// them.
-    pub fn note(&self, session: u128, now_s: u64, duration_s: u64) {
-        // Pairs with the release in `turn`: the new slice is seen empty.
-        let current = self.current.load(Ordering::Acquire);
-        let Some(slice) = self.slices.get(current) else { return };
-        let age_s = now_s.saturating_sub(slice.first_s.load(Ordering::Relaxed));
-        if age_s < slice_length_s(duration_s) {
-            slice.note(session, now_s, duration_s);
-        } else {
-            self.note_later(current, session, now_s, duration_s);
+    /// The cookie of `session` has come back to this target at `now_s`.
+    pub fn note(&self, session: u128, life: Life, now_s: u64) {
+        let place = Place::of(session, life.tag);
+        let Some(Set(cells)) = self.sets.get(place.set) else { return };
+        if place.rank < self.level.load(Ordering::Relaxed) {
+            return self.pass_over(life.tag, now_s);
         }
-    }
-
-    /// About how many sessions were seen within the last `duration_s`.
-    pub fn estimate(&self, now_s: u64, duration_s: u64) -> u64 {
-        let mut seen = Seen::default();
-        seen.add(self, now_s, duration_s);
-        seen.estimate()
-    }
-
-    /// The current slice has been filled long enough.
-    #[cold]
-    fn note_later(&self, current: usize, session: u128, now_s: u64, duration_s: u64) {
-        if !self.is_turning.swap(true, Ordering::Acquire) {
-            // Another shard may have done it between our look and our turn.
-            if self.current.load(Ordering::Relaxed) == current {
-                let next = self.make_room(current, now_s, duration_s);
-                if let Some(slice) = self.slices.get(next) {
-                    slice.note(session, now_s, duration_s);
+        for cell in cells {
+            let bits = cell.load(Ordering::Relaxed);
+            if bits as u32 == place.key {
+                if bits >> 32 < now_s {
+                    // Whoever has changed it meanwhile knows better.
+                    Cell(bits).replace(cell, Cell::new(place.key, now_s).0);
                 }
-                self.current.store(next, Ordering::Release);
+                return;
             }
-            self.is_turning.store(false, Ordering::Release);
         }
-        // Whoever does not get to turn goes on with the slice there is. A note so late that it meets the
-        // emptying of its slice may be lost: its session counts again with its next request.
-        if let Some(slice) = self.slices.get(self.current.load(Ordering::Acquire)) {
-            slice.note(session, now_s, duration_s);
+        self.admit(place, cells, life, now_s);
+    }
+
+    /// `session` lives here no more: it has moved, or its application has ended it.
+    pub fn forget(&self, session: u128, tag: u8) {
+        let place = Place::of(session, tag);
+        let Some(Set(cells)) = self.sets.get(place.set) else { return };
+        cells.iter().for_each(|cell| clear(cell, place.key));
+    }
+
+    /// About how many sessions of these scopes live here at `now_s`. To be asked now and then: a sample that has
+    /// become small is let grow again here.
+    pub fn estimate(&self, now_s: u64, lives: &[Life]) -> u64 {
+        let level = self.level.load(Ordering::Relaxed);
+        let (mut estimate, mut sample) = (0_u64, 0);
+        for cell in self.sets.iter().flat_map(|Set(cells)| cells).filter_map(Cell::read) {
+            let life = lives.iter().find(|life| life.tag == cell.tag());
+            if life.is_none_or(|life| !cell.lives(now_s, life.duration_s)) {
+                continue;
+            }
+            sample += 1;
+            // As long as it has not been seen anew, it stands for those who were passed over then.
+            let level = self.highest_since(cell.seen_s(), level);
+            if cell.rank() >= level {
+                estimate = estimate.saturating_add(1 << level);
+            }
+        }
+        if level > 0 && sample < SAMPLE_MIN {
+            self.refine(level, now_s);
+        }
+        estimate.max(u64::from(self.may_have_missed_somebody(now_s, lives)))
+    }
+
+    /// Finds a cell for a session that has none.
+    #[cold]
+    fn admit(&self, place: Place, cells: &[AtomicU64; CELLS_PER_SET], life: Life, now_s: u64) {
+        self.longest_s.fetch_max(life.duration_s, Ordering::Relaxed);
+        for _ in 0..ATTEMPTS_MAX {
+            let level = self.level.load(Ordering::Relaxed);
+            if place.rank < level {
+                return self.pass_over(life.tag, now_s);
+            }
+            let mut free = cells.iter().map(|cell| (cell, Cell::read(cell)));
+            let free = free.find(|(_, known)| self.is_free(*known, life, now_s));
+            match free {
+                Some((cell, known)) => {
+                    let new = Cell::new(place.key, now_s).0;
+                    if known.unwrap_or(Cell(0)).replace(cell, new) {
+                        return forget_doubles(cells, place.key);
+                    }
+                }
+                None if level < RANK_MAX => self.coarsen(level, life.tag, now_s),
+                None => return,
+            }
         }
     }
 
-    /// Empties a slice that has aged out. When none has (the duration has become longer, or scopes of
-    /// different durations lead to this target), the two neighbours that together span the shortest time
-    /// become one: nobody is forgotten early, some are remembered longer.
-    fn make_room(&self, current: usize, now_s: u64, duration_s: u64) -> usize {
-        let slice = |index: usize| self.slices.get(index);
-        let first_s = |index: usize| slice(index).map_or(0, Slice::first_s);
-        let last_s = |index: usize| slice(index).map_or(0, Slice::last_s);
-        let mut others: [usize; SLICE_COUNT - 1] =
-            std::array::from_fn(|index| if index < current { index } else { index + 1 });
-        others.sort_unstable_by_key(|index| first_s(*index));
-        // The longest duration that was asked for lately: a shorter one takes over in a few slices.
-        let recent = others.iter().rev().take(RECENT_COUNT).chain([&current]);
-        let kept_s = recent
-            .filter_map(|index| slice(*index))
-            .map(|slice| slice.duration_s.load(Ordering::Relaxed))
-            .fold(duration_s, u64::max);
-        for index in others {
-            if let Some(slice) = slice(index).filter(|slice| !slice.is_within(now_s, kept_s)) {
-                slice.clear();
-                return index;
+    /// Empty, or of somebody whose session is over. How long those of other scopes live is known only as a limit.
+    fn is_free(&self, cell: Option<Cell>, life: Life, now_s: u64) -> bool {
+        cell.is_none_or(|cell| {
+            let longest_s = match cell.tag() == life.tag {
+                true => life.duration_s,
+                false => self.longest_s.load(Ordering::Relaxed),
+            };
+            !cell.lives(now_s, longest_s)
+        })
+    }
+
+    /// Halves the sample.
+    fn coarsen(&self, level: u8, tag: u8, now_s: u64) {
+        let next = level + 1;
+        let moved =
+            self.level.compare_exchange(level, next, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        if !moved {
+            return;
+        }
+        self.pass_over(tag, now_s);
+        for cell in self.sets.iter().flat_map(|Set(cells)| cells) {
+            if let Some(known) = Cell::read(cell).filter(|known| known.rank() < next) {
+                known.replace(cell, 0);
             }
         }
-        let span_s = |pair: &&[usize; 2]| last_s(pair[1]).saturating_sub(first_s(pair[0]));
-        if let Some([earlier, later]) = others.array_windows::<2>().min_by_key(span_s)
-            && let (Some(from), Some(to)) = (slice(*earlier), slice(*later))
+    }
+
+    /// Lets the sample grow to twice its size as sessions come by, not again before they have had time to.
+    fn refine(&self, level: u8, now_s: u64) {
+        let left_s = |level: u8| self.left_s.get(usize::from(level));
+        let pause_s = self.longest_s.load(Ordering::Relaxed) / 4;
+        let last_s = left_s(level + 1).map_or(0, |left| left.load(Ordering::Relaxed));
+        if now_s >= last_s.saturating_add(pause_s)
+            && let Some(left) = left_s(level)
         {
-            to.take_in(from);
-            from.clear();
-            return *earlier;
+            left.store(now_s, Ordering::SeqCst);
+            let below = level.saturating_sub(1);
+            let _ = self.level.compare_exchange(level, below, Ordering::SeqCst, Ordering::Relaxed);
         }
-        current
+    }
+
+    /// The highest level since `seen_s`, now that it is `level`.
+    fn highest_since(&self, seen_s: u64, level: u8) -> u8 {
+        let above = self.left_s.iter().enumerate().skip(usize::from(level) + 1);
+        let since = above.filter(|(_, left)| {
+            let left_s = left.load(Ordering::Relaxed);
+            left_s != 0 && left_s >= seen_s
+        });
+        since.map(|(above, _)| above as u8).max().unwrap_or(level)
+    }
+
+    fn pass_over(&self, tag: u8, now_s: u64) {
+        let now = now_s << 8 | u64::from(tag);
+        if self.passed_over.load(Ordering::Relaxed) != now {
+            self.passed_over.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a session that was passed over may live, seen or not.
+    fn may_have_missed_somebody(&self, now_s: u64, lives: &[Life]) -> bool {
+        let passed_over = self.passed_over.load(Ordering::Relaxed);
+        let (seen_s, tag) = (passed_over >> 8, passed_over as u8);
+        let life = lives.iter().find(|life| life.tag == tag);
+        passed_over != 0 && life.is_some_and(|life| now_s.saturating_sub(seen_s) <= life.duration_s)
     }
 }
 
-impl Default for Slice {
-    fn default() -> Slice {
-        Slice {
-            first_s: AtomicU64::new(0),
-            last_s: AtomicU64::new(0),
-            duration_s: AtomicU64::new(0),
-            registers: [const { AtomicU8::new(0) }; REGISTER_COUNT],
-        }
-    }
+/// Two shards may have admitted one session at once, each to a cell of its own: the first cell stays. Whoever
+/// comes last sees both.
+fn forget_doubles(cells: &[AtomicU64; CELLS_PER_SET], key: u32) {
+    let is_it = |cell: &&AtomicU64| Cell::read(cell).is_some_and(|known| known.key() == key);
+    cells.iter().filter(is_it).skip(1).for_each(|double| clear(double, key));
 }
 
-impl Slice {
-    /// Writes only what has to change: most requests are of sessions that were seen a moment ago.
-    fn note(&self, session: u128, now_s: u64, duration_s: u64) {
-        if self.first_s.load(Ordering::Relaxed) == 0 {
-            self.first_s.store(now_s, Ordering::Relaxed);
+/// Empties a cell if it is the session's of this key.
+fn clear(cell: &AtomicU64, key: u32) {
+    // Another shard may note the session once more just now.
+    for _ in 0..2 {
+        let known = Cell::read(cell).filter(|known| known.key() == key);
+        if known.is_none_or(|known| known.replace(cell, 0)) {
+            return;
         }
-        raise(&self.last_s, now_s);
-        raise(&self.duration_s, duration_s);
-        let (register, rank) = place(session);
-        if let Some(register) = self.registers.get(register)
-            && register.load(Ordering::Relaxed) < rank
-        {
-            register.fetch_max(rank, Ordering::Relaxed);
-        }
-    }
-
-    fn first_s(&self) -> u64 {
-        self.first_s.load(Ordering::Relaxed)
-    }
-
-    fn last_s(&self) -> u64 {
-        self.last_s.load(Ordering::Relaxed)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.last_s() == 0
-    }
-
-    /// Whether its latest session may still be bound; the cookie's own rule (`Stickiness::appraise`).
-    fn is_within(&self, now_s: u64, duration_s: u64) -> bool {
-        !self.is_empty() && now_s.saturating_sub(self.last_s()) <= duration_s
-    }
-
-    fn take_in(&self, earlier: &Slice) {
-        for (mine, theirs) in self.registers.iter().zip(&earlier.registers) {
-            mine.fetch_max(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        self.first_s.fetch_min(earlier.first_s(), Ordering::Relaxed);
-    }
-
-    fn clear(&self) {
-        for register in &self.registers {
-            register.store(0, Ordering::Relaxed);
-        }
-        for word in [&self.first_s, &self.last_s, &self.duration_s] {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Sessions of one or several sketches; one that was seen by several counts once.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    registers: [u8; REGISTER_COUNT],
-}
-
-impl Default for Seen {
-    fn default() -> Seen {
-        Seen { registers: [0; REGISTER_COUNT] }
-    }
-}
-
-impl Seen {
-    /// Adds whom `sketch` has seen within the last `duration_s`.
-    pub fn add(&mut self, sketch: &SessionSketch, now_s: u64, duration_s: u64) {
-        for slice in sketch.slices.iter().filter(|slice| slice.is_within(now_s, duration_s)) {
-            for (mine, theirs) in self.registers.iter_mut().zip(&slice.registers) {
-                *mine = (*mine).max(theirs.load(Ordering::Relaxed));
-            }
-        }
-    }
-
-    /// The estimator of O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches" (2017),
-    /// §4: unbiased from the first session on, without tables or thresholds.
-    pub fn estimate(&self) -> u64 {
-        let mut counts = [0_u32; RANK_MAX as usize + 1];
-        for rank in self.registers {
-            if let Some(count) = counts.get_mut(usize::from(rank)) {
-                *count += 1;
-            }
-        }
-        let [empty, ranked @ ..] = counts;
-        if empty as usize == REGISTER_COUNT {
-            return 0;
-        }
-        let registers = REGISTER_COUNT as f64;
-        let sum = ranked.iter().rev().fold(0.0, |sum, count| 0.5 * (sum + f64::from(*count)));
-        let sum = sum + registers * sigma(f64::from(empty) / registers);
-        let estimate = registers * registers / (2.0 * std::f64::consts::LN_2 * sum);
-        // A float that is too large becomes the largest integer.
-        (estimate.round() as u64).max(1)
-    }
-}
-
-/// x + Σ x^(2^k) 2^(k-1): what the empty registers say. Below 1, as its caller sees to.
-fn sigma(mut x: f64) -> f64 {
-    let (mut sum, mut weight) = (x, 1.0);
-    loop {
-        x *= x;
-        let before = sum;
-        sum += x * weight;
-        weight += weight;
-        if sum <= before {
-            return sum;
-        }
-    }
-}
-
-/// Register and rank of a session: its lowest bits, and the zeros that its upper half begins with.
-fn place(session: u128) -> (usize, u8) {
-    let register = (session as usize) & (REGISTER_COUNT - 1);
-    let zeros = (session >> 64) as u64;
-    let rank = u8::try_from(zeros.leading_zeros() + 1).unwrap_or(RANK_MAX);
-    (register, rank.min(RANK_MAX))
-}
-
-/// An eighth of the duration, rounded up to whole seconds.
-fn slice_length_s(duration_s: u64) -> u64 {
-    duration_s.div_ceil(SLICES_PER_DURATION).max(1)
-}
-
-fn raise(word: &AtomicU64, to: u64) {
-    if word.load(Ordering::Relaxed) < to {
-        word.fetch_max(to, Ordering::Relaxed);
     }
 }
 

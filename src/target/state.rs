@@ -16,7 +16,7 @@ use super::group::Address;
 use super::queue::{Ticket, WaitQueue};
 use super::retry::RetryBudget;
 use super::session_match::SessionNotes;
-use super::sketch::SessionSketch;
+use super::sketch::{Life, SessionSketch};
 use crate::telemetry::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
 
 /// A target's health in ALB's words.
@@ -106,7 +106,7 @@ pub struct TargetState {
     pub series: TargetSeries,
     /// Upgraded connections that are open; each holds a place as well.
     tunnels: AtomicU32,
-    /// Made with the first sticky request, since most targets never see one.
+    /// Made with the first cookie that comes back, since most targets never see one.
     sessions: OnceLock<Box<SessionSketch>>,
     /// Gives the slot back when the last holder has gone; `None` for a state outside a registry.
     slots: Option<Arc<Slots>>,
@@ -338,13 +338,20 @@ impl TargetState {
         OpenTunnel { target: Arc::clone(self) }
     }
 
-    /// A request of a session was served here; see [`SessionSketch::note`]. Allocates once in the target's
-    /// life.
-    pub fn note_session(&self, session: u128, now_s: u64, duration_s: u64) {
-        self.sessions.get_or_init(Box::default).note(session, now_s, duration_s);
+    /// A session whose cookie has come back was served here; see [`SessionSketch::note`]. Allocates once in
+    /// the target's life.
+    pub fn note_session(&self, session: u128, life: Life, now_s: u64) {
+        self.sessions.get_or_init(Box::default).note(session, life, now_s);
     }
 
-    /// Whom this target has served; `None` before its first sticky request.
+    /// A session lives here no more.
+    pub fn forget_session(&self, session: u128, life: Life) {
+        if let Some(sessions) = self.sessions.get() {
+            sessions.forget(session, life.tag);
+        }
+    }
+
+    /// Who lives at this target; `None` before the first cookie that comes back.
     pub fn sessions(&self) -> Option<&SessionSketch> {
         self.sessions.get().map(|sketch| &**sketch)
     }

@@ -108,11 +108,15 @@ fn a_tunnel_counts_until_it_is_dropped() {
 }
 
 #[test]
-fn sessions_are_known_from_the_first_sticky_request() {
-    let state = TargetState::detached(0);
-    assert!(state.sessions().is_none());
-    state.note_session(1, 1000, 60);
-    assert_eq!(state.sessions().map(|sketch| sketch.estimate(1000, 60)), Some(1));
+fn sessions_are_known_from_the_first_cookie_that_comes_back() {
+    let (state, life) = (TargetState::detached(0), Life { tag: 1, duration_s: 60 });
+    let count = |state: &TargetState| state.sessions().map(|one| one.estimate(1000, &[life]));
+    state.forget_session(1, life);
+    assert_eq!(count(&state), None);
+    state.note_session(1, life, 1000);
+    assert_eq!(count(&state), Some(1));
+    state.forget_session(1, life);
+    assert_eq!(count(&state), Some(0));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::cookie::{self, Codec, Plain, Scope};
 use super::group::{Standing, TargetGroup, TargetIndex, stable_key};
 use super::keyring::KeyRing;
 use super::set_cookie::Lines;
+use super::sketch::Life;
 
 /// Why a request to a sticky group went where it went; exactly the table of the documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +245,19 @@ impl Stickiness {
 
     pub fn is_enabled(&self) -> bool {
         self.options.enabled
+    }
+
+    /// What its sessions have in common while nothing is flushed: a flush begins another life.
+    pub fn life(&self) -> Life {
+        let tag = (self.scope_key as u8).wrapping_add(self.options.generation as u8);
+        Life { tag, duration_s: self.duration_s }
+    }
+
+    /// When a session counts as seen that was issued at `issued_s` and is served at `now_s`: it lives for the
+    /// duration from then on, but not beyond its greatest age.
+    pub fn counts_from_s(&self, issued_s: u64, now_s: u64) -> u64 {
+        let ends_s = issued_s.saturating_add(self.max_age_s);
+        now_s.min(ends_s.saturating_sub(self.duration_s))
     }
 
     pub(super) fn scope_key(&self) -> u64 {

@@ -422,3 +422,28 @@ fn excluded_targets_count_as_unhealthy() {
         assert!(placed.target.is_some_and(|target| target != bound && target != 1));
     }
 }
+
+#[test]
+fn a_session_counts_for_its_duration_but_not_beyond_its_greatest_age() {
+    let [duration_s, max_age_s] = [600, 3_600];
+    let sticky = sticky(StickinessOptions {
+        duration: Duration::from_secs(duration_s),
+        max_age: Duration::from_secs(max_age_s),
+        ..options()
+    });
+    for (age_s, lives_on_s) in [(0, 600), (2_000, 600), (3_000, 600), (3_500, 100), (3_600, 0)] {
+        let seen_s = sticky.counts_from_s(NOW_S, NOW_S + age_s);
+        assert_eq!(seen_s + duration_s, NOW_S + age_s + lives_on_s, "{age_s}");
+    }
+}
+
+#[test]
+fn a_flush_begins_another_life_and_so_has_every_scope() {
+    let life = |generation, duration_s| {
+        let duration = Duration::from_secs(duration_s);
+        sticky(StickinessOptions { generation, duration, ..options() }).life()
+    };
+    assert_ne!(life(1, 60).tag, life(2, 60).tag);
+    assert_ne!(life(255, 60).tag, life(256, 60).tag);
+    assert_eq!(life(3, 60), Life { duration_s: 60, ..life(3, 90) });
+}

@@ -13,7 +13,7 @@ use super::views::{
 };
 use crate::control::change::ChangeError;
 use crate::control::config::file::{self, TargetState};
-use crate::control::drain::sessions;
+use crate::control::drain::sessions::{self, Lives};
 use crate::control::events::unix_ms;
 use crate::snapshot::Snapshot;
 use crate::target::group::{self, Address, TargetGroup};
@@ -27,7 +27,7 @@ struct Both<'a> {
     /// By id: a group may have thousands of targets.
     states: HashMap<&'a str, TargetState, ahash::RandomState>,
     /// How long a session with this group lives without a request; `None` = nothing is sticky.
-    session_s: Option<u64>,
+    lives: Lives,
 }
 
 impl Operator {
@@ -81,16 +81,16 @@ impl Operator {
     pub fn sessions(&self) -> Sessions {
         let snapshot = self.control.snapshot();
         let now_s = unix_ms() / 1000;
-        let durations = sessions::durations_s(&snapshot);
-        let groups = snapshot.groups.iter().zip(durations).map(|(group, session_s)| {
+        let lives = sessions::lives(&snapshot);
+        let groups = snapshot.groups.iter().zip(lives).map(|(group, lives)| {
             let targets = group.targets.iter().map(|target| TargetSessions {
                 id: target.id.to_string(),
-                sessions: sessions::of_target(&target.state, session_s, now_s),
+                sessions: sessions::of_target(&target.state, &lives, now_s),
             });
             GroupSessions {
                 name: group.name.to_string(),
                 sticky: self.sampler.group(&group.name).unwrap_or_default().sticky,
-                sessions: sessions::of_group(group, session_s, now_s),
+                sessions: sessions::of_group(group, &lives, now_s),
                 error_percent: sketch::ERROR_PERCENT,
                 targets: targets.collect(),
             }
@@ -115,7 +115,7 @@ impl Operator {
             in_flight: targets.iter().map(|target| u64::from(target.in_flight)).sum(),
             tunnels: targets.iter().map(|target| u64::from(target.tunnels)).sum(),
             waiting: targets.iter().map(|target| target.waiting).sum(),
-            sessions: sessions::of_group(both.group, both.session_s, unix_ms() / 1000),
+            sessions: sessions::of_group(both.group, &both.lives, unix_ms() / 1000),
             stickiness: stickiness(name, &attributes),
             attributes,
             session_matches: session_matches(both.group),
@@ -156,9 +156,9 @@ impl Operator {
             failures_recently: numbers.failures_recently,
             requests_per_second: numbers.requests_per_second,
             requests_history: numbers.requests_history,
-            sessions: sessions::of_target(state, both.session_s, now_unix_ms / 1000),
+            sessions: sessions::of_target(state, &both.lives, now_unix_ms / 1000),
             sessions_error_percent: sketch::ERROR_PERCENT,
-            drain: self.drains.view(&group.name, target, both.session_s),
+            drain: self.drains.view(&group.name, target, &both.lives),
         }
     }
 }
@@ -170,11 +170,11 @@ fn both<'a>(
     // The snapshot may be another's than the file, so groups are found by name.
     let by_name: HashMap<&str, &file::TargetGroup, ahash::RandomState> =
         file.target_groups.iter().map(|group| (group.name.as_str(), group)).collect();
-    let groups = snapshot.groups.iter().zip(sessions::durations_s(snapshot));
-    groups.filter_map(move |(group, session_s)| {
+    let groups = snapshot.groups.iter().zip(sessions::lives(snapshot));
+    groups.filter_map(move |(group, lives)| {
         let file = *by_name.get(&*group.name)?;
         let states = file.targets.iter().map(|one| (one.effective_id(), one.state)).collect();
-        Some(Both { file, group, states, session_s })
+        Some(Both { file, group, states, lives })
     })
 }
 

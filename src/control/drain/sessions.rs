@@ -1,7 +1,7 @@
 //! About how many sessions are bound to a target, for drains, summaries, metrics and the console.
 //!
-//! Reads the targets' sketches with the stickiness durations of a snapshot. Figures are estimates; what
-//! they mean and what they cannot know stands in `target::sketch`. Never locks. Tested below.
+//! Reads the targets' sketches with what a snapshot says of how their sessions live. Figures are estimates;
+//! what they mean and what they cannot know stands in `target::sketch`. Never locks. Tested below.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,46 +10,54 @@ use arc_swap::ArcSwapOption;
 
 use crate::routing::actions::Action;
 use crate::snapshot::{Published, Snapshot};
-use crate::target::group::{TargetGroup, stable_key};
-use crate::target::sketch::Seen;
+use crate::target::group::{Target, TargetGroup, stable_key};
+use crate::target::sketch::Life;
 use crate::target::state::TargetState;
+use crate::target::stickiness::Stickiness;
 
-/// For each group of the snapshot, for how many seconds without a request a session with it lives: by its
-/// own stickiness or that of a rule that leads to it, whichever is longer. `None` = nothing is sticky.
-pub fn durations_s(snapshot: &Snapshot) -> Vec<Option<u64>> {
+/// How the sessions live that lead to one group: by its own stickiness, and by that of rules. Empty when nothing is
+/// sticky.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lives(Vec<Life>);
+
+impl Lives {
+    /// For how many seconds without a request one of them lives at most; `None` when nothing is sticky.
+    pub fn longest_s(&self) -> Option<u64> {
+        self.0.iter().map(|life| life.duration_s).max()
+    }
+}
+
+/// How the sessions of each group of the snapshot live.
+pub fn lives(snapshot: &Snapshot) -> Vec<Lives> {
     let own = snapshot.groups.iter().map(|group| {
-        let sticky = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled())?;
-        Some(sticky.options().duration.as_secs())
+        let sticky = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled());
+        Lives(sticky.map(Stickiness::life).into_iter().collect())
     });
-    let mut durations: Vec<Option<u64>> = own.collect();
+    let mut lives: Vec<Lives> = own.collect();
     for listener in &snapshot.listeners {
         for (rule, sticky) in listener.rules.rules().iter().zip(&listener.rule_stickiness) {
             let (Action::Forward(forward), Some(sticky)) = (&rule.action, sticky) else { continue };
-            let duration_s = sticky.is_enabled().then(|| sticky.options().duration.as_secs());
+            let life = sticky.is_enabled().then(|| sticky.life());
             for (group, _) in &forward.groups {
-                if let Some(longest) = durations.get_mut(*group) {
-                    *longest = (*longest).max(duration_s);
+                if let Some(Lives(lives)) = lives.get_mut(*group) {
+                    lives.extend(life.filter(|life| !lives.contains(life)));
                 }
             }
         }
     }
-    durations
+    lives
 }
 
 /// Sessions that are bound to one target; `None` when nothing about it is sticky.
-pub fn of_target(target: &TargetState, duration_s: Option<u64>, now_s: u64) -> Option<u64> {
-    let duration_s = duration_s?;
-    Some(target.sessions().map_or(0, |sketch| sketch.estimate(now_s, duration_s)))
+pub fn of_target(target: &TargetState, Lives(lives): &Lives, now_s: u64) -> Option<u64> {
+    let sessions = || target.sessions().map_or(0, |sketch| sketch.estimate(now_s, lives));
+    (!lives.is_empty()).then(sessions)
 }
 
-/// Sessions of a whole group; one that has moved from target to target counts once.
-pub fn of_group(group: &TargetGroup, duration_s: Option<u64>, now_s: u64) -> Option<u64> {
-    let duration_s = duration_s?;
-    let mut seen = Seen::default();
-    for sketch in group.targets.iter().filter_map(|target| target.state.sessions()) {
-        seen.add(sketch, now_s, duration_s);
-    }
-    Some(seen.estimate())
+/// Sessions of a whole group: each lives at one of its targets.
+pub fn of_group(group: &TargetGroup, lives: &Lives, now_s: u64) -> Option<u64> {
+    let of_target = |target: &Target| of_target(&target.state, lives, now_s);
+    lives.longest_s().map(|_| group.targets.iter().filter_map(of_target).sum())
 }
 
 /// The sessions of what is published, by names. Whoever asks for thousands of groups asks each snapshot once for
@@ -60,11 +68,11 @@ pub struct Sessions {
     index: ArcSwapOption<Index>,
 }
 
-/// Where groups are in one snapshot, and how long their sessions live.
+/// Where groups are in one snapshot, and how their sessions live.
 #[derive(Debug)]
 struct Index {
     generation: u64,
-    groups: HashMap<Arc<str>, (usize, Option<u64>), ahash::RandomState>,
+    groups: HashMap<Arc<str>, (usize, Lives), ahash::RandomState>,
 }
 
 impl Sessions {
@@ -76,42 +84,46 @@ impl Sessions {
     /// is sticky.
     pub fn of_target_named(&self, group: &str, target: &str, now_s: u64) -> Option<u64> {
         let snapshot = self.published.load();
-        let (group, duration_s) = self.find(&snapshot, group)?;
+        let index = self.index_of(&snapshot);
+        let (group, lives) = index.find(&snapshot, group)?;
         let found = group.targets.get(group.find(stable_key(target))?);
         let target = found.filter(|one| &*one.id == target)?;
-        of_target(&target.state, duration_s, now_s)
+        of_target(&target.state, lives, now_s)
     }
 
     /// Sessions of the group of this name; `None` when there is no such group, or nothing about it is sticky.
     pub fn of_group_named(&self, group: &str, now_s: u64) -> Option<u64> {
         let snapshot = self.published.load();
-        let (group, duration_s) = self.find(&snapshot, group)?;
-        of_group(group, duration_s, now_s)
+        let index = self.index_of(&snapshot);
+        let (group, lives) = index.find(&snapshot, group)?;
+        of_group(group, lives, now_s)
     }
 
-    fn find<'s>(
-        &self,
-        snapshot: &'s Snapshot,
-        group: &str,
-    ) -> Option<(&'s TargetGroup, Option<u64>)> {
+    fn index_of(&self, snapshot: &Snapshot) -> Arc<Index> {
         let known = self.index.load_full().filter(|one| one.generation == snapshot.generation);
-        let index = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let index = Arc::new(Index::of(snapshot));
             self.index.store(Some(Arc::clone(&index)));
             index
-        });
-        let (position, duration_s) = *index.groups.get(group)?;
-        Some((snapshot.groups.get(position)?, duration_s))
+        })
     }
 }
 
 impl Index {
     fn of(snapshot: &Snapshot) -> Index {
-        let groups = snapshot.groups.iter().zip(durations_s(snapshot)).enumerate();
-        let groups = groups.map(|(position, (group, duration_s))| {
-            (Arc::clone(&group.name), (position, duration_s))
-        });
+        let groups = snapshot.groups.iter().zip(lives(snapshot)).enumerate();
+        let groups =
+            groups.map(|(position, (group, lives))| (Arc::clone(&group.name), (position, lives)));
         Index { generation: snapshot.generation, groups: groups.collect() }
+    }
+
+    fn find<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+        group: &str,
+    ) -> Option<(&'s TargetGroup, &'s Lives)> {
+        let (position, lives) = self.groups.get(group)?;
+        Some((snapshot.groups.get(*position)?, lives))
     }
 }
 
@@ -123,7 +135,7 @@ mod tests {
     const NOW_S: u64 = 1_700_000_000;
 
     #[test]
-    fn a_group_is_as_sticky_as_itself_or_the_rules_that_lead_to_it() {
+    fn sessions_live_by_their_group_and_by_the_rules_that_lead_to_it() {
         let snapshot = snapshot(
             r#"
             [[listener]]
@@ -146,7 +158,12 @@ mod tests {
             name = "d"
             "#,
         );
-        assert_eq!(durations_s(&snapshot), [Some(7_200), Some(7_200), Some(60), None]);
+        let lives = lives(&snapshot);
+        let durations_s = |of: &Lives| of.0.iter().map(|life| life.duration_s).collect::<Vec<_>>();
+        let all: Vec<_> = lives.iter().map(durations_s).collect();
+        assert_eq!(all, [vec![3_600, 7_200], vec![7_200], vec![60], vec![]]);
+        let longest: Vec<_> = lives.iter().map(Lives::longest_s).collect();
+        assert_eq!(longest, [Some(7_200), Some(7_200), Some(60), None]);
     }
 
     #[test]
@@ -165,21 +182,24 @@ mod tests {
         );
         let group = &snapshot.groups[0];
         let [a, b] = [0, 1].map(|index| &group.targets[index].state);
+        let sticky = &lives(&snapshot)[0];
+        let life = sticky.0[0];
         for session in [1_u128, 2, 3] {
-            a.note_session(session << 100 | session, NOW_S, 60);
+            a.note_session(session << 100 | session, life, NOW_S);
         }
-        b.note_session(3 << 100 | 3, NOW_S, 60);
-        assert_eq!(of_target(a, Some(60), NOW_S), Some(3));
-        assert_eq!(of_target(b, Some(60), NOW_S), Some(1));
-        assert_eq!(of_target(b, None, NOW_S), None);
-        assert_eq!(of_group(group, Some(60), NOW_S), Some(3));
-        assert_eq!(of_group(group, None, NOW_S), None);
+        b.note_session(4 << 100 | 4, life, NOW_S);
+        let loose = &Lives::default();
+        assert_eq!(of_target(a, sticky, NOW_S), Some(3));
+        assert_eq!(of_target(b, sticky, NOW_S), Some(1));
+        assert_eq!(of_target(b, loose, NOW_S), None);
+        assert_eq!(of_group(group, sticky, NOW_S), Some(4));
+        assert_eq!(of_group(group, loose, NOW_S), None);
         let sessions = Sessions::new(Arc::new(Published::from_pointee(snapshot)));
         assert_eq!(sessions.of_target_named("app", "a", NOW_S + 60), Some(3));
         assert_eq!(sessions.of_target_named("app", "a", NOW_S + 61), Some(0));
         assert_eq!(sessions.of_target_named("app", "c", NOW_S), None);
         assert_eq!(sessions.of_target_named("other", "a", NOW_S), None);
-        assert_eq!(sessions.of_group_named("app", NOW_S), Some(3));
+        assert_eq!(sessions.of_group_named("app", NOW_S), Some(4));
         assert_eq!(sessions.of_group_named("other", NOW_S), None);
     }
 }

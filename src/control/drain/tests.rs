@@ -10,6 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::target::group::Standing;
 use crate::target::keyring::KeyRing;
 use crate::target::select::{Ask, Choice, CookieAction, Random, select};
+use crate::target::sketch::Life;
 use crate::target::state::{Health, Registry};
 use crate::target::stickiness::Reason;
 
@@ -230,12 +231,13 @@ fn a_removed_target_keeps_its_state_and_is_itself_again_when_it_comes_back() {
     let mut world = World::new();
     let state = Arc::clone(&world.snapshot.groups[0].targets[1].state);
     assert!(state.try_acquire(0));
-    state.note_session(1, NOW_S, 60);
+    let life = Life { tag: 1, duration_s: 60 };
+    state.note_session(1, life, NOW_S);
     let configured = world.file.clone();
     let leaving = world.remove("b");
     let kept = Arc::clone(&world.snapshot.groups[0].targets[1].state);
     assert!(Arc::ptr_eq(&state, &kept));
-    assert_eq!((kept.in_flight(), kept.sessions().unwrap().estimate(NOW_S, 60)), (1, 1));
+    assert_eq!((kept.in_flight(), kept.sessions().unwrap().estimate(NOW_S, &[life])), (1, 1));
     let leaving = leaving_after(&world.file, &configured, &leaving, Instant::now());
     assert!(leaving.is_empty());
     world.publish(configured, &leaving, &[]);

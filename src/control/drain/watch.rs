@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::machine::{Drain, DrainOptions, Load, Progress, Until};
-use super::sessions;
+use super::sessions::{self, Lives};
 use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
 use crate::control::config::file;
 use crate::control::config::units::show_duration;
@@ -115,7 +115,7 @@ impl Now {
 struct Found<'s> {
     group: &'s str,
     target: &'s Target,
-    session_duration_s: Option<u64>,
+    lives: Lives,
 }
 
 impl Found<'_> {
@@ -171,19 +171,14 @@ impl Drains {
         Ok(applied)
     }
 
-    /// The drain of a target; `None` when it is in service. `session_duration_s`: how long a session with its group
-    /// lives. Whoever asks for thousands has found them all, and they are not searched for again.
-    pub fn view(
-        &self,
-        group: &str,
-        target: &Target,
-        session_duration_s: Option<u64>,
-    ) -> Option<DrainView> {
+    /// The drain of a target; `None` when it is in service. `lives`: how sessions with its group live.
+    /// Whoever asks for thousands has found them all, and they are not searched for again.
+    pub fn view(&self, group: &str, target: &Target, lives: &sessions::Lives) -> Option<DrainView> {
         if !is_draining(target) {
             return None;
         }
         let now = Now::read();
-        let found = Found { group, target, session_duration_s };
+        let found = Found { group, target, lives: lives.clone() };
         let mut known = self.lock();
         let one = known.drains.get(&found.key()).cloned();
         let since = |found: &Found<'_>| self.leaving_since(found.group, &found.target.id);
@@ -335,8 +330,7 @@ impl Drains {
         let Until::Sessions { .. } = options.until else { return None };
         let snapshot = self.control.snapshot();
         let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
-        let Some(duration_s) = sessions::durations_s(&snapshot).get(index).copied().flatten()
-        else {
+        let Some(duration_s) = sessions::lives(&snapshot).get(index)?.longest_s() else {
             return Some(format!("target group {group} is not sticky: there are no sessions"));
         };
         let watched = now.at.saturating_duration_since(self.born);
@@ -357,8 +351,8 @@ impl Drains {
         Load {
             requests: state.requests_in_flight(),
             tunnels: state.tunnels(),
-            sessions: sessions::of_target(state, found.session_duration_s, now.unix_s()),
-            knows_all_sessions: found.session_duration_s.is_none_or(|live_s| watched_s >= live_s),
+            sessions: sessions::of_target(state, &found.lives, now.unix_s()),
+            knows_all_sessions: found.lives.longest_s().is_none_or(|live_s| watched_s >= live_s),
         }
     }
 
@@ -417,13 +411,13 @@ impl Known {
 
 /// Targets that drain or have drained.
 fn draining(snapshot: &Snapshot) -> Vec<Found<'_>> {
-    let mut durations = None;
+    let mut lives = None;
     let mut found = Vec::new();
     for (index, group) in snapshot.groups.iter().enumerate() {
         for target in group.targets.iter().filter(|target| is_draining(target)) {
-            let durations = durations.get_or_insert_with(|| sessions::durations_s(snapshot));
-            let session_duration_s = durations.get(index).copied().flatten();
-            found.push(Found { group: &group.name, target, session_duration_s });
+            let lives = lives.get_or_insert_with(|| sessions::lives(snapshot));
+            let lives = lives.get(index).cloned().unwrap_or_default();
+            found.push(Found { group: &group.name, target, lives });
         }
     }
     found

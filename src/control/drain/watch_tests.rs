@@ -3,6 +3,7 @@ use super::*;
 use crate::control::config;
 use crate::control::config::file::TargetState as Configured;
 use crate::target::group::Standing;
+use crate::target::sketch::Life;
 
 const FILE: &str = r#"
     [[listener]]
@@ -30,7 +31,7 @@ fn view(control: &Control, drains: &Drains, group: &str, target: &str) -> Option
     let snapshot = control.snapshot();
     let index = snapshot.groups.iter().position(|one| &*one.name == group)?;
     let target = find(&snapshot, group, target)?;
-    drains.view(group, target, sessions::durations_s(&snapshot)[index])
+    drains.view(group, target, &sessions::lives(&snapshot)[index])
 }
 
 /// Drains under invented time.
@@ -69,6 +70,13 @@ impl World {
         let group = snapshot.groups.iter().find(|one| &*one.name == group)?;
         let target = group.targets.iter().find(|one| &*one.id == target)?;
         Some(Arc::clone(&target.state))
+    }
+
+    /// How the sessions of "app" live.
+    fn life(&self) -> Life {
+        let snapshot = self.control.snapshot();
+        let app = snapshot.groups.iter().find(|one| &*one.name == "app").unwrap();
+        app.stickiness.as_ref().unwrap().life()
     }
 
     fn health(&self, group: &str, target: &str) -> Option<Health> {
@@ -193,7 +201,7 @@ fn a_drain_until_sessions_ends_when_they_have_aged_out() {
     // The start reads the clock.
     let begun = Now::read();
     for session in [5_u128 << 100, 6 << 90 | 1] {
-        state.note_session(session, begun.unix_s(), 60);
+        state.note_session(session, world.life(), begun.unix_s());
     }
     let applied = world.start("a", Until::Sessions { at_most: 0 }, None);
     assert!(applied.notes.iter().any(|note| note.contains("only, and live for 1m")), "{applied:?}");
@@ -212,7 +220,7 @@ fn a_drain_until_sessions_ends_when_they_have_aged_out() {
 fn a_deadline_ends_a_drain_and_says_what_was_left() {
     let world = World::new();
     let state = world.state("app", "a").unwrap();
-    state.note_session(7 << 80, Now::read().unix_s(), 60);
+    state.note_session(7 << 80, world.life(), Now::read().unix_s());
     world.start("a", Until::Sessions { at_most: 0 }, Some(5));
     let now = Now::read();
     world.drains.tick(Now { at: now.at + Duration::from_secs(6), ..now });

@@ -36,6 +36,7 @@ fn row_full_spill_serves_elsewhere_once_and_keeps_the_cookie() {
     let once = outcome(&spilled);
     assert_eq!((once.reason, once.bound), (Reason::Full, false));
     assert_eq!(once.assignment, outcome(&choice).assignment);
+    assert_eq!(once.count_at(once.assignment.target, CookieAction::Nothing), Count::Nothing);
     assert_eq!(once.answer(AppCookieEvent::None), CookieAction::Nothing);
     assert_eq!(once.answer(AppCookieEvent::Set), CookieAction::Nothing);
 }
@@ -47,6 +48,7 @@ fn row_full_restick_moves_the_session() {
     assert_ne!(moved.target, choice.target);
     let sticky = outcome(&moved);
     assert_eq!((sticky.reason, sticky.issue), (Reason::Full, Issue::Now));
+    assert_eq!((sticky.is_known, sticky.left), (true, Some((0, choice.target))));
     let key = world.groups[0].targets[moved.target].key;
     assert_eq!((sticky.assignment.target, sticky.assignment.home), (key, key));
     assert_eq!(sticky.assignment.session, outcome(&choice).assignment.session);

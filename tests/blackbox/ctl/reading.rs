@@ -66,7 +66,8 @@ fn columns_stand_under_their_heads() {
 fn sessions_and_verdicts_are_counted() {
     let (limpet, _a, _b) = serving();
     for _ in 0..3 {
-        limpet.get("/");
+        let cookie = limpet.get("/").set_cookie("limpet_app").expect("a cookie").pair();
+        limpet.client().get_cookie("/", &cookie);
     }
     let counted = poll(|| {
         let said = done(&limpet, "sessions app");

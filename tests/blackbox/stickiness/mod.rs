@@ -4,6 +4,7 @@
 mod app_cookie;
 mod coherence;
 mod cookie;
+mod counted;
 mod expiry;
 mod failover;
 mod full;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::support::config::Config;
-use crate::support::{Cookie, Limpet, Response, Target, config, group, listener};
+use crate::support::{Cookie, Limpet, Response, Target, config, group, listener, poll};
 
 const COOKIE: &str = "limpet_split";
 
@@ -92,4 +92,25 @@ fn a_group_of_weight_zero_gets_nobody_new() {
     for _ in 0..20 {
         assert_eq!(group_of(&limpet.get("/")), "green");
     }
+}
+
+#[test]
+fn a_session_that_moves_to_another_group_counts_there_only() {
+    let mut targets = targets();
+    let limpet = split(&targets, "sticky = { enabled = true }", "").with_admin().start();
+    let sessions = |group: &str| {
+        limpet.admin().get(&format!("/v1/groups/{group}"))["sessions"].as_u64().expect("a number")
+    };
+    let first = (0..100).map(|_| limpet.get("/")).find(|response| group_of(response) == "blue");
+    let cookie = first.expect("blue serves somebody").set_cookie(COOKIE).expect("a cookie");
+    assert_eq!(group_of(&visit(&limpet, &cookie)), "blue");
+    assert_eq!((sessions("blue"), sessions("green")), (1, 0));
+    let admin = limpet.admin();
+    for target in ["a", "b"] {
+        admin.change("POST", &format!("/v1/groups/blue/targets/{target}/disable"), "{}");
+    }
+    targets[..2].iter_mut().for_each(Target::down);
+    let moved = || (group_of(&visit(&limpet, &cookie)) == "green").then_some(());
+    poll(moved).expect("it moves");
+    assert_eq!((sessions("blue"), sessions("green")), (0, 1));
 }
