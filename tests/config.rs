@@ -238,6 +238,43 @@ fn words_of_other_balancers_are_answered_with_limpets() {
     assert!(problems[0].contains("write { to = \"https://a.example/\" }"), "{problems:#?}");
 }
 
+/// What would be taken word by word, and was never meant so.
+#[test]
+fn values_that_only_other_balancers_understand_are_refused() {
+    for (rule, group, words) in [
+        ("when.method = [\"get\"]", "", "methods are told apart by case; write \"GET\""),
+        ("when.method = [\"*\"]", "", "where method is left out, any matches"),
+        ("when.path = [\"/users/[0-9]+\"]", "", "is a regular expression"),
+        ("when.path = [\"/search?q=x\"]", "", "has a query, which is no part of a path"),
+        ("when.path = [\"!/admin/*\"]", "", "nothing is negated"),
+        ("when.host = [\"!a.example\"]", "", "nothing is negated"),
+        ("when.source = [\"!10.0.0.0/8\"]", "", "nothing is negated"),
+        ("when.source = [\"10.0.0.0/255.0.0.0\"]", "", "write \"10.0.0.0/8\""),
+        ("rewrite.path = \"/app/$1\"", "", "nothing of the request can stand here"),
+        ("rewrite.host = \"$host\"", "", "nothing of the request can stand here"),
+        ("", "health_check.method = \"head\"", "write \"HEAD\""),
+        ("", "stickiness.domain = \".example.com\"", "write \"example.com\""),
+    ] {
+        let told = told(rule, group);
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    for (action, words) in [
+        ("redirect = { to = \"https://$host$request_uri\" }", "write \"#{host}\""),
+        ("respond = { status = 301 }", "is a redirect without a Location"),
+        ("respond.status = 308", "redirect = { status = 308, to = \"…\" } in its place"),
+    ] {
+        let text = with_rule("", "").replacen("forward = \"app\"", action, 1);
+        let problems = problems(&text);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].contains(words), "{words:?} is not in {problems:#?}");
+    }
+    for template in ["$remote_addr - {status}", "{header:X-Foo}", "%h %l %u"] {
+        let log = format!("[access_log]\nformat = \"template\"\ntemplate = '{template}'\n");
+        let problems = problems(&(log + &with_rule("", "")));
+        assert_eq!(problems.len(), 1, "{template}: {problems:#?}");
+    }
+}
+
 /// TOML gives what follows [[target_group.target]] to the target.
 #[test]
 fn a_setting_behind_a_table_that_it_is_not_of_is_told_where_it_belongs() {

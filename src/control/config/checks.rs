@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::schema::Check;
+use super::strays;
 use crate::routing::actions::{Redirect, normal_path};
 use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern, Reading};
 use crate::snapshot::Bind;
@@ -85,6 +86,7 @@ pub(super) static LOG_TEMPLATE: Check =
         ensure(!text.is_empty(), "is empty")?;
         ensure(text.len() <= LOG_TEMPLATE_BYTES_MAX, "is too long")?;
         ensure(!text.contains(['\n', '\r', '\0']), "is more than one line")?;
+        strays::log_template(text)?;
         crate::telemetry::template::Template::parse(text)
             .map(drop)
             .map_err(|fault| fault.to_string())
@@ -153,8 +155,13 @@ pub(super) static TRUSTED_PROXY: Check = Check::new(
 pub(super) static UNIX_MODE: Check =
     Check::new("three or four octal digits, such as \"0660\"", |text| unix_mode(text).map(drop));
 
-pub(super) static TOKEN: Check =
-    Check::new("a token, such as \"GET\"", |text| ensure(is_token(text), "is not a token"));
+pub(super) static METHOD: Check = Check::new(
+    "a method in its own spelling, such as \"GET\"; several are several texts",
+    strays::method,
+);
+
+pub(super) static CHECK_METHOD: Check =
+    Check::new("a method, such as \"GET\" or \"HEAD\"", strays::method);
 
 pub(super) static TOKEN_OR_EMPTY: Check = Check::new("a token, or \"\" = none", |text| {
     ensure(text.is_empty() || is_token(text), "is not a token")
@@ -196,6 +203,9 @@ pub(super) static COOKIE_DOMAIN: Check =
     Check::new("a domain such as \"example.com\", or \"\"", |text| {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
         ensure(text.bytes().all(good), "has a character that is not allowed")?;
+        if let Some(domain) = text.strip_prefix('.') {
+            return Err(format!("begins with a dot, which browsers leave away; write {domain:?}"));
+        }
         ensure(
             !text.starts_with(['.', '-']) && !text.ends_with('.'),
             "does not begin or end as a domain",
@@ -210,11 +220,13 @@ pub(super) static COOKIE_PATH: Check = Check::new("a path that begins with \"/\"
 
 pub(super) static PATH: Check =
     Check::new("a path in normal form that begins with \"/\", without query", |text| {
+        strays::variables(text)?;
         predicate(text, normal_path(text))
     });
 
 pub(super) static HOST: Check = Check::new("a host, with a port or without", |text| {
     ensure(!text.is_empty(), "is empty")?;
+    strays::variables(text)?;
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     ensure(text.bytes().all(good), "has a character that is not allowed")
 });
@@ -233,11 +245,12 @@ pub(super) static HASH_ON: Check =
 
 pub(super) static HOST_PATTERN: Check = Check::new(
     "a host without port, such as \"www.example.com\", \"*.example.com\" or \"api-?.example.com\"",
-    |text| predicate(text, HostPattern::parse(text)),
+    |text| strays::host(text).and_then(|()| predicate(text, HostPattern::parse(text))),
 );
 
 pub(super) static PATH_PATTERN: Check =
     Check::new("a path in normal form, such as \"/login\", \"/api/*\" or \"/v?/*.png\"", |text| {
+        strays::path(text)?;
         predicate(text, PathPattern::parse(text))
     });
 
@@ -253,7 +266,7 @@ pub(super) static QUERY_GLOB: Check =
 
 pub(super) static REDIRECT_TO: Check = Check::new(
     "a URL or path with #{protocol}, #{host}, #{port}, #{path} and #{query}, such as \"https://#{host}:443/#{path}?#{query}\"",
-    |text| predicate(text, Redirect::compile(302, text)),
+    |text| strays::redirect(text).and_then(|()| predicate(text, Redirect::compile(302, text))),
 );
 
 fn ensure(good: bool, otherwise: &str) -> Result<(), String> {
@@ -369,7 +382,7 @@ pub(in crate::control) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }
-    let network: IpNet = text.parse().map_err(|_| "is not a network".to_owned())?;
+    let network: IpNet = text.parse().map_err(|_| strays::network(text))?;
     if network.trunc() != network {
         return Err(format!("has bits set after its prefix; write \"{}\"", network.trunc()));
     }

@@ -12,6 +12,7 @@ mod notes;
 mod places;
 pub mod problems;
 pub mod schema;
+mod strays;
 mod syntax;
 mod typed;
 pub mod units;

@@ -256,6 +256,13 @@ fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>
 
 fn respond(respond: Option<&file::Respond>, key: &str, report: &mut Report<'_>) {
     let Some(respond) = respond else { return };
+    // RFC 9110 §15.4: a client goes where Location says, and a fixed response has none.
+    if matches!(respond.status, 301 | 302 | 303 | 307 | 308) {
+        let what = "is a redirect without a Location";
+        let allowed =
+            format!("redirect = {{ status = {}, to = \"…\" }} in its place", respond.status);
+        report.at(&format!("{key}.respond.status"), what, Some(allowed));
+    }
     // RFC 9110 §15.3.5, §15.4.5: these have no content.
     if matches!(respond.status, 204 | 205 | 304) && !respond.body.is_empty() {
         let what = format!("is a content, which {} never has", respond.status);

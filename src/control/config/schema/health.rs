@@ -12,7 +12,7 @@ pub static HEALTH_CHECK: Section = Section {
             "How targets are checked: a request, a connection, or not at all.",
         ),
         setting("path", Kind::Text(&checks::PATH), Default::Is("\"/\""), "What is asked for."),
-        setting("method", Kind::Text(&checks::TOKEN), Default::Is("\"GET\""), "With this method."),
+        setting("method", Kind::Text(&checks::CHECK_METHOD), Default::Is("\"GET\""), "With this method."),
         setting(
             "host",
             Kind::Text(&checks::HOST_OR_EMPTY),

@@ -326,7 +326,7 @@ static WHEN: Section = Section {
             Default::Absent,
             "Path in normal form: exact, prefix (\"/api/*\"), or with * and ?.",
         ),
-        setting("method", Kind::SomeTexts(&checks::TOKEN), Default::Absent, "Method."),
+        setting("method", Kind::SomeTexts(&checks::METHOD), Default::Absent, "Method."),
         setting(
             "header",
             Kind::TextsByName { name: &checks::FIELD_NAME, values: &checks::GLOB },
