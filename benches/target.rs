@@ -42,6 +42,7 @@ fn options() -> GroupOptions {
         response_renewed_by_102: false,
         allow_upgrades: true,
         fail_open: FailOpen { count: 1, percent: 0 },
+        session_cookies: Box::default(),
     }
 }
 

@@ -189,7 +189,7 @@ impl Converse<'_, '_> {
         ends: &mut ArrayVec<usize, OWN_COOKIES_MAX>,
     ) {
         let Plan { choice, rule, .. } = &*self.plan;
-        let Some(outcome) = &choice.sticky else { return };
+        let Some(outcome) = &choice.sticky else { return self.watch_sessions(head) };
         let Some(sticky) = self.scene.stickiness(*rule, choice.group) else { return };
         let connection = self.scene.connection;
         let now_s = connection.shard.clock.unix_s();
@@ -253,6 +253,18 @@ impl Converse<'_, '_> {
             .and_then(|(group, target)| self.scene.view.groups.get(group)?.targets.get(target));
         if let Some(left) = left.filter(|left| left.state.slot != self.target.state.slot) {
             left.state.forget_session(session, sticky.life());
+        }
+    }
+
+    /// Notes sessions of an application whose users nobody keeps: a hint for the operator.
+    fn watch_sessions(&self, head: &ResponseHead<'_, '_>) {
+        if !head.has_set_cookie {
+            return;
+        }
+        let now_s = self.scene.connection.shard.clock.unix_s();
+        for field in head.fields.iter().filter(|field| field.id == FieldId::SetCookie) {
+            let names = &self.group.options.session_cookies;
+            self.group.state.sessions.observe_unkept(names, field.value, now_s);
         }
     }
 

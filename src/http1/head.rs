@@ -184,6 +184,7 @@ pub struct ResponseHead<'h, 'b> {
     /// Connection names Upgrade, and it is there.
     pub upgrade: bool,
     pub has_cache_control: bool,
+    pub has_set_cookie: bool,
 }
 
 impl<'b> RequestHead<'_, 'b> {
@@ -377,6 +378,7 @@ fn judge_response<'h, 'b>(
         keep_alive_s: collected.keep_alive.and_then(keep_alive_timeout_s),
         upgrade: collected.upgrade && options.upgrade,
         has_cache_control: collected.cache_control,
+        has_set_cookie: collected.set_cookie,
         fields,
     })
 }

@@ -104,6 +104,8 @@ pub struct GroupOptions {
     pub response_head_bytes: usize,
     pub allow_upgrades: bool,
     pub fail_open: FailOpen,
+    /// Names of session cookies to watch besides the well-known ones.
+    pub session_cookies: Box<[Box<str>]>,
 }
 
 /// When targets that are not healthy are better than too few: either figure alone opens, 0 never does.

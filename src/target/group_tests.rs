@@ -19,6 +19,7 @@ pub(in crate::target) fn options() -> GroupOptions {
         response_head_bytes: 65_536,
         allow_upgrades: true,
         fail_open: FailOpen { count: 1, percent: 0 },
+        session_cookies: Box::default(),
     }
 }
 

@@ -27,6 +27,15 @@ pub const SESSION_COOKIES: [&str; 12] = [
     "beaker.session.id",
 ];
 
+/// Sessions whose cookie has no Max-Age: how long the server keeps them unless it is told otherwise. The cookie's
+/// name, whose default it is, seconds without a request.
+const DEFAULTS_S: [(&str, &str, u64); 4] = [
+    ("PHPSESSID", "PHP", 24 * 60),
+    ("JSESSIONID", "Tomcat", 30 * 60),
+    ("ASP.NET_SessionId", "ASP.NET", 20 * 60),
+    (".AspNetCore.Session", "ASP.NET Core", 20 * 60),
+];
+
 /// Session cookies that are noted for one group.
 const NOTES_MAX: usize = 8;
 /// Stickiness that lasts this many times as long as the session far outlives it.
@@ -45,15 +54,37 @@ pub enum MismatchKind {
     FarOutlives,
 }
 
+/// How long a session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    pub seconds: u64,
+    /// Whose default that is; `None` where the cookie itself says it.
+    pub by_default_of: Option<&'static str>,
+}
+
+/// A session cookie that was seen; its life is `None` where nobody says how long that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub cookie: Box<str>,
+    pub life: Option<Life>,
+}
+
+/// How a session and the stickiness beside it disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    pub kind: MismatchKind,
+    /// The setting to change, below the group's or rule's `stickiness`.
+    pub setting: &'static str,
+    /// What it is now.
+    pub stickiness_s: u64,
+}
+
 /// A session cookie whose lifetime does not match the stickiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     pub cookie: Box<str>,
-    pub session_s: u64,
-    pub stickiness_s: u64,
-    pub kind: MismatchKind,
-    /// The setting to change, below the group's or rule's `stickiness`.
-    pub setting: &'static str,
+    pub session: Life,
+    pub gap: Gap,
 }
 
 /// What shards compare without a lock. A hash of 0 is a free place.
@@ -80,13 +111,22 @@ pub struct SessionNotes {
 impl SessionNotes {
     /// Looks at one Set-Cookie field value of a target's response to a sticky scope.
     pub fn observe(&self, sticky: &Stickiness, field_value: &[u8], now_s: u64) {
+        self.look(field_value, now_s, |name| sticky.is_session_cookie(name));
+    }
+
+    /// The same for a response of a group that keeps nobody; `names` are watched besides the well-known ones.
+    pub fn observe_unkept(&self, names: &[Box<str>], field_value: &[u8], now_s: u64) {
+        self.look(field_value, now_s, |name| is_well_known(name) || has(names, name));
+    }
+
+    fn look(&self, field_value: &[u8], now_s: u64, is_watched: impl Fn(&[u8]) -> bool) {
         let Some(cookie) = response_cookie::parse(field_value, now_s) else { return };
         let lifetime_s = match cookie.lifetime {
             Lifetime::Deleted => return,
             Lifetime::Browser => BROWSER,
             Lifetime::Seconds(seconds) => seconds.min(BROWSER - 1),
         };
-        if sticky.is_session_cookie(cookie.name) && !self.is_known(cookie.name, lifetime_s) {
+        if is_watched(cookie.name) && !self.is_known(cookie.name, lifetime_s) {
             self.note(cookie.name, lifetime_s);
         }
     }
@@ -125,11 +165,12 @@ impl SessionNotes {
         }
     }
 
-    /// Session cookies seen and how long they live; `None` = until the browser closes.
-    pub fn seen(&self) -> Vec<(Box<str>, Option<u64>)> {
+    /// Session cookies seen and how long their sessions live.
+    pub fn seen(&self) -> Vec<Seen> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = notes.iter().map(|note| {
-            (note.name.clone(), (note.lifetime_s != BROWSER).then_some(note.lifetime_s))
+        let seen = notes.iter().map(|note| Seen {
+            cookie: note.name.clone(),
+            life: life(&note.name, note.lifetime_s),
         });
         seen.collect()
     }
@@ -146,10 +187,14 @@ impl SessionNotes {
         let mut fresh = Vec::new();
         for note in notes.iter_mut() {
             let Some(mismatch) = compare(&note.name, note.lifetime_s, sticky) else { continue };
+            // Nobody loses anything by it, and it may not be so: a default is what most have, not what this one has.
+            let is_guess = mismatch.session.by_default_of.is_some();
+            if is_guess && mismatch.gap.kind == MismatchKind::FarOutlives {
+                continue;
+            }
             let is_logged = note.logged.as_ref().is_some_and(|logged| {
-                logged.kind == mismatch.kind
-                    && logged.stickiness_s == mismatch.stickiness_s
-                    && is_close(logged.session_s, mismatch.session_s)
+                logged.gap == mismatch.gap
+                    && is_close(logged.session.seconds, mismatch.session.seconds)
             });
             if !is_logged {
                 note.logged = Some(mismatch.clone());
@@ -163,19 +208,39 @@ impl SessionNotes {
 impl Stickiness {
     /// Whether a cookie of this name is watched: well known, named in the file, or the application's.
     fn is_session_cookie(&self, name: &[u8]) -> bool {
-        SESSION_COOKIES.iter().any(|known| known.as_bytes() == name)
-            || self.options().session_cookies.iter().any(|known| known.as_bytes() == name)
+        is_well_known(name)
+            || has(&self.options().session_cookies, name)
             || self.app_cookie() == Some(name)
     }
 }
 
-/// A cookie that ends with the browser has no figure to compare.
-fn compare(name: &str, session_s: u64, sticky: &Stickiness) -> Option<Mismatch> {
-    if session_s == BROWSER {
-        return None;
+fn is_well_known(name: &[u8]) -> bool {
+    SESSION_COOKIES.iter().any(|known| known.as_bytes() == name)
+}
+
+fn has(names: &[Box<str>], name: &[u8]) -> bool {
+    names.iter().any(|known| known.as_bytes() == name)
+}
+
+/// How long a session lives whose cookie lives so long; one that ends with the browser as its framework has it.
+fn life(name: &str, lifetime_s: u64) -> Option<Life> {
+    if lifetime_s != BROWSER {
+        return Some(Life { seconds: lifetime_s, by_default_of: None });
     }
+    let (_, whose, seconds) = DEFAULTS_S.iter().find(|(cookie, ..)| *cookie == name)?;
+    Some(Life { seconds: *seconds, by_default_of: Some(whose) })
+}
+
+/// A session of which nobody knows how long it lives has no figure to compare.
+fn compare(name: &str, lifetime_s: u64, sticky: &Stickiness) -> Option<Mismatch> {
+    let session = life(name, lifetime_s)?;
     let options = sticky.options();
-    let (duration_s, max_age_s) = (options.duration.as_secs(), options.max_age.as_secs());
+    let gap = gap(session.seconds, options.duration.as_secs(), options.max_age.as_secs())?;
+    Some(Mismatch { cookie: name.into(), session, gap })
+}
+
+/// Whether a session that lives so long goes with these durations of stickiness.
+pub fn gap(session_s: u64, duration_s: u64, max_age_s: u64) -> Option<Gap> {
     let (kind, setting, stickiness_s) = if duration_s < session_s {
         (MismatchKind::EndsBefore, "duration", duration_s)
     } else if max_age_s < session_s {
@@ -185,7 +250,7 @@ fn compare(name: &str, session_s: u64, sticky: &Stickiness) -> Option<Mismatch> 
     } else {
         return None;
     };
-    Some(Mismatch { cookie: name.into(), session_s, stickiness_s, kind, setting })
+    Some(Gap { kind, setting, stickiness_s })
 }
 
 /// An Expires that is written as a date gives a lifetime that jitters by seconds.
@@ -225,7 +290,8 @@ mod tests {
         let notes = SessionNotes::default();
         notes.observe(sticky, field.as_bytes(), 1_000);
         let found = notes.mismatches(sticky).pop()?;
-        Some((found.session_s, found.stickiness_s, found.kind, found.setting))
+        let Gap { kind, setting, stickiness_s } = found.gap;
+        Some((found.session.seconds, stickiness_s, kind, setting))
     }
 
     #[test]
@@ -277,7 +343,45 @@ mod tests {
         notes.observe(&sticky, b"session=; Max-Age=0", 0);
         notes.observe(&sticky, b"unwatched=y; Max-Age=950", 0);
         drop(held);
-        assert_eq!(notes.seen(), [("session".into(), Some(1_000))]);
+        let life = Some(Life { seconds: 1_000, by_default_of: None });
+        assert_eq!(notes.seen(), [Seen { cookie: "session".into(), life }]);
+    }
+
+    #[test]
+    fn a_cookie_that_ends_with_the_browser_lives_as_its_framework_keeps_sessions() {
+        use MismatchKind::*;
+        let short = lasting(600, 7_200);
+        let wanted = |session_s| Some((session_s, 600, EndsBefore, "duration"));
+        for (field, session) in [
+            ("PHPSESSID=x; Path=/", wanted(1_440)),
+            ("JSESSIONID=x; HttpOnly", wanted(1_800)),
+            ("ASP.NET_SessionId=x", wanted(1_200)),
+            // Nobody knows how long these live.
+            ("connect.sid=x", None),
+            ("mine=x", None),
+            // What the cookie says is so.
+            ("PHPSESSID=x; Max-Age=600", None),
+        ] {
+            assert_eq!(mismatch(&short, field), session, "{field}");
+        }
+        let long = lasting(86_400, 604_800);
+        let far = Some((1_440, 86_400, FarOutlives, "duration"));
+        assert_eq!(mismatch(&long, "PHPSESSID=x"), far);
+        // That is a hint and no news: a default of limpet's beside one of PHP's.
+        let notes = SessionNotes::default();
+        notes.observe(&long, b"PHPSESSID=x", 0);
+        assert_eq!((notes.unlogged(&long).len(), notes.unlogged(&short).len()), (0, 1));
+    }
+
+    #[test]
+    fn sessions_of_a_group_that_keeps_nobody_are_noted_too() {
+        let notes = SessionNotes::default();
+        let names = ["mine".into()];
+        for field in ["PHPSESSID=x", "mine=y; Max-Age=60", "other=z; Max-Age=60"] {
+            notes.observe_unkept(&names, field.as_bytes(), 0);
+        }
+        let seen: Vec<_> = notes.seen().into_iter().map(|seen| seen.cookie).collect();
+        assert_eq!(seen, ["PHPSESSID".into(), "mine".into()]);
     }
 
     #[test]

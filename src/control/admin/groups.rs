@@ -118,7 +118,7 @@ impl Operator {
             sessions: sessions::of_group(both.group, &both.lives, unix_ms() / 1000),
             stickiness: stickiness(name, &attributes),
             attributes,
-            session_matches: session_matches(both.group),
+            session_matches: session_matches(both),
             sticky: numbers.sticky,
             targets,
         }
@@ -211,9 +211,17 @@ fn stickiness(group: &str, attributes: &Value) -> Value {
     table
 }
 
-fn session_matches(group: &TargetGroup) -> Vec<SessionMatch> {
+/// What does not go with the sessions of the application; of a group that keeps nobody, that it has some. One
+/// target alone loses no session, and a rule may keep users in the group's place.
+fn session_matches(both: &Both<'_>) -> Vec<SessionMatch> {
+    let (group, file) = (both.group, &both.file.stickiness);
     let Some(sticky) = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled()) else {
-        return Vec::new();
+        let is_moot = group.targets.len() < 2 || both.lives.longest_s().is_some();
+        let seen = if is_moot { Vec::new() } else { group.state.sessions.seen() };
+        return seen
+            .iter()
+            .map(|one| session_match::advise(one, file.duration, file.max_age))
+            .collect();
     };
     let (duration, max_age) = (sticky.options().duration, sticky.options().max_age);
     let mismatches = group.state.sessions.mismatches(sticky);

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::views::{MatchKind, SessionMatch};
 use crate::control::config::schema::{self, Kind};
 use crate::control::config::units::show_duration;
-use crate::target::session_match::{Mismatch, MismatchKind};
+use crate::target::session_match::{self, Life, Mismatch, MismatchKind, Seen};
 
 /// From here on a lifetime is shown and suggested in whole minutes: one that is written as a date is
 /// always a few seconds short.
@@ -16,12 +18,11 @@ const WHOLE_MINUTES_FROM_S: u64 = 600;
 
 /// What is said of one mismatch, under these durations of the group's stickiness.
 pub fn describe(mismatch: &Mismatch, duration: Duration, max_age: Duration) -> SessionMatch {
-    let session = readable(mismatch.session_s);
-    let stickiness = show_duration(Duration::from_secs(mismatch.stickiness_s));
-    let suggestion = suggestion(mismatch.kind, session, duration, max_age);
-    let (cookie, setting) = (&mismatch.cookie, mismatch.setting);
-    let session = show_duration(session);
-    let mut text = match mismatch.kind {
+    let Mismatch { cookie, session: life, gap } = mismatch;
+    let stickiness = show_duration(Duration::from_secs(gap.stickiness_s));
+    let suggestion = suggestion(gap.kind, readable(life.seconds), duration, max_age);
+    let session = told(life);
+    let mut text = match gap.kind {
         MismatchKind::EndsBefore => format!(
             "Stickiness ends after {stickiness}, but the session in the cookie {cookie} lives {session}: users \
              lose their session"
@@ -32,18 +33,62 @@ pub fn describe(mismatch: &Mismatch, duration: Duration, max_age: Duration) -> S
         ),
     };
     match &suggestion {
-        Some(settings) => {
-            let settings: Vec<String> =
-                settings.iter().map(|(key, value)| format!("{key} to {value}")).collect();
-            text.push_str(&format!("; set {}", settings.join(" and ")));
-        }
-        None => text.push_str(&format!("; stickiness.{setting} cannot be set so far")),
+        Some(settings) => text.push_str(&format!("; {}", to_set(settings))),
+        None => text.push_str(&format!("; stickiness.{} cannot be set so far", gap.setting)),
     }
-    let kind = match mismatch.kind {
+    let kind = match gap.kind {
         MismatchKind::EndsBefore => MatchKind::EndsBefore,
         MismatchKind::FarOutlives => MatchKind::Outlives,
     };
+    let session = Some(show_duration(readable(life.seconds)));
     SessionMatch { cookie: cookie.to_string(), kind, session, stickiness, text, suggestion }
+}
+
+/// What is said of a session in a group that keeps nobody, with the durations that stickiness would have.
+pub fn advise(seen: &Seen, duration: Duration, max_age: Duration) -> SessionMatch {
+    let Seen { cookie, life } = seen;
+    let mut settings = Settings::from([("stickiness.enabled", true.into())]);
+    let gap = life.and_then(|life| {
+        session_match::gap(life.seconds, duration.as_secs(), max_age.as_secs())
+            .and_then(|gap| suggestion(gap.kind, readable(life.seconds), duration, max_age))
+    });
+    settings.extend(gap.into_iter().flatten());
+    let lives =
+        life.as_ref().map_or(String::new(), |life| format!(", which lives {},", told(life)));
+    let text = format!(
+        "The application keeps a session in the cookie {cookie}{lives} and the group is not sticky: unless its \
+         targets share their sessions, users lose theirs; {}",
+        to_set(&settings)
+    );
+    SessionMatch {
+        cookie: cookie.to_string(),
+        kind: MatchKind::NotSticky,
+        session: life.map(|life| show_duration(readable(life.seconds))),
+        stickiness: "off".to_owned(),
+        text,
+        suggestion: Some(settings),
+    }
+}
+
+/// Settings of a group, by key.
+type Settings = BTreeMap<&'static str, Value>;
+
+/// "12h", "24m (PHP's default; the cookie itself says nothing)"
+fn told(life: &Life) -> String {
+    let lasts = show_duration(readable(life.seconds));
+    match life.by_default_of {
+        Some(whose) => format!("{lasts} ({whose}'s default; the cookie itself says nothing)"),
+        None => lasts,
+    }
+}
+
+/// "set stickiness.enabled to true and stickiness.duration to 12h"
+fn to_set(settings: &Settings) -> String {
+    let said = settings.iter().map(|(key, value)| match value {
+        Value::String(text) => format!("{key} to {text}"),
+        other => format!("{key} to {other}"),
+    });
+    format!("set {}", said.collect::<Vec<String>>().join(" and "))
 }
 
 /// Both durations as they must be, as far as a file may have them; `None` when nothing would be better.
@@ -52,7 +97,7 @@ fn suggestion(
     session: Duration,
     duration: Duration,
     max_age: Duration,
-) -> Option<BTreeMap<&'static str, String>> {
+) -> Option<Settings> {
     let (shortest, longest) = range("duration")?;
     let (_, oldest) = range("max_age")?;
     let new_duration = match kind {
@@ -63,12 +108,12 @@ fn suggestion(
         MismatchKind::EndsBefore => max_age.max(session.min(oldest)),
         MismatchKind::FarOutlives => max_age.max(new_duration),
     };
-    let mut settings = BTreeMap::new();
+    let mut settings = Settings::new();
     if new_duration != duration {
-        settings.insert("stickiness.duration", show_duration(new_duration));
+        settings.insert("stickiness.duration", show_duration(new_duration).into());
     }
     if new_max_age != max_age {
-        settings.insert("stickiness.max_age", show_duration(new_max_age));
+        settings.insert("stickiness.max_age", show_duration(new_max_age).into());
     }
     (!settings.is_empty()).then_some(settings)
 }
@@ -89,6 +134,7 @@ fn readable(seconds: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::session_match::Gap;
 
     const HOUR_S: u64 = 3600;
     const DAY_S: u64 = 24 * HOUR_S;
@@ -98,26 +144,58 @@ mod tests {
             false if kind == MismatchKind::EndsBefore => ("max_age", max_age_s),
             _ => ("duration", duration_s),
         };
-        let mismatch =
-            Mismatch { cookie: "PHPSESSID".into(), session_s, stickiness_s, kind, setting };
+        let session = Life { seconds: session_s, by_default_of: None };
+        let gap = Gap { kind, setting, stickiness_s };
+        let mismatch = Mismatch { cookie: "PHPSESSID".into(), session, gap };
         describe(&mismatch, Duration::from_secs(duration_s), Duration::from_secs(max_age_s))
     }
 
     fn settings(said: &SessionMatch) -> Option<Vec<(&str, &str)>> {
         let settings = said.suggestion.as_ref()?;
-        Some(settings.iter().map(|(key, value)| (*key, value.as_str())).collect())
+        Some(settings.iter().map(|(key, value)| (*key, value.as_str().unwrap_or("on"))).collect())
     }
 
     #[test]
     fn the_sentence_has_both_figures_and_the_setting() {
         let said = said(MismatchKind::EndsBefore, 12 * HOUR_S, HOUR_S, DAY_S);
-        assert_eq!((&*said.session, &*said.stickiness), ("12h", "1h"));
+        assert_eq!((said.session.as_deref(), &*said.stickiness), (Some("12h"), "1h"));
         assert_eq!(settings(&said), Some(vec![("stickiness.duration", "12h")]));
         assert_eq!(
             said.text,
             "Stickiness ends after 1h, but the session in the cookie PHPSESSID lives 12h: users lose their \
              session; set stickiness.duration to 12h"
         );
+    }
+
+    #[test]
+    fn a_default_is_told_as_one() {
+        let seconds = 24 * 60;
+        let session = Life { seconds, by_default_of: Some("PHP") };
+        let gap = Gap { kind: MismatchKind::EndsBefore, setting: "duration", stickiness_s: 600 };
+        let mismatch = Mismatch { cookie: "PHPSESSID".into(), session, gap };
+        let said = describe(&mismatch, Duration::from_secs(600), Duration::from_secs(DAY_S));
+        assert!(said.text.contains("lives 24m (PHP's default; the cookie"), "{}", said.text);
+        assert_eq!(settings(&said), Some(vec![("stickiness.duration", "24m")]));
+    }
+
+    #[test]
+    fn a_session_that_nobody_keeps_is_told_with_all_that_would_keep_it() {
+        let advice = |life| {
+            let seen = Seen { cookie: "PHPSESSID".into(), life };
+            advise(&seen, Duration::from_secs(DAY_S), Duration::from_secs(7 * DAY_S))
+        };
+        let of = |seconds| Some(Life { seconds, by_default_of: None });
+        let two_days = advice(of(2 * DAY_S));
+        let both = vec![("stickiness.duration", "2d"), ("stickiness.enabled", "on")];
+        assert_eq!(settings(&two_days), Some(both));
+        assert_eq!((two_days.kind, &*two_days.stickiness), (MatchKind::NotSticky, "off"));
+        assert!(
+            two_days.text.contains("set stickiness.duration to 2d and stickiness.enabled to true")
+        );
+        let alone = Some(vec![("stickiness.enabled", "on")]);
+        assert_eq!(settings(&advice(of(DAY_S))), alone);
+        let unknown = advice(None);
+        assert_eq!((settings(&unknown), unknown.session.as_deref()), (alone, None));
     }
 
     #[test]

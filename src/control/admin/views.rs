@@ -162,14 +162,14 @@ pub struct Group {
 pub struct SessionMatch {
     pub cookie: String,
     pub kind: MatchKind,
-    /// "12h"
-    pub session: String,
-    /// "1d"
+    /// "12h"; `None` where nobody says how long it lives.
+    pub session: Option<String>,
+    /// "1d", "off"
     pub stickiness: String,
     /// One sentence with both figures and the setting to change.
     pub text: String,
     /// Settings of the group that make the two match; `None` where none can.
-    pub suggestion: Option<BTreeMap<&'static str, String>>,
+    pub suggestion: Option<BTreeMap<&'static str, Value>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -179,6 +179,8 @@ pub enum MatchKind {
     EndsBefore,
     /// Stickiness lasts far longer than the session.
     Outlives,
+    /// There is a session, and the group keeps nobody.
+    NotSticky,
 }
 
 /// GET /v1/groups/{group}/targets/{target}

@@ -140,7 +140,13 @@ fn group_options(group: &file::TargetGroup) -> GroupOptions {
         response_head_bytes: group.limits.response_head_bytes,
         allow_upgrades: group.upgrades,
         fail_open: FailOpen { count: group.fail_open.count, percent: group.fail_open.percent },
+        session_cookies: session_cookies(&group.stickiness),
     }
+}
+
+fn session_cookies(stickiness: &file::Stickiness) -> Box<[Box<str>]> {
+    let named = stickiness.session_cookies.iter().chain(&stickiness.app_cookie);
+    named.map(|name| name.as_str().into()).collect()
 }
 
 /// The settings of a group's stickiness as the data plane, and every editor, takes them.

@@ -26,6 +26,7 @@ pub(super) struct Collected<'b> {
     pub te_trailers: bool,
     pub keep_alive: Option<&'b [u8]>,
     pub cache_control: bool,
+    pub set_cookie: bool,
 }
 
 /// Where `part`, a range of `whole`, begins in it.
@@ -140,10 +141,13 @@ impl<'b> Collected<'b> {
                 self.cache_control = true;
                 false
             }
+            FieldId::SetCookie => {
+                self.set_cookie = true;
+                false
+            }
             FieldId::Other
             | FieldId::Trailer
             | FieldId::Cookie
-            | FieldId::SetCookie
             | FieldId::Authorization
             | FieldId::Date
             | FieldId::Forwarded

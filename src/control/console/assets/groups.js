@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { sparkline } from "./charts.js";
 import { badge, card, h, notice, table } from "./dom.js";
 import { count, latency, plural, rate } from "./format.js";
+import { title } from "./match.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
 import { standingBadge, standingBadges, standingOf } from "./ui.js";
@@ -49,7 +50,7 @@ export function standing(counts, { failing_open: failingOpen }) {
 export function stickinessBadge(group) {
   const { enabled, type, duration } = group.stickiness;
   return [badge(enabled ? `sticky by ${type}, ${duration}` : "not sticky", enabled ? "good" : ""),
-    group.session_matches.length ? badge("sessions do not match", "warn") : null];
+    group.session_matches.length ? badge(title(group.session_matches[0]).toLowerCase(), "warn") : null];
 }
 
 function groupCard(group) {

@@ -1,4 +1,4 @@
-// The session-match warning: stickiness and the application's session do not end together.
+// The session-match warning: stickiness and the application's session do not end together, or nothing is kept.
 
 import { at, write } from "./api.js";
 import { h, select } from "./dom.js";
@@ -7,7 +7,14 @@ import { state } from "./state.js";
 import { act } from "./ui.js";
 
 function words(suggestion) {
-  return Object.entries(suggestion).map(([key, value]) => `${key.replace(/^stickiness\./, "").replaceAll("_", " ")} ${setting(value)}`).join(", ");
+  const { "stickiness.enabled": on, ...others } = suggestion;
+  return [on ? "stickiness on" : "", ...Object.entries(others).map(([key, value]) => `${key.replace(/^stickiness\./, "").replaceAll("_", " ")} ${setting(value)}`)]
+    .filter(Boolean).join(", ");
+}
+
+/** What is the matter, in three words. */
+export function title({ kind }) {
+  return kind === "not_sticky" ? "Sessions are not kept" : "Sessions do not match";
 }
 
 /** Each mismatch of a group with a button that applies what would fit, or puts it into a form with `fill`. */
@@ -23,7 +30,7 @@ export function matches(group, fill) {
       state.reload();
     };
     return h("div", { class: "notice warn match", role: "group", "aria-label": `Session match of ${match.cookie}`, "data-key": match.cookie },
-      h("span", { class: "badge warn" }, "Sessions do not match"),
+      h("span", { class: "badge warn" }, title(match)),
       h("div", { class: "grow" }, match.text),
       match.suggestion ? [h("button", { type: "button", class: "first apply-match", onclick }, `${fill ? "Use" : "Apply"}: ${words(match.suggestion)}`),
         fill ? null : h("label", { class: "row", for: keep.id }, h("span", { class: "hidden" }, "Keep the change"), keep)] : null);
