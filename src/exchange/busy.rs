@@ -49,15 +49,13 @@ pub enum Next {
 pub struct Done {
     /// Another request may follow.
     pub keep: bool,
-    /// The client may still be sending; it is read on for a while before the close.
-    pub linger: bool,
     /// The client must see a failure, not a clean end.
     pub abort: bool,
 }
 
 impl Done {
     /// Nothing more is to be said on this connection.
-    pub const CLOSED: Done = Done { keep: false, linger: false, abort: false };
+    pub const CLOSED: Done = Done { keep: false, abort: false };
     /// What was begun cannot be ended properly.
     pub const ABORTED: Done = Done { abort: true, ..Done::CLOSED };
 }
@@ -78,7 +76,8 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
         let mut scan = HeadScan::default();
         let prepared = match scene.judge(&mut input, &mut scan, &mut plan, &mut entry) {
             Prepared::Partial => {
-                read_head(&scene, &mut input, &mut scan, &mut plan, &mut entry).await
+                let input = (&mut input, &mut ahead.next);
+                read_head(&scene, input, &mut scan, &mut plan, &mut entry).await
             }
             prepared => prepared,
         };
@@ -88,7 +87,10 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
                 forward::forward(&scene, &mut plan, &mut input, &mut ahead, &mut entry).await
             }
             Prepared::Answer(reply) => answer(&scene, *reply, &mut input, &mut ahead, &mut entry),
-            Prepared::Partial => return Next::Close,
+            Prepared::Partial => {
+                close(connection, Done::CLOSED, &mut ahead.next).await;
+                return Next::Close;
+            }
         };
         if !done.keep {
             settle(&scene, &mut ahead.last, &mut entry).await;
@@ -133,33 +135,32 @@ impl Scene<'_> {
     }
 }
 
-/// Receives until a head is whole, or refused, or late. `Partial`: the client ended the connection.
+/// Receives until a head is whole, or refused, or late; `late` is then what was waited for. `Partial`: no head
+/// has begun, or the client ended the connection.
 async fn read_head(
     scene: &Scene<'_>,
-    input: &mut Input,
+    (input, late): (&mut Input, &mut NextReceive),
     scan: &mut HeadScan,
     plan: &mut Plan,
     entry: &mut Entry,
 ) -> Prepared {
     let Scene { connection, listener, .. } = *scene;
     let deadline = connection.shard.clock.deadline(listener.timeouts.head);
-    // What had come when the time was up is received all the same; the end follows with the next look.
-    let mut is_late = false;
     loop {
+        let begun = input.unread().len();
         let buffer = input.take_with_room(listener.head_limits.head_bytes);
-        let receive = connection.client.recv(buffer);
-        let ((result, buffer), expired) =
-            connection.alarm.bound(deadline, receive, || connection.client.end_receiving()).await;
+        let mut receive = connection.client.recv(buffer);
+        let Some((result, buffer)) = connection.alarm.give_up(deadline, &mut receive).await else {
+            *late = NextReceive::Late(receive);
+            return too_late(begun, entry);
+        };
         input.put_back(buffer);
         connection.shard.clock.read_us();
-        is_late |= expired;
         match result {
             Ok(count) if count > 0 => {}
-            Ok(_) if is_late && !input.is_empty() => {
-                return Reply::refusal(Refusal::HeadTimeout).into();
-            }
             Ok(_) | Err(_) => {
-                if !input.is_empty() {
+                if begun > 0 {
+                    entry.refused(begun);
                     entry.fail(Failure::ClientGone);
                     scene.record(entry);
                 }
@@ -167,10 +168,22 @@ async fn read_head(
             }
         }
         match scene.judge(input, scan, plan, entry) {
+            Prepared::Partial if connection.shard.clock.now_ms() >= deadline => {
+                return too_late(input.unread().len(), entry);
+            }
             Prepared::Partial => {}
             prepared => return prepared,
         }
     }
+}
+
+/// The time for a head is up, of which so many bytes have come.
+fn too_late(begun: usize, entry: &mut Entry) -> Prepared {
+    if begun == 0 {
+        return Prepared::Partial;
+    }
+    entry.refused(begun);
+    Reply::refusal(Refusal::HeadTimeout).into()
 }
 
 /// Sends an answer of limpet's own.
@@ -194,7 +207,7 @@ pub fn answer(
     }
     ahead.last = PendingSend::start(&connection.client, out);
     entry.last_byte_now(clock);
-    Done { keep: reply.keep, linger: true, abort: false }
+    Done { keep: reply.keep, abort: false }
 }
 
 /// Awaits the end of a response and closes its record.
@@ -234,7 +247,7 @@ async fn next_request(
     if !arrived && !wait_quietly(connection, next).await {
         return match std::mem::take(next) {
             NextReceive::InFlight(receive) => Err(Next::Wait { receive, idle_deadline }),
-            NextReceive::None | NextReceive::Arrived(_) => Err(Next::Close),
+            NextReceive::None | NextReceive::Late(_) | NextReceive::Arrived(_) => Err(Next::Close),
         };
     }
     take_arrived(next.take_arrived())
@@ -268,41 +281,33 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
 async fn close(connection: &Connection, done: Done, next: &mut NextReceive) {
     if done.abort {
         connection.client.abort();
-        discard(next.finish().await);
+        if let Ok(bytes) = next.finish().await {
+            buffers::give_back(bytes);
+        }
         return;
     }
-    if !next.is_none() {
-        connection.client.end_sending();
-        let deadline = connection.shard.clock.deadline(LINGER);
-        let arrived = pin!(next.finish());
-        let (result, _) =
-            connection.alarm.bound(deadline, arrived, || connection.client.end()).await;
-        discard(result);
-    } else if done.linger {
-        linger(connection).await;
-    }
+    linger(connection, next).await;
 }
 
-fn discard(received: io::Result<Vec<u8>>) {
-    if let Ok(bytes) = received {
-        buffers::give_back(bytes);
-    }
-}
-
-/// Says that nothing more comes, then reads and discards for a bounded while.
-async fn linger(connection: &Connection) {
-    connection.client.end_sending();
+/// Says that nothing more comes, then reads and discards for a bounded while: whatever is left unread, or comes in
+/// later, would become a reset, which takes from the client what it has not read yet. Begins with the receive that is
+/// in flight, if there is one.
+async fn linger(connection: &Connection, next: &mut NextReceive) {
+    let client = &connection.client;
+    client.end_sending();
     let deadline = connection.shard.clock.deadline(LINGER);
     let (mut discarded, mut is_bulk) = (0, false);
     while discarded < LINGER_BYTES {
-        let client = &connection.client;
         let (result, expired) = if is_bulk {
             let receive = client.recv(buffers::large());
             let bound = connection.alarm.bound(deadline, receive, || client.end());
             let ((result, buffer), expired) = bound.await;
             (result.map(|_| buffer), expired)
         } else {
-            connection.alarm.bound(deadline, client.recv_any(), || client.end()).await
+            if next.is_none() {
+                *next = NextReceive::start(client);
+            }
+            connection.alarm.bound(deadline, pin!(next.finish()), || client.end()).await
         };
         let Ok(bytes) = result else { return };
         discarded += bytes.len();
@@ -313,6 +318,13 @@ async fn linger(connection: &Connection) {
             return;
         }
     }
+}
+
+/// Closes a connection whose time is up while its client has not taken all that it was sent. `receive` is the one
+/// of its next request.
+pub async fn leave(connection: Rc<Connection>, receive: RecvAny) -> Next {
+    linger(&connection, &mut NextReceive::InFlight(receive)).await;
+    Next::Close
 }
 
 /// Refuses a connection with 429 before anything is read from it.
@@ -333,6 +345,6 @@ pub async fn refuse(connection: &Connection) {
     );
     if let Ok(buffer) = result.await {
         buffers::give_back(buffer);
-        linger(connection).await;
+        linger(connection, &mut NextReceive::None).await;
     }
 }

@@ -261,6 +261,11 @@ impl Connection {
             && !self.shard.is_retired(&self.origin.listener_name)
     }
 
+    /// Whether the client has not taken all that it was sent, and would lose it by a reset.
+    fn has_bytes_to_take(&self) -> bool {
+        self.client.queued_bytes().is_some_and(|count| count > 0)
+    }
+
     fn age_limit_ms(&self, listener: &Listener) -> Millis {
         let age_ms = u64::try_from(listener.timeouts.connection_age.as_millis()).unwrap_or(NEVER);
         if age_ms == 0 {
@@ -295,6 +300,7 @@ enum State {
         is_up: bool,
     },
     Awake(Pin<Box<dyn Future<Output = Next>>>),
+    Ended,
 }
 
 impl Serving {
@@ -323,11 +329,21 @@ impl Future for Serving {
             match state {
                 State::Asleep { receive, is_up } => {
                     let Poll::Ready(received) = Pin::new(receive).poll(cx) else {
-                        if !*is_up && connection.alarm.poll_fired(cx) {
+                        if *is_up || !connection.alarm.poll_fired(cx) {
+                            return Poll::Pending;
+                        }
+                        if !connection.has_bytes_to_take() {
                             *is_up = true;
                             connection.client.end_receiving();
+                            return Poll::Pending;
                         }
-                        return Poll::Pending;
+                        let State::Asleep { receive, .. } = std::mem::replace(state, State::Ended)
+                        else {
+                            return Poll::Ready(());
+                        };
+                        let leave = busy::leave(Rc::clone(connection), receive);
+                        *state = State::Awake(Box::pin(leave));
+                        continue;
                     };
                     let bytes = received.unwrap_or_default();
                     if bytes.is_empty() {
@@ -342,6 +358,7 @@ impl Future for Serving {
                     }
                     Next::Close => return Poll::Ready(()),
                 },
+                State::Ended => return Poll::Ready(()),
             }
         }
     }
@@ -357,6 +374,9 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State 
             // Its first request may be on its way; the answer will say that it is the last.
             Waits::Fresh => deadline = deadline.min(clock.deadline(LAST_REQUEST)),
             // What has arrived already is still read and answered.
+            Waits::Idle | Waits::Busy if connection.has_bytes_to_take() => {
+                deadline = clock.now_ms();
+            }
             Waits::Idle | Waits::Busy => connection.client.end_receiving(),
         }
     }

@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use super::busy::Done;
-use super::early::{Ahead, PendingSend};
+use super::early::{NextReceive, Ahead, PendingSend};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -50,8 +50,6 @@ pub struct Converse<'a, 's> {
 pub(super) struct Finished {
     pub(super) keep_client: bool,
     pub(super) keep_target: bool,
-    /// The client may still be sending.
-    pub(super) linger: bool,
     /// How long the target keeps the connection, from its Keep-Alive field.
     pub(super) target_idle_s: Option<u32>,
 }
@@ -76,9 +74,9 @@ impl Converse<'_, '_> {
             Some(rest) => self.with_upload(&mut connection, (rest, sending, received), entry).await,
         };
         match result {
-            Ok((finished, linger)) => {
+            Ok(finished) => {
                 self.put_away(connection, finished);
-                Ok(Done { keep: finished.keep_client, linger, abort: false })
+                Ok(Done { keep: finished.keep_client, abort: false })
             }
             Err(failure) => {
                 // Neither side has said all it should have.
@@ -94,7 +92,7 @@ impl Converse<'_, '_> {
         connection: &mut TargetConnection,
         mut sending: PendingSend,
         entry: &mut Entry,
-    ) -> Result<(Finished, bool), Failure> {
+    ) -> Result<Finished, Failure> {
         let timeout = self.group.options.response_timeout;
         let deadline = self.scene.connection.shard.clock.deadline(timeout);
         self.head_deadline.set(deadline);
@@ -106,8 +104,7 @@ impl Converse<'_, '_> {
         let alarm = &self.scene.connection.alarm;
         let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.abort()).await;
         self.plan.request = request;
-        let finished: Finished = self.respond(target, first?, entry).await?;
-        Ok((finished, finished.linger))
+        self.respond(target, first?, entry).await
     }
 
     async fn with_upload(
@@ -115,12 +112,12 @@ impl Converse<'_, '_> {
         target: &mut TargetConnection,
         upload: (Rest, PendingSend, u64),
         entry: &mut Entry,
-    ) -> Result<(Finished, bool), Failure> {
+    ) -> Result<Finished, Failure> {
         let Scene { connection, listener, .. } = *self.scene;
         let stream = target.stream.clone();
         let state = self.upload;
         state.set(UploadState::Running);
-        let received = Cell::new(upload.2);
+        let (received, late) = (Cell::new(upload.2), Cell::default());
         let alarm = connection.shard.alarms.alarm();
         let upload = Upload {
             client: &connection.client,
@@ -133,6 +130,7 @@ impl Converse<'_, '_> {
             received: &received,
             state,
             beyond: self.beyond,
+            late: &late,
             send_idle: self.group.options.content_idle_timeout,
         };
         let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
@@ -160,6 +158,9 @@ impl Converse<'_, '_> {
                 Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(respond) };
             both.run(uploaded, stop, state).await
         };
+        if let late @ NextReceive::Late(_) = late.take() {
+            self.ahead.next = late;
+        }
         entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
         entry.request_content_bytes = received.get();
         if let UploadState::Failed(failure) = at_response_end {
@@ -167,10 +168,14 @@ impl Converse<'_, '_> {
             return Err(failure);
         }
         let mut finished: Finished = result?;
-        let complete = at_response_end == UploadState::Complete;
-        finished.keep_client &= complete;
-        finished.keep_target &= complete;
-        Ok((finished, finished.linger || !complete))
+        if at_response_end != UploadState::Complete {
+            finished = Finished::default();
+            entry.phase = Phase::RequestContent;
+            // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
+            let is_client_gone = state.get() == UploadState::Failed(Failure::ClientGone);
+            entry.fail(if is_client_gone { Failure::ClientGone } else { Failure::EarlyResponse });
+        }
+        Ok(finished)
     }
 
     /// Keeps the target's connection for another request, or closes it.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::stream::Stream;
-use crate::uring::{Presence, RecvAny, Send};
+use crate::uring::{Presence, Recv, RecvAny, Send};
 
 /// The receive of the client's next request, submitted together with the request before it went out.
 #[derive(Default)]
@@ -14,6 +14,9 @@ pub enum NextReceive {
     #[default]
     None,
     InFlight(RecvAny),
+    /// One that was waited for in vain. It is not made to end, because a socket that receives no more resets
+    /// who goes on to send; what it brings is of no use.
+    Late(Recv),
     Arrived(io::Result<Vec<u8>>),
 }
 
@@ -29,15 +32,23 @@ impl NextReceive {
 
     /// Completes it when its bytes are there. `true` when nothing more is to be waited for.
     pub fn poll_arrived(&mut self, cx: &mut Context<'_>) -> bool {
-        match self {
-            NextReceive::InFlight(receive) => match Pin::new(receive).poll(cx) {
-                Poll::Ready(result) => {
-                    *self = NextReceive::Arrived(result);
-                    true
+        let polled = match self {
+            NextReceive::InFlight(receive) => Pin::new(receive).poll(cx),
+            NextReceive::Late(receive) => Pin::new(receive).poll(cx).map(|(result, mut buffer)| {
+                let count = result?;
+                if count == 0 {
+                    buffer.clear();
                 }
-                Poll::Pending => false,
-            },
-            NextReceive::None | NextReceive::Arrived(_) => true,
+                Ok(buffer)
+            }),
+            NextReceive::None | NextReceive::Arrived(_) => return true,
+        };
+        match polled {
+            Poll::Ready(result) => {
+                *self = NextReceive::Arrived(result);
+                true
+            }
+            Poll::Pending => false,
         }
     }
 
@@ -46,9 +57,10 @@ impl NextReceive {
         match self {
             NextReceive::Arrived(Err(_)) => Presence::Reset,
             NextReceive::Arrived(Ok(bytes)) if bytes.is_empty() => Presence::Ended,
-            NextReceive::Arrived(Ok(_)) | NextReceive::InFlight(_) | NextReceive::None => {
-                Presence::There
-            }
+            NextReceive::Arrived(Ok(_))
+            | NextReceive::InFlight(_)
+            | NextReceive::Late(_)
+            | NextReceive::None => Presence::There,
         }
     }
 
@@ -62,7 +74,7 @@ impl NextReceive {
     pub fn take_arrived(&mut self) -> io::Result<Vec<u8>> {
         match std::mem::take(self) {
             NextReceive::Arrived(result) => result,
-            NextReceive::None | NextReceive::InFlight(_) => Ok(Vec::new()),
+            NextReceive::None | NextReceive::InFlight(_) | NextReceive::Late(_) => Ok(Vec::new()),
         }
     }
 }

@@ -93,10 +93,10 @@ impl Entry {
         });
     }
 
-    /// The head was refused; `bytes` is what came.
-    pub fn refused(&mut self, bytes: &[u8]) {
+    /// The head was refused, or was not whole in the end; so many bytes of it came.
+    pub fn refused(&mut self, bytes: usize) {
         self.has_come = true;
-        self.request_bytes = bytes.len() as u64;
+        self.request_bytes = bytes as u64;
     }
 
     /// Keeps the request id that a trusted hop gave.

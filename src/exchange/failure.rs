@@ -52,6 +52,8 @@ pub enum Failure {
     TargetContentReset,
     TargetContentTimeout,
     TargetContentInvalid(ChunkFault),
+    /// Its response was whole before the request's content was, which then went nowhere.
+    EarlyResponse,
     /// It took no byte of a tunnel for too long.
     TargetSendTimeout,
 
@@ -85,6 +87,7 @@ impl Failure {
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
             | Failure::TargetContentInvalid(_)
+            | Failure::EarlyResponse
             | Failure::TargetSendTimeout => 502,
         }
     }
@@ -114,6 +117,7 @@ impl Failure {
             Failure::TargetContentReset => "target_content_reset",
             Failure::TargetContentTimeout => "target_content_timeout",
             Failure::TargetContentInvalid(fault) => fault.code(),
+            Failure::EarlyResponse => "early_response",
             Failure::TargetSendTimeout => "target_send_timeout",
             Failure::TunnelIdle => "tunnel_idle",
             Failure::Stopped => "stopped",
@@ -138,7 +142,7 @@ impl Failure {
             | Failure::TargetContentTimeout
             | Failure::TargetSendTimeout => (By::Target, Cause::Timeout),
             Failure::NoSocket => (By::Limpet, Cause::Exhausted),
-            Failure::TargetClosed { .. } | Failure::TargetContentShort => {
+            Failure::TargetClosed { .. } | Failure::TargetContentShort | Failure::EarlyResponse => {
                 (By::Target, Cause::Closed)
             }
             Failure::TargetReset { .. } | Failure::TargetContentReset => (By::Target, Cause::Reset),
@@ -186,6 +190,7 @@ impl Failure {
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
             | Failure::TargetContentInvalid(_)
+            | Failure::EarlyResponse
             | Failure::TargetSendTimeout
             | Failure::TunnelIdle
             | Failure::Stopped => false,

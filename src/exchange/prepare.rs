@@ -144,7 +144,7 @@ impl Scene<'_> {
             Ok(Parsed::Partial) => return Prepared::Partial,
             Ok(Parsed::Complete(head)) => head,
             Err(refusal) => {
-                entry.refused(bytes);
+                entry.refused(bytes.len());
                 return Reply::refusal(refusal).into();
             }
         };

@@ -140,7 +140,6 @@ impl Converse<'_, '_> {
             keep_client,
             keep_target: head.persistent && !is_close_delimited,
             target_idle_s: head.keep_alive_s,
-            linger: false,
         };
         self.write_head(&head, framing, keep_client, false, &mut started.out);
         drop(fields);
@@ -365,7 +364,7 @@ impl Converse<'_, '_> {
         let idle = self.group.options.tunnel_idle_timeout;
         // Beside its two directions everything else that a busy connection holds is small.
         Box::pin(tunnel::run(connection, target, bytes, (early, next), idle, entry)).await?;
-        Ok(Finished { linger: true, ..Finished::default() })
+        Ok(Finished::default())
     }
 
     /// Sends what there is; where content is still to come, receives it while sending.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::content::{self, SendFault};
-use super::early::PendingSend;
+use super::early::{NextReceive, PendingSend};
 use super::failure::Failure;
 use super::input::Input;
 use super::stream::Stream;
@@ -55,6 +55,8 @@ pub struct Upload<'a> {
     pub state: &'a Cell<UploadState>,
     /// What the client sent behind the content; there once `state` says that it has ended.
     pub beyond: &'a Cell<Input>,
+    /// The receive that was waited for in vain.
+    pub late: &'a Cell<NextReceive>,
     /// Where the target's willingness to take bytes is bounded.
     pub send_idle: std::time::Duration,
 }
@@ -116,13 +118,12 @@ impl Upload<'_> {
         let timeouts = &self.listener.timeouts;
         let began_ms = self.clock.now_ms();
         let deadline = self.clock.deadline(timeouts.content_idle);
-        let receive = self.client.recv(buffer);
-        let ((result, buffer), expired) =
-            self.alarm.bound(deadline, receive, || self.client.end_receiving()).await;
-        let count = result.map_err(|_| Failure::ClientGone)?;
-        if expired && count == 0 {
+        let mut receive = self.client.recv(buffer);
+        let Some((result, buffer)) = self.alarm.give_up(deadline, &mut receive).await else {
+            self.late.set(NextReceive::Late(receive));
             return Err(Failure::ClientContentTimeout);
-        }
+        };
+        let count = result.map_err(|_| Failure::ClientGone)?;
         if count == 0 {
             return Err(Failure::ClientGone);
         }

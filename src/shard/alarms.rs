@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -280,6 +280,22 @@ impl Alarm {
     ) -> impl Future<Output = (F::Output, bool)> {
         self.set_waiting(at_ms, waits);
         Bound { alarm: self, op, expire: once(expire), waits, late: None, is_up: false }
+    }
+
+    /// Awaits `wait` until `at_ms`, then gives it up. An operation of the kernel must not be dropped in flight:
+    /// one that is lent here must be kept, and be awaited in the end.
+    pub async fn give_up<F: Future + Unpin>(
+        &self,
+        at_ms: Millis,
+        mut wait: F,
+    ) -> Option<F::Output> {
+        self.set(at_ms);
+        poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.poll_fired(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 }
 

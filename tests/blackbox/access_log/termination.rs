@@ -156,6 +156,15 @@ fn a_client_that_went_away_inside_the_content_is_the_clients_doing() {
 }
 
 #[test]
+fn a_client_that_went_away_inside_its_head_is_the_clients_doing() {
+    let (limpet, _target) = serving();
+    let mut client = limpet.client();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n");
+    drop(client);
+    assert_ended(&limpet, 499, &["CRC"]);
+}
+
+#[test]
 fn a_client_that_went_away_inside_its_own_content_is_the_clients_doing() {
     let (limpet, target) = serving();
     let mut client = limpet.client();
@@ -262,4 +271,49 @@ fn an_idle_connection_that_closes_writes_no_record() {
     limpet.get("/two");
     let log = limpet.access_log(2);
     assert_eq!((log[0].text("path"), log[1].text("path")), ("/one", "/two"));
+}
+
+/// A target that answers a request's head at once and reads no further.
+fn hasty() -> Target {
+    Target::scripted(|connection| {
+        if connection.next_head()?.is_some() {
+            connection.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")?;
+            connection.read_until_closed()?;
+        }
+        Ok(())
+    })
+}
+
+const CUT_UPLOADS: [&str; 2] =
+    ["Content-Length: 100\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"];
+
+#[test]
+fn a_response_before_the_content_was_whole_is_the_targets_doing() {
+    for upload in CUT_UPLOADS {
+        let target = hasty();
+        let limpet = config().serving(&target).start();
+        let mut client = limpet.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{upload}"));
+        assert_eq!(client.response().status, 403);
+        assert_ended(&limpet, 403, &["TBC"]);
+        assert_eq!(limpet.record(1).text("code"), "early_response");
+    }
+}
+
+#[test]
+fn a_client_that_cuts_its_content_off_behind_an_early_response_is_told_apart() {
+    for upload in CUT_UPLOADS {
+        let target = Target::scripted(|connection| {
+            if connection.next_head()?.is_some() {
+                connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                connection.read_until_closed()?;
+            }
+            Ok(())
+        });
+        let limpet = config().serving(&target).start();
+        let mut client = limpet.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{upload}")).response_head();
+        drop(client);
+        assert_ended(&limpet, 200, &["CBC"]);
+    }
 }

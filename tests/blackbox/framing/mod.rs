@@ -7,6 +7,7 @@ mod cut_off;
 mod early;
 mod interim;
 mod length;
+mod lingering;
 mod pipelining;
 mod request_target;
 mod streaming;
