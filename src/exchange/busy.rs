@@ -6,9 +6,9 @@
 //! next request is in flight already; its result is looked at when that receive completes, or a tick
 //! later, and only then is the request's log record closed.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -161,6 +161,7 @@ async fn read_head(
             Ok(_) | Err(_) => {
                 if begun > 0 {
                     entry.refused(begun);
+                    entry.head_ends_now(&connection.shard.clock);
                     entry.fail(Failure::ClientGone);
                     scene.record(entry);
                 }
@@ -201,6 +202,7 @@ pub fn answer(
     let mut out = buffers::small();
     reply.write(Some(listener), &clock.date(), &mut out);
     entry.response_bytes += out.len() as u64;
+    entry.head_ends_now(clock);
     entry.first_byte_now(clock);
     if let Some(bytes) = reply.request_bytes {
         input.consume(bytes);
@@ -214,9 +216,19 @@ pub fn answer(
 async fn settle(scene: &Scene<'_>, last: &mut PendingSend, entry: &mut Entry) {
     let Scene { connection, listener, .. } = *scene;
     let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
+    let mut is_awaited = false;
+    let sent = poll_fn(|cx| {
+        let sent = Pin::new(&mut *last).poll(cx);
+        is_awaited |= sent.is_pending();
+        sent
+    });
     let ((result, buffer), expired) =
-        connection.alarm.bound_late(deadline, last, || connection.client.abort()).await;
+        connection.alarm.bound_late(deadline, sent, || connection.client.abort()).await;
     buffers::give_back(buffer);
+    if is_awaited {
+        // It was handed over long before it went.
+        entry.last_byte_read(&connection.shard.clock);
+    }
     entry.settle(&result, expired);
     scene.record(entry);
 }

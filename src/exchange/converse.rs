@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use super::busy::Done;
-use super::early::{NextReceive, Ahead, PendingSend};
+use super::early::{Ahead, NextReceive, PendingSend};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;

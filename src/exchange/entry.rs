@@ -130,6 +130,13 @@ impl Entry {
         self.group = Some(group);
     }
 
+    /// Where the head was not whole by now, or not understood, it will not be: the time until now was its.
+    pub fn head_ends_now(&mut self, clock: &Clock) {
+        if self.version.is_none() {
+            self.head_us = clock.read_us();
+        }
+    }
+
     /// The first byte of a response, the target's or limpet's own, is there.
     pub fn first_byte_now(&mut self, clock: &Clock) {
         if self.first_byte_us.is_none() {
@@ -137,9 +144,19 @@ impl Entry {
         }
     }
 
+    /// What has come was no final response.
+    pub fn no_first_byte(&mut self) {
+        self.first_byte_us = None;
+    }
+
     /// The last byte of the response has been handed to the kernel, in the turn of the last reading.
     pub fn last_byte_now(&mut self, clock: &Clock) {
         self.last_byte_us = Some(clock.last_us());
+    }
+
+    /// The last byte of the response has just been taken by the kernel, after a wait.
+    pub fn last_byte_read(&mut self, clock: &Clock) {
+        self.last_byte_us = Some(clock.read_us());
     }
 
     pub fn fail(&mut self, failure: Failure) {
@@ -147,6 +164,7 @@ impl Entry {
         self.ended = Some(failure.ended(self.phase));
         if !self.has_begun {
             self.status = failure.status();
+            self.no_first_byte();
         }
     }
 
@@ -164,6 +182,10 @@ impl Entry {
 
     /// The last send of the response has ended so.
     pub fn settle(&mut self, result: &io::Result<()>, expired: bool) {
+        if result.is_err() {
+            // It was tried for as long.
+            self.last_byte_us = None;
+        }
         if self.ended.is_some() {
             return;
         }

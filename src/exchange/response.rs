@@ -54,11 +54,13 @@ impl Converse<'_, '_> {
     ) -> Result<Finished, Failure> {
         let (mut started, mut interims) = (Started::default(), Interims::default());
         loop {
+            entry.first_byte_now(&self.scene.connection.shard.clock);
             match self.head(&mut bytes, &mut started, entry)? {
                 Step::Partial => bytes = self.more(target, bytes).await?,
                 Step::Interim { head_bytes, status } => {
                     self.note_interim(&mut interims, head_bytes, status)?;
                     bytes.drain(..head_bytes);
+                    entry.no_first_byte();
                     self.send(std::mem::take(&mut started.out), entry).await?;
                     if bytes.is_empty() {
                         bytes = self.more(target, bytes).await?;
@@ -67,7 +69,6 @@ impl Converse<'_, '_> {
                 Step::Switch { head_bytes } => {
                     content_sent(self.upload).await?;
                     self.target.state.note_outcome(false);
-                    entry.first_byte_now(&self.scene.connection.shard.clock);
                     bytes.drain(..head_bytes);
                     // Before the client can know of it.
                     let _open = self.target.state.open_tunnel();
@@ -78,7 +79,6 @@ impl Converse<'_, '_> {
             }
         }
         self.target.state.note_outcome(matches!(entry.target_status, 502..=504));
-        entry.first_byte_now(&self.scene.connection.shard.clock);
         buffers::give_back(bytes);
         entry.has_begun = true;
         entry.phase = Phase::ResponseContent;
@@ -405,6 +405,8 @@ impl Converse<'_, '_> {
             entry.response_bytes += (out.len() - from) as u64;
         }
         buffers::give_back(self.send_from(out, from).await?);
+        // What the client does afterwards is no part of it.
+        entry.last_byte_read(&self.scene.connection.shard.clock);
         Ok(finished)
     }
 

@@ -5,6 +5,7 @@ mod formats;
 mod live;
 mod rotation;
 mod termination;
+mod times;
 
 use crate::support::{Limpet, Target, config};
 
