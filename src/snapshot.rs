@@ -84,6 +84,8 @@ pub struct ListenerTimeouts {
     pub connection_age: Duration,
     /// How long a client may take no byte of a response.
     pub send_idle: Duration,
+    /// Bytes per second below which a response is given up; 0 = off.
+    pub send_minimum_rate: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

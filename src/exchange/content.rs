@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::pace::Drain;
 use super::stream::Stream;
 use crate::http1::chunked::{self, SIZE_LINE_BYTES_MAX};
 use crate::shard::alarms::Alarm;
@@ -17,53 +18,89 @@ pub enum SendFault {
     Timeout,
 }
 
-/// Sends `buffer[from..]`; the peer must take some bytes in every `idle`, or a little more: a socket that
-/// is not writeable for so long may still be draining a full send buffer to a slow peer, so what counts is
-/// whether its queue of unacknowledged bytes gets shorter. Returns the buffer.
+/// Where something is sent, and how long its peer may take nothing.
+pub struct Sending<'a> {
+    pub stream: &'a Stream,
+    pub alarm: &'a Alarm,
+    pub clock: &'a Clock,
+    pub idle: Duration,
+}
+
+/// As [`Sending::all`], for a peer that may take it at any pace.
 ///
 /// # Errors
-/// The peer is gone, or took nothing for too long (its stream has then been aborted: what it was sent is not the whole).
+/// As there.
 pub async fn send_all(
     stream: &Stream,
-    mut buffer: Vec<u8>,
-    mut from: usize,
+    buffer: Vec<u8>,
+    from: usize,
     alarm: &Alarm,
     clock: &Clock,
     idle: Duration,
 ) -> Result<Vec<u8>, SendFault> {
-    while from < buffer.len() {
-        if alarm.is_cut_off() {
-            // Who always finds something to send would never be seen waiting.
-            stream.abort();
-            return Err(SendFault::Timeout);
-        }
-        let send = stream.send(buffer, from, false);
-        let mut queued = None;
-        let look = || {
+    Sending { stream, alarm, clock, idle }.all(buffer, from, &mut Drain::default()).await
+}
+
+impl Sending<'_> {
+    /// Sends `buffer[from..]`; the peer must take some bytes in every `idle`, or a little more: a socket that
+    /// is not writeable for so long may still be draining a full send buffer to a slow peer, so what counts is
+    /// whether its queue of unacknowledged bytes gets shorter. Returns the buffer.
+    ///
+    /// # Errors
+    /// The peer is gone, or took nothing for too long, or less than `drain` asks for (its stream has then been aborted:
+    /// what it was sent is not the whole).
+    pub async fn all(
+        &self,
+        mut buffer: Vec<u8>,
+        mut from: usize,
+        drain: &mut Drain,
+    ) -> Result<Vec<u8>, SendFault> {
+        let Sending { stream, alarm, clock, idle } = *self;
+        while from < buffer.len() {
             if alarm.is_cut_off() {
+                // Who always finds something to send would never be seen waiting.
                 stream.abort();
-                return None;
+                return Err(SendFault::Timeout);
             }
-            let before = std::mem::replace(&mut queued, stream.queued_bytes());
-            match (before, queued) {
-                // The first look has nothing to compare with.
-                (None, Some(_)) => Some(clock.deadline(idle / 4)),
-                (Some(before), Some(now)) if now < before => Some(clock.deadline(idle)),
-                _ => {
+            let send = stream.send(buffer, from, false);
+            let mut queued = None;
+            let mut noted_ms = clock.now_ms();
+            let look = || {
+                drain.note(clock.now_ms().saturating_sub(noted_ms), 0);
+                noted_ms = clock.now_ms();
+                if alarm.is_cut_off() || drain.is_below(|| stream.queued_bytes()) {
                     stream.abort();
-                    None
+                    return None;
                 }
+                let before = std::mem::replace(&mut queued, stream.queued_bytes());
+                match (before, queued) {
+                    // The first look has nothing to compare with.
+                    (None, Some(_)) => Some(clock.deadline(idle / 4)),
+                    (Some(before), Some(now)) if now < before => Some(clock.deadline(idle)),
+                    _ => {
+                        stream.abort();
+                        None
+                    }
+                }
+            };
+            let ((result, back), expired) =
+                alarm.bound_until(clock.deadline(idle), send, look).await;
+            buffer = back;
+            match result {
+                Ok(sent) if sent > 0 => {
+                    from += sent;
+                    drain.note(clock.now_ms().saturating_sub(noted_ms), sent);
+                    if drain.is_below(|| stream.queued_bytes()) {
+                        stream.abort();
+                        return Err(SendFault::Timeout);
+                    }
+                }
+                Ok(_) | Err(_) if expired => return Err(SendFault::Timeout),
+                Ok(_) | Err(_) => return Err(SendFault::Gone),
             }
-        };
-        let ((result, back), expired) = alarm.bound_until(clock.deadline(idle), send, look).await;
-        buffer = back;
-        match result {
-            Ok(sent) if sent > 0 => from += sent,
-            Ok(_) | Err(_) if expired => return Err(SendFault::Timeout),
-            Ok(_) | Err(_) => return Err(SendFault::Gone),
         }
+        Ok(buffer)
     }
-    Ok(buffer)
 }
 
 /// Makes a chunk of the content behind [`CHUNK_ROOM`] in `buffer`, in place, and the end of the

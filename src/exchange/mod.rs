@@ -28,6 +28,7 @@ pub mod forward;
 pub mod incoming;
 pub mod input;
 pub mod interim;
+mod pace;
 pub mod prepare;
 pub mod proxy_protocol;
 pub mod response;

@@ -6,13 +6,14 @@ use std::task::Poll;
 
 use arrayvec::ArrayVec;
 
-use super::content::{self, CHUNK_ROOM, SendFault};
+use super::content::{self, CHUNK_ROOM, SendFault, Sending};
 use super::converse::{Converse, Finished};
 use super::early::PendingSend;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::incoming::{Incoming, Started};
 use super::interim::Interims;
+use super::pace::Drain;
 use super::prepare::{Plan, Scene};
 use super::stream::Stream;
 use super::tunnel;
@@ -367,7 +368,7 @@ impl Converse<'_, '_> {
         Ok(Finished::default())
     }
 
-    /// Sends what there is; where content is still to come, receives it while sending.
+    /// Sends what there is, and receives what is still to come, by turns.
     async fn relay(
         &mut self,
         target: &Stream,
@@ -375,19 +376,20 @@ impl Converse<'_, '_> {
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
         let Started { mut out, mut incoming, as_chunks, mut finished } = started;
+        let timeouts = &self.scene.listener.timeouts;
+        let mut drain = Drain::new(timeouts.send_minimum_rate, timeouts.send_idle);
         let mut from = 0;
+        // What cannot be sent again is not kept while the client takes its time.
+        buffers::give_back(std::mem::take(&mut self.plan.request));
         while !matches!(incoming, Incoming::Ended) {
+            // A client that takes nothing holds one buffer: the next piece is asked for when it has taken this one.
+            buffers::give_back(self.send_from(out, from, &mut drain).await?);
             let mut buffer = buffers::large();
             buffer.resize(CHUNK_ROOM, 0);
             let receive = target.recv(buffer);
-            let sent = self.send_from(out, from).await;
             let idle = self.group.options.content_idle_timeout;
             let deadline = Cell::new(self.scene.connection.shard.clock.deadline(idle));
-            if sent.is_err() {
-                target.abort();
-            }
             let (watched, expired) = self.watch(receive, &deadline, target).await;
-            buffers::give_back(sent?);
             let Watched::Output((result, buffer)) = watched else {
                 return Err(Failure::ClientGone);
             };
@@ -404,24 +406,26 @@ impl Converse<'_, '_> {
             };
             entry.response_bytes += (out.len() - from) as u64;
         }
-        buffers::give_back(self.send_from(out, from).await?);
+        buffers::give_back(self.send_from(out, from, &mut drain).await?);
         // What the client does afterwards is no part of it.
         entry.last_byte_read(&self.scene.connection.shard.clock);
         Ok(finished)
     }
 
-    async fn send_from(&self, out: Vec<u8>, from: usize) -> Result<Vec<u8>, Failure> {
+    async fn send_from(
+        &self,
+        out: Vec<u8>,
+        from: usize,
+        drain: &mut Drain,
+    ) -> Result<Vec<u8>, Failure> {
         let Scene { connection, listener, .. } = *self.scene;
-        content::send_all(
-            &connection.client,
-            out,
-            from,
-            &connection.alarm,
-            &connection.shard.clock,
-            listener.timeouts.send_idle,
-        )
-        .await
-        .map_err(send_failure)
+        let sending = Sending {
+            stream: &connection.client,
+            alarm: &connection.alarm,
+            clock: &connection.shard.clock,
+            idle: listener.timeouts.send_idle,
+        };
+        sending.all(out, from, drain).await.map_err(send_failure)
     }
 }
 

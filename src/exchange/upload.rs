@@ -6,6 +6,7 @@ use super::content::{self, SendFault};
 use super::early::{NextReceive, PendingSend};
 use super::failure::Failure;
 use super::input::Input;
+use super::pace::Pace;
 use super::stream::Stream;
 use crate::http1::chunked::Decoder;
 use crate::shard::alarms::Alarm;
@@ -127,8 +128,7 @@ impl Upload<'_> {
         if count == 0 {
             return Err(Failure::ClientGone);
         }
-        pace.waited_ms += self.clock.now_ms().saturating_sub(began_ms);
-        pace.bytes += count as u64;
+        pace.note(self.clock.now_ms().saturating_sub(began_ms), count);
         if pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
             return Err(Failure::ClientContentTimeout);
         }
@@ -187,51 +187,5 @@ fn keep_beyond(beyond: &mut Input, bytes: &[u8]) {
         let mut buffer = buffers::small();
         buffer.extend_from_slice(bytes);
         beyond.append(buffer);
-    }
-}
-
-/// How fast a client's content comes, counting only the time in which limpet waited for it.
-#[derive(Debug, Default)]
-struct Pace {
-    waited_ms: u64,
-    bytes: u64,
-}
-
-impl Pace {
-    /// Judged over windows of the idle limit, so that a pause inside it is forgiven.
-    fn is_below(&mut self, minimum_rate: u64, window: std::time::Duration) -> bool {
-        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        if minimum_rate == 0 || self.waited_ms < window_ms.max(1) {
-            return false;
-        }
-        let is_below = self.bytes.saturating_mul(1000) / self.waited_ms < minimum_rate;
-        *self = Pace::default();
-        is_below
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_slow_client_is_noticed_only_after_a_whole_window_of_waiting() {
-        let mut pace = Pace { waited_ms: 29_000, bytes: 10 };
-        assert!(!pace.is_below(500, Duration::from_secs(30)));
-        pace.waited_ms = 30_000;
-        assert!(pace.is_below(500, Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn a_client_at_the_minimum_rate_is_put_up_with() {
-        let mut pace = Pace { waited_ms: 30_000, bytes: 15_000 };
-        assert!(!pace.is_below(500, Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn a_minimum_rate_of_zero_is_off() {
-        let mut pace = Pace { waited_ms: 90_000, bytes: 1 };
-        assert!(!pace.is_below(0, Duration::from_secs(30)));
     }
 }

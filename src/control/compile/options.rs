@@ -56,6 +56,7 @@ pub(super) fn timeouts(timeouts: &file::ListenerTimeouts) -> ListenerTimeouts {
         keep_alive: timeouts.keep_alive,
         connection_age: timeouts.connection_age,
         send_idle: timeouts.send_idle,
+        send_minimum_rate: timeouts.send_minimum_rate,
     }
 }
 

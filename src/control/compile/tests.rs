@@ -70,6 +70,7 @@ fn a_listener_has_the_documented_defaults() {
     assert_eq!(listener.timeouts.head, Duration::from_secs(10));
     assert_eq!(listener.timeouts.keep_alive, Duration::from_secs(75));
     assert_eq!(listener.timeouts.content_minimum_rate, 500);
+    assert_eq!(listener.timeouts.send_minimum_rate, 500);
     assert_eq!(listener.head_limits.field_count, 128);
     assert_eq!(listener.requests_per_connection, 10_000);
     assert_eq!(listener.forwarded.request_id.as_deref(), Some("X-Request-Id"));

@@ -180,6 +180,8 @@ pub struct ListenerTimeouts {
     pub connection_age: Duration,
     #[serde(deserialize_with = "duration")]
     pub send_idle: Duration,
+    #[serde(deserialize_with = "size")]
+    pub send_minimum_rate: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::with;
 use crate::support::Target;
+use crate::support::wire::DEADLINE;
 
 #[test]
 fn a_head_that_does_not_arrive_in_time_is_a_408() {
@@ -108,6 +109,53 @@ fn content_slower_than_the_minimum_rate_is_given_up() {
     assert_eq!(client.response().status, 408);
     drop(client);
     dripping.join().expect("the dripping thread");
+}
+
+/// A target that answers with content without end, as fast as it is taken.
+fn endless() -> Target {
+    Target::scripted(|connection| {
+        connection.next_request()?;
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")?;
+        let piece = [b'x'; 64 << 10];
+        while connection.send(&piece).is_ok() {}
+        Ok(())
+    })
+}
+
+#[test]
+fn a_response_that_is_taken_slower_than_the_minimum_rate_is_given_up() {
+    let target = endless();
+    let timeouts = [("timeouts.send_idle", "1s"), ("timeouts.send_minimum_rate", "100MiB")];
+    let limpet = with(&target, &timeouts, &[]);
+    let mut client = limpet.client();
+    client.wire.set_receive_buffer(64 << 10).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n").response_head();
+    // Never takes nothing for long, and stays far below the rate.
+    let started = Instant::now();
+    while client.wire.read_some().is_ok_and(|bytes| !bytes.is_empty()) {
+        assert!(started.elapsed() < DEADLINE, "the client is put up with");
+        crate::support::pause(Duration::from_millis(10));
+    }
+    target.wait_until_idle();
+    let record = limpet.record(1);
+    assert_eq!((record.termination(), record.text("code")), ("CDT", "client_send_timeout"));
+}
+
+#[test]
+fn a_target_that_gives_little_is_not_the_clients_slowness() {
+    const PIECES: usize = 30;
+    let target = Target::scripted(|connection| {
+        connection.next_request()?;
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")?;
+        for _ in 0..PIECES {
+            crate::support::pause(Duration::from_millis(100));
+            connection.send(b"x")?;
+        }
+        Ok(())
+    });
+    let timeouts = [("timeouts.send_idle", "1s"), ("timeouts.send_minimum_rate", "100MiB")];
+    let limpet = with(&target, &timeouts, &[]);
+    assert_eq!(limpet.get("/").content.len(), PIECES);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::support::kernel::engines;
 use crate::support::wire::Wire;
-use crate::support::{Target, config};
+use crate::support::{Target, config, group, listener, pause, poll};
 
 const BIG: usize = 64 << 20;
 const PIECE: usize = 64 << 10;
@@ -91,6 +92,39 @@ fn big_content_passes_both_ways_at_once_unchanged_and_ungathered() {
     sending.join().expect("the sending thread").expect("the upload is taken whole");
     let grown = peak_memory_kib(limpet.id()).saturating_sub(before);
     assert!(grown < 32 << 10, "limpet gathered the content: {grown} KiB more");
+}
+
+#[test]
+fn clients_that_do_not_read_hold_one_content_buffer_each() {
+    const CLIENTS: usize = 40;
+    const BUFFER_KIB: usize = 256;
+    for engine in engines() {
+        let target = Target::scripted(|connection| {
+            connection.next_request()?;
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n")?;
+            connection.send(&[b'x'; 2_000_000])?;
+            connection.read_until_closed().map(drop)
+        });
+        // A small send buffer, so that it is limpet that holds what the client does not take.
+        let web = listener("web").set("socket.send_buffer", "64KiB");
+        let config = config().process("engine", *engine).process("content_buffer", "256KiB");
+        let limpet = config.listener(web).group(group("app").target("a", &target)).start();
+        let before = peak_memory_kib(limpet.id());
+        let grown = || peak_memory_kib(limpet.id()).saturating_sub(before);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let mut client = limpet.client();
+                client.wire.set_receive_buffer(64 << 10).unwrap();
+                client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+                client
+            })
+            .collect();
+        poll(|| (grown() >= CLIENTS * BUFFER_KIB * 9 / 10).then_some(())).expect("full buffers");
+        // Whoever takes a second one does so at once.
+        pause(Duration::from_millis(500));
+        assert!(grown() < CLIENTS * BUFFER_KIB * 3 / 2, "{engine}: {} KiB more", grown());
+        drop(clients);
+    }
 }
 
 #[test]

@@ -178,6 +178,12 @@ static TIMEOUTS: Section = Section {
             Default::Is("\"60s\""),
             "How long a client may take no byte of a response.",
         ),
+        setting(
+            "send_minimum_rate",
+            Kind::Size { min: 1, max: GIB, off: true },
+            Default::Is("\"500B\""),
+            "Slowest client of a response that is put up with, bytes per second; 0 = off.",
+        ),
     ],
 };
 
