@@ -6,6 +6,7 @@
 //! naive model "first rule in order all of whose conditions hold", the normal form for idempotence.
 pub mod actions;
 pub mod conditions;
+pub mod cover;
 pub mod glob;
 mod index;
 mod literals;

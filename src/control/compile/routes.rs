@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::groups::rule_stickiness;
 use super::{CompileError, Positions, options};
+use crate::control::config::conditions;
 use crate::control::config::file::{self, DEFAULT_RULE, Forward};
-use crate::control::config::network;
 use crate::routing::actions::{self, Action, GroupIndex, PathRewrite, normal_path};
-use crate::routing::conditions::{Condition, HostPattern, PathPattern};
 use crate::routing::redirect::Redirect;
 use crate::routing::table::{Rule, Table};
 use crate::target::keyring::KeyRing;
@@ -73,37 +72,6 @@ pub(super) fn routes(
     stickiness.push(sticky(default.forward, DEFAULT_RULE, context).map_err(fail)?);
     let table = Table::compile(rules, action(&default, context).map_err(fail)?);
     Ok(Routes { table, stickiness })
-}
-
-fn conditions(when: &file::When) -> Result<Vec<Condition>, String> {
-    let mut conditions = Vec::new();
-    if let Some(hosts) = &when.host {
-        conditions.push(Condition::Host(all(hosts, HostPattern::parse)?));
-    }
-    if let Some(paths) = &when.path {
-        conditions.push(Condition::Path(all(paths, PathPattern::parse)?));
-    }
-    if let Some(names) = &when.method {
-        let names = names.iter().map(|name| name.as_str().into()).collect();
-        conditions.push(Condition::Method(names));
-    }
-    for (name, values) in when.header.iter().flatten() {
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        conditions.push(Condition::header(name, &values)?);
-    }
-    if let Some(pairs) = &when.query {
-        let pair = |pair: &file::Query| Condition::query_pair(pair.key.as_deref(), &pair.value);
-        let pairs = pairs.iter().map(pair).collect::<Result<_, _>>()?;
-        conditions.push(Condition::Query(pairs));
-    }
-    if let Some(networks) = &when.source {
-        conditions.push(Condition::Source(all(networks, network)?));
-    }
-    Ok(conditions)
-}
-
-fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    texts.iter().map(|text| parse(text)).collect()
 }
 
 fn action(actions: &Actions<'_>, context: &Context<'_>) -> Result<Action, String> {

@@ -8,9 +8,11 @@ mod checks;
 mod collisions;
 pub mod file;
 mod habits;
+mod loops;
 mod notes;
 mod places;
 pub mod problems;
+mod rule_notes;
 pub mod schema;
 mod strays;
 mod syntax;
@@ -32,6 +34,7 @@ pub use file::File;
 pub use notes::notes;
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
+pub(super) use rule_notes::conditions;
 pub use walk::suggestion;
 
 /// A text that was found right, and what it says.

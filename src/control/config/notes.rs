@@ -3,11 +3,16 @@
 
 use std::collections::HashMap;
 
-use super::file::{File, Forward, HealthCheck, HealthCheckType};
+use super::file::{DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, Sticky};
+use super::{loops, rule_notes};
+use crate::snapshot::ProxyProtocol;
+use crate::target::stickiness::SameSite;
 
 /// One sentence each.
 pub fn notes(file: &File) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = rule_notes::notes(file);
+    notes.extend(loops::notes(file));
+    let without_tls = without_tls(file);
     let bypassed = bypassed(file);
     for group in &file.target_groups {
         let name = &group.name;
@@ -38,8 +43,73 @@ pub fn notes(file: &File) -> Vec<String> {
                 "target group {name:?} issues a cross-site twin, which browsers take over TLS only"
             ));
         }
+        let listener = without_tls.get(name.as_str());
+        if group.stickiness.enabled
+            && group.stickiness.same_site == SameSite::None
+            && let Some(listener) = listener
+        {
+            notes.push(refused_cookie(&format!("target group {name:?}"), listener));
+        }
+    }
+    for (listener, rule, sticky) in sticky_rules(file) {
+        if sticky.same_site == SameSite::None && !may_have_tls(listener) {
+            notes.push(refused_cookie(&format!("rule {rule:?}"), &listener.name));
+        }
     }
     notes
+}
+
+fn refused_cookie(whose: &str, listener: &str) -> String {
+    format!(
+        "the cookie of {whose} has same_site = \"none\", which browsers take over TLS only; listener {listener:?} has \
+         no TLS, and names no proxy that has in trusted_proxies"
+    )
+}
+
+/// Whether a client may have come by TLS, as a proxy in front tells.
+fn may_have_tls(listener: &Listener) -> bool {
+    !listener.trusted_proxies.is_empty() || listener.proxy_protocol != ProxyProtocol::Off
+}
+
+/// The groups that a listener without TLS forwards to, each with one such listener.
+fn without_tls(file: &File) -> HashMap<&str, &str, ahash::RandomState> {
+    let mut found = HashMap::default();
+    for listener in file.listeners.iter().filter(|listener| !may_have_tls(listener)) {
+        for forward in forwards(listener) {
+            match forward {
+                Forward::One(name) => {
+                    found.entry(name.as_str()).or_insert(listener.name.as_str());
+                }
+                Forward::Weighted(weighted) => {
+                    for one in &weighted.groups {
+                        found.entry(one.group.as_str()).or_insert(listener.name.as_str());
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn forwards(listener: &Listener) -> impl Iterator<Item = &Forward> {
+    let rules = listener.rules.iter().map(|rule| rule.forward.as_ref());
+    rules.chain([listener.forward.as_ref()]).flatten()
+}
+
+/// Everything that remembers a group in a cookie of its own, with its rule's name.
+fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, String, &Sticky)> {
+    file.listeners.iter().flat_map(|listener| {
+        let rules =
+            listener.rules.iter().map(|rule| (rule.effective_name(), rule.forward.as_ref()));
+        let all = rules.chain([(DEFAULT_RULE.to_owned(), listener.forward.as_ref())]);
+        all.filter_map(move |(rule, forward)| match forward? {
+            Forward::One(_) => None,
+            Forward::Weighted(weighted) => {
+                let sticky = weighted.sticky.as_ref().filter(|sticky| sticky.enabled)?;
+                Some((listener, rule, sticky))
+            }
+        })
+    })
 }
 
 /// Whether there is a setting that only a check has a use for.
@@ -52,13 +122,9 @@ fn is_check_forgotten(check: &HealthCheck) -> bool {
 /// Every group that something forwards to, and whether only sticky forwards lead to it: their cookie names the
 /// target, its own is never asked.
 fn bypassed(file: &File) -> HashMap<&str, bool, ahash::RandomState> {
-    let forwards = file.listeners.iter().flat_map(|listener| {
-        let rules = listener.rules.iter().map(|rule| rule.forward.as_ref());
-        rules.chain([listener.forward.as_ref()])
-    });
     let mut bypassed = HashMap::default();
     let mut lead = |group, is_sticky| *bypassed.entry(group).or_insert(true) &= is_sticky;
-    for forward in forwards.flatten() {
+    for forward in file.listeners.iter().flat_map(forwards) {
         match forward {
             Forward::One(name) => lead(name.as_str(), false),
             Forward::Weighted(weighted) => {
@@ -95,5 +161,25 @@ mod tests {
         assert!(notes[2].contains("the stickiness of target group \"doubly\" has no effect"));
         assert!(notes[3].contains("all targets of \"idle\" have weight 0"));
         assert!(notes[4].contains("target group \"idle\" says how it is checked and is not"));
+    }
+    #[test]
+    fn a_cookie_that_browsers_refuse_without_tls_is_named_with_the_listener() {
+        let said = |listener: &str, group: &str, forward: &str| {
+            let text = format!(
+                "listener = [{{ name = \"w\", address = \"127.0.0.1:0\", {listener} forward = {forward} }}]\n\
+                 target_group = [{{ name = \"a\", {group} target = [{{ address = \"127.0.0.1:1\" }}] }}]"
+            );
+            notes(&parse(&text, "x").unwrap())
+        };
+        let group = "stickiness = { enabled = true, same_site = \"none\" },";
+        let rule =
+            "{ groups = [{ group = \"a\" }], sticky = { enabled = true, same_site = \"none\" } }";
+        for (group, forward) in [(group, "\"a\""), ("", rule)] {
+            let none = said("", group, forward);
+            assert_eq!(none.len(), 1, "{none:?}");
+            assert!(none[0].contains("listener \"w\" has no TLS"), "{none:?}");
+            let proxy = "trusted_proxies = [\"10.0.0.1\"],";
+            assert_eq!(said(proxy, group, forward), Vec::<String>::new());
+        }
     }
 }
