@@ -9,6 +9,9 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::errno::Errno;
+use nix::unistd::{self, AccessFlags};
+
 /// What tells one state of a file from the next without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
@@ -39,16 +42,7 @@ impl Stamp {
 /// # Errors
 /// The file is read-only or gone, or its directory cannot be written; the file is then as it was.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path)?;
-    let metadata = fs::metadata(&path)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    if mode & 0o222 == 0 {
-        let why = format!("it is read-only (mode {mode:04o})");
-        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
-    }
+    let (path, metadata) = replaceable(path)?;
     clear_drafts(&path);
     let draft = draft_of(&path)?;
     let written = write(&draft, text, &metadata).and_then(|file| {
@@ -64,6 +58,40 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     // The rename itself survives a power cut only when the directory is on disk.
     directory_of(&path).and_then(File::open).and_then(|directory| directory.sync_all())
+}
+
+/// Why [`replace`] would be refused, as far as can be told without trying; cheap enough to be asked every second.
+pub fn obstacle(path: &Path) -> Option<String> {
+    let (path, metadata) = match replaceable(path) {
+        Ok(found) => found,
+        Err(error) => return Some(error.to_string()),
+    };
+    let directory = directory_of(&path).ok()?;
+    if let Err(errno) = unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        let directory = directory.display();
+        return Some(match errno {
+            Errno::EROFS => format!("{directory} is read-only for limpet"),
+            _ => format!("limpet may not write to {directory}"),
+        });
+    }
+    let (owner, own) = (metadata.uid(), unistd::geteuid());
+    let keeps_owner = owner == own.as_raw() || own.is_root();
+    (!keeps_owner).then(|| format!("it belongs to user {owner}, and limpet runs as user {own}"))
+}
+
+/// The file that a name leads to, if it is one that may be replaced.
+fn replaceable(path: &Path) -> io::Result<(PathBuf, fs::Metadata)> {
+    let path = fs::canonicalize(path)?;
+    let metadata = fs::metadata(&path)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    if mode & 0o222 == 0 {
+        let why = format!("it is read-only (mode {mode:04o})");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    Ok((path, metadata))
 }
 
 fn directory_of(path: &Path) -> io::Result<&Path> {
@@ -165,6 +193,25 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
         assert_eq!(names(home.path()), ["limpet.toml"]);
         assert_ne!(Stamp::of(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn what_stands_against_it_is_told_without_trying() {
+        let home = directory();
+        let path = home.path().join("limpet.toml");
+        assert!(obstacle(&path).is_some_and(|why| why.contains("No such file")));
+        fs::write(&path, "old").unwrap();
+        assert_eq!(obstacle(&path), None);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert_eq!(obstacle(&path).as_deref(), Some("it is read-only (mode 0444)"));
+        assert!(obstacle(home.path()).is_some_and(|why| why.contains("not a regular file")));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        // Nothing but a read-only file system keeps root from writing.
+        let is_kept_out = !unistd::geteuid().is_root();
+        assert_eq!(obstacle(&path).is_some(), is_kept_out);
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(names(home.path()), ["limpet.toml"], "nothing was tried");
     }
 
     #[test]

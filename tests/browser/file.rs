@@ -40,3 +40,17 @@ async fn what_others_wrote_into_the_file_is_shown_and_reloaded() {
         .await;
     stage.close().await;
 }
+
+#[tokio::test]
+async fn where_the_file_cannot_be_written_that_is_not_offered_and_says_why() {
+    let Some(stage) = Stage::mismatch().await else { return };
+    let console = &stage.tab;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+    fs::set_permissions(stage.file(), mode).unwrap();
+    stage.show("#/groups/app/edit").await;
+    let disabled = "document.querySelector('input[name=keep][value=file]').disabled";
+    assert!(console.evaluate::<bool>(disabled).await);
+    console.wait_text("Not possible: It is read-only (mode 0444).").await;
+    console.picture("file-read-only").await;
+    stage.close().await;
+}

@@ -45,6 +45,7 @@ pub(super) struct ConfigStatus {
     pub loaded_unix_ms: u64,
     pub overlay_edits: u64,
     pub file_differs: bool,
+    pub file_obstacle: Option<String>,
     pub pending: Option<Pending>,
 }
 

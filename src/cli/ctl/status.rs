@@ -51,6 +51,9 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
     if config.file_differs {
         lines.push(("", "the file on disk is another than the one loaded: limpet ctl diff".into()));
     }
+    if let Some(why) = config.file_obstacle.as_ref().filter(|_| config.path.is_some()) {
+        lines.push(("", format!("changes cannot be kept in the file: {why}")));
+    }
     for listener in &status.listeners {
         lines.push(("listener", format!("{} on {}", listener.name, listener.address)));
     }
@@ -140,7 +143,7 @@ mod tests {
         let status: Status = serde_json::from_value(json!({
             "config": {
                 "version": 3, "path": "/etc/limpet.toml", "loaded_unix_ms": 1_000,
-                "overlay_edits": 1, "file_differs": true,
+                "overlay_edits": 1, "file_differs": true, "file_obstacle": "it is read-only (mode 0444)",
                 "pending": {"change": 4, "summary": ["a", "b"], "actor": "ctl root", "remaining": 41.2},
             },
             "warnings": ["one\x1b[2J"],
@@ -150,6 +153,7 @@ mod tests {
         for line in [
             "configuration  version 3, /etc/limpet.toml, loaded 60 s ago",
             "               1 change not in the file: limpet ctl overlay",
+            "               changes cannot be kept in the file: it is read-only (mode 0444)",
             "change 4 by ctl root goes back in 42 s unless confirmed (limpet ctl confirm): a; b",
             "warning: one [2J",
         ] {

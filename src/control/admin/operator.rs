@@ -22,6 +22,7 @@ use crate::control::health::HealthBoard;
 use crate::control::log_level;
 use crate::control::metrics::{self, Sampler, process};
 use crate::control::runtime::Control;
+use crate::control::write_back;
 use crate::snapshot::Bind;
 use crate::telemetry::counters::Counter;
 
@@ -92,6 +93,10 @@ impl Operator {
             loaded_unix_ms: self.control.loaded_unix_ms(),
             overlay_edits: self.control.overlay().len(),
             file_differs: self.control.file_differs(),
+            file_obstacle: match self.control.path() {
+                Some(path) => write_back::obstacle(&path),
+                None => Some("the configuration was not read from a file".to_owned()),
+            },
             pending: self.control.pending(),
         }
     }

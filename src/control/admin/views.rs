@@ -52,6 +52,8 @@ pub struct ConfigStatus {
     pub loaded_unix_ms: u64,
     pub overlay_edits: usize,
     pub file_differs: bool,
+    /// Why no change can be kept in the file; `None` where one can.
+    pub file_obstacle: Option<String>,
     pub pending: Option<Pending>,
 }
 

@@ -161,3 +161,14 @@ fn completions_are_written_for_every_shell() {
         said.exits(0).has(&[piece, "stickiness", "until-idle"]);
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_somebody_tries() {
+    let (limpet, _a, _b) = serving();
+    assert!(json(&limpet, "status")["config"]["file_obstacle"].is_null());
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+    std::fs::set_permissions(limpet.path("limpet.toml"), mode).expect("a mode");
+    let status = done(&limpet, "status");
+    assert!(status.contains("cannot be kept in the file: it is read-only (mode 0444)"), "{status}");
+    refused(&limpet, "weight app a 3 --write", 1, &["it is read-only (mode 0444)"]);
+}

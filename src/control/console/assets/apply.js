@@ -2,10 +2,10 @@
 
 import { write } from "./api.js";
 import { differenceList } from "./config.js";
-import { field, h, notice, radios, select, sentences } from "./dom.js";
+import { field, h, notice, select, sentences } from "./dom.js";
 import { plural } from "./format.js";
 import { announce, mayAll, state } from "./state.js";
-import { reasons, toast } from "./ui.js";
+import { keepChoice, reasons, toast } from "./ui.js";
 
 const CONFIRM = [["30s", "30 seconds"], ["60s", "1 minute"], ["5m", "5 minutes"], ["", "at once, without"]];
 
@@ -75,7 +75,6 @@ function decide(text, etag, result) {
   };
   return h("div", { class: "row" },
     field({ id: "confirm", label: "Goes back unless confirmed within", input: confirm }),
-    radios("Keep the change", "keep", [["overlay", "Until restart (overlay)"],
-      ["file", "Write to the file when confirmed", null, !state.status.config.path]], "overlay"),
+    keepChoice("Write to the file when confirmed"),
     h("button", { type: "button", class: "first", id: "apply", onclick }, "Apply"));
 }

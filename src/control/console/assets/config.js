@@ -6,7 +6,7 @@ import { badge, card, h, notice, sentences, table } from "./dom.js";
 import { moment, plural } from "./format.js";
 import { link } from "./router.js";
 import { mayAll, state, WHY_NOT_ALL } from "./state.js";
-import { act, askAndWrite, copyButton, reasons, undoButton } from "./ui.js";
+import { act, askAndWrite, copyButton, noFileBecause, reasons, undoButton } from "./ui.js";
 
 const config_ = () => get("/v1/config").then(({ data, etag }) => ({ ...data, etag }));
 
@@ -85,15 +85,16 @@ function differences(loaded) {
 
 function overlay(loaded) {
   const some = loaded.overlay.length > 0;
+  const why = noFileBecause();
   const save = () => act(() => write("POST", "/v1/config/overlay/write", {}, loaded.etag), { undo: false });
   const discard = () => askAndWrite({
     title: "Discard the overlay?", confirm: "Discard", danger: true,
     content: h("p", {}, `${plural(loaded.overlay.length, "edit")} made at run time will be taken back; the file as it was loaded is in force then.`),
     run: () => write("DELETE", "/v1/config/overlay", undefined, loaded.etag),
   });
-  const buttons = some && mayAll() ? [loaded.path ? h("button", { type: "button", class: "first", onclick: save }, "Write to the file") : null,
+  const buttons = some && mayAll() ? [h("button", { type: "button", class: "first", onclick: save, disabled: Boolean(why), title: why }, "Write to the file"),
     h("button", { type: "button", class: "danger", onclick: discard }, "Discard …")] : null;
-  return card("Edits on top of the file", { id: "overlay", end: buttons, notes: h("span", { class: "soft small" }, "They last until limpet ends.") },
+  return card("Edits on top of the file", { id: "overlay", end: buttons, notes: h("span", { class: "soft small" }, `They last until limpet ends.${why ? ` Writing them to the file: ${why}` : ""}`) },
     table("Edits that are held as an overlay", [{ name: "Change" }, { name: "Time" }, { name: "By" }, { name: "What", whole: true }, { name: "Actions", whole: true }],
       loaded.overlay.map((one) => ({ key: one.change, cells: [`#${one.change}`, moment(one.unix_ms), one.actor, sentences(one.summary), undoButton(one.change)] })),
       "There is no edit on top of the file."));

@@ -4,7 +4,7 @@ import { at, write } from "./api.js";
 import { h, select } from "./dom.js";
 import { setting } from "./format.js";
 import { state } from "./state.js";
-import { act } from "./ui.js";
+import { act, noFileBecause } from "./ui.js";
 
 function words(suggestion) {
   const { "stickiness.enabled": on, ...others } = suggestion;
@@ -21,7 +21,11 @@ export function title({ kind }) {
 export function matches(group, fill) {
   return group.session_matches.map((match, index) => {
     const keep = select([["overlay", "until restart"], ["file", "and write to the file"]], "overlay", { id: `match-keep-${index}` });
-    if (!state.status?.config.path) keep.querySelector("[value=file]").disabled = true;
+    const why = noFileBecause();
+    if (why) {
+      keep.querySelector("[value=file]").disabled = true;
+      keep.title = why;
+    }
     const onclick = fill ? () => fill(match.suggestion) : async () => {
       const chosen = document.getElementById(keep.id).value;
       const applied = await act(() => write("PATCH", at("groups", group.name), { set: match.suggestion, keep: chosen }));

@@ -1,6 +1,7 @@
 // Messages, dialogs and the way every write is carried out.
 
 import { badge, h, radios, sentences } from "./dom.js";
+import { sentence } from "./format.js";
 import { announce, state } from "./state.js";
 import { write } from "./api.js";
 
@@ -65,12 +66,16 @@ export function undoButton(change, done = () => {}) {
 }
 
 /** Where a change is kept: the operator chooses each time. */
-export function keepChoice() {
-  const path = state.status?.config.path;
-  return radios("Keep the change", "keep", [
-    ["overlay", "Until restart (overlay)"],
-    ["file", "Write to the file", path ? null : " there is no file", !path],
-  ], "overlay");
+export function keepChoice(file = "Write to the file") {
+  const why = noFileBecause();
+  return radios("Keep the change", "keep", [["overlay", "Until restart (overlay)"], ["file", file, why, Boolean(why)]], "overlay");
+}
+
+/** Why no change can be kept in the file; null where one can. */
+export function noFileBecause() {
+  const { path, file_obstacle: why } = state.status?.config ?? {};
+  if (!path) return "Not possible: there is no file.";
+  return why ? `Not possible: ${sentence(why)}` : null;
 }
 
 /** A modal form. `submit(form)` may throw; then the dialog stays and says why. */
