@@ -15,7 +15,7 @@ const HEADS_PER_S: u64 = 1;
 
 /// The interim heads of one response so far.
 #[derive(Default)]
-pub(super) struct Interims {
+pub struct Interims {
     heads: u64,
     bytes: u64,
     began_ms: Millis,
@@ -23,7 +23,10 @@ pub(super) struct Interims {
 
 impl Interims {
     /// Counts one. `longest` is the group's limit of a response's head.
-    pub(super) fn count(
+    ///
+    /// # Errors
+    /// When there are too many, or too much.
+    pub fn count(
         &mut self,
         head_bytes: usize,
         longest: usize,

@@ -6,31 +6,21 @@
 use std::future::Future;
 use std::io;
 use std::ops::RangeInclusive;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::{Request, Response, header};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
 use crate::target::group::Address;
 
 /// How much of a response's content is looked at.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;
-/// The longest response head of a check.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = "limpet-health-check";
-
-const CLOSED: &str = "closed without a whole response";
-const INVALID: &str = "the response is not valid HTTP/1.1";
 
 /// How targets of a group are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +49,8 @@ pub struct HttpAsk {
     pub expect: Vec<RangeInclusive<u16>>,
     /// "" = not looked at.
     pub body: String,
+    /// The longest response head of the group.
+    pub head_bytes: usize,
 }
 
 /// What a check found.
@@ -146,7 +138,7 @@ impl Ask {
 impl HttpAsk {
     async fn exchange<S>(
         &self,
-        stream: S,
+        mut stream: S,
         name: &str,
         status: &mut Option<u16>,
     ) -> Result<(), String>
@@ -154,60 +146,50 @@ impl HttpAsk {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let host = if self.host.is_empty() { name } else { &self.host };
-        let request = Request::builder()
-            .method(self.method.as_str())
-            .uri(self.path.as_str())
-            .header(header::HOST, host)
-            .header(header::USER_AGENT, USER_AGENT)
-            .header(header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| format!("the request cannot be made: {error}"))?;
-        let handshake = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.map_err(|error| response_error(&error))?;
-        let mut connection = pin!(connection);
-        let mut answer = pin!(async {
-            let response =
-                sender.send_request(request).await.map_err(|error| response_error(&error))?;
-            *status = Some(response.status().as_u16());
-            self.judge(response).await
-        });
-        let mut is_open = true;
-        loop {
-            tokio::select! {
-                biased;
-                result = &mut answer => return result,
-                // Whatever ended it, the answer knows as well.
-                _ = &mut connection, if is_open => is_open = false,
-            }
+        let request = format!(
+            "{} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n",
+            self.method, self.path
+        );
+        // A target may answer, and close, before it has read all: what it says counts.
+        let sent = stream.write_all(request.as_bytes()).await;
+        let mut reader = Reader::new(stream, &self.method, self.head_bytes);
+        let head = reader.head().await.map_err(|unread| unread_error(&unread, &sent))?;
+        *status = Some(head);
+        if !self.expect.iter().any(|range| range.contains(&head)) {
+            return Err(format!("status {head}, expected {}", expected(&self.expect)));
         }
+        self.judge(&mut reader).await.map_err(|fault| match fault {
+            Some(unread) => unread_error(&unread, &Ok(())),
+            None => format!("the text {:?} is not in the first 64 KiB", self.body),
+        })
     }
 
-    async fn judge(&self, response: Response<Incoming>) -> Result<(), String> {
-        let status = response.status().as_u16();
-        if !self.expect.iter().any(|range| range.contains(&status)) {
-            return Err(format!("status {status}, expected {}", expected(&self.expect)));
-        }
-        if self.body.is_empty() {
+    /// Looks for the text; `None` when it is not there. Without one the content that has come is all that is read.
+    async fn judge<S>(&self, reader: &mut Reader<S>) -> Result<(), Option<Unread>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.body.is_empty() && !reader.has_bytes() {
             return Ok(());
         }
-        let mut body = response.into_body();
         let mut content: Vec<u8> = Vec::new();
-        while content.len() < CONTENT_BYTES_MAX {
-            let Some(frame) = body.frame().await else { break };
-            let frame = frame.map_err(|error| response_error(&error))?;
-            let Some(data) = frame.data_ref() else { continue };
+        while let Some(piece) = reader.content().await.map_err(Some)? {
+            if self.body.is_empty() {
+                return Ok(());
+            }
             let room = CONTENT_BYTES_MAX - content.len();
             // The text may lie across the border of what came before.
             let from = content.len().saturating_sub(self.body.len());
-            content.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            content.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
             let looked_at = content.get(from..).unwrap_or_default();
             if memchr::memmem::find(looked_at, self.body.as_bytes()).is_some() {
                 return Ok(());
             }
+            if content.len() >= CONTENT_BYTES_MAX {
+                break;
+            }
         }
-        Err(format!("the text {:?} is not in the first 64 KiB", self.body))
+        if self.body.is_empty() { Ok(()) } else { Err(None) }
     }
 }
 
@@ -234,8 +216,6 @@ fn io_error(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
         io::ErrorKind::ConnectionAborted => "connection aborted".into(),
         io::ErrorKind::TimedOut => "connection timed out".into(),
-        io::ErrorKind::UnexpectedEof => CLOSED.into(),
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => INVALID.into(),
         io::ErrorKind::NotFound => "there is no such socket".into(),
         io::ErrorKind::PermissionDenied => "permission to connect denied".into(),
         io::ErrorKind::HostUnreachable => "no route to the host".into(),
@@ -244,24 +224,15 @@ fn io_error(error: &io::Error) -> String {
     }
 }
 
-/// Why there is no response, or not all of it.
-fn response_error(error: &hyper::Error) -> String {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            return io_error(cause);
-        }
-        source = cause.source();
-    }
-    if error.is_parse_too_large() {
-        "the head of the response is longer than 64 KiB".into()
-    } else if error.is_parse() {
-        INVALID.into()
-    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        CLOSED.into()
-    } else {
-        error.to_string()
-    }
+/// Why there is no response, or not all of it: with the word that the access log has for it, where a request of a
+/// client's would have failed alike. `sent` is what came of the request.
+fn unread_error(unread: &Unread, sent: &io::Result<()>) -> String {
+    let text = match (unread, sent) {
+        (Unread::Closed(_), Err(error)) | (Unread::Failed(error, _), _) => io_error(error),
+        (Unread::Closed(_), Ok(())) => "closed without a whole response".into(),
+        (Unread::Invalid(_), _) => "the response is not valid".into(),
+    };
+    format!("{text} ({})", unread.failure().code())
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ fn http() -> HttpAsk {
         host: String::new(),
         expect: vec![200..=200],
         body: String::new(),
+        head_bytes: HEAD_BYTES_MAX,
     }
 }
+
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 fn ask(kind: Kind) -> Arc<Ask> {
     Arc::new(Ask { kind, timeout: Duration::from_secs(20), port: None })
@@ -120,20 +123,65 @@ async fn a_text_is_looked_for_across_chunks_and_up_to_64_kib() {
 
 #[tokio::test]
 async fn what_is_no_response_fails_with_its_reason() {
-    let nothing = failed("closed without a whole response");
+    let nothing = failed("closed without a whole response (target_closed)");
     assert_eq!(verdict_on(http(), b"").await, (None, nothing.clone()));
     assert_eq!(verdict_on(http(), b"HTTP/1.1 200 OK\r\nContent-").await, (None, nothing));
-    let garbage = failed("the response is not valid HTTP/1.1");
+    let garbage = failed("the response is not valid (response_bad_status_line)");
     assert_eq!(verdict_on(http(), b"SSH-2.0-OpenSSH_9.6\r\n").await, (None, garbage));
     let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
+    let filler = format!("X-Filler: {}\r\n", ".".repeat(2000));
     while endless.len() < 2 * HEAD_BYTES_MAX {
-        endless.extend_from_slice(b"X-Filler: ........................................\r\n");
+        endless.extend_from_slice(filler.as_bytes());
     }
     let (_, verdict) = verdict_on(http(), &endless).await;
-    assert_eq!(verdict, failed("the head of the response is longer than 64 KiB"));
+    assert_eq!(verdict, failed("the response is not valid (response_head_too_long)"));
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nrea";
     let (status, verdict) = verdict_on(HttpAsk { body: "ready".into(), ..http() }, short).await;
-    assert_eq!((status, verdict), (Some(200), failed("closed without a whole response")));
+    assert_eq!(
+        (status, verdict),
+        (Some(200), failed("closed without a whole response (target_content_short)"))
+    );
+}
+
+#[tokio::test]
+async fn what_traffic_would_refuse_is_no_passed_check_and_has_the_same_word() {
+    for (head, word) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\na", "response_content_length_invalid"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na", "response_content_length_invalid"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "response_content_length_and_transfer_encoding",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "response_transfer_encoding_invalid",
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "response_transfer_encoding_in_http10",
+        ),
+        ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "response_obs_fold"),
+        ("HTTP/1.1 200 OK\r\nX : a\r\n\r\n", "response_space_before_colon"),
+        ("HTTP/1.1 200 OK\nX: a\n\n", "response_bare_lf"),
+        ("HTTP/2.0 200 OK\r\n\r\n", "response_version_not_supported"),
+        (
+            "HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+            "unasked_upgrade",
+        ),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk_size_invalid"),
+    ] {
+        let (_, verdict) = verdict_on(http(), head.as_bytes()).await;
+        assert_eq!(verdict, failed(&format!("the response is not valid ({word})")), "{head:?}");
+    }
+    // As many interim heads as a target may send, and one more.
+    let mut many = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(101);
+    many.extend_from_slice(OK);
+    let word = failed("the response is not valid (response_too_many_interim)");
+    assert_eq!(verdict_on(http(), &many).await.1, word);
+    // The group's own limit counts.
+    let short = HttpAsk { head_bytes: 20, ..http() };
+    let word = failed("the response is not valid (response_head_too_long)");
+    assert_eq!(verdict_on(short, OK).await.1, word);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod ejection;
 mod findings;
 mod machine;
 mod pace;
+mod response;
 mod roster;
 mod settings;
 mod slow_start;

@@ -30,7 +30,7 @@ impl Settings {
     pub(super) fn of(group: &file::TargetGroup) -> Settings {
         let ejection = &group.ejection;
         Settings {
-            checks: checks(&group.health_check),
+            checks: checks(group),
             ejection: Limits {
                 errors: ejection.errors,
                 time: ejection.time,
@@ -42,7 +42,8 @@ impl Settings {
     }
 }
 
-fn checks(check: &file::HealthCheck) -> Option<Checks> {
+fn checks(group: &file::TargetGroup) -> Option<Checks> {
+    let check = &group.health_check;
     let kind = match check.kind {
         HealthCheckType::Off => return None,
         HealthCheckType::Tcp => Kind::Tcp,
@@ -52,6 +53,7 @@ fn checks(check: &file::HealthCheck) -> Option<Checks> {
             host: check.host.clone(),
             expect: check.expect.iter().filter_map(|text| status_range(text).ok()).collect(),
             body: check.body.clone(),
+            head_bytes: group.limits.response_head_bytes,
         }),
     };
     Some(Checks {

@@ -1,0 +1,180 @@
+//! What a target answers to a check: read by the parser and the rules by which the responses of traffic are read, so
+//! that a check never passes where all traffic fails.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::exchange::failure::Failure;
+use crate::exchange::interim::Interims;
+use crate::http1::chunked::Decoder;
+use crate::http1::fields::{FIELD_COUNT_MAX, Fields};
+use crate::http1::framing::ResponseFraming;
+use crate::http1::head::{self, HeadLimits, Method, Parsed};
+
+/// How much is received at a time, in bytes.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Why a response could not be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The connection ended before it was whole.
+    Closed(Part),
+    Failed(io::Error, Part),
+    /// As traffic would have found it.
+    Invalid(Failure),
+}
+
+/// How far it had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Head { any_byte: bool },
+    Content,
+}
+
+impl Unread {
+    /// How a request of a client's would have failed.
+    pub(super) fn failure(&self) -> Failure {
+        match *self {
+            Unread::Closed(Part::Head { any_byte }) => Failure::TargetClosed { any_byte },
+            Unread::Closed(Part::Content) => Failure::TargetContentShort,
+            Unread::Failed(_, Part::Head { any_byte }) => Failure::TargetReset { any_byte },
+            Unread::Failed(_, Part::Content) => Failure::TargetContentReset,
+            Unread::Invalid(failure) => failure,
+        }
+    }
+}
+
+/// Content that is still to come.
+enum Rest {
+    Ended,
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+}
+
+/// Reads one response from a stream.
+pub(super) struct Reader<S> {
+    stream: S,
+    method: Method,
+    limits: HeadLimits,
+    /// Received and not used.
+    bytes: Vec<u8>,
+    rest: Rest,
+}
+
+impl<S: AsyncRead + Unpin> Reader<S> {
+    /// `head_bytes`: the group's longest response head.
+    pub(super) fn new(stream: S, method: &str, head_bytes: usize) -> Reader<S> {
+        let limits = HeadLimits {
+            request_line_bytes: head_bytes,
+            field_line_bytes: head_bytes,
+            head_bytes,
+            field_count: FIELD_COUNT_MAX,
+        };
+        let method = Method::of(method.as_bytes());
+        Reader { stream, method, limits, bytes: Vec::new(), rest: Rest::Ended }
+    }
+
+    /// Whether content has come that was not read yet.
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    /// Receives more; 0 at the end of the stream.
+    async fn receive(&mut self) -> io::Result<usize> {
+        self.bytes.reserve(PIECE_BYTES);
+        self.stream.read_buf(&mut self.bytes).await
+    }
+
+    /// The final status, once the whole head is there.
+    pub(super) async fn head(&mut self) -> Result<u16, Unread> {
+        let mut interims = Interims::default();
+        let began = tokio::time::Instant::now();
+        let mut any_byte = false;
+        loop {
+            if let Some((status, head_bytes)) = self.parse()? {
+                self.bytes.drain(..head_bytes);
+                match status {
+                    101 => return Err(Unread::Invalid(Failure::UnaskedUpgrade)),
+                    200.. => return Ok(status),
+                    _ => {}
+                }
+                let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                interims
+                    .count(head_bytes, self.limits.head_bytes, now_ms)
+                    .map_err(Unread::Invalid)?;
+                continue;
+            }
+            any_byte |= !self.bytes.is_empty();
+            match self.receive().await {
+                Ok(0) => return Err(Unread::Closed(Part::Head { any_byte })),
+                Ok(_) => {}
+                Err(error) => return Err(Unread::Failed(error, Part::Head { any_byte })),
+            }
+        }
+    }
+
+    /// Status and length of the head that is there; `None` when more of it has to come.
+    fn parse(&mut self) -> Result<Option<(u16, usize)>, Unread> {
+        let mut fields = Fields::new();
+        let parsed = head::parse_response(&self.bytes, &self.limits, self.method, &mut fields);
+        match parsed.map_err(|fault| Unread::Invalid(Failure::ResponseInvalid(fault)))? {
+            Parsed::Partial => Ok(None),
+            Parsed::Complete(head) => {
+                self.rest = match head.framing {
+                    ResponseFraming::None | ResponseFraming::Length(0) => Rest::Ended,
+                    ResponseFraming::Length(length) => Rest::Length(length),
+                    ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),
+                    ResponseFraming::UntilClose => Rest::UntilClose,
+                };
+                Ok(Some((head.status, head.raw.len())))
+            }
+        }
+    }
+
+    /// The next piece of content, first what came with the head; `None` at its end.
+    pub(super) async fn content(&mut self) -> Result<Option<Vec<u8>>, Unread> {
+        if matches!(self.rest, Rest::Ended) {
+            return Ok(None);
+        }
+        if self.bytes.is_empty() {
+            match self.receive().await {
+                Ok(0) if matches!(self.rest, Rest::UntilClose) => {
+                    self.rest = Rest::Ended;
+                    return Ok(None);
+                }
+                Ok(0) => return Err(Unread::Closed(Part::Content)),
+                Ok(_) => {}
+                Err(error) => return Err(Unread::Failed(error, Part::Content)),
+            }
+        }
+        self.take().map(Some)
+    }
+
+    /// The content among the bytes that are there.
+    fn take(&mut self) -> Result<Vec<u8>, Unread> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        match &mut self.rest {
+            Rest::Ended => bytes.clear(),
+            Rest::UntilClose => {}
+            Rest::Length(left) => {
+                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left = left.saturating_sub(bytes.len() as u64);
+                if *left == 0 {
+                    self.rest = Rest::Ended;
+                }
+            }
+            Rest::Chunked(decoder) => {
+                let decoded = decoder
+                    .decode_in_place(&mut bytes)
+                    .map_err(|fault| Unread::Invalid(Failure::TargetContentInvalid(fault)))?;
+                bytes.truncate(decoded.content);
+                if decoded.end {
+                    self.rest = Rest::Ended;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
