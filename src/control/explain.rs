@@ -19,6 +19,7 @@ use crate::routing::actions::Action;
 use crate::routing::conditions::Request;
 use crate::routing::path;
 use crate::routing::redirect::RedirectParts;
+use crate::routing::table::TooCostly;
 use crate::snapshot::{Bind, Listener, Snapshot};
 use crate::target::group::Address;
 
@@ -192,7 +193,16 @@ pub fn explain_at(
         source: matches!(listener.bind, Bind::Tcp(_)).then_some(question.source),
         fields: head.fields,
     };
-    let rule = rules(listener, &request, &mut page);
+    let rule = match listener.rules.find_index(&request) {
+        Ok(rule) => rule,
+        Err(TooCostly { rule }) => {
+            let name = listener.rules.rules().get(rule).map(|rule| &*rule.name);
+            page.line("rules", format!("looked at as far as {}", name.unwrap_or("the default")));
+            page.refuse(TooCostly::STATUS, TooCostly::CODE);
+            return Ok(page);
+        }
+    };
+    rules(listener, &request, &mut page);
     action(&Scene { snapshot, listener, head: &head, path: &normal, now_s }, rule, &mut page);
     Ok(page)
 }
@@ -227,8 +237,8 @@ fn listener<'s>(
     Ok((listener, format!("{} ({bind}): {why}", listener.name)))
 }
 
-/// Shows every rule that was looked at, and returns the position of the one that matched.
-fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) -> usize {
+/// Shows every rule that was looked at.
+fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) {
     let mut label = "rules";
     for considered in listener.rules.explain(request) {
         let Some(rule) = listener.rules.rules().get(considered.rule) else { continue };
@@ -246,7 +256,6 @@ fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) -> 
         page.line(label, format!("{name}: {said}"));
         label = "";
     }
-    listener.rules.find_index(request)
 }
 
 /// A request that has found its rule.

@@ -6,6 +6,7 @@ use crate::http1::head::{Method, RequestHead, Version};
 use crate::http1::refusal::Refusal;
 use crate::routing::actions::{Redirect, RedirectParts, Respond};
 use crate::routing::path::PathFault;
+use crate::routing::table::TooCostly;
 use crate::snapshot::Listener;
 
 use super::failure::Failure;
@@ -76,6 +77,13 @@ impl Reply {
     pub fn bad_path(fault: PathFault) -> Reply {
         let mut reply = Reply::new(400, fault.code());
         reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Invalid));
+        reply
+    }
+
+    /// Finding its rule costs more than a request may.
+    pub fn too_costly() -> Reply {
+        let mut reply = Reply::new(TooCostly::STATUS, TooCostly::CODE);
+        reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Limit));
         reply
     }
 

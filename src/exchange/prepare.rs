@@ -200,7 +200,14 @@ impl Scene<'_> {
             source: entry.client,
             fields: head.fields,
         };
-        let index = self.listener.rules.find_index(&request);
+        let index = match self.listener.rules.find_index(&request) {
+            Ok(index) => index,
+            Err(too_costly) => {
+                entry.rule = Some(too_costly.rule);
+                buffers::give_back(scratch);
+                return Reply::too_costly().of(head, bytes).into();
+            }
+        };
         entry.rule = Some(index);
         let Some(rule) = self.listener.rules.rules().get(index) else {
             return Reply::failure(Failure::NoTarget).of(head, bytes).into();

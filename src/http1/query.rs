@@ -6,11 +6,39 @@
 
 /// Keys and values as they are sent; a pair without "=" has an empty value, empty pairs are skipped.
 pub fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let (key, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
-        (key, value.strip_prefix(b"=").unwrap_or(value))
+    pieces(query).filter_map(pair)
+}
+
+/// What stands between the "&" of a query, also where nothing does.
+pub fn pieces(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(query);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (piece, behind) = text.split_at_checked(find(b'&', text))?;
+        rest = behind.strip_prefix(b"&");
+        Some(piece)
     })
+}
+
+/// Key and value of one piece; an empty one is no pair.
+#[inline]
+pub fn pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, value) = piece.split_at_checked(find(b'=', piece))?;
+    (!piece.is_empty()).then(|| (key, value.strip_prefix(b"=").unwrap_or(value)))
+}
+
+/// How far a byte mostly stands at most: to begin a search would take longer than to find it.
+pub const NEAR_BYTES: usize = 16;
+
+/// Where a byte stands first; the end of `text` where it does not.
+#[inline]
+fn find(byte: u8, text: &[u8]) -> usize {
+    let (near, far) = text.split_at(text.len().min(NEAR_BYTES));
+    match near.iter().position(|&one| one == byte) {
+        Some(at) => at,
+        None if far.is_empty() => text.len(),
+        None => near.len() + memchr::memchr(byte, far).unwrap_or(far.len()),
+    }
 }
 
 /// The octets that a key or a value stands for.
@@ -55,6 +83,11 @@ mod tests {
             [(b"a", b"1"), (b"b", b""), (b"c", b"d=e"), (b"", b"f"), (b"g%26h", b"i%3Dj")];
         assert_eq!(found, expected);
         assert_eq!(pairs(b"").count(), 0);
+        let (key, value) = ("k".repeat(40), "v".repeat(50));
+        let query = format!("{key}={value}&&{key}&=");
+        let expected = [(&*key, &*value), (&*key, ""), ("", "")];
+        let expected = expected.map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        assert_eq!(pairs(query.as_bytes()).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -7,12 +7,23 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::budget::Budget;
 pub use super::glob::{Glob, Reading};
 use crate::http1::fields::Field;
 use crate::http1::query;
 
 /// Longest host that can match a host condition, in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
+
+/// Instructions that comparing with one value of a condition takes, looking at one field's name, and taking one pair
+/// of a query, with each byte of it that is looked at alone, as the first ones are, and beginning to search the others;
+/// and bytes that are compared in one.
+const VALUE: usize = 16;
+pub(super) const FIELD: usize = 8;
+const PAIR: usize = 96;
+const NEAR_BYTE: usize = 8;
+const FAR: usize = 64;
+const BYTES_COMPARED: usize = 4;
 
 /// Everything routing may look at. `fields` are (name, value) pairs in order, names in any case.
 pub struct Request<'a> {
@@ -97,9 +108,9 @@ impl HostPattern {
     }
 
     /// Whether `host` (without port) matches.
-    pub fn matches(&self, host: &[u8]) -> bool {
+    pub fn matches(&self, host: &[u8], budget: &Budget) -> bool {
         let host = without_root_dot(host);
-        if host.len() > HOST_BYTES_MAX {
+        if host.len() > HOST_BYTES_MAX || !budget.spend(VALUE + host.len()) {
             return false;
         }
         match self {
@@ -110,7 +121,7 @@ impl HostPattern {
                 .filter(|&rest| rest > 0)
                 .and_then(|rest| host.get(rest..))
                 .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes())),
-            HostPattern::Glob(glob) => glob.matches(host),
+            HostPattern::Glob(glob) => glob.matches(host, budget),
         }
     }
 }
@@ -144,11 +155,12 @@ impl PathPattern {
     }
 
     /// Whether `path` (as paths are compared) matches.
-    pub fn matches(&self, path: &[u8]) -> bool {
+    pub fn matches(&self, path: &[u8], budget: &Budget) -> bool {
+        let paid = |literal: &str| budget.spend(VALUE + literal.len() / BYTES_COMPARED);
         match self {
-            PathPattern::Exact(exact) => path == exact.as_bytes(),
-            PathPattern::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
-            PathPattern::Glob(glob) => glob.matches(path),
+            PathPattern::Exact(exact) => paid(exact) && path == exact.as_bytes(),
+            PathPattern::Prefix(prefix) => paid(prefix) && path.starts_with(prefix.as_bytes()),
+            PathPattern::Glob(glob) => glob.matches(path, budget),
         }
     }
 }
@@ -170,21 +182,27 @@ impl Condition {
         Ok((key.map(glob).transpose()?, glob(value)?))
     }
 
-    /// Whether any value of this condition matches.
-    pub fn matches(&self, request: &Request<'_>) -> bool {
+    /// Whether any value of this condition matches, as far as that is paid for.
+    pub fn matches(&self, request: &Request<'_>, budget: &Budget) -> bool {
         match self {
-            Condition::Host(patterns) => patterns.iter().any(|p| p.matches(request.host)),
-            Condition::Path(patterns) => patterns.iter().any(|p| p.matches(request.path)),
-            Condition::Method(names) => names.iter().any(|n| n.as_bytes() == request.method),
-            Condition::Header { name, values } => request
-                .fields
-                .iter()
-                .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
-                .any(|field| values.iter().any(|value| value.matches(field.value))),
-            Condition::Query(pairs) => query_matches(pairs, request.query.unwrap_or_default()),
+            Condition::Host(patterns) => patterns.iter().any(|p| p.matches(request.host, budget)),
+            Condition::Path(patterns) => patterns.iter().any(|p| p.matches(request.path, budget)),
+            Condition::Method(names) => {
+                budget.spend(VALUE * names.len())
+                    && names.iter().any(|name| name.as_bytes() == request.method)
+            }
+            Condition::Header { name, values } => {
+                budget.spend(FIELD * request.fields.len())
+                    && request
+                        .fields
+                        .iter()
+                        .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+                        .any(|field| values.iter().any(|v| v.matches(field.value, budget)))
+            }
+            Condition::Query(wanted) => query_matches(wanted, request, budget),
             Condition::Source(nets) => request.source.is_some_and(|source| {
                 let source = source.to_canonical();
-                nets.iter().any(|net| net.contains(&source))
+                budget.spend(VALUE * nets.len()) && nets.iter().any(|net| net.contains(&source))
             }),
         }
     }
@@ -207,10 +225,26 @@ pub(super) fn without_root_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
 
-fn query_matches(wanted: &[(Option<Glob>, Glob)], query: &[u8]) -> bool {
-    query::pairs(query).any(|(key, value)| {
+/// Keys and values as they are sent, as far as they are paid for.
+pub(super) fn query_pairs<'q>(
+    request: &Request<'q>,
+    budget: &Budget,
+) -> impl Iterator<Item = (&'q [u8], &'q [u8])> {
+    let is_paid = |piece: &&[u8]| {
+        let near = piece.len().min(query::NEAR_BYTES) * NEAR_BYTE;
+        let is_near = piece.len() <= query::NEAR_BYTES;
+        let far = if is_near { 0 } else { FAR + piece.len() / BYTES_COMPARED };
+        budget.spend(PAIR + near + far)
+    };
+    let pieces = request.query.into_iter().flat_map(query::pieces);
+    pieces.take_while(is_paid).filter_map(query::pair)
+}
+
+fn query_matches(wanted: &[(Option<Glob>, Glob)], request: &Request<'_>, budget: &Budget) -> bool {
+    query_pairs(request, budget).any(|(key, value)| {
         wanted.iter().any(|(wanted_key, wanted_value)| {
-            wanted_key.as_ref().is_none_or(|glob| glob.matches(key)) && wanted_value.matches(value)
+            wanted_key.as_ref().is_none_or(|glob| glob.matches(key, budget))
+                && wanted_value.matches(value, budget)
         })
     })
 }

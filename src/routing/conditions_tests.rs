@@ -1,4 +1,5 @@
 //! The meaning of each condition, value by value.
+use super::budget::Budget;
 use super::conditions::{Condition, HostPattern, PathPattern, Request};
 use crate::http1::fields::{Field, FieldId};
 
@@ -37,7 +38,11 @@ fn hosts_match_in_any_case_exactly_by_suffix_or_by_pattern() {
         ("[::1]", "[::1]", true),
     ] {
         let parsed = HostPattern::parse(pattern).expect(pattern);
-        assert_eq!(parsed.matches(host.as_bytes()), expected, "{pattern} {host}");
+        assert_eq!(
+            parsed.matches(host.as_bytes(), &Budget::unlimited()),
+            expected,
+            "{pattern} {host}"
+        );
     }
 }
 
@@ -46,7 +51,7 @@ fn a_host_beyond_255_bytes_matches_nothing() {
     let host = format!("{}.example.com", "a".repeat(250));
     for pattern in ["*.example.com", "*", "a*.com"] {
         let pattern = HostPattern::parse(pattern).expect(pattern);
-        assert!(!pattern.matches(host.as_bytes()), "{pattern}");
+        assert!(!pattern.matches(host.as_bytes(), &Budget::unlimited()), "{pattern}");
     }
 }
 
@@ -88,7 +93,11 @@ fn paths_match_with_case_exactly_by_prefix_or_by_pattern() {
         ("/a\\*b", "/a*b", true),
     ] {
         let parsed = PathPattern::parse(pattern).expect(pattern);
-        assert_eq!(parsed.matches(path.as_bytes()), expected, "{pattern} {path}");
+        assert_eq!(
+            parsed.matches(path.as_bytes(), &Budget::unlimited()),
+            expected,
+            "{pattern} {path}"
+        );
     }
 }
 
@@ -120,15 +129,19 @@ fn broken_paths_are_refused_with_words() {
 #[test]
 fn methods_match_with_case() {
     let condition = Condition::Method(vec!["PUT".into(), "GET".into()]);
-    assert!(condition.matches(&request("", "/")));
-    assert!(!condition.matches(&Request { method: b"get", ..request("", "/") }));
+    assert!(condition.matches(&request("", "/"), &Budget::unlimited()));
+    assert!(
+        !condition.matches(&Request { method: b"get", ..request("", "/") }, &Budget::unlimited())
+    );
 }
 
 #[test]
 fn any_field_line_of_the_name_may_match() {
     let condition = Condition::header("x-Tenant", &["acme*", "beta"]).expect("valid");
     let fields = [field("X-TENANT", "other"), field("X-tenant", "ACME-7"), field("Y", "beta")];
-    let matches = |fields: &[Field<'_>]| condition.matches(&Request { fields, ..request("", "/") });
+    let matches = |fields: &[Field<'_>]| {
+        condition.matches(&Request { fields, ..request("", "/") }, &Budget::unlimited())
+    };
     assert!(matches(&fields));
     assert!(!matches(&fields[..1]));
     assert!(!matches(&fields[2..]));
@@ -140,7 +153,7 @@ fn query_pairs_match_by_key_and_value() {
     let holds = |key: Option<&str>, value: &str, query: &str| {
         let pair = Condition::query_pair(key, value).expect("valid");
         let request = Request { query: Some(query.as_bytes()), ..request("", "/") };
-        Condition::Query(vec![pair]).matches(&request)
+        Condition::Query(vec![pair]).matches(&request, &Budget::unlimited())
     };
     assert!(holds(Some("lang"), "de", "a=1&LANG=De"));
     assert!(holds(Some("lang"), "de", "l%61ng=%64e"));
@@ -166,7 +179,10 @@ fn sources_match_by_network() {
         (None, false),
     ] {
         let source = source.map(|text| text.parse().expect("address"));
-        assert_eq!(condition.matches(&Request { source, ..request("", "/") }), expected);
+        assert_eq!(
+            condition.matches(&Request { source, ..request("", "/") }, &Budget::unlimited()),
+            expected
+        );
     }
 }
 

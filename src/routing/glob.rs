@@ -2,14 +2,31 @@
 //!
 //! A match walks the text once and returns only to the last `*`, so its cost is bounded by
 //! text × pattern length, and patterns are bounded by [`GLOB_BYTES_MAX`]; nothing backtracks
-//! exponentially and nothing allocates. Tested against a recursive model.
+//! exponentially and nothing allocates. Behind a `*` it goes to the next byte that can go on at once. Each step is
+//! paid for. Tested against a recursive model.
 use std::fmt;
 
+use super::budget::Budget;
 use super::path::{encoded, has_one_meaning, is_unreserved, must_be_encoded};
 use crate::http1::query::{first_octet, octet};
 
 /// Longest pattern that is accepted, in bytes.
 pub const GLOB_BYTES_MAX: usize = 1024;
+
+/// Instructions that asking a pattern takes, that a walk takes before its first step, and that each step takes.
+const ASK: usize = 64;
+const WALK: usize = 180;
+const STEP: usize = 40;
+/// What a step takes more where texts are decoded.
+const DECODING: usize = 2;
+/// Steps that going back to a `*` takes.
+const RETURN_STEPS: usize = 2;
+/// What lies so near is looked at byte by byte; what lies farther is searched, which takes its time to begin.
+const NEAR_BYTES: usize = 16;
+const SEARCH_STEPS: usize = 4;
+/// Bytes that are looked at, and that are searched, in a step.
+const NEAR_BYTES_PER_STEP: usize = 4;
+const BYTES_PER_STEP: usize = 48;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -36,6 +53,10 @@ pub enum Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     tokens: Box<[Token]>,
+    /// Bytes of the shortest text that can match, and what it begins and ends with where that is one byte.
+    least: usize,
+    begin: Option<u8>,
+    end: Option<u8>,
     reading: Reading,
 }
 
@@ -78,28 +99,81 @@ impl Glob {
                 }
             }
         }
-        Ok(Glob { tokens: tokens.into(), reading })
+        let least = tokens.iter().filter(|token| **token != Token::Run).count();
+        let begin = tokens.first().and_then(|token| token.byte());
+        let end = tokens.last().and_then(|token| token.byte());
+        Ok(Glob { tokens: tokens.into(), least, begin, end, reading })
     }
 
-    /// Whether the whole of `text` matches.
-    pub fn matches(&self, text: &[u8]) -> bool {
+    /// Whether the whole of `text` matches, as far as that is paid for.
+    pub fn matches(&self, text: &[u8], budget: &Budget) -> bool {
+        if !budget.spend(ASK) || self.differs_at_an_end(text) {
+            return false;
+        }
         match self.reading {
-            Reading::Text => self.run(text, |text, at| {
-                let byte = text.get(at)?.to_ascii_lowercase();
-                Some(Unit { byte, also: byte, length: 1, character_length: 1 })
-            }),
-            Reading::Path => self.run(text, |text, at| {
+            Reading::Text => self.paid(text, (budget, STEP), plain_unit),
+            Reading::Path => self.paid(text, (budget, STEP), |text, at| {
                 let byte = *text.get(at)?;
                 let character_length = if byte == b'%' { 3 } else { 1 };
                 Some(Unit { byte, also: byte, length: 1, character_length })
             }),
-            Reading::Query => self.run(text, |text, at| {
-                let rest = text.get(at..)?;
-                let (octet, length) = first_octet(rest)?;
-                let byte = octet.to_ascii_lowercase();
-                let also = if rest.first() == Some(&b'+') { b'+' } else { byte };
-                Some(Unit { byte, also, length, character_length: length })
-            }),
+            Reading::Query => {
+                let is_scanned = budget.spend(text.len() * STEP / BYTES_PER_STEP);
+                if is_scanned && memchr::memchr2(b'%', b'+', text).is_none() {
+                    return self.paid(text, (budget, STEP), plain_unit);
+                }
+                self.paid(text, (budget, STEP * DECODING), |text, at| {
+                    let rest = text.get(at..)?;
+                    let (octet, length) = first_octet(rest)?;
+                    let byte = octet.to_ascii_lowercase();
+                    let also = if rest.first() == Some(&b'+') { b'+' } else { byte };
+                    Some(Unit { byte, also, length, character_length: length })
+                })
+            }
+        }
+    }
+
+    /// Whether the ends of `text` say that it does not match; most texts that do not are told by them.
+    #[inline]
+    fn differs_at_an_end(&self, text: &[u8]) -> bool {
+        let differs = |wanted: Option<u8>, found: Option<&u8>| match (wanted, found) {
+            (Some(wanted), Some(byte)) => match self.reading {
+                Reading::Path => *byte != wanted,
+                Reading::Text => byte.to_ascii_lowercase() != wanted,
+                Reading::Query => *byte != b'+' && byte.to_ascii_lowercase() != wanted,
+            },
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        // An end that may be an encoding says nothing of what it stands for.
+        let is_plain = |at: Option<usize>| {
+            self.reading != Reading::Query
+                || at.and_then(|at| text.get(at)).is_none_or(|&byte| byte != b'%')
+        };
+        text.len() < self.least
+            || (differs(self.begin, text.first()) && is_plain(Some(0)))
+            || (differs(self.end, text.last()) && is_plain(text.len().checked_sub(3)))
+    }
+
+    /// A walk at a price for each of its steps.
+    #[inline]
+    fn paid(
+        &self,
+        text: &[u8],
+        (budget, price): (&Budget, usize),
+        unit: impl Fn(&[u8], usize) -> Option<Unit>,
+    ) -> bool {
+        if !budget.spend(WALK) {
+            return false;
+        }
+        let affordable = budget.steps(price);
+        let mut steps = affordable;
+        match self.walk(text, &mut steps, unit) {
+            Some(matched) => budget.spend((affordable - steps) * price) && matched,
+            None => {
+                budget.exhaust();
+                false
+            }
         }
     }
 
@@ -129,25 +203,39 @@ impl Glob {
         (end == [Token::Run]).then_some(prefix)
     }
 
-    /// The walk. `unit` reads what stands at a position.
-    fn run(&self, text: &[u8], unit: impl Fn(&[u8], usize) -> Option<Unit>) -> bool {
+    /// The walk. `unit` reads what stands at a position. Takes the steps that it makes; `None` when there are not
+    /// enough.
+    fn walk(
+        &self,
+        text: &[u8],
+        steps: &mut usize,
+        unit: impl Fn(&[u8], usize) -> Option<Unit>,
+    ) -> Option<bool> {
         let (mut token_index, mut at) = (0, 0);
         // After a `*`: the token behind it and the position where that was last tried.
         let mut resume: Option<(usize, usize)> = None;
         loop {
+            *steps = steps.checked_sub(1)?;
             let read = unit(text, at);
             let step = match (self.tokens.get(token_index), read) {
                 (Some(Token::Run), _) => {
                     token_index += 1;
+                    if token_index == self.tokens.len() {
+                        return Some(true);
+                    }
+                    let (found, taken) = self.seek(token_index, text, at);
+                    *steps = steps.checked_sub(taken)?;
+                    let Some(found) = found else { return Some(false) };
+                    at = found;
                     resume = Some((token_index, at));
                     continue;
                 }
-                (None, None) => return true,
+                (None, None) => return Some(true),
                 (Some(Token::One), Some(read)) => Some(read.character_length),
                 (Some(Token::Byte(wanted)), Some(read)) => {
                     (read.byte == *wanted || read.also == *wanted).then_some(read.length)
                 }
-                (Some(_), None) => return false,
+                (Some(_), None) => return Some(false),
                 (None, Some(_)) => None,
             };
             if let Some(taken) = step {
@@ -155,16 +243,51 @@ impl Glob {
                 at += taken;
                 continue;
             }
-            // The last `*` takes one more unit.
-            let Some((behind, tried)) = resume else { return false };
-            if behind == self.tokens.len() {
-                return true;
-            }
-            let Some(skipped) = unit(text, tried) else { return false };
-            (token_index, at) = (behind, tried + skipped.character_length);
+            // The last `*` takes one more unit, and what cannot go on.
+            let Some((behind, tried)) = resume else { return Some(false) };
+            let Some(skipped) = unit(text, tried) else { return Some(false) };
+            let (found, taken) = self.seek(behind, text, tried + skipped.character_length);
+            *steps = steps.checked_sub(RETURN_STEPS + taken)?;
+            let Some(found) = found else { return Some(false) };
+            (token_index, at) = (behind, found);
             resume = Some((behind, at));
         }
     }
+
+    /// The first position from `at` on, which begins a character, where the token behind a `*` may hold; and the
+    /// steps that it took to find.
+    #[inline]
+    fn seek(&self, token: usize, text: &[u8], at: usize) -> (Option<usize>, usize) {
+        let wanted = match self.tokens.get(token) {
+            Some(Token::Byte(wanted)) => *wanted,
+            Some(Token::One | Token::Run) | None => return (Some(at), 0),
+        };
+        // What is encoded is met at its beginning: it may stand for what is wanted, and is passed as a whole.
+        let [one, two, three] = match (self.reading, wanted) {
+            (Reading::Text, _) => [wanted, wanted.to_ascii_uppercase(), wanted],
+            (Reading::Path, _) => [wanted, b'%', wanted],
+            (Reading::Query, b' ') => [b' ', b'+', b'%'],
+            (Reading::Query, _) => [wanted, wanted.to_ascii_uppercase(), b'%'],
+        };
+        let rest = text.get(at..).unwrap_or_default();
+        let (near, far) = rest.split_at(rest.len().min(NEAR_BYTES));
+        let may_hold = |&byte: &u8| byte == one || byte == two || byte == three;
+        if let Some(skipped) = near.iter().position(may_hold) {
+            return (Some(at + skipped), skipped / NEAR_BYTES_PER_STEP);
+        }
+        let near_steps = near.len() / NEAR_BYTES_PER_STEP;
+        if far.is_empty() {
+            return (None, near_steps);
+        }
+        let found = memchr::memchr3(one, two, three, far);
+        let searched = found.unwrap_or(far.len()) / BYTES_PER_STEP;
+        (found.map(|skipped| at + near.len() + skipped), near_steps + SEARCH_STEPS + searched)
+    }
+}
+
+fn plain_unit(text: &[u8], at: usize) -> Option<Unit> {
+    let byte = text.get(at)?.to_ascii_lowercase();
+    Some(Unit { byte, also: byte, length: 1, character_length: 1 })
 }
 
 /// The tokens of `text`, its bytes as they stand there.
@@ -269,7 +392,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        Glob::parse(pattern, Reading::Text).expect("valid pattern").matches(text.as_bytes())
+        let glob = Glob::parse(pattern, Reading::Text).expect("valid pattern");
+        glob.matches(text.as_bytes(), &Budget::unlimited())
     }
 
     #[test]
@@ -298,7 +422,7 @@ mod tests {
     #[test]
     fn case_is_ignored_where_asked() {
         let glob = Glob::parse("Mozilla*Firefox", Reading::Text).expect("valid");
-        assert!(glob.matches(b"MOZILLA/5 fireFOX"));
+        assert!(glob.matches(b"MOZILLA/5 fireFOX", &Budget::unlimited()));
         assert_eq!(glob.to_string(), "mozilla*firefox");
     }
 
@@ -326,10 +450,13 @@ mod tests {
     #[test]
     fn an_encoded_octet_of_a_path_is_one_character() {
         let matches = |pattern, text: &str| {
-            Glob::parse(pattern, Reading::Path).expect("valid").matches(text.as_bytes())
+            let glob = Glob::parse(pattern, Reading::Path).expect("valid");
+            glob.matches(text.as_bytes(), &Budget::unlimited())
         };
         assert!(matches("/a?b", "/a%7Cb"));
         assert!(matches("/*?", "/%7C"));
+        assert!(matches("*7", "/%7C7") && matches("*%7C", "/a%7C") && matches("*|7", "/7%7C%7C7"));
+        assert!(!matches("*7*", "/%7C"), "what is encoded is passed as a whole");
         assert!(!matches("/??", "/%7C"));
         assert!(!matches("/*C", "/A%7Cb"), "case");
         assert!(!matches("/A", "/a"));
@@ -351,12 +478,19 @@ mod tests {
             ("?", "%7C", true),
             ("%2a", "%2A", true),
             ("%2a", "x", false),
+            ("* *x", "aaaaaaaaaaaaaaaaaaaaaaaa+x", true),
+            ("*+*x", "aaaaaaaaaaaaaaaaaaaaaaaa%2Bx", true),
+            ("*+x", "a+b+x", true),
+            ("*4*", "%41", false),
+            ("*4*", "%41%34", true),
+            ("*b", "%41%42%41%42", true),
             ("100%25", "100%", true),
             ("100%25", "100%25", true),
             ("%2520", "%20", false),
         ] {
             let glob = Glob::parse(pattern, Reading::Query).expect(pattern);
-            assert_eq!(glob.matches(text.as_bytes()), expected, "{pattern} {text}");
+            let matched = glob.matches(text.as_bytes(), &Budget::unlimited());
+            assert_eq!(matched, expected, "{pattern} {text}");
             let again = Glob::parse(&glob.to_string(), Reading::Query);
             assert_eq!(again.as_ref(), Ok(&glob), "{glob} is the same pattern");
         }
@@ -384,6 +518,28 @@ mod tests {
         assert!(!matches(&pattern, &text));
     }
 
+    #[test]
+    fn a_walk_that_cannot_be_paid_for_ends_and_matches_nothing() {
+        let text = "a".repeat(1_000_000) + "b";
+        for reading in [Reading::Text, Reading::Path, Reading::Query] {
+            let glob = Glob::parse("*aab", reading).expect("valid");
+            let budget = Budget::of_request();
+            assert!(!glob.matches(text.as_bytes(), &budget));
+            assert!(budget.is_spent());
+            assert!(glob.matches(text.as_bytes(), &Budget::unlimited()));
+            // Neither does one that could be paid for alone.
+            assert!(!glob.matches(b"aab", &budget));
+        }
+    }
+
+    #[test]
+    fn what_cannot_go_on_behind_a_star_is_skipped_at_once() {
+        let glob = Glob::parse("*needle*", Reading::Query).expect("valid");
+        let budget = Budget::of_request();
+        assert!(!glob.matches("x".repeat(16_384).as_bytes(), &budget));
+        assert!(budget.spent() < 2 * 16_384, "{}", budget.spent());
+    }
+
     fn model(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -402,6 +558,17 @@ mod tests {
         #[test]
         fn agrees_with_the_recursive_model(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
             prop_assert_eq!(matches(&pattern, &text), model(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn reads_a_query_as_if_it_had_been_decoded_before(
+            pattern in "[ab4*? ]{0,8}",
+            text in "(a|b|4|%61|%62|%34|%20|\\+|%2F){0,10}",
+        ) {
+            let decoded: Vec<u8> = crate::http1::query::decoded(text.as_bytes()).collect();
+            let glob = Glob::parse(&pattern, Reading::Query).expect("valid");
+            let matched = glob.matches(text.as_bytes(), &Budget::unlimited());
+            prop_assert_eq!(matched, model(pattern.as_bytes(), &decoded));
         }
     }
 }

@@ -12,6 +12,7 @@
 //! met. Nothing here decides a match; tested through `table` against the naive model.
 use std::collections::{BTreeMap, HashMap};
 
+use super::budget::Budget;
 use super::conditions::{HOST_BYTES_MAX, HostPattern, PathPattern, Request, without_root_dot};
 use super::literals::{Literals, Selector};
 
@@ -89,6 +90,7 @@ impl Index {
         &self,
         request: &Request<'_>,
         mut best: u32,
+        budget: &Budget,
         verify: &impl Fn(Candidate) -> bool,
     ) -> u32 {
         let host = without_root_dot(request.host);
@@ -99,7 +101,7 @@ impl Index {
             lower.make_ascii_lowercase();
             let lower = &*lower;
             if let Some(found) = self.exact.get(lower) {
-                best = found.first(request, best, verify);
+                best = found.first(request, best, budget, verify);
             }
             if let Some((shortest, longest)) = self.suffix_bytes {
                 let begin = lower.len().saturating_sub(longest).max(1);
@@ -110,12 +112,12 @@ impl Index {
                         break;
                     }
                     if let Some(found) = self.suffix.get(suffix) {
-                        best = found.first(request, best, verify);
+                        best = found.first(request, best, budget, verify);
                     }
                 }
             }
         }
-        self.any.first(request, best, verify)
+        self.any.first(request, best, budget, verify)
     }
 }
 
@@ -194,6 +196,7 @@ impl PathIndex {
         &self,
         request: &Request<'_>,
         mut best: u32,
+        budget: &Budget,
         verify: &impl Fn(Candidate) -> bool,
     ) -> u32 {
         if self.lowest.is_none_or(|lowest| lowest >= best) {
@@ -202,12 +205,12 @@ impl PathIndex {
         if !self.exact.is_empty()
             && let Some(leaf) = self.exact.get(request.path)
         {
-            best = leaf.first(request, best, verify);
+            best = leaf.first(request, best, budget, verify);
         }
         for leaf in self.prefixes_of(request.path) {
-            best = leaf.first(request, best, verify);
+            best = leaf.first(request, best, budget, verify);
         }
-        self.any.first(request, best, verify)
+        self.any.first(request, best, budget, verify)
     }
 
     /// The rules of every prefix of `path`, longest first.
@@ -238,10 +241,16 @@ impl Leaf {
         }
     }
 
-    fn first(&self, request: &Request<'_>, best: u32, verify: &impl Fn(Candidate) -> bool) -> u32 {
+    fn first(
+        &self,
+        request: &Request<'_>,
+        best: u32,
+        budget: &Budget,
+        verify: &impl Fn(Candidate) -> bool,
+    ) -> u32 {
         let mut best = lowest_of(&self.candidates, best, verify);
         if let Some(literals) = &self.literals {
-            literals.each(request, |candidates| best = lowest_of(candidates, best, verify));
+            literals.each(request, budget, |candidates| best = lowest_of(candidates, best, verify));
         }
         best
     }

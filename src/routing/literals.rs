@@ -6,7 +6,8 @@
 //! first [`NAME_COUNT_MAX`], is left to the walk. Tested through `table` against the naive model.
 use std::collections::HashMap;
 
-use super::conditions::{Condition, Glob, Request};
+use super::budget::Budget;
+use super::conditions::{Condition, FIELD, Glob, Request, query_pairs};
 use super::index::Candidate;
 use super::table::Rule;
 use crate::http1::query;
@@ -15,6 +16,9 @@ use crate::http1::query;
 const LITERAL_BYTES_MAX: usize = 128;
 /// Most distinct field names, and most distinct query keys, of one place in the index.
 const NAME_COUNT_MAX: usize = 8;
+/// Instructions that looking a value up takes, and that each byte of it takes.
+const LOOK_UP: usize = 150;
+const BYTE: usize = 12;
 
 /// The literal values by which a rule can be found.
 #[derive(Debug)]
@@ -99,19 +103,36 @@ impl Literals {
         true
     }
 
-    /// Calls `visit` with each list of candidates that `request` has the value of.
-    pub fn each(&self, request: &Request<'_>, mut visit: impl FnMut(&[Candidate])) {
+    /// Calls `visit` with each list of candidates that `request` has the value of, as far as that is paid for.
+    pub fn each(
+        &self,
+        request: &Request<'_>,
+        budget: &Budget,
+        mut visit: impl FnMut(&[Candidate]),
+    ) {
         let mut room = [0; LITERAL_BYTES_MAX];
         for (name, values) in &self.headers {
+            if !budget.spend(FIELD * request.fields.len()) {
+                return;
+            }
             let lines = request.fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name));
             for line in lines {
+                if !budget.spend(LOOK_UP + BYTE * line.value.len().min(LITERAL_BYTES_MAX)) {
+                    return;
+                }
                 if let Some(found) = lower(line.value, &mut room).and_then(|v| values.get(v)) {
                     visit(found);
                 }
             }
         }
-        let query = request.query.filter(|_| !self.queries.is_empty());
-        for (key, value) in query::pairs(query.unwrap_or_default()) {
+        if self.queries.is_empty() {
+            return;
+        }
+        for (key, value) in query_pairs(request, budget) {
+            let bytes = key.len().min(LITERAL_BYTES_MAX) + value.len().min(LITERAL_BYTES_MAX);
+            if !budget.spend(LOOK_UP + BYTE * bytes) {
+                return;
+            }
             let mut key_room = [0; LITERAL_BYTES_MAX];
             let Some(key) = lower_decoded(key, &mut key_room) else { continue };
             let of_key = self.queries.iter().find(|(name, _)| **name == *key);

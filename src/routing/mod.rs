@@ -4,7 +4,9 @@
 //! `http1`. A request meets [`path`] (its normal form), [`table`] (the first rule whose
 //! [`conditions`] all hold) and the rule's [`actions`]. The compiled table is tested against the
 //! naive model "first rule in order all of whose conditions hold", the normal form for idempotence.
+//! What finding a rule may cost has a limit (see [`budget`]).
 pub mod actions;
+pub mod budget;
 pub mod conditions;
 pub mod cover;
 pub mod glob;

@@ -2,13 +2,19 @@
 //!
 //! Precedence is the position alone: rules stand in ascending priority, the default last, and the
 //! lowest one whose conditions all hold wins. The index only says which rules are worth a look.
-//! [`Table::find`] never allocates and never locks. Tested by proptest against the naive model.
+//! [`Table::find_index`] never allocates, never locks and has its limit. Tested by proptest against the naive model.
+use std::cell::Cell;
+
 use super::{
     actions::Action,
+    budget::Budget,
     conditions::{Condition, HostPattern, PathPattern, Request},
     index::{Candidate, Entry, Index},
     literals::Selector,
 };
+
+/// Instructions that looking at one candidate takes, without its conditions.
+const CANDIDATE: usize = 24;
 
 /// One rule of the file. Lower `priority` first; the default rule has none and stands last.
 #[derive(Debug, Clone)]
@@ -22,7 +28,7 @@ pub struct Rule {
 impl Rule {
     /// Whether all conditions hold: the meaning of a rule, value by value.
     pub fn matches(&self, request: &Request<'_>) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(request))
+        self.conditions.iter().all(|condition| condition.matches(request, &Budget::unlimited()))
     }
 }
 
@@ -68,19 +74,36 @@ impl Table {
         Table { rules: rules.into(), splits, index }
     }
 
-    /// The first rule by priority all of whose conditions hold; no allocation.
-    #[expect(clippy::indexing_slicing, reason = "find_index gives the position of a rule")]
-    pub fn find(&self, request: &Request<'_>) -> &Rule {
-        // The default has no conditions, so a rule is always found and the position is in bounds.
-        &self.rules[self.find_index(request)]
+    /// Position in [`Table::rules`] of the first rule by priority all of whose conditions hold; no allocation. The
+    /// default has no conditions, so a rule is always found.
+    ///
+    /// # Errors
+    /// Finding it costs more than a request may.
+    #[inline]
+    pub fn find_index(&self, request: &Request<'_>) -> Result<usize, TooCostly> {
+        self.find_index_within(request, &Budget::of_request())
     }
 
-    /// Position of that rule in [`Table::rules`].
-    pub fn find_index(&self, request: &Request<'_>) -> usize {
-        let default = self.rules.len() - 1;
-        let best = u32::try_from(default).unwrap_or(u32::MAX);
-        let verify = |candidate: Candidate| self.verify(candidate, request);
-        self.index.first(request, best, &verify) as usize
+    pub(super) fn find_index_within(
+        &self,
+        request: &Request<'_>,
+        budget: &Budget,
+    ) -> Result<usize, TooCostly> {
+        let default = u32::try_from(self.rules.len() - 1).unwrap_or(u32::MAX);
+        let last = Cell::new(default);
+        let verify = |candidate: Candidate| {
+            if !budget.spend(CANDIDATE) {
+                return false;
+            }
+            last.set(candidate.rule);
+            self.verify(candidate, request, budget)
+        };
+        let found = self.index.first(request, default, budget, &verify);
+        match budget.is_spent() {
+            // What was found is not the first by priority if a rule before it was not paid for.
+            true => Err(TooCostly { rule: last.get() as usize }),
+            false => Ok(found as usize),
+        }
     }
 
     /// All rules in order, the default last (named "default", priority u32::MAX).
@@ -92,7 +115,8 @@ impl Table {
     pub fn explain(&self, request: &Request<'_>) -> Vec<Considered> {
         let mut considered = Vec::new();
         for (position, rule) in self.rules.iter().enumerate() {
-            let failed = rule.conditions.iter().find(|condition| !condition.matches(request));
+            let holds = |condition: &Condition| condition.matches(request, &Budget::unlimited());
+            let failed = rule.conditions.iter().find(|condition| !holds(condition));
             let failed = failed.map(Condition::failure);
             let matched = failed.is_none();
             considered.push(Considered { rule: position, failed });
@@ -103,13 +127,14 @@ impl Table {
         considered
     }
 
-    fn verify(&self, candidate: Candidate, request: &Request<'_>) -> bool {
+    fn verify(&self, candidate: Candidate, request: &Request<'_>, budget: &Budget) -> bool {
         let position = candidate.rule as usize;
         let (Some(rule), Some(split)) = (self.rules.get(position), self.splits.get(position))
         else {
             return false;
         };
-        let holds = |at: &usize| rule.conditions.get(*at).is_some_and(|c| c.matches(request));
+        let holds =
+            |at: &usize| rule.conditions.get(*at).is_some_and(|c| c.matches(request, budget));
         (!candidate.verify_path || split.path.iter().all(holds))
             && (!candidate.verify_host || split.host.iter().all(holds))
             && split.rest.iter().all(holds)
@@ -149,6 +174,19 @@ impl Split {
             _ => None,
         }
     }
+}
+
+/// A request whose rule costs too much to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooCostly {
+    /// The rule that was looked at last.
+    pub rule: usize,
+}
+
+impl TooCostly {
+    /// The status of limpet's answer, and its stable word.
+    pub const STATUS: u16 = 400;
+    pub const CODE: &str = "routing_cost";
 }
 
 /// One rule that was looked at; `failed` is `None` for the one that matched.

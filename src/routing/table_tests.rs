@@ -1,7 +1,8 @@
 //! The compiled table against the naive model, and what `explain` says.
 use super::actions::{Action, Forward};
+use super::budget::{Budget, INSTRUCTIONS_MAX};
 use super::conditions::{Condition, HostPattern, PathPattern, Request};
-use super::table::{Considered, Rule, Table};
+use super::table::{Considered, Rule, Table, TooCostly};
 use crate::http1::fields::{Field, FieldId};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -27,6 +28,10 @@ fn paths(values: &[&str]) -> Condition {
     Condition::Path(values.iter().map(|v| PathPattern::parse(v).expect(v)).collect())
 }
 
+fn find<'t>(table: &'t Table, request: &Request<'_>) -> &'t Rule {
+    &table.rules()[table.find_index(request).unwrap()]
+}
+
 fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
     Request {
         method: b"GET",
@@ -49,9 +54,9 @@ fn the_lowest_priority_number_wins_whatever_is_more_specific() {
         ],
         forward(9),
     );
-    assert_eq!(&*table.find(&request("a.example.com", "/x")).name, "wide");
-    assert_eq!(&*table.find(&request("b.test", "/x")).name, "path");
-    let default = table.find(&request("b.test", "/y"));
+    assert_eq!(&*find(&table, &request("a.example.com", "/x")).name, "wide");
+    assert_eq!(&*find(&table, &request("b.test", "/x")).name, "path");
+    let default = find(&table, &request("b.test", "/y"));
     assert_eq!((&*default.name, default.priority), ("default", u32::MAX));
     assert_eq!(table.rules().last().map(|rule| &*rule.name), Some("default"));
 }
@@ -59,7 +64,7 @@ fn the_lowest_priority_number_wins_whatever_is_more_specific() {
 #[test]
 fn an_empty_table_has_its_default() {
     let table = Table::compile(Vec::new(), forward(3));
-    assert_eq!(table.find_index(&request("", "*")), 0);
+    assert_eq!(table.find_index(&request("", "*")), Ok(0));
     assert_eq!(table.rules().len(), 1);
 }
 
@@ -73,7 +78,7 @@ fn a_condition_without_values_never_holds() {
         ],
         forward(0),
     );
-    assert_eq!(&*table.find(&request("a", "/")).name, "default");
+    assert_eq!(&*find(&table, &request("a", "/")).name, "default");
 }
 
 #[test]
@@ -85,8 +90,68 @@ fn nested_prefixes_are_all_considered() {
     });
     let table = Table::compile(rules.collect(), forward(0));
     let path = "/a".repeat(150);
-    assert_eq!(*table.find(&request("h", &path)).name, *nested[7]);
-    assert_eq!(&*table.find(&request("h", "/a/a/b")).name, "default");
+    assert_eq!(*find(&table, &request("h", &path)).name, *nested[7]);
+    assert_eq!(&*find(&table, &request("h", "/a/a/b")).name, "default");
+}
+
+/// A table whose rules of these conditions all fail, and what finding the default among them costs.
+fn cost_of(rules: impl Iterator<Item = Vec<Condition>>, request: &Request<'_>) -> Option<u64> {
+    let rules = (0..).zip(rules).map(|(n, conditions)| rule("r", n, conditions)).collect();
+    let (table, budget) = (Table::compile(rules, forward(0)), Budget::of_request());
+    let found = table.find_index_within(request, &budget).ok()?;
+    assert_eq!(found, table.rules().len() - 1);
+    Some(budget.spent())
+}
+
+#[test]
+fn whatever_a_thousand_rules_look_at_is_paid_for() {
+    let (long, slashes) = ("a".repeat(16_000), "/a".repeat(8_000));
+    let field = |name| Field { name, value: long.as_bytes(), id: FieldId::Other, drop: false };
+    let fields: Vec<_> =
+        (0..100).map(|n| field(if n < 4 { b"x".as_slice() } else { b"y" })).collect();
+    let empty = "&".repeat(16_000);
+    let pairs = "a=a&".repeat(4_000);
+    let query = |text| Request { query: Some(text), ..request("h", "/") };
+    let glob = |n: u32| vec![Condition::query_pair(None, &format!("*aab{n}*")).unwrap()];
+    let query_glob = |n| vec![Condition::Query(glob(n))];
+    let thousand = || 0..1_000_u32;
+    assert_eq!(cost_of(thousand().map(query_glob), &query(long.as_bytes())), None);
+    assert_eq!(cost_of(thousand().map(query_glob), &query(empty.as_bytes())), None);
+    assert_eq!(cost_of(thousand().map(query_glob), &query(pairs.as_bytes())), None);
+    let header = |n| vec![Condition::header("x", &[&format!("*aab{n}*")]).unwrap()];
+    let with_fields = Request { fields: &fields, ..request("h", "/") };
+    assert_eq!(cost_of(thousand().map(header), &with_fields), None);
+    let path = |n| vec![paths(&[&format!("/*/a/ab{n}*")])];
+    assert_eq!(cost_of(thousand().map(path), &request("h", &slashes)), None);
+    // A literal value under each of hundreds of prefixes of one path: each looks through the whole query.
+    let nested = |n: u32| {
+        let literal = vec![Condition::query_pair(Some("k"), "v").unwrap()];
+        vec![paths(&[&("/a".repeat(n as usize + 1) + "*")]), Condition::Query(literal)]
+    };
+    let both = Request { query: Some(pairs.as_bytes()), ..request("h", &slashes) };
+    assert_eq!(cost_of((0..500).map(nested), &both), None);
+    // What is not hostile is far from the limit.
+    let ordinary = query(b"id=4711&lang=en&page=2&q=shoes%20and%20socks");
+    let item = |n| vec![Condition::query_pair(None, &format!("item-{n}*")).unwrap()];
+    let cost = cost_of(thousand().map(|n| vec![Condition::Query(item(n))]), &ordinary).unwrap();
+    assert!(cost < u64::from(INSTRUCTIONS_MAX) * 3 / 4, "{cost}");
+}
+
+#[test]
+fn a_rule_that_was_found_before_it_became_too_costly_is_not_taken() {
+    // The index meets the literal path before what may stand anywhere.
+    let rules = vec![
+        rule(
+            "costly",
+            1,
+            vec![Condition::Query(vec![Condition::query_pair(None, "*aab").unwrap()])],
+        ),
+        rule("cheap", 2, vec![paths(&["/p"])]),
+    ];
+    let table = Table::compile(rules, forward(0));
+    let long = "q=".to_owned() + &"a".repeat(1_000_000) + "b";
+    let request = Request { query: Some(long.as_bytes()), ..request("h", "/p") };
+    assert_eq!(table.find_index(&request), Err(TooCostly { rule: 0 }));
 }
 
 #[test]
@@ -118,7 +183,7 @@ fn many_names_and_long_values_are_found_as_well() {
             let query = Some(query.as_bytes());
             let request = Request { query, fields: &fields, ..request("h", "/") };
             let naive = table.rules().iter().position(|rule| rule.matches(&request));
-            assert_eq!(Some(table.find_index(&request)), naive);
+            assert_eq!(table.find_index(&request).ok(), naive);
             assert_eq!(naive == Some(n), n % 3 != 1 || value == "V");
         }
     }
@@ -216,7 +281,7 @@ proptest! {
                 ..request(host, path)
             };
             let naive = table.rules().iter().position(|rule| rule.matches(&request));
-            prop_assert_eq!(Some(table.find_index(&request)), naive);
+            prop_assert_eq!(table.find_index(&request).ok(), naive);
             let explained = table.explain(&request);
             prop_assert_eq!(explained.last().map(|last| last.rule), naive);
             prop_assert!(explained.iter().rev().skip(1).all(|one| one.failed.is_some()));

@@ -118,7 +118,7 @@ fn every_kind_of_condition_is_compiled() {
             source: source.parse().ok(),
             fields: &[field],
         };
-        rules.find(&request).name.to_string()
+        rules.rules()[rules.find_index(&request).unwrap()].name.to_string()
     };
     assert_eq!(request(b"GET", "10.1.1.1"), "first");
     assert_eq!(request(b"PUT", "10.1.1.1"), "default");

@@ -223,3 +223,51 @@ fn a_thousand_rules_route_each_to_its_own() {
         assert_eq!(client.response().target(), "a");
     }
 }
+
+/// A thousand rules for such a value of any key, each with its number in it.
+fn with_a_thousand_globs(before: &str) -> (Limpet, Target) {
+    let target = Target::echo("app");
+    let mut web = listener("web");
+    for number in 0..1_000 {
+        web = web.rule(&format!(
+            "name = \"r{number}\"\npriority = {}\nforward = \"app\"\n\
+             when.query = [{{ value = \"{before}{number:03}*\" }}]\nwhen.method = [\"GET\", \"PUT\"]",
+            number + 1
+        ));
+    }
+    let group = group("app").target("app", &target);
+    (Limpet::start(&config().listener(web).group(group).text()), target)
+}
+
+#[test]
+fn a_request_whose_rule_costs_too_much_to_find_is_refused_with_the_rule_that_it_came_to() {
+    let (limpet, target) = with_a_thousand_globs("*aab");
+    let hostile = [
+        format!("q={}", "a".repeat(16_000)),
+        "a=a&".repeat(4_000),
+        "&".repeat(16_000),
+        format!("q={}", "%61".repeat(5_000)),
+    ];
+    for query in &hostile {
+        let mut client = limpet.client();
+        let response = client.get(&format!("/?{query}"));
+        assert_eq!(response.status, 400, "{query:.20}");
+    }
+    let records = limpet.access_log(hostile.len());
+    for record in &records {
+        let rule = record.text("rule");
+        assert!(rule.starts_with('r'), "{rule}");
+        assert_eq!(record.termination(), "CRL");
+    }
+    assert_eq!(target.requests().len(), 0);
+}
+
+#[test]
+fn an_ordinary_query_is_compared_with_a_thousand_patterns() {
+    let (limpet, _target) = with_a_thousand_globs("item-");
+    let query = "id=4711&lang=en&page=2&q=Item-999";
+    assert_eq!(limpet.client().get(&format!("/?{query}")).status, 200);
+    assert_eq!(limpet.record(1).text("rule"), "r999");
+    assert_eq!(limpet.client().get("/?id=4711&lang=en").status, 200);
+    assert_eq!(limpet.record(2).text("rule"), "default");
+}
