@@ -12,6 +12,7 @@ mod loops;
 mod notes;
 mod places;
 pub mod problems;
+mod reach;
 mod rule_notes;
 pub mod schema;
 mod strays;

@@ -1,15 +1,11 @@
 //! Notes about rules: those that no request can reach, and texts that are read word by word where something
 //! else was hardly meant. Never a refusal. Tested beside it.
 
-use super::file::{File, Listener, Rewrite, Rule, When};
-use super::network;
+use super::file::{File, Rewrite, When};
+use super::{network, reach};
 use crate::routing::actions::normal_path;
 use crate::routing::conditions::{Condition, HostPattern, PathPattern};
-use crate::routing::cover::{covers, may_begin_with};
-
-/// Most comparisons of conditions for one file: what is left unsaid of more than some hundred rules costs no
-/// reload its time.
-const STEPS_MAX: usize = 300_000;
+use crate::routing::cover::may_begin_with;
 
 /// Most notes about the rules of one file.
 const NOTES_MAX: usize = 100;
@@ -17,9 +13,8 @@ const NOTES_MAX: usize = 100;
 /// One sentence each.
 pub(super) fn notes(file: &File) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut steps = STEPS_MAX;
     for listener in &file.listeners {
-        unreachable(listener, &mut steps, &mut notes);
+        reach::notes(listener, &mut notes);
         for rule in &listener.rules {
             let place = format!("rule {:?} of listener {:?}", rule.effective_name(), listener.name);
             let mut said = Vec::new();
@@ -72,44 +67,6 @@ pub(in crate::control) fn conditions(when: &When) -> Result<Vec<Condition>, Stri
 
 fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     texts.iter().map(|text| parse(text)).collect()
-}
-
-/// Rules behind one that takes all that they would.
-fn unreachable(listener: &Listener, steps: &mut usize, notes: &mut Vec<String>) {
-    let mut ordered: Vec<&Rule> = listener.rules.iter().collect();
-    ordered.sort_by_key(|rule| rule.priority);
-    let mut earlier: Vec<(&Rule, Vec<Condition>)> = Vec::new();
-    let mut takes_all = None;
-    for rule in ordered {
-        if let Some(by) = takes_all {
-            notes.push(never_reached(listener, rule, by));
-            continue;
-        }
-        let Ok(own) = conditions(&rule.when) else { continue };
-        let by = earlier.iter().find(|(_, conditions)| {
-            *steps = steps.saturating_sub(1);
-            *steps > 0 && covers(conditions, &own, steps)
-        });
-        if let Some((by, _)) = by {
-            notes.push(never_reached(listener, rule, by));
-        } else if own.is_empty() {
-            takes_all = Some(rule);
-        } else if *steps > 0 {
-            earlier.push((rule, own));
-        } else {
-            earlier.clear();
-        }
-    }
-}
-
-fn never_reached(listener: &Listener, rule: &Rule, by: &Rule) -> String {
-    format!(
-        "rule {:?} of listener {:?} is never reached: rule {:?} (priority {}) takes all that it would",
-        rule.effective_name(),
-        listener.name,
-        by.effective_name(),
-        by.priority
-    )
 }
 
 fn when(when: &When, merge_slashes: bool, said: &mut Vec<String>) {
@@ -278,6 +235,29 @@ mod tests {
             ("when.method = [\"GET\"]", ""),
         ] {
             assert_eq!(rules(earlier, later), Vec::<String>::new(), "{earlier} | {later}");
+        }
+    }
+
+    #[test]
+    fn among_thousands_the_one_that_takes_all_is_found() {
+        let rule = |priority: usize, when: &str| {
+            format!("{{ priority = {priority}, forward = \"a\", when.{when} }}")
+        };
+        let mut rules: Vec<String> = (1..=3000)
+            .map(|n| match n % 3 {
+                0 => rule(n, &format!("host = [\"h{n}.example\"]")),
+                1 => rule(n, &format!("host = [\"*.s{n}.example\"]")),
+                _ => rule(n, &format!("path = [\"/p{n}/*\"]")),
+            })
+            .collect();
+        rules.push(rule(4001, "host = [\"H300.example\"]"));
+        rules.push(rule(4002, "host = [\"a.b.s301.example\"]"));
+        rules.push(rule(4003, "path = [\"/p302/x/*\"]"));
+        rules.push(rule(4004, "path = [\"/p3/*\"]"));
+        let said = said(&rules.join(", "));
+        assert_eq!(said.len(), 3, "{said:?}");
+        for (said, by) in said.iter().zip(["rule-300", "rule-301", "rule-302"]) {
+            assert!(said.contains(&format!("{by:?}")), "{said}");
         }
     }
 
