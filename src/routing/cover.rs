@@ -3,6 +3,7 @@
 //! Says "covers" only where that is certain: of two patterns with wildcards inside, most often nothing is. Never
 //! asked for a request. Tested by a table.
 
+use super::budget::Budget;
 use super::conditions::{Condition, Glob, HostPattern, PathPattern};
 use super::path;
 
@@ -84,7 +85,7 @@ fn glob_covers(all: &Glob, one: &Glob) -> bool {
 impl HostPattern {
     fn covers(&self, other: &HostPattern) -> bool {
         match (self, other) {
-            (all, HostPattern::Exact(host)) => all.matches(host.as_bytes()),
+            (all, HostPattern::Exact(host)) => all.matches(host.as_bytes(), &Budget::unlimited()),
             (HostPattern::Suffix(all), HostPattern::Suffix(some)) => some.ends_with(&**all),
             (HostPattern::Suffix(all), HostPattern::Glob(glob)) => {
                 glob.literal_suffix().ends_with(all.as_bytes())
@@ -101,7 +102,7 @@ impl HostPattern {
 impl PathPattern {
     fn covers(&self, other: &PathPattern) -> bool {
         match (self, other) {
-            (all, PathPattern::Exact(path)) => all.matches(path.as_bytes()),
+            (all, PathPattern::Exact(path)) => all.matches(path.as_bytes(), &Budget::unlimited()),
             (PathPattern::Prefix(all), PathPattern::Prefix(some)) => some.starts_with(&**all),
             (PathPattern::Prefix(all), PathPattern::Glob(glob)) => {
                 glob.literal_prefix().starts_with(all.as_bytes())
