@@ -41,6 +41,7 @@ fn options() -> GroupOptions {
         response_head_bytes: 65_536,
         response_renewed_by_102: false,
         allow_upgrades: true,
+        is_checked: true,
         fail_open: FailOpen { count: 1, percent: 0 },
         session_cookies: Box::default(),
     }

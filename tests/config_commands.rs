@@ -139,6 +139,18 @@ fn check_says_what_a_right_file_declares_and_exits_0() {
 }
 
 #[test]
+fn check_notes_every_group_that_nobody_checks() {
+    let output = limpet(&["check", "--config", &example().path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for group in ["shop", "plain"] {
+        let note = format!("note: nobody checks the targets of target group {group:?}, whose ");
+        assert_has(&text(&output.stderr), &[&note]);
+    }
+    let checked = limpet(&["check", "--config", &config("minimal.toml")]);
+    assert_eq!(text(&checked.stderr), "", "somebody checks its targets");
+}
+
+#[test]
 fn check_reports_every_mistake_on_stderr_and_exits_2() {
     let file = written(
         "[process]\nshard = 4\n\n[[listener]]\nname = \"web\"\naddress = \"0.0.0.0\"\nforward = \"app\"\n",
@@ -197,7 +209,7 @@ fn explain_names_listener_rule_and_group_with_the_reasons() {
             "office (priority 10): matches",
             "the target sees the path /users",
             "group      shop: round_robin",
-            "one (127.0.0.1:9001, weight 1, healthy)",
+            "one (127.0.0.1:9001, weight 1, unchecked)",
             "two (127.0.0.1:9002, weight 1, draining)",
             "stickiness cookie limpet_shop, 1d without a request, 7d at most",
             "verdict    new: no cookie that counts",

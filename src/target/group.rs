@@ -103,6 +103,8 @@ pub struct GroupOptions {
     pub retry_budget_minimum: u32,
     pub response_head_bytes: usize,
     pub allow_upgrades: bool,
+    /// Decides nothing: who is not checked counts as healthy, but must not be called so.
+    pub is_checked: bool,
     pub fail_open: FailOpen,
     /// Names of session cookies to watch besides the well-known ones.
     pub session_cookies: Box<[Box<str>]>,
@@ -137,6 +139,19 @@ pub enum Standing {
     /// No longer in use, as good as removed.
     Gone,
 }
+
+/// What a target is called that serves as a healthy one does, though nobody checks whether it works.
+pub const UNCHECKED: &str = "unchecked";
+
+/// All words for a target's health.
+pub const HEALTH_CODES: [&str; 6] = [
+    Health::Initial.code(),
+    Health::Healthy.code(),
+    UNCHECKED,
+    Health::Unhealthy.code(),
+    Health::Draining.code(),
+    Health::Unused.code(),
+];
 
 /// What a group is made of.
 #[derive(Debug)]
@@ -234,6 +249,15 @@ impl TargetGroup {
     /// Whether targets that are not healthy are used because too few are.
     pub fn fails_open(&self) -> bool {
         self.fails_open
+    }
+
+    /// The word for the health of a target of this group now, as people are told: one that no check speaks for is
+    /// [`UNCHECKED`]. Who is ejected, drains or has drained is called so whoever checks it.
+    pub fn health_code(&self, target: &Target) -> &'static str {
+        match target.state.health() {
+            Health::Healthy if !self.options.is_checked => UNCHECKED,
+            health => health.code(),
+        }
     }
 
     /// `Gone` past the end.

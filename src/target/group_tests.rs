@@ -18,6 +18,7 @@ pub(in crate::target) fn options() -> GroupOptions {
         retry_budget_minimum: 3,
         response_head_bytes: 65_536,
         allow_upgrades: true,
+        is_checked: true,
         fail_open: FailOpen { count: 1, percent: 0 },
         session_cookies: Box::default(),
     }

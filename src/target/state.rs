@@ -34,8 +34,9 @@ pub enum Health {
 }
 
 impl Health {
-    /// The word of the access log, metrics and the admin API.
-    pub fn code(self) -> &'static str {
+    /// The word of metrics and the admin API; of a target that is in use and that nobody checks, see
+    /// `TargetGroup::health_code`.
+    pub const fn code(self) -> &'static str {
         match self {
             Health::Initial => "initial",
             Health::Healthy => "healthy",

@@ -40,7 +40,8 @@ async fn a_group_has_its_settings_its_numbers_and_its_targets() {
     assert_eq!(group["stickiness"]["duration"], "1h");
     assert_eq!(group["stickiness"]["cookie_name"], "limpet_app");
     assert_eq!(group["stickiness"]["app_cookie"], json!(null));
-    assert_eq!(group["health_summary"]["healthy"], 2);
+    let summary = &group["health_summary"];
+    assert_eq!((&summary["unchecked"], &summary["healthy"]), (&json!(2), &json!(0)));
     assert_eq!(group["sessions"], 2);
     assert_eq!(group["tunnels"], 1);
     assert_eq!(group["in_flight"], 1);
@@ -48,7 +49,7 @@ async fn a_group_has_its_settings_its_numbers_and_its_targets() {
     let target = &group["targets"][0];
     assert_eq!((&target["id"], &target["address"]), (&json!("a"), &json!("127.0.0.1:9001")));
     assert_eq!((&target["sessions"], &target["sessions_error_percent"]), (&json!(2), &json!(3.3)));
-    assert_eq!(target["last_check"], json!(null));
+    assert_eq!((&target["health"], &target["last_check"]), (&json!("unchecked"), &json!(null)));
     assert_eq!(target["drain"], json!(null));
     assert_eq!(group["targets"][1]["effective_weight"], 3.0);
     let alone = api.get("/v1/groups/app/targets/a").await.json();
@@ -64,7 +65,8 @@ async fn the_overview_tells_which_group_needs_a_look_and_why() {
     let overview = api.get("/v1/overview").await.json();
     assert_eq!((&overview["group_count"], &overview["troubled_count"]), (&json!(2), &json!(0)));
     assert_eq!(overview["groups"][0]["name"], "app");
-    assert_eq!(overview["groups"][0]["standing"], json!({"healthy": 2}));
+    assert_eq!(overview["groups"][0]["standing"], json!({"unchecked": 2}));
+    assert_eq!(overview["unchecked_count"], 2, "no group has checks");
     let snapshot = api.control.snapshot();
     let api_group = snapshot.groups.iter().find(|group| &*group.name == "api").unwrap();
     api_group.targets[0].state.set_health(limpet::target::state::Health::Unhealthy);

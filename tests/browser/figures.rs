@@ -49,7 +49,11 @@ async fn the_sessions_of_a_sticky_group_are_estimated_for_each_target() {
     console.click("#save").await;
     console.wait("document.querySelector('#saved') !== null", "the edit is in force").await;
     for _ in 0..USERS {
-        assert!(server::get(address, "/").contains("limpet_demo="));
+        // A session counts when its cookie comes back.
+        let first = server::get(address, "/");
+        let cookie = first.split("Set-Cookie: ").find(|line| line.starts_with("limpet_demo="));
+        let cookie = cookie.and_then(|line| line.split(';').next()).expect("a cookie");
+        assert!(server::get_with(address, "/", cookie).starts_with("HTTP/1.1 200"));
     }
     let about = |place: &str, users: usize| {
         let (least, most) = (users - USERS_OFF_MAX, users + USERS_OFF_MAX);

@@ -163,9 +163,19 @@ fn answer(mut stream: TcpStream) {
 
 /// The whole response; empty while nobody answers.
 pub fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, path, "")
+}
+
+/// As [`get`], with a cookie.
+pub fn get_with(address: SocketAddr, path: &str, cookie: &str) -> String {
+    ask(address, path, &format!("Cookie: {cookie}\r\n"))
+}
+
+fn ask(address: SocketAddr, path: &str, field: &str) -> String {
     let mut text = String::new();
     let Ok(mut stream) = TcpStream::connect(address) else { return text };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{field}\r\n");
     let sent = stream.write_all(request.as_bytes());
     if sent.and_then(|()| stream.read_to_string(&mut text)).is_err() {
         text.clear();

@@ -71,3 +71,27 @@ async fn applying_starts_from_what_runs_and_warns_of_edits_that_would_be_lost() 
     console.picture("apply-lost").await;
     stage.close().await;
 }
+
+#[tokio::test]
+async fn a_target_that_nobody_checks_is_grey_and_nowhere_has_a_green_tick() {
+    let Some(stage) = Stage::mismatch().await else { return };
+    let console = &stage.tab;
+    let badges = |of: &str| {
+        format!(
+            "[...document.querySelectorAll('{of} .badge')].map((one) => `${{one.className.trim()}}: ${{one.innerText}}`)"
+        )
+    };
+    stage.show("#/").await;
+    let standing: Vec<String> = console.evaluate(&badges("[data-key=standing]")).await;
+    assert_eq!(standing, ["badge: 1 of 1 group unchecked", "badge: 1 unchecked"]);
+    for page in ["#/groups", "#/groups/app"] {
+        stage.show(page).await;
+        let row: Vec<String> = console.evaluate(&badges("tbody")).await;
+        assert_eq!(row, ["badge: unchecked"], "{page}");
+        let beside = console.text_of("document.querySelector('td.what')?.innerText").await;
+        assert!(beside.contains("not checked"), "{page}: {beside}");
+        assert!(beside.contains("0 failures since the start"), "{page}: {beside}");
+        console.picture(&format!("unchecked-{}", page.replace(['#', '/'], ""))).await;
+    }
+    stage.close().await;
+}

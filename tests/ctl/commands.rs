@@ -227,7 +227,7 @@ fn status() -> Value {
         "connections": {"open": 1, "accepted": 20, "refused": 0},
         "target_connections": {"open": 4}, "memory_bytes": 12_582_912,
         "log": {"lines_written": 9, "lines_dropped": 0, "lines_failed": 0, "level": "info"},
-        "warnings": ["no keys are configured"], "demo": false, "demo_urls": [],
+        "warnings": ["no keys are configured"], "unchecked_count": 2, "demo": false, "demo_urls": [],
     })
 }
 
@@ -244,6 +244,7 @@ fn status_is_one_page() {
             "listener       web on 127.0.0.1:8080\n",
             "connections    1 open, 20 accepted, 0 refused; to targets 4 open\n",
             "memory         12 MiB\n",
+            "unchecked      targets of 2 target groups: limpet ctl targets\n",
             "log            level info; access log 9 lines written, 0 dropped, 0 failed\n",
             "warning: no keys are configured\n",
         ],
@@ -307,6 +308,18 @@ fn groups_are_a_table_with_units_and_remarks_below() {
         ))
     );
     assert_eq!(lines.next(), Some("app: PHPSESSID lives 12h, stickiness 1d"));
+}
+
+#[test]
+fn a_group_that_nobody_checks_has_no_healthy_targets_but_failures() {
+    let mut group = group();
+    group["health_summary"] = json!({"initial": 0, "healthy": 0, "unchecked": 2, "unhealthy": 0,
+        "draining": 1, "unused": 0});
+    group["targets"][1]["failures_recently"] = json!(3);
+    let printed = asks(&["groups"], "GET /v1/groups", &Value::Null, &json!({"groups": [group]}));
+    let row = "lb_cookie 1d  2 unchecked, 1 draining ";
+    let remark = "\napp: 3 failures in the last 2 min, and nobody checks its targets\n";
+    assert_has(&printed, &[row, remark]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(super) struct Status {
     pub memory_bytes: Option<u64>,
     pub log: LogStatus,
     pub warnings: Vec<String>,
+    pub unchecked_count: u64,
     pub demo: bool,
 }
 
@@ -113,6 +114,7 @@ pub(super) struct Group {
 pub(super) struct HealthSummary {
     pub initial: u64,
     pub healthy: u64,
+    pub unchecked: u64,
     pub unhealthy: u64,
     pub draining: u64,
     pub unused: u64,

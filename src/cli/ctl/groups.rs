@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::session::{Session, body, group_path, print};
 use super::table::{Cell, Style, Table, Tone};
 use super::values::{self, Setting};
-use super::words::{UNKNOWN, known, milliseconds, plain, rate};
+use super::words::{UNKNOWN, count, known, milliseconds, plain, rate};
 use crate::target::stickiness::Reason;
 
 pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
@@ -65,7 +65,7 @@ fn sticky(group: &Group) -> String {
     }
 }
 
-/// "2 of 3", with what the others are.
+/// "2 of 3", with what the others are; "3 unchecked" where nobody says how many are healthy.
 fn healthy(group: &Group) -> Cell {
     let health = &group.health_summary;
     let others = [
@@ -75,16 +75,21 @@ fn healthy(group: &Group) -> Cell {
         (health.unused, "unused"),
     ];
     let ejected = group.targets.iter().filter(|one| one.ejected_until_unix_ms.is_some()).count();
-    let all = others.iter().map(|(number, _)| number).sum::<u64>() + health.healthy;
-    let mut text = format!("{} of {all}", health.healthy);
+    let serve = health.healthy + health.unchecked;
+    let all = others.iter().map(|(number, _)| number).sum::<u64>() + serve;
+    let mut text = match health.unchecked {
+        0 => format!("{} of {all}", health.healthy),
+        unchecked => format!("{unchecked} unchecked"),
+    };
     for (number, word) in others.iter().filter(|(number, _)| *number > 0) {
         text.push_str(&format!(", {number} {word}"));
     }
     if ejected > 0 {
         text.push_str(&format!(", {ejected} ejected"));
     }
-    let tone = match (health.unhealthy, health.healthy) {
+    let tone = match (health.unhealthy, serve) {
         (0, _) if ejected > 0 => Tone::Careful,
+        (0, _) if health.unchecked > 0 => Tone::Grey,
         (0, _) => Tone::Plain,
         (_, 0) => Tone::Bad,
         (_, _) => Tone::Careful,
@@ -101,6 +106,11 @@ fn remarks(group: &Group, style: Style) -> String {
     };
     if group.failing_open {
         line("nobody is healthy enough, so requests go to targets that are not");
+    }
+    let failures = group.targets.iter().map(|target| target.failures_recently).sum::<u64>();
+    if group.health_summary.unchecked > 0 && failures > 0 {
+        let failures = count(failures, "failure");
+        line(&format!("{failures} in the last 2 min, and nobody checks its targets"));
     }
     for found in &group.session_matches {
         line(&found.text);

@@ -69,6 +69,7 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
         ),
     ));
     lines.push(("memory", status.memory_bytes.map_or(words::UNKNOWN.into(), words::size)));
+    lines.extend(unchecked(status));
     let log = &status.log;
     lines.push((
         "log",
@@ -89,6 +90,13 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
         out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
     }
     out
+}
+
+/// That nobody checks some targets, which is no warning: it may be meant.
+fn unchecked(status: &Status) -> Option<(&'static str, String)> {
+    let groups = count(status.unchecked_count, "target group");
+    let line = ("unchecked", format!("targets of {groups}: limpet ctl targets"));
+    (status.unchecked_count > 0).then_some(line)
 }
 
 fn waits(pending: &Pending) -> String {

@@ -26,6 +26,7 @@ impl Style {
             Tone::Good => "32",
             Tone::Bad => "31",
             Tone::Careful => "33",
+            Tone::Grey => "90",
             Tone::Heading => "1",
         };
         match self.colours {
@@ -42,6 +43,8 @@ pub(super) enum Tone {
     Good,
     Bad,
     Careful,
+    /// Nothing is known.
+    Grey,
     Heading,
 }
 
@@ -62,6 +65,7 @@ impl Tone {
             "healthy" => Tone::Good,
             "unhealthy" | "ejected" => Tone::Bad,
             "initial" | "draining" => Tone::Careful,
+            "unchecked" => Tone::Grey,
             _ => Tone::Plain,
         }
     }

@@ -78,7 +78,8 @@ fn rows(groups: &[&Group], place: Address, now_ms: u64) -> Table {
             if place == Address::Below && target.address != target.id {
                 table.below(&target.address, Tone::Plain);
             }
-            table.below(&note(target, now_ms), tone);
+            // What requests have found is never said in the colour of one that is well.
+            table.below(&note(target, now_ms), if failures == Tone::Bad { failures } else { tone });
         }
     }
     table
@@ -139,8 +140,9 @@ fn note(target: &Target, now_ms: u64) -> String {
     if target.configured_state == "removed" {
         notes.push("removed".to_owned());
     }
-    // A drain tells why by itself.
-    if !target.reason.is_empty() && target.health != "healthy" && target.drain.is_none() {
+    // A drain tells why by itself, and of one that nobody checks there is no more to tell.
+    let is_ordinary = matches!(&*target.health, "healthy" | "unchecked");
+    if !target.reason.is_empty() && !is_ordinary && target.drain.is_none() {
         notes.push(target.reason.clone());
     }
     if let Some(last) = target.last_check.as_ref().filter(|last| !last.passed) {
@@ -245,6 +247,11 @@ mod tests {
     fn notes_tell_what_is_not_ordinary() {
         let cases = [
             (json!({"health": "healthy", "reason": "checks passed"}), ""),
+            (json!({"health": "unchecked", "reason": "not checked"}), ""),
+            (
+                json!({"health": "unchecked", "reason": "not checked", "failures_recently": 2}),
+                "2 failures in the last 2 min",
+            ),
             (json!({"health": "unhealthy", "reason": "3 checks failed"}), "3 checks failed"),
             (
                 json!({"ejected_until_unix_ms": 31_000, "health": "unhealthy"}),
@@ -266,6 +273,22 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(note(&target(value.clone()), 1_000), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn a_target_that_nobody_checks_is_grey_and_its_failures_are_not() {
+        let shown = |failures_recently: u64| {
+            let group: Group = serde_json::from_value(json!({"name": "app", "targets": [
+                {"id": "a", "address": "10.0.0.1:80", "health": "unchecked", "failures": 3,
+                 "failures_recently": failures_recently},
+            ]}))
+            .unwrap();
+            table(&[&group], Style { colours: true }, 0)
+        };
+        assert!(shown(0).contains("\x1b[90munchecked\x1b[0m"), "{}", shown(0));
+        assert!(!shown(0).contains("\x1b[3"), "no other colour: {}", shown(0));
+        let failing = shown(2);
+        assert!(failing.contains("\x1b[31m  2 failures in the last 2 min\x1b[0m"), "{failing}");
     }
 
     #[test]

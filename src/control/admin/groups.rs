@@ -16,7 +16,7 @@ use crate::control::config::file::{self, TargetState};
 use crate::control::drain::sessions::{self, Lives};
 use crate::control::events::unix_ms;
 use crate::snapshot::Snapshot;
-use crate::target::group::{self, Address, TargetGroup};
+use crate::target::group::{self, Address, HEALTH_CODES, TargetGroup};
 use crate::target::sketch;
 use crate::target::state::Health;
 
@@ -140,7 +140,7 @@ impl Operator {
                 Some(TargetState::Draining) => ConfiguredState::Draining,
                 None => ConfiguredState::Removed,
             },
-            health: state.health().code(),
+            health: group.health_code(target),
             reason: note.map_or_else(String::new, |note| note.reason.clone()),
             since_unix_ms: note.map_or(self.sources.started_unix_ms, |note| note.since_unix_ms),
             last_check: note.and_then(|note| note.last_check.clone()),
@@ -180,9 +180,7 @@ fn both<'a>(
 
 /// All states, also those that no target is in.
 fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
-    let all =
-        [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused];
-    all.map(Health::code)
+    HEALTH_CODES
         .into_iter()
         .map(|code| (code, targets.iter().filter(|target| target.health == code).count()))
         .collect()

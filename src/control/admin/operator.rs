@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::overview;
 use super::problem::{Cause, Problem};
 use super::scope::Scope;
 use super::views::{
@@ -13,8 +14,8 @@ use super::views::{
     LogLevelView, LogStatus, OpenConnections, Setting, Settings, Status,
 };
 use crate::control::change::{Applied, By, Edit, Keep};
+use crate::control::config::amiss;
 use crate::control::config::file::LogLevel;
-use crate::control::config::notes;
 use crate::control::config::schema::{self, Default};
 use crate::control::drain::{DrainOptions, Drains};
 use crate::control::events::EventKind;
@@ -79,6 +80,7 @@ impl Operator {
                 level: log_level::level(),
             },
             warnings: self.warnings(),
+            unchecked_count: overview::unchecked_count(&self.control.snapshot()),
             may_change: scope.word(),
             demo: !self.demo_urls.is_empty(),
             demo_urls: self.demo_urls.clone(),
@@ -114,7 +116,7 @@ impl Operator {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = notes(&self.control.file());
+        let mut warnings = amiss(&self.control.file());
         if self.control.file_differs() {
             warnings.push("the file on disk is not what was loaded".to_owned());
         }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::operator::Operator;
 use super::views::{GroupStanding, Overview, TargetStanding};
-use crate::target::group::{Target, TargetGroup};
+use crate::snapshot::Snapshot;
+use crate::target::group::{Target, TargetGroup, UNCHECKED};
 use crate::target::state::Health;
 
 /// Groups that are told.
@@ -37,6 +38,7 @@ impl Operator {
             rates: self.sampler.overview(),
             group_count: groups.len(),
             troubled_count,
+            unchecked_count: unchecked_count(&snapshot),
             groups: told.map(|(_, group, failing)| self.standing(group, failing)).collect(),
         }
     }
@@ -45,7 +47,7 @@ impl Operator {
         let numbers = self.sampler.group(&group.name).unwrap_or_default();
         let mut standing = BTreeMap::new();
         for target in &group.targets {
-            *standing.entry(word(target)).or_insert(0) += 1;
+            *standing.entry(word(group, target)).or_insert(0) += 1;
         }
         let troubled = group.targets.iter().filter(|target| is_target_troubled(target, failing));
         GroupStanding {
@@ -60,24 +62,32 @@ impl Operator {
             in_flight: group.targets.iter().map(|one| u64::from(one.state.in_flight())).sum(),
             troubled_targets: troubled
                 .take(TARGETS_MAX)
-                .map(|target| self.troubled(target, failing))
+                .map(|target| self.troubled(group, target, failing))
                 .collect(),
         }
     }
 
-    fn troubled(&self, target: &Target, failing: &Failing) -> TargetStanding {
+    fn troubled(&self, group: &TargetGroup, target: &Target, failing: &Failing) -> TargetStanding {
         let note = self.board.note(target.state.slot);
         TargetStanding {
             id: target.id.to_string(),
-            standing: word(target),
+            standing: word(group, target),
             reason: note.map_or_else(String::new, |note| note.reason),
             failures_recently: failing.get(&target.id).copied().unwrap_or(0),
         }
     }
 }
 
-fn word(target: &Target) -> &'static str {
-    if target.state.is_ejected() { EJECTED } else { target.state.health().code() }
+fn word(group: &TargetGroup, target: &Target) -> &'static str {
+    if target.state.is_ejected() { EJECTED } else { group.health_code(target) }
+}
+
+/// Groups with targets in service that nobody checks.
+pub(super) fn unchecked_count(snapshot: &Snapshot) -> usize {
+    let has_unchecked = |group: &TargetGroup| {
+        group.targets.iter().any(|target| group.health_code(target) == UNCHECKED)
+    };
+    snapshot.groups.iter().filter(|group| has_unchecked(group)).count()
 }
 
 /// Nobody is in service, or somebody is not as he should be.

@@ -38,6 +38,8 @@ pub struct Status {
     pub log: LogStatus,
     /// One sentence each.
     pub warnings: Vec<String>,
+    /// Groups with targets in service that nobody checks.
+    pub unchecked_count: usize,
     /// What the one who asks may change: "everything", or "attributes" of groups and targets.
     pub may_change: &'static str,
     pub demo: bool,
@@ -92,6 +94,8 @@ pub struct Overview {
     pub group_count: usize,
     /// Groups that somebody should look at.
     pub troubled_count: usize,
+    /// Groups with targets in service that nobody checks.
+    pub unchecked_count: usize,
     /// Those in trouble first, else in the order of the file; not all of very many.
     pub groups: Vec<GroupStanding>,
 }
@@ -103,7 +107,7 @@ pub struct GroupStanding {
     /// Something is unhealthy, ejected, failing or empty.
     pub is_troubled: bool,
     pub target_count: usize,
-    /// Targets by the words of `Health`; "ejected" for those that are, which are in no other number.
+    /// Targets by the words of `HEALTH_CODES`; "ejected" for those that are, which are in no other number.
     pub standing: BTreeMap<&'static str, usize>,
     pub failing_open: bool,
     pub requests_per_second: f64,
@@ -138,7 +142,7 @@ pub struct Groups {
 pub struct Group {
     pub name: String,
     pub algorithm: AlgorithmName,
-    /// Targets by the words of `Health`.
+    /// Targets by the words of `HEALTH_CODES`.
     pub health_summary: BTreeMap<&'static str, usize>,
     /// Nobody, or too few, are healthy: unhealthy targets are used as well.
     pub failing_open: bool,

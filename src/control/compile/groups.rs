@@ -65,7 +65,7 @@ pub(super) fn group(
     let parts = GroupParts {
         name: group.name.as_str().into(),
         algorithm: algorithm(group).map_err(fail)?,
-        options: group_options(group),
+        options: group_options(group, is_checked),
         stickiness: match stickiness.enabled {
             false => None,
             true => {
@@ -120,7 +120,7 @@ fn algorithm(group: &file::TargetGroup) -> Result<Algorithm, String> {
     })
 }
 
-fn group_options(group: &file::TargetGroup) -> GroupOptions {
+fn group_options(group: &file::TargetGroup, is_checked: bool) -> GroupOptions {
     let (timeouts, retries) = (&group.timeouts, &group.retries);
     GroupOptions {
         connect_timeout: timeouts.connect,
@@ -139,6 +139,7 @@ fn group_options(group: &file::TargetGroup) -> GroupOptions {
         retry_budget_minimum: retries.budget_minimum,
         response_head_bytes: group.limits.response_head_bytes,
         allow_upgrades: group.upgrades,
+        is_checked,
         fail_open: FailOpen { count: group.fail_open.count, percent: group.fail_open.percent },
         session_cookies: session_cookies(&group.stickiness),
     }

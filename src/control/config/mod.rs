@@ -32,7 +32,7 @@ pub(super) use checks::{
     answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
 };
 pub use file::File;
-pub use notes::notes;
+pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
 pub(super) use rule_notes::conditions;

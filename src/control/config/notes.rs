@@ -1,15 +1,49 @@
-//! What is allowed and yet hardly meant: said by `limpet check` and at start, never a refusal. Tested
+//! What is allowed and yet hardly meant: said by `limpet check`, at start and with a change, never a refusal. Tested
 //! beside it.
 
 use std::collections::HashMap;
 
-use super::file::{DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, Sticky};
+use super::file::{
+    DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, Sticky, TargetGroup,
+};
 use super::{loops, rule_notes};
 use crate::snapshot::ProxyProtocol;
 use crate::target::stickiness::SameSite;
 
-/// One sentence each.
+/// With more groups without checks, one sentence is about all of them.
+const UNCHECKED_MAX: usize = 5;
+
+/// One sentence each, those of [`amiss`] first.
 pub fn notes(file: &File) -> Vec<String> {
+    let mut notes = amiss(file);
+    notes.extend(unchecked(file));
+    notes
+}
+
+/// Groups whose targets nobody checks, which may be meant: who runs limpet is told by the word for their health.
+fn unchecked(file: &File) -> Vec<String> {
+    let is_unchecked = |group: &&TargetGroup| {
+        let check = &group.health_check;
+        check.kind == HealthCheckType::Off
+            && !is_check_forgotten(check)
+            && !group.targets.is_empty()
+    };
+    let names = file.target_groups.iter().filter(is_unchecked).map(|group| group.name.as_str());
+    let names: Vec<&str> = names.collect();
+    let end = "health_check.type is \"off\": only requests that fail tell that a target is down";
+    if let Some((first, others)) = names.split_first().filter(|_| names.len() > UNCHECKED_MAX) {
+        let others = others.len();
+        return vec![format!(
+            "nobody checks the targets of target group {first:?} and {others} other groups, whose {end}"
+        )];
+    }
+    let sentence =
+        |name| format!("nobody checks the targets of target group {name:?}, whose {end}");
+    names.into_iter().map(sentence).collect()
+}
+
+/// What should be changed, one sentence each.
+pub fn amiss(file: &File) -> Vec<String> {
     let mut notes = rule_notes::notes(file);
     notes.extend(loops::notes(file));
     let without_tls = without_tls(file);
@@ -155,13 +189,42 @@ mod tests {
             ]
         "#;
         let notes = notes(&parse(text, "x").unwrap());
-        assert_eq!(notes.len(), 5);
+        assert_eq!(notes.len(), 7);
         assert!(notes[0].contains("\"empty\" has no targets"));
         assert!(notes[1].contains("nothing forwards to target group \"unused\""));
         assert!(notes[2].contains("the stickiness of target group \"doubly\" has no effect"));
         assert!(notes[3].contains("all targets of \"idle\" have weight 0"));
         assert!(notes[4].contains("target group \"idle\" says how it is checked and is not"));
+        assert!(notes[5].contains("nobody checks the targets of target group \"unused\""));
+        assert!(notes[6].contains("nobody checks the targets of target group \"doubly\""));
     }
+
+    #[test]
+    fn a_group_that_nobody_checks_is_noted_and_very_many_are_in_one_sentence() {
+        let notes_of = |unchecked: usize| {
+            let mut text = String::from(
+                "listener = [{ name = \"w\", address = \"127.0.0.1:0\", forward = \"tcp\" }]\n",
+            );
+            let target = "target = [{ address = \"127.0.0.1:1\" }]";
+            for (name, kind) in [("tcp", "tcp"), ("http", "http")] {
+                text += &format!(
+                    "[[target_group]]\nname = \"{name}\"\nhealth_check.type = \"{kind}\"\n{target}\n"
+                );
+            }
+            for number in 0..unchecked {
+                text += &format!("[[target_group]]\nname = \"g{number}\"\n{target}\n");
+            }
+            let notes = notes(&parse(&text, "x").unwrap());
+            notes.into_iter().filter(|note| note.contains("nobody checks")).collect::<Vec<_>>()
+        };
+        assert!(notes_of(0).is_empty());
+        assert!(notes_of(1)[0].contains("group \"g0\"") && notes_of(1)[0].contains("\"off\""));
+        assert_eq!(notes_of(UNCHECKED_MAX).len(), UNCHECKED_MAX);
+        let one = notes_of(300);
+        assert_eq!(one.len(), 1);
+        assert!(one[0].contains("\"g0\" and 299 other groups"), "{one:?}");
+    }
+
     #[test]
     fn a_cookie_that_browsers_refuse_without_tls_is_named_with_the_listener() {
         let said = |listener: &str, group: &str, forward: &str| {
@@ -169,7 +232,7 @@ mod tests {
                 "listener = [{{ name = \"w\", address = \"127.0.0.1:0\", {listener} forward = {forward} }}]\n\
                  target_group = [{{ name = \"a\", {group} target = [{{ address = \"127.0.0.1:1\" }}] }}]"
             );
-            notes(&parse(&text, "x").unwrap())
+            amiss(&parse(&text, "x").unwrap())
         };
         let group = "stickiness = { enabled = true, same_site = \"none\" },";
         let rule =

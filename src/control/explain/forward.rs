@@ -11,7 +11,9 @@ use crate::http1::fields::FieldId;
 use crate::routing::actions::Forward;
 use crate::target::balance::cookie_values;
 use crate::target::cookie::{self, Scope};
-use crate::target::group::{Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, TargetIndex};
+use crate::target::group::{
+    Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, TargetIndex, UNCHECKED,
+};
 use crate::target::select;
 use crate::target::stickiness::{Reading, Reason, Stickiness, StickinessKind};
 
@@ -86,7 +88,7 @@ fn groups(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
         page.line("group", format!("{}: {}", group.name, algorithm(&group.algorithm)));
         for target in &group.targets {
             let (id, weight) = (&target.id, target.weight);
-            let (address, health) = (address(&target.address), target.state.health().code());
+            let (address, health) = (address(&target.address), health(group, target));
             page.line("", format!("{id} ({address}, weight {weight}, {health})"));
         }
         if group.targets.is_empty() {
@@ -180,6 +182,16 @@ fn settings(stickiness: &Stickiness) -> String {
     line
 }
 
+/// Its word; where no check says anything, with what requests have found.
+fn health(group: &TargetGroup, target: &Target) -> String {
+    let health = group.health_code(target);
+    match target.state.failures() {
+        1 if health == UNCHECKED => format!("{health}, 1 failure"),
+        failures @ 2.. if health == UNCHECKED => format!("{health}, {failures} failures"),
+        _ => health.to_owned(),
+    }
+}
+
 /// The target that a cookie leads to, and what awaits the request there.
 fn bound(
     group: &TargetGroup,
@@ -188,7 +200,7 @@ fn bound(
     reason: Reason,
     page: &mut Explanation,
 ) {
-    let health = target.state.health().code();
+    let health = health(group, target);
     let busy = target.state.in_flight();
     let mut line = format!("{} is {health}, {busy} in flight", target.id);
     match group.standing(index) {

@@ -120,7 +120,7 @@ fn a_bare_cookie_leads_to_its_target_with_its_health_and_load() {
         &[
             "request    GET /, host localhost",
             "verdict    valid: group app, target a",
-            "target     a is healthy, 1 in flight",
+            "target     a is unchecked, 1 in flight",
         ],
     );
     assert_eq!(outcome(&page), (Some("app"), Some("a"), Some("valid"), None));

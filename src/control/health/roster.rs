@@ -12,7 +12,7 @@ use super::check::Probe;
 use super::ejection::{Ejection, Population};
 use super::machine::Streak;
 use super::pace::Pace;
-use super::settings::Settings;
+use super::settings::{Checks, Settings};
 use super::{Due, EndedBy, Supervisor};
 use crate::control::events::{EventKind, Tone, unix_ms};
 use crate::target::group::{Address, Standing, Target, TargetGroup};
@@ -25,6 +25,26 @@ const FIRST_CHECKS_APART: Duration = Duration::from_millis(1);
 
 /// How long after its timeout a check is given up as lost.
 const LOST: Duration = Duration::from_secs(5);
+
+/// What has become of a group's checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Same,
+    Other,
+    SwitchedOn,
+    SwitchedOff,
+}
+
+impl Change {
+    fn of(before: Option<&Checks>, now: Option<&Checks>) -> Change {
+        match (before, now) {
+            _ if before == now => Change::Same,
+            (None, _) => Change::SwitchedOn,
+            (_, None) => Change::SwitchedOff,
+            (Some(_), Some(_)) => Change::Other,
+        }
+    }
+}
 
 /// One group.
 #[derive(Debug)]
@@ -143,8 +163,9 @@ impl<P: Probe> Supervisor<P> {
         if has_same_settings && before.is_some_and(|one| Arc::ptr_eq(&one.compiled, group)) {
             return;
         }
-        let has_same_checks =
-            before.is_some_and(|before| before.settings.checks == settings.checks);
+        let change = before.map_or(Change::Same, |before| {
+            Change::of(before.settings.checks.as_ref(), settings.checks.as_ref())
+        });
         let did_fail_open = before.map(|before| before.compiled.fails_open());
         let slots: Vec<u32> = group.targets.iter().map(|target| target.state.slot).collect();
         let was_carried = before.is_some_and(GroupWatch::is_carried);
@@ -158,7 +179,7 @@ impl<P: Probe> Supervisor<P> {
         let mut new_ones = 0;
         for target in &group.targets {
             if self.targets.contains_key(&target.state.slot) {
-                self.look_again(target.state.slot, has_same_checks, now);
+                self.look_again(target.state.slot, change, now);
             } else {
                 self.meet(group, target, new_ones, now);
                 new_ones += 1;
@@ -213,7 +234,7 @@ impl<P: Probe> Supervisor<P> {
     }
 
     /// A target that may have been changed by the operator, or be checked in another way from now on.
-    fn look_again(&mut self, slot: u32, has_same_checks: bool, now: Duration) {
+    fn look_again(&mut self, slot: u32, change: Change, now: Duration) {
         let serial = self.next_serial();
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -230,14 +251,20 @@ impl<P: Probe> Supervisor<P> {
         let is_out = matches!(health, Health::Draining | Health::Unused);
         let is_ejected = watched.ejection.until().is_some();
         // What checks have found goes on counting while the target drains.
-        let begins_anew = (is_turned && health != Health::Draining) || !has_same_checks;
-        if is_turned {
+        let begins_anew = (is_turned && health != Health::Draining) || change != Change::Same;
+        // What checks have found says nothing once nobody checks, and the other way round.
+        let is_other_word =
+            matches!(change, Change::SwitchedOn | Change::SwitchedOff) && health == Health::Healthy;
+        if is_turned || is_other_word {
             watched.seen = health;
             let reason = reason(health, settings.checks.is_some());
             self.board.update(slot, |entry| {
                 reason.clone_into(&mut entry.reason);
                 entry.since_unix_ms = unix_ms();
             });
+        }
+        if change == Change::SwitchedOff {
+            self.board.update(slot, |entry| entry.last_check = None);
         }
         if begins_anew {
             watched.serial = serial;
@@ -296,7 +323,9 @@ impl<P: Probe> Supervisor<P> {
     fn tell_fail_open(&self, name: &Arc<str>) {
         let Some(group) = self.groups.get(name) else { return };
         let Population { healthy, in_service, .. } = group.population();
-        let count = format!("{healthy} of {in_service} targets are healthy");
+        // Without checks, all that speaks against a target is its ejection.
+        let are = if group.settings.checks.is_some() { "healthy" } else { "not ejected" };
+        let count = format!("{healthy} of {in_service} targets are {are}");
         if group.compiled.fails_open() {
             let text = format!("{name} fails open, so that all of its targets are used: {count}");
             self.tell(EventKind::Warning, name, None, text);

@@ -380,7 +380,9 @@ async fn checks_that_are_switched_on_move_nobody_before_they_have_failed_often_e
     assert_eq!(world.note(1).reason, "not checked");
     world.fail(&[2]);
     world.set(json!({ "health_check.type": "http" }));
-    sleep(11.0).await;
+    sleep(0.2).await;
+    assert_eq!(world.note(1).reason, "in service before it was checked");
+    sleep(10.8).await;
     assert!(world.note(2).checks_failed >= 1);
     assert_eq!(world.eligible(), "ab");
     let took = world.until_eligible("a").await;
@@ -394,13 +396,20 @@ async fn checks_that_are_switched_off_leave_every_target_healthy() {
     world.fail(&[2]);
     world.start().await;
     assert_eq!(world.eligible(), "a");
+    assert!(world.note(1).last_check.is_some());
     world.set(json!({ "health_check.type": "off" }));
     let took = world.until_eligible("ab").await;
     assert!(took <= Duration::from_millis(100), "{took:?}");
     let began = Instant::now();
     sleep(30.0).await;
     assert_eq!(world.asked_since(began), []);
-    assert_eq!(world.note(2).reason, "not checked");
+    for port in [1, 2] {
+        let note = world.note(port);
+        assert_eq!((&*note.reason, note.last_check), ("not checked", None));
+    }
+    let group = world.group();
+    let words = group.targets.iter().map(|target| group.health_code(target));
+    assert_eq!(words.collect::<Vec<_>>(), ["unchecked"; 2]);
     assert_eq!(world.eligible(), "ab");
 }
 

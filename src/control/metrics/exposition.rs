@@ -11,17 +11,13 @@ use prometheus::{TextEncoder, proto};
 use super::family::{Family, seconds};
 use super::{Sources, names, process};
 use crate::snapshot::{Listener, Snapshot};
-use crate::target::group::{Target, TargetGroup};
-use crate::target::state::Health;
+use crate::target::group::{HEALTH_CODES, Target, TargetGroup};
 use crate::target::stickiness::Reason;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::series::{METHOD_CLASSES, STATUS_CLASSES};
 
 /// What the text is, for the Content-Type field.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-pub(super) const HEALTHS: [Health; 5] =
-    [Health::Initial, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Unused];
 
 /// Everything that [`names::ALL`] lists, in its order, as text.
 pub fn exposition(sources: &Sources) -> String {
@@ -190,9 +186,9 @@ fn verdicts(groups: &[Arc<TargetGroup>]) -> Family {
 fn by_health(groups: &[Arc<TargetGroup>]) -> Family {
     let mut targets = Family::of(names::GROUP_TARGETS);
     for group in groups {
-        for health in HEALTHS {
-            let in_it = group.targets.iter().filter(|target| target.state.health() == health);
-            targets.count(&[&group.name, health.code()], in_it.count() as u64);
+        for code in HEALTH_CODES {
+            let in_it = group.targets.iter().filter(|target| group.health_code(target) == code);
+            targets.count(&[&group.name, code], in_it.count() as u64);
         }
     }
     targets
@@ -205,8 +201,8 @@ fn of_targets(sources: &Sources, snapshot: &Snapshot) -> [Family; 6] {
     let mut waiting = Family::of(names::TARGET_WAITING);
     let mut health = Family::of(names::TARGET_HEALTH);
     let mut sessions = Family::of(names::TARGET_SESSIONS);
-    for (group, target) in targets(snapshot) {
-        let (group, id, state) = (&*group.name, &*target.id, &target.state);
+    for (of, target) in targets(snapshot) {
+        let (group, id, state) = (&*of.name, &*target.id, &target.state);
         let sums = state.series.sums(|block| &block.requests);
         for (class, count) in STATUS_CLASSES.iter().zip(sums) {
             requests.count(&[group, id, class], count);
@@ -214,9 +210,9 @@ fn of_targets(sources: &Sources, snapshot: &Snapshot) -> [Family; 6] {
         failures.count(&[group, id], state.failures());
         in_flight.count(&[group, id], u64::from(state.in_flight()));
         waiting.count(&[group, id], state.waiting.len() as u64);
-        let now = state.health();
-        for one in HEALTHS {
-            health.add(&[group, id, one.code()], flag(one == now));
+        let now = of.health_code(target);
+        for code in HEALTH_CODES {
+            health.add(&[group, id, code], flag(code == now));
         }
         if let Some(count) = sources.plane.target_sessions(group, id) {
             sessions.count(&[group, id], count);

@@ -97,7 +97,7 @@ metrics! {
     GROUP_EJECTIONS = Counter "limpet_group_ejections_total" ["group"]
         "Targets taken out for a while because of what they answered.";
     GROUP_TARGETS = Gauge "limpet_group_targets" ["group", "state"]
-        "Targets of a group by their health.";
+        "Targets of a group by their health; unchecked where nobody checks them.";
     GROUP_FAILING_OPEN = Gauge "limpet_group_failing_open" ["group"]
         "1 where targets are used although none is healthy.";
     TARGET_REQUESTS = Counter "limpet_target_requests_total" ["group", "target", "status"]

@@ -19,6 +19,7 @@ fn status_tells_of_the_process_its_configuration_and_its_listeners() {
         "level debug",
     ]);
     assert!(!said.out.contains("warning"), "{}", said.out);
+    said.has(&["unchecked      targets of 1 target group: limpet ctl targets\n"]);
     let status = json(&limpet, "status");
     assert_eq!(status["pid"], limpet.id());
     assert_eq!(status["listeners"][0]["name"], "web");
@@ -31,12 +32,12 @@ fn groups_and_targets_are_tables_with_a_line_each() {
     limpet.get("/");
     let groups = done(&limpet, "groups");
     let row = rows(&groups).remove(0);
-    assert_eq!(row[..7], ["app", "round_robin", "lb_cookie", "1d", "2", "of", "2"], "{groups}");
+    assert_eq!(row[..6], ["app", "round_robin", "lb_cookie", "1d", "2", "unchecked"], "{groups}");
     let targets = done(&limpet, "targets app");
     assert_eq!(targets.lines().count(), 3, "{targets}");
     for (row, id) in rows(&targets).iter().zip(["a", "b"]) {
         assert_eq!(row[..2], ["app", id], "{targets}");
-        assert_eq!(row[3..5], ["1", "healthy"], "{targets}");
+        assert_eq!(row[3..5], ["1", "unchecked"], "{targets}");
         // Somebody who was never checked has been what it is since the start, not since 1970.
         assert_eq!(row[6], "s", "{targets}");
     }
@@ -57,7 +58,7 @@ fn columns_stand_under_their_heads() {
     let head = table.lines().next().expect("a head");
     let health = head.find("HEALTH").expect("a column");
     for line in table.lines().skip(1) {
-        assert_eq!(line[health..].split(' ').next(), Some("healthy"), "{table}");
+        assert_eq!(line[health..].split(' ').next(), Some("unchecked"), "{table}");
         assert_eq!(line, line.trim_end(), "no line ends in blanks");
     }
 }

@@ -6,6 +6,7 @@ mod draining;
 mod ejection;
 mod slow_start;
 mod standing;
+mod unchecked;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,7 @@ import { count, latency, plural, rate } from "./format.js";
 import { title } from "./match.js";
 import { link } from "./router.js";
 import { state } from "./state.js";
-import { standingBadge, standingBadges, standingOf } from "./ui.js";
+import { passive, standingBadge, standingBadges, standingOf } from "./ui.js";
 
 /** Targets of one group that are shown at first: a page of thousands helps nobody. */
 export const ROWS_MAX = 100;
@@ -72,7 +72,7 @@ function groupCard(group) {
 function targetCells(target) {
   return [
     h("span", {}, target.id, target.id === target.address ? null : h("span", { class: "soft small" }, ` ${target.address}`)),
-    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft" }, target.reason)),
+    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft" }, target.reason), passive(target)),
     weight(target), count(target.in_flight), sessions(target), rate(target.requests_per_second),
     sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`),
   ];

@@ -18,7 +18,7 @@ async function load() {
   return { ...data, stage: groups?.data.groups ?? [] };
 }
 
-function view({ now, history, shards, totals, groups, group_count: all, troubled_count: troubled, stage }) {
+function view({ now, history, shards, totals, groups, group_count: all, troubled_count: troubled, unchecked_count: unchecked, stage }) {
   const { status } = state;
   const line = (read) => history.map(read);
   const chart = (title, series, format) => h("div", { class: "card", "data-key": title }, h("div", { class: "body" }, lineChart(title, series, format, state.redraw)));
@@ -27,7 +27,7 @@ function view({ now, history, shards, totals, groups, group_count: all, troubled
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Overview")),
     status.demo ? story(status, stage) : null,
-    groupsCard(groups, all, troubled),
+    groupsCard({ groups, all, troubled, unchecked }),
     h("dl", { class: "tiles" },
       tile("Requests", rate(now.requests_per_second), "/s"),
       tile("Errors", rate(now.errors_per_second), "/s"),
@@ -51,10 +51,14 @@ function view({ now, history, shards, totals, groups, group_count: all, troubled
 }
 
 /** How each group stands, those in trouble first: nobody has to look elsewhere to know that something is wrong. */
-function groupsCard(groups, all, troubled) {
-  const sound = badge(all === 1 ? "in order" : "all in order", "good");
+function groupsCard({ groups, all, troubled, unchecked }) {
+  const told = [];
+  if (troubled) told.push(badge(`${troubled} of ${plural(all, "group")} ${troubled === 1 ? "needs" : "need"} a look`, "bad"));
+  // Of a group that nobody checks nobody can say that it is in order.
+  if (unchecked) told.push(badge(`${unchecked} of ${plural(all, "group")} unchecked`));
+  if (!told.length) told.push(badge(all === 1 ? "in order" : "all in order", "good"));
   return card("Target groups", { id: "standing", label: h("a", { href: "#/groups" }, "Target groups"),
-    notes: all ? (troubled ? badge(`${troubled} of ${plural(all, "group")} ${troubled === 1 ? "needs" : "need"} a look`, "bad") : sound) : null },
+    notes: all ? told : null },
   table("How each target group stands", [{ name: "Group", class: "name" }, { name: "Targets", whole: true }, { name: "Requests/s", number: true }, { name: "Errors/s", number: true },
     { name: "Failures in 2 min", number: true }, { name: "In flight", number: true }],
   groups.map((group) => ({

@@ -6,7 +6,7 @@ import { card, field, h, radios, table } from "./dom.js";
 import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { mayAll, state } from "./state.js";
-import { askAndWrite, keepChoice, standingBadge, standingOf } from "./ui.js";
+import { askAndWrite, keepChoice, passive, standingBadge, standingOf } from "./ui.js";
 
 const everything = new Set();
 let wanted = "";
@@ -39,7 +39,7 @@ function cells(group, target, etag) {
   const busy = [count(target.in_flight), target.tunnels && plural(target.tunnels, "upgrade"), target.waiting && `${target.waiting} waiting`].filter(Boolean);
   return [
     h("span", {}, target.id, target.id === target.address ? null : h("div", { class: "soft small mono address" }, target.address)),
-    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target))),
+    h("span", {}, standingBadge(standingOf(target)), " ", h("span", { class: "small soft", title: clock(target.since_unix_ms) }, health(target)), passive(target)),
     weight(target), busy.join(" + "), sessions(target),
     h("span", {}, rate(target.requests_per_second), h("br"), sparkline(target.requests_history, `Requests of ${target.id} in the last two minutes`)),
     failures(target), check(target.last_check), actions(group, target, etag),

@@ -1,7 +1,7 @@
 // Messages, dialogs and the way every write is carried out.
 
 import { badge, h, radios, sentences } from "./dom.js";
-import { sentence } from "./format.js";
+import { plural, sentence } from "./format.js";
 import { announce, state } from "./state.js";
 import { write } from "./api.js";
 
@@ -123,7 +123,7 @@ export function askAndWrite({ run, ...rest }) {
 }
 
 /** Every state of a target, in the order in which they are counted, with its colour; what is not here is grey. */
-const TONES = { ejected: "bad", unhealthy: "bad", draining: "warn", healthy: "good" };
+const TONES = { ejected: "bad", unhealthy: "bad", draining: "warn", unchecked: "", healthy: "good" };
 
 /** "1 unhealthy, 2 healthy" as badges, the worst first; `counts` by state. */
 export function standingBadges(counts) {
@@ -135,6 +135,14 @@ export function standingBadges(counts) {
 /** What a target is: ejected before all that its checks say. */
 export function standingOf(target) {
   return target.ejected_until_unix_ms ? "ejected" : target.health;
+}
+
+/** What requests have found of a target, where no check says anything. */
+export function passive(target) {
+  if (standingOf(target) !== "unchecked") return null;
+  const recent = target.failures_recently;
+  return h("span", { class: recent ? "small bad" : "small soft" },
+    ` · ${recent ? `${plural(recent, "failure")} in 2 min` : `${plural(target.failures, "failure")} since the start`}`);
 }
 
 export function standingBadge(word) {
