@@ -127,6 +127,24 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
     explain_at(snapshot, question, now_s)
 }
 
+impl Explanation {
+    /// Of a request to `listener`, which was `chosen` as these words say; nothing is known of it yet.
+    fn begin(listener: &Listener, chosen: String) -> Explanation {
+        let outcome = Outcome {
+            kind: OutcomeKind::Refused,
+            listener: listener.name.to_string(),
+            rule: None,
+            group: None,
+            target: None,
+            sticky_reason: None,
+            status: None,
+        };
+        let mut page = Explanation { steps: Vec::new(), outcome };
+        page.line("listener", chosen);
+        page
+    }
+}
+
 /// Like [`explain`]; `now_s` are seconds since the epoch, by which cookies are judged.
 ///
 /// # Errors
@@ -137,19 +155,7 @@ pub fn explain_at(
     now_s: u64,
 ) -> Result<Explanation, String> {
     let (listener, chosen) = listener(snapshot, question.listener.as_deref())?;
-    let mut page = Explanation {
-        steps: Vec::new(),
-        outcome: Outcome {
-            kind: OutcomeKind::Refused,
-            listener: listener.name.to_string(),
-            rule: None,
-            group: None,
-            target: None,
-            sticky_reason: None,
-            status: None,
-        },
-    };
-    page.line("listener", chosen);
+    let mut page = Explanation::begin(listener, chosen);
     let raw = question::head(question)?;
     let mut fields = Fields::new();
     let parsed =

@@ -263,7 +263,9 @@ pub fn find_limpet(named: Option<&Path>) -> Result<PathBuf, Failure> {
         && let Some(cargo) = env::var_os("CARGO")
     {
         println!("building limpet, if it is not up to date …");
+        // Names cost no time, and instructions are counted by them.
         let status = Command::new(cargo)
+            .env("CARGO_PROFILE_DIST_STRIP", "none")
             .args([
                 "build",
                 "--profile",
