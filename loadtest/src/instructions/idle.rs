@@ -19,6 +19,9 @@ const LONG: Duration = Duration::from_millis(1000);
 const SPARSE: usize = 16;
 const APART: Duration = Duration::from_millis(60);
 
+const NAMELESS: &str = "no tick of the shard is seen, as if its functions had no names; count a limpet that is not \
+     stripped: CARGO_PROFILE_DIST_STRIP=none cargo build --profile dist --bin limpet";
+
 /// Instructions, and the ticks and the requests that are in them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Taken {
@@ -69,7 +72,7 @@ impl Taking {
     /// Counts while nobody asks.
     ///
     /// # Errors
-    /// When callgrind does not answer.
+    /// When callgrind does not answer, or ticks cannot be told from what else is run.
     pub fn of(counted: &mut Counted) -> Result<Taking, Failure> {
         let mut quiet = |length: Duration| {
             take(counted, 0, || {
@@ -78,6 +81,9 @@ impl Taking {
             })
         };
         let pairs = [(quiet(SHORT)?, quiet(LONG)?), (quiet(SHORT)?, quiet(LONG)?)];
+        if pairs.iter().any(|(_, long)| long.ticks < 1.0) {
+            return Err(Failure::Options(NAMELESS.to_owned()));
+        }
         Ok(Taking::between(&pairs))
     }
 

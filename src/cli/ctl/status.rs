@@ -70,17 +70,7 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
     ));
     lines.push(("memory", status.memory_bytes.map_or(words::UNKNOWN.into(), words::size)));
     lines.extend(unchecked(status));
-    let log = &status.log;
-    lines.push((
-        "log",
-        format!(
-            "level {}; access log {} written, {} dropped, {} failed",
-            log.level,
-            count(log.lines_written, "line"),
-            log.lines_dropped,
-            log.lines_failed
-        ),
-    ));
+    lines.push(("log", log(status)));
     let mut out = labelled(&lines);
     if let Some(pending) = &config.pending {
         out.push_str(&format!("{}\n", style.paint(&waits(pending), Tone::Careful)));
@@ -90,6 +80,17 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
         out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
     }
     out
+}
+
+fn log(status: &Status) -> String {
+    let log = &status.log;
+    format!(
+        "level {}; access log {} written, {} dropped, {} failed",
+        log.level,
+        count(log.lines_written, "line"),
+        log.lines_dropped,
+        log.lines_failed
+    )
 }
 
 /// That nobody checks some targets, which is no warning: it may be meant.
