@@ -205,6 +205,7 @@ impl Scene<'_> {
             Err(too_costly) => {
                 entry.rule = Some(too_costly.rule);
                 buffers::give_back(scratch);
+                buffers::give_back(decoded);
                 return Reply::too_costly().of(head, bytes).into();
             }
         };
