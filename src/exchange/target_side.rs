@@ -38,9 +38,12 @@ impl TargetConnection {
         self.is_awaited && !(surely && self.stream.is_readable())
     }
 
-    /// Closes it. The receive in flight is ended and awaited in the background.
+    /// Closes it. A receive that is in flight is ended and awaited in the background.
     pub fn close(self) {
         self.stream.end();
+        if self.receive.is_over() {
+            return;
+        }
         uring::spawn(async move {
             if let Ok(bytes) = self.receive.await {
                 uring::buffers::give_back(bytes);

@@ -220,6 +220,13 @@ enum AnyOp {
     Ready,
 }
 
+impl RecvAny {
+    /// Whether it has completed already.
+    pub fn is_over(&self) -> bool {
+        self.op.is_none()
+    }
+}
+
 impl Future for RecvAny {
     type Output = io::Result<Vec<u8>>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -240,8 +247,8 @@ impl Future for RecvAny {
                     result.map(|_| buffer)
                 }
                 Some(AnyOp::Ready) => ready!(epoll::poll_recv_any(&this.socket, cx)),
-                // Polled again after its end, which is not that of the stream.
-                None => return Poll::Pending,
+                // Its end is not that of the stream, and nothing comes any more that would wake who waits.
+                None => return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
             };
             this.op = None;
             return Poll::Ready(output);

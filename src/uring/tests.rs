@@ -233,6 +233,18 @@ fn the_end_of_the_stream_is_an_empty_receive() {
 }
 
 #[test]
+fn a_receive_that_is_over_ends_whoever_asks_again() {
+    on_each_engine(|| async {
+        let (socket, mut peer) = pair();
+        peer.write_all(b"hello").expect("write");
+        let mut receive = socket.recv_any();
+        assert_eq!((&mut receive).await.expect("receive"), b"hello");
+        assert!(receive.is_over());
+        assert!(receive.await.is_err(), "neither an end of the stream nor a wait for nothing");
+    });
+}
+
+#[test]
 fn a_reset_is_an_error() {
     on_each_engine(|| async {
         for provided in [true, false] {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Target, config, group};
+use crate::support::kernel::engines;
+use crate::support::{Target, config, group, poll};
 
 #[test]
 fn requests_one_after_another_share_a_target_connection() {
@@ -90,4 +91,37 @@ fn a_connection_that_the_target_closed_while_idle_is_noticed() {
         was_closed.recv_timeout(Duration::from_secs(10)).expect("the target closed");
     }
     assert_eq!(target.connection_count(), 5);
+}
+
+/// Descriptors that a process has open.
+fn descriptors(id: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{id}/fd")).expect("its descriptors").count()
+}
+
+#[test]
+fn a_connection_that_a_target_closes_gives_its_descriptor_back() {
+    for engine in engines() {
+        // Once it says so, once it does so, and once that is how content ends.
+        let target = Target::scripted(|connection| {
+            let Some(request) = connection.next_request()? else { return Ok(()) };
+            connection.send(match &*request.target {
+                "/says" => {
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\na".as_slice()
+                }
+                "/does" => b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+                _ => b"HTTP/1.1 200 OK\r\n\r\na",
+            })
+        });
+        let limpet = config().process("engine", *engine).serving(&target).start();
+        let mut client = limpet.client();
+        client.get("/says");
+        let before = descriptors(limpet.id());
+        for _ in 0..50 {
+            for path in ["/says", "/does", "/until-close"] {
+                assert_eq!(client.get(path).status, 200, "{engine}: {path}");
+            }
+        }
+        let now = poll(|| Some(descriptors(limpet.id())).filter(|now| *now <= before + 3));
+        assert!(now.is_some(), "{engine}: {before} at first, {} now", descriptors(limpet.id()));
+    }
 }
