@@ -170,6 +170,9 @@ impl Converse<'_, '_> {
         let mut finished: Finished = result?;
         if at_response_end != UploadState::Complete {
             finished = Finished::default();
+        }
+        // All of it may have gone before the response came, and have been seen to only now.
+        if at_response_end != UploadState::Complete && state.get() != UploadState::Complete {
             entry.phase = Phase::RequestContent;
             // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
             let is_client_gone = state.get() == UploadState::Failed(Failure::ClientGone);
