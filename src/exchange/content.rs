@@ -1,5 +1,6 @@
 //! Moving content: sends that make progress under a deadline, and the framing of what is sent.
 
+use std::io;
 use std::time::Duration;
 
 use super::pace::Drain;
@@ -15,6 +16,8 @@ pub const CHUNK_ROOM: usize = SIZE_LINE_BYTES_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendFault {
     Gone,
+    /// The peer has reset the connection. The kernel tells of that once: a receive now finds an end.
+    Reset,
     Timeout,
 }
 
@@ -96,6 +99,9 @@ impl Sending<'_> {
                     }
                 }
                 Ok(_) | Err(_) if expired => return Err(SendFault::Timeout),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(SendFault::Reset);
+                }
                 Ok(_) | Err(_) => return Err(SendFault::Gone),
             }
         }

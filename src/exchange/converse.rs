@@ -170,15 +170,22 @@ impl Converse<'_, '_> {
         let mut finished: Finished = result?;
         if at_response_end != UploadState::Complete {
             finished = Finished::default();
-        }
-        // All of it may have gone before the response came, and have been seen to only now.
-        if at_response_end != UploadState::Complete && state.get() != UploadState::Complete {
-            entry.phase = Phase::RequestContent;
-            // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
-            let is_client_gone = state.get() == UploadState::Failed(Failure::ClientGone);
-            entry.fail(if is_client_gone { Failure::ClientGone } else { Failure::EarlyResponse });
+            self.note_overtaken(entry);
         }
         Ok(finished)
+    }
+
+    /// Notes that the response was whole before the request's content was, unless all of that had gone and was only
+    /// seen to afterwards.
+    fn note_overtaken(&self, entry: &mut Entry) {
+        // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
+        let failure = match self.upload.get() {
+            UploadState::Complete => return,
+            UploadState::Failed(Failure::ClientGone) => Failure::ClientGone,
+            _ => Failure::EarlyResponse,
+        };
+        entry.phase = Phase::RequestContent;
+        entry.fail(failure);
     }
 
     /// Keeps the target's connection for another request, or closes it.
@@ -236,7 +243,10 @@ impl Converse<'_, '_> {
             Watched::ClientGone => Err(Failure::ClientGone),
             Watched::Output(Ok(bytes)) if !bytes.is_empty() => Ok(bytes),
             Watched::Output(_) if expired => Err(Failure::ResponseTimeout),
-            Watched::Output(Ok(_)) => Err(Failure::TargetClosed { any_byte: false }),
+            Watched::Output(Ok(_)) if self.upload.get() != UploadState::TargetReset => {
+                Err(Failure::TargetClosed { any_byte: false })
+            }
+            Watched::Output(Ok(_)) => Err(Failure::TargetReset { any_byte: false }),
             Watched::Output(Err(_)) => Err(Failure::TargetReset { any_byte: false }),
         }
     }

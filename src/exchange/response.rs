@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::task::Poll;
 
 use arrayvec::ArrayVec;
@@ -393,8 +394,11 @@ impl Converse<'_, '_> {
             let Watched::Output((result, buffer)) = watched else {
                 return Err(Failure::ClientGone);
             };
+            let is_reset = self.upload.get() == UploadState::TargetReset;
+            let reset = || Err(io::ErrorKind::ConnectionReset.into());
             (out, from) = match incoming.accept(
-                result,
+                // The end that is found behind a reset is none of the content's.
+                if is_reset && matches!(result, Ok(0)) { reset() } else { result },
                 expired,
                 buffer,
                 as_chunks,
@@ -436,7 +440,9 @@ async fn content_sent(upload: &Cell<UploadState>) -> Result<(), Failure> {
     poll_fn(|_| match upload.get() {
         UploadState::Running => Poll::Pending,
         UploadState::None | UploadState::Complete => Poll::Ready(Ok(())),
-        UploadState::TargetStopped => Poll::Ready(Err(Failure::TargetReset { any_byte: true })),
+        UploadState::TargetStopped | UploadState::TargetReset => {
+            Poll::Ready(Err(Failure::TargetReset { any_byte: true }))
+        }
         UploadState::Failed(failure) => Poll::Ready(Err(failure)),
     })
     .await
@@ -444,7 +450,7 @@ async fn content_sent(upload: &Cell<UploadState>) -> Result<(), Failure> {
 
 fn send_failure(fault: SendFault) -> Failure {
     match fault {
-        SendFault::Gone => Failure::ClientGone,
+        SendFault::Gone | SendFault::Reset => Failure::ClientGone,
         SendFault::Timeout => Failure::ClientSendTimeout,
     }
 }

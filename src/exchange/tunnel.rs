@@ -135,7 +135,7 @@ impl<'a> End<'a> {
 
     fn send_failure(&self, fault: SendFault) -> Failure {
         match (self.side, fault) {
-            (_, SendFault::Gone) => self.receive_failure(),
+            (_, SendFault::Gone | SendFault::Reset) => self.receive_failure(),
             (Side::Client, SendFault::Timeout) => Failure::ClientSendTimeout,
             (Side::Target, SendFault::Timeout) => Failure::TargetSendTimeout,
         }

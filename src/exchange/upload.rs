@@ -1,6 +1,7 @@
 //! The request's content on its way to the target, while the response may already come back.
 
 use std::cell::Cell;
+use std::io;
 
 use super::content::{self, SendFault};
 use super::early::{NextReceive, PendingSend};
@@ -31,6 +32,8 @@ pub enum UploadState {
     Complete,
     /// The target takes no more; its response decides what happens.
     TargetStopped,
+    /// It has reset the connection, or was reset for taking nothing: nothing that is received ends well any more.
+    TargetReset,
     Failed(Failure),
 }
 
@@ -68,7 +71,8 @@ impl Upload<'_> {
         let mut beyond = Input::default();
         let state = match self.pump(&mut beyond).await {
             Ok(()) => UploadState::Complete,
-            Err(Stopped::Target) => UploadState::TargetStopped,
+            Err(Stopped::Target { by_reset: false }) => UploadState::TargetStopped,
+            Err(Stopped::Target { by_reset: true }) => UploadState::TargetReset,
             Err(Stopped::Client(failure)) => UploadState::Failed(failure),
         };
         self.beyond.set(beyond);
@@ -82,7 +86,9 @@ impl Upload<'_> {
     async fn pump(&mut self, beyond: &mut Input) -> Result<(), Stopped> {
         let (sent, buffer) = (&mut self.first).await;
         buffers::give_back(buffer);
-        sent.map_err(|_| Stopped::Target)?;
+        sent.map_err(|error| Stopped::Target {
+            by_reset: error.kind() == io::ErrorKind::ConnectionReset,
+        })?;
         let mut pace = Pace::default();
         loop {
             if matches!(self.rest, Rest::Length(0)) {
@@ -101,7 +107,9 @@ impl Upload<'_> {
                 );
                 match result.await {
                     Ok(buffer) => buffers::give_back(buffer),
-                    Err(SendFault::Gone | SendFault::Timeout) => return Err(Stopped::Target),
+                    Err(fault) => {
+                        return Err(Stopped::Target { by_reset: fault != SendFault::Gone });
+                    }
                 }
             } else {
                 buffers::give_back(out);
@@ -178,7 +186,7 @@ impl Upload<'_> {
 
 /// Who stopped an upload.
 enum Stopped {
-    Target,
+    Target { by_reset: bool },
     Client(Failure),
 }
 

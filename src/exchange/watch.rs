@@ -140,7 +140,10 @@ impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
         self.upload.is_some_and(|(state, target)| match state.get() {
             UploadState::Running => true,
             UploadState::Complete => target.queued_bytes().is_some_and(|bytes| bytes > 0),
-            UploadState::None | UploadState::TargetStopped | UploadState::Failed(_) => false,
+            UploadState::None
+            | UploadState::TargetStopped
+            | UploadState::TargetReset
+            | UploadState::Failed(_) => false,
         })
     }
 

@@ -2,7 +2,10 @@
 //! response, because the connection ends with a reset and not as one does that has said all. RFC 9112 §8.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use crate::support::config::Config;
 use crate::support::kernel::has_io_uring;
@@ -204,5 +207,55 @@ fn a_response_that_the_client_does_not_take_in_time_is_reset() {
         // Nothing is read until limpet has lost its patience.
         limpet.record(1);
         assert_reset(engine, client.wire.read_to_end().map(drop));
+    }
+}
+
+/// The kernel tells of a reset once. Where the send of the request's content hears of it, the receive of the response
+/// finds an end, which is no clean one.
+#[test]
+fn a_response_that_a_target_cuts_off_while_it_is_sent_content_is_reset() {
+    for engine in engines() {
+        for _ in 0..10 {
+            let (cut, is_cut) = channel::<()>();
+            let is_cut = std::sync::Mutex::new(is_cut);
+            let target = Target::scripted(move |connection| {
+                if connection.next_head()?.is_some() {
+                    connection.send(b"HTTP/1.1 200 OK\r\n\r\nsome")?;
+                    // Nothing more is read, so that a send is in flight.
+                    let _ = is_cut.lock().unwrap().recv_timeout(DEADLINE);
+                    connection.reset_at_end()?;
+                }
+                Ok(())
+            });
+            let limpet = config().process("engine", *engine).serving(&target).start();
+            let mut client = limpet.client();
+            client.send(format!("{HEAD}Content-Length: {LARGE_BYTES}\r\n\r\n"));
+            let mut writer = client.wire.writer().unwrap();
+            let sent = Arc::new(AtomicUsize::new(0));
+            let sending = std::thread::spawn({
+                let sent = Arc::clone(&sent);
+                move || {
+                    while writer.send(&[b'x'; 65536]).is_ok() {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            assert_eq!(client.response_head().status, 200);
+            assert_eq!(client.wire.read_chunk().unwrap().1, b"some");
+            // Until nothing more is taken.
+            let mut before = usize::MAX;
+            poll(|| {
+                crate::support::pause(Duration::from_millis(20));
+                let now = sent.load(Ordering::Relaxed);
+                (std::mem::replace(&mut before, now) == now).then_some(())
+            });
+            cut.send(()).unwrap();
+            // This side's send may hear of the reset as well, so that what it reads is looked at, not how it ends.
+            let rest = client.wire.read_to_end().unwrap_or_default();
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "{engine}: a whole response");
+            assert_eq!(limpet.record(1).termination(), "TDR", "{engine}");
+            drop(client);
+            sending.join().unwrap();
+        }
     }
 }
