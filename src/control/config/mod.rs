@@ -9,6 +9,7 @@ mod collisions;
 pub mod file;
 mod habits;
 mod loops;
+mod meant;
 mod notes;
 mod places;
 pub mod problems;
@@ -32,11 +33,11 @@ pub(super) use checks::{
     answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
 };
 pub use file::File;
+pub use meant::suggestion;
 pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
 pub(super) use rule_notes::conditions;
-pub use walk::suggestion;
 
 /// A text that was found right, and what it says.
 #[derive(Debug, Clone)]

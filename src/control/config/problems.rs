@@ -8,7 +8,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::places::{self, Place};
 
@@ -82,13 +83,22 @@ pub(super) struct Report<'s> {
     document: &'s DeTable<'s>,
     /// Keys whose value was refused and replaced, so that nothing is concluded from them.
     refused: BTreeSet<String>,
+    /// Lists and the names of elements that stand under a misspelt or misplaced key.
+    meant_elements: BTreeSet<(String, String)>,
     problems: Vec<(usize, Problem)>,
 }
 
 impl<'s> Report<'s> {
     /// `document` is what `source` was parsed to.
     pub(super) fn new(file: &'s str, source: &'s str, document: &'s DeTable<'s>) -> Self {
-        Report { file, source, document, refused: BTreeSet::new(), problems: Vec::new() }
+        Report {
+            file,
+            source,
+            document,
+            refused: BTreeSet::new(),
+            meant_elements: BTreeSet::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// Marks the value of `key` as refused.
@@ -96,11 +106,29 @@ impl<'s> Report<'s> {
         self.refused.insert(key);
     }
 
-    /// Marks the value of `key` as refused where the file has none by that name.
-    pub(super) fn refuse_unless_stated(&mut self, key: String) {
-        if !self.has(&key) {
-            self.refuse(key);
+    /// Marks `key` of the table `table` as what an unknown key with this value was meant to be: nothing is
+    /// concluded from its absence, nor from that of the table that it would be in, nor from that of the elements
+    /// that are named in the value.
+    pub(super) fn meant(&mut self, table: &str, key: &str, value: &DeValue<'_>) {
+        let mut whole = table.to_owned();
+        for part in key.split('.') {
+            let dot = if whole.is_empty() { "" } else { "." };
+            whole = format!("{whole}{dot}{part}");
+            if !self.has(&whole) {
+                self.refuse(whole.clone());
+            }
         }
+        for element in value.as_array().into_iter().flatten().map(Spanned::get_ref).chain([value]) {
+            let name = element.as_table().and_then(|table| table.get("name"));
+            if let Some(name) = name.and_then(|name| name.get_ref().as_str()) {
+                self.meant_elements.insert((whole.clone(), name.to_owned()));
+            }
+        }
+    }
+
+    /// Whether the list `key` has no element of that name under a name of the list that was reported.
+    pub(super) fn sound_element(&self, key: &str, name: &str) -> bool {
+        self.sound(key) && !self.meant_elements.contains(&(key.to_owned(), name.to_owned()))
     }
 
     /// Whether the file has a value for `key`, good or bad.
@@ -108,7 +136,12 @@ impl<'s> Report<'s> {
         places::find(self.document, key).is_some()
     }
 
-    /// Whether something may be concluded from the value of `key`.
+    /// Whether the file was meant to have a value for `key`: it has one, good or bad, or one by a wrong name.
+    pub(super) fn intends(&self, key: &str) -> bool {
+        self.has(key) || !self.sound(key)
+    }
+
+    /// Whether something may be concluded from the value of `key`, or from its absence.
     pub(super) fn sound(&self, key: &str) -> bool {
         !self.refused.contains(key)
     }

@@ -44,7 +44,7 @@ fn access_log(file: &File, report: &mut Report<'_>) {
     if !report.sound(format) {
         return;
     }
-    match (file.access_log.format, file.access_log.template.is_some() || report.has(template)) {
+    match (file.access_log.format, file.access_log.template.is_some() || report.intends(template)) {
         (LogFormat::Template, false) => {
             let allowed = Some("template = \"…\" beside it, a line with {fields}".into());
             report.missing(format, "is \"template\", and there is no template", allowed);
@@ -62,7 +62,7 @@ fn admin(file: &File, report: &mut Report<'_>) {
     if let Some(bound) = file.admin.address
         && !bound.ip().is_loopback()
         && file.admin.token.is_none()
-        && !report.has(token)
+        && !report.intends(token)
     {
         let allowed = "a loopback address such as 127.0.0.1:9901, or [admin] token as well";
         report.at(address, "is reachable by others, but there is no token", Some(allowed.into()));
@@ -106,6 +106,9 @@ fn listener_alone(
     key: &str,
     report: &mut Report<'_>,
 ) {
+    if !report.sound(key) {
+        return;
+    }
     let actions = [
         ("forward", listener.forward.is_some()),
         ("redirect", listener.redirect.is_some()),
@@ -175,15 +178,13 @@ fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Rep
     let allowed = Some("exactly one of forward, redirect and respond".to_owned());
     let given: Vec<&str> = actions
         .iter()
-        .filter(|(name, given)| {
-            let key = format!("{key}.{name}");
-            *given || report.has(&key) || !report.sound(&key)
-        })
+        .filter(|(name, given)| *given || report.has(&format!("{key}.{name}")))
         .map(|(name, _)| *name)
         .collect();
     match given.as_slice() {
         [_] => {}
         // What is missing has no value to show: the element as a whole is the place.
+        [] if actions.iter().any(|(name, _)| report.intends(&format!("{key}.{name}"))) => {}
         [] => report.missing(key, &format!("has nothing for {which} action"), allowed),
         [first, more @ ..] => {
             for name in more {
@@ -236,7 +237,7 @@ impl Groups<'_> {
 fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>) {
     // A group whose own name was refused or is missing may be the one that is meant.
     let all_named = !known.names.contains("");
-    let all_read = report.sound("target_group");
+    let all_read = report.sound_element("target_group", group);
     if group.is_empty() || known.names.contains(group) || !all_named || !all_read {
         return;
     }
@@ -247,7 +248,7 @@ fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>
         1..=12 => format!("a target group of this file: {}", names.join(", ")),
         count => format!("one of the {count} target groups of this file"),
     };
-    let what = match super::walk::nearest(names.iter().copied(), group) {
+    let what = match super::meant::nearest(names.iter().copied(), group) {
         Some(near) => format!("is no target group, did you mean {near:?}?"),
         None => "is no target group".into(),
     };
@@ -271,7 +272,9 @@ fn respond(respond: Option<&file::Respond>, key: &str, report: &mut Report<'_>) 
 }
 
 fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut Report<'_>) {
-    if rule.forward.is_none() && !report.has(&format!("{key}.forward")) {
+    // A rule without any action is reported for that.
+    let answers = rule.redirect.is_some() || rule.respond.is_some();
+    if answers && rule.forward.is_none() && !report.intends(&format!("{key}.forward")) {
         let what = "rewrites a request that is not forwarded";
         report.at(&format!("{key}.rewrite"), what, Some("rewrite beside forward".into()));
     }
@@ -291,7 +294,13 @@ fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut R
 }
 
 fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
-    unique(report, group.targets.iter().map(|target| target.effective_id().into()), |index| {
+    let ids = group.targets.iter().enumerate().map(|(index, target)| {
+        // An id that was refused does not stand here, and the address is none.
+        let sound = report.sound(&format!("{key}.target[{index}].id"));
+        if sound { target.effective_id().into() } else { Cow::from("") }
+    });
+    let ids: Vec<Cow<'_, str>> = ids.collect();
+    unique(report, ids.into_iter(), |index| {
         match group.targets.get(index).and_then(|target| target.id.as_ref()) {
             Some(_) => format!("{key}.target[{index}].id"),
             None => format!("{key}.target[{index}].address"),
@@ -299,7 +308,7 @@ fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     });
     let (algorithm, hash_on) = (format!("{key}.algorithm"), format!("{key}.hash_on"));
     if report.sound(&algorithm) {
-        match (group.algorithm, group.hash_on.is_some() || report.has(&hash_on)) {
+        match (group.algorithm, group.hash_on.is_some() || report.intends(&hash_on)) {
             (AlgorithmName::Hash, false) => {
                 let allowed = Some(format!("hash_on = {} beside it", checks::HASH_ON.allowed));
                 report.missing(&algorithm, "is \"hash\", and no hash_on says of what", allowed);
@@ -351,7 +360,7 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     if !report.sound(&kind) {
         return;
     }
-    match (stickiness.kind, stickiness.app_cookie.is_some() || report.has(&app_cookie)) {
+    match (stickiness.kind, stickiness.app_cookie.is_some() || report.intends(&app_cookie)) {
         (StickinessType::AppCookie, false) => {
             let allowed = "app_cookie = \"NAME\" beside it, the application's own cookie";
             report.missing(
@@ -364,6 +373,7 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
             let allowed = Some("app_cookie with type = \"app_cookie\"".into());
             report.at(&app_cookie, "has no meaning with type \"lb_cookie\"", allowed);
         }
+        (StickinessType::AppCookie, true) if !report.sound(&format!("{key}.cookie_name")) => {}
         (StickinessType::AppCookie, true) => {
             let own = group_cookie_name(group);
             let theirs = stickiness.app_cookie.as_deref().unwrap_or_default();
@@ -402,7 +412,15 @@ fn stickiness_common(
 
 /// Two stickiness cookies of one name overwrite each other in the browser.
 fn cookie_names(file: &File, report: &mut Report<'_>) {
-    let cookies: Vec<Cookie> = group_cookies(file).into_iter().chain(rule_cookies(file)).collect();
+    let mut cookies = group_cookies(file);
+    cookies.extend(rule_cookies(file, report));
+    // Nothing is said of a cookie that stands here with a default in the place of what was refused.
+    cookies.retain(|cookie| {
+        let table = cookie.key.trim_end_matches("cookie_name");
+        ["cookie_name", "domain", "path", "cross_site_twin"]
+            .iter()
+            .all(|name| report.sound(&format!("{table}{name}")))
+    });
     // By everything that a browser tells cookies apart by; the first that has a name keeps it.
     let mut taken: HashMap<(&str, &str, Cow<'_, str>), usize, ahash::RandomState> =
         HashMap::default();
@@ -475,12 +493,16 @@ fn group_cookies(file: &File) -> Vec<Cookie> {
     file.target_groups.iter().enumerate().filter_map(sticky).collect()
 }
 
-fn rule_cookies(file: &File) -> Vec<Cookie> {
+fn rule_cookies(file: &File, report: &Report<'_>) -> Vec<Cookie> {
     let mut cookies = Vec::new();
     for (at, listener) in file.listeners.iter().enumerate() {
         let default = (DEFAULT_RULE.to_owned(), listener.forward.as_ref(), String::new());
-        let rules = listener.rules.iter().enumerate().map(|(index, rule)| {
-            (rule.effective_name(), rule.forward.as_ref(), format!(".rule[{index}]"))
+        let rules = listener.rules.iter().enumerate().filter_map(|(index, rule)| {
+            let key = format!(".rule[{index}]");
+            // A name that was refused, or follows from a refused priority, tells no rules apart.
+            let is_named = report.sound(&format!("listener[{at}]{key}.name"))
+                && (rule.name.is_some() || rule.priority != 0);
+            is_named.then(|| (rule.effective_name(), rule.forward.as_ref(), key))
         });
         for (rule, forward, key) in rules.chain([default]) {
             let Some(Forward::Weighted(weighted)) = forward else { continue };
@@ -489,6 +511,10 @@ fn rule_cookies(file: &File) -> Vec<Cookie> {
             };
             let mut groups: Vec<_> = weighted.groups.iter().map(|one| one.group.clone()).collect();
             groups.sort();
+            // The smallest is empty where one was refused.
+            if groups.first().is_none_or(String::is_empty) {
+                continue;
+            }
             cookies.push(Cookie {
                 name: sticky.cookie_name.clone().unwrap_or_else(|| format!("limpet_{rule}")),
                 twin: sticky.cross_site_twin,

@@ -11,16 +11,11 @@ use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::habits;
+use super::meant;
 use super::places::Path;
 use super::problems::Report;
 use super::schema::{self, Bound, Check, Default, Kind, Section, Setting};
 use super::units;
-
-/// Longest text that is compared with what it could have meant.
-const SUGGESTION_BYTES_MAX: usize = 64;
-
-/// Most places that are named for one key.
-const PLACES_MAX: usize = 2;
 
 /// Walks `document` along `section`.
 pub(super) fn walk(
@@ -52,8 +47,9 @@ impl Walker<'_, '_> {
                 self.unknown(section, key, value.get_ref(), path);
                 continue;
             };
+            let is_left_over = is_left_over(section, setting, table, path);
             let path = path.child(setting.key);
-            let value = self.value(&setting.kind, value, &path);
+            let value = if is_left_over { None } else { self.value(&setting.kind, value, &path) };
             match value.or_else(|| self.replacement(setting, &path)) {
                 Some(value) => walked.insert(setting.key.to_owned(), value),
                 None => continue,
@@ -64,20 +60,23 @@ impl Walker<'_, '_> {
                 continue;
             }
             if matches!(setting.default, Default::Needed) {
-                let allowed = Some(setting.kind.allowed());
-                self.report.add(
-                    &span,
-                    &path.child(setting.key).shown(),
-                    "is missing",
-                    None,
-                    allowed,
-                );
+                self.missing(setting, &span, &path.child(setting.key));
             }
             if let Some(value) = bounded_default(setting, &walked) {
                 walked.insert(setting.key.to_owned(), value);
             }
         }
         walked
+    }
+
+    /// Reports a needed setting that is left out, unless it is there under a name that was reported.
+    fn missing(&mut self, setting: &'static Setting, span: &Range<usize>, path: &Path<'_>) {
+        let key = path.key();
+        if self.report.sound(&key) {
+            let allowed = Some(setting.kind.allowed());
+            self.report.add(span, &path.shown(), "is missing", None, allowed);
+            self.report.refuse(key);
+        }
     }
 
     /// What stands for a refused value; the refusal is remembered.
@@ -94,19 +93,38 @@ impl Walker<'_, '_> {
         path: &Path<'_>,
     ) {
         let name = key.get_ref();
-        let what = match misplaced(name, value, path) {
-            Some(place) => format!("is {place}"),
-            None => match (habits::key(name), suggestion(section, name)) {
-                (Some(word), _) => format!("is an unknown key; limpet's word for it is {word}"),
-                (None, Some(near)) => {
-                    // Nothing is concluded from the absence of what stands there in another spelling.
-                    self.report.refuse_unless_stated(path.child(&near).key());
+        // A near miss of what is needed here and left out is not another balancer's word.
+        let is_needed = meant::needed(section, name)
+            .is_some_and(|near| !self.report.has(&path.child(near).key()));
+        let word = habits::key(name).filter(|_| !is_needed);
+        let what = match (meant::misplaced(name, value, path), word) {
+            (Some(outer), _) => {
+                self.report.meant(&outer.key(), name, value);
+                match outer {
+                    Path::Root => {
+                        format!("is in {}; it belongs to the top of the file", path.head())
+                    }
+                    _ => format!(
+                        "is a setting of {}, not of {}; write it above {}",
+                        outer.shown(),
+                        path.shown(),
+                        path.head()
+                    ),
+                }
+            }
+            (None, Some(word)) => {
+                for setting in meant::answered(section, word, path) {
+                    self.report.meant(&path.key(), setting, value);
+                }
+                format!("is an unknown key; limpet's word for it is {word}")
+            }
+            (None, None) => match (meant::suggestion(section, name), meant::elsewhere(name)) {
+                (Some(near), _) => {
+                    self.report.meant(&path.key(), &near, value);
                     format!("is an unknown key, did you mean {near:?}?")
                 }
-                (None, None) => match elsewhere(name) {
-                    Some(place) => format!("is an unknown key here; did you mean {place}?"),
-                    None => "is an unknown key".into(),
-                },
+                (None, Some(place)) => format!("is an unknown key here; did you mean {place}?"),
+                (None, None) => "is an unknown key".into(),
             },
         };
         let found = Some(self.report.quote(&key.span()));
@@ -315,6 +333,28 @@ impl Walker<'_, '_> {
     }
 }
 
+/// Whether the list `setting` is only there because of tables of its elements, which were to be in elements under a
+/// wrong name: `[[listener.rule]]` after `[[listeners]]`.
+fn is_left_over(
+    section: &'static Section,
+    setting: &'static Setting,
+    table: &DeTable<'_>,
+    path: &Path<'_>,
+) -> bool {
+    let is_list = matches!(setting.kind, Kind::Sections(_) | Kind::SomeSections(_));
+    let Some(DeValue::Table(inner)) = table.get(setting.key).map(Spanned::get_ref) else {
+        return false;
+    };
+    let is_head =
+        |value: &Spanned<DeValue<'_>>| value.get_ref().is_table() || value.get_ref().is_array();
+    is_list
+        && inner.values().all(is_head)
+        && table.keys().any(|key| {
+            let key = key.get_ref();
+            section.setting(key).is_none() && meant::stands_for(section, key, setting.key, path)
+        })
+}
+
 /// A value without others in it, or the predicate that says what is wrong with it.
 fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
     match (kind, value) {
@@ -362,7 +402,7 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
             if words.contains(&text.as_ref()) {
                 return Ok(text.as_ref().into());
             }
-            Err(match nearest(words.iter().copied(), text) {
+            Err(match meant::nearest(words.iter().copied(), text) {
                 Some(near) => format!("is none of these, did you mean {near:?}?"),
                 None => "is none of these".into(),
             })
@@ -519,77 +559,4 @@ static DEFAULTS: LazyLock<HashMap<&str, toml::Value>> = LazyLock::new(|| {
 fn toml_value(text: &str) -> Option<toml::Value> {
     let table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
     table.get("value").cloned()
-}
-
-/// The key that was probably meant: a near miss, or one that stands in a table inside of this one.
-pub fn suggestion(section: &'static Section, key: &str) -> Option<String> {
-    if let Some(near) = nearest(section.settings.iter().map(|setting| setting.key), key) {
-        return Some(near.to_owned());
-    }
-    section.settings.iter().find_map(|setting| {
-        let inner = setting.kind.section()?.setting(key)?;
-        Some(format!("{}.{}", setting.key, inner.key))
-    })
-}
-
-/// Where a key belongs that is a setting of a table around `path`: what follows `[[target_group.target]]` is the
-/// target's, however far away the group's own lines are.
-fn misplaced(name: &str, value: &DeValue<'_>, path: &Path<'_>) -> Option<String> {
-    let mut around = path.parent();
-    while let Some(outer) = around {
-        // The file itself has nothing but tables; a text of such a name means something else.
-        let may_be = match outer {
-            Path::Root => value.is_table() || value.is_array(),
-            Path::Element(..) => true,
-            Path::Key(..) => false,
-        };
-        if may_be && section_at(outer).is_some_and(|section| section.setting(name).is_some()) {
-            return Some(match outer {
-                Path::Root => format!("in {}; it belongs to the top of the file", path.head()),
-                _ => format!(
-                    "a setting of {}, not of {}; write it above {}",
-                    outer.shown(),
-                    path.shown(),
-                    path.head()
-                ),
-            });
-        }
-        around = outer.parent();
-    }
-    None
-}
-
-/// The section that the tables at `path` have; none for a table by name.
-fn section_at(path: &Path<'_>) -> Option<&'static Section> {
-    match path {
-        Path::Root => Some(&schema::FILE),
-        Path::Element(parent, _, _) => section_at(parent),
-        Path::Key(parent, key) => section_at(parent)?.setting(key)?.kind.section(),
-    }
-}
-
-/// The places of the file that have a setting of this name.
-fn elsewhere(name: &str) -> Option<String> {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
-    let places = schema::listing()
-        .into_iter()
-        .map(|listed| listed.path)
-        .filter(|path| path.rsplit('.').next() == Some(&lower) && !path.contains(".*."));
-    let places: Vec<String> = places.take(PLACES_MAX).map(|path| format!("{path:?}")).collect();
-    (!places.is_empty()).then(|| places.join(" or "))
-}
-
-/// The word that was probably meant by `text`.
-pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, text: &str) -> Option<&'w str> {
-    if text.len() > SUGGESTION_BYTES_MAX {
-        return None;
-    }
-    // A word of which more than a third is wrong was hardly meant.
-    let distance_max = (text.chars().count() / 3).clamp(1, 4);
-    let lower = text.to_ascii_lowercase().replace('-', "_");
-    words
-        .map(|word| (strsim::osa_distance(word, &lower), word))
-        .filter(|(distance, _)| *distance <= distance_max)
-        .min()
-        .map(|(_, word)| word)
 }
