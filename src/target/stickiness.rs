@@ -140,9 +140,9 @@ const CANDIDATES_MAX: usize = 4;
 /// Why settings were refused; says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StickinessFault {
-    #[error("the idle duration must be between 1 s and 7 d")]
+    #[error("the idle duration must be between 1s and 7d")]
     Duration,
-    #[error("the maximum age must be at least 1 s")]
+    #[error("the maximum age must be at least 1s")]
     MaxAge,
     #[error("{0:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
     CookieName(Box<str>),

@@ -1,5 +1,8 @@
 //! The console's pure modules: what a form changes, what was pasted, and how numbers are written.
 
+use std::time::Duration;
+
+use limpet::control::config::units::{show_age, show_remaining};
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
@@ -73,10 +76,8 @@ async fn numbers_are_written_as_people_read_them() {
         ("m.latency(1500)", "1.5 ms"),
         ("m.latency(2e6)", "2 s"),
         ("m.bytes(1536)", "1.5 KiB"),
-        ("m.span(0)", "0\u{a0}s"),
-        ("m.span(61)", "1\u{a0}min\u{a0}1\u{a0}s"),
-        ("m.span(7200)", "2\u{a0}h"),
-        ("m.span(90061)", "1\u{a0}d\u{a0}1\u{a0}h"),
+        ("m.ago(Date.now())", "now"),
+        ("m.ago(Date.now() - 125500)", "2m5s ago"),
         ("m.sentence('waits for 1 session')", "Waits for 1 session."),
         ("m.sentence('Gone.')", "Gone."),
         ("m.sentence('')", ""),
@@ -91,6 +92,42 @@ async fn numbers_are_written_as_people_read_them() {
             json!(expected),
             "{expression}"
         );
+    }
+    stage.close().await;
+}
+
+/// Ages are told as settings are written, here as in the terminal.
+#[tokio::test]
+async fn durations_are_written_as_the_server_writes_them() {
+    let Some(stage) = Stage::demo().await else { return };
+    stage.show("#/").await;
+    let ages_ms = [
+        0,
+        1,
+        250,
+        999,
+        1_000,
+        1_500,
+        40_000,
+        59_999,
+        60_000,
+        61_000,
+        119_000,
+        3_599_000,
+        3_600_000,
+        3_605_000,
+        7_500_000,
+        86_399_000,
+        86_400_000,
+        86_460_000,
+        90_061_000,
+        604_800_000,
+        31_536_000_000_u64,
+    ];
+    let ages = ages_ms.map(Duration::from_millis);
+    for (function, expected) in [("span", ages.map(show_age)), ("left", ages.map(show_remaining))] {
+        let expression = format!("{ages_ms:?}.map((ms) => m.{function}(ms / 1000))");
+        assert_eq!(call(&stage.tab, "format.js", &expression).await, json!(expected), "{function}");
     }
     stage.close().await;
 }

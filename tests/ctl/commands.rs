@@ -237,7 +237,7 @@ fn status_is_one_page() {
     assert_has(
         &printed,
         &[
-            "limpet         0.1.0, pid 1, up 12 s\n",
+            "limpet         0.1.0, pid 1, up 12s\n",
             "engine         io_uring, 2 shards\n",
             "configuration  version 3, /etc/limpet/limpet.toml, loaded ",
             "               2 changes not in the file: limpet ctl overlay\n",
@@ -318,7 +318,7 @@ fn a_group_that_nobody_checks_has_no_healthy_targets_but_failures() {
     group["targets"][1]["failures_recently"] = json!(3);
     let printed = asks(&["groups"], "GET /v1/groups", &Value::Null, &json!({"groups": [group]}));
     let row = "lb_cookie 1d  2 unchecked, 1 draining ";
-    let remark = "\napp: 3 failures in the last 2 min, and nobody checks its targets\n";
+    let remark = "\napp: 3 failures in the last 2m, and nobody checks its targets\n";
     assert_has(&printed, &[row, remark]);
 }
 

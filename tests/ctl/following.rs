@@ -37,8 +37,8 @@ fn the_countdown_is_one_line_per_change_until_the_target_has_drained() {
     assert_eq!(
         lines,
         [
-            "a drains: 60 s left, 2 in flight, 1 tunnel, about 3 sessions; waits for 3 sessions",
-            "a drains: 59 s left, 0 in flight, 1 tunnel, about 1 session; waits for 1 sessions",
+            "a drains: 1m left, 2 in flight, 1 tunnel, about 3 sessions; waits for 3 sessions",
+            "a drains: 59s left, 0 in flight, 1 tunnel, about 1 session; waits for 1 sessions",
             "a: drained",
         ]
     );

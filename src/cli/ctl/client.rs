@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::failure::{Failure, Problem};
 use super::place::{At, Place};
+use crate::control::config::units::show_duration;
 
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -173,7 +174,7 @@ impl Client {
         };
         let (status, content) = timeout(ANSWER_MAX, whole)
             .await
-            .map_err(|_| failed(format!("no answer within {} s", ANSWER_MAX.as_secs())))?
+            .map_err(|_| failed(format!("no answer within {}", show_duration(ANSWER_MAX))))?
             .map_err(|error| failed(format!("no answer that can be read: {error}")))?;
         let text = String::from_utf8_lossy(&content).into_owned();
         match status {
@@ -223,7 +224,7 @@ impl Client {
 }
 
 async fn in_time<S>(connecting: impl Future<Output = io::Result<S>>) -> io::Result<S> {
-    let late = || format!("no connection within {} s", CONNECT_MAX.as_secs());
+    let late = || format!("no connection within {}", show_duration(CONNECT_MAX));
     timeout(CONNECT_MAX, connecting)
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, late())))

@@ -110,7 +110,7 @@ fn remarks(group: &Group, style: Style) -> String {
     let failures = group.targets.iter().map(|target| target.failures_recently).sum::<u64>();
     if group.health_summary.unchecked > 0 && failures > 0 {
         let failures = count(failures, "failure");
-        line(&format!("{failures} in the last 2 min, and nobody checks its targets"));
+        line(&format!("{failures} in the last 2m, and nobody checks its targets"));
     }
     for found in &group.session_matches {
         line(&found.text);

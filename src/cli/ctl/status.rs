@@ -160,10 +160,10 @@ mod tests {
         .unwrap();
         let text = page(&status, PLAIN, 61_000);
         for line in [
-            "configuration  version 3, /etc/limpet.toml, loaded 60 s ago",
+            "configuration  version 3, /etc/limpet.toml, loaded 1m ago",
             "               1 change not in the file: limpet ctl overlay",
             "               changes cannot be kept in the file: it is read-only (mode 0444)",
-            "change 4 by ctl root goes back in 42 s unless confirmed (limpet ctl confirm): a; b",
+            "change 4 by ctl root goes back in 42s unless confirmed (limpet ctl confirm): a; b",
             "warning: one [2J",
         ] {
             assert!(text.lines().any(|had| had == line), "no {line:?} in\n{text}");

@@ -103,7 +103,7 @@ fn weight_now(target: &Target) -> Option<String> {
     Some(format!("its weight counts {now:.1} now"))
 }
 
-/// "200 in 0.8 ms, 3 s ago"; "timed out, 3 s ago"
+/// "200 in 0.8 ms, 3s ago"; "timed out, 3s ago"
 fn check(check: &Check, now_ms: u64) -> String {
     let what = match (&check.error, check.status) {
         (Some(error), _) => error.clone(),
@@ -135,7 +135,7 @@ fn note(target: &Target, now_ms: u64) -> String {
     notes.extend(tunnels.map(|open| count(open, "tunnel")));
     notes.extend(target.waiting.filter(|queue| *queue > 0).map(|queue| format!("{queue} waiting")));
     if target.failures_recently > 0 {
-        notes.push(format!("{} in the last 2 min", count(target.failures_recently, "failure")));
+        notes.push(format!("{} in the last 2m", count(target.failures_recently, "failure")));
     }
     if target.configured_state == "removed" {
         notes.push("removed".to_owned());
@@ -151,7 +151,7 @@ fn note(target: &Target, now_ms: u64) -> String {
     notes.join("; ")
 }
 
-/// "drains: 287 s left, 3 in flight, 1 tunnel, about 12 sessions"
+/// "drains: 4m47s left, 3 in flight, 1 tunnel, about 12 sessions"
 pub(super) fn countdown(drain: &Drain) -> String {
     if drain.finished {
         return "drained".to_owned();
@@ -250,19 +250,19 @@ mod tests {
             (json!({"health": "unchecked", "reason": "not checked"}), ""),
             (
                 json!({"health": "unchecked", "reason": "not checked", "failures_recently": 2}),
-                "2 failures in the last 2 min",
+                "2 failures in the last 2m",
             ),
             (json!({"health": "unhealthy", "reason": "3 checks failed"}), "3 checks failed"),
             (
                 json!({"ejected_until_unix_ms": 31_000, "health": "unhealthy"}),
-                "ejected, back in 30 s",
+                "ejected, back in 30s",
             ),
-            (json!({"slow_start_remaining_s": 4.2, "health": "healthy"}), "slow start, 5 s left"),
+            (json!({"slow_start_remaining_s": 4.2, "health": "healthy"}), "slow start, 5s left"),
             (
                 json!({"configured_state": "removed", "health": "draining", "drain": {
                     "remaining_s": 286.5, "in_flight": 3, "tunnels": 1, "sessions": 12,
                 }}),
-                "drains: 4 min left, 3 in flight, 1 tunnel, about 12 sessions; removed",
+                "drains: 4m47s left, 3 in flight, 1 tunnel, about 12 sessions; removed",
             ),
             (
                 json!({"drain": {"remaining_s": null, "in_flight": 0, "tunnels": 0, "sessions": null}}),
@@ -288,7 +288,7 @@ mod tests {
         assert!(shown(0).contains("\x1b[90munchecked\x1b[0m"), "{}", shown(0));
         assert!(!shown(0).contains("\x1b[3"), "no other colour: {}", shown(0));
         let failing = shown(2);
-        assert!(failing.contains("\x1b[31m  2 failures in the last 2 min\x1b[0m"), "{failing}");
+        assert!(failing.contains("\x1b[31m  2 failures in the last 2m\x1b[0m"), "{failing}");
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let cases = [
             (
                 json!({"unix_ms": 1_000, "passed": true, "status": 200, "latency_us": 800}),
-                "200 in 0.80 ms, 3 s ago",
+                "200 in 0.80 ms, 3s ago",
             ),
             (
                 json!({"unix_ms": 4_000, "passed": true, "latency_us": 90}),
@@ -304,7 +304,7 @@ mod tests {
             ),
             (
                 json!({"unix_ms": 1_000, "passed": false, "error": "timed out", "latency_us": 5}),
-                "timed out, 3 s ago",
+                "timed out, 3s ago",
             ),
         ];
         for (value, expected) in cases {
@@ -339,7 +339,7 @@ mod tests {
             let shown = wide(address);
             assert!(shown.lines().all(|line| line.chars().count() < 100), "{shown}");
             assert!(shown.contains("FAILURES") && shown.contains("1234567"), "{shown}");
-            assert!(shown.contains("42 failures in the last 2 min"), "{shown}");
+            assert!(shown.contains("42 failures in the last 2m"), "{shown}");
             assert!(shown.contains(address), "{shown}");
         }
     }

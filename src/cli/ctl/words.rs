@@ -2,6 +2,10 @@
 //!
 //! Pure: the clock is an argument. Tested below.
 
+use std::time::Duration;
+
+use crate::control::config::units::{show_age, show_remaining};
+
 /// What is shown where nothing is known.
 pub(super) const UNKNOWN: &str = "-";
 
@@ -10,28 +14,22 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// "now", "3 s ago", "5 min ago", "2 h ago", "4 d ago".
+/// "now", "3s ago", "5m12s ago", "2h ago", "4d3h ago".
 pub(super) fn ago(unix_ms: u64, now_ms: u64) -> String {
     match now_ms.saturating_sub(unix_ms) {
         ..1_000 => "now".to_owned(),
-        since_ms => format!("{} ago", span(since_ms / 1_000)),
+        since_ms => format!("{} ago", show_age(Duration::from_millis(since_ms))),
     }
 }
 
-/// "3 s", "5 min", "2 h", "4 d": the largest unit of which there are at least two.
+/// How long something lasts already, in whole seconds.
 pub(super) fn span(seconds: u64) -> String {
-    match seconds {
-        ..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
+    show_age(Duration::from_secs(seconds))
 }
 
 /// Whole seconds that are left, rounded up.
 pub(super) fn left(seconds: f64) -> String {
-    // A float becomes the nearest whole number that there is, so nothing can overflow.
-    span(seconds.max(0.0).ceil() as u64)
+    show_remaining(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
 /// "12.3", "0", "1234": one place after the point where it tells something.
@@ -99,24 +97,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_one_unit() {
+    fn times_are_told_as_settings_are_written() {
         let cases = [
             (0, "now"),
             (999, "now"),
-            (3_000, "3 s ago"),
-            (119_000, "119 s ago"),
-            (120_000, "2 min ago"),
-            (7_199_000, "119 min ago"),
-            (7_200_000, "2 h ago"),
-            (172_800_000, "2 d ago"),
+            (3_000, "3s ago"),
+            (119_000, "1m59s ago"),
+            (120_000, "2m ago"),
+            (7_199_000, "1h59m ago"),
+            (7_200_000, "2h ago"),
+            (172_800_000, "2d ago"),
         ];
         for (since_ms, expected) in cases {
             assert_eq!(ago(1_000_000, 1_000_000 + since_ms), expected);
         }
         // The clock of the other side may be ahead.
         assert_eq!(ago(5_000, 1_000), "now");
-        assert_eq!(left(0.2), "1 s");
-        assert_eq!(left(-3.0), "0 s");
+        assert_eq!(left(0.2), "1s");
+        assert_eq!(left(-3.0), "0s");
+        assert_eq!(left(f64::NAN), "0s");
         assert_eq!(moment(1_795_380_363_000), "2026-11-22 20:46:03Z");
         assert_eq!(moment(u64::MAX), UNKNOWN);
     }

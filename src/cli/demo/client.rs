@@ -17,6 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::control::config::units::show_duration;
+
 /// Longest wait for a connection or for a whole response.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -28,7 +30,7 @@ const CONTENT_BYTES_MAX: usize = 1024 * 1024;
 pub enum ClientError {
     #[error("no connection to {address}: {cause}")]
     Connect { address: SocketAddr, cause: std::io::Error },
-    #[error("no answer within {} s", WAIT_MAX.as_secs())]
+    #[error("no answer within {}", show_duration(WAIT_MAX))]
     Late,
     #[error("the exchange failed: {0}")]
     Exchange(#[from] hyper::Error),

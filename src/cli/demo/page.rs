@@ -5,10 +5,12 @@
 //! the reader's dark or light preference. Tested below.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::sessions::{NAME_CHARACTERS_MAX, Session};
+use crate::control::config::units::show_age;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -80,16 +82,20 @@ impl Visitor {
                 format!("Welcome, {}.", session.name),
                 format!("Your session now lives in the memory of instance {instance}, only there."),
             ),
-            Visitor::Known(session) => (
-                "in",
-                format!("Hello again, {}.", session.name),
-                format!(
-                    "Instance {instance} knows you: session created at {} ({} s ago), visit {}.",
-                    session.created.strftime("%H:%M:%S UTC"),
-                    (now.as_second() - session.created.as_second()).max(0),
-                    session.visits
-                ),
-            ),
+            Visitor::Known(session) => {
+                let age_s = now.as_second().saturating_sub(session.created.as_second());
+                let age_s = u64::try_from(age_s).unwrap_or(0);
+                (
+                    "in",
+                    format!("Hello again, {}.", session.name),
+                    format!(
+                        "Instance {instance} knows you: session created at {} ({} ago), visit {}.",
+                        session.created.strftime("%H:%M:%S UTC"),
+                        show_age(Duration::from_secs(age_s)),
+                        session.visits
+                    ),
+                )
+            }
             Visitor::Nameless => (
                 "lost",
                 "A name is needed.".to_owned(),
@@ -242,7 +248,7 @@ mod tests {
     fn a_known_session_is_greeted_by_name_with_creation_time_and_visits() {
         let text = text("a", &known("Ada"), now());
         assert!(text.starts_with("instance a: Hello again, Ada."), "{text}");
-        assert!(text.contains("created at 00:16:30 UTC (10 s ago), visit 2"), "{text}");
+        assert!(text.contains("created at 00:16:30 UTC (10s ago), visit 2"), "{text}");
     }
 
     #[test]

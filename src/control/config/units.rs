@@ -197,6 +197,25 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
+/// Shows an age, or what is left of a time, as [`show_duration`] in its two largest units at most; below a second in
+/// milliseconds. `span` of the console's `format.js` is the same rule.
+pub fn show_age(age: Duration) -> String {
+    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let smallest_ms = match age_ms {
+        ..1_000 => 1,
+        1_000..3_600_000 => 1_000,
+        3_600_000..86_400_000 => 60_000,
+        86_400_000.. => 3_600_000,
+    };
+    show_duration(Duration::from_millis(age_ms - age_ms % smallest_ms))
+}
+
+/// Shows what is left of a time as [`show_age`], in whole seconds that are rounded up.
+pub fn show_remaining(remaining: Duration) -> String {
+    let part = u64::from(remaining.subsec_nanos() > 0);
+    show_age(Duration::from_secs(remaining.as_secs().saturating_add(part)))
+}
+
 /// Shows a size as [`parse_size`] reads it, in the largest unit that loses nothing.
 pub fn show_size(bytes: u64) -> String {
     let (name, unit) = SIZE_UNITS
@@ -243,6 +262,30 @@ pub(super) fn memory_size<'de, D: Deserializer<'de>>(input: D) -> Result<usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_has_two_units_at_most() {
+        for (age_ms, expected) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (1_999, "1s"),
+            (119_000, "1m59s"),
+            (3_600_000, "1h"),
+            (3_605_000, "1h"),
+            (7_505_000, "2h5m"),
+            (86_400_000, "1d"),
+            (86_760_000, "1d"),
+            (180_061_000, "2d2h"),
+        ] {
+            assert_eq!(show_age(Duration::from_millis(age_ms)), expected);
+        }
+        assert_eq!(show_remaining(Duration::from_millis(4_200)), "5s");
+        assert_eq!(show_remaining(Duration::from_millis(59_001)), "1m");
+        assert_eq!(show_remaining(Duration::from_millis(200)), "1s");
+        assert!(
+            show_age(Duration::MAX).ends_with('h') && !show_remaining(Duration::MAX).is_empty()
+        );
+    }
 
     #[test]
     fn durations_are_read_exactly() {

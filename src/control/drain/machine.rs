@@ -14,7 +14,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use crate::control::config::units::show_duration;
+use crate::control::config::units::show_remaining;
 
 /// What a drain waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,8 +160,7 @@ impl Drain {
 
 impl Limit {
     fn announced(self, remaining: Duration) -> String {
-        let seconds = remaining.as_secs().saturating_add(u64::from(remaining.subsec_nanos() > 0));
-        let left = show_duration(Duration::from_secs(seconds));
+        let left = show_remaining(remaining);
         match self {
             Limit::Delay => format!("the deregistration delay ends in {left}"),
             Limit::Deadline => format!("the deadline comes in {left}"),

@@ -17,7 +17,7 @@ use super::machine::{Drain, DrainOptions, Load, Progress, Until};
 use super::sessions::{self, Lives};
 use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
 use crate::control::config::file;
-use crate::control::config::units::show_duration;
+use crate::control::config::units::{show_age, show_duration};
 use crate::control::events::{EventKind, unix_ms};
 use crate::control::runtime::Control;
 use crate::snapshot::Snapshot;
@@ -339,7 +339,7 @@ impl Drains {
             format!(
                 "sessions have been counted for {} only, and live for {}: those that have made no \
                  request since are not known",
-                show_duration(watched),
+                show_age(watched),
                 show_duration(all)
             )
         })

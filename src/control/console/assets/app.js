@@ -3,7 +3,7 @@
 
 import { ApiError, get, setToken, write } from "./api.js";
 import { h, morph, notice, sentences } from "./dom.js";
-import { sentence, span } from "./format.js";
+import { left, sentence } from "./format.js";
 import { link, route } from "./router.js";
 import { announce, mayAll, state } from "./state.js";
 import { act, ask, closeToasts } from "./ui.js";
@@ -98,7 +98,7 @@ function failed(error) {
   const wait = Math.min(BACK_OFF_MAX_MS, EVERY_MS * 2 ** (failures - 1));
   connection("lost", error.status === 0 ? "Not connected" : "Not up to date");
   const again = h("button", { class: "little", type: "button", onclick: tick }, "Try now");
-  const text = `${sentence(error.message)} What is shown may be out of date. Next try in ${span(wait / 1000)}.`;
+  const text = `${sentence(error.message)} What is shown may be out of date. Next try in ${left(wait / 1000)}.`;
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" },
     h("div", { class: "notice bad", role: failures === 1 ? "alert" : null, "data-key": "lost" }, h("div", { class: "grow" }, text), again)));
   timer = setTimeout(tick, wait);
@@ -116,7 +116,7 @@ function frame() {
   morph(waiting, h("div", { id: "waiting", role: "region", "aria-label": "What cannot wait" }, pendingBanner(config.pending)));
   morph(banners, h("div", { id: "banners", role: "region", "aria-label": "Notices" }, warnings(status.warnings)));
   const key = config.pending?.change ?? null;
-  if (key !== null && key !== pendingSeen) announce(`A new configuration waits to be confirmed: ${span(config.pending.remaining)} left.`);
+  if (key !== null && key !== pendingSeen) announce(`A new configuration waits to be confirmed: ${left(config.pending.remaining)} left.`);
   pendingSeen = key;
 }
 
@@ -125,7 +125,7 @@ function pendingBanner(pending) {
   const send = (what) => () => act(() => write("POST", `/v1/config/${what}`, {}), { undo: false });
   return h("div", { class: "notice warn", id: "pending", "data-key": "pending" },
     h("div", { class: "grow" },
-      h("strong", {}, "Not confirmed yet: goes back by itself in ", h("span", { class: "number", id: "pending-remaining" }, span(pending.remaining)), ". "),
+      h("strong", {}, "Not confirmed yet: goes back by itself in ", h("span", { class: "number", id: "pending-remaining" }, left(pending.remaining)), ". "),
       h("span", { class: "soft" }, `By ${pending.actor}: `), sentences(pending.summary)),
     mayAll() ? [h("button", { class: "first", type: "button", onclick: send("confirm") }, "Confirm"),
       h("button", { type: "button", onclick: send("rollback") }, "Roll back")] : h("span", { class: "soft" }, "Confirm with limpet ctl on the Unix socket."));

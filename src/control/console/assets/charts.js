@@ -1,6 +1,7 @@
 // Small charts in SVG: lines over the last two minutes and sparklines. Lines differ in colour and in dashes.
 
 import { h } from "./dom.js";
+import { span } from "./format.js";
 
 const WIDTH = 240;
 const HEIGHT = 100;
@@ -62,7 +63,7 @@ export function lineChart(title, series, format, redraw) {
     `${one.name} ${format(read(one.values))}`));
   return h("figure", { class: "chart" },
     h("figcaption", {}, h("h3", {}, title),
-      h("span", { class: "small soft" }, at === undefined ? "now" : `${POINTS - 1 - at} s ago`),
+      h("span", { class: "small soft" }, at === undefined ? "now" : `${span(POINTS - 1 - at)} ago`),
       h("span", { class: "legend" }, legend)),
     h("div", { class: "plot" },
       h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, format(top)), h("span", {}, middle), h("span", {}, format(0))),
@@ -70,7 +71,7 @@ export function lineChart(title, series, format, redraw) {
         [2, 50, 98].map((y) => h("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y })),
         at === undefined ? null : h("line", { class: "hover", x1: (at / (POINTS - 1)) * WIDTH, x2: (at / (POINTS - 1)) * WIDTH, y1: 0, y2: HEIGHT }),
         lines.flatMap((one, index) => pieces(one.values, top).map((run) => h("polyline", { class: `line s${index + 1}`, points: run.join(" ") })))),
-      h("div", { class: "time", "aria-hidden": "true" }, h("span", {}, "2 min ago"), h("span", {}, "1 min"), h("span", {}, "now"))));
+      h("div", { class: "time", "aria-hidden": "true" }, h("span", {}, "2m ago"), h("span", {}, "1m ago"), h("span", {}, "now"))));
 }
 
 /** A line without axes; `label` says in words what it shows. */

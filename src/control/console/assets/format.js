@@ -50,23 +50,34 @@ export function percent(share) {
   return `${digits(share * 100)} %`;
 }
 
-/** 4 s, 2 min 5 s, 3 h 20 min, 2 d 4 h; kept on one line. */
+/**
+ * Seconds as a setting is written: 250ms, 4s, 2m5s, 3h20m, 2d4h; two units at most, milliseconds below a second only.
+ * The same rule as `show_age` of the server.
+ */
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return UNKNOWN;
-  const whole = Math.max(0, Math.round(seconds));
-  const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-  const first = parts.findIndex(([, length]) => whole >= length);
-  if (first < 0) return "0\u00a0s";
-  let rest = whole;
+  const ms = Math.max(0, Math.round(seconds * 1000));
+  if (ms > 0 && ms < 1000) return `${ms}ms`;
+  const parts = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+  let rest = Math.floor(ms / 1000);
+  const first = parts.findIndex(([, length]) => rest >= length);
+  if (first < 0) return "0s";
   return parts.slice(first, first + 2).map(([unit, length]) => {
     const number = Math.floor(rest / length);
     rest -= number * length;
-    return number ? `${number}\u00a0${unit}` : "";
-  }).filter(Boolean).join("\u00a0");
+    return number ? `${number}${unit}` : "";
+  }).join("");
+}
+
+/** What is left of a time: whole seconds, rounded up. */
+export function left(seconds) {
+  return span(seconds === null || seconds === undefined ? seconds : Math.ceil(seconds));
 }
 
 export function ago(unixMs) {
-  return unixMs ? `${span((Date.now() - unixMs) / 1000)} ago` : UNKNOWN;
+  if (!unixMs) return UNKNOWN;
+  const sinceMs = Date.now() - unixMs;
+  return sinceMs < 1000 ? "now" : `${span(sinceMs / 1000)} ago`;
 }
 
 /** The time of day; with the date when it was not today. */

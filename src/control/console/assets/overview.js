@@ -60,7 +60,7 @@ function groupsCard({ groups, all, troubled, unchecked }) {
   return card("Target groups", { id: "standing", label: h("a", { href: "#/groups" }, "Target groups"),
     notes: all ? told : null },
   table("How each target group stands", [{ name: "Group", class: "name" }, { name: "Targets", whole: true }, { name: "Requests/s", number: true }, { name: "Errors/s", number: true },
-    { name: "Failures in 2 min", number: true }, { name: "In flight", number: true }],
+    { name: "Failures in 2m", number: true }, { name: "In flight", number: true }],
   groups.map((group) => ({
     key: group.name,
     cells: [h("a", { href: link("groups", group.name) }, group.name, h("span", { class: "hidden" }, " group")), standing(group.standing, group), rate(group.requests_per_second),
@@ -116,7 +116,7 @@ function processCard(status) {
     }
   };
   return card("Process", {}, facts([
-    ["Up for", span(status.uptime_s)], ["Process id", String(status.pid)], ["Engine", status.engine], ["Shards", String(status.shards)],
+    ["Up for", span(Math.floor(status.uptime_s))], ["Process id", String(status.pid)], ["Engine", status.engine], ["Shards", String(status.shards)],
     ["Memory", bytes(status.memory_bytes)], ["Configuration loaded", clock(status.config.loaded_unix_ms)],
     ["Listeners", h("span", {}, status.listeners.map((one) => h("div", {}, `${one.name} `, h("code", {}, one.address))))],
     ["Access log", `${count(status.log.lines_written)} lines, ${count(status.log.lines_dropped)} dropped, ${count(status.log.lines_failed)} failed`],

@@ -3,7 +3,7 @@
 import { at, write } from "./api.js";
 import { sparkline } from "./charts.js";
 import { card, field, h, radios, table } from "./dom.js";
-import { ago, clock, count, latency, plural, rate, sentence, span } from "./format.js";
+import { ago, clock, count, latency, left, plural, rate, sentence, span } from "./format.js";
 import { ROWS_MAX, sessions, weight } from "./groups.js";
 import { mayAll, state } from "./state.js";
 import { askAndWrite, keepChoice, passive, standingBadge, standingOf } from "./ui.js";
@@ -48,14 +48,14 @@ function cells(group, target, etag) {
 
 function health(target) {
   const parts = [target.reason, target.since_unix_ms ? `since ${span((Date.now() - target.since_unix_ms) / 1000)}` : ""];
-  if (target.ejected_until_unix_ms) parts.push(`ejected for another ${span((target.ejected_until_unix_ms - Date.now()) / 1000)}`);
-  if (target.slow_start_remaining_s) parts.push(`slow start, ${span(target.slow_start_remaining_s)} left`);
+  if (target.ejected_until_unix_ms) parts.push(`ejected for another ${left((target.ejected_until_unix_ms - Date.now()) / 1000)}`);
+  if (target.slow_start_remaining_s) parts.push(`slow start, ${left(target.slow_start_remaining_s)} left`);
   return parts.filter(Boolean).join(" · ");
 }
 
 /** Failures since the start, with those that somebody can still do something about. */
 function failures({ failures: all, failures_recently: recent }) {
-  return recent ? h("span", {}, count(all), h("br"), h("span", { class: "small bad" }, `${count(recent)} in 2 min`)) : count(all);
+  return recent ? h("span", {}, count(all), h("br"), h("span", { class: "small bad" }, `${count(recent)} in 2m`)) : count(all);
 }
 
 function check(last) {
@@ -68,14 +68,14 @@ function check(last) {
 function countdown({ id, drain }) {
   const until = { delay: "until its delay is over", idle: "until nothing is in flight", sessions: drain.sessions_at_most ? `until at most ${plural(drain.sessions_at_most, "session is", "sessions are")} left` : "until no session is left" }[drain.until];
   const gone = (Date.now() - drain.started_unix_ms) / 1000;
-  const left = drain.remaining_s;
-  const bar = left === null || drain.finished ? null
-    : h("progress", { max: Math.max(1, Math.round(gone + left)), value: Math.max(0, Math.round(gone)), "aria-label": `Drain of ${id}` });
+  const remaining = drain.remaining_s;
+  const bar = remaining === null || drain.finished ? null
+    : h("progress", { max: Math.max(1, Math.round(gone + remaining)), value: Math.max(0, Math.round(gone)), "aria-label": `Drain of ${id}` });
   const parts = [`${count(drain.in_flight)} in flight`, plural(drain.tunnels, "open upgrade"),
     drain.sessions === null ? null : `about ${plural(drain.sessions, "session")}`];
   // While it waits for its delay alone, the countdown has said so.
   const why = drain.until === "delay" && !drain.finished ? "" : drain.reason;
-  const end = drain.finished ? "Drained" : left === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, span(left)), " left");
+  const end = drain.finished ? "Drained" : remaining === null ? "No end by time" : h("span", {}, h("span", { class: "remaining" }, left(remaining)), " left");
   return h("div", { class: "notice warn drain", "data-key": `drain ${id}` },
     h("strong", { class: "number" }, end), bar,
     h("div", { class: "grow" }, `${drain.finished ? "" : `Draining ${until}: `}${parts.filter(Boolean).join(", ")}. ${sentence(why)}`));

@@ -142,7 +142,7 @@ export function passive(target) {
   if (standingOf(target) !== "unchecked") return null;
   const recent = target.failures_recently;
   return h("span", { class: recent ? "small bad" : "small soft" },
-    ` · ${recent ? `${plural(recent, "failure")} in 2 min` : `${plural(target.failures, "failure")} since the start`}`);
+    ` · ${recent ? `${plural(recent, "failure")} in 2m` : `${plural(target.failures, "failure")} since the start`}`);
 }
 
 export function standingBadge(word) {
