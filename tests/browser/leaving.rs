@@ -103,6 +103,32 @@ async fn a_form_with_unsaved_input_is_not_left_without_asking() {
     title(console, "Rules").await;
     assert_eq!(console.evaluate::<String>("location.hash").await, "#/rules");
 
+    // So does Cancel, which is a way to leave like any other.
+    stage.show("#/groups/demo/edit").await;
+    console.fill("[name='slow_start']", "79s").await;
+    console.click_text("Cancel").await;
+    console.wait(asks, "Cancel asks").await;
+    console.click_text("Stay").await;
+    title(console, "Edit the attributes of demo").await;
+    assert_eq!(console.evaluate::<String>(value).await, "79s");
+    console.click_text("Cancel").await;
+    console.wait(asks, "Cancel asks again").await;
+    console.click_text("Leave").await;
+    title(console, "demo").await;
+
+    // A form as it was, also after something was typed and taken back, is cancelled at once.
+    for typed in [None, Some("80s")] {
+        stage.show("#/groups/demo/edit").await;
+        if let Some(typed) = typed {
+            let before: String = console.evaluate(value).await;
+            console.fill("[name='slow_start']", typed).await;
+            console.fill("[name='slow_start']", &before).await;
+        }
+        console.click_text("Cancel").await;
+        title(console, "demo").await;
+        assert!(!console.evaluate::<bool>(asks).await);
+    }
+
     // What is saved is not asked about.
     stage.show("#/groups/demo/edit").await;
     console.fill("[name='slow_start']", "78s").await;

@@ -175,7 +175,7 @@ function view(loaded) {
     h("div", { id: "refusal", role: "alert" }, told),
     SECTIONS.map((one) => section(one, group, about)),
     h("div", { class: "bar" }, keepChoice(), h("div", { class: "end" },
-      h("a", { class: "button", href: link("groups", group.name), onclick: () => settle(form) }, "Cancel"),
+      h("a", { class: "button", href: link("groups", group.name) }, "Cancel"),
       h("button", { class: "first", id: "save" }, "Save"))));
   told = null;
   showWhatApplies(form);
