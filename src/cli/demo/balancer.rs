@@ -105,3 +105,55 @@ impl Operator for Balancer {
         self.set_stickiness(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::cli::demo::configuration::{Configuration, new_secret};
+    use crate::cli::demo::instance;
+    use crate::target::state::Health;
+
+    const WAIT_MAX: Duration = Duration::from_secs(60);
+
+    /// Waits until the targets have this health, in the order of the configuration.
+    #[expect(clippy::disallowed_methods, reason = "the one place that polls, until a deadline")]
+    fn wait(balancer: &Balancer, expected: [Health; 2]) {
+        let health = || {
+            let targets = &balancer.control.snapshot().groups[0].targets;
+            targets.iter().map(|target| target.state.health()).collect::<Vec<_>>()
+        };
+        let end = Instant::now() + WAIT_MAX;
+        while health() != expected {
+            assert!(Instant::now() < end, "{:?} is not {expected:?}", health());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn an_instance_is_healthy_while_it_answers_and_unhealthy_once_it_is_gone() {
+        let start = |id, number| -> (Runtime, SocketAddr) {
+            let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime = runtime.unwrap();
+            let address = runtime.block_on(instance::start(id, number)).unwrap();
+            (runtime, address)
+        };
+        let ((a, address_a), (_b, address_b)) = (start("a", 0), start("b", 1));
+        let text = Configuration {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            instances: &[("a", address_a), ("b", address_b)],
+            sticky: false,
+            access_log: false,
+            console: None,
+            secret: new_secret().unwrap(),
+        };
+        let balancer = Balancer::start(&text.to_toml()).unwrap();
+        wait(&balancer, [Health::Healthy, Health::Healthy]);
+        a.shutdown_background();
+        wait(&balancer, [Health::Unhealthy, Health::Healthy]);
+        balancer.shutdown();
+    }
+}

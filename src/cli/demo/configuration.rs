@@ -11,6 +11,9 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 /// The target group of the two instances.
 pub const GROUP: &str = "demo";
 
+/// Where an instance answers health checks.
+pub const HEALTH_PATH: &str = "/health";
+
 /// What differs from one demo to the next.
 #[derive(Debug, Clone)]
 pub struct Configuration<'c> {
@@ -52,6 +55,7 @@ forward = "{GROUP}"
 name = "{GROUP}"
 algorithm = "round_robin"
 stickiness = {{ enabled = {sticky} }}
+health_check = {{ type = "http", path = "{HEALTH_PATH}", interval = "1s" }}
 "#,
             output = if self.access_log { "stdout" } else { "off" },
             secret = BASE64_STANDARD.encode(self.secret),
@@ -110,6 +114,7 @@ mod tests {
             assert_eq!(group["stickiness"]["enabled"].as_bool(), Some(sticky));
             assert_eq!(group["target"][0]["id"].as_str(), Some("a"));
             assert_eq!(group["target"][1]["address"].as_str(), Some("[::1]:9002"));
+            assert_eq!(group["health_check"]["path"].as_str(), Some(HEALTH_PATH));
             let key = table["stickiness_keys"]["keys"][0]["secret"].as_str().unwrap();
             assert_eq!(BASE64_STANDARD.decode(key).unwrap(), secret);
         }

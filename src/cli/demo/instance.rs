@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
+use super::configuration::HEALTH_PATH;
 use super::page::{self, Visitor};
 use super::sessions::{SESSION_COUNT_MAX, Sessions, clean_name};
 
@@ -51,7 +52,7 @@ pub async fn start(id: &'static str, number: usize) -> io::Result<SocketAddr> {
         .route("/", get(visit))
         .route("/session", post(create))
         .route("/session/end", post(end))
-        .route("/health", get(|| async { "ok\n" }))
+        .route(HEALTH_PATH, get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn_with_state(shared.clone(), name_instance))
         .with_state(shared);
