@@ -92,8 +92,9 @@ impl Sending<'_> {
             match result {
                 Ok(sent) if sent > 0 => {
                     from += sent;
-                    drain.note(clock.now_ms().saturating_sub(noted_ms), sent);
-                    if drain.is_below(|| stream.queued_bytes()) {
+                    let waited_ms = clock.now_ms().saturating_sub(noted_ms);
+                    drain.note(waited_ms, sent);
+                    if waited_ms > 0 && drain.is_below(|| stream.queued_bytes()) {
                         stream.abort();
                         return Err(SendFault::Timeout);
                     }

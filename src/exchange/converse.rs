@@ -252,6 +252,7 @@ impl Converse<'_, '_> {
     }
 
     /// Awaits a receive from the target until `deadline`, and aborts its connection when the client goes away.
+    #[inline]
     pub(super) fn watch<'w, F: Future + Unpin>(
         &'w mut self,
         receive: F,

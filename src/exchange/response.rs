@@ -387,10 +387,11 @@ impl Converse<'_, '_> {
             buffers::give_back(self.send_from(out, from, &mut drain).await?);
             let mut buffer = buffers::large();
             buffer.resize(CHUNK_ROOM, 0);
-            let receive = target.recv(buffer);
+            let mut receive = target.recv(buffer);
             let idle = self.group.options.content_idle_timeout;
             let deadline = Cell::new(self.scene.connection.shard.clock.deadline(idle));
-            let (watched, expired) = self.watch(receive, &deadline, target).await;
+            // It is lent: what a watch holds is moved with it.
+            let (watched, expired) = self.watch(&mut receive, &deadline, target).await;
             let Watched::Output((result, buffer)) = watched else {
                 return Err(Failure::ClientGone);
             };

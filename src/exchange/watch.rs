@@ -95,6 +95,7 @@ impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
         }
     }
 
+    #[inline]
     fn end(&self, output: F::Output) -> (Watched<F::Output>, bool) {
         let is_up = self.over == Some(Over::Deadline);
         if self.over == Some(Over::ClientGone) || self.next.client() == Presence::Reset {
@@ -168,6 +169,7 @@ impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
 
 impl<F: Future + Unpin, C: FnMut()> Future for Watch<'_, F, C> {
     type Output = (Watched<F::Output>, bool);
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(sending) = &mut this.sending {
