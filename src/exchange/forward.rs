@@ -261,24 +261,21 @@ impl<'a, 's> Attempts<'a, 's> {
                 .or_else(|| group.state.start_retry(clock.unix_s(), percent, minimum));
             self.permit.is_some()
         });
-        let is_ready = match decision {
-            Decision::GiveUp => false,
-            Decision::SameTarget => {
-                self.was_tried_again = true;
-                true
-            }
-            Decision::OtherTarget => self.other(plan, input, entry, true),
-            // A connection that had gone stale leads to nobody who is ejected.
+        let (goes_elsewhere, has_same) = match decision {
+            Decision::GiveUp => (false, false),
+            Decision::SameTarget => (false, true),
+            Decision::OtherTarget => (self.other(plan, input, entry, true), false),
+            // A connection that had gone stale leads to nobody who is ejected, before the target has refused another.
             Decision::OtherTargetElseSame => {
-                self.other(plan, input, entry, false) || self.retries == 0
+                (self.other(plan, input, entry, false), self.retries == 0)
             }
         };
+        let is_ready = goes_elsewhere || has_same;
         if is_ready {
             self.only_fresh |= failure.is_before_any_byte();
             entry.retries += 1;
-            if decision != Decision::SameTarget {
-                self.retries += 1;
-            }
+            self.retries += u32::from(goes_elsewhere);
+            self.was_tried_again |= !goes_elsewhere;
         }
         is_ready
     }
@@ -291,7 +288,8 @@ impl<'a, 's> Attempts<'a, 's> {
         let Some(Action::Forward(forward)) = rules.get(plan.rule).map(|rule| &rule.action) else {
             return false;
         };
-        if self.tried.try_push(target.state.slot).is_err() {
+        let slot = target.state.slot;
+        if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
             return false;
         }
         let choice = self.scene.read_again(input.unread(), |head| {

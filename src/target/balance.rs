@@ -38,7 +38,7 @@ impl Draw {
 impl TargetGroup {
     /// A target for a new request: by the group's algorithm, not excluded (by slot), with a place if any
     /// has one. When all are full the algorithm's own choice among them. When there is nobody, one that is
-    /// ejected though no check speaks against it; `None` when there is none of these either.
+    /// ejected, if possible one that no check speaks against; `None` when there is none of these either.
     pub fn pick(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
         self.pick_eligible(draw, excluded).or_else(|| self.pick_spare(draw, excluded))
     }
@@ -56,8 +56,9 @@ impl TargetGroup {
     #[cold]
     fn pick_spare(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
         let may_take = |index| !self.is_excluded(index, excluded);
-        self.scan(&self.spare, draw, |index| may_take(index) && self.has_place(index))
-            .or_else(|| self.scan(&self.spare, draw, may_take))
+        let spare = self.spare_besides(excluded);
+        self.scan(spare, draw, |index| may_take(index) && self.has_place(index))
+            .or_else(|| self.scan(spare, draw, may_take))
     }
 
     /// Like [`Self::pick`], but `None` when nobody has a place.
@@ -79,12 +80,12 @@ impl TargetGroup {
         rendezvous::choose(session, candidates)
     }
 
-    /// The same among those that are ejected though no check speaks against them, for want of others.
+    /// The same among those that are ejected, for want of others.
     pub fn fail_over_to_spare(&self, session: u128, excluded: &[u32]) -> Option<TargetIndex> {
-        let candidates = self
-            .spare()
-            .filter(|(index, _)| !self.is_excluded(*index, excluded))
-            .map(|(index, target)| (index, target.key, target.weight));
+        let spare = self.spare_besides(excluded).iter().map(|index| *index as TargetIndex);
+        let candidates = spare
+            .filter(|index| !self.is_excluded(*index, excluded))
+            .filter_map(|index| self.targets.get(index).map(|one| (index, one.key, one.weight)));
         rendezvous::choose(session, candidates)
     }
 

@@ -193,6 +193,8 @@ pub struct TargetGroup {
     pub(super) eligible: Box<[u32]>,
     /// Of a weight and ejected, though no check speaks against them: better than nobody.
     pub(super) spare: Box<[u32]>,
+    /// As `spare`, and a check speaks against them: for who has tried everybody else.
+    last_resort: Box<[u32]>,
     pub(super) turns: Box<[u32]>,
     pub(super) alias: AliasTable,
     /// Of the `hash` algorithm only.
@@ -215,6 +217,7 @@ impl TargetGroup {
         let GroupParts { name, algorithm, options, stickiness, targets, state } = parts;
         let by_key = index_by_key(&name, &targets)?;
         let (standings, fails_open) = standings(&targets, options.fail_open);
+        let (spare, last_resort) = ejected(&targets, &standings, options.fail_open);
         let entries: Vec<(TargetIndex, u32)> = targets
             .iter()
             .enumerate()
@@ -230,7 +233,8 @@ impl TargetGroup {
         Ok(TargetGroup {
             key: stable_key(&name),
             eligible: entries.iter().map(|(index, _)| *index as u32).collect(),
-            spare: spare(&targets, &standings),
+            spare,
+            last_resort,
             turns: schedule::turns(&entries),
             alias: AliasTable::new(&entries),
             name,
@@ -284,6 +288,15 @@ impl TargetGroup {
             let index = *index as TargetIndex;
             self.targets.get(index).map(|target| (index, target))
         })
+    }
+
+    /// Of those who are ejected, whom a request may have for want of others, which has tried those excluded.
+    pub(super) fn spare_besides(&self, excluded: &[u32]) -> &[u32] {
+        let is_left = |index: &u32| !self.is_excluded(*index as TargetIndex, excluded);
+        match excluded.is_empty() || self.spare.iter().any(is_left) {
+            true => &self.spare,
+            false => &self.last_resort,
+        }
     }
 
     /// Whether a request could get a place on the target now; a hint.
@@ -344,15 +357,29 @@ fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool)
     (standings, fails_open)
 }
 
-fn spare(targets: &[Target], standings: &[Standing]) -> Box<[u32]> {
-    let is_spare = |target: &Target| {
-        let state = &target.state;
-        target.weight > 0 && state.is_ejected() && state.health_by_checks() == Health::Healthy
+/// Who of those that are ejected serves for want of others, and who only those that have tried everybody else: the
+/// check that an ejection asks for speaks against a target at its first failure, which is no reason to have nobody,
+/// unless the group never fails open.
+fn ejected(
+    targets: &[Target],
+    standings: &[Standing],
+    fail_open: FailOpen,
+) -> (Box<[u32]>, Box<[u32]>) {
+    let is_ejected = |target: &Target| target.weight > 0 && target.state.is_ejected();
+    let of = |healths: &[Health]| -> Box<[u32]> {
+        let unused = targets.iter().zip(standings).enumerate();
+        let ejected = unused.filter(|(_, (target, standing))| {
+            let health = target.state.health_by_checks();
+            **standing == Standing::Unhealthy && is_ejected(target) && healths.contains(&health)
+        });
+        ejected.map(|(index, _)| index as u32).collect()
     };
-    let unused = targets.iter().zip(standings).enumerate();
-    let spare = unused
-        .filter(|(_, (target, standing))| **standing == Standing::Unhealthy && is_spare(target));
-    spare.map(|(index, _)| index as u32).collect()
+    let last_resort: &[Health] = if fail_open.is_due(0, targets.len()) {
+        &[Health::Initial, Health::Unhealthy]
+    } else {
+        &[]
+    };
+    (of(&[Health::Healthy]), of(last_resort))
 }
 
 fn consistent(targets: &[Target], state: &GroupState) -> Consistent {

@@ -136,6 +136,22 @@ fn who_is_ejected_is_spare_unless_a_check_speaks_against_it() {
 }
 
 #[test]
+fn who_is_ejected_and_unhealthy_is_for_requests_that_have_tried_everybody_else() {
+    use Health::*;
+    for (count, expected) in [(1, &[1, 3][..]), (0, &[])] {
+        let of = [(1, Healthy), (1, Unhealthy), (1, Healthy), (1, Initial), (1, Unhealthy)];
+        let mut parts = parts(Algorithm::RoundRobin, &of);
+        parts.options.fail_open = FailOpen { count, percent: 0 };
+        parts.targets[1..4].iter().for_each(|target| target.state.set_ejected(true));
+        let slots: Vec<u32> = parts.targets.iter().map(|target| target.state.slot).collect();
+        let group = TargetGroup::new(parts).expect("valid");
+        assert_eq!(group.spare_besides(&[]), [2], "one that no check speaks against comes first");
+        assert_eq!(group.spare_besides(&[slots[0]]), [2]);
+        assert_eq!(group.spare_besides(&[slots[0], slots[2]]), expected);
+    }
+}
+
+#[test]
 fn a_group_that_never_fails_open_has_nobody_when_nobody_is_healthy() {
     let (standings, fails_open) = standings_of(&[Health::Unhealthy, Health::Initial], 0, 0);
     assert_eq!((standings, fails_open), (vec![Standing::Unhealthy; 2], false));

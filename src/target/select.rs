@@ -244,7 +244,8 @@ fn can_serve(groups: &[Arc<TargetGroup>], index: GroupIndex, excluded: &[u32]) -
 
 fn has_spare(groups: &[Arc<TargetGroup>], index: GroupIndex, excluded: &[u32]) -> bool {
     groups.get(index).is_some_and(|group| {
-        group.spare().any(|(_, target)| !excluded.contains(&target.state.slot))
+        let spare = group.spare_besides(excluded);
+        spare.iter().any(|index| !group.is_excluded(*index as TargetIndex, excluded))
     })
 }
 

@@ -279,9 +279,17 @@ fn who_has_nobody_else_is_served_by_one_that_is_ejected() {
     assert_eq!(client.choose(&plain).target, 1, "others come first");
     client.excluded.push(101);
     assert_eq!(client.choose(&plain).target, 2);
-    let never = one(Plan { healths: &[Healthy, Unhealthy, Unhealthy], ejected: &[2], ..PLAN });
-    client.excluded = vec![100];
-    assert_eq!(client.select(&never), Err(NoTarget), "its checks fail");
+    let failing = one(Plan { healths: &[Healthy, Unhealthy, Unhealthy], ejected: &[2], ..PLAN });
+    client.excluded.clear();
+    assert_eq!(client.choose(&failing).target, 0);
+    client.excluded.push(100);
+    assert_eq!(client.choose(&failing).target, 2, "though a check speaks against it");
+    client.excluded.push(102);
+    assert_eq!(
+        client.select(&failing),
+        Err(NoTarget),
+        "the other is unhealthy without being ejected"
+    );
 }
 
 #[test]

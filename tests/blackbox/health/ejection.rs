@@ -131,6 +131,61 @@ fn a_request_whose_target_dies_is_served_by_one_that_is_ejected_rather_than_by_n
 }
 
 #[test]
+fn a_request_whose_target_dies_is_served_by_one_that_is_ejected_though_the_check_of_that_failed() {
+    for stickiness in [false, true] {
+        let (mut a, mut b) = (Target::echo("a"), Target::echo("b"));
+        let app = seldom_checked().set("stickiness.enabled", stickiness);
+        let limpet = config().with_admin().group(app.target("a", &a).target("b", &b)).start();
+        let admin = limpet.admin();
+        a.down();
+        poll(|| {
+            assert_eq!(limpet.get("/").status, 200);
+            let target = admin.target("app", "a");
+            let is_out = !target["ejected_until_unix_ms"].is_null();
+            (is_out && target["last_check"]["passed"] == false).then_some(())
+        })
+        .expect("a is ejected, and its check has failed");
+        let cookie = limpet.get("/").set_cookie("limpet_app").map(|cookie| cookie.pair());
+        a.up();
+        b.down();
+        for _ in 0..200 {
+            let mut client = limpet.client();
+            let response = match &cookie {
+                Some(at_b) => client.get_cookie("/", at_b),
+                None => client.get("/"),
+            };
+            assert_eq!(server(&response), "a", "{}", response.status);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_its_target_dies_of_is_served_by_one_that_is_ejected() {
+    let works = switch(false);
+    let a = moody("a", &works);
+    let mut b = Target::scripted(|connection| {
+        while let Some(request) = connection.next_request()? {
+            if request.target == "/last" {
+                return connection.read_until_closed().map(drop);
+            }
+            connection.send(&echo_response("b", &request, ""))?;
+        }
+        Ok(())
+    });
+    let app = seldom_checked().target("a", &a).target("b", &b);
+    let limpet = config().group(app).start();
+    let mut client = limpet.client();
+    poll(|| (0..12).all(|_| client.get("/").status == 200).then_some(())).expect("a is ejected");
+    works.store(true, Ordering::SeqCst);
+    // On a connection that was kept, so that a fresh one is tried first.
+    client.send("GET /last HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+    poll(|| (b.last_request().target == "/last").then_some(())).expect("it is at b");
+    b.down();
+    let response = client.response();
+    assert_eq!(server(&response), "a", "{}", response.status);
+}
+
+#[test]
 fn a_stale_connection_leads_to_nobody_who_is_ejected() {
     let works = switch(false);
     let stale = Target::scripted(|connection| {
