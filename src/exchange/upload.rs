@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::io;
 
-use super::content::{self, SendFault};
+use super::content::{self, SendFault, Sending};
 use super::early::{NextReceive, PendingSend};
 use super::failure::Failure;
 use super::input::Input;
-use super::pace::Pace;
+use super::pace::{Drain, Pace};
 use super::stream::Stream;
 use crate::http1::chunked::Decoder;
 use crate::shard::alarms::Alarm;
@@ -89,7 +89,7 @@ impl Upload<'_> {
         sent.map_err(|error| Stopped::Target {
             by_reset: error.kind() == io::ErrorKind::ConnectionReset,
         })?;
-        let mut pace = Pace::default();
+        let (mut pace, mut drain) = (Pace::default(), Drain::default());
         loop {
             if matches!(self.rest, Rest::Length(0)) {
                 return Ok(());
@@ -97,15 +97,13 @@ impl Upload<'_> {
             let buffer = self.receive(&mut pace).await.map_err(Stopped::Client)?;
             let (out, from, ended) = self.frame(buffer, beyond).map_err(Stopped::Client)?;
             if out.len() > from {
-                let result = content::send_all(
-                    self.target,
-                    out,
-                    from,
-                    self.alarm,
-                    self.clock,
-                    self.send_idle,
-                );
-                match result.await {
+                let sending = Sending {
+                    stream: self.target,
+                    alarm: self.alarm,
+                    clock: self.clock,
+                    idle: self.send_idle,
+                };
+                match sending.all(out, from, &mut drain).await {
                     Ok(buffer) => buffers::give_back(buffer),
                     Err(fault) => {
                         return Err(Stopped::Target { by_reset: fault != SendFault::Gone });
