@@ -24,6 +24,10 @@ use crate::snapshot::{Bind, ProcessOptions, Published};
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
 const READY_FILE: &str = "LIMPET_READY_FILE";
 
+/// What is in flight on the other shards has this long when one has failed: new connections to the one that is missing
+/// are refused meanwhile, or wait for nothing.
+const GRACE_OF_A_FAILURE: Duration = Duration::from_secs(2);
+
 /// What the end comes from.
 type Failure = Box<dyn std::error::Error>;
 
@@ -112,8 +116,11 @@ fn serve(runtime: &Runtime, signals: &mut Signals, start: &Start) -> Result<(), 
         }
         None
     });
-    // Whoever restarts it waits for the end: a core is missing, and what is in flight on the others has its time.
-    let grace = control.file().process.grace_period;
+    let mut grace = control.file().process.grace_period;
+    if ended.is_some() {
+        // Whoever restarts it waits for the end.
+        grace = grace.min(GRACE_OF_A_FAILURE);
+    }
     let failure = stop(runtime, signals, server, grace, ended.is_some());
     match ended.or(failure) {
         Some(ended) => Err(ended.into()),

@@ -2,12 +2,14 @@
 //! listen. Cheap to clone. Never touches a connection. Tested through the server.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Admission;
 use super::life::{Ended, FirstEnded};
 use super::listeners::{Listeners, Plan};
+use super::local::Stop;
 use crate::snapshot::{AccessLogOptions, Bind, Snapshot};
 use crate::telemetry::access_log::{AccessLog, LogCounts};
 use crate::telemetry::counters::Counters;
@@ -24,7 +26,11 @@ pub struct Handle {
     /// Threads of the shards, below /proc.
     pub(super) threads: Arc<[String]>,
     pub(super) first_ended: FirstEnded,
+    pub(super) stop: Arc<Stop>,
 }
+
+/// How often it is looked whether a shard's thread is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Handle {
     pub fn engine(&self) -> Engine {
@@ -53,13 +59,42 @@ impl Handle {
     /// Waits until a shard ends that was not told to; for ever, as a rule.
     pub async fn shard_ended(&self) -> Ended {
         let mut first_ended = self.first_ended.clone();
-        let ended =
-            first_ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
-        match ended {
-            Some(ended) => ended,
-            // All of them have ended as they were told.
-            None => std::future::pending().await,
+        let told = async {
+            let ended =
+                first_ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+            match ended {
+                Some(ended) => ended,
+                // All of them have ended as they were told.
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = told => ended,
+            ended = self.thread_gone() => ended,
         }
+    }
+
+    /// Waits until a shard's thread is not there any more: one that the kernel has ended tells nothing.
+    async fn thread_gone(&self) -> Ended {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let gone = (0..self.threads.len()).find(|shard| self.is_gone(*shard));
+            if let Some(shard) = gone.filter(|_| !self.stop.has_begun()) {
+                // What it has told itself says more.
+                let told = self.first_ended.borrow().clone();
+                let cause = "its thread is gone".to_owned();
+                return told.unwrap_or(Ended { shard, cause });
+            }
+        }
+    }
+
+    /// Whether the shard has no thread any more, as far as /proc tells.
+    pub(super) fn is_gone(&self, shard: usize) -> bool {
+        let proc = Path::new("/proc");
+        self.threads.get(shard).is_some_and(|thread| {
+            !thread.is_empty() && !proc.join(thread).exists() && proc.join("self").exists()
+        })
     }
 
     pub fn counters(&self) -> &Arc<Counters> {

@@ -70,6 +70,11 @@ impl Life {
         self.tell(Ended { shard, cause });
     }
 
+    /// The shard ends of this error, as soon as it can.
+    pub fn fails(&self, shard: usize, error: &io::Error) {
+        self.tell(Ended { shard, cause: error.to_string() });
+    }
+
     /// Runs a task without which a shard is of no use: a panic ends its own task only, and is told like the
     /// shard's end.
     pub async fn vital(self, shard: usize, name: &'static str, task: impl Future<Output = ()>) {

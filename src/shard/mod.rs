@@ -35,7 +35,7 @@ use self::local::Shard;
 use self::orders::{Order, Orders};
 use crate::exchange::connection::LAST_REQUEST;
 use crate::telemetry::counters::Counter;
-use crate::uring::{self, Listening, buffers};
+use crate::uring::{self, Listening, Pulse, buffers};
 
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -58,11 +58,17 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
     let mut is_stopping = false;
     let mut last_requests_until = next;
     let mut next_trim = next;
+    let mut pulse = Pulse::default();
     loop {
         uring::sleep(next).await;
         // A shard that was held up does not make up for ticks it has missed.
         next = (next + TICK).max(Instant::now());
         shard.tick();
+        if let Err(error) = pulse.beat() {
+            // Told before anything is waited for that may never come.
+            life.fails(shard.index, &error);
+            return Err(error);
+        }
         if next >= next_trim {
             next_trim = next + TRIM;
             shard.alarms.trim();

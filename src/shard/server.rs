@@ -22,6 +22,12 @@ use crate::uring::{self, Engine, EngineRefused, buffers};
 /// Threads of shards need little stack: futures live on the heap.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
+/// How often it is looked whether shards have ended that should.
+const POLL: Duration = Duration::from_millis(5);
+
+/// How long shards have to end when everything is cut off: more than the kernel is given to cancel what is in flight.
+const CUT_OFF: Duration = Duration::from_secs(8);
+
 /// Why the data plane could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -102,6 +108,7 @@ impl Server {
                 engine,
                 threads: Arc::new([]),
                 first_ended,
+                stop: Arc::clone(&shared.stop),
             },
         };
         let seeds = cores.into_iter().enumerate().map(|(index, core)| Seed {
@@ -155,20 +162,37 @@ impl Server {
     pub fn shutdown(mut self, grace: Duration) -> Stopped {
         self.stop.begin();
         let deadline = Instant::now() + grace;
-        let poll = Duration::from_millis(5);
-        while Instant::now() < deadline && !self.shards.iter().all(JoinHandle::is_finished) {
-            std::thread::park_timeout(poll);
-        }
-        let is_finished = self.shards.iter().all(JoinHandle::is_finished);
+        let is_finished = self.wait_until(deadline);
         self.stop.now();
-        for thread in self.shards.drain(..) {
-            // What it panicked of, it has told itself.
-            let _ = thread.join();
+        self.wait_until(Instant::now() + CUT_OFF);
+        for (shard, thread) in self.shards.drain(..).enumerate() {
+            if thread.is_finished() {
+                // What it panicked of, it has told itself.
+                let _ = thread.join();
+            } else {
+                tracing::error!(shard, "a shard does not end; it is left behind");
+            }
         }
         self.handle.listeners.close();
         self.handle.access_log.shutdown();
         let failure = self.handle.first_ended.borrow().clone();
         Stopped { is_finished, failure }
+    }
+}
+
+impl Server {
+    /// Waits for the shards' ends; whether all have ended.
+    fn wait_until(&self, deadline: Instant) -> bool {
+        let goes_on = |(shard, thread): (usize, &JoinHandle<()>)| {
+            !thread.is_finished() && !self.handle.is_gone(shard)
+        };
+        while self.shards.iter().enumerate().any(goes_on) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::park_timeout(POLL);
+        }
+        true
     }
 }
 

@@ -34,6 +34,7 @@ mod listening;
 mod options;
 mod place;
 mod provided;
+mod pulse;
 mod ready;
 mod ring;
 mod socket;
@@ -47,6 +48,7 @@ pub use early_end::EarlyEnd;
 pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, trim, yield_now};
 pub use listening::{Accepted, Listening};
 pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};
+pub use pulse::Pulse;
 pub use socket::{
     Connect, ConnectAddress, Presence, Recv, RecvAny, Send, Shutdown, Socket, connect,
 };

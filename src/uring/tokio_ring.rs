@@ -6,7 +6,7 @@
 //! cancelled it panics, and what was put aside is never freed.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -24,6 +24,13 @@ use super::{engine, provided};
 thread_local! {
     /// Operations that were in flight when the runtime of this thread ended.
     static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// The ring of this thread does nothing any more.
+    static IS_BROKEN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The ring of this thread does nothing any more, so that nothing of it can be cancelled either.
+pub(super) fn set_broken() {
+    IS_BROKEN.set(true);
 }
 
 /// Single issuer and cooperative task running were measured to be the right set-up; deferred task
@@ -52,7 +59,13 @@ impl Drop for Run {
         let closed = {
             let _one_at_a_time = provided::one_at_a_time();
             let runtime = self.0.take();
-            catch_unwind(AssertUnwindSafe(move || drop(runtime)))
+            if IS_BROKEN.take() {
+                // Its end would panic twice over, which nothing survives.
+                let _kept = ManuallyDrop::new(runtime);
+                Err(Box::new("the ring is broken") as Box<dyn Any + Send>)
+            } else {
+                catch_unwind(AssertUnwindSafe(move || drop(runtime)))
+            }
         };
         let abandoned = ABANDONED.take();
         if closed.is_ok() {

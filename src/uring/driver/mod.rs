@@ -212,8 +212,10 @@ impl Driver {
             }
             TASKS.with(tasks::Tasks::poll_ready);
             let is_soon = self.is_soon.replace(false);
-            self.enter(!is_soon && TASKS.with(tasks::Tasks::is_idle))?;
-            self.reap();
+            self.enter(!is_soon && TASKS.with(tasks::Tasks::is_idle)).map_err(|error| {
+                io::Error::new(error.kind(), format!("its ring cannot be entered: {error}"))
+            })?;
+            self.reap()?;
         }
     }
 
@@ -229,7 +231,7 @@ impl Driver {
                 }
             }
             self.enter(false)?;
-            self.reap();
+            self.reap()?;
         }
     }
 
@@ -258,21 +260,22 @@ impl Driver {
         }
     }
 
-    /// Takes every completion that is there.
-    fn reap(&self) {
+    /// Takes every completion that is there; an error when other threads cannot wake this one any more.
+    fn reap(&self) -> io::Result<()> {
+        let mut heard = Ok(());
         let mut taken = ArrayVec::<_, REAPED>::new();
         loop {
             if let Some(ring) = self.ring.borrow_mut().as_mut() {
                 taken.extend(ring.completion().take(REAPED));
             }
             if taken.is_empty() {
-                return;
+                return heard;
             }
             for entry in taken.drain(..) {
                 let done = Completion { result: entry.result(), flags: entry.flags() };
                 match entry.user_data() {
                     NOBODY => {}
-                    REMOTE => self.hear(),
+                    REMOTE => heard = heard.and(self.hear(done.result)),
                     key => self.complete(key as usize, done),
                 }
             }
@@ -323,10 +326,10 @@ impl Driver {
         let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
         while self.in_flight.get() > 0 && Instant::now() < deadline {
             let cancel = cancel.clone().user_data(NOBODY);
-            if self.push(&cancel).is_err() || self.enter(true).is_err() {
+            let entered = self.push(&cancel).and_then(|()| self.enter(true));
+            if entered.and_then(|()| self.reap()).is_err() {
                 break;
             }
-            self.reap();
         }
         let lost = self.in_flight.replace(0);
         if lost > 0 {
@@ -365,14 +368,17 @@ impl Driver {
         self.push(&entry.user_data(REMOTE))
     }
 
-    /// Another thread has woken one of our tasks.
-    fn hear(&self) {
-        if let Some(remote) = &*self.remote.borrow() {
-            remote.deliver();
-        }
-        if let Err(error) = self.listen() {
-            tracing::error!(%error, "a shard cannot be woken by other threads any more");
-        }
+    /// Another thread has woken one of our tasks, or cannot: without its descriptor, `result` is an error, or there is
+    /// nothing to read, and what asked again at once would do so for ever.
+    fn hear(&self, result: i32) -> io::Result<()> {
+        let delivered = match &*self.remote.borrow() {
+            Some(_) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+            Some(remote) => remote.deliver(),
+            None => return Ok(()),
+        };
+        delivered.and_then(|()| self.listen()).map_err(|error| {
+            io::Error::new(error.kind(), format!("other threads cannot wake it any more: {error}"))
+        })
     }
 
     #[inline]

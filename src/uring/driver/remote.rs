@@ -62,12 +62,20 @@ impl Remote {
     }
 
     /// Wakes, on its own thread, whom others have asked to be woken.
-    pub(super) fn deliver(&self) {
+    ///
+    /// # Errors
+    /// The eventfd is gone.
+    pub(super) fn deliver(&self) -> io::Result<()> {
         // Before the list is taken, so that what comes after is told again.
-        let _ = (&self.event).read(&mut [0; 8]);
+        match (&self.event).read(&mut [0; 8]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
         for name in std::mem::take(&mut *lock(&self.woken)) {
             TASKS.with(|tasks| tasks.wake(name));
         }
+        Ok(())
     }
 
     pub(super) fn forget(&self) {

@@ -1,5 +1,7 @@
 //! The same data plane on io_uring and on epoll: chosen by the file, or by what the kernel allows.
 
+mod lost;
+
 use crate::support::config::Config;
 use crate::support::kernel::{has_io_uring, refuse_io_uring};
 use crate::support::{Framing, Limpet, Target, config, group};

@@ -91,6 +91,100 @@ pub fn engines() -> &'static [&'static str] {
     if has_io_uring() { &["epoll", "io_uring", "tokio_uring"] } else { &["epoll"] }
 }
 
+/// Has the thread `thread` of a child make one system call, by ptrace: between two of its own, where it waits in one.
+/// What the call gives. `None` where the kernel does not let us, or where nobody knows how.
+#[cfg(target_arch = "x86_64")]
+pub fn call_in(thread: u32, number: i64, arguments: [u64; 3]) -> Option<i64> {
+    let thread = i32::try_from(thread).expect("a thread's id");
+    super::limpet::poll(|| {
+        match attached(thread, |before| made(thread, before, number, arguments)) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => Some(None),
+            Err(error) => panic!("ptrace: {error}"),
+            Ok(called) => called.map(Some),
+        }
+    })
+    .expect("the thread waits in a system call")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub fn call_in(_: u32, _: i64, _: [u64; 3]) -> Option<i64> {
+    None
+}
+
+/// Stops a thread, has `work` done with it, and lets it go on from where it was.
+#[cfg(target_arch = "x86_64")]
+fn attached<T>(
+    thread: i32,
+    work: impl FnOnce(&libc::user_regs_struct) -> io::Result<T>,
+) -> io::Result<T> {
+    trace(libc::PTRACE_SEIZE, thread, 0)?;
+    trace(libc::PTRACE_INTERRUPT, thread, 0)?;
+    wait_for_stop(thread)?;
+    let before = registers(thread)?;
+    let done = work(&before);
+    // One that has ended meanwhile goes nowhere.
+    let _ = set_registers(thread, &before).and_then(|()| trace(libc::PTRACE_DETACH, thread, 0));
+    done
+}
+
+/// One step over the instruction by which the thread entered the kernel; `None` when it is not there.
+#[cfg(target_arch = "x86_64")]
+fn made(
+    thread: i32,
+    before: &libc::user_regs_struct,
+    number: i64,
+    arguments: [u64; 3],
+) -> io::Result<Option<i64>> {
+    const SYSCALL: [u8; 2] = [0x0F, 0x05];
+    let at = before.rip - SYSCALL.len() as u64;
+    let mut code = [0; 2];
+    let memory = File::open(format!("/proc/{thread}/mem"))?;
+    std::os::unix::fs::FileExt::read_exact_at(&memory, &mut code, at)?;
+    if code != SYSCALL {
+        return Ok(None);
+    }
+    let [rdi, rsi, rdx] = arguments;
+    // Without a call that is under way, none is restarted before this one.
+    let orig_rax = u64::MAX;
+    let call =
+        libc::user_regs_struct { rip: at, rax: number as u64, orig_rax, rdi, rsi, rdx, ..*before };
+    set_registers(thread, &call)?;
+    trace(libc::PTRACE_SINGLESTEP, thread, 0)?;
+    // A thread that ends by the call is not seen to stop again.
+    match wait_for_stop(thread)? {
+        true => Ok(Some(registers(thread)?.rax as i64)),
+        false => Ok(Some(0)),
+    }
+}
+
+/// Whether it has stopped, not ended.
+#[cfg(target_arch = "x86_64")]
+fn wait_for_stop(thread: i32) -> io::Result<bool> {
+    let mut status = 0;
+    // SAFETY: waitpid writes the status, which lives until the call returns.
+    let waited = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL) };
+    if waited == thread { Ok(libc::WIFSTOPPED(status)) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn trace(request: libc::c_uint, thread: i32, data: usize) -> io::Result<()> {
+    // SAFETY: these requests take numbers, or in `data` the place of registers that outlive the call.
+    check(unsafe { libc::ptrace(request, thread, 0_usize, data) } as i32)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(thread: i32) -> io::Result<libc::user_regs_struct> {
+    // SAFETY: these registers are numbers, for which zero is a value.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    trace(libc::PTRACE_GETREGS, thread, (&raw mut registers).expose_provenance())?;
+    Ok(registers)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn set_registers(thread: i32, registers: &libc::user_regs_struct) -> io::Result<()> {
+    trace(libc::PTRACE_SETREGS, thread, (&raw const *registers).expose_provenance())
+}
+
 /// Whether this kernel lets the tests themselves make a ring.
 pub fn has_io_uring() -> bool {
     let mut parameters = [0_u8; 120];
