@@ -29,7 +29,10 @@ impl<P: Probe> Supervisor<P> {
             return;
         };
         let began = watched.checked_since.take().unwrap_or(now);
-        let at_once = std::mem::take(&mut watched.at_once);
+        // Who is ejected gets no requests as it is. To turn it unhealthy at its first failure, where without gateway
+        // errors as many would have been waited for as the file says, would only keep it out for longer.
+        let is_ejected = watched.ejection.until().is_some();
+        let at_once = std::mem::take(&mut watched.at_once) && !is_ejected;
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
         let error = match outcome.verdict {

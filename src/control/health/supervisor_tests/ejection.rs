@@ -56,21 +56,21 @@ async fn no_more_of_a_group_is_ejected_than_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ejection_checks_the_target_at_once_and_a_failure_counts_without_waiting_for_more() {
+async fn an_ejection_checks_the_target_at_once_and_a_failure_is_one_of_those_that_turn_it() {
     let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
     world.fail(&[2]);
     let began = Instant::now();
     world.errors(2, 5);
     sleep(0.2).await;
     assert!(world.asked_since(began).iter().any(|(_, port)| *port == 2), "at once");
-    assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
+    // It is out as it is; were it unhealthy too, nobody could use it when the others fail.
+    assert_eq!(world.state(2).health_by_checks(), Health::Healthy);
     assert!(world.state(2).is_ejected());
     // The ejection ends before the checks pass: they decide.
     sleep(35.0).await;
     assert!(!world.state(2).is_ejected());
     assert_eq!(world.eligible(), "ac");
-    let note = world.note(2);
-    assert_eq!(note.reason, "a check after gateway errors failed: connection refused");
+    assert_eq!(world.note(2).reason, "3 checks failed: connection refused");
     world.fail(&[]);
     world.until_eligible("abc").await;
     let events = world.events();
@@ -78,11 +78,25 @@ async fn an_ejection_checks_the_target_at_once_and_a_failure_counts_without_wait
         events[1..],
         [
             "b is ejected for 30s: 5 gateway errors in a row",
-            "b is unhealthy: a check after gateway errors failed: connection refused",
+            "b is unhealthy: 3 checks failed: connection refused",
             "the ejection of b is over; it is unhealthy",
             "b is healthy: 2 checks passed"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_be_ejected_turns_at_the_first_failure_after_gateway_errors() {
+    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 2).await;
+    world.errors(1, 5);
+    world.until_eligible("b").await;
+    world.fail(&[2]);
+    world.errors(2, 5);
+    sleep(0.2).await;
+    assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
+    assert_eq!(world.note(2).reason, "a check after gateway errors failed: connection refused");
+    // Nobody else is healthy, so that the first is let in again.
+    assert_eq!(world.eligible(), "a");
 }
 
 #[tokio::test(start_paused = true)]
