@@ -1,17 +1,16 @@
 //! Whether an engine still does what it is asked to.
 //!
 //! limpet's own driver hears of a ring that fails from the call that enters it. Of the other two nobody does: tokio-uring
-//! drops what its submission says, and an epoll instance that takes no more sockets fails each of them alone. They are
-//! therefore asked for something now and then that always succeeds. Tested by the black-box suite.
+//! drops what its submission says, and is therefore asked for something now and then that always succeeds; an epoll
+//! instance that takes no more sockets fails each of them alone, and the first one tells. Tested by the black-box suite.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::opcode;
-use tokio::io::unix::AsyncFd;
 
 use super::engine::{self, Engine};
 use super::ring::{self, Completion, Operation};
@@ -21,6 +20,11 @@ use super::tokio_ring;
 const EVERY: u32 = 20;
 /// An answer that has not come after so many turns of the shard, each of which asks the kernel, does not come.
 const LATE: u32 = 40;
+
+thread_local! {
+    /// Why a socket could not be added to the epoll instance of this thread.
+    static REFUSAL: Cell<Option<i32>> = const { Cell::new(None) };
+}
 
 /// One engine's, as its shard feels it.
 #[derive(Default)]
@@ -49,7 +53,7 @@ impl Pulse {
         match engine::current() {
             Engine::IoUring => Ok(()),
             Engine::TokioUring => self.ask_ring().inspect_err(|_| tokio_ring::set_broken()),
-            Engine::Epoll => self.ask_epoll(),
+            Engine::Epoll => look_at_refusals(),
         }
     }
 
@@ -73,22 +77,23 @@ impl Pulse {
             Poll::Pending => Ok(()),
         }
     }
+}
 
-    fn ask_epoll(&mut self) -> io::Result<()> {
-        if self.beats < EVERY {
-            return Ok(());
+/// A socket could not be added to the epoll instance of this thread.
+pub(super) fn note_refusal(error: &io::Error) {
+    if !is_shortage(error) {
+        REFUSAL.set(error.raw_os_error());
+    }
+}
+
+/// Says so when a socket was refused.
+fn look_at_refusals() -> io::Result<()> {
+    match REFUSAL.take() {
+        Some(code) => {
+            let error = io::Error::from_raw_os_error(code);
+            Err(io::Error::new(error.kind(), format!("its epoll takes no sockets: {error}")))
         }
-        self.beats = 0;
-        // For want of a descriptor nothing can be asked, and connections wait for one as well.
-        let Ok(socket) = UnixDatagram::unbound() else { return Ok(()) };
-        // SAFETY: the socket owns its descriptor, and nobody reaches it through the `AsyncFd`.
-        let registered = unsafe { AsyncFd::register(socket) };
-        match registered.map_err(io::Error::from) {
-            Err(error) if !is_shortage(&error) => {
-                Err(io::Error::new(error.kind(), format!("its epoll takes no sockets: {error}")))
-            }
-            _ => Ok(()),
-        }
+        None => Ok(()),
     }
 }
 

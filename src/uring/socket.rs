@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::engine::{self, Engine};
 use super::ring::{self, RingConnect, RingRecv, RingRecvProvided, RingSend};
-use super::{buffers, options, provided, ready as epoll};
+use super::{buffers, options, provided, pulse, ready as epoll};
 
 pub use std::net::Shutdown;
 
@@ -56,7 +56,8 @@ impl Socket {
                 // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one,
                 // for as long as the AsyncFd owns the socket.
                 let registered = unsafe { AsyncFd::register(socket) };
-                Handle::Ready(Box::new(registered.map_err(io::Error::from)?))
+                let registered = registered.map_err(io::Error::from);
+                Handle::Ready(Box::new(registered.inspect_err(pulse::note_refusal)?))
             }
         };
         Ok(Socket(Rc::new(Inner { handle, is_shut: Cell::new(false) })))

@@ -1,6 +1,7 @@
 //! A shard that is lost while it runs ends the process, so that whoever watches it starts it anew: limpet never goes on
 //! with a core missing.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ fn take_away(engine: &str, what: &str, which: impl Fn(&Limpet) -> u32) {
     match call_in(thread(&limpet, "shard-1"), libc::SYS_dup2, arguments) {
         Some(replaced) => {
             assert_eq!(replaced, i64::from(descriptor));
+            // Each shard gets some of them, and what cannot be served any more is noticed with the first.
+            (0..24).for_each(|_| drop(TcpStream::connect(limpet.address())));
             assert_ends(&mut limpet, lost, "shard ", &format!("{what} of {engine}"));
         }
         None => println!("not tested on {engine}: ptrace is refused here"),
