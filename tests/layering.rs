@@ -19,6 +19,9 @@ const DATA_PLANE: [&str; 9] = [
     "telemetry",
 ];
 
+/// What only tests have, in folders of its own: the simulated engine, and whole exchanges on it.
+const SIMULATED: [&str; 2] = ["uring/simulated/", "exchange/simulation/"];
+
 /// One file of src/, without comments, contents of strings and tests.
 struct Source {
     /// Below src/.
@@ -62,7 +65,10 @@ fn is_test_file(path: &Path) -> bool {
         && path.components().any(|part| part.as_os_str() == "src");
     let below_src = path.to_string_lossy();
     let below_src = below_src.rsplit("/src/").next().unwrap_or_default();
-    stem == "tests" || stem.ends_with("_tests") || (in_folder && below_src.contains("/tests/"))
+    stem == "tests"
+        || stem.ends_with("_tests")
+        || (in_folder && below_src.contains("/tests/"))
+        || SIMULATED.iter().any(|folder| below_src.starts_with(folder))
 }
 
 fn source(root: &Path, path: &Path) -> Source {
@@ -185,10 +191,24 @@ fn without_tests(code: &str) -> String {
     String::from_utf8(out).expect("whole characters were replaced")
 }
 
-/// Where the item that begins at `from` ends: behind its `;` or its closing brace.
+/// Where the item that begins at `from` ends: behind its `;` or its closing brace, or, as an arm and a variant do,
+/// behind its comma.
 fn item_end(code: &str, from: usize) -> Option<usize> {
-    let open = from + code[from..].find(['{', ';'])?;
-    if code.as_bytes()[open] == b';' { Some(open + 1) } else { closing_brace(code, open) }
+    let (mut depth, mut angles, mut before) = (0_i32, 0_i32, b' ');
+    for (at, byte) in code.bytes().enumerate().skip(from) {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth -= 1,
+            b'<' => angles += 1,
+            b'>' if before != b'-' && before != b'=' => angles -= 1,
+            b'{' if depth == 0 => return closing_brace(code, at),
+            b';' if depth == 0 => return Some(at + 1),
+            b',' if (depth, angles) == (0, 0) => return Some(at + 1),
+            _ => {}
+        }
+        before = byte;
+    }
+    None
 }
 
 /// Behind the brace that closes the one at `open`.
@@ -462,11 +482,14 @@ use super::super::g;
 #[cfg(test)]
 mod tests { fn b() { unsafe {} } }
 fn c() {}
+enum D { #[cfg(test)] E([u8; 2], unsafe), F }
+fn g(d: D) -> u8 { match d { #[cfg(test)] D::E(..) => unsafe(1, 2), D::F => 2 } }
 "##;
     let code = without_tests(&without_text(raw));
     assert_eq!(code.len(), raw.len());
     assert_eq!(words(&code, "unsafe").count(), 0, "{code}");
-    assert_eq!(words(&code, "fn").count(), 2, "{code}");
+    assert_eq!(words(&code, "fn").count(), 3, "{code}");
+    assert_eq!(words(&code, "F").count(), 2, "{code}");
     let module = ["x", "y", "z"].map(str::to_owned).to_vec();
     let source = Source { path: "x/y/z.rs".into(), module, raw: raw.into(), code };
     let paths: Vec<String> = crate_paths(&source).iter().map(|(_, path)| path.join("::")).collect();

@@ -32,6 +32,8 @@ mod pace;
 pub mod prepare;
 pub mod proxy_protocol;
 pub mod response;
+#[cfg(test)]
+pub mod simulation;
 pub mod stream;
 pub mod target_side;
 pub mod tunnel;

@@ -103,6 +103,12 @@ impl Alarms {
         Alarm { alarms: Rc::clone(self), key }
     }
 
+    /// Alarms that there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.slots.borrow().iter().count()
+    }
+
     /// Wakes every task whose alarm is due.
     pub fn scan(&self, now_ms: Millis) {
         self.now_ms.set(now_ms);

@@ -33,8 +33,20 @@ pub struct Clock {
 /// checked and parts that are not needed.
 #[inline]
 fn monotonic_us() -> Option<u64> {
+    #[cfg(test)]
+    if let Some(now_us) = crate::uring::simulated::now_us() {
+        return Some(now_us);
+    }
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
     Some(now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1000)
+}
+
+fn since_epoch() -> Duration {
+    #[cfg(test)]
+    if let Some(now_us) = crate::uring::simulated::now_us() {
+        return Duration::from_secs(1_800_000_000) + Duration::from_micros(now_us);
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Clock {
@@ -101,7 +113,7 @@ impl Clock {
     /// Renews the coarse clock and follows the wall clock.
     pub fn tick(&self) {
         let now_us = self.read_us();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = since_epoch();
         let unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
         self.unix_start_us.set(unix_us.saturating_sub(now_us));
         if self.date_s.replace(unix.as_secs()) != unix.as_secs() {

@@ -189,6 +189,8 @@ impl Shard {
 
     /// Counts a finished exchange and hands its record to the log.
     pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
+        #[cfg(test)]
+        crate::exchange::simulation::note(record);
         self.counters.request(record);
         places.count(self.index, record);
         if !self.log.borrow_mut().record(record) {

@@ -169,7 +169,7 @@ async fn cut_off(shard: &Shard) {
 }
 
 impl Shard {
-    fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.clock.tick();
         let now_ms = self.clock.now_ms();
         self.alarms.scan(now_ms);
@@ -186,7 +186,7 @@ impl Shard {
     }
 
     /// Lets go of everything that only waits.
-    fn stop_idle(&self) {
+    pub(crate) fn stop_idle(&self) {
         self.alarms.fire_waiting(Waits::Idle);
         self.pool.borrow_mut().drain_all(|connection| {
             self.counters.add(Counter::TargetConnectionsClosed, 1);

@@ -35,7 +35,11 @@ impl Random {
         let mut batch = self.batch.borrow_mut();
         if batch.used + N > BATCH_BYTES {
             let Batch { bytes, used } = &mut *batch;
-            if self.source.fill(&mut bytes[..]).is_err() {
+            #[cfg(test)]
+            let is_filled = simulate(&mut bytes[..]) || self.source.fill(&mut bytes[..]).is_ok();
+            #[cfg(not(test))]
+            let is_filled = self.source.fill(&mut bytes[..]).is_ok();
+            if !is_filled {
                 // Without randomness nothing that is sealed stays safe; Linux's generator cannot fail
                 // once it has been seeded, which the system waits for at boot.
                 tracing::error!("the system's random generator failed; ending");
@@ -63,4 +67,14 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     }
+}
+
+/// Draws from the simulated world's sequence, where there is one.
+#[cfg(test)]
+fn simulate(bytes: &mut [u8]) -> bool {
+    for chunk in bytes.chunks_mut(8) {
+        let Some(drawn) = crate::uring::simulated::draw() else { return false };
+        chunk.copy_from_slice(&drawn.to_ne_bytes()[..chunk.len()]);
+    }
+    true
 }

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io;
 use std::time::Instant;
 
+#[cfg(test)]
+use super::simulated;
 use super::{driver, provided, tokio_ring};
 
 /// What drives a shard's sockets.
@@ -15,6 +17,9 @@ pub enum Engine {
     /// io_uring through tokio-uring.
     TokioUring,
     Epoll,
+    /// No kernel at all: a world of tests.
+    #[cfg(test)]
+    Simulated,
 }
 
 impl Engine {
@@ -23,6 +28,8 @@ impl Engine {
             Engine::IoUring => "io_uring",
             Engine::TokioUring => "tokio_uring",
             Engine::Epoll => "epoll",
+            #[cfg(test)]
+            Engine::Simulated => "simulated",
         }
     }
 }
@@ -46,6 +53,17 @@ pub(super) fn current() -> Engine {
     ENGINE.get()
 }
 
+/// Makes this thread one of a simulated world, or no longer one.
+#[cfg(test)]
+pub(super) fn simulate(is_simulated: bool) {
+    ENGINE.set(if is_simulated { Engine::Simulated } else { Engine::Epoll });
+}
+
+#[cfg(test)]
+pub(super) fn is_simulated() -> bool {
+    current() == Engine::Simulated
+}
+
 pub(super) fn is_ending() -> bool {
     ENDING.get()
 }
@@ -60,6 +78,8 @@ pub fn probe(engine: Engine) -> Result<(), EngineRefused> {
         Engine::IoUring => driver::ring_builder(8),
         Engine::TokioUring => tokio_ring::ring_builder(8),
         Engine::Epoll => return Ok(()),
+        #[cfg(test)]
+        Engine::Simulated => return Ok(()),
     };
     let _one_at_a_time = provided::one_at_a_time();
     match builder.build(8) {
@@ -105,6 +125,8 @@ pub fn run<F: Future>(engine: Engine, ring_entries: u32, main: F) -> io::Result<
         Engine::IoUring => driver::run(ring_entries, ended(main))?,
         Engine::TokioUring => tokio_ring::run(ring_entries, ended(main))?,
         Engine::Epoll => run_epoll(main)?,
+        #[cfg(test)]
+        Engine::Simulated => simulated::run(0, simulated::Knobs::default(), main).0,
     };
     ENDING.set(false);
     Ok(output)
@@ -136,6 +158,8 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
         Engine::IoUring if is_ending() => drop(task),
         Engine::IoUring => driver::spawn(task),
         Engine::TokioUring | Engine::Epoll => drop(tokio::task::spawn_local(task)),
+        #[cfg(test)]
+        Engine::Simulated => simulated::spawn(task),
     }
 }
 
@@ -145,6 +169,8 @@ pub fn trim() {
         Engine::IoUring => driver::trim(),
         // Tokio's own are out of reach.
         Engine::TokioUring | Engine::Epoll => {}
+        #[cfg(test)]
+        Engine::Simulated => {}
     }
 }
 
@@ -153,6 +179,8 @@ pub async fn sleep(at: Instant) {
     match current() {
         Engine::IoUring => driver::sleep(at).await,
         Engine::TokioUring | Engine::Epoll => tokio::time::sleep_until(at.into()).await,
+        #[cfg(test)]
+        Engine::Simulated => simulated::sleep(at).await,
     }
 }
 
@@ -161,5 +189,7 @@ pub async fn yield_now() {
     match current() {
         Engine::IoUring => driver::yield_now().await,
         Engine::TokioUring | Engine::Epoll => tokio::task::yield_now().await,
+        #[cfg(test)]
+        Engine::Simulated => simulated::yield_now().await,
     }
 }

@@ -47,6 +47,8 @@ impl Listening {
         let op = match &self.0.0.handle {
             Handle::Ring(_) => ReadableOp::Ring(ring::readable(&self.0)),
             Handle::Ready(_) => ReadableOp::Ready,
+            #[cfg(test)]
+            Handle::Simulated(_) => panic!("simulated listeners are told who comes"),
         };
         Readable { listener: self.0.clone(), op, done: false }
     }

@@ -37,6 +37,8 @@ mod provided;
 mod pulse;
 mod ready;
 mod ring;
+#[cfg(test)]
+pub mod simulated;
 mod socket;
 pub mod table;
 #[cfg(test)]

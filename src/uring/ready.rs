@@ -14,6 +14,8 @@ fn asynchronous(socket: &Socket) -> Option<&AsyncFd<socket2::Socket>> {
     match &socket.0.handle {
         Handle::Ready(socket) => Some(socket),
         Handle::Ring(_) => None,
+        #[cfg(test)]
+        Handle::Simulated(_) => None,
     }
 }
 

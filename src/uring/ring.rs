@@ -61,6 +61,8 @@ impl<D: Operation> Future for InFlight<D> {
 pub(super) fn submit<D: Operation>(data: D, entry: squeue::Entry) -> InFlight<D> {
     match engine::current() {
         Engine::IoUring => InFlight::Driver(driver::submit(data, entry)),
+        #[cfg(test)]
+        Engine::Simulated => panic!("there is no ring in a simulated world"),
         Engine::TokioUring | Engine::Epoll => InFlight::Tokio(tokio_ring::submit(data, entry)),
     }
 }

@@ -15,6 +15,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::engine::{self, Engine};
 use super::ring::{self, RingConnect, RingRecv, RingRecvProvided, RingSend};
+#[cfg(test)]
+use super::simulated;
 use super::{buffers, options, provided, pulse, ready as epoll};
 
 pub use std::net::Shutdown;
@@ -44,13 +46,23 @@ pub(super) enum Handle {
     Ring(socket2::Socket),
     /// Boxed: a sleeping connection on io_uring need not hold its room.
     Ready(Box<AsyncFd<socket2::Socket>>),
+    #[cfg(test)]
+    Simulated(simulated::End),
 }
 
 impl Socket {
+    /// One end of a simulated connection.
+    #[cfg(test)]
+    pub(super) fn simulated(end: simulated::End) -> Socket {
+        Socket(Rc::new(Inner { handle: Handle::Simulated(end), is_shut: Cell::new(false) }))
+    }
+
     /// Takes over a socket for the engine of this thread.
     pub(super) fn adopt(socket: socket2::Socket) -> io::Result<Socket> {
         let handle = match engine::current() {
             Engine::IoUring | Engine::TokioUring => Handle::Ring(socket),
+            #[cfg(test)]
+            Engine::Simulated => return Err(io::ErrorKind::Unsupported.into()),
             Engine::Epoll => {
                 socket.set_nonblocking(true)?;
                 // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one,
@@ -67,6 +79,8 @@ impl Socket {
         match &self.0.handle {
             Handle::Ring(socket) => socket,
             Handle::Ready(socket) => socket.get_ref(),
+            #[cfg(test)]
+            Handle::Simulated(_) => panic!("a simulated socket has no descriptor"),
         }
     }
 
@@ -75,6 +89,8 @@ impl Socket {
         let op = match &self.0.handle {
             Handle::Ring(_) => RecvOp::Ring(ring::recv(self, buffer)),
             Handle::Ready(_) => RecvOp::Ready(Some(buffer)),
+            #[cfg(test)]
+            Handle::Simulated(end) => RecvOp::Simulated(simulated::recv(self, end, buffer)),
         };
         Recv { socket: self.clone(), op, done: false }
     }
@@ -87,6 +103,8 @@ impl Socket {
             }
             Handle::Ring(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
             Handle::Ready(_) => AnyOp::Ready,
+            #[cfg(test)]
+            Handle::Simulated(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
         };
         RecvAny { socket: self.clone(), op: Some(op) }
     }
@@ -99,17 +117,29 @@ impl Socket {
             Handle::Ready(socket) => {
                 SendOp::Ready(epoll::ReadySend::start(socket.get_ref(), buffer, from, whole))
             }
+            #[cfg(test)]
+            Handle::Simulated(end) => {
+                SendOp::Simulated(simulated::send(self, end, buffer, from, whole))
+            }
         };
         Send { socket: self.clone(), op, done: false }
     }
 
     /// Bytes in the send queue that the peer has not acknowledged (`SIOCOUTQ`).
     pub fn queued_bytes(&self) -> Option<u32> {
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            return Some(end.queued_bytes());
+        }
         options::queued_bytes(self.raw())
     }
 
     /// Whether bytes, or the end of the stream, are there to be received; takes nothing.
     pub fn is_readable(&self) -> bool {
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            return end.is_readable();
+        }
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         match self.raw().recv_with_flags(&mut byte, flags) {
@@ -120,6 +150,10 @@ impl Socket {
 
     /// Whether the peer is still there; takes nothing, and looks past bytes that are unread.
     pub fn presence(&self) -> Presence {
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            return end.presence();
+        }
         let events = options::hang_up(self.raw());
         if events & (libc::POLLHUP | libc::POLLERR) != 0 {
             Presence::Reset
@@ -143,6 +177,10 @@ impl Socket {
         if how == Shutdown::Both {
             self.0.is_shut.set(true);
         }
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            return end.shutdown(how);
+        }
         // A peer that is gone already needs no shutting down.
         let _ = self.raw().shutdown(how);
     }
@@ -152,6 +190,11 @@ impl Socket {
     pub fn abort(&self) {
         if self.is_shut() {
             return;
+        }
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            self.0.is_shut.set(true);
+            return end.abort();
         }
         if options::disconnect(self.raw()).is_err() {
             // Nothing is to be ended in an orderly way any more: where there is a reset, closing sends it.
@@ -174,6 +217,8 @@ pub struct Recv {
 enum RecvOp {
     Ring(RingRecv),
     Ready(Option<Vec<u8>>),
+    #[cfg(test)]
+    Simulated(simulated::Received),
 }
 
 impl Future for Recv {
@@ -182,6 +227,8 @@ impl Future for Recv {
         let this = &mut *self;
         let output = match &mut this.op {
             RecvOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
+            #[cfg(test)]
+            RecvOp::Simulated(op) => ready!(Pin::new(op).poll(cx)),
             RecvOp::Ready(buffer) => {
                 let mut own = buffer.take().unwrap_or_default();
                 match epoll::poll_recv(&this.socket, &mut own, cx) {
@@ -276,12 +323,14 @@ pub struct Send {
 enum SendOp {
     Ring(RingSend),
     Ready(epoll::ReadySend),
+    #[cfg(test)]
+    Simulated(simulated::Sent),
 }
 
 impl Send {
     /// Whether the kernel goes on with it while nobody polls it.
     pub fn runs_by_itself(&self) -> bool {
-        matches!(self.op, SendOp::Ring(_))
+        !matches!(self.op, SendOp::Ready(_))
     }
 }
 
@@ -291,6 +340,8 @@ impl Future for Send {
         let this = &mut *self;
         let output = match &mut this.op {
             SendOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
+            #[cfg(test)]
+            SendOp::Simulated(op) => ready!(Pin::new(op).poll(cx)),
             SendOp::Ready(op) => ready!(op.poll(&this.socket, cx)),
         };
         this.done = true;
@@ -318,6 +369,8 @@ enum ConnectOp {
     Ring(RingConnect),
     Ready,
     Failed(Option<io::Error>),
+    #[cfg(test)]
+    Simulated(simulated::Connecting),
 }
 
 /// Starts to connect to a TCP address or Unix socket. `timeout` bounds what cannot be shut down from
@@ -326,6 +379,11 @@ enum ConnectOp {
 /// # Errors
 /// When no socket can be made (descriptors, memory).
 pub fn connect(address: &ConnectAddress<'_>, timeout: Duration) -> io::Result<Connect> {
+    #[cfg(test)]
+    if let (Engine::Simulated, ConnectAddress::Tcp(address)) = (engine::current(), address) {
+        let (socket, connecting) = simulated::connect(*address);
+        return Ok(Connect { socket, op: ConnectOp::Simulated(connecting), done: false });
+    }
     let (domain, name) = match address {
         ConnectAddress::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
         ConnectAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
@@ -342,6 +400,8 @@ pub fn connect(address: &ConnectAddress<'_>, timeout: Duration) -> io::Result<Co
             Ok(()) => ConnectOp::Ready,
             Err(error) => ConnectOp::Failed(Some(error)),
         },
+        #[cfg(test)]
+        Handle::Simulated(_) => ConnectOp::Failed(None),
     };
     Ok(Connect { socket, op, done: false })
 }
@@ -366,6 +426,8 @@ impl Future for Connect {
         let this = &mut *self;
         let result = match &mut this.op {
             ConnectOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
+            #[cfg(test)]
+            ConnectOp::Simulated(op) => ready!(Pin::new(op).poll(cx)),
             ConnectOp::Ready => {
                 ready!(epoll::poll_connect(&this.socket, cx)).map(|()| this.socket.clone())
             }

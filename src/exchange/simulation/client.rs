@@ -1,0 +1,292 @@
+//! A simulated client: sends its requests in pieces, cuts where its plan says, and reads what comes.
+
+use std::cell::Cell;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Board;
+use super::message::{self, End, Head, Reader};
+use super::plan::{Client, Cut, Framing, Plan, Request};
+use crate::uring::simulated::{now_us, wait};
+use crate::uring::{Socket, spawn};
+
+/// Nobody waits longer for the end of a connection that limpet is to close.
+const LAST: Duration = Duration::from_secs(60);
+
+/// What one client saw on its connection.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub index: usize,
+    /// In the order in which they came.
+    pub responses: Vec<Response>,
+    /// Requests of which the whole was sent, and when the first byte of each was.
+    pub sent: Vec<(u32, u64)>,
+    /// Requests of which the whole head was sent.
+    pub heads_sent: Vec<u32>,
+    /// How limpet ended the connection.
+    pub end: Option<End>,
+    /// How this client has cut it, where it has.
+    pub cut: Option<Cut>,
+    /// Against the protocol.
+    pub fault: Option<String>,
+}
+
+/// A final response.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub status: u16,
+    /// The request it tells of, where a target has made it.
+    pub id: Option<u32>,
+    pub content: Vec<u8>,
+    pub end: End,
+    pub ended_us: u64,
+}
+
+/// What writer and reader of one connection know of each other.
+#[derive(Default)]
+struct Talk {
+    /// Final responses that have come.
+    answered: Cell<usize>,
+    /// A 100 has come for the request at hand.
+    may_continue: Cell<bool>,
+    is_over: Cell<bool>,
+    cut: Cell<Option<Cut>>,
+    /// A send was told of a reset. The kernel tells of it once: a receive then finds an end.
+    was_reset: Cell<bool>,
+    /// Became a tunnel.
+    is_tunnel: Cell<bool>,
+}
+
+pub(super) async fn run(socket: Socket, plan: &Rc<Plan>, index: usize, board: &Board) {
+    let client = &plan.clients[index];
+    let talk = Rc::new(Talk::default());
+    let sent = Rc::new(std::cell::RefCell::new((Vec::new(), Vec::new())));
+    let is_written = Rc::new(Cell::new(false));
+    let writing = {
+        let (socket, talk, sent, plan) =
+            (socket.clone(), Rc::clone(&talk), Rc::clone(&sent), Rc::clone(plan));
+        let is_written = Rc::clone(&is_written);
+        async move {
+            write(&socket, &plan.clients[index], &talk, &sent).await;
+            is_written.set(true);
+        }
+    };
+    spawn(writing);
+    if let Some((after, how)) = client.leaves {
+        let (socket, talk) = (socket.clone(), Rc::clone(&talk));
+        spawn(async move {
+            wait(after).await;
+            leave(&socket, how, &talk);
+        });
+    }
+    let mut seen = Seen { index, ..Seen::default() };
+    let mut reader = Reader::new(socket.clone(), client.reads_after);
+    if let Err(fault) = read(&mut reader, client, &talk, &mut seen).await {
+        seen.fault = Some(fault);
+    }
+    talk.is_over.set(true);
+    seen.end = reader.ended;
+    while !is_written.get() {
+        wait(Duration::from_millis(20)).await;
+    }
+    if talk.was_reset.get() {
+        let last = seen.responses.last_mut().filter(|last| last.end == End::ByClose);
+        last.into_iter().for_each(|last| last.end = End::ByReset);
+    }
+    let (whole, heads) = sent.take();
+    (seen.sent, seen.heads_sent, seen.cut) = (whole, heads, talk.cut.get());
+    // Nothing keeps the socket open any more.
+    socket.shutdown(Shutdown::Both);
+    board.clients.borrow_mut().push(seen);
+}
+
+fn leave(socket: &Socket, how: Cut, talk: &Talk) {
+    if talk.is_over.get() {
+        return;
+    }
+    talk.cut.set(Some(how));
+    match how {
+        Cut::HalfClose => socket.shutdown(Shutdown::Write),
+        Cut::Close => socket.shutdown(Shutdown::Both),
+        Cut::Reset => socket.abort(),
+        Cut::Stall => {}
+    }
+}
+
+/// The bytes of a request's head.
+fn head_of(request: &Request) -> Vec<u8> {
+    let Request { id, method, version, .. } = request;
+    let mut head = format!("{method} /r/{id} {version}\r\nHost: example.com\r\n");
+    match request.content {
+        Some((Framing::Length, length)) => {
+            head.push_str(&format!("Content-Length: {length}\r\n"));
+        }
+        Some(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
+        None => {}
+    }
+    if request.expects_continue {
+        head.push_str("Expect: 100-continue\r\n");
+    }
+    match (request.upgrades, request.is_last) {
+        (true, _) => head.push_str("Upgrade: websocket\r\nConnection: upgrade\r\n"),
+        (false, true) => head.push_str("Connection: close\r\n"),
+        (false, false) if *version == "HTTP/1.0" => head.push_str("Connection: keep-alive\r\n"),
+        (false, false) => {}
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+type SentRequests = std::cell::RefCell<(Vec<(u32, u64)>, Vec<u32>)>;
+
+async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequests) {
+    for (at, request) in client.requests.iter().enumerate() {
+        while at > 0 && !client.pipelines && talk.answered.get() < at && !talk.is_over.get() {
+            wait(Duration::from_millis(1)).await;
+        }
+        wait(client.pause).await;
+        if talk.is_over.get() || talk.cut.get().is_some() || talk.is_tunnel.get() {
+            return;
+        }
+        let began_us = now_us().unwrap_or(0);
+        talk.may_continue.set(false);
+        let head = head_of(request);
+        let mut message = head.clone();
+        if let Some((framing, length)) = request.content {
+            message::put_content(
+                &mut message,
+                &message::content(request.id, false, length),
+                framing,
+            );
+        }
+        let cut = request.cut.filter(|(after, _)| *after < message.len());
+        let until = cut.map_or(message.len(), |(after, _)| after);
+        let head_until = until.min(head.len());
+        let has_head = pieces(socket, &message[..head_until], request, talk).await;
+        if has_head && head_until == head.len() {
+            sent.borrow_mut().1.push(request.id);
+        }
+        if request.expects_continue {
+            let mut waited = 0;
+            while !talk.may_continue.get() && talk.answered.get() <= at && waited < 100 {
+                wait(Duration::from_millis(10)).await;
+                waited += 1;
+            }
+        }
+        if !has_head || !pieces(socket, &message[head_until..until], request, talk).await {
+            return;
+        }
+        if let Some((_, how)) = cut {
+            leave(socket, how, talk);
+            return;
+        }
+        sent.borrow_mut().0.push((request.id, began_us));
+    }
+}
+
+/// Sends `bytes` in the request's pieces; `false` when the connection has ended.
+async fn pieces(socket: &Socket, bytes: &[u8], request: &Request, talk: &Talk) -> bool {
+    for piece in bytes.chunks(request.piece) {
+        let (result, _) = socket.send(piece.to_vec(), 0, true).await;
+        if !matches!(result, Ok(count) if count == piece.len()) {
+            // One that took a part keeps to itself what ended it.
+            let kind = result.err().map(|error| error.kind());
+            talk.was_reset.set(kind.is_none_or(|kind| kind == io::ErrorKind::ConnectionReset));
+            return false;
+        }
+        if !request.pause.is_zero() {
+            wait(request.pause).await;
+        }
+    }
+    true
+}
+
+/// Reads responses until the connection ends.
+async fn read(
+    reader: &mut Reader,
+    client: &Client,
+    talk: &Talk,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    while let Some(head) = reader.head().await? {
+        let status = status(&head)?;
+        if status == 101 {
+            talk.is_tunnel.set(true);
+            seen.responses.push(Response {
+                status,
+                id: id(&head),
+                content: Vec::new(),
+                end: End::Complete,
+                ended_us: now_us().unwrap_or(0),
+            });
+            talk.answered.set(talk.answered.get() + 1);
+            while reader.more().await {}
+            return Ok(());
+        }
+        if status < 200 {
+            talk.may_continue.set(talk.may_continue.get() || status == 100);
+            continue;
+        }
+        let request = client.requests.get(talk.answered.get());
+        // Who does not get the whole head cannot tell by the method.
+        let is_known = |request: &Request| {
+            request.cut.is_none_or(|(after, _)| after >= head_of(request).len())
+        };
+        let is_empty = request.is_some_and(|request| request.method == "HEAD" && is_known(request))
+            || matches!(status, 204 | 304);
+        let mut response = Response {
+            status,
+            id: id(&head),
+            content: Vec::new(),
+            end: End::Complete,
+            ended_us: 0,
+        };
+        if !is_empty {
+            (response.content, response.end) = reader.content(&head, true).await?;
+        }
+        response.ended_us = now_us().unwrap_or(0);
+        seen.responses.push(response);
+        talk.answered.set(talk.answered.get() + 1);
+        let closes =
+            head.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        if closes || talk.answered.get() == client.requests.len() {
+            break;
+        }
+    }
+    rest(reader, client, talk).await
+}
+
+/// Waits for the end of the connection: limpet's own, or this client's once it has all it asked for.
+async fn rest(reader: &mut Reader, client: &Client, talk: &Talk) -> Result<(), String> {
+    if talk.answered.get() == client.requests.len()
+        && !client.requests.last().is_some_and(|last| last.is_last)
+    {
+        return Ok(());
+    }
+    let began_us = now_us().unwrap_or(0);
+    while reader.ended.is_none() {
+        if !reader.unread().is_empty() {
+            return Err(format!("bytes behind the last response: {:?}", reader.unread()));
+        }
+        reader.more().await;
+    }
+    let waited_us = now_us().unwrap_or(0) - began_us;
+    if u128::from(waited_us) > LAST.as_micros() {
+        return Err(format!("the connection ended after {waited_us} us"));
+    }
+    Ok(())
+}
+
+fn id(head: &Head) -> Option<u32> {
+    head.field("X-Id")?.parse().ok()
+}
+
+fn status(head: &Head) -> Result<u16, String> {
+    let mut words = head.start.splitn(3, ' ');
+    match (words.next(), words.next().and_then(|status| status.parse().ok())) {
+        (Some("HTTP/1.1"), Some(status)) => Ok(status),
+        _ => Err(format!("a status line {:?}", head.start)),
+    }
+}

@@ -1,0 +1,269 @@
+//! What every run must keep to, whatever happened in it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Board;
+use super::Noted;
+use super::client;
+use super::message::{self, End};
+use super::plan::{Cut, Framing, Plan, Request};
+use super::target;
+use crate::snapshot::Snapshot;
+use crate::telemetry::counters::{Counter, CounterSnapshot};
+use crate::telemetry::ended::{Cause, Ended, Phase};
+use crate::uring::simulated::{Happened, Left};
+
+/// How much later than it was done something may be seen to be done, in microseconds: completions that come
+/// late, and the tick of deadlines.
+const SEEN_LATE_US: u64 = 400_000;
+
+/// What limpet holds when everybody has gone.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub is_quiet: bool,
+    pub connections: usize,
+    pub places: usize,
+    pub alarms: usize,
+    pub pooled: usize,
+}
+
+/// One run that is over.
+pub(super) struct Run<'a> {
+    pub plan: &'a Plan,
+    pub board: &'a Board,
+    pub snapshot: &'a Arc<Snapshot>,
+    pub held: Held,
+    pub left: Left,
+    pub noted: Vec<Noted>,
+}
+
+/// What was met, over all runs.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub runs: u64,
+    pub requests: u64,
+    pub complete: u64,
+    /// Ends of exchanges by phase and cause.
+    pub ends: BTreeMap<(u8, u8, u8), u64>,
+    pub happened: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, other: &Report) {
+        self.runs += other.runs;
+        self.requests += other.requests;
+        self.complete += other.complete;
+        for (end, count) in &other.ends {
+            *self.ends.entry(*end).or_default() += count;
+        }
+        for (what, count) in &other.happened {
+            *self.happened.entry(what).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { runs, requests, complete, .. } = self;
+        writeln!(f, "{runs} runs, {requests} requests, {complete} complete responses of targets")?;
+        for (what, count) in &self.happened {
+            writeln!(f, "{what:>16} {count}")?;
+        }
+        for ((by, phase, cause), count) in &self.ends {
+            let code = [*by, *phase, *cause].map(char::from);
+            writeln!(f, "{:>16} {count}", code.iter().collect::<String>())?;
+        }
+        Ok(())
+    }
+}
+
+type Verdict = Result<(), String>;
+
+fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+pub(super) fn judge(run: &Run<'_>, counters: &CounterSnapshot) -> Result<Report, String> {
+    nothing_is_left(run, counters)?;
+    for seen in run.board.clients.borrow().iter() {
+        client(run, seen).map_err(|broken| format!("client {}: {broken}", seen.index))?;
+    }
+    for (id, attempts) in run.board.targets.borrow().iter() {
+        targets(run, *id, attempts).map_err(|broken| format!("request {id}: {broken}"))?;
+    }
+    let by_path = records(run)?;
+    Ok(report(run, by_path.len() as u64))
+}
+
+/// Every place, buffer, operation and connection has gone back.
+fn nothing_is_left(run: &Run<'_>, counters: &CounterSnapshot) -> Verdict {
+    let Run { held, left, snapshot, .. } = run;
+    must(left.broken.is_empty(), || left.broken.join("; "))?;
+    must(held.is_quiet, || format!("somebody is still there: {held:?}"))?;
+    must((held.connections, held.places) == (0, 0), || format!("places are held: {held:?}"))?;
+    must((held.alarms, held.pooled) == (0, 0), || format!("something is held: {held:?}"))?;
+    must((left.operations, left.ends) == (0, 0), || format!("operations or sockets: {left:?}"))?;
+    for target in snapshot.groups.iter().flat_map(|group| &group.targets) {
+        let (places, tunnels) = (target.state.in_flight(), target.state.tunnels());
+        must((places, tunnels) == (0, 0), || {
+            format!("{} has {places} places taken, {tunnels} tunnels", target.id)
+        })?;
+    }
+    let (accepted, closed) =
+        (counters.get(Counter::ConnectionsAccepted), counters.get(Counter::ConnectionsClosed));
+    must(accepted == closed, || format!("{accepted} connections came, {closed} went"))?;
+    let (opened, closed) = (
+        counters.get(Counter::TargetConnectionsOpened),
+        counters.get(Counter::TargetConnectionsClosed),
+    );
+    must(opened == closed, || format!("{opened} connections to targets opened, {closed} closed"))
+}
+
+/// Whether the target never says all of its response.
+fn is_cut(request: &Request) -> Option<Cut> {
+    let (message, _) = target::response(request, false);
+    request.response.cut.filter(|(after, _)| *after < message.len()).map(|(_, how)| how)
+}
+
+fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
+    must(seen.fault.is_none(), || format!("{:?}", seen.fault))?;
+    let requests = &run.plan.clients[seen.index].requests;
+    must(seen.responses.len() <= requests.len(), || "more responses than requests".to_owned())?;
+    for (request, response) in requests.iter().zip(&seen.responses) {
+        answer(request, response, seen.cut)
+            .map_err(|broken| format!("response {}: {broken}; asked by {request:?}", request.id))?;
+        recorded(run, seen, request, response)
+            .map_err(|broken| format!("record of {}: {broken}", request.id))?;
+    }
+    Ok(())
+}
+
+/// A response is its own request's, and none that was cut ends as if it were whole.
+fn answer(request: &Request, response: &client::Response, cut: Option<Cut>) -> Verdict {
+    let Some(id) = response.id else { return Ok(()) };
+    must(id == request.id, || format!("it tells of request {id}"))?;
+    if response.status == 101 {
+        return Ok(());
+    }
+    let plan = &request.response;
+    must(response.status == plan.status, || format!("its status is {}", response.status))?;
+    if !target::has_content(request) {
+        return Ok(());
+    }
+    let whole = message::content(id, true, plan.length);
+    must(whole.starts_with(&response.content), || "its content is another's".to_owned())?;
+    let is_whole = response.content.len() == whole.len();
+    // Who has closed sees an end of his own making.
+    let ends_well = response.end == End::Complete
+        || response.end == End::ByClose && !matches!(cut, Some(Cut::Close | Cut::Reset));
+    // Who ends content by closing cannot tell a cut from an end.
+    let is_unseen = plan.framing == Framing::Close
+        && matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose));
+    must(!ends_well || is_whole || is_unseen, || {
+        format!("{} of {} bytes end {:?}", response.content.len(), whole.len(), response.end)
+    })
+}
+
+fn of(run: &Run<'_>, id: u32) -> Vec<Noted> {
+    let path = format!("/r/{id}");
+    run.noted.iter().filter(|noted| noted.path == path).cloned().collect()
+}
+
+fn recorded(
+    run: &Run<'_>,
+    seen: &client::Seen,
+    request: &Request,
+    response: &client::Response,
+) -> Verdict {
+    let records = of(run, request.id);
+    let [record] = records.as_slice() else {
+        // A head that could not be read has no path.
+        let is_known = seen.heads_sent.contains(&request.id) || response.id.is_some();
+        return must(!is_known, || format!("there are {}", records.len()));
+    };
+    let facts = &record.facts;
+    must(facts.status == response.status, || {
+        format!("it says {}, the client saw {}", facts.status, response.status)
+    })?;
+    let began_us =
+        seen.sent.iter().find(|(id, _)| *id == request.id).map(|(_, began_us)| *began_us);
+    let (Some(began_us), Some(_), None) = (began_us, response.id, seen.cut) else {
+        return Ok(());
+    };
+    if response.end != End::Complete || response.status == 101 {
+        return Ok(());
+    }
+    // A target that closes behind an early response may be noted; nobody else.
+    if request.response.early.is_none() {
+        must(facts.ended == Ended::default(), || format!("it ended {}", facts.ended))?;
+    }
+    let took_us = response.ended_us - began_us;
+    let total_us = facts.timings.total_us;
+    must(total_us <= took_us + SEEN_LATE_US, || {
+        format!("it took {total_us} us, the client saw {took_us}")
+    })
+}
+
+/// What targets have seen of one request.
+fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
+    for seen in attempts {
+        must(seen.fault.is_none(), || format!("{:?}", seen.fault))?;
+    }
+    let Some(request) = run.plan.request(id) else { return Err("nobody has asked it".to_owned()) };
+    let length = request.content.map_or(0, |(_, length)| length);
+    let whole = message::content(id, false, length);
+    for seen in attempts {
+        must(whole.starts_with(&seen.content), || "its content is another's".to_owned())?;
+        let is_whole = seen.content.len() == whole.len();
+        must(seen.end != Some(End::Complete) || is_whole, || "short content ends well".to_owned())?;
+        must(seen.end != Some(End::Short), || {
+            format!("{} of {length} bytes end cleanly", seen.content.len())
+        })?;
+    }
+    must(request.method != "POST" || attempts.len() < 2, || {
+        format!("a POST was sent {} times", attempts.len())
+    })?;
+    let records = of(run, id).len();
+    must(records == 1, || format!("it was forwarded, and has {records} records"))
+}
+
+/// No request has two records.
+fn records<'r>(run: &'r Run<'_>) -> Result<BTreeMap<&'r str, u32>, String> {
+    let mut by_path: BTreeMap<&str, u32> = BTreeMap::new();
+    for noted in run.noted.iter().filter(|noted| !noted.path.is_empty()) {
+        let count = by_path.entry(&noted.path).or_default();
+        *count += 1;
+        must(*count == 1, || format!("{} has two records", noted.path))?;
+    }
+    Ok(by_path)
+}
+
+fn report(run: &Run<'_>, requests: u64) -> Report {
+    let mut report = Report { runs: 1, requests, ..Report::default() };
+    let clients = run.board.clients.borrow();
+    let responses = clients.iter().flat_map(|client| &client.responses);
+    let complete =
+        responses.filter(|response| response.id.is_some() && response.end == End::Complete);
+    report.complete = complete.count() as u64;
+    for noted in &run.noted {
+        let Ended { by, phase, cause } = noted.facts.ended;
+        *report
+            .ends
+            .entry((by.letter(), Phase::letter(phase), Cause::letter(cause)))
+            .or_default() += 1;
+    }
+    let Happened { late, short_receives, short_sends, destroyed, resets } = run.left.happened;
+    report.happened = [
+        ("late", late),
+        ("short receives", short_receives),
+        ("short sends", short_sends),
+        ("destroyed", destroyed),
+        ("resets", resets),
+    ]
+    .into_iter()
+    .map(|(what, count)| (what, u64::from(count)))
+    .collect();
+    report
+}

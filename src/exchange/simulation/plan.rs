@@ -1,0 +1,271 @@
+//! What a seed makes of clients, targets and settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A sequence of numbers of its own, apart from the world's (SplitMix64).
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x2545_F491_4F6C_DD1D).wrapping_add(1))
+    }
+
+    /// Below `end`.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+
+    pub(super) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    fn millis(&mut self, most: u64) -> Duration {
+        Duration::from_millis(self.below(most))
+    }
+}
+
+/// How content is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length,
+    Chunked,
+    /// Responses only: until the connection closes.
+    Close,
+}
+
+/// How somebody leaves before all is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Nothing more is sent, what comes is still received.
+    HalfClose,
+    Close,
+    Reset,
+    /// Nothing more is sent, and nothing closed.
+    Stall,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub id: u32,
+    pub method: &'static str,
+    pub version: &'static str,
+    pub content: Option<(Framing, usize)>,
+    pub expects_continue: bool,
+    pub upgrades: bool,
+    /// Asks for its connection to be closed.
+    pub is_last: bool,
+    /// After so many of its bytes.
+    pub cut: Option<(usize, Cut)>,
+    /// The piece in which its bytes are sent.
+    pub piece: usize,
+    /// Between two pieces.
+    pub pause: Duration,
+    pub response: Response,
+}
+
+/// What a target does with a request; each attempt is the same.
+#[derive(Debug, Clone)]
+pub(super) struct Response {
+    pub interims: u32,
+    pub status: u16,
+    pub framing: Framing,
+    pub length: usize,
+    /// Answers before it has read the content, and then reads it or not.
+    pub early: Option<bool>,
+    /// 101 where the request asked for it.
+    pub upgrades: bool,
+    pub after: Duration,
+    pub cut: Option<(usize, Cut)>,
+    pub piece: usize,
+    pub pause: Duration,
+    /// What follows the response.
+    pub then: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    Keep,
+    /// Says that it closes, and does.
+    Close,
+    /// Closes without a word.
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub starts_after: Duration,
+    pub requests: Vec<Request>,
+    /// Sends the next request without waiting for the response.
+    pub pipelines: bool,
+    /// Between two requests.
+    pub pause: Duration,
+    /// How fast it reads: a pause before each receive.
+    pub reads_after: Duration,
+    /// Goes away so long after it has sent a request that it waits for.
+    pub leaves: Option<(Duration, Cut)>,
+}
+
+/// All of one run.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub clients: Vec<Client>,
+    target_count: u8,
+    settings: String,
+    /// Of a thousand connects.
+    pub refuses: u16,
+    pub silent: u16,
+    pub connects_after_us: u64,
+}
+
+impl Plan {
+    pub(super) fn draw(seed: u64, chance: &mut Chance) -> Plan {
+        let mut ids = 0..;
+        // Half of the seeds are calm: only their kernel is not.
+        let is_calm = seed.is_multiple_of(2) && chance.one_in(2);
+        let clients = (0..1 + chance.below(4)).map(|_| client(chance, &mut ids, is_calm)).collect();
+        Plan {
+            clients,
+            target_count: 1 + chance.below(3) as u8,
+            settings: settings(chance),
+            refuses: if is_calm { 0 } else { chance.of(&[0, 0, 300]) },
+            silent: if is_calm { 0 } else { chance.of(&[0, 0, 200]) },
+            connects_after_us: chance.of(&[0, 300, 50_000]),
+        }
+    }
+
+    pub(super) fn request(&self, id: u32) -> Option<&Request> {
+        self.clients.iter().flat_map(|client| &client.requests).find(|request| request.id == id)
+    }
+
+    pub(super) fn targets(&self) -> impl Iterator<Item = SocketAddr> {
+        (1..=self.target_count).map(|last| SocketAddr::from(([198, 51, 100, last], 80)))
+    }
+
+    pub(super) fn configuration(&self) -> String {
+        let targets: Vec<String> =
+            self.targets().map(|address| format!("{{ address = \"{address}\" }}")).collect();
+        format!("{}\ntarget = [{}]\n", self.settings, targets.join(", "))
+    }
+}
+
+fn settings(chance: &mut Chance) -> String {
+    format!(
+        r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+forward = "app"
+timeouts = {{ head = "2s", content_idle = "2s", keep_alive = "{keep_alive}", send_idle = "2s" }}
+[[target_group]]
+name = "app"
+connection_limit = {limit}
+queue = {queue}
+queue_timeout = "1s"
+timeouts = {{ connect = "500ms", response = "{response}", idle = "{idle}", content_idle = "2s", tunnel_idle = "3s" }}
+retries = {{ count = {retries} }}
+stickiness = {{ enabled = {sticky} }}"#,
+        keep_alive = chance.of(&["300ms", "3s"]),
+        limit = chance.of(&[0, 0, 1, 2]),
+        queue = chance.of(&[0, 1, 16]),
+        response = chance.of(&["300ms", "3s"]),
+        idle = chance.of(&["200ms", "4s"]),
+        retries = chance.of(&[0, 1, 2]),
+        sticky = chance.of(&[true, false]),
+    )
+}
+
+fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, is_calm: bool) -> Client {
+    let count = 1 + chance.below(4);
+    let requests = (0..count)
+        .map(|at| {
+            let id = ids.next().unwrap_or(0);
+            request(chance, id, at + 1 == count, is_calm)
+        })
+        .collect();
+    let leaves = (!is_calm && chance.one_in(5))
+        .then(|| (chance.millis(600), chance.of(&[Cut::Close, Cut::Reset, Cut::HalfClose])));
+    Client {
+        starts_after: chance.millis(20),
+        requests,
+        pipelines: chance.one_in(4),
+        pause: if chance.one_in(3) { chance.millis(400) } else { Duration::ZERO },
+        reads_after: if chance.one_in(5) { chance.millis(100) } else { Duration::ZERO },
+        leaves,
+    }
+}
+
+fn length(chance: &mut Chance) -> usize {
+    let most = chance.of(&[1, 100, 5_000, 70_000, 300_000]);
+    chance.below(most) as usize
+}
+
+fn cut(chance: &mut Chance, is_calm: bool) -> Option<(usize, Cut)> {
+    if is_calm || !chance.one_in(5) {
+        return None;
+    }
+    let most = chance.of(&[200, 3_000, 100_000]);
+    let how = chance.of(&[Cut::HalfClose, Cut::Close, Cut::Reset, Cut::Stall]);
+    Some((1 + chance.below(most) as usize, how))
+}
+
+fn pace(chance: &mut Chance) -> (usize, Duration) {
+    let piece = chance.of(&[usize::MAX, usize::MAX, 20_000, 500]);
+    let pause = if piece > 100_000 || chance.one_in(2) { Duration::ZERO } else { chance.millis(3) };
+    (piece, pause)
+}
+
+fn request(chance: &mut Chance, id: u32, is_last: bool, is_calm: bool) -> Request {
+    let method = chance.of(&["GET", "GET", "POST", "PUT", "HEAD"]);
+    let has_content = matches!(method, "POST" | "PUT");
+    let version = if chance.one_in(8) { "HTTP/1.0" } else { "HTTP/1.1" };
+    let framings = if version == "HTTP/1.0" {
+        &[Framing::Length][..]
+    } else {
+        &[Framing::Length, Framing::Chunked]
+    };
+    let content = has_content.then(|| (chance.of(framings), length(chance)));
+    let is_modern = version == "HTTP/1.1";
+    let upgrades = is_modern && chance.one_in(10);
+    let (piece, pause) = pace(chance);
+    Request {
+        id,
+        method,
+        version,
+        content,
+        expects_continue: has_content && is_modern && chance.one_in(5),
+        upgrades,
+        is_last: is_last && chance.one_in(2),
+        cut: cut(chance, is_calm),
+        piece,
+        pause,
+        response: response(chance, is_calm),
+    }
+}
+
+fn response(chance: &mut Chance, is_calm: bool) -> Response {
+    let (piece, pause) = pace(chance);
+    let after = if chance.one_in(3) { chance.millis(500) } else { Duration::ZERO };
+    Response {
+        interims: if chance.one_in(6) { 1 + chance.below(3) as u32 } else { 0 },
+        status: chance.of(&[200, 200, 200, 204, 304, 404, 500, 503]),
+        framing: chance.of(&[Framing::Length, Framing::Chunked, Framing::Close]),
+        length: length(chance),
+        early: (chance.one_in(6)).then(|| chance.one_in(2)),
+        upgrades: !chance.one_in(4),
+        after,
+        cut: cut(chance, is_calm),
+        piece,
+        pause,
+        then: chance.of(&[Then::Keep, Then::Keep, Then::Close, Then::Drop]),
+    }
+}

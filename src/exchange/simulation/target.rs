@@ -1,0 +1,209 @@
+//! A simulated target: reads each request strictly, and does with it what its plan says.
+
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Board;
+use super::message::{self, End, Head, Reader};
+use super::plan::{Chance, Cut, Framing, Plan, Request, Then};
+use crate::uring::simulated::{self, Answer, wait};
+use crate::uring::{Socket, spawn};
+
+/// What a target saw of one request.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub content: Vec<u8>,
+    /// How the content ended; `None` where it was not read.
+    pub end: Option<End>,
+    /// All of the response was sent.
+    pub is_answered: bool,
+    /// Against the protocol.
+    pub fault: Option<String>,
+}
+
+pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
+    let answers = Rc::clone(plan);
+    let chance =
+        std::cell::RefCell::new(Chance::new(u64::from(address.port()) + plan.clients.len() as u64));
+    let answer = move || {
+        let drawn = chance.borrow_mut().below(1000);
+        if drawn < u64::from(answers.refuses) {
+            Answer::Refused { after_us: answers.connects_after_us }
+        } else if drawn < u64::from(answers.refuses + answers.silent) {
+            Answer::Silence
+        } else {
+            Answer::Accepted { after_us: answers.connects_after_us }
+        }
+    };
+    let (plan, board) = (Rc::clone(plan), Rc::clone(board));
+    simulated::listen(address, answer, move |socket| {
+        spawn(serve(socket, Rc::clone(&plan), Rc::clone(&board)));
+    });
+}
+
+async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
+    let mut reader = Reader::new(socket.clone(), Duration::ZERO);
+    loop {
+        let head = match reader.head().await {
+            Ok(Some(head)) => head,
+            Ok(None) => break,
+            Err(fault) => {
+                note(&board, u32::MAX, seen(Some(fault)));
+                break;
+            }
+        };
+        let id =
+            head.start.split(' ').nth(1).and_then(|path| path.strip_prefix("/r/")?.parse().ok());
+        let Some(request) = id.and_then(|id| plan.request(id)) else {
+            note(&board, u32::MAX, seen(Some(format!("a request {:?}", head.start))));
+            break;
+        };
+        if !exchange(&socket, &mut reader, &head, request, &board).await {
+            break;
+        }
+    }
+    socket.shutdown(Shutdown::Both);
+}
+
+fn seen(fault: Option<String>) -> Seen {
+    Seen { content: Vec::new(), end: None, is_answered: false, fault }
+}
+
+fn note(board: &Board, id: u32, seen: Seen) {
+    board.targets.borrow_mut().entry(id).or_default().push(seen);
+}
+
+/// Reads one request's content and answers it; `false` when the connection is not to go on.
+async fn exchange(
+    socket: &Socket,
+    reader: &mut Reader,
+    head: &Head,
+    request: &Request,
+    board: &Board,
+) -> bool {
+    let plan = &request.response;
+    let mut seen = seen(None);
+    wait(plan.after).await;
+    let is_early = plan.early.is_some();
+    if !is_early && !read_content(reader, head, &mut seen).await {
+        note(board, request.id, seen);
+        return false;
+    }
+    let upgrades = plan.upgrades && head.field("Upgrade").is_some();
+    let goes_on = respond(socket, request, upgrades, &mut seen).await;
+    if goes_on && upgrades {
+        echo(socket, reader).await;
+        note(board, request.id, seen);
+        return false;
+    }
+    let reads_on = plan.early != Some(false) && plan.then != Then::Drop;
+    let goes_on = goes_on && reads_on && (!is_early || read_content(reader, head, &mut seen).await);
+    note(board, request.id, seen);
+    goes_on && plan.then == Then::Keep && plan.framing != Framing::Close
+}
+
+/// `false` when the content did not come whole.
+async fn read_content(reader: &mut Reader, head: &Head, seen: &mut Seen) -> bool {
+    match reader.content(head, false).await {
+        Ok((content, end)) => {
+            (seen.content, seen.end) = (content, Some(end));
+            end == End::Complete
+        }
+        Err(fault) => {
+            seen.fault = Some(fault);
+            false
+        }
+    }
+}
+
+/// Whether a response of this status to this request has content.
+pub(super) fn has_content(request: &Request) -> bool {
+    request.method != "HEAD" && !matches!(request.response.status, 204 | 304)
+}
+
+/// The bytes of the whole response, and of its head.
+pub(super) fn response(request: &Request, upgrades: bool) -> (Vec<u8>, usize) {
+    let plan = &request.response;
+    let id = request.id;
+    let mut message = Vec::new();
+    for _ in 0..plan.interims {
+        message.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+    }
+    if upgrades {
+        message.extend_from_slice(
+            format!("HTTP/1.1 101 Switching\r\nX-Id: {id}\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n").as_bytes(),
+        );
+        let length = message.len();
+        return (message, length);
+    }
+    message.extend_from_slice(
+        format!("HTTP/1.1 {} As Planned\r\nX-Id: {id}\r\n", plan.status).as_bytes(),
+    );
+    let length = plan.length;
+    match plan.framing {
+        _ if plan.status == 204 => {}
+        Framing::Length => {
+            message.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+        }
+        Framing::Chunked => message.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Close => {}
+    }
+    if plan.then == Then::Close || plan.framing == Framing::Close {
+        message.extend_from_slice(b"Connection: close\r\n");
+    }
+    message.extend_from_slice(b"\r\n");
+    let head_bytes = message.len();
+    if has_content(request) {
+        message::put_content(&mut message, &message::content(id, true, length), plan.framing);
+    }
+    (message, head_bytes)
+}
+
+/// Sends the response in its pieces; `false` when the connection has ended or was cut.
+async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut Seen) -> bool {
+    let plan = &request.response;
+    let (message, _) = response(request, upgrades);
+    let cut = plan.cut.filter(|(after, _)| *after < message.len());
+    let until = cut.map_or(message.len(), |(after, _)| after);
+    for piece in message[..until].chunks(plan.piece) {
+        if !matches!(socket.send(piece.to_vec(), 0, true).await, (Ok(count), _) if count == piece.len())
+        {
+            return false;
+        }
+        if !plan.pause.is_zero() {
+            wait(plan.pause).await;
+        }
+    }
+    match cut {
+        None => {
+            seen.is_answered = true;
+            return true;
+        }
+        Some((_, Cut::HalfClose)) => socket.shutdown(Shutdown::Write),
+        Some((_, Cut::Close)) => socket.shutdown(Shutdown::Both),
+        Some((_, Cut::Reset)) => socket.abort(),
+        Some((_, Cut::Stall)) => {
+            // Until limpet gives up.
+            let mut nothing = Reader::new(socket.clone(), Duration::ZERO);
+            while nothing.more().await {}
+        }
+    }
+    false
+}
+
+/// Sends back what comes in a tunnel, until it ends.
+async fn echo(socket: &Socket, reader: &mut Reader) {
+    loop {
+        let bytes = reader.take(reader.unread().len());
+        if !bytes.is_empty() {
+            let count = bytes.len();
+            if !matches!(socket.send(bytes, 0, true).await, (Ok(sent), _) if sent == count) {
+                return;
+            }
+        }
+        if !reader.more().await {
+            return;
+        }
+    }
+}

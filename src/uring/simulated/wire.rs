@@ -1,0 +1,435 @@
+//! A connection's two ends, and the operations on them.
+//!
+//! An operation is done when what it waits for is there, and seen to be done some time later: between the two
+//! everything else may happen, as it may between the kernel's doing and the reading of its completion.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::pipe::{Ended, Pipe};
+use super::{World, world};
+use crate::uring::buffers;
+use crate::uring::socket::{Presence, Socket};
+
+/// Both directions, and both ends.
+pub(super) struct Wire {
+    pipes: [RefCell<Pipe>; 2],
+    sides: [Side; 2],
+}
+
+/// What one end's kernel holds.
+#[derive(Default)]
+struct Side {
+    receives: RefCell<VecDeque<Rc<Operation>>>,
+    sends: RefCell<VecDeque<Rc<Operation>>>,
+    is_read_shut: Cell<bool>,
+    is_write_shut: Cell<bool>,
+    /// This end has reset the connection.
+    is_aborted: Cell<bool>,
+    is_closed: Cell<bool>,
+}
+
+/// One operation from its making until it is seen to be done.
+struct Operation {
+    buffer: RefCell<Vec<u8>>,
+    /// Bytes of the buffer that a send has to send from here.
+    at: Cell<usize>,
+    whole: bool,
+    sent: Cell<usize>,
+    /// What it will be seen to have done.
+    result: RefCell<Option<io::Result<usize>>>,
+    is_seen: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// One end of a connection. Closed when it is dropped.
+pub struct End {
+    pub(super) wire: Rc<Wire>,
+    side: usize,
+    world: Rc<World>,
+}
+
+fn reset() -> io::Error {
+    io::Error::from_raw_os_error(libc::ECONNRESET)
+}
+
+fn broken_pipe() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPIPE)
+}
+
+/// Two ends that are connected with each other.
+pub fn pair() -> (Socket, Socket) {
+    let [near, far] = ends();
+    (Socket::simulated(near), Socket::simulated(far))
+}
+
+pub(super) fn ends() -> [End; 2] {
+    let world = world();
+    let room = world.knobs.room_bytes;
+    let pipes = [RefCell::new(Pipe::new(room)), RefCell::new(Pipe::new(room))];
+    let wire = Rc::new(Wire { pipes, sides: [Side::default(), Side::default()] });
+    [0, 1].map(|side| {
+        world.ends.set(world.ends.get() + 1);
+        End { wire: Rc::clone(&wire), side, world: Rc::clone(&world) }
+    })
+}
+
+impl Wire {
+    /// The direction that `side` sends in.
+    fn outgoing(&self, side: usize) -> &RefCell<Pipe> {
+        &self.pipes[side]
+    }
+
+    /// The direction that `side` receives from.
+    fn incoming(&self, side: usize) -> &RefCell<Pipe> {
+        &self.pipes[1 - side]
+    }
+
+    /// Does what can be done at both ends.
+    fn settle(self: &Rc<Self>, world: &World) {
+        for side in [0, 1] {
+            self.settle_sends(side, world);
+            self.settle_receives(side, world);
+            self.start_transfer(side, world);
+        }
+    }
+
+    fn start_transfer(self: &Rc<Self>, side: usize, world: &World) {
+        let mut pipe = self.outgoing(side).borrow_mut();
+        if pipe.is_moving || !pipe.can_move() {
+            return;
+        }
+        pipe.is_moving = true;
+        let wire = Rc::clone(self);
+        let most = if world.knobs.short_receive > 0 { 1 + world.below(8192) } else { u64::MAX };
+        world.after(world.below(world.knobs.latency_us), move || {
+            let world = super::world();
+            {
+                let mut pipe = wire.outgoing(side).borrow_mut();
+                pipe.is_moving = false;
+                pipe.transfer(usize::try_from(most).unwrap_or(usize::MAX));
+            }
+            let receiver = &wire.sides[1 - side];
+            if receiver.is_closed.get() && wire.outgoing(side).borrow().arrived() > 0 {
+                // Nobody will ever receive this: the sender is told so.
+                wire.reset_from(1 - side, &world);
+            }
+            wire.settle(&world);
+        });
+    }
+
+    fn settle_sends(&self, side: usize, world: &World) {
+        loop {
+            let Some(operation) = self.sides[side].sends.borrow().front().cloned() else { return };
+            let result = {
+                let mut pipe = self.outgoing(side).borrow_mut();
+                self.try_send(side, &mut pipe, &operation, world)
+            };
+            let Some(result) = result else { return };
+            self.sides[side].sends.borrow_mut().pop_front();
+            operation.done(result, world);
+        }
+    }
+
+    fn try_send(
+        &self,
+        side: usize,
+        pipe: &mut Pipe,
+        operation: &Operation,
+        world: &World,
+    ) -> Option<io::Result<usize>> {
+        let sent = operation.sent.get();
+        let fault = if self.sides[side].is_aborted.get() || pipe.ended == Ended::ByReset {
+            Some(reset())
+        } else if self.incoming(side).borrow().ended == Ended::ByReset {
+            // Who is told of a reset first has taken the word from whoever asks later.
+            let was_told = std::mem::replace(&mut self.incoming(side).borrow_mut().is_told, true);
+            Some(if was_told { broken_pipe() } else { reset() })
+        } else if pipe.is_finished() {
+            Some(broken_pipe())
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Some(if sent > 0 { Ok(sent) } else { Err(fault) });
+        }
+        let buffer = operation.buffer.borrow();
+        let bytes = buffer.get(operation.at.get()..).unwrap_or_default();
+        if bytes.is_empty() {
+            return Some(Ok(sent));
+        }
+        if !pipe.has_room() {
+            return None;
+        }
+        let is_short = !operation.whole
+            && world.happens(world.knobs.short_send, |happened| &mut happened.short_sends);
+        let most = if is_short { 1 + world.below(bytes.len() as u64) as usize } else { usize::MAX };
+        let count = pipe.push(bytes, most);
+        operation.at.set(operation.at.get() + count);
+        operation.sent.set(sent + count);
+        let is_all = count == bytes.len();
+        (is_all || !operation.whole).then(|| Ok(sent + count))
+    }
+
+    fn settle_receives(&self, side: usize, world: &World) {
+        loop {
+            let Some(operation) = self.sides[side].receives.borrow().front().cloned() else {
+                return;
+            };
+            let result = {
+                let mut pipe = self.incoming(side).borrow_mut();
+                self.try_receive(side, &mut pipe, &operation, world)
+            };
+            let Some(result) = result else { return };
+            self.sides[side].receives.borrow_mut().pop_front();
+            operation.done(result, world);
+        }
+    }
+
+    fn try_receive(
+        &self,
+        side: usize,
+        pipe: &mut Pipe,
+        operation: &Operation,
+        world: &World,
+    ) -> Option<io::Result<usize>> {
+        if self.sides[side].is_aborted.get() {
+            return Some(Err(reset()));
+        }
+        if pipe.arrived() > 0 {
+            let mut buffer = operation.buffer.borrow_mut();
+            let spare = buffer.capacity() - buffer.len();
+            let mut most = spare.saturating_sub(buffers::TAIL_BYTES);
+            if world.happens(world.knobs.short_receive, |happened| &mut happened.short_receives) {
+                most = most.min(1 + world.below(pipe.arrived() as u64) as usize);
+            }
+            return Some(Ok(pipe.pull(&mut buffer, most)));
+        }
+        match pipe.ended {
+            Ended::ByReset if !pipe.is_told => {
+                pipe.is_told = true;
+                Some(Err(reset()))
+            }
+            Ended::ByReset | Ended::Cleanly => Some(Ok(0)),
+            Ended::Not => self.sides[side].is_read_shut.get().then_some(Ok(0)),
+        }
+    }
+
+    /// `side` resets the connection: what it has not sent is lost, and the other is told.
+    fn reset_from(self: &Rc<Self>, side: usize, world: &World) {
+        if self.outgoing(side).borrow().ended != Ended::Not
+            && self.incoming(side).borrow().ended != Ended::Not
+        {
+            return;
+        }
+        world.count(|happened| &mut happened.resets);
+        self.outgoing(side).borrow_mut().discard();
+        self.incoming(side).borrow_mut().discard();
+        let wire = Rc::clone(self);
+        world.after(world.below(world.knobs.latency_us), move || {
+            let world = super::world();
+            let destroys =
+                world.happens(world.knobs.reset_destroys, |happened| &mut happened.destroyed);
+            wire.outgoing(side).borrow_mut().reset(destroys);
+            // Nor does anything that the other sends arrive any more.
+            wire.incoming(side).borrow_mut().finish();
+            wire.incoming(side).borrow_mut().discard();
+            wire.settle(&world);
+        });
+    }
+}
+
+impl Operation {
+    fn new(buffer: Vec<u8>, at: usize, whole: bool) -> Rc<Operation> {
+        Rc::new(Operation {
+            buffer: RefCell::new(buffer),
+            at: Cell::new(at),
+            whole,
+            sent: Cell::new(0),
+            result: RefCell::default(),
+            is_seen: Cell::new(false),
+            waker: RefCell::default(),
+        })
+    }
+
+    /// It is done; it is seen to be now, or some time later.
+    fn done(self: &Rc<Self>, result: io::Result<usize>, world: &World) {
+        *self.result.borrow_mut() = Some(result);
+        let late = if world.happens(world.knobs.late, |happened| &mut happened.late) {
+            world.below(world.knobs.late_us)
+        } else {
+            0
+        };
+        let operation = Rc::clone(self);
+        world.after(late, move || operation.see());
+    }
+
+    fn see(&self) {
+        self.is_seen.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// An operation as who made it awaits it.
+struct InFlight {
+    operation: Rc<Operation>,
+    world: Rc<World>,
+    is_over: bool,
+    /// Keeps the connection open, as the kernel does.
+    _socket: Socket,
+}
+
+impl InFlight {
+    fn new(socket: &Socket, operation: &Rc<Operation>, world: &Rc<World>) -> InFlight {
+        world.in_flight.set(world.in_flight.get() + 1);
+        InFlight {
+            operation: Rc::clone(operation),
+            world: Rc::clone(world),
+            is_over: false,
+            _socket: socket.clone(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, Vec<u8>)> {
+        if !self.operation.is_seen.get() {
+            *self.operation.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.over();
+        let result = self.operation.result.take().unwrap_or(Ok(0));
+        Poll::Ready((result, self.operation.buffer.take()))
+    }
+
+    fn over(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.world.in_flight.set(self.world.in_flight.get() - 1);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if !self.operation.is_seen.get() && crate::uring::engine::is_simulated() {
+            let broken = "an operation in flight was dropped".to_owned();
+            self.world.broken.borrow_mut().push(broken);
+        }
+        self.over();
+    }
+}
+
+/// A receive into a buffer that was brought, or one that is found.
+pub struct Received(InFlight);
+
+impl Future for Received {
+    type Output = (io::Result<usize>, Vec<u8>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+/// A send.
+pub struct Sent(InFlight);
+
+impl Future for Sent {
+    type Output = (io::Result<usize>, Vec<u8>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+/// Receives behind what `buffer` holds.
+pub fn recv(socket: &Socket, end: &End, buffer: Vec<u8>) -> Received {
+    let operation = Operation::new(buffer, 0, false);
+    let mut receives = end.wire.sides[end.side].receives.borrow_mut();
+    if !receives.is_empty() {
+        let broken = "two receives are in flight on one socket".to_owned();
+        end.world.broken.borrow_mut().push(broken);
+    }
+    receives.push_back(Rc::clone(&operation));
+    drop(receives);
+    let in_flight = InFlight::new(socket, &operation, &end.world);
+    end.wire.settle(&end.world);
+    Received(in_flight)
+}
+
+/// Sends `buffer[from..]`.
+pub fn send(socket: &Socket, end: &End, buffer: Vec<u8>, from: usize, whole: bool) -> Sent {
+    let operation = Operation::new(buffer, from, whole);
+    let mut sends = end.wire.sides[end.side].sends.borrow_mut();
+    if !sends.is_empty() {
+        end.world.broken.borrow_mut().push("two sends are in flight on one socket".to_owned());
+    }
+    sends.push_back(Rc::clone(&operation));
+    drop(sends);
+    let in_flight = InFlight::new(socket, &operation, &end.world);
+    end.wire.settle(&end.world);
+    Sent(in_flight)
+}
+
+impl End {
+    pub(in crate::uring) fn queued_bytes(&self) -> u32 {
+        u32::try_from(self.wire.outgoing(self.side).borrow().queued()).unwrap_or(u32::MAX)
+    }
+
+    pub(in crate::uring) fn is_readable(&self) -> bool {
+        let pipe = self.wire.incoming(self.side).borrow();
+        let side = &self.wire.sides[self.side];
+        pipe.arrived() > 0
+            || pipe.ended != Ended::Not
+            || side.is_read_shut.get()
+            || side.is_aborted.get()
+    }
+
+    pub(in crate::uring) fn presence(&self) -> Presence {
+        match self.wire.incoming(self.side).borrow().ended {
+            Ended::ByReset => Presence::Reset,
+            Ended::Cleanly => Presence::Ended,
+            Ended::Not if self.wire.sides[self.side].is_aborted.get() => Presence::Reset,
+            Ended::Not => Presence::There,
+        }
+    }
+
+    pub(in crate::uring) fn shutdown(&self, how: Shutdown) {
+        let side = &self.wire.sides[self.side];
+        if how != Shutdown::Write {
+            side.is_read_shut.set(true);
+        }
+        if how != Shutdown::Read {
+            side.is_write_shut.set(true);
+            self.wire.outgoing(self.side).borrow_mut().finish();
+            // A send that waits for room is ended; what was taken of it goes out.
+        }
+        self.wire.settle(&self.world);
+    }
+
+    pub(in crate::uring) fn abort(&self) {
+        self.wire.sides[self.side].is_aborted.set(true);
+        self.wire.reset_from(self.side, &self.world);
+        self.wire.settle(&self.world);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.world.ends.set(self.world.ends.get() - 1);
+        let side = &self.wire.sides[self.side];
+        side.is_closed.set(true);
+        if !crate::uring::engine::is_simulated() || side.is_aborted.get() {
+            return;
+        }
+        if self.wire.incoming(self.side).borrow().arrived() > 0 {
+            self.wire.reset_from(self.side, &self.world);
+        } else {
+            self.wire.outgoing(self.side).borrow_mut().finish();
+        }
+        self.wire.settle(&self.world);
+    }
+}
