@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use super::busy::Done;
-use super::early::{Ahead, NextReceive, PendingSend};
+use super::early::{self, Ahead, NextReceive, PendingSend};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::input::Input;
@@ -102,8 +102,13 @@ impl Converse<'_, '_> {
             target.abort();
         }
         let alarm = &self.scene.connection.alarm;
-        let ((_, request), _) = alarm.bound_late(deadline, &mut sending, || target.abort()).await;
+        let ((sent, request), _) =
+            alarm.bound_late(deadline, &mut sending, || target.abort()).await;
         self.plan.request = request;
+        if early::may_tell_of_a_reset(&sent) {
+            // What is received from now on finds an end that is none.
+            self.upload.set(UploadState::TargetReset);
+        }
         self.respond(target, first?, entry).await
     }
 

@@ -120,6 +120,12 @@ impl PendingSend {
     }
 }
 
+/// Whether a send may have been told of a reset. The kernel tells of one once, and who sends on behind a part that was
+/// taken keeps it to itself.
+pub fn may_tell_of_a_reset(sent: &io::Result<()>) -> bool {
+    sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe)
+}
+
 /// Drives it to its end and takes its result and buffer.
 impl Future for PendingSend {
     type Output = (io::Result<()>, Vec<u8>);

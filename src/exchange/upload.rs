@@ -1,10 +1,9 @@
 //! The request's content on its way to the target, while the response may already come back.
 
 use std::cell::Cell;
-use std::io;
 
 use super::content::{self, SendFault, Sending};
-use super::early::{NextReceive, PendingSend};
+use super::early::{self, NextReceive, PendingSend};
 use super::failure::Failure;
 use super::input::Input;
 use super::pace::{Drain, Pace};
@@ -84,11 +83,13 @@ impl Upload<'_> {
     }
 
     async fn pump(&mut self, beyond: &mut Input) -> Result<(), Stopped> {
-        let (sent, buffer) = (&mut self.first).await;
+        // A target that takes nothing must not hold the client for ever, which has no other deadline yet.
+        let (target, deadline) = (self.target, self.clock.deadline(self.send_idle));
+        let ((sent, buffer), _) =
+            self.alarm.bound_late(deadline, &mut self.first, || target.abort()).await;
         buffers::give_back(buffer);
-        sent.map_err(|error| Stopped::Target {
-            by_reset: error.kind() == io::ErrorKind::ConnectionReset,
-        })?;
+        let by_reset = early::may_tell_of_a_reset(&sent);
+        sent.map_err(|_| Stopped::Target { by_reset })?;
         let (mut pace, mut drain) = (Pace::default(), Drain::default());
         loop {
             if matches!(self.rest, Rest::Length(0)) {
