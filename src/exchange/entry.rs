@@ -73,6 +73,15 @@ impl Entry {
             ..Entry::default()
         };
         self.text.clear(TEXT_BYTES_KEPT);
+        self.enter(Phase::RequestHead);
+    }
+
+    /// The exchange has come to `phase`.
+    #[inline]
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        #[cfg(test)]
+        super::simulation::enter(phase);
     }
 
     /// The head is whole and was understood.

@@ -328,7 +328,7 @@ struct Attempt<'a, 's> {
 
 impl<'s> Attempt<'_, 's> {
     async fn run(mut self, entry: &mut Entry) -> Result<Done, Failure> {
-        entry.phase = Phase::Queue;
+        entry.enter(Phase::Queue);
         let place = match self.take_place() {
             Some(place) => place,
             None => self.place(entry).await?,
@@ -336,7 +336,7 @@ impl<'s> Attempt<'_, 's> {
         let PlaceOnTarget { group, target } = place;
         entry.sticky = self.plan.choice.sticky.map(|sticky| sticky.reason);
         entry.target(self.plan.choice.group, self.plan.choice.target);
-        entry.phase = Phase::Connect;
+        entry.enter(Phase::Connect);
         let connection = match poll_fn(|cx| Poll::Ready(self.pooled(target, entry, cx))).await {
             Some(connection) => Ok(connection),
             None => self.connect(group, target, entry).await,
@@ -351,7 +351,7 @@ impl<'s> Attempt<'_, 's> {
                 return Err(failure);
             }
         };
-        entry.phase = Phase::ResponseHead;
+        entry.enter(Phase::ResponseHead);
         let (head_deadline, upload) = (Cell::new(NEVER), Cell::new(UploadState::None));
         let mut converse = Converse {
             scene: self.scene,

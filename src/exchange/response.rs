@@ -83,7 +83,7 @@ impl Converse<'_, '_> {
         self.target.state.note_outcome(matches!(entry.target_status, 502..=504));
         buffers::give_back(bytes);
         entry.has_begun = true;
-        entry.phase = Phase::ResponseContent;
+        entry.enter(Phase::ResponseContent);
         entry.response_bytes += started.out.len() as u64;
         if matches!(started.incoming, Incoming::Ended) && started.out.len() <= LAZY_SEND_BYTES {
             self.ahead.last = PendingSend::start(&self.scene.connection.client, started.out);
@@ -357,7 +357,7 @@ impl Converse<'_, '_> {
         entry: &mut Entry,
     ) -> Result<Finished, Failure> {
         entry.has_begun = true;
-        entry.phase = Phase::Tunnel;
+        entry.enter(Phase::Tunnel);
         let connection = self.scene.connection;
         let next = std::mem::take(&mut self.ahead.next);
         // Content either came with the head, and `early` behind it, or had an upload of its own.

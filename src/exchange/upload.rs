@@ -67,6 +67,8 @@ pub struct Upload<'a> {
 impl Upload<'_> {
     /// Pumps until the content ends or a side fails.
     pub async fn run(mut self) {
+        #[cfg(test)]
+        super::simulation::uploads(true);
         let mut beyond = Input::default();
         let state = match self.pump(&mut beyond).await {
             Ok(()) => UploadState::Complete,
@@ -76,6 +78,8 @@ impl Upload<'_> {
         };
         self.beyond.set(beyond);
         self.state.set(state);
+        #[cfg(test)]
+        super::simulation::uploads(false);
         if matches!(state, UploadState::Failed(_)) {
             // The target must not take a cut-off request for a whole one.
             self.target.abort();

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use tokio::sync::Notify;
@@ -195,7 +195,7 @@ impl Acceptor {
             }
             // Another shard has closed the Unix socket that they share; the order to retire is on its way.
             Some(libc::EINVAL) => {
-                uring::sleep(Instant::now() + BACK_OFF).await;
+                uring::pause(BACK_OFF).await;
                 return;
             }
             _ if reclaim::is_shortage(error) => {
@@ -213,7 +213,7 @@ impl Acceptor {
                 "accepting rests for a moment; raise RLIMIT_NOFILE or lower process.connections"
             );
         }
-        uring::sleep(Instant::now() + BACK_OFF).await;
+        uring::pause(BACK_OFF).await;
     }
 
     /// Other options for the connections that will come.

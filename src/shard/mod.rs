@@ -164,7 +164,7 @@ async fn cut_off(shard: &Shard) {
         if shard.connections.get() == 0 {
             return;
         }
-        uring::sleep(Instant::now() + CUT_OFF_TURN).await;
+        uring::pause(CUT_OFF_TURN).await;
     }
 }
 

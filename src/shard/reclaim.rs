@@ -194,7 +194,7 @@ impl Shard {
         let wish = self.wish_for(Wanted::Descriptor);
         let mut pause = SOON;
         while pause < TICK {
-            uring::sleep(Instant::now() + pause).await;
+            uring::pause(pause).await;
             if wish.is_granted() {
                 return true;
             }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(test)]
 use super::simulated;
@@ -182,6 +182,15 @@ pub async fn sleep(at: Instant) {
         #[cfg(test)]
         Engine::Simulated => simulated::sleep(at).await,
     }
+}
+
+/// Waits for so long.
+pub async fn pause(time: Duration) {
+    #[cfg(test)]
+    if current() == Engine::Simulated {
+        return simulated::wait(time).await;
+    }
+    sleep(Instant::now() + time).await;
 }
 
 /// Lets every other ready task of the shard run first.

@@ -47,7 +47,7 @@ mod tokio_ring;
 
 pub use courtesy::Courtesy;
 pub use early_end::EarlyEnd;
-pub use engine::{Engine, EngineRefused, probe, run, sleep, spawn, trim, yield_now};
+pub use engine::{Engine, EngineRefused, pause, probe, run, sleep, spawn, trim, yield_now};
 pub use listening::{Accepted, Listening};
 pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};
 pub use pulse::Pulse;

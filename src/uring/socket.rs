@@ -57,6 +57,14 @@ impl Socket {
         Socket(Rc::new(Inner { handle: Handle::Simulated(end), is_shut: Cell::new(false) }))
     }
 
+    #[cfg(test)]
+    pub(super) fn simulated_end(&self) -> Option<&simulated::End> {
+        match &self.0.handle {
+            Handle::Simulated(end) => Some(end),
+            Handle::Ring(_) | Handle::Ready(_) => None,
+        }
+    }
+
     /// Takes over a socket for the engine of this thread.
     pub(super) fn adopt(socket: socket2::Socket) -> io::Result<Socket> {
         let handle = match engine::current() {
@@ -104,7 +112,7 @@ impl Socket {
             Handle::Ring(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
             Handle::Ready(_) => AnyOp::Ready,
             #[cfg(test)]
-            Handle::Simulated(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
+            Handle::Simulated(end) => AnyOp::Simulated(simulated::recv_found(self, end)),
         };
         RecvAny { socket: self.clone(), op: Some(op) }
     }
@@ -263,6 +271,8 @@ pub struct RecvAny {
 
 enum AnyOp {
     Provided(RingRecvProvided),
+    #[cfg(test)]
+    Simulated(simulated::Received),
     /// Boxed, because it is rare, and every sleeping connection holds this type.
     Own(Box<Recv>),
     Ready,
@@ -289,6 +299,15 @@ impl Future for RecvAny {
                         continue;
                     }
                     result => result,
+                },
+                #[cfg(test)]
+                Some(AnyOp::Simulated(op)) => match ready!(Pin::new(op).poll(cx)) {
+                    (Err(error), _) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                        let own = this.socket.recv(buffers::small());
+                        this.op = Some(AnyOp::Own(Box::new(own)));
+                        continue;
+                    }
+                    (result, buffer) => result.map(|_| buffer),
                 },
                 Some(AnyOp::Own(op)) => {
                     let (result, buffer) = ready!(Pin::new(op).poll(cx));
@@ -381,7 +400,7 @@ enum ConnectOp {
 pub fn connect(address: &ConnectAddress<'_>, timeout: Duration) -> io::Result<Connect> {
     #[cfg(test)]
     if let (Engine::Simulated, ConnectAddress::Tcp(address)) = (engine::current(), address) {
-        let (socket, connecting) = simulated::connect(*address);
+        let (socket, connecting) = simulated::connect(*address)?;
         return Ok(Connect { socket, op: ConnectOp::Simulated(connecting), done: false });
     }
     let (domain, name) = match address {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Board;
 use super::message::{self, End, Head, Reader};
 use super::plan::{Client, Cut, Framing, Plan, Request};
-use crate::uring::simulated::{now_us, wait};
+use crate::uring::simulated::{self, now_us, wait};
 use crate::uring::{Socket, spawn};
 
 /// Nobody waits longer for the end of a connection that limpet is to close.
@@ -46,22 +46,27 @@ pub(super) struct Response {
 
 /// What writer and reader of one connection know of each other.
 #[derive(Default)]
-struct Talk {
+pub(super) struct Talk {
     /// Final responses that have come.
     answered: Cell<usize>,
     /// A 100 has come for the request at hand.
     may_continue: Cell<bool>,
-    is_over: Cell<bool>,
-    cut: Cell<Option<Cut>>,
+    pub(super) is_over: Cell<bool>,
+    pub(super) cut: Cell<Option<Cut>>,
     /// A send was told of a reset. The kernel tells of it once: a receive then finds an end.
     was_reset: Cell<bool>,
     /// Became a tunnel.
     is_tunnel: Cell<bool>,
 }
 
-pub(super) async fn run(socket: Socket, plan: &Rc<Plan>, index: usize, board: &Board) {
+pub(super) async fn run(
+    socket: Socket,
+    plan: &Rc<Plan>,
+    index: usize,
+    board: &Board,
+    talk: Rc<Talk>,
+) {
     let client = &plan.clients[index];
-    let talk = Rc::new(Talk::default());
     let sent = Rc::new(std::cell::RefCell::new((Vec::new(), Vec::new())));
     let is_written = Rc::new(Cell::new(false));
     let writing = {
@@ -102,7 +107,7 @@ pub(super) async fn run(socket: Socket, plan: &Rc<Plan>, index: usize, board: &B
     board.clients.borrow_mut().push(seen);
 }
 
-fn leave(socket: &Socket, how: Cut, talk: &Talk) {
+pub(super) fn leave(socket: &Socket, how: Cut, talk: &Talk) {
     if talk.is_over.get() {
         return;
     }
@@ -111,7 +116,7 @@ fn leave(socket: &Socket, how: Cut, talk: &Talk) {
         Cut::HalfClose => socket.shutdown(Shutdown::Write),
         Cut::Close => socket.shutdown(Shutdown::Both),
         Cut::Reset => socket.abort(),
-        Cut::Stall => {}
+        Cut::Stall => simulated::stalls(socket),
     }
 }
 
@@ -165,7 +170,8 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
         let until = cut.map_or(message.len(), |(after, _)| after);
         let head_until = until.min(head.len());
         let has_head = pieces(socket, &message[..head_until], request, talk).await;
-        if has_head && head_until == head.len() {
+        // One that was cut meanwhile may not have arrived.
+        if has_head && head_until == head.len() && talk.cut.get().is_none() {
             sent.borrow_mut().1.push(request.id);
         }
         if request.expects_continue {

@@ -9,11 +9,11 @@ use super::Noted;
 use super::client;
 use super::message::{self, End};
 use super::plan::{Cut, Framing, Plan, Request};
-use super::target;
+use super::{table, target};
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::{Counter, CounterSnapshot};
 use crate::telemetry::ended::{Cause, Ended, Phase};
-use crate::uring::simulated::{Happened, Left};
+use crate::uring::simulated::{Faults, Left};
 
 /// How much later than it was done something may be seen to be done, in microseconds: completions that come
 /// late, and the tick of deadlines.
@@ -47,7 +47,7 @@ pub(super) struct Report {
     pub complete: u64,
     /// Ends of exchanges by phase and cause.
     pub ends: BTreeMap<(u8, u8, u8), u64>,
-    pub happened: BTreeMap<&'static str, u64>,
+    pub faults: Faults,
 }
 
 impl Report {
@@ -58,8 +58,8 @@ impl Report {
         for (end, count) in &other.ends {
             *self.ends.entry(*end).or_default() += count;
         }
-        for (what, count) in &other.happened {
-            *self.happened.entry(what).or_default() += count;
+        for (cell, count) in &other.faults {
+            *self.faults.entry(*cell).or_default() += count;
         }
     }
 }
@@ -68,9 +68,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { runs, requests, complete, .. } = self;
         writeln!(f, "{runs} runs, {requests} requests, {complete} complete responses of targets")?;
-        for (what, count) in &self.happened {
-            writeln!(f, "{what:>16} {count}")?;
-        }
+        table::write(&self.faults, f)?;
         for ((by, phase, cause), count) in &self.ends {
             let code = [*by, *phase, *cause].map(char::from);
             writeln!(f, "{:>16} {count}", code.iter().collect::<String>())?;
@@ -132,8 +130,11 @@ fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
     let requests = &run.plan.clients[seen.index].requests;
     must(seen.responses.len() <= requests.len(), || "more responses than requests".to_owned())?;
     for (request, response) in requests.iter().zip(&seen.responses) {
-        answer(request, response, seen.cut)
-            .map_err(|broken| format!("response {}: {broken}; asked by {request:?}", request.id))?;
+        answer(run, request, response, seen.cut).map_err(|broken| {
+            let ends: Vec<String> =
+                of(run, request.id).iter().map(|noted| noted.facts.ended.to_string()).collect();
+            format!("response {}: {broken}; recorded as {ends:?}, asked by {request:?}", request.id)
+        })?;
         recorded(run, seen, request, response)
             .map_err(|broken| format!("record of {}: {broken}", request.id))?;
     }
@@ -141,8 +142,20 @@ fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
 }
 
 /// A response is its own request's, and none that was cut ends as if it were whole.
-fn answer(request: &Request, response: &client::Response, cut: Option<Cut>) -> Verdict {
+fn answer(
+    run: &Run<'_>,
+    request: &Request,
+    response: &client::Response,
+    cut: Option<Cut>,
+) -> Verdict {
     let Some(id) = response.id else { return Ok(()) };
+    if id == target::UNASKED {
+        let is_clean = response.end != End::ByReset && response.end != End::Short;
+        // Who has no content, and who has closed, sees no end of a target's making.
+        let is_struck = cut.is_some() || run.board.has_target_closed.get();
+        let is_seen = !is_struck && request.method != "HEAD";
+        return must(!is_clean || !is_seen, || "it was cut off, and ends as if whole".to_owned());
+    }
     must(id == request.id, || format!("it tells of request {id}"))?;
     if response.status == 101 {
         return Ok(());
@@ -160,7 +173,8 @@ fn answer(request: &Request, response: &client::Response, cut: Option<Cut>) -> V
         || response.end == End::ByClose && !matches!(cut, Some(Cut::Close | Cut::Reset));
     // Who ends content by closing cannot tell a cut from an end.
     let is_unseen = plan.framing == Framing::Close
-        && matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose));
+        && (matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose))
+            || run.board.has_target_closed.get());
     must(!ends_well || is_whole || is_unseen, || {
         format!("{} of {} bytes end {:?}", response.content.len(), whole.len(), response.end)
     })
@@ -192,7 +206,8 @@ fn recorded(
     let (Some(began_us), Some(_), None) = (began_us, response.id, seen.cut) else {
         return Ok(());
     };
-    if response.end != End::Complete || response.status == 101 {
+    let is_unasked = response.id == Some(target::UNASKED);
+    if response.end != End::Complete || response.status == 101 || is_unasked {
         return Ok(());
     }
     // A target that closes behind an early response may be noted; nobody else.
@@ -218,7 +233,8 @@ fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
         must(whole.starts_with(&seen.content), || "its content is another's".to_owned())?;
         let is_whole = seen.content.len() == whole.len();
         must(seen.end != Some(End::Complete) || is_whole, || "short content ends well".to_owned())?;
-        must(seen.end != Some(End::Short), || {
+        // Who closes sees an end of his own making.
+        must(seen.end != Some(End::Short) || run.board.has_target_closed.get(), || {
             format!("{} of {length} bytes end cleanly", seen.content.len())
         })?;
     }
@@ -254,16 +270,6 @@ fn report(run: &Run<'_>, requests: u64) -> Report {
             .entry((by.letter(), Phase::letter(phase), Cause::letter(cause)))
             .or_default() += 1;
     }
-    let Happened { late, short_receives, short_sends, destroyed, resets } = run.left.happened;
-    report.happened = [
-        ("late", late),
-        ("short receives", short_receives),
-        ("short sends", short_sends),
-        ("destroyed", destroyed),
-        ("resets", resets),
-    ]
-    .into_iter()
-    .map(|(what, count)| (what, u64::from(count)))
-    .collect();
+    report.faults.clone_from(&run.left.faults);
     report
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::uring::simulated::Stage;
+
 /// A sequence of numbers of its own, apart from the world's (SplitMix64).
 pub(super) struct Chance(u64);
 
@@ -113,11 +115,23 @@ pub(super) struct Client {
     pub reads_after: Duration,
     /// Goes away so long after it has sent a request that it waits for.
     pub leaves: Option<(Duration, Cut)>,
+    pub strike: Option<Strike>,
+}
+
+/// What befalls a connection once its exchange has come to a stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strike {
+    /// The target strikes, not the client.
+    pub by_target: bool,
+    pub how: Cut,
+    pub at: Stage,
+    pub after_us: u64,
 }
 
 /// All of one run.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub seed: u64,
     pub clients: Vec<Client>,
     target_count: u8,
     settings: String,
@@ -125,6 +139,12 @@ pub(super) struct Plan {
     pub refuses: u16,
     pub silent: u16,
     pub connects_after_us: u64,
+    /// Send a response before they have been asked anything, and reset.
+    pub speaks_first: u16,
+    /// Somebody strikes while a request is on its way to a target.
+    pub is_slow: bool,
+    /// Somebody strikes, and a kernel that is kind would hardly do anything meanwhile.
+    pub is_unkind: bool,
 }
 
 impl Plan {
@@ -132,14 +152,32 @@ impl Plan {
         let mut ids = 0..;
         // Half of the seeds are calm: only their kernel is not.
         let is_calm = seed.is_multiple_of(2) && chance.one_in(2);
-        let clients = (0..1 + chance.below(4)).map(|_| client(chance, &mut ids, is_calm)).collect();
+        let mut clients: Vec<Client> =
+            (0..1 + chance.below(4)).map(|_| client(chance, &mut ids, is_calm)).collect();
+        let strikes = |clients: &[Client], at| {
+            clients.iter().any(|client| client.strike.is_some_and(|strike| strike.at == at))
+        };
+        let queues = strikes(&clients, Stage::Queue);
+        if queues {
+            // Somebody must be there to be waited for.
+            clients.push(client(chance, &mut ids, true));
+            for client in &mut clients {
+                client.requests[0].response.after = Duration::from_millis(200);
+            }
+        }
+        let (connects, is_slow) =
+            (strikes(&clients, Stage::Connect), strikes(&clients, Stage::Send));
         Plan {
+            seed,
             clients,
-            target_count: 1 + chance.below(3) as u8,
-            settings: settings(chance),
+            target_count: if queues { 1 } else { 1 + chance.below(3) as u8 },
+            settings: settings(chance, queues),
+            speaks_first: if is_calm { 0 } else { chance.of(&[0, 0, 0, 200]) },
+            is_slow,
+            is_unkind: (is_slow || queues || connects) && !chance.one_in(3),
             refuses: if is_calm { 0 } else { chance.of(&[0, 0, 300]) },
             silent: if is_calm { 0 } else { chance.of(&[0, 0, 200]) },
-            connects_after_us: chance.of(&[0, 300, 50_000]),
+            connects_after_us: if connects { 50_000 } else { chance.of(&[0, 300, 50_000]) },
         }
     }
 
@@ -158,7 +196,7 @@ impl Plan {
     }
 }
 
-fn settings(chance: &mut Chance) -> String {
+fn settings(chance: &mut Chance, queues: bool) -> String {
     format!(
         r#"
 [[listener]]
@@ -175,8 +213,8 @@ timeouts = {{ connect = "500ms", response = "{response}", idle = "{idle}", conte
 retries = {{ count = {retries} }}
 stickiness = {{ enabled = {sticky} }}"#,
         keep_alive = chance.of(&["300ms", "3s"]),
-        limit = chance.of(&[0, 0, 1, 2]),
-        queue = chance.of(&[0, 1, 16]),
+        limit = if queues { 1 } else { chance.of(&[0, 0, 1, 2]) },
+        queue = if queues { 16 } else { chance.of(&[0, 1, 16]) },
         response = chance.of(&["300ms", "3s"]),
         idle = chance.of(&["200ms", "4s"]),
         retries = chance.of(&[0, 1, 2]),
@@ -186,7 +224,7 @@ stickiness = {{ enabled = {sticky} }}"#,
 
 fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, is_calm: bool) -> Client {
     let count = 1 + chance.below(4);
-    let requests = (0..count)
+    let requests: Vec<Request> = (0..count)
         .map(|at| {
             let id = ids.next().unwrap_or(0);
             request(chance, id, at + 1 == count, is_calm)
@@ -194,14 +232,111 @@ fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, is_calm: boo
         .collect();
     let leaves = (!is_calm && chance.one_in(5))
         .then(|| (chance.millis(600), chance.of(&[Cut::Close, Cut::Reset, Cut::HalfClose])));
+    let strike = (!is_calm).then(|| strike(chance));
+    let requests = match strike {
+        Some(strike) => prone(requests, strike.at),
+        None => requests,
+    };
+    let waits = [Stage::Queue, Stage::Connect, Stage::Send];
+    let has_wait = strike.is_some_and(|strike| waits.contains(&strike.at));
     Client {
+        strike,
         starts_after: chance.millis(20),
         requests,
-        pipelines: chance.one_in(4),
-        pause: if chance.one_in(3) { chance.millis(400) } else { Duration::ZERO },
+        pipelines: chance.one_in(if has_wait { 2 } else { 4 }),
+        pause: match chance.below(3) {
+            0 => chance.millis(400),
+            _ if has_wait => chance.millis(20),
+            _ => Duration::ZERO,
+        },
         reads_after: if chance.one_in(5) { chance.millis(100) } else { Duration::ZERO },
         leaves,
     }
+}
+
+/// Stages that a strike waits for; those that last for a moment, or have more to be struck, more often.
+const STRUCK: [Stage; 22] = [
+    Stage::Head,
+    Stage::Content,
+    Stage::Queue,
+    Stage::Queue,
+    Stage::Connect,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Send,
+    Stage::Response,
+    Stage::Response,
+    Stage::Response,
+    Stage::Relay,
+    Stage::Relay,
+    Stage::Tunnel,
+    Stage::Tunnel,
+    Stage::Idle,
+    Stage::Idle,
+];
+
+fn strike(chance: &mut Chance) -> Strike {
+    let at = chance.of(&STRUCK);
+    // Before there is a connection to it, a target has nothing to strike at.
+    let has_target = !matches!(at, Stage::Head | Stage::Queue | Stage::Connect);
+    Strike {
+        by_target: has_target && chance.one_in(2),
+        how: chance.of(&[
+            Cut::HalfClose,
+            Cut::Close,
+            Cut::Reset,
+            Cut::Reset,
+            Cut::Stall,
+            Cut::Stall,
+            Cut::Stall,
+        ]),
+        at,
+        after_us: chance.of(&[0, 1_000, 1_000, 30_000]),
+    }
+}
+
+/// Has the first request come to `stage`, and stay there for a while.
+fn prone(mut requests: Vec<Request>, stage: Stage) -> Vec<Request> {
+    let Some(first) = requests.first_mut() else { return requests };
+    let millis = Duration::from_millis;
+    match stage {
+        Stage::Head => {
+            (first.method, first.content, first.expects_continue) = ("GET", None, false);
+            (first.piece, first.pause) = (10, millis(10));
+        }
+        Stage::Content => {
+            (first.method, first.content) = ("PUT", Some((Framing::Length, 60_000)));
+            (first.piece, first.pause, first.cut) = (10_000, millis(8), None);
+        }
+        Stage::Send => {
+            (first.method, first.content) = ("PUT", Some((Framing::Length, 14_000)));
+            (first.piece, first.cut) = (usize::MAX, None);
+            (first.response.early, first.response.interims) = (Some(true), 2);
+        }
+        Stage::Queue | Stage::Response => {
+            (first.response.after, first.cut) = (millis(200), None);
+        }
+        Stage::Relay => {
+            first.response.length = first.response.length.max(20_000);
+            (first.response.piece, first.response.pause) = (5_000, millis(10));
+        }
+        Stage::Tunnel => {
+            (first.method, first.content, first.version) = ("GET", None, "HTTP/1.1");
+            (first.upgrades, first.response.upgrades) = (true, true);
+            (first.expects_continue, first.cut, first.response.cut) = (false, None, None);
+        }
+        Stage::Idle => {
+            (first.is_last, first.cut, first.response.cut) = (false, None, None);
+            (first.response.framing, first.response.then) = (Framing::Length, Then::Keep);
+        }
+        Stage::Connect => {}
+    }
+    requests
 }
 
 fn length(chance: &mut Chance) -> usize {

@@ -24,8 +24,7 @@ pub(super) struct Seen {
 
 pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
     let answers = Rc::clone(plan);
-    let chance =
-        std::cell::RefCell::new(Chance::new(u64::from(address.port()) + plan.clients.len() as u64));
+    let chance = std::cell::RefCell::new(Chance::new(plan.seed ^ u64::from(address.port())));
     let answer = move || {
         let drawn = chance.borrow_mut().below(1000);
         if drawn < u64::from(answers.refuses) {
@@ -37,9 +36,26 @@ pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
         }
     };
     let (plan, board) = (Rc::clone(plan), Rc::clone(board));
+    let chance = std::cell::RefCell::new(Chance::new(plan.seed));
     simulated::listen(address, answer, move |socket| {
+        let mut chance = chance.borrow_mut();
+        if chance.below(1000) < u64::from(plan.speaks_first) {
+            return spawn(speak_first(socket, chance.of(&[100, 3_000, 30_000])));
+        }
         spawn(serve(socket, Rc::clone(&plan), Rc::clone(&board)));
     });
+}
+
+/// What a target says that has not been asked.
+pub(super) const UNASKED: u32 = u32::MAX;
+
+/// Begins a response that lasts until the connection ends, and resets.
+async fn speak_first(socket: Socket, after_us: u64) {
+    let response =
+        format!("HTTP/1.1 200 First\r\nX-Id: {UNASKED}\r\nConnection: close\r\n\r\nhello");
+    let _ = socket.send(response.into_bytes(), 0, true).await;
+    wait(Duration::from_micros(after_us)).await;
+    socket.abort();
 }
 
 async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
@@ -184,6 +200,7 @@ async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut 
         Some((_, Cut::Close)) => socket.shutdown(Shutdown::Both),
         Some((_, Cut::Reset)) => socket.abort(),
         Some((_, Cut::Stall)) => {
+            simulated::stalls(socket);
             // Until limpet gives up.
             let mut nothing = Reader::new(socket.clone(), Duration::ZERO);
             while nothing.more().await {}

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::faults::{Far, Fault};
 use super::{wire, world};
 use crate::uring::socket::Socket;
 
@@ -81,9 +82,17 @@ impl State {
 }
 
 /// Starts to connect to `address`; returns the socket too, which can be shut down meanwhile.
-pub fn connect(address: SocketAddr) -> (Socket, Connecting) {
+///
+/// # Errors
+/// When there is no descriptor for a socket, or no memory.
+pub fn connect(address: SocketAddr) -> io::Result<(Socket, Connecting)> {
     let world = world();
-    let [near, far] = wire::ends();
+    if world.happens(world.knobs.no_socket) {
+        world.befalls_running(Fault::NoSocket);
+        let code = if world.below(2) == 0 { libc::EMFILE } else { libc::ENOBUFS };
+        return Err(io::Error::from_raw_os_error(code));
+    }
+    let [near, far] = wire::ends(Far::Target);
     let socket = Socket::simulated(near);
     let state = Rc::new(State::default());
     let listener =
@@ -92,6 +101,11 @@ pub fn connect(address: SocketAddr) -> (Socket, Connecting) {
         listener.as_ref().map_or(Answer::Refused { after_us: 0 }, |listener| listener.answer());
     // A socket that is shut down while it connects fails soon: whoever waits looks again and again.
     watch(Rc::clone(&state), socket.clone());
+    let late_us =
+        if world.happens(world.knobs.late) { world.below(world.knobs.late_us) } else { 0 };
+    if late_us > 0 {
+        world.befalls_running(Fault::Late);
+    }
     match (answer, listener) {
         (Answer::Accepted { after_us }, Some(listener)) => {
             let (state, near) = (Rc::clone(&state), socket.clone());
@@ -101,20 +115,24 @@ pub fn connect(address: SocketAddr) -> (Socket, Connecting) {
                     return;
                 }
                 listener.accept(far);
-                state.end(Ok(()));
+                // What the other end does may come before its connecting is seen.
+                super::world().after(late_us, move || state.end(Ok(())));
             });
         }
         (Answer::Refused { after_us }, _) => {
+            world.befalls_running(Fault::Refused);
             let state = Rc::clone(&state);
-            world.after(after_us, move || {
+            world.after(after_us + late_us, move || {
                 drop(far);
                 state.end(Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)));
             });
         }
-        (Answer::Silence | Answer::Accepted { .. }, _) => {}
+        (Answer::Silence | Answer::Accepted { .. }, _) => {
+            world.befalls_running(Fault::TargetStalls);
+        }
     }
     world.in_flight.set(world.in_flight.get() + 1);
-    (socket.clone(), Connecting { state, socket })
+    Ok((socket.clone(), Connecting { state, socket }))
 }
 
 /// How soon a connect is seen to have been shut down.

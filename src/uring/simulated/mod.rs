@@ -7,9 +7,11 @@
 //! * here: the world, its clock, its chances and its tasks;
 //! * `pipe`: the bytes on their way in one direction;
 //! * `wire`: a connection's two ends and the operations on them;
-//! * `connecting`: who answers at which address.
+//! * `connecting`: who answers at which address;
+//! * `faults`: what befell limpet, and where its exchange was.
 
 mod connecting;
+mod faults;
 mod pipe;
 #[cfg(test)]
 mod tests;
@@ -28,9 +30,10 @@ use std::time::{Duration, Instant};
 use super::table::Table;
 
 pub(super) use connecting::{Connecting, connect};
-pub(super) use wire::{End, Received, Sent, recv, send};
+pub(super) use wire::{End, Received, Sent, recv, recv_found, send};
 
 pub use connecting::{Answer, listen};
+pub use faults::{Fault, Faults, Peer, Stage, enter, is_at, stalls, watch};
 pub use wire::pair;
 
 /// No run lasts longer, in its own time: one that would has stopped making progress.
@@ -48,12 +51,18 @@ pub struct Knobs {
     pub short_receive: u16,
     /// A send that need not be whole takes less than there is room for.
     pub short_send: u16,
+    /// A receive that is to find its buffer finds none.
+    pub no_buffer: u16,
+    /// No socket can be made for a connect: no descriptor, or no memory.
+    pub no_socket: u16,
     /// A reset destroys what had arrived and nobody had received.
     pub reset_destroys: u16,
     /// Time on the wire, up to so much.
     pub latency_us: u64,
-    /// Bytes that a sender's side holds, and a receiver's.
+    /// Bytes that a sender's side holds, and a receiver's, on a client's connection.
     pub room_bytes: usize,
+    /// The same on a target's.
+    pub target_room_bytes: usize,
 }
 
 impl Default for Knobs {
@@ -64,21 +73,14 @@ impl Default for Knobs {
             late_us: 0,
             short_receive: 0,
             short_send: 0,
+            no_buffer: 0,
+            no_socket: 0,
             reset_destroys: 0,
             latency_us: 0,
             room_bytes: 65536,
+            target_room_bytes: 65536,
         }
     }
-}
-
-/// How many times the world did what its knobs allow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Happened {
-    pub late: u32,
-    pub short_receives: u32,
-    pub short_sends: u32,
-    pub destroyed: u32,
-    pub resets: u32,
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -92,7 +94,13 @@ struct World {
     now_us: Cell<u64>,
     state: Cell<u64>,
     knobs: Knobs,
-    happened: Cell<Happened>,
+    faults: RefCell<Faults>,
+    /// The task that runs, and where each of limpet's is.
+    running: Cell<usize>,
+    situations: RefCell<BTreeMap<usize, faults::Situation>>,
+    /// Operations that were done, and the last of them that was seen to be.
+    done: Cell<u64>,
+    seen: Cell<u64>,
     order: Cell<u64>,
     events: RefCell<Events>,
     tasks: RefCell<Table<Option<Task>>>,
@@ -110,8 +118,12 @@ thread_local! {
     static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
 }
 
+fn current() -> Option<Rc<World>> {
+    WORLD.with_borrow(Clone::clone)
+}
+
 fn world() -> Rc<World> {
-    WORLD.with_borrow(Clone::clone).expect("a world")
+    current().expect("a world")
 }
 
 /// The world's time, in microseconds since it began; `None` outside of one.
@@ -141,18 +153,8 @@ impl World {
     }
 
     /// Whether something happens that does `chance` times in a thousand; what never does draws no number.
-    fn happens(&self, chance: u16, count: impl FnOnce(&mut Happened) -> &mut u32) -> bool {
-        let does = chance > 0 && self.below(1000) < u64::from(chance);
-        if does {
-            self.count(count);
-        }
-        does
-    }
-
-    fn count(&self, which: impl FnOnce(&mut Happened) -> &mut u32) {
-        let mut happened = self.happened.get();
-        *which(&mut happened) += 1;
-        self.happened.set(happened);
+    fn happens(&self, chance: u16) -> bool {
+        chance > 0 && self.below(1000) < u64::from(chance)
     }
 
     /// Has `event` happen `after_us` from now, behind what is due at the same moment.
@@ -167,6 +169,7 @@ impl World {
         let task = self.tasks.borrow_mut().get_mut(key).and_then(Option::take);
         // One that has ended may have been woken before.
         let Some(mut task) = task else { return };
+        self.running.set(key);
         let waker = Waker::from(Arc::new(Name { key, ready: Arc::clone(&self.ready) }));
         if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
             if let Some(slot) = self.tasks.borrow_mut().get_mut(key) {
@@ -174,6 +177,7 @@ impl World {
             }
         } else {
             drop(task);
+            self.situations.borrow_mut().remove(&key);
             self.tasks.borrow_mut().remove(key);
         }
     }
@@ -194,6 +198,7 @@ impl World {
                 return true;
             };
             if key == MAIN {
+                self.running.set(MAIN);
                 if main() {
                     return false;
                 }
@@ -232,7 +237,7 @@ pub struct Left {
     pub operations: usize,
     pub ends: usize,
     pub broken: Vec<String>,
-    pub happened: Happened,
+    pub faults: Faults,
 }
 
 /// Runs `main` to its end in a world of its own. Returns what it gave, and what was left when it had ended.
@@ -245,7 +250,11 @@ pub fn run<F: Future>(seed: u64, knobs: Knobs, main: F) -> (F::Output, Left) {
         now_us: Cell::new(1_000_000),
         state: Cell::new(seed),
         knobs,
-        happened: Cell::default(),
+        faults: RefCell::default(),
+        running: Cell::new(MAIN),
+        situations: RefCell::default(),
+        done: Cell::new(0),
+        seen: Cell::new(0),
         order: Cell::new(0),
         events: RefCell::default(),
         tasks: RefCell::default(),
@@ -276,7 +285,7 @@ pub fn run<F: Future>(seed: u64, knobs: Knobs, main: F) -> (F::Output, Left) {
         operations: world.in_flight.get(),
         ends: world.ends.get(),
         broken: world.broken.take(),
-        happened: world.happened.get(),
+        faults: world.faults.take(),
     };
     (output, left)
 }

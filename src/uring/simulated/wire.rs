@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::faults::{Deed, Far, Fault, Watch};
 use super::pipe::{Ended, Pipe};
 use super::{World, world};
 use crate::uring::buffers;
@@ -21,7 +22,14 @@ use crate::uring::socket::{Presence, Socket};
 pub(super) struct Wire {
     pipes: [RefCell<Pipe>; 2],
     sides: [Side; 2],
+    pub(super) far: Far,
+    /// The task of limpet's that used it last.
+    pub(super) owner: Cell<Option<usize>>,
+    pub(super) watch: Watch,
 }
+
+/// The side that limpet's end is, and its operations.
+pub(super) const LIMPET: usize = 0;
 
 /// What one end's kernel holds.
 #[derive(Default)]
@@ -33,6 +41,10 @@ struct Side {
     /// This end has reset the connection.
     is_aborted: Cell<bool>,
     is_closed: Cell<bool>,
+    /// Nobody does anything at this end any more, until the other has let go.
+    is_stalled: Cell<bool>,
+    /// When the last of its operations is seen to be done: one socket's are seen in the order in which they were done.
+    seen_us: Cell<u64>,
 }
 
 /// One operation from its making until it is seen to be done.
@@ -41,6 +53,8 @@ struct Operation {
     /// Bytes of the buffer that a send has to send from here.
     at: Cell<usize>,
     whole: bool,
+    /// It is to find its buffer when there are bytes.
+    is_found: bool,
     sent: Cell<usize>,
     /// What it will be seen to have done.
     result: RefCell<Option<io::Result<usize>>>,
@@ -63,17 +77,26 @@ fn broken_pipe() -> io::Error {
     io::Error::from_raw_os_error(libc::EPIPE)
 }
 
-/// Two ends that are connected with each other.
+/// Two ends that are connected with each other: limpet's, and a client's.
 pub fn pair() -> (Socket, Socket) {
-    let [near, far] = ends();
+    let [near, far] = ends(Far::Client);
     (Socket::simulated(near), Socket::simulated(far))
 }
 
-pub(super) fn ends() -> [End; 2] {
+pub(super) fn ends(far: Far) -> [End; 2] {
     let world = world();
-    let room = world.knobs.room_bytes;
+    let room = match far {
+        Far::Client => world.knobs.room_bytes,
+        Far::Target => world.knobs.target_room_bytes,
+    };
     let pipes = [RefCell::new(Pipe::new(room)), RefCell::new(Pipe::new(room))];
-    let wire = Rc::new(Wire { pipes, sides: [Side::default(), Side::default()] });
+    let wire = Rc::new(Wire {
+        pipes,
+        sides: [Side::default(), Side::default()],
+        far,
+        owner: Cell::new(None),
+        watch: Watch::default(),
+    });
     [0, 1].map(|side| {
         world.ends.set(world.ends.get() + 1);
         End { wire: Rc::clone(&wire), side, world: Rc::clone(&world) }
@@ -124,8 +147,18 @@ impl Wire {
         });
     }
 
-    fn settle_sends(&self, side: usize, world: &World) {
-        loop {
+    fn is_stalled(&self, side: usize) -> bool {
+        let other = &self.sides[1 - side];
+        self.sides[side].is_stalled.get() && !other.is_closed.get() && !other.is_aborted.get()
+    }
+
+    /// Whether limpet's end has bytes to send.
+    pub(super) fn is_sending(&self) -> bool {
+        self.outgoing(LIMPET).borrow().queued() > 0 || !self.sides[LIMPET].sends.borrow().is_empty()
+    }
+
+    fn settle_sends(self: &Rc<Self>, side: usize, world: &World) {
+        while !self.is_stalled(side) {
             let Some(operation) = self.sides[side].sends.borrow().front().cloned() else { return };
             let result = {
                 let mut pipe = self.outgoing(side).borrow_mut();
@@ -133,12 +166,12 @@ impl Wire {
             };
             let Some(result) = result else { return };
             self.sides[side].sends.borrow_mut().pop_front();
-            operation.done(result, world);
+            operation.done(result, (self, side), world);
         }
     }
 
     fn try_send(
-        &self,
+        self: &Rc<Self>,
         side: usize,
         pipe: &mut Pipe,
         operation: &Operation,
@@ -167,9 +200,12 @@ impl Wire {
         if !pipe.has_room() {
             return None;
         }
-        let is_short = !operation.whole
-            && world.happens(world.knobs.short_send, |happened| &mut happened.short_sends);
-        let most = if is_short { 1 + world.below(bytes.len() as u64) as usize } else { usize::MAX };
+        let is_short = !operation.whole && bytes.len() > 1 && world.happens(world.knobs.short_send);
+        let most =
+            if is_short { 1 + world.below(bytes.len() as u64 - 1) as usize } else { usize::MAX };
+        if is_short && side == LIMPET {
+            world.befalls(Fault::ShortSend, self);
+        }
         let count = pipe.push(bytes, most);
         operation.at.set(operation.at.get() + count);
         operation.sent.set(sent + count);
@@ -177,8 +213,8 @@ impl Wire {
         (is_all || !operation.whole).then(|| Ok(sent + count))
     }
 
-    fn settle_receives(&self, side: usize, world: &World) {
-        loop {
+    fn settle_receives(self: &Rc<Self>, side: usize, world: &World) {
+        while !self.is_stalled(side) {
             let Some(operation) = self.sides[side].receives.borrow().front().cloned() else {
                 return;
             };
@@ -188,12 +224,12 @@ impl Wire {
             };
             let Some(result) = result else { return };
             self.sides[side].receives.borrow_mut().pop_front();
-            operation.done(result, world);
+            operation.done(result, (self, side), world);
         }
     }
 
     fn try_receive(
-        &self,
+        self: &Rc<Self>,
         side: usize,
         pipe: &mut Pipe,
         operation: &Operation,
@@ -202,12 +238,20 @@ impl Wire {
         if self.sides[side].is_aborted.get() {
             return Some(Err(reset()));
         }
+        let has_any = pipe.arrived() > 0 || pipe.ended != Ended::Not;
+        if operation.is_found && has_any && world.happens(world.knobs.no_buffer) {
+            world.befalls(Fault::NoBuffer, self);
+            return Some(Err(io::Error::from_raw_os_error(libc::ENOBUFS)));
+        }
         if pipe.arrived() > 0 {
             let mut buffer = operation.buffer.borrow_mut();
             let spare = buffer.capacity() - buffer.len();
             let mut most = spare.saturating_sub(buffers::TAIL_BYTES);
-            if world.happens(world.knobs.short_receive, |happened| &mut happened.short_receives) {
-                most = most.min(1 + world.below(pipe.arrived() as u64) as usize);
+            if pipe.arrived() > 1 && world.happens(world.knobs.short_receive) {
+                most = most.min(1 + world.below(pipe.arrived() as u64 - 1) as usize);
+                if side == LIMPET {
+                    world.befalls(Fault::ShortReceive, self);
+                }
             }
             return Some(Ok(pipe.pull(&mut buffer, most)));
         }
@@ -228,14 +272,15 @@ impl Wire {
         {
             return;
         }
-        world.count(|happened| &mut happened.resets);
+        if side != LIMPET {
+            world.deed(self, Deed::Resets);
+        }
         self.outgoing(side).borrow_mut().discard();
         self.incoming(side).borrow_mut().discard();
         let wire = Rc::clone(self);
         world.after(world.below(world.knobs.latency_us), move || {
             let world = super::world();
-            let destroys =
-                world.happens(world.knobs.reset_destroys, |happened| &mut happened.destroyed);
+            let destroys = world.happens(world.knobs.reset_destroys);
             wire.outgoing(side).borrow_mut().reset(destroys);
             // Nor does anything that the other sends arrive any more.
             wire.incoming(side).borrow_mut().finish();
@@ -243,14 +288,53 @@ impl Wire {
             wire.settle(&world);
         });
     }
+
+    /// Nothing more comes from `side` behind what it has sent.
+    fn finish(self: &Rc<Self>, side: usize, world: &World) {
+        let is_first = {
+            let mut pipe = self.outgoing(side).borrow_mut();
+            let is_first = !pipe.is_finished() && pipe.ended == Ended::Not;
+            pipe.finish();
+            is_first
+        };
+        if is_first && side != LIMPET {
+            world.deed(self, Deed::Ends);
+        }
+    }
+
+    pub(super) fn shutdown(self: &Rc<Self>, side: usize, how: Shutdown) {
+        let world = super::world();
+        if how != Shutdown::Write {
+            self.sides[side].is_read_shut.set(true);
+        }
+        if how != Shutdown::Read {
+            self.sides[side].is_write_shut.set(true);
+            // A send that waits for room is ended; what was taken of it goes out.
+            self.finish(side, &world);
+        }
+        self.settle(&world);
+    }
+
+    pub(super) fn abort(self: &Rc<Self>, side: usize) {
+        let world = super::world();
+        self.sides[side].is_aborted.set(true);
+        self.reset_from(side, &world);
+        self.settle(&world);
+    }
+
+    pub(super) fn stall(self: &Rc<Self>, side: usize) {
+        self.sides[side].is_stalled.set(true);
+        super::world().deed(self, Deed::Stalls);
+    }
 }
 
 impl Operation {
-    fn new(buffer: Vec<u8>, at: usize, whole: bool) -> Rc<Operation> {
+    fn new(buffer: Vec<u8>, at: usize, whole: bool, is_found: bool) -> Rc<Operation> {
         Rc::new(Operation {
             buffer: RefCell::new(buffer),
             at: Cell::new(at),
             whole,
+            is_found,
             sent: Cell::new(0),
             result: RefCell::default(),
             is_seen: Cell::new(false),
@@ -259,15 +343,35 @@ impl Operation {
     }
 
     /// It is done; it is seen to be now, or some time later.
-    fn done(self: &Rc<Self>, result: io::Result<usize>, world: &World) {
+    fn done(
+        self: &Rc<Self>,
+        result: io::Result<usize>,
+        (wire, side): (&Rc<Wire>, usize),
+        world: &World,
+    ) {
         *self.result.borrow_mut() = Some(result);
-        let late = if world.happens(world.knobs.late, |happened| &mut happened.late) {
-            world.below(world.knobs.late_us)
-        } else {
-            0
-        };
-        let operation = Rc::clone(self);
-        world.after(late, move || operation.see());
+        let is_late = world.happens(world.knobs.late);
+        let late_us = if is_late { world.below(world.knobs.late_us) } else { 0 };
+        let (now_us, seen_us) = (world.now_us.get(), &wire.sides[side].seen_us);
+        seen_us.set(seen_us.get().max(now_us + late_us));
+        let late_us = seen_us.get() - now_us;
+        let (operation, wire) = (Rc::clone(self), Rc::clone(wire));
+        if side != LIMPET {
+            return world.after(late_us, move || operation.see());
+        }
+        if late_us > 0 {
+            world.befalls(Fault::Late, &wire);
+        }
+        let number = world.done.get() + 1;
+        world.done.set(number);
+        world.after(late_us, move || {
+            let world = super::world();
+            if number < world.seen.get() {
+                world.befalls(Fault::Reordered, &wire);
+            }
+            world.seen.set(number.max(world.seen.get()));
+            operation.see();
+        });
     }
 
     fn see(&self) {
@@ -347,7 +451,15 @@ impl Future for Sent {
 
 /// Receives behind what `buffer` holds.
 pub fn recv(socket: &Socket, end: &End, buffer: Vec<u8>) -> Received {
-    let operation = Operation::new(buffer, 0, false);
+    receive(socket, end, Operation::new(buffer, 0, false, false))
+}
+
+/// Receives into a buffer that is found when there are bytes, or is not (ENOBUFS).
+pub fn recv_found(socket: &Socket, end: &End) -> Received {
+    receive(socket, end, Operation::new(buffers::small(), 0, false, true))
+}
+
+fn receive(socket: &Socket, end: &End, operation: Rc<Operation>) -> Received {
     let mut receives = end.wire.sides[end.side].receives.borrow_mut();
     if !receives.is_empty() {
         let broken = "two receives are in flight on one socket".to_owned();
@@ -356,13 +468,16 @@ pub fn recv(socket: &Socket, end: &End, buffer: Vec<u8>) -> Received {
     receives.push_back(Rc::clone(&operation));
     drop(receives);
     let in_flight = InFlight::new(socket, &operation, &end.world);
+    if end.side == LIMPET {
+        end.world.used_by_running(&end.wire);
+    }
     end.wire.settle(&end.world);
     Received(in_flight)
 }
 
 /// Sends `buffer[from..]`.
 pub fn send(socket: &Socket, end: &End, buffer: Vec<u8>, from: usize, whole: bool) -> Sent {
-    let operation = Operation::new(buffer, from, whole);
+    let operation = Operation::new(buffer, from, whole, false);
     let mut sends = end.wire.sides[end.side].sends.borrow_mut();
     if !sends.is_empty() {
         end.world.broken.borrow_mut().push("two sends are in flight on one socket".to_owned());
@@ -370,6 +485,9 @@ pub fn send(socket: &Socket, end: &End, buffer: Vec<u8>, from: usize, whole: boo
     sends.push_back(Rc::clone(&operation));
     drop(sends);
     let in_flight = InFlight::new(socket, &operation, &end.world);
+    if end.side == LIMPET {
+        end.world.used_by_running(&end.wire);
+    }
     end.wire.settle(&end.world);
     Sent(in_flight)
 }
@@ -398,22 +516,11 @@ impl End {
     }
 
     pub(in crate::uring) fn shutdown(&self, how: Shutdown) {
-        let side = &self.wire.sides[self.side];
-        if how != Shutdown::Write {
-            side.is_read_shut.set(true);
-        }
-        if how != Shutdown::Read {
-            side.is_write_shut.set(true);
-            self.wire.outgoing(self.side).borrow_mut().finish();
-            // A send that waits for room is ended; what was taken of it goes out.
-        }
-        self.wire.settle(&self.world);
+        self.wire.shutdown(self.side, how);
     }
 
     pub(in crate::uring) fn abort(&self) {
-        self.wire.sides[self.side].is_aborted.set(true);
-        self.wire.reset_from(self.side, &self.world);
-        self.wire.settle(&self.world);
+        self.wire.abort(self.side);
     }
 }
 
@@ -422,13 +529,15 @@ impl Drop for End {
         self.world.ends.set(self.world.ends.get() - 1);
         let side = &self.wire.sides[self.side];
         side.is_closed.set(true);
+        // Who waits for a stage may hold the other end.
+        drop(self.wire.watch.take());
         if !crate::uring::engine::is_simulated() || side.is_aborted.get() {
             return;
         }
         if self.wire.incoming(self.side).borrow().arrived() > 0 {
             self.wire.reset_from(self.side, &self.world);
         } else {
-            self.wire.outgoing(self.side).borrow_mut().finish();
+            self.wire.finish(self.side, &self.world);
         }
         self.wire.settle(&self.world);
     }
