@@ -6,13 +6,13 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use limpet::http::edits::{ForwardedFor, RequestEdits, ResponseEdits};
+use limpet::http::fields::Fields;
+use limpet::http::framing::ResponseFraming;
+use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
-use limpet::http1::fields::Fields;
-use limpet::http1::framing::ResponseFraming;
-use limpet::http1::head::{
-    HeadLimits, HeadScan, Method, Mode, Parsed, Version, parse_request, parse_response,
-};
-use limpet::http1::rewrite::{self, ForwardedFor, RequestEdits, ResponseEdits};
+use limpet::http1::head::{HeadScan, Parsed, parse_request, parse_response};
+use limpet::http1::rewrite::{self, ToClient};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 16 * 1024,
@@ -119,19 +119,21 @@ fn rewritten(c: &mut Criterion) {
     let Ok(Parsed::Complete(head)) = parsed else { panic!("a valid head") };
     let mut out = Vec::with_capacity(8192);
     let edits = ResponseEdits {
-        client_version: Version::Http11,
-        framing: ResponseFraming::Length(64),
-        keep: true,
         set_cookies: &[b"limpet_shop=AQEBAQEBAQEBAQEBAQEBAQEBAQEB; Path=/; HttpOnly; SameSite=Lax"],
         protect_cookie: true,
-        upgrade: false,
         via: None,
         date: None,
+    };
+    let to = ToClient {
+        version: Version::Http11,
+        framing: ResponseFraming::Length(64),
+        keep: true,
+        upgrade: false,
     };
     group.bench_function("response_7_fields", |b| {
         b.iter(|| {
             out.clear();
-            rewrite::response(black_box(&head), &edits, &mut out);
+            rewrite::response(black_box(&head), &edits, &to, &mut out);
             black_box(out.len())
         });
     });

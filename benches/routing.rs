@@ -5,7 +5,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use limpet::routing::actions::{Action, Forward};
 use limpet::routing::conditions::{Condition, HostPattern, PathPattern, Request};
 use limpet::routing::path::{form, normalize};
-use limpet::routing::table::{Rule, Table};
+use limpet::routing::rule::Rule;
+use limpet::routing::table::Table;
 
 fn forward() -> Action {
     Action::Forward(Forward {

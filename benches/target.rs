@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use limpet::http1::fields::{Field, FieldId};
-use limpet::routing::actions::Forward;
-use limpet::target::balance::Draw;
-use limpet::target::cookie::{self, Codec, Plain, Scope};
-use limpet::target::cookie_memo::CookieMemo;
-use limpet::target::group::{
-    Address, Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
+use limpet::group::address::Address;
+use limpet::group::balance::Draw;
+use limpet::group::select::{Ask, Random, select};
+use limpet::group::state::{GroupState, TargetState};
+use limpet::group::target_group::{
+    Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, OnFull, Target, TargetGroup,
 };
-use limpet::target::keyring::KeyRing;
-use limpet::target::select::{Ask, Random, select};
-use limpet::target::state::{GroupState, TargetState};
-use limpet::target::stickiness::{Reading, Stickiness, StickinessOptions};
+use limpet::http::fields::{Field, FieldId};
+use limpet::routing::actions::Forward;
+use limpet::stickiness::cookie::{self, Codec, Plain, Scope};
+use limpet::stickiness::keyring::KeyRing;
+use limpet::stickiness::memo::CookieMemo;
+use limpet::stickiness::options::StickinessOptions;
+use limpet::stickiness::verdict::{Reading, Stickiness};
 
 const NOW_S: u64 = 1_700_000_000;
 
@@ -140,7 +142,9 @@ fn sticky(criterion: &mut Criterion) {
         });
         criterion.bench_function(&format!("sticky/verdict/{count}"), |bencher| {
             bencher.iter(|| match scope.read([black_box(&value[..])].into_iter(), NOW_S) {
-                Reading::Live(plain) => Some(scope.place(&plain, &groups[0], &[])),
+                Reading::Live(plain) => {
+                    Some(groups[0].place(&plain, scope.options().failback, &[]))
+                }
                 _ => None,
             });
         });

@@ -1,8 +1,8 @@
 //! limpet: a layer-7 load balancer and edge proxy on io_uring.
 //!
-//! The modules stand in the order in which a request meets them. Two planes share nothing but
-//! published [`snapshot::Snapshot`]s and atomics: the data plane (`listener` to `telemetry`) never
-//! imports `control` or `cli`; `tests/layering.rs` holds it to that.
+//! Two planes share nothing but published [`snapshot::Snapshot`]s and atomics: the data plane never imports
+//! `control` or `cli`, and each of its modules only what ARCHITECTURE.md allows it; `tests/layering.rs` holds
+//! them to that.
 
 // Nothing that comes from a network, or from a file, may end the process. Tests stop at the first surprise.
 #![cfg_attr(
@@ -17,14 +17,24 @@
 )]
 
 pub mod cli;
+pub mod client;
 pub mod control;
 pub mod exchange;
+pub mod group;
+pub mod http;
 pub mod http1;
 pub mod listener;
+pub mod random;
 pub mod routing;
 pub mod service;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
-pub mod target;
+pub mod stickiness;
+pub mod table;
 pub mod telemetry;
+pub mod time;
+pub mod transport;
+pub mod upstream;
 pub mod uring;

@@ -208,7 +208,7 @@ fn is_alive(address: &SockAddr) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::listener::*;
 
     #[test]
     fn the_file_of_a_unix_socket_goes_with_its_guard() {

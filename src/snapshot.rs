@@ -5,22 +5,27 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use crate::http1::answers::Answer;
-use crate::http1::head::{HeadLimits, Mode};
-use crate::http1::rewrite::{ForwardedFor, RealIp};
+use crate::group::target_group::TargetGroup;
+use crate::http::answers::Answer;
+use crate::http::edits::{ForwardedFor, RealIp};
+use crate::http::head::{HeadLimits, Mode};
 use crate::routing::table::Table;
-use crate::target::group::TargetGroup;
-use crate::target::stickiness::Stickiness;
+use crate::stickiness::verdict::Stickiness;
+use crate::telemetry::options::AccessLogOptions;
 use crate::telemetry::series::{ListenerSeries, RuleSeries};
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
+
+/// One published snapshot as a shard holds it: counted without atomics.
+pub type View = Rc<Arc<Snapshot>>;
 
 #[derive(Debug)]
 pub struct Snapshot {
@@ -172,45 +177,4 @@ pub struct ProcessOptions {
     /// Free content buffers a shard keeps.
     pub buffers_kept: usize,
     pub access_log: AccessLogOptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    Json,
-    Combined,
-    /// Field for field as AWS ALB writes it.
-    Alb,
-    /// By `AccessLogOptions::template`.
-    Template,
-}
-
-/// What becomes of queries in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogQuery {
-    /// Names stay, values go.
-    Redact,
-    Keep,
-    Remove,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogOutput {
-    Off,
-    Stdout,
-    File(PathBuf),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLogOptions {
-    pub output: LogOutput,
-    pub format: LogFormat,
-    /// The line of [`LogFormat::Template`].
-    pub template: Option<Box<str>>,
-    /// One request of so many is logged, and every one that failed; 1 = all.
-    pub sample: u32,
-    pub query: LogQuery,
-    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
-    pub buffer_bytes: usize,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use limpet::control::config::schema::{self, Default, Kind};
 use limpet::control::config::{self, Problems};
 use limpet::control::runtime::Control;
-use limpet::target::keyring::KeyRing;
+use limpet::stickiness::keyring::KeyRing;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use limpet::target::cookie::{Codec, Plain, Scope};
-use limpet::target::group::stable_key;
-use limpet::target::keyring::{KeyRing, format_secret};
+use limpet::stickiness::cookie::{Codec, Plain, Scope};
+use limpet::stickiness::keyring::{KeyRing, format_secret};
+use limpet::stickiness::stable_key::stable_key;
 
 const SECRET: [u8; 32] = [7; 32];
 

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use limpet::http::edits::{ForwardedFor, RequestEdits};
+use limpet::http::fields::{FieldId, Fields};
+use limpet::http::framing::{RequestFraming, ResponseFraming};
+use limpet::http::head::{HeadLimits, Method, Mode};
+use limpet::http::refusal::Refusal;
 use limpet::http1::chunked::Decoder;
-use limpet::http1::fields::{FieldId, Fields};
-use limpet::http1::framing::{RequestFraming, ResponseFraming};
-use limpet::http1::head::{
-    HeadLimits, Method, Mode, Parsed, parse_request, parse_response, skip_empty_lines,
-};
-use limpet::http1::refusal::Refusal;
-use limpet::http1::rewrite::{self, ForwardedFor, RequestEdits};
+use limpet::http1::head::{Parsed, parse_request, parse_response, skip_empty_lines};
+use limpet::http1::rewrite;
 use yaml_rust2::{Yaml, YamlLoader};
 
 const LIMITS: HeadLimits = HeadLimits {

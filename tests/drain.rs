@@ -18,10 +18,10 @@ use limpet::control::drain::sessions::{self, Sessions};
 use limpet::control::drain::{DrainOptions, DrainView, Drains, Until};
 use limpet::control::events::unix_ms;
 use limpet::control::runtime::Control;
+use limpet::group::state::TargetState;
+use limpet::group::target_group::Standing;
 use limpet::shard::Server;
 use limpet::snapshot::Bind;
-use limpet::target::group::Standing;
-use limpet::target::state::TargetState;
 
 #[path = "blackbox/support/mod.rs"]
 mod support;

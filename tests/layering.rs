@@ -1,26 +1,53 @@
-//! The architecture and the style as ordinary tests: who may know whom, where `unsafe` may stand,
-//! how long a file and a function may be. Reads src/ as text; parts under `#[cfg(test)]` are left out.
+//! The architecture and the style as ordinary tests: who may know whom, in one direction only, where
+//! `unsafe` may stand, how long a file and a function may be. Reads src/ as text; parts under `#[cfg(test)]` are left out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
-const DATA_PLANE: [&str; 9] = [
-    "listener",
-    "shard",
-    "uring",
-    "http1",
+const DATA_PLANE: [&str; 17] = [
+    "client",
     "exchange",
+    "group",
+    "http",
+    "http1",
+    "listener",
+    "random",
     "routing",
-    "target",
+    "shard",
     "snapshot",
+    "stickiness",
+    "table",
     "telemetry",
+    "time",
+    "transport",
+    "upstream",
+    "uring",
+];
+
+/// Modules whose files import each other in one direction only.
+const WITHOUT_CYCLES: [&str; 14] = [
+    "exchange",
+    "group",
+    "http",
+    "http1",
+    "listener",
+    "random",
+    "routing",
+    "snapshot",
+    "stickiness",
+    "table",
+    "telemetry",
+    "time",
+    "transport",
+    "upstream",
 ];
 
 /// What only tests have, in folders of its own: the simulated engine, and whole exchanges on it.
-const SIMULATED: [&str; 2] = ["uring/simulated/", "exchange/simulation/"];
+const SIMULATED: [&str; 2] = ["uring/simulated/", "simulation/"];
 
 /// One file of src/, without comments, contents of strings and tests.
 struct Source {
@@ -288,29 +315,50 @@ fn paths(text: &str) -> Vec<Vec<String>> {
 
 /// Every path within the crate that a file names, absolute, with its line.
 fn crate_paths(source: &Source) -> Vec<(usize, Vec<String>)> {
+    let code = &source.code;
     let mut found = Vec::new();
-    for at in words(&source.code, "crate") {
-        if let Some(rest) = source.code[at..].strip_prefix("crate::") {
-            let line = line_of(&source.code, at);
-            found.extend(paths(rest).into_iter().map(|path| (line, path)));
+    let mut add = |at: usize, base: &[String], rest: &str| {
+        let line = line_of(code, at);
+        let absolute = |path: Vec<String>| base.iter().cloned().chain(path).collect();
+        found.extend(paths(rest).into_iter().map(|path| (line, absolute(path))));
+    };
+    for at in words(code, "crate") {
+        if let Some(rest) = code[at..].strip_prefix("crate::") {
+            add(at, &[], rest);
         }
     }
-    for at in words(&source.code, "super") {
-        if source.code[..at].ends_with("::") {
-            continue;
-        }
-        let mut rest = &source.code[at..];
+    for at in words(code, "super").filter(|at| !code[..*at].ends_with("::")) {
+        let mut rest = &code[at..];
         let mut base = source.module.clone();
         while let Some(after) = rest.strip_prefix("super::") {
             base.pop();
             rest = after;
         }
-        let line = line_of(&source.code, at);
-        for path in paths(rest) {
-            found.push((line, base.iter().cloned().chain(path).collect()));
+        add(at, &base, rest);
+    }
+    for child in children(code) {
+        for at in words(code, &child).filter(|at| !code[..*at].ends_with("::")) {
+            if code[at + child.len()..].starts_with("::") {
+                add(at, &source.module, &code[at..]);
+            }
+        }
+    }
+    for at in words(code, "self") {
+        if let Some(rest) = code[at..].strip_prefix("self::") {
+            add(at, &source.module, rest);
         }
     }
     found
+}
+
+/// The modules that a file declares.
+fn children(code: &str) -> Vec<String> {
+    let declared = words(code, "mod").filter_map(|at| {
+        let (name, _) = code[at..].strip_prefix("mod ")?.split_once(';')?;
+        let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        is_name.then(|| name.to_owned())
+    });
+    declared.collect()
 }
 
 /// Names what a module imports beyond what it may.
@@ -333,30 +381,118 @@ fn assert_knows_only(module: &str, allowed: &[&str]) {
 }
 
 #[test]
-fn uring_knows_no_other_module() {
-    assert_knows_only("uring", &[]);
+fn http_knows_no_other_module() {
+    assert_knows_only("http", &[]);
 }
 
 #[test]
-fn http1_knows_no_other_module() {
-    assert_knows_only("http1", &[]);
+fn http1_knows_what_versions_share() {
+    assert_knows_only("http1", &["http"]);
 }
 
 #[test]
-fn routing_knows_fields_queries_and_answers_at_most() {
-    assert_knows_only("routing", &["http1::fields", "http1::query", "http1::answers"]);
+fn uring_knows_tables() {
+    assert_knows_only("uring", &["table"]);
 }
 
 #[test]
-fn target_knows_fields_queries_answers_what_a_rule_forwards_to_and_the_numbers_it_carries() {
+fn random_knows_no_other_module() {
+    assert_knows_only("random", &[]);
+}
+
+#[test]
+fn table_knows_no_other_module() {
+    assert_knows_only("table", &[]);
+}
+
+#[test]
+fn time_knows_tables() {
+    assert_knows_only("time", &["table"]);
+}
+
+#[test]
+fn transport_knows_the_ring_and_time() {
+    assert_knows_only("transport", &["uring", "time"]);
+}
+
+#[test]
+fn telemetry_knows_http_and_time() {
+    assert_knows_only("telemetry", &["http", "time"]);
+}
+
+#[test]
+fn routing_knows_http() {
+    assert_knows_only("routing", &["http"]);
+}
+
+#[test]
+fn stickiness_knows_http_and_the_words_of_the_log() {
+    assert_knows_only("stickiness", &["http", "telemetry"]);
+}
+
+#[test]
+fn group_knows_stickiness_what_a_rule_forwards_to_and_the_numbers_it_carries() {
     let allowed = [
-        "http1::fields",
-        "http1::query",
-        "http1::answers",
+        "http",
+        "stickiness",
         "routing::actions",
+        "routing::weighted",
         "telemetry::series",
+        "telemetry::reason",
     ];
-    assert_knows_only("target", &allowed);
+    assert_knows_only("group", &allowed);
+}
+
+#[test]
+fn snapshot_knows_what_it_is_made_of() {
+    let parts = ["http", "routing", "group", "stickiness", "telemetry"];
+    assert_knows_only("snapshot", &parts);
+}
+
+#[test]
+fn listener_knows_sockets_and_the_snapshot() {
+    assert_knows_only("listener", &["uring", "snapshot"]);
+}
+
+#[test]
+fn exchange_knows_no_socket_no_version_of_http_and_no_shard() {
+    let allowed = [
+        "http",
+        "routing",
+        "group",
+        "stickiness",
+        "telemetry",
+        "snapshot",
+        "time",
+        "random",
+        "uring::buffers",
+    ];
+    assert_knows_only("exchange", &allowed);
+}
+
+#[test]
+fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() {
+    let allowed =
+        ["exchange", "transport", "http1", "http", "group", "telemetry", "time", "uring::buffers"];
+    assert_knows_only("upstream", &allowed);
+}
+
+#[test]
+fn client_knows_no_operation_of_the_ring() {
+    let allowed = [
+        "exchange",
+        "upstream",
+        "transport",
+        "http1",
+        "http",
+        "snapshot",
+        "telemetry",
+        "time",
+        // It is lent its place and its core's things.
+        "shard",
+        "uring::buffers",
+    ];
+    assert_knows_only("client", &allowed);
 }
 
 #[test]
@@ -373,6 +509,76 @@ fn numbers_that_a_state_carries_know_nobody() {
         }));
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn files_import_each_other_in_one_direction_only() {
+    let sources = sources();
+    let among: Vec<&Source> =
+        sources.iter().filter(|source| WITHOUT_CYCLES.contains(&source.top())).collect();
+    for module in WITHOUT_CYCLES {
+        assert!(among.iter().any(|source| source.top() == module), "there is no module {module}");
+    }
+    let cycle = cycle(&imports(&among));
+    assert!(cycle.is_empty(), "a cycle of imports:\n{}", cycle.join("\n"));
+}
+
+/// Who imports whom, by file; the line is the first that does.
+type Imports = BTreeMap<String, BTreeMap<String, usize>>;
+
+fn imports(sources: &[&Source]) -> Imports {
+    let names: BTreeSet<String> = sources.iter().map(|source| source.module.join("::")).collect();
+    // The file that has what a path names: the longest module that it begins with.
+    let owner = |path: &[String]| {
+        let modules = (1..=path.len()).rev().map(|length| path[..length].join("::"));
+        modules.into_iter().find(|module| names.contains(module))
+    };
+    let mut imports = Imports::new();
+    for source in sources {
+        let name = source.module.join("::");
+        let of_file = imports.entry(name.clone()).or_default();
+        for (line, path) in crate_paths(source) {
+            if let Some(owner) = owner(&path).filter(|owner| *owner != name) {
+                of_file.entry(owner).or_insert(line);
+            }
+        }
+    }
+    imports
+}
+
+/// The first way that leads back to where it began, a step a line; empty without one.
+fn cycle(imports: &Imports) -> Vec<String> {
+    /// Goes on from the last of `way`; `done` leads into no cycle.
+    fn follow(imports: &Imports, way: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
+        let last = way.last().expect("a way begins somewhere").clone();
+        for next in imports.get(&last).into_iter().flat_map(BTreeMap::keys) {
+            if let Some(begin) = way.iter().position(|passed| passed == next) {
+                way.drain(..begin);
+                return true;
+            }
+            if !done.contains(next) {
+                way.push(next.clone());
+                if follow(imports, way, done) {
+                    return true;
+                }
+                way.pop();
+            }
+        }
+        done.insert(last);
+        false
+    }
+    let mut done = BTreeSet::new();
+    for start in imports.keys() {
+        let mut way = vec![start.clone()];
+        if !done.contains(start) && follow(imports, &mut way, &mut done) {
+            let nexts = way.iter().cycle().skip(1);
+            let step = |(from, to): (&String, &String)| {
+                format!("{from} imports {to} in line {}", imports[from][to])
+            };
+            return way.iter().zip(nexts).map(step).collect();
+        }
+    }
+    Vec::new()
 }
 
 #[test]
@@ -494,4 +700,25 @@ fn g(d: D) -> u8 { match d { #[cfg(test)] D::E(..) => unsafe(1, 2), D::F => 2 } 
     let source = Source { path: "x/y/z.rs".into(), module, raw: raw.into(), code };
     let paths: Vec<String> = crate_paths(&source).iter().map(|(_, path)| path.join("::")).collect();
     assert_eq!(paths, ["b::c", "d::e", "d::f", "x::g"]);
+}
+
+#[test]
+fn the_reader_of_imports_finds_a_cycle() {
+    let file = |module: &str, code: &str| Source {
+        path: module.replace("::", "/").into(),
+        module: module.split("::").map(str::to_owned).collect(),
+        raw: code.into(),
+        code: code.into(),
+    };
+    let files = |of_child: &str| {
+        [
+            file("a", "mod b;\nuse b::B; fn f(x: crate::c::C) {}"),
+            file("a::b", of_child),
+            file("c", "pub struct C;"),
+        ]
+    };
+    let of = |files: [Source; 3]| cycle(&imports(&files.iter().collect::<Vec<_>>()));
+    assert!(of(files("use crate::c::C;")).is_empty());
+    let both = of(files("\nuse super::A;"));
+    assert_eq!(both, ["a imports a::b in line 2", "a::b imports a in line 2"]);
 }

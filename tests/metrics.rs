@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use limpet::cli::start::{self, Start};
 use limpet::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources, exposition};
+use limpet::group::state::Health;
 use limpet::shard::Server;
 use limpet::snapshot::{Bind, Snapshot};
-use limpet::target::state::Health;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -5,16 +5,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use limpet::http1::fields::{Field, FieldId};
-use limpet::http1::head::Version;
+use limpet::http::fields::{Field, FieldId};
+use limpet::http::head::Version;
 use limpet::routing::actions::{Action, Forward, PathRewrite};
 use limpet::routing::conditions::{Condition, HostPattern, PathPattern, Request};
 use limpet::routing::path::{Form, form, normalize};
-use limpet::routing::table::{Rule, Table};
-use limpet::snapshot::{AccessLogOptions, LogFormat, LogOutput};
-use limpet::target::stickiness::Reason;
+use limpet::routing::rule::Rule;
+use limpet::routing::table::Table;
 use limpet::telemetry::access_log::AccessLog;
 use limpet::telemetry::counters::Counters;
+use limpet::telemetry::options::{AccessLogOptions, LogFormat, LogOutput};
+use limpet::telemetry::reason::Reason;
 use limpet::telemetry::record::{Facts, Record, RequestText, RequestTextParts};
 
 thread_local! {
@@ -65,7 +66,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
         format: LogFormat::Json,
         template: None,
         sample: 1,
-        query: limpet::snapshot::LogQuery::Keep,
+        query: limpet::telemetry::options::LogQuery::Keep,
         buffer_bytes: 256 * 1024,
     };
     let log = AccessLog::start(&options).expect("log");

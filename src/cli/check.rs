@@ -14,7 +14,7 @@ use crate::control::config::file::{
 use crate::control::config::{self, notes};
 use crate::control::keys;
 use crate::control::runtime::Control;
-use crate::target::keyring::KeyRing;
+use crate::stickiness::keyring::KeyRing;
 
 /// Prints the summary of a file, or all its mistakes to standard error.
 pub fn run(path: &Path) -> ExitCode {

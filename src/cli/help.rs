@@ -109,9 +109,9 @@ fn nearest<'n>(known: impl Iterator<Item = &'n str>, name: &str) -> Option<&'n s
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::help::*;
     use crate::control::config::schema;
-    use crate::target::stickiness::Reason;
+    use crate::telemetry::reason::Reason;
 
     #[test]
     fn every_topic_is_listed_and_short() {

@@ -157,7 +157,7 @@ fn completions(shell: Shell) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::*;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -14,7 +14,8 @@ use crate::control::keys::{self, KeysError, Origin};
 use crate::control::log_level;
 use crate::control::runtime::Control;
 use crate::service::{self, BecomeError, Belongings};
-use crate::snapshot::{LogOutput, ProcessOptions};
+use crate::snapshot::ProcessOptions;
+use crate::telemetry::options::LogOutput;
 use crate::uring;
 
 /// A configuration that is compiled and published.

@@ -94,7 +94,7 @@ pub fn note(log: Option<&mut AuditLog>, entry: &Entry<'_>) {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::*;
+    use crate::control::audit::*;
 
     #[test]
     fn every_entry_is_a_line_of_json_and_the_file_is_appended_to() {

@@ -19,11 +19,11 @@ pub use options::process;
 use super::config::file::{self, File};
 use super::config::{answer_status, listener_address, trusted_proxy, unix_mode};
 use super::drain::Leaving;
+use crate::group::state::Registry;
+use crate::group::target_group::TargetGroup;
 use crate::shard::cores;
 use crate::snapshot::{Listener, Snapshot, TrustedProxies};
-use crate::target::group::TargetGroup;
-use crate::target::keyring::KeyRing;
-use crate::target::state::Registry;
+use crate::stickiness::keyring::KeyRing;
 
 /// Why a configuration cannot be compiled. What a file can cause has been refused by its validation, but
 /// for two ids with one hash.

@@ -131,7 +131,7 @@ pub fn has_jumped(before: ErrorCounts, after: ErrorCounts) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::confirm::*;
 
     fn counts(requests: u64, gateway_errors: u64) -> ErrorCounts {
         ErrorCounts { requests, gateway_errors }

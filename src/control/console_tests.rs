@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::*;
+use crate::control::console::*;
 
 /// The whole console stays small: it is in every binary and loaded at once.
 const BYTES_MAX: usize = 132 * 1024;

@@ -1,5 +1,5 @@
-use super::*;
 use crate::control::config::{parse_complete, schema};
+use crate::control::diff::*;
 
 const SECRET: &str = "bGltcGV0cyBmaW5kIHRoZWlyIGhvbWUgc2NhciBhZ2E=";
 

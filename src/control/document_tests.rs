@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::*;
+use crate::control::document::*;
 
 fn map(set: Json) -> Map<String, Json> {
     match set {

@@ -130,7 +130,7 @@ pub fn unix_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::events::*;
 
     #[test]
     fn good_news_and_bad_are_told_apart() {

@@ -13,15 +13,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::http1::fields::Fields;
-use crate::http1::head::{self, Parsed, RequestHead};
+use crate::group::address::Address;
+use crate::http::fields::Fields;
+use crate::http::head::RequestHead;
+use crate::http1::head::{self, Parsed};
 use crate::routing::actions::Action;
 use crate::routing::conditions::Request;
 use crate::routing::path;
 use crate::routing::redirect::RedirectParts;
 use crate::routing::table::TooCostly;
 use crate::snapshot::{Bind, Listener, Snapshot};
-use crate::target::group::Address;
 
 /// Width of the first column.
 const LABEL_WIDTH: usize = 11;

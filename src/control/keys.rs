@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::file::{File, Key};
-use crate::target::keyring::{self, KeyRing, KeyRingFault, SECRET_SIZE};
+use crate::stickiness::keyring::{self, KeyRing, KeyRingFault, SECRET_SIZE};
 
 /// Name of the kept key in the state directory.
 pub const KEY_FILE: &str = "stickiness.key";
@@ -160,8 +160,8 @@ fn keep(directory: &Path, path: &Path, secret: &[u8; SECRET_SIZE]) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::control::config;
+    use crate::control::keys::*;
 
     fn file_with(directory: &Path) -> File {
         let text = format!(

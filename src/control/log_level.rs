@@ -59,7 +59,7 @@ fn filter_of(level: LogLevel) -> LevelFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::log_level::*;
 
     #[test]
     fn the_level_is_what_was_set_last() {

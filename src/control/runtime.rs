@@ -37,10 +37,11 @@ use super::refusals::{Refusal, Refusals};
 use super::state::{Base, State};
 use super::write_back::{self, Stamp};
 use super::{attributes, document};
-use crate::snapshot::{AccessLogOptions, Published, Snapshot};
-use crate::target::keyring::KeyRing;
-use crate::target::state::Registry;
-use crate::target::stickiness::StickinessOptions;
+use crate::group::state::Registry;
+use crate::snapshot::{Published, Snapshot};
+use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::options::StickinessOptions;
+use crate::telemetry::options::AccessLogOptions;
 use crate::uring::Courtesy;
 
 /// The one who publishes.

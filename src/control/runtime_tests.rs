@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::*;
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config;
-use crate::target::state::Health;
+use crate::control::runtime::*;
+use crate::group::state::Health;
 
 const FILE: &str = r#"# What the operator wrote.
 
@@ -227,7 +227,7 @@ fn an_edit_is_held_to_the_rules_of_a_file_and_a_refused_one_changes_nothing() {
 
 #[test]
 fn every_attribute_survives_an_edit() {
-    use crate::target::stickiness::{Failback, SameSite, StickinessKind};
+    use crate::stickiness::options::{Failback, SameSite, StickinessKind};
     let control = control();
     let set = json!({
         "enabled": true, "type": "app_cookie", "app_cookie": "JSESSIONID", "duration": "90s",

@@ -1,7 +1,7 @@
 //! Tells the operator, once, when an application's session and limpet's stickiness do not end together.
 //!
 //! Shards note what they see in targets' Set-Cookie fields; the control plane looks at the notes now and
-//! then. Never touches a connection. The comparison is tested in `target::session_match`, the words where they
+//! then. Never touches a connection. The comparison is tested in `stickiness::session_match`, the words where they
 //! stand, the warning by the black-box suite.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::admin::session_match::describe;
 use super::events::{EventKind, Events};
 use crate::snapshot::Snapshot;
-use crate::target::stickiness::StickinessOptions;
+use crate::stickiness::options::StickinessOptions;
 
 /// How often the notes are looked at.
 pub const EVERY: Duration = Duration::from_millis(500);

@@ -167,7 +167,7 @@ fn beside(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::write_back::*;
 
     fn directory() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()

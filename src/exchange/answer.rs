@@ -1,9 +1,11 @@
 //! Responses of limpet's own: what they say, and whether the client's connection survives them.
 
-use crate::http1::answers::{self, Answer};
-use crate::http1::framing::RequestFraming;
-use crate::http1::head::{Method, RequestHead, Version};
-use crate::http1::refusal::Refusal;
+use std::borrow::Cow;
+
+use crate::http::answers::{self, Answer};
+use crate::http::framing::RequestFraming;
+use crate::http::head::{Method, RequestHead, Version};
+use crate::http::refusal::Refusal;
 use crate::routing::actions::{Redirect, RedirectParts, Respond};
 use crate::routing::path::PathFault;
 use crate::routing::table::TooCostly;
@@ -27,14 +29,14 @@ pub struct Reply {
     /// Content that the file gives for this very answer.
     content: Option<Answer>,
     /// Further field lines, each with its CRLF.
-    extra: Vec<u8>,
+    pub extra: Vec<u8>,
     /// Bytes of the request that have been received whole: head and content. `None`: some of the
     /// content is still to come, so the connection cannot be used for another request.
     pub request_bytes: Option<usize>,
     pub keep: bool,
     ended: Option<Ended>,
-    head_only: bool,
-    http10: bool,
+    pub head_only: bool,
+    pub http10: bool,
 }
 
 impl Reply {
@@ -156,24 +158,15 @@ impl Reply {
         self.ended.unwrap_or(Ended::new(By::Limpet, Phase::Done, Cause::Rule))
     }
 
-    /// Appends the whole response. `date` is the time as the Date field tells it.
-    pub fn write(&mut self, listener: Option<&Listener>, date: &str, out: &mut Vec<u8>) {
-        self.extra.extend_from_slice(b"Date: ");
-        self.extra.extend_from_slice(date.as_bytes());
-        self.extra.extend_from_slice(b"\r\n");
-        let replaced = listener
-            .and_then(|listener| listener.answers.iter().find(|(status, _)| *status == self.status))
-            .map(|(_, answer)| answer);
-        let standard;
-        let answer = match (&self.content, replaced) {
-            (Some(content), _) => content,
-            (None, Some(replaced)) => replaced,
-            (None, None) => {
-                standard = answers::standard(self.status);
-                &standard
-            }
-        };
-        let keep = self.keep;
-        answers::write(self.status, answer, &self.extra, keep, self.head_only, self.http10, out);
+    /// Content and type: what the file gives for this answer or its status, else the standard.
+    pub fn answer<'r>(&'r self, listener: Option<&'r Listener>) -> Cow<'r, Answer> {
+        if let Some(content) = &self.content {
+            return Cow::Borrowed(content);
+        }
+        let mut replaced = listener.into_iter().flat_map(|listener| &listener.answers);
+        match replaced.find(|(status, _)| *status == self.status) {
+            Some((_, answer)) => Cow::Borrowed(answer),
+            None => Cow::Owned(answers::standard(self.status)),
+        }
     }
 }

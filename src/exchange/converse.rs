@@ -1,308 +1,228 @@
-//! One conversation with a target: the request out, the response back, both connections put away.
+//! One conversation with a target: the request out, the response back, the lease given back.
 //!
-//! Drives the two directions: a request without further content is answered by [`Converse::respond`]
-//! alone; with content to come, an [`Upload`] runs beside it in the same task.
+//! Drives the two directions: a request without further content is answered by [`Respond`] alone; with content to
+//! come, an [`Upload`] runs beside it in the same task.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::task::Context;
 use std::time::Duration;
 
-use super::busy::Done;
-use super::early::{self, Ahead, NextReceive, PendingSend};
+use super::client::{Answering, Asking, Client};
+use super::content::SendFault;
+use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
-use super::input::Input;
-use super::prepare::{Plan, Scene};
-use super::stream::Stream;
-use super::target_side::TargetConnection;
-use super::upload::{Rest, Upload, UploadState};
-use super::watch::{Watch, Watched};
-use crate::shard::clock::{Millis, NEVER};
-use crate::target::group::{Target, TargetGroup};
-use crate::telemetry::counters::Counter;
+use super::place::Place;
+use super::progress::UploadState;
+use super::respond::{Answered, Respond};
+use super::scene::{Outgoing, Scene};
+use super::target::{Draft, Handle, Lease, Sending, Upstream};
+use super::tunnel;
+use super::upload::Upload;
+use super::watch::bound;
 use crate::telemetry::ended::Phase;
-use crate::uring::buffers;
+use crate::time::alarms::Alarm;
+use crate::time::clock::NEVER;
 
 /// How long an upload that nobody wants any more may take to notice.
 const STOP_UPLOAD: Duration = Duration::from_millis(500);
 
-/// One conversation with a target over one connection.
-pub struct Converse<'a, 's> {
+/// One conversation with a target over one lease.
+pub struct Converse<'a, 's, C, D> {
     pub scene: &'a Scene<'s>,
-    /// Its request goes out, and is there again when it may be sent once more.
-    pub plan: &'a mut Plan,
-    pub group: &'a TargetGroup,
-    pub target: &'a Target,
-    pub ahead: &'a mut Ahead,
-    /// What the client has sent beyond its request.
-    pub early: &'a [u8],
-    /// What it has sent beyond its request's content, where that was still to come.
-    pub beyond: &'a Cell<Input>,
-    /// How far an upload has come.
-    pub upload: &'a Cell<UploadState>,
-    /// When the response's head must be whole; set once the request has been sent.
-    pub head_deadline: &'a Cell<Millis>,
+    /// Its draft goes out, and is there again when it may be sent once more.
+    pub out: &'a mut Outgoing<D>,
+    pub place: &'a Place<'s>,
+    pub client: &'a mut C,
+    pub alarm: &'a Alarm,
 }
 
-/// How the exchange ended on both sides.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Finished {
-    pub(super) keep_client: bool,
-    pub(super) keep_target: bool,
-    /// How long the target keeps the connection, from its Keep-Alive field.
-    pub(super) target_idle_s: Option<u32>,
-}
-
-impl Converse<'_, '_> {
-    /// Sends the request, relays the response, puts the target's connection away. What the client is
-    /// still being sent, and the receive of its next request, are in `ahead`.
-    pub async fn run(
-        &mut self,
-        mut connection: TargetConnection,
-        rest: &mut Option<Rest>,
-        received: u64,
+impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
+    /// Sends the request, relays the response, gives the lease back. The last bytes of the response may still be on
+    /// their way to the client.
+    pub async fn run<U: Upstream<Draft = D>>(
+        mut self,
+        upstream: &U,
+        mut lease: U::Lease,
         entry: &mut Entry,
-    ) -> Result<Done, Failure> {
-        let request = std::mem::take(&mut self.plan.request);
-        let sending = PendingSend::start(&connection.stream, request);
-        let result = match rest.take() {
-            None => {
-                self.ahead.listen(&self.scene.connection.client, self.early);
-                self.without_upload(&mut connection, sending, entry).await
-            }
-            Some(rest) => self.with_upload(&mut connection, (rest, sending, received), entry).await,
+    ) -> Result<End, Failure> {
+        let is_whole = self.client.parts().0.along().is_whole();
+        lease.request(&mut self.out.draft, is_whole);
+        let result = if is_whole {
+            self.client.parts().1.listen();
+            self.without_upload(&mut lease, entry).await
+        } else {
+            self.with_upload(&mut lease, entry).await
+        };
+        let result = match result {
+            Ok((Answered::Switched(_open), _)) => self.tunnel(&mut lease, entry).await,
+            Ok((Answered::Whole, end)) => Ok(end),
+            Err(failure) => Err(failure),
         };
         match result {
-            Ok(finished) => {
-                self.put_away(connection, finished);
-                Ok(Done { keep: finished.keep_client, abort: false })
+            Ok(End::Complete) => {
+                let Place { group, target } = self.place;
+                upstream.give_back(lease, target, &group.options);
             }
-            Err(failure) => {
+            Ok(_) => upstream.close(lease),
+            Err(_) => {
                 // Neither side has said all it should have.
-                connection.stream.abort();
-                self.close(&connection.stream);
-                Err(failure)
+                lease.handle().abort();
+                upstream.close(lease);
             }
         }
+        result
     }
 
-    async fn without_upload(
+    async fn without_upload<L: Lease<Draft = D>>(
         &mut self,
-        connection: &mut TargetConnection,
-        mut sending: PendingSend,
+        lease: &mut L,
         entry: &mut Entry,
-    ) -> Result<Finished, Failure> {
-        let timeout = self.group.options.response_timeout;
-        let deadline = self.scene.connection.shard.clock.deadline(timeout);
-        self.head_deadline.set(deadline);
-        let first = self.first_bytes(connection, Some(&mut sending)).await;
-        let target = &connection.stream;
+    ) -> Result<(Answered, End), Failure> {
+        let timeout = self.place.group.options.response_timeout;
+        let deadline = Cell::new(self.scene.local.clock.deadline(timeout));
+        let upload = Cell::new(UploadState::None);
+        let target = lease.handle();
+        let (sending, receiving) = lease.parts();
+        let (_, answering) = self.client.parts();
+        let mut respond = Respond {
+            scene: self.scene,
+            plan: &self.out.plan,
+            place: self.place,
+            alarm: self.alarm,
+            answering,
+            receiving,
+            target: &target,
+            upload: &upload,
+            head_deadline: &deadline,
+        };
+        let first = respond.first_bytes(Some(sending)).await;
         if first.is_err() {
             target.abort();
         }
-        let alarm = &self.scene.connection.alarm;
-        let ((sent, request), _) =
-            alarm.bound_late(deadline, &mut sending, || target.abort()).await;
-        self.plan.request = request;
-        if early::may_tell_of_a_reset(&sent) {
+        let draft = &mut self.out.draft;
+        let sent = |cx: &mut Context<'_>, is_up: bool| {
+            if is_up {
+                target.abort();
+            }
+            sending.poll_sent(cx, Some(draft))
+        };
+        if bound(self.alarm, deadline.get(), sent).await == Err(SendFault::Reset) {
             // What is received from now on finds an end that is none.
-            self.upload.set(UploadState::TargetReset);
+            upload.set(UploadState::TargetReset);
         }
-        self.respond(target, first?, entry).await
+        first?;
+        Ok((respond.run(entry).await?, End::Complete))
     }
 
-    async fn with_upload(
+    async fn with_upload<L: Lease<Draft = D>>(
         &mut self,
-        target: &mut TargetConnection,
-        upload: (Rest, PendingSend, u64),
+        lease: &mut L,
         entry: &mut Entry,
-    ) -> Result<Finished, Failure> {
-        let Scene { connection, listener, .. } = *self.scene;
-        let stream = target.stream.clone();
-        let state = self.upload;
-        state.set(UploadState::Running);
-        let (received, late) = (Cell::new(upload.2), Cell::default());
-        let alarm = connection.shard.alarms.alarm();
-        let upload = Upload {
-            client: &connection.client,
-            target: &stream,
-            listener,
-            clock: &connection.shard.clock,
-            alarm: &alarm,
-            rest: upload.0,
-            first: upload.1,
-            received: &received,
-            state,
-            beyond: self.beyond,
-            late: &late,
-            send_idle: self.group.options.content_idle_timeout,
-        };
-        let (timeout, head_deadline) = (self.group.options.response_timeout, self.head_deadline);
-        let uploaded = || {
-            // Only now does the target owe a response. Who awaits its head arms the alarm; once it has
-            // come, the alarm stands for something else.
-            head_deadline.set(connection.shard.clock.deadline(timeout));
-        };
-        let stop = || {
-            // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
-            // what it has for the whole.
-            stream.abort();
-            alarm.set(connection.shard.clock.deadline(STOP_UPLOAD));
-        };
+    ) -> Result<(Answered, End), Failure> {
+        let (local, options) = (self.scene.local, &self.place.group.options);
+        let state = Cell::new(UploadState::Running);
+        let head_deadline = Cell::new(NEVER);
+        let target = lease.handle();
+        let alarm = local.alarms.alarm();
+        let before = self.client.parts().0.received();
         let (result, at_response_end) = {
-            let respond = async {
-                let bytes = self.first_bytes(target, None).await?;
-                let finished = self.respond(&target.stream, bytes, entry).await?;
-                if state.get() != UploadState::Complete {
-                    self.finish_sending().await;
-                }
-                Ok(finished)
+            let (sending, receiving) = lease.parts();
+            let (asking, answering) = self.client.parts();
+            let upload = Upload {
+                asking,
+                sending,
+                target: &target,
+                state: &state,
+                alarm: &alarm,
+                clock: &local.clock,
+                idle: options.content_idle_timeout,
             };
+            let mut respond = Respond {
+                scene: self.scene,
+                plan: &self.out.plan,
+                place: self.place,
+                alarm: self.alarm,
+                answering,
+                receiving,
+                target: &target,
+                upload: &state,
+                head_deadline: &head_deadline,
+            };
+            let response = async {
+                respond.first_bytes(None::<&mut L::Sending>).await?;
+                let answered = respond.run(entry).await?;
+                if state.get() != UploadState::Complete {
+                    respond.answering.finish().await;
+                }
+                Ok(answered)
+            };
+            // Only when all of it is sent does the target owe a response. Who awaits its head arms the alarm; once it has
+            // come, the alarm stands for something else.
+            let uploaded = || head_deadline.set(local.clock.deadline(options.response_timeout));
             let both =
-                Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(respond) };
-            both.run(uploaded, stop, state).await
+                Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(response) };
+            let stop = || {
+                // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
+                // what it has for the whole.
+                target.abort();
+                alarm.set(local.clock.deadline(STOP_UPLOAD));
+            };
+            both.run(uploaded, stop, &state).await
         };
-        if let late @ NextReceive::Late(_) = late.take() {
-            self.ahead.next = late;
-        }
-        entry.request_bytes += received.get().saturating_sub(entry.request_content_bytes);
-        entry.request_content_bytes = received.get();
+        let received = self.client.parts().0.received();
+        entry.request_bytes += received.saturating_sub(before);
+        entry.request_content_bytes = received;
         if let UploadState::Failed(failure) = at_response_end {
             entry.phase = Phase::RequestContent;
             return Err(failure);
         }
-        let mut finished: Finished = result?;
+        let answered = result?;
         if at_response_end != UploadState::Complete {
-            finished = Finished::default();
-            self.note_overtaken(entry);
+            note_overtaken(state.get(), entry);
+            return Ok((answered, End::Over));
         }
-        Ok(finished)
+        Ok((answered, End::Complete))
     }
 
-    /// Notes that the response was whole before the request's content was, unless all of that had gone and was only
-    /// seen to afterwards.
-    fn note_overtaken(&self, entry: &mut Entry) {
-        // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
-        let failure = match self.upload.get() {
-            UploadState::Complete => return,
-            UploadState::Failed(Failure::ClientGone) => Failure::ClientGone,
-            _ => Failure::EarlyResponse,
-        };
-        entry.phase = Phase::RequestContent;
-        entry.fail(failure);
-    }
-
-    /// Keeps the target's connection for another request, or closes it.
-    fn put_away(&self, mut connection: TargetConnection, finished: Finished) {
-        let shard = &self.scene.connection.shard;
-        if !finished.keep_target || shard.stop.has_begun() {
-            self.close(&connection.stream);
-            return;
-        }
-        let options = &self.group.options;
-        let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
-        if let Some(seconds) = finished.target_idle_s {
-            // A little less than the target says, so that it is we who close first.
-            idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
-        }
-        let expires_ms = shard.clock.now_ms().saturating_add(idle_ms);
-        connection.renew();
-        let back = shard.pool.borrow_mut().checkin(
-            &self.target.state,
-            connection,
-            expires_ms,
-            options.pool_idle_per_shard,
-        );
-        if let Some(too_many) = back {
-            shard.counters.add(Counter::TargetConnectionsClosed, 1);
-            too_many.close();
-        }
-    }
-
-    /// Awaits the end of a response, in the time that the listener gives a client that takes nothing.
-    async fn finish_sending(&mut self) {
-        let Scene { connection, listener, .. } = *self.scene;
-        let deadline = connection.shard.clock.deadline(listener.timeouts.send_idle);
-        let sent = poll_fn(|cx| self.ahead.last.poll_done(cx));
-        connection.alarm.bound(deadline, sent, || connection.client.abort()).await;
-    }
-
-    fn close(&self, target: &Stream) {
-        self.scene.connection.shard.counters.add(Counter::TargetConnectionsClosed, 1);
-        target.end();
-    }
-
-    /// The first bytes of the response.
-    async fn first_bytes(
+    /// From here on both sides are plain bytes.
+    async fn tunnel<L: Lease<Draft = D>>(
         &mut self,
-        target: &mut TargetConnection,
-        sending: Option<&mut PendingSend>,
-    ) -> Result<Vec<u8>, Failure> {
-        let TargetConnection { stream, receive, is_awaited } = target;
-        let mut watch = self.watch(receive, self.head_deadline, stream);
-        watch.sending = sending;
-        watch.is_awaited = std::mem::take(is_awaited);
-        let (result, expired) = watch.await;
-        match result {
-            Watched::ClientGone => Err(Failure::ClientGone),
-            Watched::Output(Ok(bytes)) if !bytes.is_empty() => Ok(bytes),
-            Watched::Output(_) if expired => Err(Failure::ResponseTimeout),
-            Watched::Output(Ok(_)) if self.upload.get() != UploadState::TargetReset => {
-                Err(Failure::TargetClosed { any_byte: false })
+        lease: &mut L,
+        entry: &mut Entry,
+    ) -> Result<End, Failure> {
+        entry.has_begun = true;
+        entry.enter(Phase::Tunnel);
+        let idle = self.place.group.options.tunnel_idle_timeout;
+        let sides = (self.client.tunnel(), lease.tunnel());
+        // Beside its two directions everything else that a busy connection holds is small.
+        let over = Box::pin(tunnel::run(self.scene.local, sides.0, sides.1, idle)).await;
+        entry.request_bytes += over.bytes_up;
+        entry.response_bytes += over.bytes_down;
+        match over.failure {
+            Some(failure) if over.client_was_told => {
+                entry.fail(failure);
+                Ok(End::Over)
             }
-            Watched::Output(Ok(_)) => Err(Failure::TargetReset { any_byte: false }),
-            Watched::Output(Err(_)) => Err(Failure::TargetReset { any_byte: false }),
+            Some(failure) => Err(failure),
+            None => Ok(End::Over),
         }
     }
+}
 
-    /// Awaits a receive from the target until `deadline`, and aborts its connection when the client goes away.
-    #[inline]
-    pub(super) fn watch<'w, F: Future + Unpin>(
-        &'w mut self,
-        receive: F,
-        deadline: &'w Cell<Millis>,
-        target: &'w Stream,
-    ) -> Watch<'w, F, impl FnMut()> {
-        let next = &mut self.ahead.next;
-        let abort = || target.abort();
-        let mut watch = Watch::new(self.scene.connection, next, deadline, receive, abort);
-        watch.upload = Some((self.upload, target));
-        watch
-    }
-
-    /// Further bytes of a head, behind those that have come. The clock itself says when the time is
-    /// up: bytes that come without pause, or in the moment of the end, gain nothing.
-    pub(super) async fn more(
-        &mut self,
-        target: &Stream,
-        mut bytes: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
-        let clock = &self.scene.connection.shard.clock;
-        if clock.now_ms() >= self.head_deadline.get() {
-            return Err(Failure::ResponseTimeout);
-        }
-        if bytes.capacity() - bytes.len() < 512 {
-            let mut larger = buffers::large();
-            if larger.capacity() < bytes.len() + 4096 {
-                larger = Vec::with_capacity(bytes.capacity() * 2);
-            }
-            larger.extend_from_slice(&bytes);
-            buffers::give_back(std::mem::replace(&mut bytes, larger));
-        }
-        let receive = target.recv(bytes);
-        let (watched, expired) = self.watch(receive, self.head_deadline, target).await;
-        clock.read_us();
-        let Watched::Output((result, bytes)) = watched else {
-            return Err(Failure::ClientGone);
-        };
-        match result {
-            Ok(count) if count > 0 => Ok(bytes),
-            Ok(_) | Err(_) if expired => Err(Failure::ResponseTimeout),
-            Ok(_) => Err(Failure::TargetClosed { any_byte: true }),
-            Err(_) => Err(Failure::TargetReset { any_byte: true }),
-        }
-    }
+/// Notes that the response was whole before the request's content was, unless all of that had gone and was only
+/// seen to afterwards.
+fn note_overtaken(upload: UploadState, entry: &mut Entry) {
+    // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
+    let failure = match upload {
+        UploadState::Complete => return,
+        UploadState::Failed(Failure::ClientGone) => Failure::ClientGone,
+        _ => Failure::EarlyResponse,
+    };
+    entry.phase = Phase::RequestContent;
+    entry.fail(failure);
 }
 
 /// Both directions of an exchange, driven by one task.

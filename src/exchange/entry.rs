@@ -4,18 +4,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::Reply;
-use super::connection::{Connection, Peer};
+use super::caller::{Caller, Peer};
 use super::failure::Failure;
-use super::prepare::Scene;
-use crate::http1::fields::{self, FieldId};
-use crate::http1::head::{RequestHead, Version};
+use super::local::Local;
+use crate::group::address::Address;
+use crate::http::fields::{self, FieldId};
+use crate::http::head::{RequestHead, Version};
 use crate::routing::actions::Action;
-use crate::shard::clock::Clock;
-use crate::target::group::Address;
-use crate::target::stickiness::Reason;
+use crate::snapshot::{Listener, View};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
+use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Acted, Facts, Record, RequestText, RequestTextParts, Timings};
 use crate::telemetry::series::Places;
+use crate::time::clock::Clock;
 
 /// Texts beyond this are freed with their request.
 const TEXT_BYTES_KEPT: usize = 1024;
@@ -61,12 +62,12 @@ pub struct Entry {
 
 impl Entry {
     /// A new request's first bytes are there.
-    pub fn begin(&mut self, connection: &Connection) {
-        let begun_us = connection.shard.clock.read_us();
+    pub fn begin(&mut self, local: &Local, caller: &Caller) {
+        let begun_us = local.clock.read_us();
         *self = Entry {
             text: std::mem::take(&mut self.text),
             request_id: self.request_id,
-            client: connection.peer().ip,
+            client: caller.peer().ip,
             begun_us,
             head_us: begun_us,
             phase: Phase::RequestHead,
@@ -81,7 +82,7 @@ impl Entry {
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         #[cfg(test)]
-        super::simulation::enter(phase);
+        crate::simulation::enter(phase);
     }
 
     /// The head is whole and was understood.
@@ -218,9 +219,13 @@ impl Entry {
     }
 
     /// Gives the finished record to `write`, and where it is to be counted.
-    pub fn finish(&self, scene: &Scene<'_>, write: impl FnOnce(&Record<'_>, &Places<'_>)) {
-        let Scene { connection, view, listener, .. } = *scene;
-        let (clock, origin) = (&connection.shard.clock, &connection.origin);
+    pub fn finish(
+        &self,
+        (local, caller): (&Local, &Caller),
+        (view, listener): (&View, &Listener),
+        write: impl FnOnce(&Record<'_>, &Places<'_>),
+    ) {
+        let (clock, origin) = (&local.clock, &caller.origin);
         let group = self.group.and_then(|at| view.groups.get(at));
         let target = group.zip(self.target).and_then(|(group, at)| group.targets.get(at));
         let rule = self.rule.and_then(|at| listener.rules.rules().get(at));
@@ -232,13 +237,13 @@ impl Entry {
             target: target.map(|target| &target.state.series),
         };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
-        let Peer { ip: peer, port } = connection.peer();
+        let Peer { ip: peer, port } = caller.peer();
         let facts = Facts {
             time_unix_ms: clock.unix_ms_at(self.begun_us),
             client: self.client,
             client_port: if self.client == peer { port } else { 0 },
             peer: peer.filter(|_| self.client != peer),
-            encrypted: connection.is_encrypted(),
+            encrypted: caller.is_encrypted(),
             listener_port: origin.port,
             version: self.version,
             status: self.status,

@@ -3,7 +3,7 @@
 //! Each variant is one cause on one side. Its status is what the client is told where nothing has
 //! been sent yet; once a response has begun a failure can only be shown by an aborted connection.
 
-use crate::http1::refusal::{ChunkFault, ResponseFault};
+use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Interim heads of a response (1xx): how many of them, and what they do to its deadline.
 
 use super::failure::Failure;
-use crate::http1::refusal::ResponseFault;
-use crate::shard::clock::Millis;
+use crate::http::refusal::ResponseFault;
+use crate::time::clock::Millis;
 
 /// So many heads come at once before a target is told to be broken …
 const HEADS_MAX: u64 = 100;
@@ -51,7 +51,7 @@ impl Interims {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::exchange::interim::*;
 
     const TOO_MANY: Result<(), Failure> =
         Err(Failure::ResponseInvalid(ResponseFault::TooManyInterim));

@@ -1,41 +1,39 @@
-//! One request and its response between a client and a target.
+//! One request and its response between a client and a target, whatever version of HTTP either speaks.
 //!
 //! In the order in which a request meets them:
 //!
-//! * `connection`: a client's connection, asleep between requests;
-//! * `busy`: requests back to back, while they come;
-//! * `prepare`: from the bytes of a head to a plan (parse, route, verdict, pick, rewrite), without I/O;
-//! * `forward`: a place on the target, a connection to it, retries;
-//! * `converse`: the request out and the response back, over one connection;
-//! * `response`, `interim`, `incoming`, `upload`, `content`: the two directions of the exchange;
+//! * `scene`: from a head to a plan (route, verdict, pick, draft), without I/O;
+//! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: what may be tried again;
+//! * `converse`: the request out and the response back, over one lease; `upload`, `respond`: the two directions, and
+//!   the `progress` that one sees of the other;
+//!   `interim`, `cookies`: what stands in a response's heads;
 //! * `watch`: waiting for any of that with an eye on the client;
 //! * `tunnel`: what follows a 101;
-//! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then;
+//! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then; `end`: how it ended;
 //! * `entry`: what the access log will say.
 //!
-//! Sockets are held by `stream`. Must never parse anything itself (`http1`
-//! does), or look at configuration files. Tested by the black-box suite over real sockets.
+//! `client` and `target` are the traits by which an exchange knows who asks and who answers; `content` goes from one to
+//! the other in pieces. `local` is what it finds on its shard, `caller` what the connection tells of the client. Knows
+//! no socket and no byte of a wire.
 
 pub mod answer;
-pub mod busy;
-pub mod connection;
+pub mod attempts;
+pub mod caller;
+pub mod client;
 pub mod content;
-pub mod converse;
-pub mod early;
+mod converse;
+mod cookies;
+pub mod end;
 pub mod entry;
 pub mod failure;
 pub mod forward;
-pub mod incoming;
-pub mod input;
 pub mod interim;
-mod pace;
-pub mod prepare;
-pub mod proxy_protocol;
-pub mod response;
-#[cfg(test)]
-pub mod simulation;
-pub mod stream;
-pub mod target_side;
+pub mod local;
+mod place;
+mod progress;
+mod respond;
+pub mod scene;
+pub mod target;
 pub mod tunnel;
-pub mod upload;
-pub mod watch;
+mod upload;
+mod watch;

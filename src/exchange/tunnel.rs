@@ -8,18 +8,57 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::Connection;
-use super::content::{self, SendFault};
-use super::early::NextReceive;
-use super::entry::Entry;
+use super::content::SendFault;
 use super::failure::Failure;
-use super::stream::Stream;
-use crate::shard::alarms::Alarm;
-use crate::shard::clock::{Clock, Millis};
+use super::local::Local;
+use crate::time::alarms::Alarm;
+use crate::time::clock::{Clock, Millis};
+use crate::time::patience::Patience;
 use crate::uring::buffers::{self, SMALL_BYTES};
+
+/// One end of a tunnel.
+pub trait Side {
+    type Reader: Reader;
+    type Writer: Writer;
+    fn split(self) -> (Self::Reader, Self::Writer);
+}
+
+/// What comes of one side.
+pub trait Reader {
+    /// The next bytes; none at the end of the stream. `is_bulk`: much more is expected.
+    ///
+    /// # Errors
+    /// The side is gone.
+    fn poll_receive(&mut self, is_bulk: bool, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>>;
+
+    /// Makes a receive end as at the end of the stream.
+    fn end_receiving(&self);
+}
+
+/// What one side is sent.
+pub trait Writer {
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// The side takes no more.
+    fn send(
+        &self,
+        bytes: Vec<u8>,
+        patience: Patience<'_>,
+    ) -> impl Future<Output = Result<(), SendFault>>;
+
+    /// Tells the side that nothing more comes.
+    fn end_sending(&self);
+
+    /// Ends both of its directions as if all had been said.
+    fn end(&self);
+
+    /// Ends both of its directions as a failure.
+    fn abort(&self);
+}
 
 /// What both directions know of their tunnel.
 struct Tunnel<'a> {
@@ -32,71 +71,65 @@ struct Tunnel<'a> {
 }
 
 /// One end of a tunnel.
-struct End<'a> {
-    stream: &'a Stream,
-    side: Side,
+struct End<W> {
+    writer: W,
+    who: Who,
     /// It has been sent all that the other end had to say, and told so.
     has_all: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum Who {
     Client,
     Target,
 }
 
 /// One direction.
-struct Direction<'a> {
+struct Direction<'a, R, F, T> {
     tunnel: &'a Tunnel<'a>,
-    from: &'a End<'a>,
-    to: &'a End<'a>,
+    reader: R,
+    from: &'a End<F>,
+    to: &'a End<T>,
     alarm: Alarm,
-    bytes: Cell<u64>,
+    bytes: u64,
 }
 
-/// Runs the tunnel. `early` are bytes that the target sent behind its 101. `from_client` is what the
-/// client sent behind its request, which was held back until the target agreed, and the receive that
-/// was meant for its next request and brings the tunnel's first bytes instead.
-///
-/// # Errors
-/// What cut the tunnel off, where the client is to see it. A client that was told of a clean end by then
-/// is not to lose what is still on its way to it: then the failure is in `entry` alone, and the client may
-/// still be sending.
-pub async fn run(
-    connection: &Connection,
-    target: &Stream,
-    early: Vec<u8>,
-    from_client: (&[u8], NextReceive),
-    idle: Duration,
-    entry: &mut Entry,
-) -> Result<(), Failure> {
-    let shard = &connection.shard;
+/// How a tunnel has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Over {
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+    /// What cut it off.
+    pub failure: Option<Failure>,
+    /// The client was told of a clean end by then: it is not to lose what is still on its way to it, and may still
+    /// be sending.
+    pub client_was_told: bool,
+}
+
+/// Runs the tunnel until both directions have ended.
+pub async fn run(local: &Local, client: impl Side, target: impl Side, idle: Duration) -> Over {
     let tunnel = Tunnel {
-        clock: &shard.clock,
+        clock: &local.clock,
         idle,
-        active_ms: Cell::new(shard.clock.now_ms()),
+        active_ms: Cell::new(local.clock.now_ms()),
         failure: Cell::new(None),
     };
-    let client = End::new(&connection.client, Side::Client);
-    let target = End::new(target, Side::Target);
-    let direction = |from, to| {
-        let alarm = shard.alarms.alarm();
-        Direction { tunnel: &tunnel, from, to, alarm, bytes: Cell::new(0) }
-    };
-    let (up, down) = (direction(&client, &target), direction(&target, &client));
-    let (early_up, next) = from_client;
-    join(pin!(up.run(early_up.to_vec(), next)), pin!(down.run(early, NextReceive::None))).await;
-    entry.request_bytes += up.bytes.get();
-    entry.response_bytes += down.bytes.get();
+    let (from_client, to_client) = client.split();
+    let (from_target, to_target) = target.split();
+    let client = End::new(to_client, Who::Client);
+    let target = End::new(to_target, Who::Target);
+    let mut up = Direction::new(&tunnel, from_client, &client, &target, local.alarms.alarm());
+    let mut down = Direction::new(&tunnel, from_target, &target, &client, local.alarms.alarm());
+    join(pin!(up.run()), pin!(down.run())).await;
     // What it was told is on its way to it, also when the client is gone since.
-    target.end_if_told();
-    match tunnel.failure.get() {
-        Some(failure) if client.has_all.get() => {
-            entry.fail(failure);
-            Ok(())
-        }
-        Some(failure) => Err(failure),
-        None => Ok(()),
+    if target.has_all.get() {
+        target.writer.end();
+    }
+    Over {
+        bytes_up: up.bytes,
+        bytes_down: down.bytes,
+        failure: tunnel.failure.get(),
+        client_was_told: client.has_all.get(),
     }
 }
 
@@ -114,40 +147,44 @@ async fn join(
     .await;
 }
 
-impl<'a> End<'a> {
-    fn new(stream: &'a Stream, side: Side) -> End<'a> {
-        End { stream, side, has_all: Cell::new(false) }
-    }
-
-    fn end_if_told(&self) {
-        if self.has_all.get() {
-            self.stream.end();
-        }
+impl<W: Writer> End<W> {
+    fn new(writer: W, who: Who) -> End<W> {
+        End { writer, who, has_all: Cell::new(false) }
     }
 
     /// What it means that nothing can be received from it any more.
     fn receive_failure(&self) -> Failure {
-        match self.side {
-            Side::Client => Failure::ClientGone,
-            Side::Target => Failure::TargetReset { any_byte: true },
+        match self.who {
+            Who::Client => Failure::ClientGone,
+            Who::Target => Failure::TargetReset { any_byte: true },
         }
     }
 
     fn send_failure(&self, fault: SendFault) -> Failure {
-        match (self.side, fault) {
+        match (self.who, fault) {
             (_, SendFault::Gone | SendFault::Reset) => self.receive_failure(),
-            (Side::Client, SendFault::Timeout) => Failure::ClientSendTimeout,
-            (Side::Target, SendFault::Timeout) => Failure::TargetSendTimeout,
+            (Who::Client, SendFault::Timeout) => Failure::ClientSendTimeout,
+            (Who::Target, SendFault::Timeout) => Failure::TargetSendTimeout,
         }
     }
 }
 
-impl Direction<'_> {
-    async fn run(&self, early: Vec<u8>, next: NextReceive) {
-        match self.pump(early, next).await {
+impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
+    fn new(
+        tunnel: &'a Tunnel<'a>,
+        reader: R,
+        from: &'a End<F>,
+        to: &'a End<T>,
+        alarm: Alarm,
+    ) -> Direction<'a, R, F, T> {
+        Direction { tunnel, reader, from, to, alarm, bytes: 0 }
+    }
+
+    async fn run(&mut self) {
+        match self.pump().await {
             // This side has said all it had; the other may go on (half-close).
             Ok(()) => {
-                self.to.stream.end_sending();
+                self.to.writer.end_sending();
                 self.to.has_all.set(true);
             }
             Err(failure) => self.break_off(failure),
@@ -160,24 +197,13 @@ impl Direction<'_> {
         if self.tunnel.failure.get().is_none() {
             self.tunnel.failure.set(Some(failure));
         }
-        self.to.stream.abort();
+        self.to.writer.abort();
         if !self.from.has_all.get() {
-            self.from.stream.abort();
+            self.from.writer.abort();
         }
     }
 
-    async fn pump(&self, early: Vec<u8>, mut next: NextReceive) -> Result<(), Failure> {
-        if !early.is_empty() {
-            self.send(early).await?;
-        }
-        if !next.is_none() {
-            let received = self.wait(pin!(next.finish())).await?;
-            let bytes = received.map_err(|_| self.from.receive_failure())?;
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            self.send(bytes).await?;
-        }
+    async fn pump(&mut self) -> Result<(), Failure> {
         let mut is_bulk = false;
         loop {
             let bytes = self.receive(is_bulk).await?;
@@ -191,26 +217,15 @@ impl Direction<'_> {
         }
     }
 
-    async fn receive(&self, is_bulk: bool) -> Result<Vec<u8>, Failure> {
-        let from = self.from.stream;
-        let result: io::Result<Vec<u8>> = if is_bulk {
-            let (result, buffer) = self.wait(pin!(from.recv(buffers::large()))).await?;
-            result.map(|_| buffer)
-        } else {
-            self.wait(pin!(from.recv_any())).await?
-        };
-        result.map_err(|_| self.from.receive_failure())
-    }
-
-    /// Awaits a receive as long as the tunnel is not idle, nor cut off; breaks the tunnel off when it is.
-    async fn wait<F: Future>(&self, mut op: Pin<&mut F>) -> Result<F::Output, Failure> {
-        let Tunnel { clock, idle, active_ms, .. } = self.tunnel;
+    /// Receives as long as the tunnel is not idle, nor cut off; breaks the tunnel off when it is.
+    async fn receive(&mut self, is_bulk: bool) -> Result<Vec<u8>, Failure> {
+        let Tunnel { clock, idle, ref active_ms, .. } = *self.tunnel;
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         let mut is_idle = false;
         self.alarm.set(active_ms.get().saturating_add(idle_ms));
-        let output = poll_fn(|cx| {
+        let result = poll_fn(|cx| {
             loop {
-                if let Poll::Ready(output) = op.as_mut().poll(cx) {
+                if let Poll::Ready(output) = self.reader.poll_receive(is_bulk, cx) {
                     return Poll::Ready(output);
                 }
                 if is_idle || !self.alarm.poll_fired(cx) {
@@ -224,19 +239,22 @@ impl Direction<'_> {
                 is_idle = true;
                 self.break_off(Failure::TunnelIdle);
                 // One that was told of its end already is not aborted, and not listened to any further.
-                self.from.stream.end_receiving();
+                self.reader.end_receiving();
             }
         })
         .await;
-        if is_idle { Err(Failure::TunnelIdle) } else { Ok(output) }
+        if is_idle {
+            return Err(Failure::TunnelIdle);
+        }
+        result.map_err(|_| self.from.receive_failure())
     }
 
-    async fn send(&self, bytes: Vec<u8>) -> Result<(), Failure> {
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
         self.tunnel.active_ms.set(self.tunnel.clock.now_ms());
-        self.bytes.set(self.bytes.get() + bytes.len() as u64);
-        let Tunnel { clock, idle, .. } = self.tunnel;
-        let sent = content::send_all(self.to.stream, bytes, 0, &self.alarm, clock, *idle).await;
-        buffers::give_back(sent.map_err(|fault| self.to.send_failure(fault))?);
-        Ok(())
+        self.bytes += bytes.len() as u64;
+        let Tunnel { clock, idle, .. } = *self.tunnel;
+        let patience = Patience { alarm: &self.alarm, clock, idle };
+        let sent = self.to.writer.send(bytes, patience).await;
+        sent.map_err(|fault| self.to.send_failure(fault))
     }
 }

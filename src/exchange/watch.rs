@@ -2,125 +2,132 @@
 //! no work of a target's.
 //!
 //! A client shows that it has gone by a reset, at once, or by the end of its stream, after a moment in which
-//! one that only half-closed may still get a quick response. Where a receive of its next request is in
-//! flight, that tells; where none can be (its content is unread, or it has sent more than its request), the
-//! kernel is asked now and then.
+//! one that only half-closed may still get a quick response. Where the client side is told of that by itself,
+//! that tells; where it cannot be (its content is unread, or it has sent more than its request), the
+//! system is asked now and then.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::Connection;
-use super::early::{NextReceive, PendingSend};
-use super::stream::Stream;
-use super::upload::UploadState;
-use crate::shard::clock::{Millis, NEVER};
-use crate::uring::Presence;
+use super::client::{Answering, Presence};
+use super::local::Local;
+use super::progress::UploadState;
+use super::target::Handle;
+use crate::time::alarms::Alarm;
+use crate::time::clock::{Millis, NEVER};
 
 /// How long a client that has ended its side may still be waiting for the response: one that only
 /// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
 const CLIENT_GONE: Duration = Duration::from_secs(1);
-/// How often the kernel is asked about a client of whom no receive tells.
+/// How often the system is asked about a client of whom nothing tells.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What came of watching the client while something else was waited for.
-pub enum Watched<T> {
-    Output(T),
-    ClientGone,
-}
-
-/// Awaits an operation until a deadline, and with it looks after what else is in flight: the request's
-/// send, and the client. `cut` makes the operation end, which is always awaited to its end. Output: what
-/// came of it, and whether the time was up.
-pub struct Watch<'a, F, C> {
-    op: F,
-    cut: C,
-    connection: &'a Connection,
-    next: &'a mut NextReceive,
-    /// Until when; the end of an upload that runs beside may set it only now.
-    deadline: &'a Cell<Millis>,
-    /// The operation has been looked at in this turn already.
-    pub is_awaited: bool,
-    /// A send to keep going where the engine does not do so by itself.
-    pub sending: Option<&'a mut PendingSend>,
-    /// An upload that may run beside, and the target it goes to.
-    pub upload: Option<(&'a Cell<UploadState>, &'a Stream)>,
-    /// The deadline that the alarm has been armed with.
-    armed: Millis,
-    /// When the kernel is to be asked about the client.
-    look_ms: Millis,
-    /// When the moment of a client that has ended its side is over.
-    gone_ms: Millis,
-    over: Option<Over>,
-}
-
-/// Why the operation has been made to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
+/// Why something that was awaited was made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
     Deadline,
     ClientGone,
 }
 
-impl<F: Unpin, C> Unpin for Watch<'_, F, C> {}
+/// An upload that runs beside what is awaited, and where it goes.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    pub state: &'a Cell<UploadState>,
+    pub target: &'a dyn Handle,
+}
 
-impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
-    /// Arms the connection's alarm.
+/// A wait for the target's side, until a deadline.
+pub struct Watch<'a, A> {
+    local: &'a Local,
+    alarm: &'a Alarm,
+    client: &'a mut A,
+    /// Until when; the end of an upload that runs beside may set it only now.
+    deadline: &'a Cell<Millis>,
+    beside: Option<Beside<'a>>,
+    /// The deadline that the alarm has been armed with.
+    armed: Millis,
+    /// When the system is to be asked about the client.
+    look_ms: Millis,
+    /// When the moment of a client that has ended its side is over.
+    gone_ms: Millis,
+    cut: Option<Cut>,
+}
+
+impl<'a, A: Answering> Watch<'a, A> {
+    /// Arms the alarm.
     #[inline]
     pub fn new(
-        connection: &'a Connection,
-        next: &'a mut NextReceive,
+        local: &'a Local,
+        alarm: &'a Alarm,
+        client: &'a mut A,
         deadline: &'a Cell<Millis>,
-        op: F,
-        cut: C,
-    ) -> Watch<'a, F, C> {
-        let is_told = matches!(next, NextReceive::InFlight(_));
-        let look_ms = if is_told { NEVER } else { connection.shard.clock.deadline(LOOK) };
+        beside: Option<Beside<'a>>,
+    ) -> Watch<'a, A> {
+        let look_ms = if client.is_told() { NEVER } else { local.clock.deadline(LOOK) };
         let armed = deadline.get();
-        connection.alarm.set(armed.min(look_ms));
-        Watch {
-            op,
-            cut,
-            connection,
-            next,
-            deadline,
-            is_awaited: false,
-            sending: None,
-            upload: None,
-            armed,
-            look_ms,
-            gone_ms: NEVER,
-            over: None,
-        }
+        alarm.set(armed.min(look_ms));
+        Watch { local, alarm, client, deadline, beside, armed, look_ms, gone_ms: NEVER, cut: None }
     }
 
+    /// Awaits `op`. When the time is up or the client gone it is polled with `true` once, which must make it end,
+    /// and is still awaited. Gives what came of it, and why it was cut.
     #[inline]
-    fn end(&self, output: F::Output) -> (Watched<F::Output>, bool) {
-        let is_up = self.over == Some(Over::Deadline);
-        if self.over == Some(Over::ClientGone) || self.next.client() == Presence::Reset {
-            return (Watched::ClientGone, is_up);
+    pub async fn over<T>(
+        mut self,
+        mut op: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+    ) -> (T, Option<Cut>) {
+        let output = poll_fn(|cx| {
+            if let Poll::Ready(output) = op(cx, false) {
+                return Poll::Ready(output);
+            }
+            if self.cut.is_none() && self.poll_cut(cx) {
+                return op(cx, true);
+            }
+            Poll::Pending
+        })
+        .await;
+        if self.cut != Some(Cut::ClientGone) && self.told_of_reset() {
+            self.cut = Some(Cut::ClientGone);
         }
-        (Watched::Output(output), is_up)
+        (output, self.cut)
+    }
+
+    /// Whether what is awaited must be made to end now.
+    #[inline]
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> bool {
+        self.listen(cx);
+        if self.armed != self.deadline.get() {
+            self.arm();
+        }
+        if self.cut.is_none() && self.alarm.poll_fired(cx) {
+            self.fired();
+        }
+        self.cut.is_some()
     }
 
     /// Arms the alarm for what comes first.
     fn arm(&mut self) {
         self.armed = self.deadline.get();
-        self.connection.alarm.set(self.armed.min(self.look_ms).min(self.gone_ms));
+        self.alarm.set(self.armed.min(self.look_ms).min(self.gone_ms));
     }
 
-    /// Looks whether the client is there, as far as its receive tells.
+    /// Looks whether the client is there, as far as it tells.
     #[inline]
     fn listen(&mut self, cx: &mut Context<'_>) {
-        if !self.next.is_none() && self.next.poll_arrived(cx) {
-            self.note(self.next.client());
+        if let Some(presence) = self.client.poll_presence(cx) {
+            self.note(presence);
             if self.look_ms == NEVER {
                 // It tells no more than that.
-                self.look_ms = self.connection.shard.clock.deadline(LOOK);
+                self.look_ms = self.local.clock.deadline(LOOK);
                 self.arm();
             }
         }
+    }
+
+    fn told_of_reset(&mut self) -> bool {
+        self.client.told() == Presence::Reset
     }
 
     fn note(&mut self, client: Presence) {
@@ -128,19 +135,19 @@ impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
             Presence::There => {}
             Presence::Ended => {
                 if self.gone_ms == NEVER && !self.is_uploading() {
-                    self.gone_ms = self.connection.shard.clock.deadline(CLIENT_GONE);
+                    self.gone_ms = self.local.clock.deadline(CLIENT_GONE);
                     self.arm();
                 }
             }
-            Presence::Reset => self.over = Some(Over::ClientGone),
+            Presence::Reset => self.cut = Some(Cut::ClientGone),
         }
     }
 
     /// Whether the target is still to be sent what the client had to say, which it may have said to the end.
     fn is_uploading(&self) -> bool {
-        self.upload.is_some_and(|(state, target)| match state.get() {
+        self.beside.is_some_and(|beside| match beside.state.get() {
             UploadState::Running => true,
-            UploadState::Complete => target.queued_bytes().is_some_and(|bytes| bytes > 0),
+            UploadState::Complete => beside.target.queued_bytes().is_some_and(|bytes| bytes > 0),
             UploadState::None
             | UploadState::TargetStopped
             | UploadState::TargetReset
@@ -151,51 +158,42 @@ impl<'a, F: Future + Unpin, C: FnMut()> Watch<'a, F, C> {
     /// The alarm has fired: for one of the three times, or because the shard is being cut off.
     #[cold]
     fn fired(&mut self) {
-        let shard = &self.connection.shard;
-        let now_ms = shard.clock.now_ms();
-        if shard.stop.is_now() || now_ms >= self.deadline.get() {
-            self.over = Some(Over::Deadline);
+        let now_ms = self.local.clock.now_ms();
+        if self.local.stop.is_now() || now_ms >= self.deadline.get() {
+            self.cut = Some(Cut::Deadline);
         } else if now_ms >= self.gone_ms {
-            self.over = Some(Over::ClientGone);
+            self.cut = Some(Cut::ClientGone);
         } else {
             if now_ms >= self.look_ms {
-                self.look_ms = shard.clock.deadline(LOOK);
-                self.note(self.connection.client.presence());
+                self.look_ms = self.local.clock.deadline(LOOK);
+                let presence = self.client.look();
+                self.note(presence);
             }
             self.arm();
         }
     }
 }
 
-impl<F: Future + Unpin, C: FnMut()> Future for Watch<'_, F, C> {
-    type Output = (Watched<F::Output>, bool);
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(sending) = &mut this.sending {
-            sending.poll_if_needed(cx);
+/// Awaits `op` until `at_ms`, when it is polled with `true` once, which must make it end. The alarm is armed only when
+/// it has to be waited for.
+pub async fn bound<T>(
+    alarm: &Alarm,
+    at_ms: Millis,
+    mut op: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+) -> T {
+    let (mut is_armed, mut is_up) = (false, false);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = op(cx, false) {
+            return Poll::Ready(output);
         }
-        if !std::mem::take(&mut this.is_awaited)
-            && let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx)
-        {
-            return Poll::Ready(this.end(output));
+        if !std::mem::replace(&mut is_armed, true) {
+            alarm.set(at_ms);
         }
-        if this.over.is_some() {
-            return Poll::Pending;
-        }
-        this.listen(cx);
-        if this.armed != this.deadline.get() {
-            this.arm();
-        }
-        if this.over.is_none() && this.connection.alarm.poll_fired(cx) {
-            this.fired();
-        }
-        if this.over.is_some() {
-            (this.cut)();
-            if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
-                return Poll::Ready(this.end(output));
-            }
+        if !is_up && alarm.poll_fired(cx) {
+            is_up = true;
+            return op(cx, true);
         }
         Poll::Pending
-    }
+    })
+    .await
 }

@@ -8,7 +8,7 @@
 mod extension;
 mod trailers;
 
-use super::refusal::ChunkFault;
+use crate::http::refusal::ChunkFault;
 use extension::Extension;
 use trailers::Trailers;
 

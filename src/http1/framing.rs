@@ -4,26 +4,10 @@
 //! means is decided here and nowhere else. Never guesses: everything that two recipients could read
 //! in two ways is refused. Tested by tables for each direction.
 
-use super::fields::{eq_ignore_case, is_token, trim};
-use super::head::{Method, Version};
-use super::refusal::{Refusal, ResponseFault};
-
-/// How the content of a request is delimited; a request is never close-delimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestFraming {
-    None,
-    Length(u64),
-    Chunked,
-}
-
-/// How the content of a response is delimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseFraming {
-    None,
-    Length(u64),
-    Chunked,
-    UntilClose,
-}
+use crate::http::fields::{eq_ignore_case, is_token, trim};
+use crate::http::framing::{RequestFraming, ResponseFraming};
+use crate::http::head::{Method, Version};
+use crate::http::refusal::{Refusal, ResponseFault};
 
 /// What the Content-Length fields of a head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -214,7 +198,7 @@ fn after_coding(list: TransferEncoding, coding: &[u8]) -> TransferEncoding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http1::framing::*;
 
     fn gathered(lengths: &[&str], codings: &[&str]) -> FramingFields {
         let mut fields = FramingFields::default();

@@ -15,70 +15,17 @@
 //! written must parse again, with the same framing.
 
 mod forwarded;
+mod lines;
 mod runs;
 
-use super::cookies::next_part;
-use super::fields::{Field, FieldId, folds_alike, trim};
-use super::framing::{RequestFraming, ResponseFraming};
-use super::head::{RequestHead, ResponseHead, Version};
-use super::max_forwards;
+use crate::http::cookies::next_part;
+use crate::http::edits::{RequestEdits, ResponseEdits};
+use crate::http::fields::{Field, FieldId, folds_alike, trim};
+use crate::http::framing::{RequestFraming, ResponseFraming};
+use crate::http::head::{RequestHead, ResponseHead, Version};
+use crate::http::max_forwards;
+use lines::{field, line};
 use runs::Runs;
-
-/// What becomes of X-Real-IP, which names the client and has one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RealIp {
-    #[default]
-    Replace,
-    Preserve,
-    Remove,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ForwardedFor {
-    #[default]
-    Append,
-    Preserve,
-    Replace,
-    Remove,
-}
-
-/// What changes in a request's head on its way to the target.
-pub struct RequestEdits<'e> {
-    pub forwarded_for: ForwardedFor,
-    /// At most so many entries are kept, the nearest ones (right-most); ours included.
-    pub forwarded_for_entries: usize,
-    /// The peer's address as text, without port, no brackets for IPv6; "unknown" on Unix sockets.
-    pub peer: &'e [u8],
-    /// The peer is a trusted hop: its X-Forwarded-Proto, -Port, -Host and Forwarded are kept; else replaced by ours.
-    pub peer_trusted: bool,
-    /// How the peer itself came, for Forwarded: "http" or "https".
-    pub scheme: &'e [u8],
-    /// How the client came to whoever stands in front, for X-Forwarded-Proto where none is kept.
-    pub front_scheme: &'e [u8],
-    /// To which port, as text; empty on Unix sockets (then no X-Forwarded-Port).
-    pub front_port: &'e [u8],
-    /// Whether X-Real-IP passes as it came.
-    pub keep_real_ip: bool,
-    /// The client's address to write in X-Real-IP.
-    pub real_ip: Option<&'e [u8]>,
-    /// Write RFC 7239 Forwarded.
-    pub forwarded: bool,
-    /// Write Via with this pseudonym.
-    pub via: Option<&'e [u8]>,
-    /// Name and value of the request id field to set; an incoming field of that name is dropped.
-    /// `None` when off, or when the peer is trusted and sent one (it then passes).
-    pub request_id: Option<(&'e [u8], &'e [u8])>,
-    /// Path to send in place of the request's (normalised or rewritten), query appended unchanged.
-    pub path: Option<&'e [u8]>,
-    /// Host to send in place of the request's.
-    pub host: Option<&'e [u8]>,
-    /// Names of cookies that limpet keeps to itself.
-    pub strip_cookies: &'e [&'e [u8]],
-    /// The protocols to send in Upgrade, with the connection option that it needs.
-    pub upgrade: Option<&'e [u8]>,
-    /// Max-Forwards to send in place of the request's.
-    pub max_forwards: Option<u64>,
-}
 
 /// Appends the head for the target: origin-form, HTTP/1.1, Host first.
 pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
@@ -270,31 +217,28 @@ fn trim_start(text: &[u8]) -> &[u8] {
     text.get(blank..).unwrap_or_default()
 }
 
-/// What changes in a response's head on its way to the client.
-pub struct ResponseEdits<'e> {
-    pub client_version: Version,
+/// What the connection to the client makes of a response.
+#[derive(Debug, Clone, Copy)]
+pub struct ToClient {
+    pub version: Version,
     /// How the content goes to the client (chunked when a close-delimited response is re-framed).
     pub framing: ResponseFraming,
     /// Whether the client's connection stays: decides the Connection field for its version.
     pub keep: bool,
-    /// Whole `Set-Cookie` values of ours, one field each.
-    pub set_cookies: &'e [&'e [u8]],
-    /// Add `Cache-Control: private` when the target sent no Cache-Control: a shared cache must not
-    /// store such a response (RFC 9111 §5.2.2.7), and Set-Cookie alone does not keep it from doing
-    /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.
-    pub protect_cookie: bool,
     pub upgrade: bool,
-    pub via: Option<&'e [u8]>,
-    /// The time to give a response that the target sent without Date (RFC 9110 §6.6.1).
-    pub date: Option<&'e [u8]>,
 }
 
 /// Appends the head for the client, always as HTTP/1.1 (RFC 9110 §6.2). Interim responses pass
 /// without framing, cookies and connection options of ours.
-pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
+pub fn response(
+    head: &ResponseHead<'_, '_>,
+    edits: &ResponseEdits<'_>,
+    to: &ToClient,
+    out: &mut Vec<u8>,
+) {
     out.reserve(head.raw.len().saturating_add(512));
     status_line(head, out);
-    let keeps_length = keeps_content_length(head, edits);
+    let keeps_length = keeps_content_length(head, to);
     let mut runs = Runs::of_fields(head.raw, head.fields);
     let mut framing_is_copied = false;
     let mut is_dated = false;
@@ -305,13 +249,13 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
                 framing_is_copied = true;
             }
             FieldId::TransferEncoding
-                if edits.framing == ResponseFraming::Chunked
+                if to.framing == ResponseFraming::Chunked
                     && field.value == b"chunked"
                     && runs.is_canonical(at) =>
             {
                 framing_is_copied = true;
             }
-            FieldId::ContentLength if keeps_length && edits.framing == ResponseFraming::None => {
+            FieldId::ContentLength if keeps_length && to.framing == ResponseFraming::None => {
                 runs.skip(at, out);
                 line(b"Content-Length: ", without_leading_zeros(field.value), out);
             }
@@ -323,7 +267,7 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
     runs.finish(out);
 
     if !framing_is_copied {
-        match edits.framing {
+        match to.framing {
             ResponseFraming::None | ResponseFraming::UntilClose => {}
             ResponseFraming::Length(length) => content_length(length, out),
             ResponseFraming::Chunked => out.extend_from_slice(CHUNKED_LINE),
@@ -331,7 +275,7 @@ pub fn response(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mu
     }
     let interim = matches!(head.status, 100 | 102..=199);
     if !interim {
-        response_connection(head, edits, out);
+        response_connection(head, to, out);
         if edits.protect_cookie && !head.has_cache_control {
             out.extend_from_slice(b"Cache-Control: private\r\n");
         }
@@ -356,19 +300,19 @@ fn status_line(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
 
 /// Whether the target's own Content-Length goes on: as the framing that stays, or as information
 /// about content that is not sent (HEAD, 304), which RFC 9110 §8.6 forbids for 1xx and 204.
-fn keeps_content_length(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>) -> bool {
-    match edits.framing {
+fn keeps_content_length(head: &ResponseHead<'_, '_>, to: &ToClient) -> bool {
+    match to.framing {
         ResponseFraming::None => !matches!(head.status, 100..=199 | 204),
-        ResponseFraming::Length(_) => edits.framing == head.framing,
+        ResponseFraming::Length(_) => to.framing == head.framing,
         ResponseFraming::Chunked | ResponseFraming::UntilClose => false,
     }
 }
 
 /// RFC 9112 §9.3 and §9.6 for the client's version; a 426 must name its protocols (RFC 9110 §15.5.22).
-fn response_connection(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
-    let upgrade = head.upgrade && (edits.upgrade || head.status == 426);
-    let options: &[u8] = match (upgrade, edits.keep, edits.client_version) {
-        (true, _, _) if edits.upgrade => b"Connection: upgrade\r\n",
+fn response_connection(head: &ResponseHead<'_, '_>, to: &ToClient, out: &mut Vec<u8>) {
+    let upgrade = head.upgrade && (to.upgrade || head.status == 426);
+    let options: &[u8] = match (upgrade, to.keep, to.version) {
+        (true, _, _) if to.upgrade => b"Connection: upgrade\r\n",
         (true, false, _) => b"Connection: close, upgrade\r\n",
         (true, true, _) => b"Connection: upgrade\r\n",
         (false, false, _) => b"Connection: close\r\n",
@@ -385,23 +329,6 @@ fn response_connection(head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, o
 }
 
 const CHUNKED_LINE: &[u8] = b"Transfer-Encoding: chunked\r\n";
-
-/// One field line of ours; `start` is its name, the colon and the space.
-#[inline]
-fn line<const N: usize>(start: &[u8; N], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(start);
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// One field line with a name that the configuration gives.
-#[inline]
-fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
 
 fn content_length(length: u64, out: &mut Vec<u8>) {
     line(b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes(), out);

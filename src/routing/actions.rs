@@ -7,8 +7,7 @@ use std::fmt;
 
 use super::path;
 pub use super::redirect::{Redirect, RedirectParts};
-pub use super::weighted::pick as pick_group;
-use crate::http1::answers::Answer;
+use crate::http::answers::Answer;
 
 /// Position of a target group in its snapshot.
 pub type GroupIndex = usize;
@@ -178,7 +177,7 @@ impl fmt::Display for Respond {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::routing::actions::*;
 
     fn rewritten(rewrite: &PathRewrite, path: &str) -> String {
         let mut out = b"left over".to_vec();

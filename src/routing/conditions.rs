@@ -9,8 +9,8 @@ use ipnet::IpNet;
 
 use super::budget::Budget;
 pub use super::glob::{Glob, Reading};
-use crate::http1::fields::Field;
-use crate::http1::query;
+use crate::http::fields::Field;
+use crate::http::query;
 
 /// Longest host that can match a host condition, in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;

@@ -1,7 +1,7 @@
 //! The meaning of each condition, value by value.
 use super::budget::Budget;
 use super::conditions::{Condition, HostPattern, PathPattern, Request};
-use crate::http1::fields::{Field, FieldId};
+use crate::http::fields::{Field, FieldId};
 
 fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
     Request {

@@ -116,7 +116,7 @@ impl PathPattern {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::routing::cover::*;
 
     fn path(text: &str) -> PathPattern {
         PathPattern::parse(text).expect(text)

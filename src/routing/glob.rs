@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::budget::Budget;
 use super::path::{encoded, has_one_meaning, is_unreserved, must_be_encoded};
-use crate::http1::query::{first_octet, octet};
+use crate::http::query::{first_octet, octet};
 
 /// Longest pattern that is accepted, in bytes.
 pub const GLOB_BYTES_MAX: usize = 1024;
@@ -44,7 +44,7 @@ pub enum Reading {
     Text,
     /// A path as it is compared (see `path`), with regard to case; an encoded octet is one character.
     Path,
-    /// A key or a value of a query, decoded (see `http1::query`), letters of ASCII in any case. A `+` that
+    /// A key or a value of a query, decoded (see `http::query`), letters of ASCII in any case. A `+` that
     /// is not encoded counts as the space of a form and as itself, because targets read it in both ways.
     Query,
 }
@@ -388,7 +388,7 @@ impl fmt::Display for Glob {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::routing::glob::*;
     use proptest::prelude::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
@@ -565,7 +565,7 @@ mod tests {
             pattern in "[ab4*? ]{0,8}",
             text in "(a|b|4|%61|%62|%34|%20|\\+|%2F){0,10}",
         ) {
-            let decoded: Vec<u8> = crate::http1::query::decoded(text.as_bytes()).collect();
+            let decoded: Vec<u8> = crate::http::query::decoded(text.as_bytes()).collect();
             let glob = Glob::parse(&pattern, Reading::Query).expect("valid");
             let matched = glob.matches(text.as_bytes(), &Budget::unlimited());
             prop_assert_eq!(matched, model(pattern.as_bytes(), &decoded));

@@ -15,17 +15,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::budget::Budget;
 use super::conditions::{HOST_BYTES_MAX, HostPattern, PathPattern, Request, without_root_dot};
 use super::literals::{Literals, Selector};
+use super::rule::Candidate;
 
 type Map<V> = HashMap<Box<[u8]>, V, ahash::RandomState>;
-
-/// A rule that may hold; what the index already proved need not be verified.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    /// Position among the rules.
-    pub rule: u32,
-    pub verify_host: bool,
-    pub verify_path: bool,
-}
 
 /// A rule as the index sees it; `None` is "any".
 #[derive(Debug, Clone, Copy)]

@@ -8,9 +8,8 @@ use std::collections::HashMap;
 
 use super::budget::Budget;
 use super::conditions::{Condition, FIELD, Glob, Request, query_pairs};
-use super::index::Candidate;
-use super::table::Rule;
-use crate::http1::query;
+use super::rule::{Candidate, Rule};
+use crate::http::query;
 
 /// Longest value that is looked up.
 const LITERAL_BYTES_MAX: usize = 128;

@@ -1,7 +1,7 @@
 //! Rules by priority, compiled so that a thousand cost about what one costs.
 //!
-//! Pure: no sockets, no clock, no randomness of its own; it knows no other module than the fields of
-//! `http1`. A request meets [`path`] (its normal form), [`table`] (the first rule whose
+//! Pure: no sockets, no clock, no randomness of its own; it knows no other module than
+//! `http`. A request meets [`path`] (its normal form), [`table`] (the first rule whose
 //! [`conditions`] all hold) and the rule's [`actions`]. The compiled table is tested against the
 //! naive model "first rule in order all of whose conditions hold", the normal form for idempotence.
 //! What finding a rule may cost has a limit (see [`budget`]).
@@ -14,6 +14,7 @@ mod index;
 mod literals;
 pub mod path;
 pub mod redirect;
+pub mod rule;
 pub mod table;
 pub mod weighted;
 

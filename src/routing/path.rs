@@ -18,7 +18,7 @@
 //! raw bytes a request-target may have is decided by `http1`. Tested by tables, and by proptest for
 //! idempotence and for agreement of the two functions.
 
-use crate::http1::query::octet;
+use crate::http::query::octet;
 
 /// Why a path has no normal form. The request is answered 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +309,7 @@ fn is_upper_hex(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::routing::path::*;
     use proptest::prelude::*;
 
     fn is_normal(path: &[u8], merge: bool) -> bool {

@@ -9,28 +9,13 @@ use super::{
     actions::Action,
     budget::Budget,
     conditions::{Condition, HostPattern, PathPattern, Request},
-    index::{Candidate, Entry, Index},
+    index::{Entry, Index},
     literals::Selector,
+    rule::{Candidate, Rule},
 };
 
 /// Instructions that looking at one candidate takes, without its conditions.
 const CANDIDATE: usize = 24;
-
-/// One rule of the file. Lower `priority` first; the default rule has none and stands last.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    pub name: Box<str>,
-    pub priority: u32,
-    pub conditions: Vec<Condition>,
-    pub action: Action,
-}
-
-impl Rule {
-    /// Whether all conditions hold: the meaning of a rule, value by value.
-    pub fn matches(&self, request: &Request<'_>) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(request, &Budget::unlimited()))
-    }
-}
 
 /// Rules ready to be searched.
 #[derive(Debug)]

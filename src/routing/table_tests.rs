@@ -2,8 +2,9 @@
 use super::actions::{Action, Forward};
 use super::budget::{Budget, INSTRUCTIONS_MAX};
 use super::conditions::{Condition, HostPattern, PathPattern, Request};
-use super::table::{Considered, Rule, Table, TooCostly};
-use crate::http1::fields::{Field, FieldId};
+use super::table::{Considered, Table, TooCostly};
+use crate::http::fields::{Field, FieldId};
+use crate::routing::rule::Rule;
 use proptest::prelude::*;
 use proptest::sample::select;
 

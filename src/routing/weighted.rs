@@ -33,7 +33,7 @@ pub fn pick(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::routing::weighted::*;
 
     fn shares(groups: &[(GroupIndex, u32)], usable: impl Fn(GroupIndex) -> bool) -> [u32; 4] {
         let mut counts = [0; 4];

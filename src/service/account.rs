@@ -92,7 +92,7 @@ fn gid_of(group: &str, text: &str) -> Result<Gid, AccountFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::service::account::*;
 
     #[test]
     fn users_and_groups_are_found_by_name_and_by_number() {

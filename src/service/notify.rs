@@ -65,7 +65,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::service::notify::*;
 
     #[test]
     fn a_status_cannot_hold_another_message() {

@@ -16,15 +16,16 @@ use arrayvec::ArrayVec;
 use tokio::sync::Notify;
 
 use super::admission::Place;
-use super::clock::{Millis, NEVER};
 use super::local::Shard;
 use super::orders::ListenerId;
 use super::reclaim;
-use crate::exchange::busy;
-use crate::exchange::connection::{Arrival, Connection, Origin, Peer, Serving};
-use crate::exchange::stream::Stream;
+use crate::client::connection::{Arrival, Connection, Serving};
+use crate::client::h1;
+use crate::exchange::caller::{Origin, Peer};
 use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
 use crate::telemetry::counters::Counter;
+use crate::time::clock::{Millis, NEVER};
+use crate::transport::stream::Stream;
 use crate::uring::{self, Accepted, Listening};
 
 /// Connections that are taken in a row before the shard's other tasks have their turn.
@@ -128,7 +129,7 @@ impl Acceptor {
     }
 
     fn has_ended(&self) -> bool {
-        self.is_retired.get() || self.shard.stop.has_begun()
+        self.is_retired.get() || self.shard.local.stop.has_begun()
     }
 
     /// Takes what is still waiting in the backlog, then ends listening.
@@ -163,7 +164,7 @@ impl Acceptor {
             self.refuse(arrival);
             return;
         }
-        shard.counters.add(Counter::ConnectionsAccepted, 1);
+        shard.local.counters.add(Counter::ConnectionsAccepted, 1);
         let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
         if let Some(serving) = Serving::begin(connection) {
             uring::spawn(serving);
@@ -173,16 +174,16 @@ impl Acceptor {
     /// Tells a client that it has too many connections, while not too many are being told.
     fn refuse(&self, arrival: Arrival) {
         let shard = &self.shard;
-        shard.counters.add(Counter::ConnectionsRefused, 1);
+        shard.local.counters.add(Counter::ConnectionsRefused, 1);
         if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
             arrival.client.abort();
             return;
         }
         let told = Rc::clone(&self.refusals);
-        shard.counters.add(Counter::ConnectionsAccepted, 1);
+        shard.local.counters.add(Counter::ConnectionsAccepted, 1);
         let connection = Connection::new(Rc::clone(shard), arrival, None);
         uring::spawn(async move {
-            busy::refuse(&connection).await;
+            h1::refuse(&connection).await;
             drop(told);
         });
     }
@@ -226,7 +227,7 @@ impl Acceptor {
 
     /// While nothing closes, connections wait in the backlog; after a while they are closed, one by one.
     fn shed_when_late(&self) {
-        let clock = &self.shard.clock;
+        let clock = &self.shard.local.clock;
         if self.shortage_ms.get() == NEVER {
             self.shortage_ms.set(clock.deadline(SHORTAGE));
         }
@@ -240,7 +241,7 @@ impl Acceptor {
         let Ok(mut reserve) = self.reserve.try_borrow_mut() else { return };
         *reserve = None;
         if let Ok(Some(accepted)) = self.listening.accept() {
-            self.shard.counters.add(Counter::ConnectionsRefused, 1);
+            self.shard.local.counters.add(Counter::ConnectionsRefused, 1);
             drop(accepted);
         }
         *reserve = File::open("/dev/null").ok();

@@ -139,7 +139,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::shard::admission::*;
     use std::future::Future;
     use std::task::{Context, Poll, Waker};
 

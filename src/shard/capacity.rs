@@ -68,7 +68,7 @@ fn of_connections(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::shard::capacity::*;
 
     const GIVEN: Given = Given { descriptors: 1024, cores: 2 };
 

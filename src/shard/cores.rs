@@ -29,7 +29,7 @@ pub fn pin(core: Option<core_affinity::CoreId>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::shard::cores::*;
 
     #[test]
     fn a_count_that_is_asked_for_is_kept() {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::life::{Ended, FirstEnded};
 use super::listeners::{Listeners, Plan};
-use super::local::Stop;
-use crate::snapshot::{AccessLogOptions, Bind, Snapshot};
+use crate::snapshot::{Bind, Snapshot};
 use crate::telemetry::access_log::{AccessLog, LogCounts};
 use crate::telemetry::counters::Counters;
+use crate::telemetry::options::AccessLogOptions;
+use crate::time::stop::Stop;
 use crate::uring::Engine;
 
 /// The data plane as the control plane sees it.

@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use tokio::sync::watch;
 
-use super::local::Stop;
+use crate::time::stop::Stop;
 
 /// A shard that has ended without being told to, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +126,7 @@ pub fn wait_for_all(told: &mpsc::Receiver<Told>, shards: usize) -> Result<Vec<St
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::shard::life::*;
 
     fn ended(shard: usize, cause: &str) -> Ended {
         Ended { shard, cause: cause.to_owned() }

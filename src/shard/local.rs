@@ -7,69 +7,30 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use super::admission::Admission;
-use super::alarms::Alarms;
-use super::clock::{Clock, Millis};
-use super::random::Random;
 use super::reclaim::Idlest;
-use crate::exchange::target_side::TargetConnection;
-use crate::snapshot::{Published, Snapshot};
-use crate::target::cookie_memo::CookieMemo;
-use crate::target::pool::Pool;
+use crate::exchange::local::Local;
+use crate::snapshot::{Published, Snapshot, View};
 use crate::telemetry::access_log::ShardLog;
-use crate::telemetry::counters::{Counter, ShardCounters};
-use crate::telemetry::record::Record;
-use crate::telemetry::series::Places;
+use crate::telemetry::counters::ShardCounters;
+use crate::time::clock::Millis;
+use crate::time::stop::Stop;
+use crate::upstream::connection::TargetConnection;
+use crate::upstream::pool::Pool;
 use crate::uring;
 
 /// How much longer than its clients may sleep a listener is remembered that was taken away.
 const RETIRED_MARGIN: Duration = Duration::from_secs(10);
 
-/// How far a stop has come; shared by all shards.
-#[derive(Debug, Default)]
-pub struct Stop {
-    stage: AtomicU8,
-}
-
-impl Stop {
-    /// No new connections; requests in flight are finished.
-    pub fn begin(&self) {
-        self.stage.fetch_max(1, Ordering::Release);
-    }
-
-    /// The grace period is over: what is left is cut off.
-    pub fn now(&self) {
-        self.stage.fetch_max(2, Ordering::Release);
-    }
-
-    pub fn has_begun(&self) -> bool {
-        self.stage.load(Ordering::Acquire) >= 1
-    }
-
-    pub fn is_now(&self) -> bool {
-        self.stage.load(Ordering::Acquire) >= 2
-    }
-}
-
-/// One published snapshot as a shard holds it: counted without atomics.
-pub type View = Rc<Arc<Snapshot>>;
-
 pub struct Shard {
     pub index: usize,
-    pub clock: Clock,
-    pub alarms: Rc<Alarms>,
-    pub random: Random,
+    pub local: Local,
     pub admission: Arc<Admission>,
-    pub stop: Arc<Stop>,
     /// Connections of this shard that have not ended.
     pub connections: Cell<usize>,
     pub pool: RefCell<Pool<TargetConnection>>,
-    pub log: RefCell<ShardLog>,
-    pub counters: Arc<ShardCounters>,
-    pub opened_cookies: CookieMemo,
     /// For when there is no room for new connections.
     pub(super) idlest: RefCell<Idlest>,
     /// From this descriptor on hardly any are left.
@@ -119,16 +80,10 @@ impl Shard {
         let view = Rc::new(Arc::clone(published.load()));
         Rc::new(Shard {
             index,
-            clock: Clock::start(),
-            alarms: Rc::new(Alarms::default()),
-            random: Random::seeded(),
+            local: Local::new(index, Arc::clone(&shared.stop), log, counters),
             admission: Arc::clone(&shared.admission),
-            stop: Arc::clone(&shared.stop),
             connections: Cell::new(0),
             pool: RefCell::new(Pool::new()),
-            log: RefCell::new(log),
-            counters,
-            opened_cookies: CookieMemo::default(),
             idlest: RefCell::default(),
             scarce_from: scarce_from(uring::raise_descriptor_limit()),
             latest: RefCell::new(Latest { published, view }),
@@ -163,7 +118,7 @@ impl Shard {
             retired.push(Retired {
                 name: Arc::clone(&listener.name),
                 view: Rc::clone(&before),
-                until_ms: self.clock.deadline(asleep),
+                until_ms: self.local.clock.deadline(asleep),
             });
         }
     }
@@ -183,18 +138,7 @@ impl Shard {
 
     /// Lets go of snapshots that no connection needs any more.
     pub fn forget_retired(&self) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.local.clock.now_ms();
         self.retired.borrow_mut().retain(|one| now_ms < one.until_ms);
-    }
-
-    /// Counts a finished exchange and hands its record to the log.
-    pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
-        #[cfg(test)]
-        crate::exchange::simulation::note(record);
-        self.counters.request(record);
-        places.count(self.index, record);
-        if !self.log.borrow_mut().record(record) {
-            self.counters.add(Counter::LogLinesDropped, 1);
-        }
     }
 }

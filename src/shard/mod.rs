@@ -6,16 +6,13 @@
 
 pub mod accept;
 pub mod admission;
-pub mod alarms;
 pub mod capacity;
-pub mod clock;
 pub mod cores;
 mod handle;
 pub mod life;
 pub mod listeners;
 pub mod local;
 pub mod orders;
-pub mod random;
 pub mod reclaim;
 mod server;
 
@@ -29,12 +26,12 @@ pub use life::Ended;
 pub use server::{Server, StartError, Stopped};
 
 use self::accept::Acceptor;
-use self::alarms::Waits;
 use self::life::Life;
 use self::local::Shard;
 use self::orders::{Order, Orders};
-use crate::exchange::connection::LAST_REQUEST;
+use crate::client::connection::LAST_REQUEST;
 use crate::telemetry::counters::Counter;
+use crate::time::alarms::Waits;
 use crate::uring::{self, Listening, Pulse, buffers};
 
 /// How often deadlines are looked at.
@@ -71,21 +68,21 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
         }
         if next >= next_trim {
             next_trim = next + TRIM;
-            shard.alarms.trim();
+            shard.local.alarms.trim();
             uring::trim();
         }
         // A listener that cannot be followed while others are served was complained of.
         let _ = follow(&shard, &orders, &mut acceptors, &life);
-        if shard.stop.has_begun() && !is_stopping {
+        if shard.local.stop.has_begun() && !is_stopping {
             is_stopping = true;
             acceptors.iter().for_each(|acceptor| acceptor.finish());
             shard.stop_idle();
             last_requests_until = Instant::now() + LAST_REQUEST;
         }
         if is_stopping && Instant::now() >= last_requests_until {
-            shard.alarms.fire_waiting(Waits::Fresh);
+            shard.local.alarms.fire_waiting(Waits::Fresh);
         }
-        if shard.stop.is_now() {
+        if shard.local.stop.is_now() {
             cut_off(&shard).await;
             break;
         }
@@ -93,7 +90,7 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
             break;
         }
     }
-    shard.log.borrow_mut().flush();
+    shard.local.log.borrow_mut().flush();
     Ok(())
 }
 
@@ -160,7 +157,7 @@ fn thread_path() -> Option<String> {
 /// connections reset, and logged. What does not end in a moment is dropped.
 async fn cut_off(shard: &Shard) {
     for _ in 0..CUT_OFF_TURNS {
-        shard.alarms.fire_all();
+        shard.local.alarms.fire_all();
         if shard.connections.get() == 0 {
             return;
         }
@@ -170,14 +167,14 @@ async fn cut_off(shard: &Shard) {
 
 impl Shard {
     pub(crate) fn tick(&self) {
-        self.clock.tick();
-        let now_ms = self.clock.now_ms();
-        self.alarms.scan(now_ms);
+        self.local.clock.tick();
+        let now_ms = self.local.clock.now_ms();
+        self.local.alarms.scan(now_ms);
         self.pool.borrow_mut().expire(now_ms, |connection| {
-            self.counters.add(Counter::TargetConnectionsClosed, 1);
+            self.local.counters.add(Counter::TargetConnectionsClosed, 1);
             connection.close();
         });
-        self.log.borrow_mut().flush();
+        self.local.log.borrow_mut().flush();
         // An idle shard holds no snapshot that was replaced.
         drop(self.view());
         self.forget_retired();
@@ -187,16 +184,16 @@ impl Shard {
 
     /// Lets go of everything that only waits.
     pub(crate) fn stop_idle(&self) {
-        self.alarms.fire_waiting(Waits::Idle);
+        self.local.alarms.fire_waiting(Waits::Idle);
         self.pool.borrow_mut().drain_all(|connection| {
-            self.counters.add(Counter::TargetConnectionsClosed, 1);
+            self.local.counters.add(Counter::TargetConnectionsClosed, 1);
             connection.close();
         });
     }
 
     /// `true` once a second at most, for warnings that would flood the log.
     pub fn may_complain(&self) -> bool {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.local.clock.now_ms();
         let may = now_ms >= self.complained_ms.get().saturating_add(1000);
         if may {
             self.complained_ms.set(now_ms);

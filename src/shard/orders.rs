@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::exchange::connection::Origin;
+use crate::exchange::caller::Origin;
 use crate::snapshot::SocketOptions;
 
 /// Orders that may wait for one shard; more than listeners can be changed at once.

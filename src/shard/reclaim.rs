@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -21,10 +21,11 @@ use tokio::sync::Notify;
 
 use super::TICK;
 use super::admission::Place;
-use super::alarms::Waiting;
-use super::clock::Millis;
 use super::local::Shard;
 use crate::telemetry::counters::Counter;
+use crate::time::alarms::Waiting;
+use crate::time::clock::Millis;
+use crate::upstream::Room;
 use crate::uring;
 
 /// Idle connections that one search remembers.
@@ -170,6 +171,17 @@ pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+impl Room for Shard {
+    fn is_shortage(&self, error: &io::Error) -> bool {
+        is_shortage(error)
+    }
+
+    fn descriptor(&self) -> Pin<Box<dyn Future<Output = bool> + '_>> {
+        // Boxed, because it is rare.
+        Box::pin(Shard::descriptor(self))
+    }
+}
+
 impl Shard {
     /// Waits for a place, which is to be had when an idle connection has closed for it.
     pub async fn place(&self) -> Option<Place> {
@@ -265,7 +277,7 @@ impl Shard {
 
     fn close_idle_target(&self) -> bool {
         let Some(connection) = self.pool.borrow_mut().take_first_to_expire() else { return false };
-        self.counters.add(Counter::TargetConnectionsClosed, 1);
+        self.local.counters.add(Counter::TargetConnectionsClosed, 1);
         connection.close();
         true
     }
@@ -274,16 +286,16 @@ impl Shard {
         let mut idlest = self.idlest.borrow_mut();
         loop {
             while let Some(waiting) = idlest.found.pop() {
-                if self.alarms.evict(&waiting) {
-                    self.counters.add(Counter::ConnectionsReclaimed, 1);
+                if self.local.alarms.evict(&waiting) {
+                    self.local.counters.add(Counter::ConnectionsReclaimed, 1);
                     return true;
                 }
             }
-            if self.clock.now_ms() < idlest.next_search_ms {
+            if self.local.clock.now_ms() < idlest.next_search_ms {
                 return false;
             }
-            idlest.next_search_ms = self.clock.deadline(SEARCH_GAP);
-            idlest.found = self.alarms.longest_waiting(REMEMBERED);
+            idlest.next_search_ms = self.local.clock.deadline(SEARCH_GAP);
+            idlest.found = self.local.alarms.longest_waiting(REMEMBERED);
             if idlest.found.is_empty() {
                 return false;
             }
@@ -293,7 +305,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::shard::reclaim::*;
 
     #[test]
     fn a_wish_is_granted_once_the_oldest_first() {

@@ -11,12 +11,13 @@ use super::cores;
 use super::handle::Handle;
 use super::life::{self, Ended, Life};
 use super::listeners::Listeners;
-use super::local::{Shard, Shared, Stop};
+use super::local::{Shard, Shared};
 use super::orders::Orders;
 use crate::listener::ListenError;
 use crate::snapshot::{EngineChoice, ProcessOptions, Published};
 use crate::telemetry::access_log::{AccessLog, ShardLog};
 use crate::telemetry::counters::{Counters, ShardCounters};
+use crate::time::stop::Stop;
 use crate::uring::{self, Engine, EngineRefused, buffers};
 
 /// Threads of shards need little stack: futures live on the heap.
@@ -235,8 +236,8 @@ fn connection_limit(descriptors: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::orders::Order;
-    use super::*;
     use crate::cli::start;
+    use crate::shard::server::*;
 
     const FILE: &str = "
         process = { shards = 2 }

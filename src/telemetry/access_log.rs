@@ -24,8 +24,9 @@ use crossbeam_queue::ArrayQueue;
 use super::format::line::Lines;
 use super::format::{Formatter, Style};
 use super::log_output::{self, Output};
-use super::record::{Record, RecordBuffer};
-use crate::snapshot::{AccessLogOptions, LogOutput};
+use super::record::Record;
+use crate::telemetry::batch::RecordBuffer;
+use crate::telemetry::options::{AccessLogOptions, LogOutput};
 
 /// Batches into which a shard's buffer is split.
 const BATCH_COUNT: usize = 8;

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::access_log::{AccessLog, LogHandle, ShardLog};
-use super::record::{Facts, RECORD_BYTES_MAX, Record};
+use super::record::{Facts, Record};
 use super::record_tests::full;
-use crate::snapshot::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
+use crate::telemetry::batch::RECORD_BYTES_MAX;
+use crate::telemetry::options::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
 
 /// Keeps what is written.
 #[derive(Clone, Default)]

@@ -49,7 +49,7 @@ pub fn copy_ends<'a, const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::copy::*;
 
     #[test]
     fn a_text_of_any_length_is_copied_and_nothing_behind_it_touched() {

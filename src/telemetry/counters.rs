@@ -270,7 +270,7 @@ mod tests {
     use super::super::ended::{By, Cause, Ended, Phase};
     use super::super::record::Facts;
     use super::super::record_tests::full;
-    use super::*;
+    use crate::telemetry::counters::*;
 
     #[test]
     fn counters_stand_at_their_own_position_with_their_own_word() {

@@ -226,7 +226,7 @@ impl fmt::Display for Ended {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::ended::*;
     use std::collections::HashSet;
 
     #[test]

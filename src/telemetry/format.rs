@@ -13,16 +13,18 @@ mod json;
 pub mod line;
 mod redact;
 mod text;
+mod value;
 
-use self::fields::Value;
 use self::line::{Line, Lines};
 use self::redact::redact;
 use self::text::{
-    SecondText, push_address, push_hex, push_hex_escaped, push_socket_address, version_text,
+    SecondText, push_address, push_hex, push_hex_escaped, push_socket_address, push_time,
+    version_text,
 };
+use self::value::Value;
 use super::batch::Logged;
 use super::template::{Form, Part, Template, TemplateFault};
-use crate::snapshot::{AccessLogOptions, LogFormat, LogQuery};
+use crate::telemetry::options::{AccessLogOptions, LogFormat, LogQuery};
 
 /// How lines look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Formatter {
         let arrival = &mut self.arrival;
         lines.add(|line| {
             match &self.style.layout {
-                Layout::Json => json::push(record, arrival, line),
+                Layout::Json => fields::push_json(record, arrival, line),
                 Layout::Combined => combined(record, arrival, line),
                 Layout::Alb => alb::push(record, arrival, &mut self.response, line),
                 Layout::Template(template) => by_template(template, record, arrival, line),
@@ -184,14 +186,6 @@ fn by_template(
             },
         }
     }
-}
-
-/// "2025-11-22T16:30:00.123Z"
-fn push_time(time_unix_ms: u64, second: &mut SecondText, line: &mut Line<'_>) {
-    second.push(time_unix_ms / 1000, line);
-    line.put_byte(b'.');
-    line.put_thousandths(time_unix_ms % 1000);
-    line.put_byte(b'Z');
 }
 
 #[cfg(test)]

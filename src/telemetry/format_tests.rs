@@ -2,13 +2,14 @@
 use proptest::prelude::*;
 
 use super::super::ended::{By, Cause, Ended, Phase};
-use super::super::record::{Acted, DEFAULT_PRIORITY, Facts, Record, RecordBuffer, Timings};
+use super::super::record::{Acted, DEFAULT_PRIORITY, Facts, Record, Timings};
 use super::super::record_tests::{full, full_facts, full_with};
 use super::fields::{FIELDS, JSON_COUNT};
-use super::*;
-use crate::http1::head::Version;
-use crate::snapshot::LogOutput;
-use crate::target::stickiness::Reason;
+use crate::http::head::Version;
+use crate::telemetry::batch::RecordBuffer;
+use crate::telemetry::format::*;
+use crate::telemetry::options::LogOutput;
+use crate::telemetry::reason::Reason;
 
 fn options(format: LogFormat, template: Option<&str>, query: LogQuery) -> AccessLogOptions {
     AccessLogOptions {

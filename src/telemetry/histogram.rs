@@ -152,7 +152,7 @@ impl Distribution {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::histogram::*;
     use proptest::prelude::*;
 
     fn read(histogram: &Histogram) -> Distribution {

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use crate::snapshot::LogOutput;
+use crate::telemetry::options::LogOutput;
 
 /// An open output; `None` = off.
 pub type Output = Option<Box<dyn Write + Send>>;

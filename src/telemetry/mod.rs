@@ -13,6 +13,8 @@ pub mod format;
 pub mod histogram;
 mod log_output;
 pub mod number;
+pub mod options;
+pub mod reason;
 pub mod record;
 pub mod series;
 mod tally;

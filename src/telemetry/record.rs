@@ -8,10 +8,8 @@ use std::ops::Deref;
 
 use super::copy;
 use super::ended::{Cause, Ended};
-use crate::http1::head::Version;
-use crate::target::stickiness::Reason;
-
-pub use super::batch::{RECORD_BYTES_MAX, RecordBuffer};
+use crate::http::head::Version;
+use crate::telemetry::reason::Reason;
 
 /// Longest texts of a record, in bytes; what is longer is cut there.
 pub const NAME_BYTES_MAX: usize = 128;

@@ -2,8 +2,9 @@
 use super::batch::Logged;
 use super::ended::{By, Cause, Ended, Phase};
 use super::record::*;
-use crate::http1::head::Version;
-use crate::target::stickiness::Reason;
+use crate::http::head::Version;
+use crate::telemetry::batch::{RECORD_BYTES_MAX, RecordBuffer};
+use crate::telemetry::reason::Reason;
 
 /// A record in which every field differs from its default.
 pub fn full() -> Record<'static> {

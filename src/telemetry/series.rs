@@ -184,7 +184,7 @@ pub struct Places<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::series::*;
 
     #[test]
     fn classes_have_the_position_of_their_word() {

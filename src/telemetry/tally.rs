@@ -76,8 +76,8 @@ mod tests {
     use super::super::record::{Facts, Timings};
     use super::super::record_tests::{full, full_facts};
     use super::super::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
-    use super::*;
-    use crate::target::stickiness::Reason;
+    use crate::telemetry::reason::Reason;
+    use crate::telemetry::tally::*;
 
     struct Series(ListenerSeries, RuleSeries, GroupSeries, TargetSeries);
 

@@ -121,7 +121,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::template::*;
 
     fn literal(text: &str) -> Part {
         Part::Literal(text.into())

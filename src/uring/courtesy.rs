@@ -121,7 +121,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use std::{fs, thread};
 
-    use super::*;
+    use crate::uring::courtesy::*;
 
     #[test]
     fn who_computes_offers_its_core() {

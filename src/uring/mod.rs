@@ -40,7 +40,6 @@ mod ring;
 #[cfg(test)]
 pub mod simulated;
 mod socket;
-pub mod table;
 #[cfg(test)]
 mod tests;
 mod tokio_ring;

@@ -230,7 +230,7 @@ pub(super) fn readable(listener: &Socket) -> RingReadable {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::uring::ring::*;
 
     #[test]
     fn bytes_without_their_buffer_are_no_end_of_the_stream() {

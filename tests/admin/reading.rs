@@ -69,7 +69,7 @@ async fn the_overview_tells_which_group_needs_a_look_and_why() {
     assert_eq!(overview["unchecked_count"], 2, "no group has checks");
     let snapshot = api.control.snapshot();
     let api_group = snapshot.groups.iter().find(|group| &*group.name == "api").unwrap();
-    api_group.targets[0].state.set_health(limpet::target::state::Health::Unhealthy);
+    api_group.targets[0].state.set_health(limpet::group::state::Health::Unhealthy);
     let overview = api.get("/v1/overview").await.json();
     assert_eq!(overview["troubled_count"], 1);
     // Trouble comes first, whatever the order of the file.
@@ -77,7 +77,7 @@ async fn the_overview_tells_which_group_needs_a_look_and_why() {
     assert_eq!((&first["name"], &first["is_troubled"]), (&json!("api"), &json!(true)));
     assert_eq!(first["standing"], json!({"unhealthy": 1}));
     assert_eq!(first["troubled_targets"][0]["id"], "127.0.0.1:9003");
-    api_group.targets[0].state.set_health(limpet::target::state::Health::Healthy);
+    api_group.targets[0].state.set_health(limpet::group::state::Health::Healthy);
     api_group.targets[0].state.set_ejected(true);
     let ejected = api.get("/v1/overview").await.json()["groups"][0].clone();
     assert_eq!(ejected["standing"], json!({"ejected": 1}), "{ejected}");

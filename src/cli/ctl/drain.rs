@@ -145,7 +145,7 @@ fn without_clock(drain: &Drain) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::drain::*;
 
     #[test]
     fn a_drain_ends_when_it_has_finished_or_when_somebody_ends_it() {

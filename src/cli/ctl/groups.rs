@@ -14,7 +14,7 @@ use super::session::{Session, body, group_path, print};
 use super::table::{Cell, Style, Table, Tone};
 use super::values::{self, Setting};
 use super::words::{UNKNOWN, count, known, milliseconds, plain, rate};
-use crate::target::stickiness::Reason;
+use crate::telemetry::reason::Reason;
 
 pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
     session.show(Ask::get("/v1/groups"), |answer: &Groups| {

@@ -159,7 +159,7 @@ pub(super) fn find(hints: &Hints<'_>) -> Result<(Place, Option<String>), String>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::place::*;
 
     fn tcp(authority: &str) -> At {
         At::Tcp(authority.to_owned())

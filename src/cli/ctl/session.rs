@@ -136,7 +136,7 @@ pub(super) fn body(keep: Keep, more: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::session::*;
 
     #[test]
     fn names_are_one_segment_of_the_path_whatever_they_hold() {

@@ -137,7 +137,7 @@ pub(super) fn explain(session: &Session, options: &ExplainOptions) -> Result<Exi
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::status::*;
 
     const PLAIN: Style = Style { colours: false };
 

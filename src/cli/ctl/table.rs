@@ -208,7 +208,7 @@ pub(super) fn labelled(lines: &[(&str, String)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::table::*;
 
     const PLAIN: Style = Style { colours: false };
 

@@ -237,7 +237,7 @@ pub(super) fn remove(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::targets::*;
 
     fn target(value: Value) -> Target {
         serde_json::from_value(value).unwrap()

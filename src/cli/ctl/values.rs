@@ -90,7 +90,7 @@ pub(super) fn flat(table: &Map<String, Value>) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::values::*;
     use serde_json::json;
 
     #[test]

@@ -94,7 +94,7 @@ pub(super) fn moment(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::ctl::words::*;
 
     #[test]
     fn times_are_told_as_settings_are_written() {

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::cli::demo::configuration::{Configuration, new_secret};
     use crate::cli::demo::instance;
-    use crate::target::state::Health;
+    use crate::group::state::Health;
 
     const WAIT_MAX: Duration = Duration::from_secs(60);
 

@@ -161,7 +161,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::demo::client::*;
 
     fn set(lines: &[&'static str]) -> HeaderMap {
         let mut fields = HeaderMap::new();

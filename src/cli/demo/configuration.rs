@@ -88,7 +88,7 @@ pub fn new_secret() -> Result<[u8; 32], String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::demo::configuration::*;
 
     #[test]
     fn the_file_is_toml_and_names_every_instance_with_stickiness_as_asked() {

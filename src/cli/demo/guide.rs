@@ -87,7 +87,7 @@ fn stickiness_word(enabled: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::demo::guide::*;
 
     fn guide(sticky: bool, interactive: bool) -> String {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));

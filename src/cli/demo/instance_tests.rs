@@ -3,8 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use super::*;
 use crate::cli::demo::client::{Connection, Jar};
+use crate::cli::demo::instance::*;
 use crate::cli::demo::instances::Instances;
 
 /// Sends `request` as it is (it must ask to close) and returns everything that comes back.

@@ -230,7 +230,7 @@ fn escape(text: &str) -> String {
 mod tests {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-    use super::*;
+    use crate::cli::demo::page::*;
     use crate::cli::demo::sessions::Sessions;
 
     fn now() -> Timestamp {

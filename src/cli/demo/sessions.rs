@@ -77,7 +77,7 @@ pub fn clean_name(given: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::demo::sessions::*;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::*;
 use crate::cli::demo::instances::Instances;
+use crate::cli::demo::walkthrough::*;
 
 /// What a stand-in does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

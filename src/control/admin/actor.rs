@@ -48,7 +48,7 @@ fn plain(given: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::actor::*;
     use axum::http::HeaderValue;
 
     fn actor(peer: &Peer, name: Option<&'static [u8]>) -> String {

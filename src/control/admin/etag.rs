@@ -72,7 +72,7 @@ fn version(tag: &str) -> Result<Option<u64>, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::etag::*;
 
     fn read(fields: &[&str]) -> Result<Condition, Malformed> {
         let mut headers = HeaderMap::new();

@@ -15,10 +15,11 @@ use crate::control::change::ChangeError;
 use crate::control::config::file::{self, TargetState};
 use crate::control::drain::sessions::{self, Lives};
 use crate::control::events::unix_ms;
+use crate::group::address::Address;
+use crate::group::state::Health;
+use crate::group::target_group::{self, HEALTH_CODES, TargetGroup};
 use crate::snapshot::Snapshot;
-use crate::target::group::{self, Address, HEALTH_CODES, TargetGroup};
-use crate::target::sketch;
-use crate::target::state::Health;
+use crate::stickiness::sketch;
 
 /// A group of the file with what was compiled from it.
 struct Both<'a> {
@@ -124,7 +125,7 @@ impl Operator {
         }
     }
 
-    fn show_target(&self, both: &Both<'_>, target: &group::Target) -> Target {
+    fn show_target(&self, both: &Both<'_>, target: &target_group::Target) -> Target {
         let (group, state) = (both.group, &target.state);
         let now_unix_ms = unix_ms();
         let numbers = self.sampler.target(&group.name, &target.id).unwrap_or_default();
@@ -187,7 +188,7 @@ fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
 }
 
 /// What a target that warms up counts for; nothing while it takes no new requests.
-fn effective_weight(target: &group::Target, share_percent: u8) -> f64 {
+fn effective_weight(target: &target_group::Target, share_percent: u8) -> f64 {
     match target.state.health() {
         Health::Draining | Health::Unused => 0.0,
         Health::Initial | Health::Healthy | Health::Unhealthy => {

@@ -318,7 +318,7 @@ fn judge_entry(gate: &Gate, scope: Scope, request: &Request) -> Result<(), Probl
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::guard::*;
     use axum::body::Body;
 
     fn access() -> Access {

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::overview;
 use super::problem::{Cause, Problem};
 use super::scope::Scope;
 use super::views::{
@@ -24,7 +23,8 @@ use crate::control::log_level;
 use crate::control::metrics::{self, Sampler, process};
 use crate::control::runtime::Control;
 use crate::control::write_back;
-use crate::snapshot::Bind;
+use crate::group::target_group::{TargetGroup, UNCHECKED};
+use crate::snapshot::{Bind, Snapshot};
 use crate::telemetry::counters::Counter;
 
 /// Most events in one answer.
@@ -80,7 +80,7 @@ impl Operator {
                 level: log_level::level(),
             },
             warnings: self.warnings(),
-            unchecked_count: overview::unchecked_count(&self.control.snapshot()),
+            unchecked_count: unchecked_count(&self.control.snapshot()),
             may_change: scope.word(),
             demo: !self.demo_urls.is_empty(),
             demo_urls: self.demo_urls.clone(),
@@ -271,4 +271,12 @@ pub fn address(bind: &Bind) -> String {
         Bind::Tcp(address) => address.to_string(),
         Bind::Unix(path) => format!("unix:{}", path.display()),
     }
+}
+
+/// Groups with targets in service that nobody checks.
+pub(super) fn unchecked_count(snapshot: &Snapshot) -> usize {
+    let has_unchecked = |group: &TargetGroup| {
+        group.targets.iter().any(|target| group.health_code(target) == UNCHECKED)
+    };
+    snapshot.groups.iter().filter(|group| has_unchecked(group)).count()
 }

@@ -7,11 +7,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::operator::Operator;
+use super::operator::{Operator, unchecked_count};
 use super::views::{GroupStanding, Overview, TargetStanding};
-use crate::snapshot::Snapshot;
-use crate::target::group::{Target, TargetGroup, UNCHECKED};
-use crate::target::state::Health;
+use crate::group::state::Health;
+use crate::group::target_group::{Target, TargetGroup};
 
 /// Groups that are told.
 const GROUPS_MAX: usize = 50;
@@ -80,14 +79,6 @@ impl Operator {
 
 fn word(group: &TargetGroup, target: &Target) -> &'static str {
     if target.state.is_ejected() { EJECTED } else { group.health_code(target) }
-}
-
-/// Groups with targets in service that nobody checks.
-pub(super) fn unchecked_count(snapshot: &Snapshot) -> usize {
-    let has_unchecked = |group: &TargetGroup| {
-        group.targets.iter().any(|target| group.health_code(target) == UNCHECKED)
-    };
-    snapshot.groups.iter().filter(|group| has_unchecked(group)).count()
 }
 
 /// Nobody is in service, or somebody is not as he should be.

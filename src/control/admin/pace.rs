@@ -98,7 +98,7 @@ fn make_room(forgotten: &mut HashMap<(Who, Kind), Instant, ahash::RandomState>, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::pace::*;
 
     fn peer(address: &str) -> Peer {
         Peer::Tcp(address.parse().unwrap())

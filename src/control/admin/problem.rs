@@ -271,7 +271,7 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::problem::*;
 
     #[test]
     fn every_cause_has_a_type_of_its_own_and_the_status_of_an_error() {

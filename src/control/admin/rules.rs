@@ -95,7 +95,7 @@ fn any_of(values: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::admin::rules::*;
 
     #[test]
     fn conditions_are_phrases() {

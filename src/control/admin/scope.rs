@@ -119,7 +119,7 @@ fn refusal(what: &str) -> Problem {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::*;
+    use crate::control::admin::scope::*;
 
     fn map(set: Value) -> Map<String, Value> {
         set.as_object().cloned().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! The session-match warning of a group in words, with the settings that would make it go away.
 //!
-//! Pure; the comparison itself is `target::session_match`. Tested below.
+//! Pure; the comparison itself is `stickiness::session_match`. Tested below.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::views::{MatchKind, SessionMatch};
 use crate::control::config::schema::{self, Kind};
 use crate::control::config::units::show_duration;
-use crate::target::session_match::{self, Life, Mismatch, MismatchKind, Seen};
+use crate::stickiness::session_match::{self, Life, Mismatch, MismatchKind, Seen};
 
 /// From here on a lifetime is shown and suggested in whole minutes: one that is written as a date is
 /// always a few seconds short.
@@ -133,8 +133,8 @@ fn readable(seconds: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::target::session_match::Gap;
+    use crate::control::admin::session_match::*;
+    use crate::stickiness::session_match::Gap;
 
     const HOUR_S: u64 = 3600;
     const DAY_S: u64 = 24 * HOUR_S;

@@ -9,13 +9,14 @@ use crate::control::config::file::{
 };
 use crate::control::config::target_address;
 use crate::control::drain::Leaving;
-use crate::target::cookie::Scope;
-use crate::target::group::{
+use crate::group::state::{Health, Registry, TargetState as TargetCondition};
+use crate::group::target_group::{
     Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, Target, TargetGroup,
 };
-use crate::target::keyring::KeyRing;
-use crate::target::state::{Health, Registry, TargetState as TargetCondition};
-use crate::target::stickiness::{Failback, Stickiness, StickinessKind, StickinessOptions};
+use crate::stickiness::cookie::Scope;
+use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::options::{Failback, StickinessKind, StickinessOptions};
+use crate::stickiness::verdict::Stickiness;
 
 /// Compiles one group, with the targets of it that are `leaving`; what outlives a snapshot comes from
 /// the registry.

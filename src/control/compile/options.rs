@@ -1,11 +1,10 @@
 //! Settings of the process and of listeners as the data plane takes them. Tested as part of `compile`.
 
 use crate::control::config::file;
-use crate::http1::answers::Answer;
-use crate::http1::head::HeadLimits;
-use crate::snapshot::{
-    AccessLogOptions, ForwardedOptions, ListenerTimeouts, LogOutput, ProcessOptions, SocketOptions,
-};
+use crate::http::answers::Answer;
+use crate::http::head::HeadLimits;
+use crate::snapshot::{ForwardedOptions, ListenerTimeouts, ProcessOptions, SocketOptions};
+use crate::telemetry::options::{AccessLogOptions, LogOutput};
 
 /// Settings that are read once, at start.
 pub fn process(file: &file::File) -> ProcessOptions {

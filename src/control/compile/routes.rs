@@ -9,9 +9,10 @@ use crate::control::config::conditions;
 use crate::control::config::file::{self, DEFAULT_RULE, Forward};
 use crate::routing::actions::{self, Action, GroupIndex, PathRewrite, normal_path};
 use crate::routing::redirect::Redirect;
-use crate::routing::table::{Rule, Table};
-use crate::target::keyring::KeyRing;
-use crate::target::stickiness::Stickiness;
+use crate::routing::rule::Rule;
+use crate::routing::table::Table;
+use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::verdict::Stickiness;
 
 /// What rules refer to.
 pub(super) struct Context<'c> {

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::*;
+use crate::control::compile::*;
 use crate::control::config;
+use crate::group::state::Health;
 use crate::routing::actions::{Action, PathRewrite};
 use crate::routing::conditions::Request;
-use crate::snapshot::{Bind, EngineChoice, LogOutput};
-use crate::target::state::Health;
+use crate::snapshot::{Bind, EngineChoice};
+use crate::telemetry::options::LogOutput;
 
 const FILE: &str = r#"
     [access_log]
@@ -103,10 +104,10 @@ fn rules_stand_by_priority_with_their_stickiness_beside_them() {
 fn every_kind_of_condition_is_compiled() {
     let snapshot = snapshot();
     let rules = &snapshot.listeners[0].rules;
-    let field = crate::http1::fields::Field {
+    let field = crate::http::fields::Field {
         name: b"x-a",
         value: b"12",
-        id: crate::http1::fields::FieldId::Other,
+        id: crate::http::fields::FieldId::Other,
         drop: false,
     };
     let request = |method: &'static [u8], source: &str| -> String {

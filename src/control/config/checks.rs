@@ -10,11 +10,11 @@ use ipnet::IpNet;
 
 use super::schema::Check;
 use super::strays;
+use crate::group::address::Address;
 use crate::routing::actions::{Redirect, normal_path};
 use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern, Reading};
 use crate::snapshot::Bind;
-use crate::target::group::Address;
-use crate::target::keyring::{self, SecretFault};
+use crate::stickiness::keyring::{self, SecretFault};
 
 /// Longest path of a Unix socket: `sun_path` less its final NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -428,7 +428,7 @@ pub fn status_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::config::checks::*;
 
     fn verdict(check: &Check, text: &str) -> Result<(), String> {
         (check.test)(text)

@@ -12,11 +12,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units::{duration, memory_size, size};
-use crate::http1::head::Mode;
-use crate::http1::rewrite::{ForwardedFor, RealIp};
-use crate::snapshot::{EngineChoice, LogFormat, LogQuery, ProxyProtocol};
-use crate::target::group::OnFull;
-use crate::target::stickiness::{Failback, SameSite};
+use crate::group::target_group::OnFull;
+use crate::http::edits::{ForwardedFor, RealIp};
+use crate::http::head::Mode;
+use crate::snapshot::{EngineChoice, ProxyProtocol};
+use crate::stickiness::options::{Failback, SameSite};
+use crate::telemetry::options::{LogFormat, LogQuery};
 
 /// Name of what a listener does when no rule matches.
 pub const DEFAULT_RULE: &str = "default";

@@ -341,7 +341,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::super::schema;
-    use super::*;
+    use crate::control::config::habits::*;
 
     #[test]
     fn every_setting_that_an_answer_names_exists() {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::checks;
 use super::file::{File, Forward, Listener, TargetGroup};
+use crate::group::address::Address;
 use crate::snapshot::Bind;
-use crate::target::group::Address;
 
 /// Most targets of one file that are looked into.
 const EDGES_MAX: usize = 32;
@@ -136,7 +136,7 @@ fn is_loopback(address: &SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::parse;
-    use super::*;
+    use crate::control::config::loops::*;
 
     /// Requests that come back to the listener they came by never end.
     #[test]

@@ -6,6 +6,7 @@
 
 mod checks;
 mod collisions;
+mod conditions;
 pub mod file;
 mod habits;
 mod loops;
@@ -32,12 +33,12 @@ pub use checks::status_range;
 pub(super) use checks::{
     answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
 };
+pub(super) use conditions::conditions;
 pub use file::File;
 pub use meant::suggestion;
 pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
-pub(super) use rule_notes::conditions;
 
 /// A text that was found right, and what it says.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use super::file::{
 };
 use super::{loops, rule_notes};
 use crate::snapshot::ProxyProtocol;
-use crate::target::stickiness::SameSite;
+use crate::stickiness::options::SameSite;
 
 /// With more groups without checks, one sentence is about all of them.
 const UNCHECKED_MAX: usize = 5;
@@ -173,7 +173,7 @@ fn bypassed(file: &File) -> HashMap<&str, bool, ahash::RandomState> {
 #[cfg(test)]
 mod tests {
     use super::super::parse;
-    use super::*;
+    use crate::control::config::notes::*;
 
     #[test]
     fn what_is_hardly_meant_is_said() {

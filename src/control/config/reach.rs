@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::conditions::conditions;
 use super::file::{Listener, Rule};
-use super::rule_notes::conditions;
 use crate::routing::conditions::{Condition, HostPattern, PathPattern};
 use crate::routing::cover::covers;
 

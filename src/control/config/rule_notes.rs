@@ -2,9 +2,9 @@
 //! else was hardly meant. Never a refusal. Tested beside it.
 
 use super::file::{File, Rewrite, When};
-use super::{network, reach};
+use super::reach;
 use crate::routing::actions::normal_path;
-use crate::routing::conditions::{Condition, HostPattern, PathPattern};
+use crate::routing::conditions::PathPattern;
 use crate::routing::cover::may_begin_with;
 
 /// Most notes about the rules of one file.
@@ -31,42 +31,6 @@ pub(super) fn notes(file: &File) -> Vec<String> {
         notes.push(format!("{more} more notes about rules are left out"));
     }
     notes
-}
-
-/// What a rule looks at.
-///
-/// # Errors
-/// A value has been refused.
-pub(in crate::control) fn conditions(when: &When) -> Result<Vec<Condition>, String> {
-    let mut conditions = Vec::new();
-    if let Some(hosts) = &when.host {
-        conditions.push(Condition::Host(all(hosts, HostPattern::parse)?));
-    }
-    if let Some(paths) = &when.path {
-        conditions.push(Condition::Path(all(paths, PathPattern::parse)?));
-    }
-    if let Some(names) = &when.method {
-        let names = names.iter().map(|name| name.as_str().into()).collect();
-        conditions.push(Condition::Method(names));
-    }
-    for (name, values) in when.header.iter().flatten() {
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        conditions.push(Condition::header(name, &values)?);
-    }
-    if let Some(pairs) = &when.query {
-        let pair =
-            |pair: &super::file::Query| Condition::query_pair(pair.key.as_deref(), &pair.value);
-        let pairs = pairs.iter().map(pair).collect::<Result<_, _>>()?;
-        conditions.push(Condition::Query(pairs));
-    }
-    if let Some(networks) = &when.source {
-        conditions.push(Condition::Source(all(networks, network)?));
-    }
-    Ok(conditions)
-}
-
-fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    texts.iter().map(|text| parse(text)).collect()
 }
 
 fn when(when: &When, merge_slashes: bool, said: &mut Vec<String>) {
@@ -193,7 +157,7 @@ fn rewrite(rewrite: &Rewrite, when: &When, said: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::super::parse;
-    use super::*;
+    use crate::control::config::rule_notes::*;
 
     fn said(rules: &str) -> Vec<String> {
         let text = format!(

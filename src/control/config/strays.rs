@@ -333,7 +333,7 @@ pub(super) fn network(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::config::strays::*;
 
     fn refused(check: fn(&str) -> Result<(), String>, values: &[(&str, &str)]) {
         for (text, words) in values {

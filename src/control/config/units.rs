@@ -261,7 +261,7 @@ pub(super) fn memory_size<'de, D: Deserializer<'de>>(input: D) -> Result<usize, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::config::units::*;
 
     #[test]
     fn an_age_has_two_units_at_most() {

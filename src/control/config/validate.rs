@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
 use super::{checks, collisions};
-use crate::snapshot::LogFormat;
+use crate::telemetry::options::LogFormat;
 
 /// What the name of a cross-site twin has after its cookie's.
 const TWIN_SUFFIX: &str = "_cors";

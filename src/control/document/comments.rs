@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::secrets::HIDDEN;
+/// What stands for a secret.
+pub(super) const HIDDEN: &str = "…";
 
 /// Settings of these names are secrets, here and in other programs; what is set to them in a comment is hidden.
 const NAMES: [&str; 7] =
@@ -222,7 +223,7 @@ fn string_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::document::comments::*;
 
     fn shown(text: &str, secrets: &[&str]) -> String {
         let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();

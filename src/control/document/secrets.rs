@@ -5,11 +5,8 @@
 
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
-use super::comments;
+use super::comments::{self, HIDDEN};
 use crate::control::config::schema::{FILE, Kind, Section};
-
-/// What stands for a secret.
-pub(super) const HIDDEN: &str = "…";
 
 /// The text with every secret replaced.
 pub fn redacted(text: &str) -> String {

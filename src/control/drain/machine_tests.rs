@@ -1,4 +1,4 @@
-use super::*;
+use crate::control::drain::machine::*;
 
 const DELAY: Duration = Duration::from_secs(300);
 

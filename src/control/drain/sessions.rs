@@ -1,19 +1,20 @@
 //! About how many sessions are bound to a target, for drains, summaries, metrics and the console.
 //!
 //! Reads the targets' sketches with what a snapshot says of how their sessions live. Figures are estimates;
-//! what they mean and what they cannot know stands in `target::sketch`. Never locks. Tested below.
+//! what they mean and what they cannot know stands in `stickiness::sketch`. Never locks. Tested below.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::group::state::TargetState;
+use crate::group::target_group::{Target, TargetGroup};
 use crate::routing::actions::Action;
 use crate::snapshot::{Published, Snapshot};
-use crate::target::group::{Target, TargetGroup, stable_key};
-use crate::target::sketch::Life;
-use crate::target::state::TargetState;
-use crate::target::stickiness::Stickiness;
+use crate::stickiness::sketch::Life;
+use crate::stickiness::stable_key::stable_key;
+use crate::stickiness::verdict::Stickiness;
 
 /// How the sessions live that lead to one group: by its own stickiness, and by that of rules. Empty when nothing is
 /// sticky.
@@ -130,7 +131,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::super::tests::snapshot;
-    use super::*;
+    use crate::control::drain::sessions::*;
 
     const NOW_S: u64 = 1_700_000_000;
 

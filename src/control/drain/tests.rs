@@ -1,18 +1,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::*;
 use crate::control::compile::{Compiled, compile};
 use crate::control::config;
-use crate::http1::fields::{Field, FieldId};
+use crate::control::drain::*;
+use crate::group::select::{Ask, Choice, CookieAction, Random, select};
+use crate::group::state::{Health, Registry};
+use crate::group::target_group::Standing;
+use crate::http::fields::{Field, FieldId};
 use crate::routing::actions::{Action, Forward};
 use crate::snapshot::Snapshot;
-use crate::target::group::Standing;
-use crate::target::keyring::KeyRing;
-use crate::target::select::{Ask, Choice, CookieAction, Random, select};
-use crate::target::sketch::Life;
-use crate::target::state::{Health, Registry};
-use crate::target::stickiness::Reason;
+use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::sketch::Life;
+use crate::telemetry::reason::Reason;
 
 pub(super) fn ring() -> Arc<KeyRing> {
     Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap())

@@ -20,9 +20,10 @@ use crate::control::config::file;
 use crate::control::config::units::{show_age, show_duration};
 use crate::control::events::{EventKind, unix_ms};
 use crate::control::runtime::Control;
+use crate::group::state::{Health, TargetState};
+use crate::group::target_group::Target;
 use crate::snapshot::Snapshot;
-use crate::target::group::{Target, stable_key};
-use crate::target::state::{Health, TargetState};
+use crate::stickiness::stable_key::stable_key;
 
 /// From one look to the next.
 const TICK: Duration = Duration::from_millis(250);

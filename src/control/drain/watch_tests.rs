@@ -1,9 +1,9 @@
 use super::super::tests::ring;
-use super::*;
 use crate::control::config;
 use crate::control::config::file::TargetState as Configured;
-use crate::target::group::Standing;
-use crate::target::sketch::Life;
+use crate::control::drain::watch::*;
+use crate::group::target_group::Standing;
+use crate::stickiness::sketch::Life;
 
 const FILE: &str = r#"
     [[listener]]

@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use super::{Explanation, Outcome, Scene, address, text};
 use crate::control::config::units;
-use crate::http1::fields::FieldId;
-use crate::routing::actions::Forward;
-use crate::target::balance::cookie_values;
-use crate::target::cookie::{self, Scope};
-use crate::target::group::{
-    Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, TargetIndex, UNCHECKED,
+use crate::group::address::TargetIndex;
+use crate::group::balance::cookie_values;
+use crate::group::select;
+use crate::group::target_group::{
+    Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, UNCHECKED,
 };
-use crate::target::select;
-use crate::target::stickiness::{Reading, Reason, Stickiness, StickinessKind};
+use crate::http::fields::FieldId;
+use crate::routing::actions::Forward;
+use crate::stickiness::cookie::{self, Scope};
+use crate::stickiness::options::StickinessKind;
+use crate::stickiness::verdict::{Reading, Stickiness};
+use crate::telemetry::reason::Reason;
 
 /// The status of a request that nobody may have.
 const NOBODY: u16 = 503;

@@ -58,7 +58,7 @@ fn bare_cookie(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::explain::question::*;
 
     fn asked(request: &str, headers: &[&str]) -> String {
         let question = Question {

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use super::*;
 use crate::control::config;
+use crate::control::explain::*;
 use crate::control::runtime::Control;
-use crate::target::cookie::{Codec, Plain, Scope};
-use crate::target::group::stable_key;
-use crate::target::keyring::KeyRing;
-use crate::target::state::Health;
+use crate::group::state::Health;
+use crate::stickiness::cookie::{Codec, Plain, Scope};
+use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::stable_key::stable_key;
 
 const NOW_S: u64 = 1_800_000_000;
 

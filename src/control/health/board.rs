@@ -163,7 +163,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::health::board::*;
 
     #[test]
     fn an_ejection_hides_what_checks_say_until_it_ends() {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
-use crate::target::group::Address;
+use crate::group::address::Address;
 
 /// How much of a response's content is looked at.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;

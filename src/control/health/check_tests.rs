@@ -1,7 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::*;
+use crate::control::health::check::*;
 
 fn http() -> HttpAsk {
     HttpAsk {

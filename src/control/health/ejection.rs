@@ -128,7 +128,7 @@ impl Ejection {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::health::ejection::*;
 
     const LIMITS: Limits = Limits {
         errors: 5,

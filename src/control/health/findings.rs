@@ -14,7 +14,7 @@ use super::slow_start;
 use super::{Done, Due, Supervisor};
 use crate::control::config::units::show_duration;
 use crate::control::events::{EventKind, Told, Tone, unix_ms};
-use crate::target::state::Health;
+use crate::group::state::Health;
 
 /// The same thing about the same target is not said more often.
 const WARN_EVERY: Duration = Duration::from_secs(60);

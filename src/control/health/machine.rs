@@ -3,7 +3,7 @@
 //! Never asks a clock or a target. The operator's word comes first: a target that drains or is unused stays so,
 //! whatever a check says. Tested below as the full table of transitions.
 
-use crate::target::state::Health;
+use crate::group::state::Health;
 
 /// How many results in a row turn a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Streak {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::health::machine::*;
 
     const THRESHOLDS: Thresholds = Thresholds { rise: 2, fall: 3 };
 

@@ -38,8 +38,8 @@ use settings::Settings;
 
 use super::events::Told;
 use super::runtime::Control;
+use crate::group::state::Health;
 use crate::snapshot::Snapshot;
-use crate::target::state::Health;
 
 /// From one look at everything to the next, and so at most one publication in this time.
 const TICK: Duration = Duration::from_millis(50);

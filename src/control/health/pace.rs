@@ -46,7 +46,7 @@ fn part(of: Duration, bits: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::health::pace::*;
 
     const INTERVAL: Duration = Duration::from_secs(10);
 

@@ -7,10 +7,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::exchange::failure::Failure;
 use crate::exchange::interim::Interims;
+use crate::http::fields::{FIELD_COUNT_MAX, Fields};
+use crate::http::framing::ResponseFraming;
+use crate::http::head::{HeadLimits, Method};
 use crate::http1::chunked::Decoder;
-use crate::http1::fields::{FIELD_COUNT_MAX, Fields};
-use crate::http1::framing::ResponseFraming;
-use crate::http1::head::{self, HeadLimits, Method, Parsed};
+use crate::http1::head::{self, Parsed};
 
 /// How much is received at a time, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;

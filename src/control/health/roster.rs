@@ -15,8 +15,9 @@ use super::pace::Pace;
 use super::settings::{Checks, Settings};
 use super::{Due, EndedBy, Supervisor};
 use crate::control::events::{EventKind, Tone, unix_ms};
-use crate::target::group::{Address, Standing, Target, TargetGroup};
-use crate::target::state::{Health, TargetState};
+use crate::group::address::Address;
+use crate::group::state::{Health, TargetState};
+use crate::group::target_group::{Standing, Target, TargetGroup};
 use crate::uring::Courtesy;
 
 /// Targets that come into service at once are first checked this long after each other, as long as that takes

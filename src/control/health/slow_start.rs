@@ -18,7 +18,7 @@ pub fn share_percent(elapsed: Duration, over: Duration) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::health::slow_start::*;
 
     #[test]
     fn the_share_grows_by_equal_steps_to_all_of_the_weight() {

@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::check::{Ask, Verdict};
-use super::*;
 use crate::control::change::{By, Edit, Keep};
 use crate::control::config;
-use crate::target::group::{Address, TargetGroup};
-use crate::target::keyring::KeyRing;
-use crate::target::state::TargetState;
+use crate::control::health::*;
+use crate::group::address::Address;
+use crate::group::state::TargetState;
+use crate::group::target_group::TargetGroup;
+use crate::stickiness::keyring::KeyRing;
 
 /// Answers by the port that is asked; notes who was asked when.
 struct Fake {
@@ -365,7 +366,7 @@ async fn a_target_that_drained_waits_for_a_check_when_it_is_back() {
     world.fake.hanging.lock().unwrap().insert(2);
     world.control.republish(&["app"]);
     assert_eq!((state.health(), &*world.eligible()), (Health::Initial, "ac"));
-    let bound_only = crate::target::group::Standing::Draining;
+    let bound_only = crate::group::target_group::Standing::Draining;
     assert_eq!(world.group().standing(1), bound_only, "nobody is moved yet");
     sleep(1.0).await;
     assert_eq!(world.note(2).reason, "waits for its first check");

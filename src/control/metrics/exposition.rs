@@ -10,10 +10,10 @@ use prometheus::{TextEncoder, proto};
 
 use super::family::{Family, seconds};
 use super::{Sources, names, process};
+use crate::group::target_group::{HEALTH_CODES, Target, TargetGroup};
 use crate::snapshot::{Listener, Snapshot};
-use crate::target::group::{HEALTH_CODES, Target, TargetGroup};
-use crate::target::stickiness::Reason;
 use crate::telemetry::counters::Counter;
+use crate::telemetry::reason::Reason;
 use crate::telemetry::series::{METHOD_CLASSES, STATUS_CLASSES};
 
 /// What the text is, for the Content-Type field.

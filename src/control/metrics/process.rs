@@ -45,7 +45,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::control::metrics::process::*;
 
     #[test]
     fn this_process_has_memory() {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::target::stickiness::Reason;
 use crate::telemetry::histogram::Percentiles;
+use crate::telemetry::reason::Reason;
 use crate::telemetry::series::GroupSeries;
 
 /// Points that are kept, one a second.

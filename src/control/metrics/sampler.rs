@@ -15,9 +15,9 @@ use super::rates::{
     RuleRates, ShardLoad, TargetRates, Totals, sticky_totals,
 };
 use super::{Machine, Sources, names};
+use crate::group::state::{GroupState, TargetState};
+use crate::group::target_group::TargetGroup;
 use crate::snapshot::{Listener, Snapshot};
-use crate::target::group::TargetGroup;
-use crate::target::state::{GroupState, TargetState};
 use crate::telemetry::counters::{Counter, CounterSnapshot, Counters};
 use crate::telemetry::histogram::{Distribution, Percentiles};
 use crate::telemetry::series::{ListenerSeries, RuleSeries, STATUS_CLASSES};

@@ -22,7 +22,7 @@ use crate::control::history::Undo;
 use crate::control::state::{Built, Floors, State};
 use crate::control::{diff, keys};
 use crate::snapshot::Snapshot;
-use crate::target::keyring::KeyRing;
+use crate::stickiness::keyring::KeyRing;
 
 /// Sentences of a change that its event has; more are counted.
 const EVENT_SENTENCES_MAX: usize = 3;

@@ -1,7 +1,7 @@
 //! What changes cost: compiled groups and instructions, never time.
 
-use super::*;
 use crate::control::drain::sessions::Sessions;
+use crate::control::runtime::tests::*;
 
 #[test]
 fn an_edit_among_ten_thousand_targets_compiles_one_group() {

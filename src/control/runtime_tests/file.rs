@@ -1,6 +1,6 @@
 //! Changes of the file: edits that are kept in it, files that are loaded again, and files that somebody else changed.
 
-use super::*;
+use crate::control::runtime::tests::*;
 
 #[test]
 fn a_reload_carries_over_what_is_the_same() {
@@ -17,7 +17,7 @@ fn a_reload_carries_over_what_is_the_same() {
     // At another address it is another server.
     assert!(!Arc::ptr_eq(&state(&before, 1), &state(&after, 1)));
     // Under other keys every codec is another one, and still the targets' states stay.
-    let secret = crate::target::keyring::format_secret(&[9; 32]);
+    let secret = crate::stickiness::keyring::format_secret(&[9; 32]);
     let keys = format!("[stickiness_keys]\nkeys = [{{ id = 3, secret = \"{secret}\" }}]\n");
     fs::write(path, format!("{}\n{keys}", fs::read_to_string(path).unwrap())).unwrap();
     let applied = control.reload(&BY).unwrap();

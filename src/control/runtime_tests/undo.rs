@@ -1,6 +1,6 @@
 //! Changes that are taken back, by an operator or because nobody confirmed them.
 
-use super::*;
+use crate::control::runtime::tests::*;
 
 #[test]
 fn every_edit_on_top_is_undone_and_leaves_no_trace() {

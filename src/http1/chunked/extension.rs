@@ -1,7 +1,7 @@
 //! Chunk extensions, RFC 9112 §7.1.1: read only to know that they are ones, then forgotten.
 
-use crate::http1::fields::{is_token_byte, is_value_byte};
-use crate::http1::refusal::ChunkFault;
+use crate::http::fields::{is_token_byte, is_value_byte};
+use crate::http::refusal::ChunkFault;
 
 /// Most bytes of extensions behind one size, the first `;` and white space before it included.
 const CHUNK_BYTES_MAX: u32 = 256;

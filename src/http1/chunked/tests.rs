@@ -1,7 +1,7 @@
 //! Every message is decoded whole, byte by byte, at every split and with trailing data, and must say
 //! the same each time.
 
-use super::*;
+use crate::http1::chunked::*;
 use proptest::prelude::*;
 
 /// Content, trailers and the bytes used, or the fault.

@@ -1,9 +1,9 @@
 //! The trailer section, RFC 9112 §7.1.2: gathered line by line, each judged like a line of a head,
 //! and against the list of fields that may not come late (RFC 9110 §6.5.1).
 
-use crate::http1::fields::{FieldId, classify_folded, folds_to};
+use crate::http::fields::{FieldId, classify_folded, folds_to};
+use crate::http::refusal::ChunkFault;
 use crate::http1::head::{line_fault, line_is_field};
-use crate::http1::refusal::ChunkFault;
 
 /// Most bytes of the section, line ends included.
 const BYTES_MAX: usize = 16 * 1024;

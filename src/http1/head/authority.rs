@@ -1,9 +1,9 @@
 //! Authorities: the syntax of Host and of absolute-form, and whether the two agree.
 
 use super::collect::Collected;
-use super::{Mode, RequestTarget, Version};
-use crate::http1::fields::eq_ignore_case;
-use crate::http1::refusal::Refusal;
+use crate::http::fields::eq_ignore_case;
+use crate::http::head::{Mode, RequestTarget, Version};
+use crate::http::refusal::Refusal;
 
 /// The effective authority of a request (RFC 9110 §7.1): absolute-form's, else Host.
 pub(super) fn effective<'b>(
@@ -167,7 +167,7 @@ fn same(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http1::head::authority::*;
 
     #[test]
     fn hosts_are_names_addresses_and_ports() {

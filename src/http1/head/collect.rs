@@ -4,12 +4,12 @@
 
 use httparse::Header;
 
-use super::HeadLimits;
-use crate::http1::fields::{
+use crate::http::fields::{
     Field, FieldId, Fields, classify_folded, eq_ignore_case, look_alike_is_dropped, members,
 };
+use crate::http::head::HeadLimits;
+use crate::http::refusal::LineFault;
 use crate::http1::framing::FramingFields;
-use crate::http1::refusal::LineFault;
 
 /// What the pass saw.
 #[derive(Debug, Default)]

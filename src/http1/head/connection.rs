@@ -1,8 +1,8 @@
 //! Connection options, RFC 9110 §7.6.1: what they say about the connection, and which fields they
 //! take out of the message. They never take out a field that limpet sets or relies on.
 
-use super::Version;
-use crate::http1::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
+use crate::http::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
+use crate::http::head::Version;
 
 /// Most options that are looked at: each costs a walk over the fields.
 const OPTIONS_MAX: usize = 32;

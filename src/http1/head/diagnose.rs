@@ -4,9 +4,12 @@
 //! depend on how the head was cut into segments. Also reads the start lines of newer minor versions.
 
 use super::scan::{Found, HeadScan};
-use super::{HeadLimits, METHOD_BYTES_MAX, Parsed};
-use crate::http1::fields::{is_token, is_token_byte, is_value_byte};
-use crate::http1::refusal::{LineFault, Refusal, ResponseFault};
+use crate::http::fields::{is_token, is_token_byte, is_value_byte};
+use crate::http::head::HeadLimits;
+use crate::http::refusal::{LineFault, Refusal, ResponseFault};
+
+/// Longest method: nobody knows one that is half as long (RFC 9112 §3).
+pub(super) const METHOD_BYTES_MAX: usize = 64;
 
 /// A request line with its CRLF, split.
 pub(super) struct Line<'b> {
@@ -16,11 +19,11 @@ pub(super) struct Line<'b> {
     pub length: usize,
 }
 
-/// A head that begins with CR or LF: an empty line too many, or one that has only half come.
+/// A head that begins with CR or LF: an empty line too many, or, which is no fault yet, one that has only half come.
 #[cold]
-pub(super) fn leading_line<T>(buf: &[u8]) -> Result<Parsed<T>, Refusal> {
+pub(super) fn leading_line(buf: &[u8]) -> Result<(), Refusal> {
     match buf {
-        b"\r" => Ok(Parsed::Partial),
+        b"\r" => Ok(()),
         [b'\r', b'\n', ..] => Err(Refusal::BadRequestLine),
         [b'\r', ..] => Err(Refusal::BareCr),
         _ => Err(Refusal::BareLf),
@@ -257,7 +260,7 @@ pub(in crate::http1) fn line_fault(line: &[u8]) -> Option<LineFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http1::head::diagnose::*;
 
     #[test]
     fn versions_are_eight_bytes_exactly() {

@@ -1,8 +1,8 @@
 //! The four forms of a request-target, RFC 9112 §3.2, split in place.
 
-use super::{Method, Mode, RequestTarget};
-use crate::http1::fields::eq_ignore_case;
-use crate::http1::refusal::Refusal;
+use crate::http::fields::eq_ignore_case;
+use crate::http::head::{Method, Mode, RequestTarget};
+use crate::http::refusal::Refusal;
 
 /// Splits and judges a target that httparse found: no control, no space, not empty.
 ///

@@ -1,7 +1,7 @@
 //! How far an incomplete head was searched, so that one that drips in costs linear time.
 
-use super::HeadLimits;
-use crate::http1::refusal::LineFault;
+use crate::http::head::HeadLimits;
+use crate::http::refusal::LineFault;
 
 /// Remembers how far an incomplete head was searched: [`HeadScan::worth_parsing`] is `true` when
 /// `buf` may hold a whole head, a byte that refuses it, or more than a limit allows.

@@ -4,8 +4,8 @@
 mod limits;
 mod responses;
 
-use super::*;
-use crate::http1::fields::FieldId;
+use crate::http::fields::FieldId;
+use crate::http1::head::*;
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 16 * 1024,
@@ -254,8 +254,8 @@ fn framing_is_refused_through_the_head_too() {
 
 #[test]
 fn framing_and_persistence_of_what_passes() {
+    use crate::http::head::Version::*;
     use RequestFraming::*;
-    use Version::*;
     let cases: &[(&str, Version, RequestFraming, bool)] = &[
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Http11, None, true),
         ("GET / HTTP/1.9\r\nHost: a\r\n\r\n", Http11, None, true),

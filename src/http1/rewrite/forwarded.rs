@@ -1,8 +1,9 @@
 //! The fields that tell the target about the client: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239).
 
-use super::{ForwardedFor, RequestEdits, line};
-use crate::http1::fields::{FieldId, find, is_token_byte, members};
-use crate::http1::head::RequestHead;
+use super::lines::line;
+use crate::http::edits::{ForwardedFor, RequestEdits};
+use crate::http::fields::{FieldId, find, is_token_byte, members};
+use crate::http::head::RequestHead;
 
 /// Appends them all. The received X-Forwarded-For lines were left out and are folded here; the other
 /// received ones were left out unless the peer is trusted.

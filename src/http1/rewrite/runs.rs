@@ -1,6 +1,6 @@
 //! Runs of field lines that go on unchanged: copied from the received head in one piece each.
 
-use crate::http1::fields::Field;
+use crate::http::fields::Field;
 use crate::http1::head::offset_in;
 
 /// Copies what lies between the field lines that are left out.

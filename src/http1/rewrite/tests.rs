@@ -1,8 +1,10 @@
 //! Each edit by example, byte for byte; then: whatever was written parses again and means the same.
 
-use super::*;
-use crate::http1::fields::Fields;
-use crate::http1::head::{HeadLimits, Method, Mode, Parsed, parse_request, parse_response};
+use crate::http::edits::ForwardedFor;
+use crate::http::fields::Fields;
+use crate::http::head::{HeadLimits, Method, Mode};
+use crate::http1::head::{Parsed, parse_request, parse_response};
+use crate::http1::rewrite::*;
 use proptest::prelude::*;
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -272,25 +274,26 @@ fn a_request_id_replaces_what_came_under_its_name() {
     assert_eq!(fields_of(lines, &edits()), lines);
 }
 
-fn response_edits<'e>(framing: ResponseFraming) -> ResponseEdits<'e> {
-    ResponseEdits {
-        client_version: Version::Http11,
-        framing,
-        keep: true,
-        set_cookies: &[],
-        protect_cookie: false,
-        upgrade: false,
-        via: None,
-        date: None,
-    }
+fn to_client(framing: ResponseFraming) -> ToClient {
+    ToClient { version: Version::Http11, framing, keep: true, upgrade: false }
 }
 
-fn rewritten_response(head: &str, method: Method, edits: &ResponseEdits<'_>) -> String {
+/// With nothing of ours in it.
+fn plain_response(head: &str, method: Method, to: ToClient) -> String {
+    rewritten_response(head, method, &ResponseEdits::default(), to)
+}
+
+fn rewritten_response(
+    head: &str,
+    method: Method,
+    edits: &ResponseEdits<'_>,
+    to: ToClient,
+) -> String {
     let mut fields = Fields::new();
     let parsed = parse_response(head.as_bytes(), &LIMITS, method, &mut fields);
     let Ok(Parsed::Complete(parsed)) = parsed else { panic!("{head:?} does not parse") };
     let mut out = b"before".to_vec();
-    response(&parsed, edits, &mut out);
+    response(&parsed, edits, &to, &mut out);
     String::from_utf8(out.split_off(6)).expect("UTF-8")
 }
 
@@ -299,14 +302,11 @@ fn a_response_goes_on_as_http11_without_hop_by_hop_fields() {
     let head = "HTTP/1.0 200 Fine\r\nServer: x\r\nConnection: close, a\r\nA: 1\r\nKeep-Alive: timeout=1\r\n\
                 Content-Length: 5\r\nUpgrade: h2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
     assert_eq!(
-        rewritten_response(head, Method::Get, &response_edits(ResponseFraming::Length(5))),
+        plain_response(head, Method::Get, to_client(ResponseFraming::Length(5))),
         "HTTP/1.1 200 Fine\r\nServer: x\r\nContent-Length: 5\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
     );
-    let bare = rewritten_response(
-        "HTTP/1.1 204\r\n\r\n",
-        Method::Get,
-        &response_edits(ResponseFraming::None),
-    );
+    let bare =
+        plain_response("HTTP/1.1 204\r\n\r\n", Method::Get, to_client(ResponseFraming::None));
     assert_eq!(bare, "HTTP/1.1 204 \r\n\r\n");
 }
 
@@ -326,14 +326,14 @@ fn response_framing_is_that_of_the_edits() {
         ("Content-Length: 5\r\n", Length(6), "X: 1\r\nContent-Length: 6\r\n"),
     ];
     for (lines, framing, expected) in cases {
-        let text = rewritten_response(&head(lines), Method::Get, &response_edits(framing));
+        let text = plain_response(&head(lines), Method::Get, to_client(framing));
         assert_eq!(text, format!("HTTP/1.1 200 OK\r\n{expected}\r\n"), "{lines:?} {framing:?}");
     }
 }
 
 #[test]
 fn a_length_is_information_for_head_and_304_and_never_in_1xx_and_204() {
-    let none = response_edits(ResponseFraming::None);
+    let none = to_client(ResponseFraming::None);
     let cases = [
         ("HTTP/1.1 200 OK", Method::Head, true),
         ("HTTP/1.1 304 Not Modified", Method::Get, true),
@@ -343,17 +343,13 @@ fn a_length_is_information_for_head_and_304_and_never_in_1xx_and_204() {
         ("HTTP/1.1 101 Switching Protocols", Method::Get, false),
     ];
     for (line, method, kept) in cases {
-        let text =
-            rewritten_response(&format!("{line}\r\nContent-Length: 9\r\n\r\n"), method, &none);
+        let text = plain_response(&format!("{line}\r\nContent-Length: 9\r\n\r\n"), method, none);
         assert_eq!(text.contains("Content-Length: 9\r\n"), kept, "{line}");
         let odd = format!("{line}\r\nContent-Length:\t009\r\n\r\n");
-        let text = rewritten_response(&odd, method, &none);
+        let text = plain_response(&odd, method, none);
         assert_eq!(text.contains("Content-Length: 9\r\n"), kept, "{line}");
-        let text = rewritten_response(
-            &format!("{line}\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            method,
-            &none,
-        );
+        let text =
+            plain_response(&format!("{line}\r\nTransfer-Encoding: chunked\r\n\r\n"), method, none);
         assert!(!text.contains("chunked"), "{line}");
     }
 }
@@ -361,15 +357,14 @@ fn a_length_is_information_for_head_and_304_and_never_in_1xx_and_204() {
 #[test]
 fn the_connection_field_fits_the_clients_version() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    for (keep, client_version, expected) in [
+    for (keep, version, expected) in [
         (true, Version::Http11, ""),
         (true, Version::Http10, "Connection: keep-alive\r\n"),
         (false, Version::Http11, "Connection: close\r\n"),
         (false, Version::Http10, "Connection: close\r\n"),
     ] {
-        let edits =
-            ResponseEdits { keep, client_version, ..response_edits(ResponseFraming::Length(0)) };
-        let text = rewritten_response(head, Method::Get, &edits);
+        let to = ToClient { keep, version, ..to_client(ResponseFraming::Length(0)) };
+        let text = plain_response(head, Method::Get, to);
         assert_eq!(text, format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{expected}\r\n"));
     }
 }
@@ -385,18 +380,18 @@ fn max_forwards_is_written_anew_and_once() {
 #[test]
 fn upgrades_are_answered_and_426_names_its_protocols() {
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: 1\r\n\r\n";
-    let edits = ResponseEdits { upgrade: true, ..response_edits(ResponseFraming::None) };
+    let to = ToClient { upgrade: true, ..to_client(ResponseFraming::None) };
     assert_eq!(
-        rewritten_response(head, Method::Get, &edits),
+        plain_response(head, Method::Get, to),
         "HTTP/1.1 101 Switching Protocols\r\nX: 1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
     let head = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.2\r\nUpgrade: a, b\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
     for (keep, options) in [(true, "upgrade"), (false, "close, upgrade")] {
-        let edits = ResponseEdits { keep, ..response_edits(ResponseFraming::Length(0)) };
+        let to = ToClient { keep, ..to_client(ResponseFraming::Length(0)) };
         let expected = format!(
             "Content-Length: 0\r\nConnection: {options}\r\nUpgrade: TLS/1.2\r\nUpgrade: a, b\r\n\r\n"
         );
-        assert!(rewritten_response(head, Method::Get, &edits).ends_with(&expected));
+        assert!(plain_response(head, Method::Get, to).ends_with(&expected));
     }
 }
 
@@ -405,28 +400,26 @@ fn our_cookies_come_after_the_targets_and_shared_caches_are_kept_off() {
     let edits = ResponseEdits {
         set_cookies: &[b"l=1; Path=/", b"m=2"],
         protect_cookie: true,
-        ..response_edits(ResponseFraming::Length(0))
+        ..ResponseEdits::default()
     };
+    let to = to_client(ResponseFraming::Length(0));
     let head = "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
-        rewritten_response(head, Method::Get, &edits),
+        rewritten_response(head, Method::Get, &edits, to),
         "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\nCache-Control: private\r\n\
          Set-Cookie: l=1; Path=/\r\nSet-Cookie: m=2\r\n\r\n"
     );
     let own = "HTTP/1.1 200 OK\r\nCache-Control: public\r\nContent-Length: 0\r\n\r\n";
-    assert!(!rewritten_response(own, Method::Get, &edits).contains("private"));
+    assert!(!rewritten_response(own, Method::Get, &edits, to).contains("private"));
 }
 
 #[test]
 fn interim_responses_get_nothing_of_ours() {
-    let edits = ResponseEdits {
-        set_cookies: &[b"l=1"],
-        protect_cookie: true,
-        keep: false,
-        ..response_edits(ResponseFraming::None)
-    };
+    let edits =
+        ResponseEdits { set_cookies: &[b"l=1"], protect_cookie: true, ..ResponseEdits::default() };
+    let to = ToClient { keep: false, ..to_client(ResponseFraming::None) };
     let head = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n\r\n";
-    let text = rewritten_response(head, Method::Get, &edits);
+    let text = rewritten_response(head, Method::Get, &edits, to);
     assert_eq!(text, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
 }
 

@@ -2,13 +2,12 @@
 //! `limpet help access-log` lists.
 //!
 //! Owns what each field says of a record. Never: how it is written. Tested with the formats.
-use std::net::{IpAddr, SocketAddr};
-
 use super::json::push_field;
 use super::line::Line;
 use super::text::{SecondText, version_text};
-use crate::target::stickiness::Reason;
+use super::value::{Key, Value};
 use crate::telemetry::batch::Logged;
+use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 
 /// A field and what it means.
@@ -17,33 +16,6 @@ pub struct FieldInfo {
     pub field: Field,
     pub name: &'static str,
     pub about: &'static str,
-}
-
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// Does not apply, or is not known.
-    None,
-    /// The time of arrival, in milliseconds since the Unix epoch.
-    Time(u64),
-    Text(&'a [u8]),
-    /// A word of limpet's own, which is plain.
-    Word(&'static str),
-    /// Three letters of a termination.
-    Code([u8; 3]),
-    Number(u64),
-    Flag(bool),
-    Ip(IpAddr),
-    Address(SocketAddr),
-}
-
-/// How JSON begins a field: the comma before the key, or the brace before the first, the key, and what
-/// is certain of a value of its kind.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    pub bare: &'static str,
-    pub null: &'static str,
-    pub quote: &'static str,
 }
 
 macro_rules! key {
@@ -78,8 +50,8 @@ macro_rules! fields {
         /// How many fields JSON writes; the others are for templates.
         pub const JSON_COUNT: usize = [$first_name, $($json_name),*].len();
 
-        /// Writes the fields of JSON in order: a straight run, in which the compiler knows every key and
-        /// the kind of every value.
+        /// Appends a record as one object of JSON, without a line feed: a straight run, in which the compiler
+        /// knows every key and the kind of every value.
         #[inline(never)]
         pub(super) fn push_json(
             record: &Logged<'_>,
@@ -88,6 +60,7 @@ macro_rules! fields {
         ) {
             push_field(key!("{" $first_name), Field::$first.value(record), arrival, line);
             $(push_field(key!("," $json_name), Field::$json.value(record), arrival, line);)*
+            line.put(b"}");
         }
     };
 }

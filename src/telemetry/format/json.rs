@@ -1,17 +1,10 @@
-//! JSON: one object a line with every key of the table in `fields`, always in its order; `null` where a
-//! value does not apply. Bytes that are not UTF-8 become U+FFFD.
+//! Values as JSON, with their keys: `null` where one does not apply. Bytes that are not UTF-8 become U+FFFD.
 //!
+//! Which fields the object of a line has, and in which order, stands in `fields`.
 //! Tested with the other formats, and by reading any line back.
-use super::fields::{Key, Value, push_json};
 use super::line::Line;
-use super::text::{SecondText, hex, push_address, push_socket_address};
-use crate::telemetry::batch::Logged;
-
-/// Appends the object, without a line feed.
-pub fn push(record: &Logged<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
-    push_json(record, arrival, line);
-    line.put(b"}");
-}
+use super::text::{SecondText, hex, push_address, push_socket_address, push_time};
+use super::value::{Key, Value};
 
 /// Appends one value as JSON.
 pub fn push_value(value: Value<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
@@ -45,7 +38,7 @@ pub(super) fn push_field(
     }
     line.put(key.quote.as_bytes());
     match value {
-        Value::Time(unix_ms) => super::push_time(unix_ms, arrival, line),
+        Value::Time(unix_ms) => push_time(unix_ms, arrival, line),
         Value::Text(text) => push_text(text, line),
         Value::Word(word) => line.put_short(word.as_bytes()),
         Value::Code(code) => line.put(&code),

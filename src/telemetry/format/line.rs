@@ -256,7 +256,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::format::line::*;
 
     fn written(push: impl FnOnce(&mut Line<'_>)) -> String {
         let mut lines = Lines::new(512);

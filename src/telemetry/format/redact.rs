@@ -7,7 +7,7 @@
 //! | user and password before a host | become `***` | go, with their "@" |
 //!
 //! `keep` leaves everything. Works on bytes as they came, cut ones too. Tested by a table.
-use crate::snapshot::LogQuery;
+use crate::telemetry::options::LogQuery;
 
 const HIDDEN: &[u8] = b"***";
 /// A shorter text is searched in less time than it takes to begin a search of vectors.
@@ -97,7 +97,7 @@ fn push_tail(tail: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::telemetry::format::redact::*;
 
     fn redacted(url: &str, query: LogQuery) -> String {
         let mut out = b"from before".to_vec();

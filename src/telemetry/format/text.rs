@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::line::Line;
-use crate::http1::head::Version;
+use crate::http::head::Version;
 
 /// Longest text of a second.
 const SECOND_BYTES_MAX: usize = 32;
@@ -120,6 +120,14 @@ pub fn push_socket_address(address: SocketAddr, line: &mut Line<'_>) {
     line.put_number(address.port().into());
 }
 
+/// "2025-11-22T16:30:00.123Z"
+pub fn push_time(time_unix_ms: u64, second: &mut SecondText, line: &mut Line<'_>) {
+    second.push(time_unix_ms / 1000, line);
+    line.put_byte(b'.');
+    line.put_thousandths(time_unix_ms % 1000);
+    line.put_byte(b'Z');
+}
+
 /// "HTTP/1.1"; empty when no request line was understood.
 pub fn version_text(version: Option<Version>) -> &'static str {
     match version {
@@ -177,7 +185,7 @@ pub fn hex(byte: u8) -> [u8; 2] {
 #[cfg(test)]
 mod tests {
     use super::super::line::Lines;
-    use super::*;
+    use crate::telemetry::format::text::*;
 
     fn written(push: impl FnOnce(&mut Line<'_>)) -> String {
         let mut lines = Lines::new(4096);

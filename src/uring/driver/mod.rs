@@ -32,7 +32,7 @@ use self::tasks::TASKS;
 use super::place::Place;
 use super::provided;
 use super::ring::{Completion, Operation};
-use super::table::Table;
+use crate::table::Table;
 use arrayvec::ArrayVec;
 use io_uring::types::{CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, opcode, squeue};

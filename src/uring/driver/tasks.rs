@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use super::super::table::Table;
 use super::remote;
+use crate::table::Table;
 
 /// A task's future, boxed when it was spawned.
 type Future_ = Pin<Box<dyn Future<Output = ()>>>;

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::table::Table;
+use crate::table::Table;
 
 pub(super) use connecting::{Connecting, connect};
 pub(super) use wire::{End, Received, Sent, recv, recv_found, send};

@@ -1,6 +1,6 @@
 //! Free buffers: which are kept, and which keep their memory.
 
-use super::*;
+use crate::uring::tests::*;
 
 #[test]
 fn buffers_come_back_and_others_are_freed() {

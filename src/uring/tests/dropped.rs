@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use io_uring::{opcode, types};
 
-use super::*;
+use crate::uring::tests::*;
 
 #[test]
 fn an_operation_dropped_in_flight_shuts_its_socket_down_and_lets_it_go() {

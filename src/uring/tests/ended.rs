@@ -1,6 +1,6 @@
 //! Operations that are ended from this side: by shutting down, and by an abort.
 
-use super::*;
+use crate::uring::tests::*;
 
 #[test]
 fn shutting_down_ends_a_receive_in_flight() {

@@ -1,7 +1,7 @@
 //! Whether a peer is still there, asked of the kernel.
 
-use super::*;
 use crate::uring::Presence;
+use crate::uring::tests::*;
 
 fn reset(peer: TcpStream) {
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");

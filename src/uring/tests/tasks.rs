@@ -1,6 +1,6 @@
 //! Tasks and sleep: whose turn it is, what wakes them, and what ends with an engine.
 
-use super::*;
+use crate::uring::tests::*;
 
 #[test]
 fn io_uring_is_there_or_refused_with_what_to_do() {

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
-use limpet::http1::refusal::ChunkFault;
+use limpet::http::refusal::ChunkFault;
 
 type Outcome = Result<(Vec<u8>, Vec<u8>, usize, bool), ChunkFault>;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use limpet::control::config;
 use limpet::control::runtime::Control;
-use limpet::target::keyring::KeyRing;
+use limpet::stickiness::keyring::KeyRing;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

@@ -5,10 +5,11 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use limpet::target::cookie::{self, Codec, Plain, Scope, VALUE_SIZE};
-use limpet::target::keyring::KeyRing;
-use limpet::target::response_cookie;
-use limpet::target::stickiness::{Reading, Stickiness, StickinessOptions};
+use limpet::stickiness::cookie::{self, Codec, Plain, Scope, VALUE_SIZE};
+use limpet::stickiness::keyring::KeyRing;
+use limpet::stickiness::response_cookie;
+use limpet::stickiness::verdict::{Reading, Stickiness};
+use limpet::stickiness::options::StickinessOptions;
 
 const NOW_S: u64 = 1_700_000_000;
 

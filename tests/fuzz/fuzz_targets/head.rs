@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limpet::http1::fields::Fields;
-use limpet::http1::head::{
-    HeadLimits, HeadScan, Method, Mode, Parsed, Version, parse_request, parse_response,
-};
-use limpet::http1::rewrite::{self, ForwardedFor, RequestEdits, ResponseEdits};
+use limpet::http::fields::Fields;
+use limpet::http::head::{HeadLimits, Method, Mode, Version};
+use limpet::http1::head::{HeadScan, Parsed, parse_request, parse_response};
+use limpet::http1::rewrite::{self, ToClient};
+use limpet::http::edits::{ForwardedFor, RequestEdits, ResponseEdits};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 1024,
@@ -87,17 +87,19 @@ fn response(data: &[u8], method: Method) {
         return;
     };
     let edits = ResponseEdits {
-        client_version: Version::Http11,
-        framing: head.framing,
-        keep: head.persistent,
         set_cookies: &[b"limpet=1"],
         protect_cookie: true,
-        upgrade: head.status == 101,
         via: Some(b"limpet"),
         date: None,
     };
+    let to = ToClient {
+        version: Version::Http11,
+        framing: head.framing,
+        keep: head.persistent,
+        upgrade: head.status == 101,
+    };
     let mut out = Vec::new();
-    rewrite::response(&head, &edits, &mut out);
+    rewrite::response(&head, &edits, &to, &mut out);
     let mut again = Fields::new();
     let Ok(Parsed::Complete(again)) = parse_response(&out, &ROOM, method, &mut again) else {
         panic!("forwarded as {:?}", String::from_utf8_lossy(&out));

@@ -1,6 +1,6 @@
 //! Targets that drain: what checks and gateway errors make of them.
 
-use super::*;
+use crate::control::health::tests::*;
 
 impl World {
     fn configure(&self, port: usize, state: &str) {

@@ -1,6 +1,6 @@
 //! Targets that are kept out for a while for their gateway errors.
 
-use super::*;
+use crate::control::health::tests::*;
 
 #[tokio::test(start_paused = true)]
 async fn gateway_errors_in_a_row_eject_a_target_for_a_while() {

@@ -1,6 +1,6 @@
 //! Targets that take their share little by little.
 
-use super::*;
+use crate::control::health::tests::*;
 
 /// The share of target `port`, as published, each time it changes, from now on for `seconds`.
 async fn shares(world: &World, port: usize, seconds: u64) -> Vec<u32> {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use super::fake::{FILE, Fake, Parsed, parse, request, value};
 use crate::control::metrics::exposition::exposition;
 use crate::control::metrics::names;
+use crate::group::state::Health;
 use crate::snapshot::Snapshot;
-use crate::target::state::Health;
-use crate::target::stickiness::Reason;
+use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Facts, Record, Timings};
 
 fn scrape(fake: &Fake) -> Vec<Parsed> {

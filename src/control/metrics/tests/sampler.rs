@@ -5,7 +5,7 @@ use super::fake::{FILE, Fake, request};
 use crate::control::metrics::rates::HISTORY_POINTS;
 use crate::control::metrics::{Sampler, names};
 use crate::snapshot::Snapshot;
-use crate::target::stickiness::Reason;
+use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Facts;
 
 struct Clock {

@@ -1,6 +1,6 @@
 //! What a head may be at most, and that nobody waits for the rest of one that is refused already.
 
-use super::*;
+use crate::http1::head::tests::*;
 
 #[test]
 fn limits_hold_to_the_byte_whether_the_head_is_whole_or_not() {

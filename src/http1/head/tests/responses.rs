@@ -1,6 +1,6 @@
 //! Response heads: every fault, and what passes.
 
-use super::*;
+use crate::http1::head::tests::*;
 
 /// Parses a response whole, cut everywhere and with trailing data.
 fn response<R>(

@@ -1,0 +1,211 @@
+//! A request's content on an HTTP/1 connection: what came with the head, and what is still to come.
+
+use std::ops::Range;
+
+use super::early::NextReceive;
+use super::input::Input;
+use crate::exchange::client::Asking;
+use crate::exchange::content::{Along, End, Piece, ROOM, Received};
+use crate::exchange::failure::Failure;
+use crate::http::framing::RequestFraming;
+use crate::http1::chunked::Decoder;
+use crate::snapshot::Listener;
+use crate::time::alarms::Alarm;
+use crate::time::clock::Clock;
+use crate::transport::pace::Pace;
+use crate::transport::stream::Stream;
+use crate::uring::buffers;
+
+/// What is known of a request's extent in the bytes that came with its head.
+#[derive(Debug, Clone, Default)]
+pub struct Extent {
+    /// Bytes of its head.
+    pub head_bytes: usize,
+    /// Bytes that belong to it: head, and content as it was framed.
+    pub used: usize,
+    /// Content bytes, decoded, behind the head.
+    along: usize,
+}
+
+/// How the end of the content is found.
+enum Rest {
+    /// So many bytes are to come.
+    Length(u64),
+    Chunked(Decoder),
+}
+
+/// The content of one request.
+pub struct Request<'a> {
+    pub client: &'a Stream,
+    clock: &'a Clock,
+    listener: &'a Listener,
+    /// Begins with the head, which stays until the exchange is over.
+    pub input: &'a mut Input,
+    pub extent: Extent,
+    rest: Rest,
+    is_whole: bool,
+    received: u64,
+    pace: Pace,
+    /// What the client has sent behind the content.
+    pub beyond: Input,
+    /// The receive that was waited for in vain.
+    pub late: NextReceive,
+}
+
+impl<'a> Request<'a> {
+    /// Takes what has come of the content behind a head of so many bytes.
+    ///
+    /// # Errors
+    /// It is none, or too long; with the extent as far as it is known.
+    pub fn new(
+        (client, clock, listener): (&'a Stream, &'a Clock, &'a Listener),
+        input: &'a mut Input,
+        head_bytes: usize,
+        framing: RequestFraming,
+    ) -> (Request<'a>, Result<(), Failure>) {
+        let rest = match framing {
+            RequestFraming::None => Rest::Length(0),
+            RequestFraming::Length(length) => Rest::Length(length),
+            RequestFraming::Chunked => Rest::Chunked(Decoder::default()),
+        };
+        let mut request = Request {
+            client,
+            clock,
+            listener,
+            input,
+            extent: Extent { head_bytes, used: head_bytes, along: 0 },
+            rest,
+            is_whole: false,
+            received: 0,
+            pace: Pace::default(),
+            beyond: Input::default(),
+            late: NextReceive::None,
+        };
+        let taken = request.take_along();
+        (request, taken)
+    }
+
+    fn take_along(&mut self) -> Result<(), Failure> {
+        let bytes = self.input.unread_mut(self.extent.head_bytes);
+        let (along, used) = match &mut self.rest {
+            Rest::Length(rest) => {
+                let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
+                *rest -= taken as u64;
+                self.is_whole = *rest == 0;
+                (taken, taken)
+            }
+            Rest::Chunked(decoder) => {
+                let decoded =
+                    decoder.decode_in_place(bytes).map_err(Failure::ClientContentInvalid)?;
+                self.is_whole = decoded.end;
+                (decoded.content, decoded.consumed)
+            }
+        };
+        self.received = along as u64;
+        self.judge_length()?;
+        self.extent.along = along;
+        self.extent.used += used;
+        Ok(())
+    }
+
+    /// Refuses chunked content that is longer than the listener allows; a length was judged with its head.
+    fn judge_length(&self) -> Result<(), Failure> {
+        let limit = self.listener.content_bytes;
+        let is_too_long = limit > 0 && self.received > limit;
+        match self.rest {
+            Rest::Chunked(_) if is_too_long => Err(Failure::ContentTooLarge),
+            Rest::Chunked(_) | Rest::Length(_) => Ok(()),
+        }
+    }
+
+    /// Whether all of the request has come.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// What the client has sent beyond its request with the head.
+    pub fn early(&self) -> &[u8] {
+        self.input.unread().get(self.extent.used..).unwrap_or_default()
+    }
+
+    /// One receive, with [`ROOM`] bytes in front.
+    async fn receive(&mut self, alarm: &Alarm) -> Result<Vec<u8>, Failure> {
+        let mut buffer = buffers::large();
+        buffer.resize(ROOM, 0);
+        let timeouts = &self.listener.timeouts;
+        let began_ms = self.clock.now_ms();
+        let deadline = self.clock.deadline(timeouts.content_idle);
+        let mut receive = self.client.recv(buffer);
+        let Some((result, buffer)) = alarm.give_up(deadline, &mut receive).await else {
+            self.late = NextReceive::Late(receive);
+            return Err(Failure::ClientContentTimeout);
+        };
+        let count = result.map_err(|_| Failure::ClientGone)?;
+        if count == 0 {
+            return Err(Failure::ClientGone);
+        }
+        self.pace.note(self.clock.now_ms().saturating_sub(began_ms), count);
+        if self.pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
+            return Err(Failure::ClientContentTimeout);
+        }
+        Ok(buffer)
+    }
+
+    /// Keeps what stands behind the end of the content at `beyond` in `buffer`.
+    fn keep_beyond(&mut self, buffer: &[u8], beyond: Range<usize>) {
+        let bytes = buffer.get(beyond).unwrap_or_default();
+        if !bytes.is_empty() {
+            let mut kept = buffers::small();
+            kept.extend_from_slice(bytes);
+            self.beyond.append(kept);
+        }
+    }
+}
+
+impl Asking for Request<'_> {
+    fn along(&self) -> Along<'_> {
+        let Extent { head_bytes, along, .. } = self.extent;
+        let bytes = self.input.unread().get(head_bytes..head_bytes.saturating_add(along));
+        let end = self.is_whole.then(|| self.trailers());
+        Along { bytes: bytes.unwrap_or_default(), end }
+    }
+
+    fn received(&self) -> u64 {
+        self.received
+    }
+
+    async fn content(&mut self, alarm: &Alarm) -> Result<Received, Failure> {
+        let mut buffer = self.receive(alarm).await?;
+        let (count, length) = (buffer.len() - ROOM, buffer.len());
+        let (content, consumed) = match &mut self.rest {
+            Rest::Length(rest) => {
+                let taken = (*rest).min(count as u64);
+                *rest -= taken;
+                self.is_whole = *rest == 0;
+                (taken as usize, taken as usize)
+            }
+            Rest::Chunked(decoder) => {
+                let input = buffer.get_mut(ROOM..).unwrap_or_default();
+                let decoded =
+                    decoder.decode_in_place(input).map_err(Failure::ClientContentInvalid)?;
+                self.is_whole = decoded.end;
+                (decoded.content, decoded.consumed)
+            }
+        };
+        self.received += content as u64;
+        self.judge_length()?;
+        if self.is_whole {
+            self.keep_beyond(&buffer, ROOM + consumed..length);
+        }
+        buffer.truncate(ROOM + content);
+        let end = if self.is_whole { End::Last } else { End::No };
+        Ok(Received { piece: Piece { buffer, from: ROOM }, end })
+    }
+
+    fn trailers(&self) -> &[u8] {
+        match &self.rest {
+            Rest::Chunked(decoder) => decoder.trailers(),
+            Rest::Length(_) => b"",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What has been tried for one request, and whether another attempt may be made.
+
+use super::client::Client;
+use super::entry::Entry;
+use super::failure::Failure;
+use super::place::chosen;
+use super::scene::{Outgoing, Scene, Tried};
+use super::target::Draft;
+use crate::group::retry::{self, Decision, RetryPermit};
+use crate::group::target_group::Standing;
+use crate::routing::actions::Action;
+use crate::time::clock::Millis;
+
+/// What has been tried for one request, and whether more may be.
+pub struct Attempts<'a, 's> {
+    scene: &'a Scene<'s>,
+    pub tried: Tried,
+    retries: u32,
+    /// The target that the request is bound to has had its second chance.
+    was_tried_again: bool,
+    /// A kept connection has failed this request; another one may be as stale.
+    pub only_fresh: bool,
+    is_idempotent: bool,
+    is_replayable: bool,
+    began_ms: Millis,
+    /// Held while a retry runs.
+    permit: Option<RetryPermit>,
+}
+
+impl<'a, 's> Attempts<'a, 's> {
+    pub fn new<D>(
+        scene: &'a Scene<'s>,
+        out: &Outgoing<D>,
+        is_replayable: bool,
+    ) -> Attempts<'a, 's> {
+        Attempts {
+            scene,
+            tried: Tried::new(),
+            retries: 0,
+            was_tried_again: false,
+            only_fresh: false,
+            is_idempotent: out.plan.method.is_idempotent(),
+            is_replayable,
+            began_ms: scene.local.clock.now_ms(),
+            permit: None,
+        }
+    }
+
+    /// Decides about another attempt and makes `plan` ready for it; `false` when there is none.
+    pub fn again<C: Client, D: Draft>(
+        &mut self,
+        failure: Failure,
+        client: &C,
+        (out, entry): (&mut Outgoing<D>, &mut Entry),
+    ) -> bool {
+        let view = self.scene.view;
+        let Some(group) = view.groups.get(out.plan.choice.group) else { return false };
+        let clock = &self.scene.local.clock;
+        let elapsed_ms = clock.now_ms().saturating_sub(self.began_ms);
+        let options = &group.options;
+        let attempt = retry::Attempt {
+            failure: match failure {
+                _ if failure.is_connect() => retry::Failure::ConnectFailed,
+                _ if failure.is_before_any_byte() => retry::Failure::ClosedBeforeByte,
+                _ => retry::Failure::Other,
+            },
+            was_reused: entry.reused == Some(true),
+            is_idempotent: self.is_idempotent,
+            is_replayable: self.is_replayable,
+            is_bound: out.plan.choice.sticky.is_some_and(|sticky| sticky.bound),
+            was_tried_again: self.was_tried_again,
+            has_connect_time: u128::from(elapsed_ms) < options.connect_timeout.as_millis(),
+            retries: self.retries,
+            retries_max: options.retries,
+        };
+        let (percent, minimum) = (options.retry_budget_percent, options.retry_budget_minimum);
+        let decision = retry::decide(&attempt, || {
+            self.permit = self
+                .permit
+                .take()
+                .or_else(|| group.state.start_retry(clock.unix_s(), percent, minimum));
+            self.permit.is_some()
+        });
+        let (goes_elsewhere, has_same) = match decision {
+            Decision::GiveUp => (false, false),
+            Decision::SameTarget => (false, true),
+            Decision::OtherTarget => (self.other(client, (out, entry), true), false),
+            // A connection that had gone stale leads to nobody who is ejected, before the target has refused another.
+            Decision::OtherTargetElseSame => {
+                (self.other(client, (out, entry), false), self.retries == 0)
+            }
+        };
+        let is_ready = goes_elsewhere || has_same;
+        if is_ready {
+            self.only_fresh |= failure.is_before_any_byte();
+            entry.retries += 1;
+            self.retries += u32::from(goes_elsewhere);
+            self.was_tried_again |= !goes_elsewhere;
+        }
+        is_ready
+    }
+
+    /// Chooses another target, one that is ejected at most if `even_ejected`; `plan` keeps its own when there
+    /// is none.
+    fn other<C: Client, D: Draft>(
+        &mut self,
+        client: &C,
+        (out, entry): (&mut Outgoing<D>, &Entry),
+        even_ejected: bool,
+    ) -> bool {
+        let Some((_, target)) = chosen(self.scene.view, &out.plan.choice) else { return false };
+        let rules = self.scene.listener.rules.rules();
+        let Some(Action::Forward(forward)) = rules.get(out.plan.rule).map(|rule| &rule.action)
+        else {
+            return false;
+        };
+        let slot = target.state.slot;
+        if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
+            return false;
+        }
+        let choice = client.head(|head| {
+            self.scene.select_again(head, forward, out.plan.rule, entry.client, &self.tried)
+        });
+        match choice {
+            Some(Ok(choice)) => {
+                let group = self.scene.view.groups.get(choice.group);
+                let is_in =
+                    group.is_some_and(|group| group.standing(choice.target) != Standing::Unhealthy);
+                if is_in || even_ejected {
+                    self.scene.choose_again(client, choice, (out, entry));
+                }
+                is_in || even_ejected
+            }
+            Some(Err(_)) | None => false,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What an exchange finds on its shard: time, chance, counters, the log, and whether the process stops.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::random::Random;
+use crate::stickiness::memo::CookieMemo;
+use crate::telemetry::access_log::ShardLog;
+use crate::telemetry::counters::{Counter, ShardCounters};
+use crate::telemetry::record::Record;
+use crate::telemetry::series::Places;
+use crate::time::alarms::Alarms;
+use crate::time::clock::Clock;
+use crate::time::stop::Stop;
+
+/// One shard's own things that every exchange on it uses.
+pub struct Local {
+    /// Position of the shard.
+    index: usize,
+    pub clock: Clock,
+    pub alarms: Rc<Alarms>,
+    pub random: Random,
+    pub stop: Arc<Stop>,
+    pub counters: Arc<ShardCounters>,
+    pub opened_cookies: CookieMemo,
+    pub log: RefCell<ShardLog>,
+}
+
+impl Local {
+    pub fn new(
+        index: usize,
+        stop: Arc<Stop>,
+        log: ShardLog,
+        counters: Arc<ShardCounters>,
+    ) -> Local {
+        Local {
+            index,
+            clock: Clock::start(),
+            alarms: Rc::new(Alarms::default()),
+            random: Random::seeded(),
+            stop,
+            counters,
+            opened_cookies: CookieMemo::default(),
+            log: RefCell::new(log),
+        }
+    }
+
+    /// Counts a finished exchange and hands its record to the log.
+    pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
+        #[cfg(test)]
+        crate::simulation::note(record);
+        self.counters.request(record);
+        places.count(self.index, record);
+        if !self.log.borrow_mut().record(record) {
+            self.counters.add(Counter::LogLinesDropped, 1);
+        }
+    }
+}

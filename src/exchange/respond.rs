@@ -1,0 +1,298 @@
+//! The response on its way back: interim heads, the final head with limpet's own cookies, its content.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::client::{Answering, Flushed};
+use super::content::{End, SendFault};
+use super::cookies::OwnCookies;
+use super::entry::Entry;
+use super::failure::Failure;
+use super::interim::Interims;
+use super::place::Place;
+use super::progress::UploadState;
+use super::scene::{Plan, Scene};
+use super::target::{Handle, ReceiveFault, Receiving, Sending};
+use super::watch::{Beside, Cut, Watch};
+use crate::group::state::OpenTunnel;
+use crate::http::edits::ResponseEdits;
+use crate::http::fields::{self, FIELD_COUNT_MAX, FieldId, eq_ignore_case, members};
+use crate::http::head::{HeadLimits, ResponseHead};
+use crate::telemetry::ended::Phase;
+use crate::time::alarms::Alarm;
+use crate::time::clock::{Millis, NEVER};
+
+/// The response's direction of a conversation.
+pub struct Respond<'a, 's, A, R, H> {
+    pub scene: &'a Scene<'s>,
+    pub plan: &'a Plan,
+    pub place: &'a Place<'s>,
+    pub alarm: &'a Alarm,
+    pub answering: &'a mut A,
+    pub receiving: &'a mut R,
+    pub target: &'a H,
+    /// How far an upload that runs beside has come.
+    pub upload: &'a Cell<UploadState>,
+    /// When the response's head must be whole; set once the request has been sent.
+    pub head_deadline: &'a Cell<Millis>,
+}
+
+/// What a response was.
+pub enum Answered {
+    /// Content and all.
+    Whole,
+    /// A 101: what follows is a tunnel, which counts already.
+    Switched(OpenTunnel),
+}
+
+/// What a head turned out to be; what goes to the client because of it has been written.
+enum Step {
+    Interim { head_bytes: usize, status: u16 },
+    Switch,
+    Final,
+}
+
+impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
+    /// Awaits the first bytes of the response, and with it keeps the request going.
+    pub async fn first_bytes(
+        &mut self,
+        mut sending: Option<&mut impl Sending>,
+    ) -> Result<(), Failure> {
+        let deadline = self.head_deadline;
+        let (receiving, target) = (&mut *self.receiving, self.target);
+        let receive = |cx: &mut Context<'_>, is_cut: bool| {
+            if is_cut {
+                target.abort();
+            }
+            if let Some(sending) = &mut sending {
+                sending.keep_going(cx);
+            }
+            receiving.poll_head(cx)
+        };
+        let beside = beside(self.upload, self.target);
+        let watch =
+            Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
+        let (received, cut) = watch.over(receive).await;
+        match (cut, received) {
+            (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
+            (_, Ok(())) => Ok(()),
+            (Some(Cut::Deadline), Err(_)) => Err(Failure::ResponseTimeout),
+            (None, Err(ReceiveFault::Closed)) if self.upload.get() != UploadState::TargetReset => {
+                Err(Failure::TargetClosed { any_byte: false })
+            }
+            (None, Err(_)) => Err(Failure::TargetReset { any_byte: false }),
+        }
+    }
+
+    /// Further bytes of a head, behind those that have come. The clock itself says when the time is
+    /// up: bytes that come without pause, or in the moment of the end, gain nothing.
+    async fn more(&mut self) -> Result<(), Failure> {
+        let clock = &self.scene.local.clock;
+        if clock.now_ms() >= self.head_deadline.get() {
+            return Err(Failure::ResponseTimeout);
+        }
+        let (receiving, target) = (&mut *self.receiving, self.target);
+        let receive = |cx: &mut Context<'_>, is_cut: bool| {
+            if is_cut {
+                target.abort();
+            }
+            receiving.poll_head(cx)
+        };
+        let beside = beside(self.upload, self.target);
+        let deadline = self.head_deadline;
+        let watch =
+            Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
+        let (received, cut) = watch.over(receive).await;
+        clock.read_us();
+        match (cut, received) {
+            (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
+            (_, Ok(())) => Ok(()),
+            (Some(Cut::Deadline), Err(_)) => Err(Failure::ResponseTimeout),
+            (None, Err(ReceiveFault::Closed)) => Err(Failure::TargetClosed { any_byte: true }),
+            (None, Err(_)) => Err(Failure::TargetReset { any_byte: true }),
+        }
+    }
+
+    /// Relays the response whose first bytes have come. Its last bytes may still be on their way.
+    pub async fn run(&mut self, entry: &mut Entry) -> Result<Answered, Failure> {
+        let mut interims = Interims::default();
+        loop {
+            entry.first_byte_now(&self.scene.local.clock);
+            match self.head(entry)? {
+                None => self.more().await?,
+                Some(Step::Interim { head_bytes, status }) => {
+                    self.note_interim(&mut interims, head_bytes, status)?;
+                    entry.no_first_byte();
+                    self.answering.flush(false).await.map_err(send_failure)?;
+                    if self.receiving.is_empty() {
+                        self.more().await?;
+                    }
+                }
+                Some(Step::Switch) => {
+                    content_sent(self.upload).await?;
+                    let state = &self.place.target.state;
+                    state.note_outcome(false);
+                    // Before the client can know of it.
+                    let open = state.open_tunnel();
+                    self.answering.flush(false).await.map_err(send_failure)?;
+                    return Ok(Answered::Switched(open));
+                }
+                Some(Step::Final) => break,
+            }
+        }
+        let along = self.receiving.along().map_err(Failure::TargetContentInvalid)?;
+        entry.response_content_bytes += along.bytes.len() as u64;
+        let is_whole = along.is_whole();
+        self.answering.append(along);
+        self.place.target.state.note_outcome(matches!(entry.target_status, 502..=504));
+        entry.has_begun = true;
+        entry.enter(Phase::ResponseContent);
+        let clock = &self.scene.local.clock;
+        if self.answering.flush(is_whole).await.map_err(send_failure)? == Flushed::OnItsWay {
+            entry.last_byte_now(clock);
+            return Ok(Answered::Whole);
+        }
+        if !is_whole {
+            self.relay(entry).await?;
+        }
+        // What the client does afterwards is no part of it.
+        entry.last_byte_read(clock);
+        Ok(Answered::Whole)
+    }
+
+    /// Judges the head that has come and writes what goes to the client because of it. `None` while it is not whole.
+    fn head(&mut self, entry: &mut Entry) -> Result<Option<Step>, Failure> {
+        let longest = self.place.group.options.response_head_bytes;
+        let limits = HeadLimits {
+            request_line_bytes: longest,
+            field_line_bytes: longest,
+            head_bytes: longest,
+            field_count: FIELD_COUNT_MAX,
+        };
+        let Respond { scene, plan, place, answering, .. } = self;
+        let may_keep = self.upload.get().is_whole();
+        let looked = self.receiving.head(plan.method, &limits, |head| {
+            if head.status == 101 && !is_asked_for(head, plan) {
+                return Err(Failure::UnaskedUpgrade);
+            }
+            if head.status == 101 || head.status >= 200 {
+                entry.target_status = head.status;
+                entry.status = head.status;
+                let own = OwnCookies { scene, plan, place };
+                own.write(head, |edits| answering.respond(head, edits, may_keep));
+            } else {
+                answering.respond(head, &ResponseEdits::default(), may_keep);
+            }
+            Ok(match head.status {
+                101 => Step::Switch,
+                200.. => Step::Final,
+                status => Step::Interim { head_bytes: head.raw.len(), status },
+            })
+        });
+        looked.map_err(Failure::ResponseInvalid)?.transpose()
+    }
+
+    /// Counts an interim head; one that says that the target is still at work may begin its time anew.
+    fn note_interim(
+        &self,
+        interims: &mut Interims,
+        head_bytes: usize,
+        status: u16,
+    ) -> Result<(), Failure> {
+        let (options, clock) = (&self.place.group.options, &self.scene.local.clock);
+        interims.count(head_bytes, options.response_head_bytes, clock.now_ms())?;
+        // While content is still to be sent there is no deadline yet.
+        let has_deadline = self.head_deadline.get() != NEVER;
+        if status == 102 && options.response_renewed_by_102 && has_deadline {
+            self.head_deadline.set(clock.deadline(options.response_timeout));
+        }
+        Ok(())
+    }
+
+    /// Receives what is still to come, and sends it on, by turns: a client that takes nothing holds one piece, since
+    /// the next is asked for when it has taken this one.
+    async fn relay(&mut self, entry: &mut Entry) -> Result<(), Failure> {
+        let idle = self.place.group.options.content_idle_timeout;
+        loop {
+            let deadline = Cell::new(self.scene.local.clock.deadline(idle));
+            let (receiving, target) = (&mut *self.receiving, self.target);
+            let receive = |cx: &mut Context<'_>, is_cut: bool| {
+                if is_cut {
+                    target.abort();
+                }
+                receiving.poll_content(cx)
+            };
+            let beside = beside(self.upload, target);
+            let watch =
+                Watch::new(self.scene.local, self.alarm, &mut *self.answering, &deadline, beside);
+            let (received, cut) = watch.over(receive).await;
+            let received = match (cut, received) {
+                (Some(Cut::ClientGone), _) => return Err(Failure::ClientGone),
+                // An end that the deadline has made is none of the content's.
+                (Some(Cut::Deadline), Ok(received)) if received.end == End::ByClose => {
+                    return Err(Failure::TargetContentTimeout);
+                }
+                (_, Ok(received)) => received,
+                (_, Err(ReceiveFault::Invalid(fault))) => {
+                    return Err(Failure::TargetContentInvalid(fault));
+                }
+                (Some(Cut::Deadline), Err(_)) => return Err(Failure::TargetContentTimeout),
+                (None, Err(ReceiveFault::Closed))
+                    if self.upload.get() != UploadState::TargetReset =>
+                {
+                    return Err(Failure::TargetContentShort);
+                }
+                (None, Err(_)) => return Err(Failure::TargetContentReset),
+            };
+            let is_reset = self.upload.get() == UploadState::TargetReset;
+            if is_reset && received.end == End::ByClose {
+                // The end that is found behind a reset is none of the content's.
+                return Err(Failure::TargetContentReset);
+            }
+            entry.response_content_bytes += received.piece.len() as u64;
+            let is_last = received.is_last();
+            let end = is_last.then(|| self.receiving.trailers());
+            self.answering.send(received.piece, end).await.map_err(send_failure)?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// An upload that runs beside, where there is one.
+fn beside<'a>(state: &'a Cell<UploadState>, target: &'a dyn Handle) -> Option<Beside<'a>> {
+    (state.get() != UploadState::None).then_some(Beside { state, target })
+}
+
+/// Whether the client asked for what a 101 grants: the target chooses among the protocols that it named (RFC 9110
+/// §7.8).
+fn is_asked_for(head: &ResponseHead<'_, '_>, plan: &Plan) -> bool {
+    let is_asked =
+        |granted: &[u8]| members(&plan.upgrade).any(|asked| eq_ignore_case(asked, granted));
+    let mut granted = fields::list(head.fields, FieldId::Upgrade).peekable();
+    head.upgrade && granted.peek().is_some() && granted.all(is_asked)
+}
+
+/// Awaits the end of an upload, which is driven beside and has deadlines of its own. A client speaks the
+/// new protocol only once it has sent its request whole (RFC 9110 §7.8): a target that agrees earlier is
+/// taken at its word behind the content.
+async fn content_sent(upload: &Cell<UploadState>) -> Result<(), Failure> {
+    poll_fn(|_| match upload.get() {
+        UploadState::Running => Poll::Pending,
+        UploadState::None | UploadState::Complete => Poll::Ready(Ok(())),
+        UploadState::TargetStopped | UploadState::TargetReset => {
+            Poll::Ready(Err(Failure::TargetReset { any_byte: true }))
+        }
+        UploadState::Failed(failure) => Poll::Ready(Err(failure)),
+    })
+    .await
+}
+
+fn send_failure(fault: SendFault) -> Failure {
+    match fault {
+        SendFault::Gone | SendFault::Reset => Failure::ClientGone,
+        SendFault::Timeout => Failure::ClientSendTimeout,
+    }
+}

@@ -1,0 +1,10 @@
+//! Where a target is: on the network, and among the targets of its group.
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    Tcp(std::net::SocketAddr),
+    Unix(std::path::PathBuf),
+}
+
+/// Position of a target in its group's `targets`.
+pub type TargetIndex = usize;

@@ -1,0 +1,387 @@
+//! A target group of a snapshot: immutable, with everything a pick needs computed beforehand.
+//!
+//! Owns the settings of a group, its targets, and who of them may take which request. What changes while
+//! requests are served lives in [`TargetState`] and [`GroupState`]. Built by the control plane, read by
+//! shards; reads no clock and never locks after [`TargetGroup::new`]. Tested beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::{Address, TargetIndex};
+use super::maglev::{Entry, Maglev};
+use super::schedule::{self, AliasTable};
+use super::state::{GroupState, Health, TargetState};
+use crate::stickiness::stable_key::stable_key;
+use crate::stickiness::verdict::Stickiness;
+
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub id: Arc<str>,
+    /// [`stable_key`] of `id`, which stands in cookies and rendezvous; unique in the group.
+    pub key: u64,
+    pub address: Address,
+    /// 0 takes no new requests; what is bound to it stays.
+    pub weight: u32,
+    /// What counts of the weight where requests are balanced, in hundredths: less than all of it while
+    /// the target starts slowly. Hashes and sessions follow `weight`, so a slow start moves none of them.
+    pub share: u32,
+    pub state: Arc<TargetState>,
+}
+
+impl Target {
+    pub fn new(id: Arc<str>, address: Address, weight: u32, state: Arc<TargetState>) -> Target {
+        let share = weight.saturating_mul(u32::from(state.share_percent()));
+        Target { key: stable_key(&id), id, address, weight, share, state }
+    }
+
+    /// The weight that counts now where requests are balanced.
+    pub fn effective_weight(&self) -> f64 {
+        f64::from(self.share) / 100.0
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Algorithm {
+    RoundRobin,
+    LeastOutstandingRequests,
+    WeightedRandom,
+    Hash(HashOn),
+}
+
+/// What the `hash` algorithm looks at. A request that lacks it is balanced in turns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HashOn {
+    /// The first field of this name.
+    Header(Box<str>),
+    Cookie(Box<str>),
+    Source,
+    /// The value of the first pair with this key, as the client wrote it.
+    Query(Box<str>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    Queue,
+    Spill,
+    Restick,
+    Reject,
+}
+
+/// Limits and deadlines of one group, 4-http's defaults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupOptions {
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+    /// A 102 (Processing) begins `response_timeout` anew.
+    pub response_renewed_by_102: bool,
+    pub pool_idle_timeout: Duration,
+    pub pool_idle_per_shard: usize,
+    pub content_idle_timeout: Duration,
+    pub tunnel_idle_timeout: Duration,
+    /// 0 = none.
+    pub connection_limit: u32,
+    pub queue_size: u32,
+    pub queue_timeout: Duration,
+    pub on_full: OnFull,
+    pub retries: u32,
+    pub retry_budget_percent: u32,
+    pub retry_budget_minimum: u32,
+    pub response_head_bytes: usize,
+    pub allow_upgrades: bool,
+    /// Decides nothing: who is not checked counts as healthy, but must not be called so.
+    pub is_checked: bool,
+    pub fail_open: FailOpen,
+    /// Names of session cookies to watch besides the well-known ones.
+    pub session_cookies: Box<[Box<str>]>,
+}
+
+/// When targets that are not healthy are better than too few: either figure alone opens, 0 never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailOpen {
+    /// With fewer healthy targets than this.
+    pub count: u32,
+    /// With fewer healthy targets than this share of those in service.
+    pub percent: u32,
+}
+
+impl FailOpen {
+    fn is_due(self, healthy: usize, in_service: usize) -> bool {
+        let (healthy, in_service) = (healthy as u64, in_service as u64);
+        healthy < u64::from(self.count)
+            || healthy.saturating_mul(100) < in_service.saturating_mul(u64::from(self.percent))
+    }
+}
+
+/// What a target may serve, as of this snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// New requests and bound ones. `healthy` is false when only failing open makes it usable.
+    Usable { healthy: bool },
+    /// Bound ones only: it drains, or has drained and waits for a check.
+    Draining,
+    /// Registered, but it must not be used: unhealthy, or not checked yet.
+    Unhealthy,
+    /// No longer in use, as good as removed.
+    Gone,
+}
+
+/// What a target is called that serves as a healthy one does, though nobody checks whether it works.
+pub const UNCHECKED: &str = "unchecked";
+
+/// All words for a target's health.
+pub const HEALTH_CODES: [&str; 6] = [
+    Health::Initial.code(),
+    Health::Healthy.code(),
+    UNCHECKED,
+    Health::Unhealthy.code(),
+    Health::Draining.code(),
+    Health::Unused.code(),
+];
+
+/// What a group is made of.
+#[derive(Debug)]
+pub struct GroupParts {
+    pub name: Arc<str>,
+    pub algorithm: Algorithm,
+    pub options: GroupOptions,
+    pub stickiness: Option<Stickiness>,
+    pub targets: Vec<Target>,
+    pub state: Arc<GroupState>,
+}
+
+/// Why a group cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GroupFault {
+    #[error("target group {group}: two targets have the id {id}")]
+    DuplicateId { group: Arc<str>, id: Arc<str> },
+    #[error(
+        "target group {group}: the ids {first} and {second} have the same key; rename one of them"
+    )]
+    KeyCollision { group: Arc<str>, first: Arc<str>, second: Arc<str> },
+}
+
+#[derive(Debug)]
+pub struct TargetGroup {
+    pub name: Arc<str>,
+    /// [`stable_key`] of `name`, which stands in the cookies of sticky rules.
+    pub key: u64,
+    pub algorithm: Algorithm,
+    pub options: GroupOptions,
+    pub stickiness: Option<Stickiness>,
+    pub targets: Vec<Target>,
+    pub state: Arc<GroupState>,
+    /// Parallel to `targets`.
+    standings: Box<[Standing]>,
+    fails_open: bool,
+    by_key: HashMap<u64, u32, ahash::RandomState>,
+    /// Usable and of a weight: who takes new requests.
+    pub(super) eligible: Box<[u32]>,
+    /// Of a weight and ejected, though no check speaks against them: better than nobody.
+    pub(super) spare: Box<[u32]>,
+    /// As `spare`, and a check speaks against them: for who has tried everybody else.
+    last_resort: Box<[u32]>,
+    pub(super) turns: Box<[u32]>,
+    pub(super) alias: AliasTable,
+    /// Of the `hash` algorithm only.
+    pub(super) consistent: Option<Consistent>,
+}
+
+/// The consistent table and the targets its positions mean.
+#[derive(Debug)]
+pub(super) struct Consistent {
+    pub table: Arc<Maglev>,
+    pub targets: Box<[u32]>,
+}
+
+impl TargetGroup {
+    /// Judges every target by its health now and computes the tables of the algorithm.
+    ///
+    /// Fail open: when fewer targets are healthy than [`FailOpen`] asks for, those that are unhealthy or
+    /// not checked yet are used as well; never those that drain or are out of use.
+    pub fn new(parts: GroupParts) -> Result<TargetGroup, GroupFault> {
+        let GroupParts { name, algorithm, options, stickiness, targets, state } = parts;
+        let by_key = index_by_key(&name, &targets)?;
+        let (standings, fails_open) = standings(&targets, options.fail_open);
+        let (spare, last_resort) = ejected(&targets, &standings, options.fail_open);
+        let entries: Vec<(TargetIndex, u32)> = targets
+            .iter()
+            .enumerate()
+            .zip(&standings)
+            .filter(|(_, standing)| matches!(standing, Standing::Usable { .. }))
+            .map(|((index, target), _)| (index, target.share))
+            .filter(|(_, share)| *share > 0)
+            .collect();
+        let consistent = match &algorithm {
+            Algorithm::Hash(_) => Some(consistent(&targets, &state)),
+            _ => None,
+        };
+        Ok(TargetGroup {
+            key: stable_key(&name),
+            eligible: entries.iter().map(|(index, _)| *index as u32).collect(),
+            spare,
+            last_resort,
+            turns: schedule::turns(&entries),
+            alias: AliasTable::new(&entries),
+            name,
+            algorithm,
+            options,
+            stickiness,
+            targets,
+            state,
+            standings,
+            fails_open,
+            by_key,
+            consistent,
+        })
+    }
+
+    /// Whether targets that are not healthy are used because too few are.
+    pub fn fails_open(&self) -> bool {
+        self.fails_open
+    }
+
+    /// The word for the health of a target of this group now, as people are told: one that no check speaks for is
+    /// [`UNCHECKED`]. Who is ejected, drains or has drained is called so whoever checks it.
+    pub fn health_code(&self, target: &Target) -> &'static str {
+        match target.state.health() {
+            Health::Healthy if !self.options.is_checked => UNCHECKED,
+            health => health.code(),
+        }
+    }
+
+    /// `Gone` past the end.
+    pub fn standing(&self, target: TargetIndex) -> Standing {
+        self.standings.get(target).copied().unwrap_or(Standing::Gone)
+    }
+
+    /// The target whose id has this key.
+    pub fn find(&self, key: u64) -> Option<TargetIndex> {
+        self.by_key.get(&key).map(|index| *index as TargetIndex)
+    }
+
+    /// Targets that take new requests, in order of the file.
+    pub fn eligible(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
+        self.eligible.iter().filter_map(|index| {
+            let index = *index as TargetIndex;
+            self.targets.get(index).map(|target| (index, target))
+        })
+    }
+
+    /// Targets that take what nobody else may have: they are ejected, and no check speaks against them.
+    pub fn spare(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
+        self.spare.iter().filter_map(|index| {
+            let index = *index as TargetIndex;
+            self.targets.get(index).map(|target| (index, target))
+        })
+    }
+
+    /// Of those who are ejected, whom a request may have for want of others, which has tried those excluded.
+    pub(super) fn spare_besides(&self, excluded: &[u32]) -> &[u32] {
+        let is_left = |index: &u32| !self.is_excluded(*index as TargetIndex, excluded);
+        match excluded.is_empty() || self.spare.iter().any(is_left) {
+            true => &self.spare,
+            false => &self.last_resort,
+        }
+    }
+
+    /// Whether a request could get a place on the target now; a hint.
+    pub fn has_place(&self, target: TargetIndex) -> bool {
+        let limit = self.options.connection_limit;
+        limit == 0 || self.targets.get(target).is_some_and(|target| target.state.has_place(limit))
+    }
+
+    /// Whether the target's slot is among those excluded.
+    pub(crate) fn is_excluded(&self, target: TargetIndex, excluded: &[u32]) -> bool {
+        !excluded.is_empty()
+            && self.targets.get(target).is_some_and(|target| excluded.contains(&target.state.slot))
+    }
+}
+
+fn index_by_key(
+    group: &Arc<str>,
+    targets: &[Target],
+) -> Result<HashMap<u64, u32, ahash::RandomState>, GroupFault> {
+    let mut by_key = HashMap::with_capacity_and_hasher(targets.len(), Default::default());
+    for (index, target) in targets.iter().enumerate() {
+        let Some(earlier) = by_key.insert(target.key, index as u32) else { continue };
+        let Some(first) = targets.get(earlier as usize) else { continue };
+        let first = Arc::clone(&first.id);
+        let (group, second) = (Arc::clone(group), Arc::clone(&target.id));
+        return Err(if first == second {
+            GroupFault::DuplicateId { group, id: first }
+        } else {
+            GroupFault::KeyCollision { group, first, second }
+        });
+    }
+    Ok(by_key)
+}
+
+/// What each target may serve, and whether some of them only because the group fails open.
+fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool) {
+    // Read once: health may change while we look.
+    let healths: Vec<Health> = targets.iter().map(|target| target.state.health()).collect();
+    let count = |of: &[Health]| healths.iter().filter(|health| of.contains(health)).count();
+    let (healthy, others) =
+        (count(&[Health::Healthy]), count(&[Health::Initial, Health::Unhealthy]));
+    let fails_open = others > 0 && fail_open.is_due(healthy, healthy + others);
+    let standings = healths
+        .into_iter()
+        .zip(targets)
+        .map(|(health, target)| match health {
+            Health::Healthy => Standing::Usable { healthy: true },
+            Health::Initial | Health::Unhealthy if fails_open => {
+                Standing::Usable { healthy: false }
+            }
+            // Nobody bound to it is moved before a check has failed.
+            Health::Initial if target.state.has_returned() => Standing::Draining,
+            Health::Initial | Health::Unhealthy => Standing::Unhealthy,
+            Health::Draining => Standing::Draining,
+            Health::Unused => Standing::Gone,
+        })
+        .collect();
+    (standings, fails_open)
+}
+
+/// Who of those that are ejected serves for want of others, and who only those that have tried everybody else: the
+/// check that an ejection asks for speaks against a target at its first failure, which is no reason to have nobody,
+/// unless the group never fails open.
+fn ejected(
+    targets: &[Target],
+    standings: &[Standing],
+    fail_open: FailOpen,
+) -> (Box<[u32]>, Box<[u32]>) {
+    let is_ejected = |target: &Target| target.weight > 0 && target.state.is_ejected();
+    let of = |healths: &[Health]| -> Box<[u32]> {
+        let unused = targets.iter().zip(standings).enumerate();
+        let ejected = unused.filter(|(_, (target, standing))| {
+            let health = target.state.health_by_checks();
+            **standing == Standing::Unhealthy && is_ejected(target) && healths.contains(&health)
+        });
+        ejected.map(|(index, _)| index as u32).collect()
+    };
+    let last_resort: &[Health] = if fail_open.is_due(0, targets.len()) {
+        &[Health::Initial, Health::Unhealthy]
+    } else {
+        &[]
+    };
+    (of(&[Health::Healthy]), of(last_resort))
+}
+
+fn consistent(targets: &[Target], state: &GroupState) -> Consistent {
+    let mut weighted: Vec<(Entry, u32)> = targets
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| target.weight > 0)
+        .map(|(index, target)| (Entry { key: target.key, weight: target.weight }, index as u32))
+        .collect();
+    weighted.sort_unstable();
+    Consistent {
+        table: state.maglev.table(weighted.iter().map(|(entry, _)| *entry).collect()),
+        targets: weighted.iter().map(|(_, index)| *index).collect(),
+    }
+}
+
+#[cfg(test)]
+#[path = "target_group_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,71 @@
+//! What changes in a head on its way, as values: who writes a head for the wire applies them.
+
+/// What becomes of X-Real-IP, which names the client and has one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RealIp {
+    #[default]
+    Replace,
+    Preserve,
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardedFor {
+    #[default]
+    Append,
+    Preserve,
+    Replace,
+    Remove,
+}
+
+/// What changes in a request's head on its way to the target.
+pub struct RequestEdits<'e> {
+    pub forwarded_for: ForwardedFor,
+    /// At most so many entries are kept, the nearest ones (right-most); ours included.
+    pub forwarded_for_entries: usize,
+    /// The peer's address as text, without port, no brackets for IPv6; "unknown" on Unix sockets.
+    pub peer: &'e [u8],
+    /// The peer is a trusted hop: its X-Forwarded-Proto, -Port, -Host and Forwarded are kept; else replaced by ours.
+    pub peer_trusted: bool,
+    /// How the peer itself came, for Forwarded: "http" or "https".
+    pub scheme: &'e [u8],
+    /// How the client came to whoever stands in front, for X-Forwarded-Proto where none is kept.
+    pub front_scheme: &'e [u8],
+    /// To which port, as text; empty on Unix sockets (then no X-Forwarded-Port).
+    pub front_port: &'e [u8],
+    /// Whether X-Real-IP passes as it came.
+    pub keep_real_ip: bool,
+    /// The client's address to write in X-Real-IP.
+    pub real_ip: Option<&'e [u8]>,
+    /// Write RFC 7239 Forwarded.
+    pub forwarded: bool,
+    /// Write Via with this pseudonym.
+    pub via: Option<&'e [u8]>,
+    /// Name and value of the request id field to set; an incoming field of that name is dropped.
+    /// `None` when off, or when the peer is trusted and sent one (it then passes).
+    pub request_id: Option<(&'e [u8], &'e [u8])>,
+    /// Path to send in place of the request's (normalised or rewritten), query appended unchanged.
+    pub path: Option<&'e [u8]>,
+    /// Host to send in place of the request's.
+    pub host: Option<&'e [u8]>,
+    /// Names of cookies that limpet keeps to itself.
+    pub strip_cookies: &'e [&'e [u8]],
+    /// The protocols to send in Upgrade, with the connection option that it needs.
+    pub upgrade: Option<&'e [u8]>,
+    /// Max-Forwards to send in place of the request's.
+    pub max_forwards: Option<u64>,
+}
+
+/// What changes in a response's head on its way to the client.
+#[derive(Default)]
+pub struct ResponseEdits<'e> {
+    /// Whole `Set-Cookie` values of ours, one field each.
+    pub set_cookies: &'e [&'e [u8]],
+    /// Add `Cache-Control: private` when the target sent no Cache-Control: a shared cache must not
+    /// store such a response (RFC 9111 §5.2.2.7), and Set-Cookie alone does not keep it from doing
+    /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.
+    pub protect_cookie: bool,
+    pub via: Option<&'e [u8]>,
+    /// The time to give a response that the target sent without Date (RFC 9110 §6.6.1).
+    pub date: Option<&'e [u8]>,
+}

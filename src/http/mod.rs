@@ -1,0 +1,16 @@
+//! What all versions of HTTP share: methods, fields, heads, edits, cookies, who the client is.
+//!
+//! Pure: nothing here knows a socket, a clock, a byte on a wire or another module of limpet. A head is field
+//! lines in one contiguous block with a table of ranges; nothing is copied out of it.
+
+pub mod answers;
+pub mod client_address;
+pub mod cookies;
+pub mod edits;
+pub mod fields;
+mod forwarded;
+pub mod framing;
+pub mod head;
+pub mod max_forwards;
+pub mod query;
+pub mod refusal;

@@ -1,0 +1,18 @@
+//! Field lines of limpet's own.
+
+/// One field line of ours; `start` is its name, the colon and the space.
+#[inline]
+pub(super) fn line<const N: usize>(start: &[u8; N], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(start);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field line with a name that the configuration gives.
+#[inline]
+pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,30 @@
+//! A rule, and a rule that may hold for a request. What makes the search for them fast is in `table` and `index`.
+
+use super::actions::Action;
+use super::budget::Budget;
+use super::conditions::{Condition, Request};
+
+/// One rule of the file. Lower `priority` first; the default rule has none and stands last.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: Box<str>,
+    pub priority: u32,
+    pub conditions: Vec<Condition>,
+    pub action: Action,
+}
+
+impl Rule {
+    /// Whether all conditions hold: the meaning of a rule, value by value.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        self.conditions.iter().all(|condition| condition.matches(request, &Budget::unlimited()))
+    }
+}
+
+/// A rule that may hold; what the index already proved need not be verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    /// Position among the rules.
+    pub rule: u32,
+    pub verify_host: bool,
+    pub verify_path: bool,
+}

@@ -1,0 +1,291 @@
+//! Whole exchanges in a simulated world: clients and targets that misbehave, and what must hold all the same.
+//!
+//! A seed decides everything: the kernel's whims, the settings, who asks for what in how many pieces, where
+//! each side cuts, stalls or resets. What a run must keep to stands in `judge`. A seed that fails is printed;
+//! `LIMPET_SEED=<seed> cargo test --lib simulation` runs it alone, and `LIMPET_SEEDS=<count>` runs as many. Each run
+//! prints which fault has met exchanges in which stage (`table`); a standard run has met all that can be.
+
+mod client;
+mod judge;
+mod message;
+mod plan;
+mod strike;
+mod table;
+mod target;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::judge::Report;
+use self::plan::{Chance, Plan};
+use crate::client::connection::{Arrival, Connection, Serving};
+use crate::control::compile::compile;
+use crate::control::config;
+use crate::exchange::caller::{Origin, Peer, PortText};
+use crate::group::state::Registry;
+use crate::shard::TICK;
+use crate::shard::admission::Admission;
+use crate::shard::local::{Shard, Shared};
+use crate::snapshot::{Published, Snapshot};
+use crate::stickiness::keyring::KeyRing;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::ended::Phase;
+use crate::telemetry::options::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
+use crate::telemetry::record::{Facts, Record};
+use crate::time::stop::Stop;
+use crate::transport::stream::Stream;
+use crate::uring::simulated::{self, Knobs, Left, Stage};
+use crate::uring::{Socket, spawn};
+
+/// Runs in an ordinary test; `LIMPET_SEEDS` asks for another number.
+const SEEDS: u64 = 3500;
+/// Nothing that an exchange waits for takes longer than this together.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What was recorded of one request.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub path: String,
+    pub facts: Facts,
+}
+
+thread_local! {
+    static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps a record for the judge.
+pub fn note(record: &Record<'_>) {
+    if simulated::now_us().is_none() {
+        return;
+    }
+    simulated::enter(Stage::Idle);
+    let path = String::from_utf8_lossy(record.path).into_owned();
+    let noted = Noted { path, facts: record.facts };
+    NOTED.with_borrow_mut(|all| all.push(noted));
+}
+
+/// An exchange comes to a phase of its record.
+pub fn enter(phase: Phase) {
+    simulated::enter(match phase {
+        Phase::RequestHead => Stage::Head,
+        Phase::RequestContent => Stage::Content,
+        Phase::Queue => Stage::Queue,
+        Phase::Connect => Stage::Connect,
+        Phase::ResponseHead => Stage::Response,
+        Phase::ResponseContent => Stage::Relay,
+        Phase::Tunnel => Stage::Tunnel,
+        Phase::Done => Stage::Idle,
+    });
+}
+
+/// An upload begins, or is over; once the response has begun, that is what counts.
+pub fn uploads(begins: bool) {
+    if begins {
+        simulated::enter(Stage::Content);
+    } else if simulated::is_at(Stage::Content) {
+        simulated::enter(Stage::Response);
+    }
+}
+
+/// What the parts of a run tell each other.
+#[derive(Default)]
+struct Board {
+    /// What each client's connection saw.
+    clients: RefCell<Vec<client::Seen>>,
+    /// What the targets saw of each request, in the order in which they saw it.
+    targets: RefCell<BTreeMap<u32, Vec<target::Seen>>>,
+    clients_running: Cell<usize>,
+    /// A target has closed a connection before its time.
+    has_target_closed: Cell<bool>,
+}
+
+fn kernel(chance: &mut Chance) -> Knobs {
+    if chance.one_in(4) {
+        return Knobs::default();
+    }
+    Knobs {
+        late: chance.of(&[0, 50, 500]),
+        late_us: chance.of(&[50, 5000, 80_000]),
+        short_receive: chance.of(&[0, 100, 700]),
+        short_send: chance.of(&[0, 100, 700]),
+        no_buffer: chance.of(&[0, 300, 300]),
+        no_socket: chance.of(&[0, 0, 0, 300]),
+        reset_destroys: chance.of(&[0, 500]),
+        latency_us: chance.of(&[0, 200, 20_000]),
+        room_bytes: chance.of(&[600, 16_384, 262_144]),
+        target_room_bytes: chance.of(&[600, 16_384, 262_144]),
+    }
+}
+
+/// One run from its seed to its verdict.
+fn play(seed: u64, log: &AccessLog) -> Result<Report, String> {
+    NOTED.take();
+    let mut chance = Chance::new(seed);
+    let mut knobs = kernel(&mut chance);
+    let plan = Rc::new(Plan::draw(seed, &mut chance));
+    if plan.is_slow {
+        knobs.latency_us = 20_000;
+    }
+    if plan.is_unkind {
+        (knobs.short_receive, knobs.short_send, knobs.no_buffer) = (700, 700, 500);
+        (knobs.late, knobs.late_us) = (500, 5_000);
+    }
+    let snapshot = snapshot(&plan);
+    let board = Rc::new(Board::default());
+    let counters = Arc::new(ShardCounters::default());
+    let main = stage(Rc::clone(&plan), Arc::clone(&snapshot), Rc::clone(&board), log, &counters);
+    let (held, left): (judge::Held, Left) = simulated::run(seed, knobs, main);
+    let noted = NOTED.take();
+    let run = judge::Run { plan: &plan, board: &board, snapshot: &snapshot, held, left, noted };
+    judge::judge(&run, &counters.snapshot())
+}
+
+fn snapshot(plan: &Plan) -> Arc<Snapshot> {
+    let file = config::parse(&plan.configuration(), "simulation.toml").expect("a configuration");
+    let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("a ring"));
+    Arc::new(compile(&file, &Registry::new(), &ring, None, &[], &[]).expect("a snapshot"))
+}
+
+/// Sets the stage, waits until everybody has left it, and says what limpet holds then.
+async fn stage(
+    plan: Rc<Plan>,
+    snapshot: Arc<Snapshot>,
+    board: Rc<Board>,
+    log: &AccessLog,
+    counters: &Arc<ShardCounters>,
+) -> judge::Held {
+    let admission = Arc::new(Admission::new(1000, 0));
+    let shared = Shared {
+        published: Arc::new(Published::new(snapshot)),
+        admission: Arc::clone(&admission),
+        stop: Arc::new(Stop::default()),
+    };
+    let shard = Shard::new(0, &shared, log.shard_writer(), Arc::clone(counters));
+    let is_over = Rc::new(Cell::new(false));
+    spawn(tick(Rc::clone(&shard), Rc::clone(&is_over)));
+    for address in plan.targets() {
+        target::listen(address, &plan, &board);
+    }
+    board.clients_running.set(plan.clients.len());
+    for index in 0..plan.clients.len() {
+        let (near, far) = simulated::pair();
+        let (shard, plan, board) = (Rc::clone(&shard), Rc::clone(&plan), Rc::clone(&board));
+        spawn(async move {
+            simulated::wait(plan.clients[index].starts_after).await;
+            let strikes = strike::prepare(&near, &far, &plan, index, &board);
+            accept(&shard, near, index);
+            client::run(far, &plan, index, &board, strikes).await;
+            board.clients_running.set(board.clients_running.get() - 1);
+        });
+    }
+    let is_quiet = || board.clients_running.get() == 0 && shard.connections.get() == 0;
+    let mut waited = Duration::ZERO;
+    while !is_quiet() && waited < PATIENCE {
+        simulated::wait(TICK).await;
+        waited += TICK;
+    }
+    shard.stop_idle();
+    // What closes in the background has the time to.
+    simulated::wait(Duration::from_secs(5)).await;
+    is_over.set(true);
+    simulated::wait(TICK * 2).await;
+    judge::Held {
+        is_quiet: is_quiet(),
+        connections: shard.connections.get(),
+        places: admission.open(),
+        alarms: shard.local.alarms.count(),
+        pooled: shard.pool.borrow().len(),
+    }
+}
+
+async fn tick(shard: Rc<Shard>, is_over: Rc<Cell<bool>>) {
+    while !is_over.get() {
+        simulated::wait(TICK).await;
+        shard.tick();
+    }
+}
+
+/// Takes a connection as an acceptor does.
+fn accept(shard: &Rc<Shard>, near: Socket, index: usize) {
+    let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::try_from(index).unwrap_or(0)));
+    let origin = Origin { listener_name: Arc::from("web"), port: 8080, port_text: PortText::new() };
+    let arrival = Arrival {
+        client: Stream::plain(near),
+        origin: Rc::new(origin),
+        listener: 0,
+        peer: Peer::new(Some(address)),
+    };
+    let place = shard.admission.reserve();
+    shard.local.counters.add(crate::telemetry::counters::Counter::ConnectionsAccepted, 1);
+    let connection = Connection::new(Rc::clone(shard), arrival, place);
+    spawn(async move {
+        // It begins in its own task, which is what the world knows it by.
+        if let Some(serving) = Serving::begin(connection) {
+            serving.await;
+        }
+    });
+}
+
+/// A number from the environment.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn quiet_log() -> AccessLog {
+    let options = AccessLogOptions {
+        output: LogOutput::Off,
+        format: LogFormat::Json,
+        template: None,
+        sample: 1,
+        query: LogQuery::Keep,
+        buffer_bytes: 65_536,
+    };
+    AccessLog::start(&options).expect("no output")
+}
+
+/// Runs the seeds, and says which have failed and why.
+fn failures(seeds: impl Iterator<Item = u64>) -> (Report, Vec<String>) {
+    let log = quiet_log();
+    let (mut report, mut failed) = (Report::default(), Vec::new());
+    for seed in seeds {
+        let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(seed, &log)));
+        match played {
+            Ok(Ok(one)) => report.add(&one),
+            Ok(Err(broken)) => failed.push(format!("seed {seed}: {broken}")),
+            Err(_) => failed.push(format!("seed {seed}: a panic")),
+        }
+        if failed.len() >= 20 {
+            break;
+        }
+    }
+    (report, failed)
+}
+
+#[test]
+fn whatever_clients_targets_and_the_kernel_do_every_exchange_keeps_its_promises() {
+    let seeds = match asked("LIMPET_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..asked("LIMPET_SEEDS").unwrap_or(SEEDS),
+    };
+    let (report, failed) = failures(seeds);
+    println!("{report}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    if report.runs >= SEEDS {
+        let missed = table::missed(&report.faults);
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
+
+#[test]
+fn a_seed_plays_the_same_each_time() {
+    let log = quiet_log();
+    for seed in 0..50 {
+        let (one, other) = (play(seed, &log), play(seed, &log));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed}");
+    }
+}

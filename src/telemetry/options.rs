@@ -1,0 +1,44 @@
+//! The settings of the access log.
+
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Combined,
+    /// Field for field as AWS ALB writes it.
+    Alb,
+    /// By `AccessLogOptions::template`.
+    Template,
+}
+
+/// What becomes of queries in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogQuery {
+    /// Names stay, values go.
+    Redact,
+    Keep,
+    Remove,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    pub output: LogOutput,
+    pub format: LogFormat,
+    /// The line of [`LogFormat::Template`].
+    pub template: Option<Box<str>>,
+    /// One request of so many is logged, and every one that failed; 1 = all.
+    pub sample: u32,
+    pub query: LogQuery,
+    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
+    pub buffer_bytes: usize,
+}

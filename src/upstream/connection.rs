@@ -1,0 +1,48 @@
+//! A connection to a target, and what its waiting receive knows while it is idle.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+
+use crate::transport::stream::{self, RecvAny, Stream};
+
+/// A connection that belongs to nobody but its holder: an exchange, or the pool.
+///
+/// Its receive is always in flight. While the connection is idle in the pool it notices a close or
+/// stray bytes, and makes the connection useless; in an exchange it becomes the receive of the
+/// response, which therefore was submitted before the request was.
+pub struct TargetConnection {
+    pub stream: Stream,
+    pub receive: RecvAny,
+    /// In this very turn `receive` was seen not to have completed, and will wake the task that looked.
+    pub is_awaited: bool,
+}
+
+impl TargetConnection {
+    pub fn new(stream: Stream) -> TargetConnection {
+        let receive = stream.recv_any();
+        TargetConnection { stream, receive, is_awaited: false }
+    }
+
+    /// Makes it ready for another request: its receive has completed.
+    pub fn renew(&mut self) {
+        self.receive = self.stream.recv_any();
+    }
+
+    /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error
+    /// or bytes waiting is never used again (RFC 9112 §9.2). What arrived in this very turn is only
+    /// seen when `surely`, which asks the kernel: for requests that could not be sent again.
+    pub fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
+        self.is_awaited = Pin::new(&mut self.receive).poll(cx).is_pending();
+        self.is_awaited && !(surely && self.stream.is_readable())
+    }
+
+    /// Closes it. A receive that is in flight is ended and awaited in the background.
+    pub fn close(self) {
+        self.stream.end();
+        if self.receive.is_over() {
+            return;
+        }
+        stream::forget(self.receive);
+    }
+}

@@ -1,0 +1,164 @@
+//! Who answers: connections to targets, the pool that keeps them between requests, and the leases on them.
+//!
+//! * [`connection`]: a connection to a target, and the pool of a shard ([`pool`]);
+//! * [`h1`]: the lease of a whole connection, and the request on it; [`response`]: what comes back;
+//! * [`side`]: what is left of it once its bytes are a tunnel's.
+
+pub mod connection;
+pub mod h1;
+pub mod pool;
+mod response;
+pub mod side;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use self::connection::TargetConnection;
+use self::h1::{Draft, Lease};
+use self::pool::Pool;
+use crate::exchange::content::SendFault;
+use crate::exchange::failure::Failure;
+use crate::exchange::local::Local;
+use crate::exchange::target;
+use crate::group::address::Address;
+use crate::group::target_group::{GroupOptions, Target};
+use crate::telemetry::counters::Counter;
+use crate::time::clock::NEVER;
+use crate::transport::connect::{self, Connect, ConnectFault, Place};
+use crate::transport::sending;
+
+/// How often a connection to a target waits for something idle to give its descriptor back.
+const SHORTAGES_MAX: usize = 8;
+
+/// Who can make room for another connection.
+pub trait Room {
+    /// Whether an error says that there are no descriptors, or no memory, which others may give back.
+    fn is_shortage(&self, error: &std::io::Error) -> bool;
+
+    /// Waits for somebody idle to give a descriptor back.
+    fn descriptor(&self) -> Pin<Box<dyn Future<Output = bool> + '_>>;
+}
+
+impl From<sending::Fault> for SendFault {
+    fn from(fault: sending::Fault) -> SendFault {
+        match fault {
+            sending::Fault::Gone => SendFault::Gone,
+            sending::Fault::Reset => SendFault::Reset,
+            sending::Fault::Timeout => SendFault::Timeout,
+        }
+    }
+}
+
+/// The targets as one shard reaches them.
+pub struct Targets<'a> {
+    pub local: &'a Local,
+    pub pool: &'a RefCell<Pool<TargetConnection>>,
+    pub room: &'a dyn Room,
+}
+
+/// A connection that is being made.
+pub struct Connecting<'a> {
+    local: &'a Local,
+    connect: Connect,
+}
+
+impl Targets<'_> {
+    fn closed(&self) {
+        self.local.counters.add(Counter::TargetConnectionsClosed, 1);
+    }
+}
+
+impl<'a> target::Upstream for Targets<'a> {
+    type Draft = Draft;
+    type Lease = Lease;
+    type Connecting = Connecting<'a>;
+
+    /// A kept connection on which nothing has happened since; others are closed on the way.
+    fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Lease> {
+        loop {
+            let now_ms = self.local.clock.now_ms();
+            let mut connection = self.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
+            if connection.is_quiet(surely, cx) {
+                return Some(Lease::new(connection));
+            }
+            self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            self.closed();
+            connection.close();
+        }
+    }
+
+    async fn connect(
+        &self,
+        target: &Target,
+        options: &GroupOptions,
+    ) -> Result<Connecting<'a>, Failure> {
+        let place = match &target.address {
+            Address::Tcp(address) => Place::Tcp(*address),
+            Address::Unix(path) => Place::Unix(path),
+        };
+        let mut connect = connect::connect(place, options.connect_timeout);
+        for _ in 0..SHORTAGES_MAX {
+            if !connect.as_ref().is_err_and(|error| self.room.is_shortage(error)) {
+                break;
+            }
+            self.room.descriptor().await;
+            connect = connect::connect(place, options.connect_timeout);
+        }
+        let connect = connect.map_err(|_| Failure::NoSocket)?;
+        Ok(Connecting { local: self.local, connect })
+    }
+
+    fn give_back(&self, lease: Lease, target: &Target, options: &GroupOptions) {
+        let (mut connection, kept) = lease.into_kept();
+        let Some(kept) = kept.filter(|_| !self.local.stop.has_begun()) else {
+            self.closed();
+            connection.close();
+            return;
+        };
+        let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
+        if let Some(seconds) = kept.idle_s {
+            // A little less than the target says, so that it is we who close first.
+            idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
+        }
+        let expires_ms = self.local.clock.now_ms().saturating_add(idle_ms);
+        connection.renew();
+        let back = self.pool.borrow_mut().checkin(
+            &target.state,
+            connection,
+            expires_ms,
+            options.pool_idle_per_shard,
+        );
+        if let Some(too_many) = back {
+            self.closed();
+            too_many.close();
+        }
+    }
+
+    fn close(&self, lease: Lease) {
+        self.closed();
+        lease.into_kept().0.close();
+    }
+}
+
+impl target::Connecting for Connecting<'_> {
+    type Lease = Lease;
+
+    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease, Failure>> {
+        Poll::Ready(match ready!(self.connect.poll_connected(cx)) {
+            Ok(stream) => {
+                self.local.counters.add(Counter::TargetConnectionsOpened, 1);
+                Ok(Lease::new(TargetConnection::new(stream)))
+            }
+            Err(ConnectFault::Refused) => Err(Failure::ConnectRefused),
+            Err(ConnectFault::Timeout) => Err(Failure::ConnectTimeout),
+            Err(ConnectFault::NoSocket) => Err(Failure::NoSocket),
+            Err(ConnectFault::Failed) => Err(Failure::ConnectFailed),
+        })
+    }
+
+    fn abort(&self) {
+        self.connect.abort();
+    }
+}

@@ -1,0 +1,269 @@
+//! A response of HTTP/1 as it comes in: heads, then content by its framing.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::connection::TargetConnection;
+use crate::exchange::content::{Along, End, Piece, ROOM, Received};
+use crate::exchange::target::{ReceiveFault, Receiving};
+use crate::http::fields::Fields;
+use crate::http::framing::ResponseFraming;
+use crate::http::head::{HeadLimits, Method, ResponseHead};
+use crate::http::refusal::{ChunkFault, ResponseFault};
+use crate::http1::chunked::Decoder;
+use crate::http1::head::{self, Parsed};
+use crate::transport::stream::Recv;
+use crate::uring::buffers;
+
+/// A buffer with less room than this is changed for a larger one before more of a head is received.
+const ROOM_BYTES_MIN: usize = 512;
+
+/// One response.
+pub struct Response {
+    connection: TargetConnection,
+    /// Bytes that have come; the first `used` of them are used up.
+    bytes: Vec<u8>,
+    used: usize,
+    receive: Receive,
+    rest: Rest,
+    /// The content has come to its end.
+    is_over: bool,
+    /// The connection may be used again, as far as the response tells.
+    may_keep: bool,
+    /// How long the target keeps it, from its Keep-Alive field.
+    idle_s: Option<u32>,
+}
+
+/// The receive that is in flight.
+enum Receive {
+    /// The one that the connection has always.
+    Waiting,
+    None,
+    Further(Recv),
+}
+
+/// How the end of the content is found.
+enum Rest {
+    None,
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+}
+
+impl Response {
+    pub(super) fn new(connection: TargetConnection) -> Response {
+        Response {
+            connection,
+            bytes: Vec::new(),
+            used: 0,
+            receive: Receive::Waiting,
+            rest: Rest::None,
+            is_over: false,
+            may_keep: false,
+            idle_s: None,
+        }
+    }
+
+    /// The connection again, where another request may use it.
+    pub(super) fn into_kept(mut self) -> (TargetConnection, Option<Kept>) {
+        buffers::give_back(std::mem::take(&mut self.bytes));
+        let kept = (self.is_over && self.may_keep).then_some(Kept { idle_s: self.idle_s });
+        (self.connection, kept)
+    }
+
+    /// What has come and is not used up: of a tunnel, once the head has been looked at.
+    pub(super) fn take_bytes(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.drain(..self.used.min(bytes.len()));
+        self.used = 0;
+        bytes
+    }
+
+    /// The buffer for more of a head, with what has come of it in front.
+    fn take_with_room(&mut self) -> Vec<u8> {
+        let mut bytes = self.take_bytes();
+        if bytes.capacity() - bytes.len() < ROOM_BYTES_MIN {
+            let mut larger = buffers::large();
+            if larger.capacity() < bytes.len() + 8 * ROOM_BYTES_MIN {
+                larger = Vec::with_capacity(bytes.capacity() * 2);
+            }
+            larger.extend_from_slice(&bytes);
+            buffers::give_back(std::mem::replace(&mut bytes, larger));
+        }
+        bytes
+    }
+
+    /// What a receive has brought of a head.
+    fn more_head(&mut self, result: io::Result<usize>) -> Result<(), ReceiveFault> {
+        self.receive = Receive::None;
+        match result {
+            Ok(count) if count > 0 => Ok(()),
+            Ok(_) => Err(ReceiveFault::Closed),
+            Err(_) => Err(ReceiveFault::Reset),
+        }
+    }
+
+    /// What a receive has brought of the content, behind [`ROOM`] bytes of `buffer`.
+    fn more_content(
+        &mut self,
+        result: io::Result<usize>,
+        mut buffer: Vec<u8>,
+    ) -> Result<Received, ReceiveFault> {
+        let count = match result {
+            Ok(count) if count > 0 => count,
+            Ok(_) if matches!(self.rest, Rest::UntilClose) => {
+                self.is_over = true;
+                let piece = Piece { buffer, from: ROOM };
+                return Ok(Received { piece, end: End::ByClose });
+            }
+            Ok(_) => return Err(ReceiveFault::Closed),
+            Err(_) => return Err(ReceiveFault::Reset),
+        };
+        match &mut self.rest {
+            Rest::None | Rest::UntilClose => {}
+            Rest::Length(rest) => {
+                let taken = (*rest).min(count as u64);
+                self.may_keep &= taken == count as u64;
+                buffer.truncate(ROOM + usize::try_from(taken).unwrap_or(count));
+                *rest -= taken;
+                self.is_over = *rest == 0;
+            }
+            Rest::Chunked(decoder) => {
+                let input = buffer.get_mut(ROOM..).unwrap_or_default();
+                let decoded = decoder.decode_in_place(input).map_err(ReceiveFault::Invalid)?;
+                self.may_keep &= !decoded.end || decoded.consumed == count;
+                buffer.truncate(ROOM + decoded.content);
+                self.is_over = decoded.end;
+            }
+        }
+        let end = if self.is_over { End::Last } else { End::No };
+        Ok(Received { piece: Piece { buffer, from: ROOM }, end })
+    }
+}
+
+/// A connection that another request may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// How long the target says that it keeps it.
+    pub idle_s: Option<u32>,
+}
+
+impl Receiving for Response {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveFault>> {
+        if let Receive::Waiting = self.receive {
+            if std::mem::take(&mut self.connection.is_awaited) {
+                // It was seen not to have completed in this very turn.
+                return Poll::Pending;
+            }
+            let result = ready!(Pin::new(&mut self.connection.receive).poll(cx));
+            let result = result.map(|bytes| {
+                self.bytes = bytes;
+                self.bytes.len()
+            });
+            return Poll::Ready(self.more_head(result));
+        }
+        loop {
+            match &mut self.receive {
+                Receive::Further(receive) => {
+                    let (result, buffer) = ready!(Pin::new(receive).poll(cx));
+                    self.bytes = buffer;
+                    return Poll::Ready(self.more_head(result));
+                }
+                Receive::Waiting | Receive::None => {
+                    let buffer = self.take_with_room();
+                    self.receive = Receive::Further(self.connection.stream.recv(buffer));
+                }
+            }
+        }
+    }
+
+    fn head<T>(
+        &mut self,
+        method: Method,
+        limits: &HeadLimits,
+        look: impl FnOnce(&ResponseHead<'_, '_>) -> T,
+    ) -> Result<Option<T>, ResponseFault> {
+        let mut fields = Fields::new();
+        let bytes = self.bytes.get(self.used..).unwrap_or_default();
+        let head = match head::parse_response(bytes, limits, method, &mut fields)? {
+            Parsed::Partial => return Ok(None),
+            Parsed::Complete(head) => head,
+        };
+        if head.status >= 200 {
+            self.may_keep = head.persistent && head.framing != ResponseFraming::UntilClose;
+            self.idle_s = head.keep_alive_s;
+            self.rest = match head.framing {
+                ResponseFraming::None => Rest::None,
+                ResponseFraming::Length(length) => Rest::Length(length),
+                ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),
+                ResponseFraming::UntilClose => Rest::UntilClose,
+            };
+        }
+        let used = head.raw.len();
+        let seen = look(&head);
+        drop(fields);
+        self.used += used;
+        Ok(Some(seen))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used >= self.bytes.len()
+    }
+
+    fn along(&mut self) -> Result<Along<'_>, ChunkFault> {
+        let bytes = self.bytes.get_mut(self.used..).unwrap_or_default();
+        let count = bytes.len();
+        let (taken, used) = match &mut self.rest {
+            Rest::None => {
+                self.is_over = true;
+                (0, 0)
+            }
+            Rest::Length(rest) => {
+                let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(count);
+                *rest -= taken as u64;
+                self.is_over = *rest == 0;
+                (taken, taken)
+            }
+            Rest::Chunked(decoder) => {
+                let decoded = decoder.decode_in_place(bytes)?;
+                self.is_over = decoded.end;
+                (decoded.content, decoded.consumed)
+            }
+            Rest::UntilClose => (count, count),
+        };
+        self.may_keep &= !self.is_over || used == count;
+        let bytes = self.bytes.get(self.used..).and_then(|bytes| bytes.get(..taken));
+        self.used = self.bytes.len();
+        let end = self.is_over.then(|| self.rest.trailers());
+        Ok(Along { bytes: bytes.unwrap_or_default(), end })
+    }
+
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, ReceiveFault>> {
+        loop {
+            if let Receive::Further(receive) = &mut self.receive {
+                let (result, buffer) = ready!(Pin::new(receive).poll(cx));
+                self.receive = Receive::None;
+                return Poll::Ready(self.more_content(result, buffer));
+            }
+            buffers::give_back(std::mem::take(&mut self.bytes));
+            let mut buffer = buffers::large();
+            buffer.resize(ROOM, 0);
+            self.receive = Receive::Further(self.connection.stream.recv(buffer));
+        }
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.rest.trailers()
+    }
+}
+
+impl Rest {
+    fn trailers(&self) -> &[u8] {
+        match self {
+            Rest::Chunked(decoder) => decoder.trailers(),
+            Rest::None | Rest::Length(_) | Rest::UntilClose => b"",
+        }
+    }
+}
