@@ -44,8 +44,10 @@ fn a_target_that_is_removed_can_be_drained_by_other_rules_and_put_back() {
     let admin = limpet.admin();
     let (_, cookie) = session_on(&limpet, "a");
     admin.change("DELETE", "/v1/groups/app/targets/a", "");
+    // Its session holds it for as long as the test needs.
     drain(&limpet, "a", r#"{"until":"sessions","deadline":"5m"}"#);
-    assert_eq!(shown(&limpet, "a")["until"], "sessions");
+    let drain = shown(&limpet, "a");
+    assert_eq!((&drain["until"], &drain["sessions"]), (&"sessions".into(), &1.into()), "{drain}");
     let settings = format!(r#"{{"settings":{{"id":"a","address":"{}"}}}}"#, targets[0].address());
     admin.change("POST", "/v1/groups/app/targets", &settings);
     let target = admin.until_health("app", "a", "unchecked");

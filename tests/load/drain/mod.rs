@@ -40,14 +40,17 @@ fn shown(limpet: &Limpet, target: &str) -> Value {
     limpet.admin().target("app", target)["drain"].clone()
 }
 
-/// A connection whose session is at `target`, and the session's cookie.
+/// A connection whose session is at `target`, and the session's cookie. It counts as a session, since the cookie has
+/// come back: a drain that waits for sessions is held by it.
 #[track_caller]
 fn session_on(limpet: &Limpet, target: &str) -> (Client, String) {
     for _ in 0..50 {
         let mut client = limpet.client();
         let response = client.get("/first");
         if response.target() == target {
-            return (client, cookie(&response).expect("a cookie"));
+            let cookie = cookie(&response).expect("a cookie");
+            assert_eq!(client.get_cookie("/back", &cookie).target(), target);
+            return (client, cookie);
         }
     }
     panic!("nobody is sent to {target}");
