@@ -1,6 +1,6 @@
 //! The times in a record are those of what happened on the wire.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::kernel::engines;
 use crate::support::{Target, config, group, listener, pause};
@@ -29,14 +29,17 @@ fn the_total_time_has_nothing_of_the_clients_silence_afterwards() {
         let mut client = limpet.client();
         let mut count = 0;
         for path in ["/2", "/c2", "/20000", "/c20000", "/100000", "/c100000", "/3000000"] {
-            // One of many is not held up by whatever else this machine does.
-            let is_short = (0..15).any(|_| {
+            // Whatever else this machine does makes what the client measures longer too. Only between the last byte
+            // and the look at the clock is limpet held up alone: not every time.
+            let has_no_silence = (0..50).any(|_| {
+                let began = Instant::now();
                 client.get(path);
+                let took = began.elapsed();
                 pause(SILENCE);
                 count += 1;
-                limpet.record(count).number("total_us") < SILENCE.as_micros() as f64
+                limpet.record(count).number("total_us") < (took + SILENCE / 2).as_micros() as f64
             });
-            assert!(is_short, "{path} on {engine}: {}", limpet.record(count).line);
+            assert!(has_no_silence, "{path} on {engine}: {}", limpet.record(count).line);
         }
     }
 }
