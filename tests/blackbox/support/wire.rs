@@ -129,6 +129,14 @@ impl Wire {
         socket2::SockRef::from(&self.as_fd()).set_linger(Some(Duration::ZERO))
     }
 
+    /// Another deadline of each read than the tests'.
+    pub fn set_patience(&self, deadline: Duration) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(deadline)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(deadline)),
+        }
+    }
+
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
         socket2::SockRef::from(&self.as_fd()).set_recv_buffer_size(bytes)
     }
