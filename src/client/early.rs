@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::exchange::client::Presence;
+use crate::transport::pace::Drain;
 use crate::transport::pending::PendingSend;
 use crate::transport::stream::{Recv, RecvAny, Stream};
 
@@ -87,4 +88,6 @@ pub struct Ahead {
     pub last: PendingSend,
     /// The receive of the next request, when it was submitted already.
     pub next: NextReceive,
+    /// The pace at which the client takes a response that is waited for.
+    pub drain: Drain,
 }

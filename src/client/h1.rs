@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::early::{Ahead, NextReceive};
 use super::input::Input;
 use super::reply;
-use super::request::Request;
+use super::request::{Content, Request};
 use super::response::{Asked, Response};
 use crate::exchange::answer::Reply;
 use crate::exchange::client::{Asking, Client};
@@ -85,6 +85,7 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     let mut entry = Entry::default();
     let mut out = Outgoing::default();
     let mut ahead = Ahead::default();
+    let mut content = Content::default();
     let peer_text = connection.caller.peer().text();
     loop {
         let Some((view, position)) = connection.view() else { return Next::Close };
@@ -99,8 +100,10 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
         };
         connection.requests.set(connection.requests.get().saturating_add(1));
         let done = match judged {
-            Judged::Forward(facts) => request.forward(facts, &mut input, &mut ahead).await,
-            Judged::Answer(reply) => request.answer(*reply, &mut input, &mut ahead),
+            Judged::Forward(facts) => {
+                request.forward(facts, (&mut input, &mut content), &mut ahead).await
+            }
+            Judged::Answer(mut reply) => request.answer(&mut reply, &mut input, &mut ahead),
             Judged::Partial => {
                 close(connection, Done::CLOSED, &mut ahead.next).await;
                 return Next::Close;
@@ -161,19 +164,23 @@ impl Served<'_, '_> {
             return Judged::Partial;
         }
         let mut fields = Fields::new();
-        match head::parse_request(bytes, &listener.head_limits, listener.mode, &mut fields) {
+        // Looked at where it is: a head is large.
+        match &head::parse_request(bytes, &listener.head_limits, listener.mode, &mut fields) {
             Ok(Parsed::Partial) => Judged::Partial,
-            Ok(Parsed::Complete(head)) => match self.scene.prepare(&head, self.out, self.entry) {
+            Ok(Parsed::Complete(head)) => match self.scene.prepare(head, self.out, self.entry) {
                 Prepared::Forward => Judged::Forward(Facts {
                     head_bytes: head.raw.len(),
                     framing: head.framing,
                     persistent: head.persistent,
                 }),
-                Prepared::Answer(reply) => Judged::Answer(Box::new(reply.of(&head, bytes))),
+                Prepared::Answer(mut reply) => {
+                    reply.of(head, bytes);
+                    Judged::Answer(reply)
+                }
             },
             Err(refusal) => {
                 self.entry.refused(bytes.len());
-                Judged::Answer(Box::new(Reply::refusal(refusal)))
+                Judged::Answer(Box::new(Reply::refusal(*refusal)))
             }
         }
     }
@@ -231,11 +238,18 @@ impl Served<'_, '_> {
     }
 
     /// Has a target answer.
-    async fn forward(&mut self, facts: Facts, input: &mut Input, ahead: &mut Ahead) -> Done {
+    async fn forward(
+        &mut self,
+        facts: Facts,
+        (input, content): (&mut Input, &mut Content),
+        ahead: &mut Ahead,
+    ) -> Done {
         let (connection, listener) = (self.connection, self.scene.listener);
         let local = self.scene.local;
-        let from = (&connection.client, &local.clock, listener);
-        let (request, taken) = Request::new(from, input, facts.head_bytes, facts.framing);
+        content.begin(facts.head_bytes, facts.framing);
+        let mut request =
+            Request { client: &connection.client, clock: &local.clock, listener, input, content };
+        let taken = request.take_along();
         // Behind content that is refused nothing can be trusted to be a request.
         let was_whole = request.is_whole() && taken.is_ok();
         let asked = Asked {
@@ -247,7 +261,7 @@ impl Served<'_, '_> {
         let mut client = H1 { listener, request, response };
         let end = match taken {
             Ok(()) => {
-                self.entry.request_bytes = client.request.extent.used as u64;
+                self.entry.request_bytes = client.request.content.extent.used as u64;
                 self.entry.request_content_bytes = client.request.received();
                 let upstream =
                     Targets { local, pool: &connection.shard.pool, room: &*connection.shard };
@@ -265,11 +279,11 @@ impl Served<'_, '_> {
                 self.scene.failed(failure, self.entry)
             }
         };
-        let H1 { request: Request { extent, beyond, late, .. }, response, .. } = client;
-        self.entry.response_bytes += response.sent;
-        let keep = response.keep && end == End::Complete;
+        self.entry.response_bytes += client.response.sent;
+        let keep = client.response.keep && end == End::Complete;
+        let Content { extent, beyond, late, .. } = content;
         if let NextReceive::Late(_) = late {
-            ahead.next = late;
+            ahead.next = std::mem::take(late);
         }
         match end {
             End::Complete | End::Over => {
@@ -277,6 +291,7 @@ impl Served<'_, '_> {
                 if !beyond.is_empty() {
                     let mut bytes = buffers::small();
                     bytes.extend_from_slice(beyond.unread());
+                    beyond.replace(Vec::new());
                     input.append(bytes);
                 }
                 Done { keep, abort: false }
@@ -287,20 +302,20 @@ impl Served<'_, '_> {
             End::Failed(failure) => {
                 let kept = (was_whole && facts.persistent).then_some(extent.used);
                 let plan = &self.out.plan;
-                let reply = Reply::failure(failure).after(plan.method, plan.version, kept);
-                self.answer(reply, input, ahead)
+                let mut reply = Reply::failure(failure).after(plan.method, plan.version, kept);
+                self.answer(&mut reply, input, ahead)
             }
         }
     }
 
     /// Sends an answer of limpet's own.
-    fn answer(&mut self, mut reply: Reply, input: &mut Input, ahead: &mut Ahead) -> Done {
+    fn answer(&mut self, reply: &mut Reply, input: &mut Input, ahead: &mut Ahead) -> Done {
         let (connection, listener) = (self.connection, self.scene.listener);
         let clock = &self.scene.local.clock;
         reply.keep = reply.keep && connection.may_continue(listener);
-        self.entry.answered(&reply);
+        self.entry.answered(reply);
         let mut out = buffers::small();
-        reply::write(&mut reply, Some(listener), &clock.date(), &mut out);
+        reply::write(reply, Some(listener), &clock.date(), &mut out);
         self.entry.response_bytes += out.len() as u64;
         self.entry.head_ends_now(clock);
         self.entry.first_byte_now(clock);
@@ -346,7 +361,7 @@ impl Served<'_, '_> {
     /// Waits for the next request's bytes; settles the last response on the way.
     async fn next(&mut self, ahead: &mut Ahead) -> Result<Vec<u8>, Next> {
         let (connection, listener) = (self.connection, self.scene.listener);
-        let Ahead { last, next } = ahead;
+        let Ahead { last, next, .. } = ahead;
         if next.is_none() {
             *next = NextReceive::start(&connection.client);
         }
@@ -402,7 +417,7 @@ impl<'a> Client for H1<'a> {
 
     fn tunnel(&mut self) -> Plain {
         // Content either came with the head, and what is early behind it, or had a way of its own.
-        let beyond = self.request.beyond.unread();
+        let beyond = self.request.content.beyond.unread();
         let early = if beyond.is_empty() { self.request.early() } else { beyond };
         let first = match std::mem::take(&mut self.response.ahead.next) {
             NextReceive::InFlight(receive) => First::InFlight(receive),

@@ -17,7 +17,7 @@ use crate::transport::stream::Stream;
 use crate::uring::buffers;
 
 /// What is known of a request's extent in the bytes that came with its head.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Extent {
     /// Bytes of its head.
     pub head_bytes: usize,
@@ -34,13 +34,8 @@ enum Rest {
     Chunked(Decoder),
 }
 
-/// The content of one request.
-pub struct Request<'a> {
-    pub client: &'a Stream,
-    clock: &'a Clock,
-    listener: &'a Listener,
-    /// Begins with the head, which stays until the exchange is over.
-    pub input: &'a mut Input,
+/// How far the content of a request has come. One is written anew for each request of a connection, in place.
+pub struct Content {
     pub extent: Extent,
     rest: Rest,
     is_whole: bool,
@@ -52,67 +47,77 @@ pub struct Request<'a> {
     pub late: NextReceive,
 }
 
-impl<'a> Request<'a> {
-    /// Takes what has come of the content behind a head of so many bytes.
-    ///
-    /// # Errors
-    /// It is none, or too long; with the extent as far as it is known.
-    pub fn new(
-        (client, clock, listener): (&'a Stream, &'a Clock, &'a Listener),
-        input: &'a mut Input,
-        head_bytes: usize,
-        framing: RequestFraming,
-    ) -> (Request<'a>, Result<(), Failure>) {
-        let rest = match framing {
-            RequestFraming::None => Rest::Length(0),
-            RequestFraming::Length(length) => Rest::Length(length),
-            RequestFraming::Chunked => Rest::Chunked(Decoder::default()),
-        };
-        let mut request = Request {
-            client,
-            clock,
-            listener,
-            input,
-            extent: Extent { head_bytes, used: head_bytes, along: 0 },
-            rest,
+impl Default for Content {
+    fn default() -> Content {
+        Content {
+            extent: Extent::default(),
+            rest: Rest::Length(0),
             is_whole: false,
             received: 0,
             pace: Pace::default(),
             beyond: Input::default(),
             late: NextReceive::None,
-        };
-        let taken = request.take_along();
-        (request, taken)
+        }
     }
+}
 
-    fn take_along(&mut self) -> Result<(), Failure> {
-        let bytes = self.input.unread_mut(self.extent.head_bytes);
-        let (along, used) = match &mut self.rest {
+impl Content {
+    /// Begins anew, behind a head of so many bytes.
+    pub fn begin(&mut self, head_bytes: usize, framing: RequestFraming) {
+        self.extent = Extent { head_bytes, used: head_bytes, along: 0 };
+        self.rest = match framing {
+            RequestFraming::None => Rest::Length(0),
+            RequestFraming::Length(length) => Rest::Length(length),
+            RequestFraming::Chunked => Rest::Chunked(Decoder::default()),
+        };
+        self.is_whole = false;
+        self.received = 0;
+    }
+}
+
+/// The content of one request.
+pub struct Request<'a> {
+    pub client: &'a Stream,
+    pub clock: &'a Clock,
+    pub listener: &'a Listener,
+    /// Begins with the head, which stays until the exchange is over.
+    pub input: &'a mut Input,
+    pub content: &'a mut Content,
+}
+
+impl Request<'_> {
+    /// Takes what has come of the content with the head.
+    ///
+    /// # Errors
+    /// It is none, or too long.
+    pub fn take_along(&mut self) -> Result<(), Failure> {
+        let Request { input, content, .. } = self;
+        let bytes = input.unread_mut(content.extent.head_bytes);
+        let (along, used) = match &mut content.rest {
             Rest::Length(rest) => {
                 let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
                 *rest -= taken as u64;
-                self.is_whole = *rest == 0;
+                content.is_whole = *rest == 0;
                 (taken, taken)
             }
             Rest::Chunked(decoder) => {
                 let decoded =
                     decoder.decode_in_place(bytes).map_err(Failure::ClientContentInvalid)?;
-                self.is_whole = decoded.end;
+                content.is_whole = decoded.end;
                 (decoded.content, decoded.consumed)
             }
         };
-        self.received = along as u64;
-        self.judge_length()?;
-        self.extent.along = along;
-        self.extent.used += used;
-        Ok(())
+        content.received = along as u64;
+        content.extent.along = along;
+        content.extent.used += used;
+        self.judge_length()
     }
 
     /// Refuses chunked content that is longer than the listener allows; a length was judged with its head.
     fn judge_length(&self) -> Result<(), Failure> {
         let limit = self.listener.content_bytes;
-        let is_too_long = limit > 0 && self.received > limit;
-        match self.rest {
+        let is_too_long = limit > 0 && self.content.received > limit;
+        match self.content.rest {
             Rest::Chunked(_) if is_too_long => Err(Failure::ContentTooLarge),
             Rest::Chunked(_) | Rest::Length(_) => Ok(()),
         }
@@ -120,12 +125,12 @@ impl<'a> Request<'a> {
 
     /// Whether all of the request has come.
     pub fn is_whole(&self) -> bool {
-        self.is_whole
+        self.content.is_whole
     }
 
     /// What the client has sent beyond its request with the head.
     pub fn early(&self) -> &[u8] {
-        self.input.unread().get(self.extent.used..).unwrap_or_default()
+        self.input.unread().get(self.content.extent.used..).unwrap_or_default()
     }
 
     /// One receive, with [`ROOM`] bytes in front.
@@ -137,15 +142,15 @@ impl<'a> Request<'a> {
         let deadline = self.clock.deadline(timeouts.content_idle);
         let mut receive = self.client.recv(buffer);
         let Some((result, buffer)) = alarm.give_up(deadline, &mut receive).await else {
-            self.late = NextReceive::Late(receive);
+            self.content.late = NextReceive::Late(receive);
             return Err(Failure::ClientContentTimeout);
         };
         let count = result.map_err(|_| Failure::ClientGone)?;
         if count == 0 {
             return Err(Failure::ClientGone);
         }
-        self.pace.note(self.clock.now_ms().saturating_sub(began_ms), count);
-        if self.pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
+        self.content.pace.note(self.clock.now_ms().saturating_sub(began_ms), count);
+        if self.content.pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
             return Err(Failure::ClientContentTimeout);
         }
         Ok(buffer)
@@ -157,53 +162,53 @@ impl<'a> Request<'a> {
         if !bytes.is_empty() {
             let mut kept = buffers::small();
             kept.extend_from_slice(bytes);
-            self.beyond.append(kept);
+            self.content.beyond.append(kept);
         }
     }
 }
 
 impl Asking for Request<'_> {
     fn along(&self) -> Along<'_> {
-        let Extent { head_bytes, along, .. } = self.extent;
+        let Extent { head_bytes, along, .. } = self.content.extent;
         let bytes = self.input.unread().get(head_bytes..head_bytes.saturating_add(along));
-        let end = self.is_whole.then(|| self.trailers());
+        let end = self.content.is_whole.then(|| self.trailers());
         Along { bytes: bytes.unwrap_or_default(), end }
     }
 
     fn received(&self) -> u64 {
-        self.received
+        self.content.received
     }
 
     async fn content(&mut self, alarm: &Alarm) -> Result<Received, Failure> {
         let mut buffer = self.receive(alarm).await?;
         let (count, length) = (buffer.len() - ROOM, buffer.len());
-        let (content, consumed) = match &mut self.rest {
+        let (content, consumed) = match &mut self.content.rest {
             Rest::Length(rest) => {
                 let taken = (*rest).min(count as u64);
                 *rest -= taken;
-                self.is_whole = *rest == 0;
+                self.content.is_whole = *rest == 0;
                 (taken as usize, taken as usize)
             }
             Rest::Chunked(decoder) => {
                 let input = buffer.get_mut(ROOM..).unwrap_or_default();
                 let decoded =
                     decoder.decode_in_place(input).map_err(Failure::ClientContentInvalid)?;
-                self.is_whole = decoded.end;
+                self.content.is_whole = decoded.end;
                 (decoded.content, decoded.consumed)
             }
         };
-        self.received += content as u64;
+        self.content.received += content as u64;
         self.judge_length()?;
-        if self.is_whole {
+        if self.content.is_whole {
             self.keep_beyond(&buffer, ROOM + consumed..length);
         }
         buffer.truncate(ROOM + content);
-        let end = if self.is_whole { End::Last } else { End::No };
+        let end = if self.content.is_whole { End::Last } else { End::No };
         Ok(Received { piece: Piece { buffer, from: ROOM }, end })
     }
 
     fn trailers(&self) -> &[u8] {
-        match &self.rest {
+        match &self.content.rest {
             Rest::Chunked(decoder) => decoder.trailers(),
             Rest::Length(_) => b"",
         }

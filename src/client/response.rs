@@ -45,7 +45,8 @@ pub struct Response<'a> {
     pub keep: bool,
     /// Bytes that were handed to the system.
     pub sent: u64,
-    drain: Drain,
+    /// The pace of this response is being looked at.
+    is_paced: bool,
 }
 
 impl<'a> Response<'a> {
@@ -55,7 +56,6 @@ impl<'a> Response<'a> {
         asked: Asked,
         ahead: &'a mut Ahead,
     ) -> Response<'a> {
-        let timeouts = &listener.timeouts;
         Response {
             connection,
             listener,
@@ -65,7 +65,7 @@ impl<'a> Response<'a> {
             is_chunked: false,
             keep: false,
             sent: 0,
-            drain: Drain::new(timeouts.send_minimum_rate, timeouts.send_idle),
+            is_paced: false,
         }
     }
 
@@ -94,7 +94,12 @@ impl<'a> Response<'a> {
     async fn send_from(&mut self, buffer: Vec<u8>, from: usize) -> Result<(), SendFault> {
         self.sent += (buffer.len() - from) as u64;
         let (client, patience) = (&self.connection.client, self.patience());
-        let sent = sending::send_at_pace(client, buffer, from, patience, &mut self.drain).await;
+        let drain = &mut self.ahead.drain;
+        if !std::mem::replace(&mut self.is_paced, true) {
+            let timeouts = &self.listener.timeouts;
+            *drain = Drain::new(timeouts.send_minimum_rate, timeouts.send_idle);
+        }
+        let sent = sending::send_at_pace(client, buffer, from, patience, drain).await;
         buffers::give_back(sent.map_err(SendFault::from)?);
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Reply {
 
     /// Makes it the answer to this request: the connection stays when the client wants it to and all
     /// of the request has been received.
-    pub fn of(mut self, head: &RequestHead<'_, '_>, received: &[u8]) -> Reply {
+    pub fn of(&mut self, head: &RequestHead<'_, '_>, received: &[u8]) {
         self.head_only = head.method == Method::Head;
         self.http10 = head.version == Version::Http10;
         let content = match head.framing {
@@ -130,7 +130,6 @@ impl Reply {
         // A request that was refused says nothing good about what follows it.
         let is_refused = matches!(self.status, 400 | 413) && self.content.is_none();
         self.keep = head.persistent && self.request_bytes.is_some() && !is_refused;
-        self
     }
 
     /// As [`Self::of`], from what a plan still knows of its request.

@@ -174,7 +174,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                 Poll::Pending => Poll::Pending,
             }
         };
-        let (granted, cut) = self.watch(&deadline).over(granted).await;
+        let mut watch = self.watch(&deadline);
+        let (granted, cut) = watch.over(granted).await;
         let waited_us = clock.read_us().saturating_sub(began_us);
         entry.queue_us = Some(entry.queue_us.unwrap_or(0) + waited_us);
         match cut {
@@ -216,7 +217,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             }
             connecting.poll_connected(cx)
         };
-        let (connected, cut) = self.watch(&deadline).over(connected).await;
+        let mut watch = self.watch(&deadline);
+        let (connected, cut) = watch.over(connected).await;
         let failure = match (cut, connected) {
             (None, connected) => return connected,
             (Some(Cut::ClientGone), connected) => (Failure::ClientGone, connected),

@@ -71,7 +71,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             receiving.poll_head(cx)
         };
         let beside = beside(self.upload, self.target);
-        let watch =
+        let mut watch =
             Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
         let (received, cut) = watch.over(receive).await;
         match (cut, received) {
@@ -101,7 +101,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         };
         let beside = beside(self.upload, self.target);
         let deadline = self.head_deadline;
-        let watch =
+        let mut watch =
             Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
         let (received, cut) = watch.over(receive).await;
         clock.read_us();
@@ -224,7 +224,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
                 receiving.poll_content(cx)
             };
             let beside = beside(self.upload, target);
-            let watch =
+            let mut watch =
                 Watch::new(self.scene.local, self.alarm, &mut *self.answering, &deadline, beside);
             let (received, cut) = watch.over(receive).await;
             let received = match (cut, received) {

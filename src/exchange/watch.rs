@@ -75,7 +75,7 @@ impl<'a, A: Answering> Watch<'a, A> {
     /// and is still awaited. Gives what came of it, and why it was cut.
     #[inline]
     pub async fn over<T>(
-        mut self,
+        &mut self,
         mut op: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
     ) -> (T, Option<Cut>) {
         let output = poll_fn(|cx| {

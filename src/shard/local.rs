@@ -17,7 +17,7 @@ use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::ShardCounters;
 use crate::time::clock::Millis;
 use crate::time::stop::Stop;
-use crate::upstream::connection::TargetConnection;
+use crate::upstream::h1::Lease;
 use crate::upstream::pool::Pool;
 use crate::uring;
 
@@ -30,7 +30,7 @@ pub struct Shard {
     pub admission: Arc<Admission>,
     /// Connections of this shard that have not ended.
     pub connections: Cell<usize>,
-    pub pool: RefCell<Pool<TargetConnection>>,
+    pub pool: RefCell<Pool<Lease>>,
     /// For when there is no room for new connections.
     pub(super) idlest: RefCell<Idlest>,
     /// From this descriptor on hardly any are left.

@@ -53,8 +53,10 @@ impl target::Draft for Draft {
     }
 }
 
-/// The lease of a whole connection.
-pub struct Lease {
+/// The lease of a whole connection. What it needs is made with the connection, and is the pool's between leases.
+pub struct Lease(Box<Parts>);
+
+struct Parts {
     request: Request,
     response: Response,
 }
@@ -80,14 +82,25 @@ impl Lease {
             is_chunked: false,
             is_whole: false,
         };
-        Lease { request, response: Response::new(connection) }
+        Lease(Box::new(Parts { request, response: Response::new(connection) }))
     }
 
-    /// The connection again, and whether another request may use it.
-    pub(super) fn into_kept(self) -> (TargetConnection, Option<Kept>) {
-        let is_sent = self.request.is_whole && matches!(self.request.first, PendingSend::None);
-        let (connection, kept) = self.response.into_kept();
-        (connection, kept.filter(|_| is_sent))
+    /// Whether nothing has happened on the connection since it was put away.
+    pub(super) fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
+        self.0.response.connection.is_quiet(surely, cx)
+    }
+
+    /// Ends the connection.
+    pub fn close(self) {
+        let Parts { response, .. } = *self.0;
+        response.close();
+    }
+
+    /// Makes the connection ready for another request, if another may use it.
+    pub(super) fn renew(&mut self) -> Option<Kept> {
+        let Parts { request, response } = &mut *self.0;
+        let is_sent = request.is_whole && matches!(request.first, PendingSend::None);
+        if is_sent { response.renew() } else { None }
     }
 }
 
@@ -99,7 +112,7 @@ impl target::Lease for Lease {
     type Side = Plain;
 
     fn request(&mut self, draft: &mut Draft, is_whole: bool) {
-        let request = &mut self.request;
+        let request = &mut self.0.request;
         request.is_chunked = draft.is_chunked;
         request.head_bytes = draft.head_bytes;
         request.is_whole = is_whole;
@@ -107,15 +120,15 @@ impl target::Lease for Lease {
     }
 
     fn parts(&mut self) -> (&mut Request, &mut Response) {
-        (&mut self.request, &mut self.response)
+        (&mut self.0.request, &mut self.0.response)
     }
 
     fn handle(&self) -> Handle {
-        Handle(self.request.stream.clone())
+        Handle(self.0.request.stream.clone())
     }
 
     fn tunnel(&mut self) -> Plain {
-        Plain::new(self.request.stream.clone(), self.response.take_bytes(), First::None)
+        Plain::new(self.0.request.stream.clone(), self.0.response.take_bytes(), First::None)
     }
 }
 

@@ -54,7 +54,7 @@ impl From<sending::Fault> for SendFault {
 /// The targets as one shard reaches them.
 pub struct Targets<'a> {
     pub local: &'a Local,
-    pub pool: &'a RefCell<Pool<TargetConnection>>,
+    pub pool: &'a RefCell<Pool<Lease>>,
     pub room: &'a dyn Room,
 }
 
@@ -62,12 +62,6 @@ pub struct Targets<'a> {
 pub struct Connecting<'a> {
     local: &'a Local,
     connect: Connect,
-}
-
-impl Targets<'_> {
-    fn closed(&self) {
-        self.local.counters.add(Counter::TargetConnectionsClosed, 1);
-    }
 }
 
 impl<'a> target::Upstream for Targets<'a> {
@@ -79,13 +73,12 @@ impl<'a> target::Upstream for Targets<'a> {
     fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Lease> {
         loop {
             let now_ms = self.local.clock.now_ms();
-            let mut connection = self.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
-            if connection.is_quiet(surely, cx) {
-                return Some(Lease::new(connection));
+            let mut lease = self.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
+            if lease.is_quiet(surely, cx) {
+                return Some(lease);
             }
             self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
-            self.closed();
-            connection.close();
+            self.close(lease);
         }
     }
 
@@ -110,35 +103,31 @@ impl<'a> target::Upstream for Targets<'a> {
         Ok(Connecting { local: self.local, connect })
     }
 
-    fn give_back(&self, lease: Lease, target: &Target, options: &GroupOptions) {
-        let (mut connection, kept) = lease.into_kept();
-        let Some(kept) = kept.filter(|_| !self.local.stop.has_begun()) else {
-            self.closed();
-            connection.close();
-            return;
-        };
+    fn give_back(&self, mut lease: Lease, target: &Target, options: &GroupOptions) {
+        if self.local.stop.has_begun() {
+            return self.close(lease);
+        }
+        let Some(kept) = lease.renew() else { return self.close(lease) };
         let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
         if let Some(seconds) = kept.idle_s {
             // A little less than the target says, so that it is we who close first.
             idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
         }
         let expires_ms = self.local.clock.now_ms().saturating_add(idle_ms);
-        connection.renew();
         let back = self.pool.borrow_mut().checkin(
             &target.state,
-            connection,
+            lease,
             expires_ms,
             options.pool_idle_per_shard,
         );
         if let Some(too_many) = back {
-            self.closed();
-            too_many.close();
+            self.close(too_many);
         }
     }
 
     fn close(&self, lease: Lease) {
-        self.closed();
-        lease.into_kept().0.close();
+        self.local.counters.add(Counter::TargetConnectionsClosed, 1);
+        lease.close();
     }
 }
 

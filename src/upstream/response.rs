@@ -22,7 +22,7 @@ const ROOM_BYTES_MIN: usize = 512;
 
 /// One response.
 pub struct Response {
-    connection: TargetConnection,
+    pub(super) connection: TargetConnection,
     /// Bytes that have come; the first `used` of them are used up.
     bytes: Vec<u8>,
     used: usize,
@@ -66,11 +66,25 @@ impl Response {
         }
     }
 
-    /// The connection again, where another request may use it.
-    pub(super) fn into_kept(mut self) -> (TargetConnection, Option<Kept>) {
+    /// Makes the connection ready for another request, if another may use it.
+    pub(super) fn renew(&mut self) -> Option<Kept> {
         buffers::give_back(std::mem::take(&mut self.bytes));
-        let kept = (self.is_over && self.may_keep).then_some(Kept { idle_s: self.idle_s });
-        (self.connection, kept)
+        if !(self.is_over && self.may_keep) {
+            return None;
+        }
+        self.used = 0;
+        self.receive = Receive::Waiting;
+        self.rest = Rest::None;
+        self.is_over = false;
+        self.may_keep = false;
+        self.connection.renew();
+        Some(Kept { idle_s: self.idle_s.take() })
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(mut self) {
+        buffers::give_back(std::mem::take(&mut self.bytes));
+        self.connection.close();
     }
 
     /// What has come and is not used up: of a tunnel, once the head has been looked at.
