@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::board::{Ejected, LastCheck};
 use super::check::{Probe, Verdict};
-use super::ejection;
+use super::ejection::{self, Refusal};
 use super::machine::Turn;
 use super::roster::{self, GroupWatch};
 use super::slow_start;
@@ -29,10 +29,7 @@ impl<P: Probe> Supervisor<P> {
             return;
         };
         let began = watched.checked_since.take().unwrap_or(now);
-        // Who is ejected gets no requests as it is. To turn it unhealthy at its first failure, where without gateway
-        // errors as many would have been waited for as the file says, would only keep it out for longer.
-        let is_ejected = watched.ejection.until().is_some();
-        let at_once = std::mem::take(&mut watched.at_once) && !is_ejected;
+        let at_once = std::mem::take(&mut watched.at_once);
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
         let error = match outcome.verdict {
@@ -113,24 +110,29 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Checks the target out of turn, and ejects it unless too many are out. One that drains is not let in
-    /// again, so that its drain ends.
+    /// Checks the target out of turn, and ejects it unless too many are out; the last healthy one changes places with
+    /// those who are. One that drains is not let in again, so that its drain ends.
     fn eject(&mut self, slot: u32, now: Duration) {
+        for spare in self.spares(slot) {
+            self.end_ejection(spare, now, EndedBy::Need);
+        }
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
         let errors = watched.state.errors_in_a_row();
         watched.state.forget_errors();
+        let allowed = ejection::may_eject(&group.population(), &group.settings.ejection);
         let is_checkable = group.settings.checks.is_some();
         if is_checkable && watched.extra.is_none_or(|last| now >= last + EXTRA_EVERY) {
             watched.extra = Some(now);
-            watched.at_once = true;
+            // The last healthy one is not kept out any sooner than without an ejection of others.
+            watched.at_once = allowed == Err(Refusal::TooMany);
             self.due.push(Reverse(Due { at: now, slot, serial: watched.serial, is_extra: true }));
         }
         let cause = format!("{errors} gateway errors in a row");
         if watched.state.health() == Health::Draining {
             return self.give_up_drain(slot, &cause, now);
         }
-        if let Err(refusal) = ejection::may_eject(&group.population(), &group.settings.ejection) {
+        if let Err(refusal) = allowed {
             let why = refusal.why();
             let text = format!("{} stays in despite {cause}: {why}", watched.id);
             return self.warn(slot, now, &text);
@@ -150,6 +152,25 @@ impl<P: Probe> Supervisor<P> {
             entry.ejected = Some(Ejected { reason, since_unix_ms, until_unix_ms });
         });
         self.end_slow_start(slot);
+    }
+
+    /// Who is let in when the last healthy target of a group fails: those who are ejected and whom no check speaks
+    /// against.
+    fn spares(&self, failing: u32) -> Vec<u32> {
+        let Some(watched) = self.targets.get(&failing) else { return Vec::new() };
+        let Some(group) = self.groups.get(&watched.group) else { return Vec::new() };
+        let limits = &group.settings.ejection;
+        if ejection::may_eject(&group.population(), limits) != Err(Refusal::LastHealthy) {
+            return Vec::new();
+        }
+        let is_spare = |slot: &u32| {
+            self.targets.get(slot).is_some_and(|other| {
+                other.group == watched.group
+                    && other.ejection.until().is_some()
+                    && other.state.health_by_checks() == Health::Healthy
+            })
+        };
+        self.attended.iter().copied().filter(|slot| *slot != failing && is_spare(slot)).collect()
     }
 
     /// A target that drains fails what is bound to it: it is unhealthy from now on, if others can serve.

@@ -1,7 +1,8 @@
 //! A connection that limpet closes reads on for a while: what its client goes on to send must not become a reset,
 //! which takes from the client what it has not read yet. RFC 9112 §9.6.
 
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 use crate::support::kernel::engines;
 use crate::support::{Client, Limpet, Response, Target, config, group, listener, pause, poll};
@@ -19,6 +20,21 @@ fn start(engine: &str, setting: (&str, &str)) -> (Limpet, Target) {
     let config = config().process("engine", engine).listener(web);
     let limpet = config.group(group("app").target("a", &target)).start();
     (limpet, target)
+}
+
+/// A closing connection reads on for two seconds: an exchange that the machine held up for most of them shows nothing
+/// by its failure, and is played again.
+#[track_caller]
+fn play(exchange: impl Fn()) {
+    for _ in 0..10 {
+        let began = Instant::now();
+        match catch_unwind(AssertUnwindSafe(&exchange)) {
+            Ok(()) => return,
+            Err(panic) if began.elapsed() < Duration::from_millis(1500) => resume_unwind(panic),
+            Err(_) => println!("held up by the machine: {:?}", began.elapsed()),
+        }
+    }
+    panic!("ten exchanges that were held up by the machine have failed");
 }
 
 /// Sends on for a while, as one who has not looked at the response yet.
@@ -48,16 +64,18 @@ fn what_follows_a_last_request_takes_nothing_from_its_response() {
             ("content", format!("POST / {last}Content-Length: 4\r\n\r\n"), "some"),
         ] {
             let what = format!("{what} on {engine}");
-            let (limpet, target) = start(engine, ("timeouts.head", "10s"));
-            let mut client = limpet.client();
-            client.send(head);
-            // What comes by itself comes while the target is at work.
-            target.wait_for_connections(1);
-            client.send(content);
-            // The system has taken the whole response by then, and the client has read nothing.
-            limpet.record(1);
-            send_on(&mut client, &what);
-            assert_eq!(assert_whole(&mut client, &what).content.len(), CONTENT_BYTES, "{what}");
+            play(|| {
+                let (limpet, target) = start(engine, ("timeouts.head", "10s"));
+                let mut client = limpet.client();
+                client.send(&head);
+                // What comes by itself comes while the target is at work.
+                target.wait_for_connections(1);
+                client.send(content);
+                // The system has taken the whole response by then, and the client has read nothing.
+                limpet.record(1);
+                send_on(&mut client, &what);
+                assert_eq!(assert_whole(&mut client, &what).content.len(), CONTENT_BYTES, "{what}");
+            });
         }
     }
 }
@@ -133,17 +151,19 @@ fn what_comes_when_an_idle_connection_is_closed_takes_nothing_from_the_response_
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE_BYTES}\r\n\r\n");
             [head.as_bytes(), &[b'x'; LARGE_BYTES]].concat()
         });
-        let web = listener("web").set("timeouts.keep_alive", "100ms");
-        let config = config().process("engine", *engine).listener(web);
-        let limpet = config.group(group("app").target("a", &target)).start();
-        let mut client = limpet.client();
-        // What is on its way stays with limpet: the client's window is smaller.
-        client.wire.set_receive_buffer(16 << 10).unwrap();
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        limpet.record(1);
-        wait_for_the_end(&limpet, &client);
-        send_on(&mut client, engine);
-        let response = assert_whole(&mut client, engine);
-        assert_eq!(response.content.len(), LARGE_BYTES, "{engine}");
+        play(|| {
+            let web = listener("web").set("timeouts.keep_alive", "100ms");
+            let config = config().process("engine", *engine).listener(web);
+            let limpet = config.group(group("app").target("a", &target)).start();
+            let mut client = limpet.client();
+            // What is on its way stays with limpet: the client's window is smaller.
+            client.wire.set_receive_buffer(16 << 10).unwrap();
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            limpet.record(1);
+            wait_for_the_end(&limpet, &client);
+            send_on(&mut client, engine);
+            let response = assert_whole(&mut client, engine);
+            assert_eq!(response.content.len(), LARGE_BYTES, "{engine}");
+        });
     }
 }

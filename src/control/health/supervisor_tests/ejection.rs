@@ -86,17 +86,30 @@ async fn an_ejection_checks_the_target_at_once_and_a_failure_is_one_of_those_tha
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_be_ejected_turns_at_the_first_failure_after_gateway_errors() {
-    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 2).await;
+async fn who_is_one_too_many_to_be_ejected_turns_at_the_first_failure_after_gateway_errors() {
+    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 3).await;
     world.errors(1, 5);
-    world.until_eligible("b").await;
+    world.until_eligible("bc").await;
     world.fail(&[2]);
     world.errors(2, 5);
     sleep(0.2).await;
     assert_eq!(world.state(2).health_by_checks(), Health::Unhealthy);
     assert_eq!(world.note(2).reason, "a check after gateway errors failed: connection refused");
-    // Nobody else is healthy, so that the first is let in again.
-    assert_eq!(world.eligible(), "a");
+    assert_eq!(world.eligible(), "c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_healthy_target_changes_places_with_one_that_is_ejected() {
+    let world = World::started(&format!("{CHECKED}\n{EJECTING}"), 2).await;
+    world.errors(1, 5);
+    world.until_eligible("b").await;
+    world.fail(&[2]);
+    world.errors(2, 5);
+    let took = world.until_eligible("a").await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+    // Were it unhealthy by now, it would be so for as long as `rise` checks take, whoever else fails.
+    assert_eq!(world.state(2).health_by_checks(), Health::Healthy);
+    assert!(world.state(2).is_ejected());
 }
 
 #[tokio::test(start_paused = true)]
