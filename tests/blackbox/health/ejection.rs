@@ -160,6 +160,27 @@ fn a_request_whose_target_dies_is_served_by_one_that_is_ejected_though_the_check
 }
 
 #[test]
+fn targets_that_die_and_come_back_in_turns_cost_nobody_a_response() {
+    let (mut a, mut b) = (Target::echo("a"), Target::echo("b"));
+    let app = seldom_checked().target("a", &a).target("b", &b);
+    let limpet = config().with_admin().group(app).start();
+    let admin = limpet.admin();
+    for turn in 0..4 {
+        let (dies, id) = if turn % 2 == 0 { (&mut a, "a") } else { (&mut b, "b") };
+        dies.down();
+        poll(|| {
+            assert_eq!(limpet.get("/").status, 200, "while {id} is gone, turn {turn}");
+            let target = admin.target("app", id);
+            // The check that its errors asked for is over, and cannot pass when the target is back.
+            let is_out = !target["ejected_until_unix_ms"].is_null();
+            (is_out && target["last_check"]["passed"] == false).then_some(())
+        })
+        .unwrap_or_else(|| panic!("{id} is ejected, turn {turn}: {}", admin.target("app", id)));
+        dies.up();
+    }
+}
+
+#[test]
 fn a_request_that_its_target_dies_of_is_served_by_one_that_is_ejected() {
     let works = switch(false);
     let a = moody("a", &works);
