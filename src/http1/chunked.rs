@@ -1,9 +1,9 @@
 //! Chunked transfer coding, RFC 9112 §7.1: a decoder that compacts in place, and canonical encoding.
 //!
-//! Chunk lines are never passed through: what comes out is content alone, and what goes on is written
-//! anew without extensions. Lines end with CRLF and nothing else, sizes are hex digits and nothing
-//! else; behind them white space may stand before an extension, and in responses alone. Never buffers content. Tested whole, byte by byte, at every split, with trailing data, and
-//! by the fuzz target `chunked`.
+//! Chunk lines are never passed through: what comes out is content alone, and what goes on is written anew without
+//! extensions. Lines end with CRLF and nothing else, sizes are hex digits and nothing else; behind them white space may
+//! stand before an extension, and in responses alone. Never buffers content. Tested whole, byte by byte, at every split,
+//! with trailing data, and by the fuzz target `chunked`.
 
 mod extension;
 mod trailers;
