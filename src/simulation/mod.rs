@@ -9,6 +9,7 @@ mod client;
 mod judge;
 mod message;
 mod plan;
+mod streams;
 mod strike;
 mod table;
 mod target;
