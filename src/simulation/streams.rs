@@ -142,7 +142,7 @@ struct Stream {
 
 struct Up {
     along: Vec<u8>,
-    more: Line<(Vec<u8>, bool)>,
+    more: Upwards,
     is_whole: bool,
     received: u64,
 }
@@ -315,13 +315,19 @@ impl Writer for Nobody {
     fn abort(&self) {}
 }
 
+/// The content of a request, in pieces; with each, whether it is the last.
+type Upwards = Line<(Vec<u8>, bool)>;
+
+/// A stream as the target sees it: the request's head, its content, and the way back.
+type Asked = (Vec<u8>, Upwards, Line<Vec<u8>>);
+
 /// A target's one connection, on which every lease is a stream.
 #[derive(Default)]
 struct Shared {
     open: Cell<u32>,
     given_back: Cell<u32>,
     closed: Cell<u32>,
-    asked: Line<(Vec<u8>, Line<(Vec<u8>, bool)>, Line<Vec<u8>>)>,
+    asked: Line<Asked>,
 }
 
 #[derive(Default)]
@@ -345,7 +351,7 @@ struct Shares {
 }
 
 struct Sent {
-    to_target: Line<(Vec<u8>, bool)>,
+    to_target: Upwards,
     from_target: Line<Vec<u8>>,
 }
 
@@ -358,7 +364,7 @@ struct Got {
 }
 
 #[derive(Clone)]
-struct Both(Line<(Vec<u8>, bool)>, Line<Vec<u8>>);
+struct Both(Upwards, Line<Vec<u8>>);
 
 impl target::Handle for Both {
     fn queued_bytes(&self) -> Option<u32> {
@@ -644,7 +650,7 @@ async fn stream(world: Rc<World>, id: u8, mut chance: Chance) {
 }
 
 /// The content of a request, in pieces.
-async fn speak((id, mut left): (u8, usize), more: Line<(Vec<u8>, bool)>, mut chance: Chance) {
+async fn speak((id, mut left): (u8, usize), more: Upwards, mut chance: Chance) {
     while left > 0 {
         pause(&mut chance, 3).await;
         let count = (chance.below(8_000) as usize + 1).min(left);
