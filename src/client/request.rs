@@ -72,6 +72,7 @@ impl Content {
         };
         self.is_whole = false;
         self.received = 0;
+        self.pace = Pace::default();
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Along<'a> {
 }
 
 impl Along<'_> {
-    /// Whether more is to come.
+    /// Whether no more is to come.
     pub fn is_whole(&self) -> bool {
         self.end.is_some()
     }

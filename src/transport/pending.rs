@@ -49,8 +49,8 @@ impl PendingSend {
     }
 }
 
-/// Whether a send that failed may have been told of a reset. The kernel tells of one once, and who sends on behind a part that was
-/// taken keeps it to itself.
+/// Whether a send that failed may have been told of a reset. The kernel tells of one once, and who sends on behind a
+/// part that was taken keeps it to itself.
 pub fn may_tell_of_a_reset(fault: &io::Error) -> bool {
     fault.kind() != io::ErrorKind::BrokenPipe
 }
