@@ -38,9 +38,10 @@ use crate::telemetry::series::Places;
 use crate::time::alarms::Waits;
 use crate::time::clock::Millis;
 use crate::time::patience::Patience;
+use crate::time::timers::{Timer, Timers};
 use crate::transport::pending::PendingSend;
 use crate::transport::sending;
-use crate::transport::stream::RecvAny;
+use crate::transport::stream::{RecvAny, Stream};
 use crate::upstream::Targets;
 use crate::upstream::h1::Draft;
 use crate::upstream::side::{First, Plain};
@@ -87,12 +88,14 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     let mut ahead = Ahead::default();
     let mut content = Content::default();
     let peer_text = connection.caller.peer().text();
+    let timers = Timers::new(&connection.alarm, &local.clock);
     loop {
         let Some((view, position)) = connection.view() else { return Next::Close };
         let Some(listener) = view.listeners.get(position) else { return Next::Close };
         let scene = Scene::new((local, &connection.caller), &peer_text, &view, listener);
         entry.begin(local, &connection.caller);
-        let mut request = Served { scene: &scene, connection, out: &mut out, entry: &mut entry };
+        let mut request =
+            Served { scene: &scene, connection, timers: &timers, out: &mut out, entry: &mut entry };
         let mut scan = HeadScan::default();
         let judged = match request.judge(&mut input, &mut scan) {
             Judged::Partial => request.read_head((&mut input, &mut ahead.next), &mut scan).await,
@@ -105,13 +108,13 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
             }
             Judged::Answer(mut reply) => request.answer(&mut reply, &mut input, &mut ahead),
             Judged::Partial => {
-                close(connection, Done::CLOSED, &mut ahead.next).await;
+                close(connection, &timers, Done::CLOSED, &mut ahead.next).await;
                 return Next::Close;
             }
         };
         if !done.keep {
             request.settle(&mut ahead.last).await;
-            close(connection, done, &mut ahead.next).await;
+            close(connection, &timers, done, &mut ahead.next).await;
             return Next::Close;
         }
         input.release_if_empty();
@@ -149,6 +152,7 @@ struct Facts {
 struct Served<'a, 's> {
     scene: &'a Scene<'s>,
     connection: &'a Connection,
+    timers: &'a Timers<'a>,
     out: &'a mut Outgoing<Draft>,
     entry: &'a mut Entry,
 }
@@ -199,8 +203,8 @@ impl Served<'_, '_> {
             let begun = input.unread().len();
             let buffer = input.take_with_room(listener.head_limits.head_bytes);
             let mut receive = connection.client.recv(buffer);
-            let Some((result, buffer)) = connection.alarm.give_up(deadline, &mut receive).await
-            else {
+            let received = self.timers.give_up(Timer::Head, deadline, &mut receive).await;
+            let Some((result, buffer)) = received else {
                 *late = NextReceive::Late(receive);
                 return self.too_late(begun);
             };
@@ -212,7 +216,7 @@ impl Served<'_, '_> {
                     if begun > 0 {
                         self.entry.refused(begun);
                         self.entry.head_ends_now(clock);
-                        self.entry.fail(Failure::ClientGone);
+                        self.entry.refuse(Failure::ClientGone);
                         self.record();
                     }
                     return Judged::Partial;
@@ -247,8 +251,7 @@ impl Served<'_, '_> {
         let (connection, listener) = (self.connection, self.scene.listener);
         let local = self.scene.local;
         content.begin(facts.head_bytes, facts.framing);
-        let mut request =
-            Request { client: &connection.client, clock: &local.clock, listener, input, content };
+        let mut request = Request { client: &connection.client, listener, input, content };
         let taken = request.take_along();
         // Behind content that is refused nothing can be trusted to be a request.
         let was_whole = request.is_whole() && taken.is_ok();
@@ -257,7 +260,7 @@ impl Served<'_, '_> {
             persistent: facts.persistent,
             may_listen: was_whole && request.early().is_empty(),
         };
-        let response = Response::new(connection, listener, asked, ahead);
+        let response = Response::new(connection, listener, self.timers, asked, ahead);
         let mut client = H1 { listener, request, response };
         let end = match taken {
             Ok(()) => {
@@ -270,13 +273,13 @@ impl Served<'_, '_> {
                     out: &mut *self.out,
                     client: &mut client,
                     upstream: &upstream,
-                    alarm: &connection.alarm,
+                    timers: self.timers,
                 };
                 exchange.run(self.entry).await
             }
             Err(failure) => {
                 self.entry.phase = Phase::RequestContent;
-                self.scene.failed(failure, self.entry)
+                self.scene.failed(failure, false, self.entry)
             }
         };
         self.entry.response_bytes += client.response.sent;
@@ -296,10 +299,8 @@ impl Served<'_, '_> {
                 }
                 Done { keep, abort: false }
             }
-            End::Failed(failure) if self.entry.has_begun || failure.status() == 499 => {
-                Done::ABORTED
-            }
-            End::Failed(failure) => {
+            End::Aborted(_) => Done::ABORTED,
+            End::Refused(failure) => {
                 let kept = (was_whole && facts.persistent).then_some(extent.used);
                 let plan = &self.out.plan;
                 let mut reply = Reply::failure(failure).after(plan.method, plan.version, kept);
@@ -348,7 +349,7 @@ impl Served<'_, '_> {
             sent
         });
         let ((result, buffer), expired) =
-            connection.alarm.bound_late(deadline, sent, || connection.client.abort()).await;
+            self.timers.bound(Timer::Send, deadline, sent, || connection.client.abort()).await;
         buffers::give_back(buffer);
         if is_awaited {
             // It was handed over long before it went.
@@ -367,17 +368,19 @@ impl Served<'_, '_> {
         }
         let clock = &self.scene.local.clock;
         let idle_deadline = clock.deadline(listener.timeouts.keep_alive);
-        connection.alarm.set(clock.deadline(SETTLE));
+        let timers = self.timers;
+        timers.set(Timer::Settle, clock.deadline(SETTLE));
         let arrived = poll_fn(|cx| {
             last.poll_if_needed(cx);
             if next.poll_arrived(cx) {
                 return Poll::Ready(true);
             }
-            if connection.alarm.poll_fired(cx) { Poll::Ready(false) } else { Poll::Pending }
+            if timers.poll_due(Timer::Settle, cx) { Poll::Ready(false) } else { Poll::Pending }
         })
         .await;
+        timers.stop(Timer::Settle);
         self.settle(last).await;
-        if !arrived && !wait_quietly(connection, next).await {
+        if !arrived && !wait_quietly(timers, next).await {
             return match std::mem::take(next) {
                 NextReceive::InFlight(receive) => Err(Next::Wait { receive, idle_deadline }),
                 NextReceive::None | NextReceive::Late(_) | NextReceive::Arrived(_) => {
@@ -429,15 +432,17 @@ impl<'a> Client for H1<'a> {
 }
 
 /// A second chance for the next request before the serving state is freed. `true` when it came.
-async fn wait_quietly(connection: &Connection, next: &mut NextReceive) -> bool {
-    connection.alarm.set_waiting(connection.shard.local.clock.deadline(QUIET), Waits::Idle);
-    poll_fn(|cx| {
+async fn wait_quietly(timers: &Timers<'_>, next: &mut NextReceive) -> bool {
+    timers.set_waiting(Timer::Idle, timers.clock.deadline(QUIET), Waits::Idle);
+    let arrived = poll_fn(|cx| {
         if next.poll_arrived(cx) {
             return Poll::Ready(true);
         }
-        if connection.alarm.poll_fired(cx) { Poll::Ready(false) } else { Poll::Pending }
+        if timers.poll_due(Timer::Idle, cx) { Poll::Ready(false) } else { Poll::Pending }
     })
-    .await
+    .await;
+    timers.stop(Timer::Idle);
+    arrived
 }
 
 fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
@@ -453,7 +458,7 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
 
 /// Ends the connection such that the client gets everything that was sent, or, where what was sent is
 /// not the whole, a reset.
-async fn close(connection: &Connection, done: Done, next: &mut NextReceive) {
+async fn close(connection: &Connection, timers: &Timers<'_>, done: Done, next: &mut NextReceive) {
     if done.abort {
         connection.client.abort();
         if let Ok(bytes) = next.finish().await {
@@ -461,28 +466,27 @@ async fn close(connection: &Connection, done: Done, next: &mut NextReceive) {
         }
         return;
     }
-    linger(connection, next).await;
+    linger(&connection.client, timers, next).await;
 }
 
 /// Says that nothing more comes, then reads and discards for a bounded while: whatever is left unread, or comes in
 /// later, would become a reset, which takes from the client what it has not read yet. Begins with the receive that is
 /// in flight, if there is one.
-async fn linger(connection: &Connection, next: &mut NextReceive) {
-    let client = &connection.client;
+async fn linger(client: &Stream, timers: &Timers<'_>, next: &mut NextReceive) {
     client.end_sending();
-    let deadline = connection.shard.local.clock.deadline(LINGER);
+    let deadline = timers.clock.deadline(LINGER);
     let (mut discarded, mut is_bulk) = (0, false);
     while discarded < LINGER_BYTES {
         let (result, expired) = if is_bulk {
             let receive = client.recv(buffers::large());
-            let bound = connection.alarm.bound(deadline, receive, || client.end());
+            let bound = timers.bound(Timer::Linger, deadline, receive, || client.end());
             let ((result, buffer), expired) = bound.await;
             (result.map(|_| buffer), expired)
         } else {
             if next.is_none() {
                 *next = NextReceive::start(client);
             }
-            connection.alarm.bound(deadline, pin!(next.finish()), || client.end()).await
+            timers.bound(Timer::Linger, deadline, pin!(next.finish()), || client.end()).await
         };
         let Ok(bytes) = result else { return };
         discarded += bytes.len();
@@ -498,7 +502,8 @@ async fn linger(connection: &Connection, next: &mut NextReceive) {
 /// Closes a connection whose time is up while its client has not taken all that it was sent. `receive` is the one
 /// of its next request.
 pub async fn leave(connection: Rc<Connection>, receive: RecvAny) -> Next {
-    linger(&connection, &mut NextReceive::InFlight(receive)).await;
+    let timers = Timers::new(&connection.alarm, &connection.shard.local.clock);
+    linger(&connection.client, &timers, &mut NextReceive::InFlight(receive)).await;
     Next::Close
 }
 
@@ -515,14 +520,15 @@ pub async fn refuse(connection: &Connection) {
         &mut out,
     );
     drop(view);
+    let timers = Timers::new(&connection.alarm, &connection.shard.local.clock);
     let result = sending::send_all(
         &connection.client,
         out,
         0,
-        Patience { alarm: &connection.alarm, clock: &connection.shard.local.clock, idle: LINGER },
+        Patience { timers: &timers, timer: Timer::Send, idle: LINGER },
     );
     if let Ok(buffer) = result.await {
         buffers::give_back(buffer);
-        linger(connection, &mut NextReceive::None).await;
+        linger(&connection.client, &timers, &mut NextReceive::None).await;
     }
 }

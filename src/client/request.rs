@@ -10,8 +10,7 @@ use crate::exchange::failure::Failure;
 use crate::http::framing::RequestFraming;
 use crate::http1::chunked::Decoder;
 use crate::snapshot::Listener;
-use crate::time::alarms::Alarm;
-use crate::time::clock::Clock;
+use crate::time::timers::{Timer, Timers};
 use crate::transport::pace::Pace;
 use crate::transport::stream::Stream;
 use crate::uring::buffers;
@@ -79,7 +78,6 @@ impl Content {
 /// The content of one request.
 pub struct Request<'a> {
     pub client: &'a Stream,
-    pub clock: &'a Clock,
     pub listener: &'a Listener,
     /// Begins with the head, which stays until the exchange is over.
     pub input: &'a mut Input,
@@ -135,14 +133,15 @@ impl Request<'_> {
     }
 
     /// One receive, with [`ROOM`] bytes in front.
-    async fn receive(&mut self, alarm: &Alarm) -> Result<Vec<u8>, Failure> {
+    async fn receive(&mut self, timers: &Timers<'_>) -> Result<Vec<u8>, Failure> {
         let mut buffer = buffers::large();
         buffer.resize(ROOM, 0);
-        let timeouts = &self.listener.timeouts;
-        let began_ms = self.clock.now_ms();
-        let deadline = self.clock.deadline(timeouts.content_idle);
+        let (timeouts, clock) = (&self.listener.timeouts, timers.clock);
+        let began_ms = clock.now_ms();
+        let deadline = clock.deadline(timeouts.content_idle);
         let mut receive = self.client.recv(buffer);
-        let Some((result, buffer)) = alarm.give_up(deadline, &mut receive).await else {
+        let received = timers.give_up(Timer::Content, deadline, &mut receive).await;
+        let Some((result, buffer)) = received else {
             self.content.late = NextReceive::Late(receive);
             return Err(Failure::ClientContentTimeout);
         };
@@ -150,7 +149,7 @@ impl Request<'_> {
         if count == 0 {
             return Err(Failure::ClientGone);
         }
-        self.content.pace.note(self.clock.now_ms().saturating_sub(began_ms), count);
+        self.content.pace.note(clock.now_ms().saturating_sub(began_ms), count);
         if self.content.pace.is_below(timeouts.content_minimum_rate, timeouts.content_idle) {
             return Err(Failure::ClientContentTimeout);
         }
@@ -180,8 +179,8 @@ impl Asking for Request<'_> {
         self.content.received
     }
 
-    async fn content(&mut self, alarm: &Alarm) -> Result<Received, Failure> {
-        let mut buffer = self.receive(alarm).await?;
+    async fn content(&mut self, timers: &Timers<'_>) -> Result<Received, Failure> {
+        let mut buffer = self.receive(timers).await?;
         let (count, length) = (buffer.len() - ROOM, buffer.len());
         let (content, consumed) = match &mut self.content.rest {
             Rest::Length(rest) => {

@@ -14,6 +14,7 @@ use crate::http1::frame;
 use crate::http1::rewrite::{self, ToClient};
 use crate::snapshot::Listener;
 use crate::time::patience::Patience;
+use crate::time::timers::{Timer, Timers};
 use crate::transport::pace::Drain;
 use crate::transport::pending::PendingSend;
 use crate::transport::{sending, stream};
@@ -36,6 +37,7 @@ pub struct Asked {
 pub struct Response<'a> {
     connection: &'a Connection,
     listener: &'a Listener,
+    timers: &'a Timers<'a>,
     asked: Asked,
     pub ahead: &'a mut Ahead,
     /// Written and not sent.
@@ -53,12 +55,14 @@ impl<'a> Response<'a> {
     pub fn new(
         connection: &'a Connection,
         listener: &'a Listener,
+        timers: &'a Timers<'a>,
         asked: Asked,
         ahead: &'a mut Ahead,
     ) -> Response<'a> {
         Response {
             connection,
             listener,
+            timers,
             asked,
             ahead,
             out: Vec::new(),
@@ -70,11 +74,7 @@ impl<'a> Response<'a> {
     }
 
     fn patience(&self) -> Patience<'a> {
-        Patience {
-            alarm: &self.connection.alarm,
-            clock: &self.connection.shard.local.clock,
-            idle: self.listener.timeouts.send_idle,
-        }
+        Patience { timers: self.timers, timer: Timer::Send, idle: self.listener.timeouts.send_idle }
     }
 
     /// How the content goes to this client.
@@ -201,8 +201,9 @@ impl Answering for Response<'_> {
     }
 
     async fn finish(&mut self) {
-        let Patience { alarm, clock, idle } = self.patience();
+        let Patience { timers, timer, idle } = self.patience();
+        let deadline = timers.clock.deadline(idle);
         let sent = poll_fn(|cx| self.ahead.last.poll_done(cx));
-        alarm.bound(clock.deadline(idle), sent, || self.connection.client.abort()).await;
+        timers.bound(timer, deadline, sent, || self.connection.client.abort()).await;
     }
 }

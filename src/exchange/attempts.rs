@@ -49,7 +49,7 @@ impl<'a, 's> Attempts<'a, 's> {
     /// Decides about another attempt and makes `plan` ready for it; `false` when there is none.
     pub fn again<C: Client, D: Draft>(
         &mut self,
-        failure: Failure,
+        (failure, was_reused): (Failure, bool),
         client: &C,
         (out, entry): (&mut Outgoing<D>, &mut Entry),
     ) -> bool {
@@ -64,7 +64,7 @@ impl<'a, 's> Attempts<'a, 's> {
                 _ if failure.is_before_any_byte() => retry::Failure::ClosedBeforeByte,
                 _ => retry::Failure::Other,
             },
-            was_reused: entry.reused == Some(true),
+            was_reused,
             is_idempotent: self.is_idempotent,
             is_replayable: self.is_replayable,
             is_bound: out.plan.choice.sticky.is_some_and(|sticky| sticky.bound),
@@ -118,9 +118,8 @@ impl<'a, 's> Attempts<'a, 's> {
         if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
             return false;
         }
-        let choice = client.head(|head| {
-            self.scene.select_again(head, forward, out.plan.rule, entry.client, &self.tried)
-        });
+        let choice =
+            client.head(|head| self.scene.select_again(head, forward, &out.plan, &self.tried));
         match choice {
             Some(Ok(choice)) => {
                 let group = self.scene.view.groups.get(choice.group);

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::tunnel::Side;
 use crate::http::edits::ResponseEdits;
 use crate::http::head::{RequestHead, ResponseHead};
-use crate::time::alarms::Alarm;
+use crate::time::timers::Timers;
 
 /// Whether a client is still at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,12 @@ pub trait Asking {
     /// Bytes of content so far, those that came along among them.
     fn received(&self) -> u64;
 
-    /// The next piece. `alarm` is this direction's own; when it fires before its time, the content is given up.
+    /// The next piece, bounded by [`Timer::Content`](crate::time::timers::Timer); when that is hastened, the content
+    /// is given up.
     ///
     /// # Errors
     /// The content is cut off, late, too long, or none.
-    fn content(&mut self, alarm: &Alarm) -> impl Future<Output = Result<Received, Failure>>;
+    fn content(&mut self, timers: &Timers<'_>) -> impl Future<Output = Result<Received, Failure>>;
 
     /// Trailer lines behind the last piece.
     fn trailers(&self) -> &[u8];

@@ -3,7 +3,6 @@
 //! Drives the two directions: a request without further content is answered by [`Respond`] alone; with content to
 //! come, an [`Upload`] runs beside it in the same task.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Context;
@@ -15,7 +14,7 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::place::Place;
-use super::progress::UploadState;
+use super::progress::{Progress, UploadState};
 use super::respond::{Answered, Respond};
 use super::scene::{Outgoing, Scene};
 use super::target::{Draft, Handle, Lease, Sending, Upstream};
@@ -23,8 +22,8 @@ use super::tunnel;
 use super::upload::Upload;
 use super::watch::bound;
 use crate::telemetry::ended::Phase;
-use crate::time::alarms::Alarm;
 use crate::time::clock::NEVER;
+use crate::time::timers::{Timer, Timers};
 
 /// How long an upload that nobody wants any more may take to notice.
 const STOP_UPLOAD: Duration = Duration::from_millis(500);
@@ -36,7 +35,8 @@ pub struct Converse<'a, 's, C, D> {
     pub out: &'a mut Outgoing<D>,
     pub place: &'a Place<'s>,
     pub client: &'a mut C,
-    pub alarm: &'a Alarm,
+    pub timers: &'a Timers<'a>,
+    pub progress: &'a Progress,
 }
 
 impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
@@ -56,6 +56,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         } else {
             self.with_upload(&mut lease, entry).await
         };
+        self.timers.stop(Timer::Response);
         let result = match result {
             Ok((Answered::Switched(_open), _)) => self.tunnel(&mut lease, entry).await,
             Ok((Answered::Whole, end)) => Ok(end),
@@ -81,9 +82,10 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         lease: &mut L,
         entry: &mut Entry,
     ) -> Result<(Answered, End), Failure> {
-        let timeout = self.place.group.options.response_timeout;
-        let deadline = Cell::new(self.scene.local.clock.deadline(timeout));
-        let upload = Cell::new(UploadState::None);
+        let (timers, progress) = (self.timers, self.progress);
+        progress.upload.set(UploadState::None);
+        let deadline = timers.clock.deadline(self.place.group.options.response_timeout);
+        timers.set(Timer::Response, deadline);
         let target = lease.handle();
         let (sending, receiving) = lease.parts();
         let (_, answering) = self.client.parts();
@@ -91,12 +93,11 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             scene: self.scene,
             plan: &self.out.plan,
             place: self.place,
-            alarm: self.alarm,
+            timers,
+            progress,
             answering,
             receiving,
             target: &target,
-            upload: &upload,
-            head_deadline: &deadline,
         };
         let first = respond.first_bytes(Some(sending)).await;
         if first.is_err() {
@@ -109,9 +110,9 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             }
             sending.poll_sent(cx, Some(draft))
         };
-        if bound(self.alarm, deadline.get(), sent).await == Err(SendFault::Reset) {
+        if bound((timers, Timer::Upload), deadline, sent).await == Err(SendFault::Reset) {
             // What is received from now on finds an end that is none.
-            upload.set(UploadState::TargetReset);
+            progress.upload.set(UploadState::TargetReset);
         }
         first?;
         Ok((respond.run(entry).await?, End::Complete))
@@ -122,11 +123,12 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         lease: &mut L,
         entry: &mut Entry,
     ) -> Result<(Answered, End), Failure> {
-        let (local, options) = (self.scene.local, &self.place.group.options);
-        let state = Cell::new(UploadState::Running);
-        let head_deadline = Cell::new(NEVER);
+        let (timers, options) = (self.timers, &self.place.group.options);
+        let state = &self.progress.upload;
+        state.set(UploadState::Running);
+        // Only when all of it is sent does the target owe a response.
+        timers.set(Timer::Response, NEVER);
         let target = lease.handle();
-        let alarm = local.alarms.alarm();
         let before = self.client.parts().0.received();
         let (result, at_response_end) = {
             let (sending, receiving) = lease.parts();
@@ -135,21 +137,19 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
                 asking,
                 sending,
                 target: &target,
-                state: &state,
-                alarm: &alarm,
-                clock: &local.clock,
+                state,
+                timers,
                 idle: options.content_idle_timeout,
             };
             let mut respond = Respond {
                 scene: self.scene,
                 plan: &self.out.plan,
                 place: self.place,
-                alarm: self.alarm,
+                timers,
+                progress: self.progress,
                 answering,
                 receiving,
                 target: &target,
-                upload: &state,
-                head_deadline: &head_deadline,
             };
             let response = async {
                 respond.first_bytes(None::<&mut L::Sending>).await?;
@@ -159,18 +159,23 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
                 }
                 Ok(answered)
             };
-            // Only when all of it is sent does the target owe a response. Who awaits its head arms the alarm; once it has
-            // come, the alarm stands for something else.
-            let uploaded = || head_deadline.set(local.clock.deadline(options.response_timeout));
+            let uploaded = || {
+                if timers.at(Timer::Response).is_some() {
+                    let deadline = timers.clock.deadline(options.response_timeout);
+                    timers.set(Timer::Response, deadline);
+                }
+            };
             let both =
                 Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(response) };
             let stop = || {
                 // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
                 // what it has for the whole.
                 target.abort();
-                alarm.set(local.clock.deadline(STOP_UPLOAD));
+                let soon = timers.clock.deadline(STOP_UPLOAD);
+                timers.hasten(Timer::Content, soon);
+                timers.hasten(Timer::Upload, soon);
             };
-            both.run(uploaded, stop, &state).await
+            both.run(uploaded, stop, state).await
         };
         let received = self.client.parts().0.received();
         entry.request_bytes += received.saturating_sub(before);
@@ -193,12 +198,12 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         lease: &mut L,
         entry: &mut Entry,
     ) -> Result<End, Failure> {
-        entry.has_begun = true;
+        self.progress.has_begun.set(true);
         entry.enter(Phase::Tunnel);
         let idle = self.place.group.options.tunnel_idle_timeout;
         let sides = (self.client.tunnel(), lease.tunnel());
         // Beside its two directions everything else that a busy connection holds is small.
-        let over = Box::pin(tunnel::run(self.scene.local, sides.0, sides.1, idle)).await;
+        let over = Box::pin(tunnel::run(self.timers, sides.0, sides.1, idle)).await;
         entry.request_bytes += over.bytes_up;
         entry.response_bytes += over.bytes_down;
         match over.failure {
@@ -245,7 +250,7 @@ where
         mut self,
         uploaded: impl FnOnce(),
         stop: impl FnOnce(),
-        state: &Cell<UploadState>,
+        state: &std::cell::Cell<UploadState>,
     ) -> (T, UploadState) {
         let mut uploaded = Some(uploaded);
         let result = poll_fn(|cx| {

@@ -8,6 +8,44 @@ pub enum End {
     Complete,
     /// All is said that will be: the response was whole before the request, or a tunnel is over.
     Over,
-    /// What could not be done. Where a response has begun, the client must see that it is not whole.
-    Failed(Failure),
+    /// Nothing of a response has been sent: the client is to be told why there is none.
+    Refused(Failure),
+    /// What has begun will not be whole, which the client must see; or it is gone.
+    Aborted(Failure),
+}
+
+impl End {
+    /// How a failure ends an exchange whose response may have begun.
+    pub fn of(failure: Failure, has_begun: bool) -> End {
+        if has_begun || failure.is_clients_absence() {
+            End::Aborted(failure)
+        } else {
+            End::Refused(failure)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::End;
+    use crate::exchange::failure::Failure;
+
+    #[test]
+    fn who_has_been_told_nothing_yet_is_told_why_and_a_response_that_has_begun_is_aborted() {
+        for (failure, has_begun, end) in [
+            (Failure::ConnectRefused, false, End::Refused(Failure::ConnectRefused)),
+            (Failure::TargetContentShort, true, End::Aborted(Failure::TargetContentShort)),
+            (Failure::Stopped, false, End::Refused(Failure::Stopped)),
+            (Failure::Stopped, true, End::Aborted(Failure::Stopped)),
+        ] {
+            assert_eq!(End::of(failure, has_begun), end);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_anything_who_is_gone() {
+        for failure in [Failure::ClientGone, Failure::ClientSendTimeout, Failure::TunnelIdle] {
+            assert_eq!(End::of(failure, false), End::Aborted(failure));
+        }
+    }
 }

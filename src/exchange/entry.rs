@@ -26,7 +26,7 @@ const TEXT_BYTES_KEPT: usize = 1024;
 pub struct Entry {
     text: RequestText,
     request_id: [u8; 32],
-    pub client: Option<IpAddr>,
+    client: Option<IpAddr>,
     /// Position of the rule; `None` before one has matched.
     pub rule: Option<usize>,
     /// Position of the group; `None` where the rule leads to none, or to several with nobody for it.
@@ -52,10 +52,9 @@ pub struct Entry {
     pub response_bytes: u64,
     pub response_content_bytes: u64,
     pub retries: u32,
+    /// The connection to the target has served before; `None` before there is one.
     pub reused: Option<bool>,
     pub sticky: Option<Reason>,
-    /// A final response, of the target or limpet's own, has begun to go out.
-    pub has_begun: bool,
     code: &'static str,
     ended: Option<Ended>,
 }
@@ -169,19 +168,22 @@ impl Entry {
         self.last_byte_us = Some(clock.read_us());
     }
 
+    /// What has begun ends with this.
     pub fn fail(&mut self, failure: Failure) {
         self.code = failure.code();
         self.ended = Some(failure.ended(self.phase));
-        if !self.has_begun {
-            self.status = failure.status();
-            self.no_first_byte();
-        }
+    }
+
+    /// No response of the target has begun, and none will.
+    pub fn refuse(&mut self, failure: Failure) {
+        self.fail(failure);
+        self.status = failure.status();
+        self.no_first_byte();
     }
 
     /// limpet answers by itself.
     pub fn answered(&mut self, reply: &Reply) {
         self.has_come = true;
-        self.has_begun = true;
         self.status = reply.status;
         if self.ended.is_none() {
             self.code = reply.code;

@@ -197,6 +197,11 @@ impl Failure {
         }
     }
 
+    /// The client is not there to be told anything; the status stands only in the log.
+    pub fn is_clients_absence(self) -> bool {
+        self.status() == 499
+    }
+
     /// No connection to the target came to be, so it has seen nothing of the request.
     pub fn is_connect(self) -> bool {
         matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)

@@ -6,7 +6,6 @@
 //!     └──────── same target again / another target ◀──────┴── refused, stale ──┘
 //! ```
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,14 +17,14 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::place::{Place, chosen};
+use super::progress::Progress;
 use super::scene::{Outgoing, Scene, TRIED_MAX, Tried};
 use super::target::{Connecting, Draft, Upstream};
 use super::watch::{Cut, Watch};
 use crate::group::select::Full;
 use crate::group::target_group::{Target, TargetGroup};
 use crate::telemetry::ended::Phase;
-use crate::time::alarms::Alarm;
-use crate::time::clock::Millis;
+use crate::time::timers::{Timer, Timers};
 
 /// One exchange, from a plan to its end.
 pub struct Exchange<'a, 's, C, U: Upstream> {
@@ -33,8 +32,7 @@ pub struct Exchange<'a, 's, C, U: Upstream> {
     pub out: &'a mut Outgoing<U::Draft>,
     pub client: &'a mut C,
     pub upstream: &'a U,
-    /// Wakes the exchange for its deadlines.
-    pub alarm: &'a Alarm,
+    pub timers: &'a Timers<'a>,
 }
 
 impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
@@ -42,27 +40,31 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     pub async fn run(mut self, entry: &mut Entry) -> End {
         let along = self.client.parts().0.along();
         self.out.draft.append(along);
+        let progress = Progress::default();
         let mut attempts = Attempts::new(self.scene, self.out, along.is_whole());
         let ended = loop {
-            match self.attempt(&attempts, entry).await {
+            match self.attempt((&attempts, &progress), entry).await {
                 Ok(end) => break end,
                 Err(failure) => {
-                    let is_over = entry.has_begun || self.scene.local.stop.is_now();
-                    if is_over || !attempts.again(failure, self.client, (self.out, entry)) {
-                        break self.scene.failed(failure, entry);
+                    let has_begun = progress.has_begun.get();
+                    let is_over = has_begun || self.scene.local.stop.is_now();
+                    let failed = (failure, progress.is_reused.get());
+                    if is_over || !attempts.again(failed, self.client, (self.out, entry)) {
+                        break self.scene.failed(failure, has_begun, entry);
                     }
                 }
             }
         };
         drop(attempts);
         self.out.draft.clear();
+        debug_assert!(!self.timers.is_any_set(), "a timer outlives its exchange");
         ended
     }
 
     /// One attempt at one target.
     async fn attempt(
         &mut self,
-        attempts: &Attempts<'_, '_>,
+        (attempts, progress): (&Attempts<'_, '_>, &Progress),
         entry: &mut Entry,
     ) -> Result<End, Failure> {
         entry.enter(Phase::Queue);
@@ -74,11 +76,11 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.sticky = self.out.plan.choice.sticky.map(|sticky| sticky.reason);
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
-        let lease = match self.kept(target, attempts.only_fresh).await {
-            Some(lease) => {
-                entry.reused = Some(true);
-                Ok(lease)
-            }
+        let kept = self.kept(target, attempts.only_fresh).await;
+        progress.is_reused.set(kept.is_some());
+        entry.reused = Some(kept.is_some());
+        let lease = match kept {
+            Some(lease) => Ok(lease),
             None => self.connect(group, target, entry).await,
         };
         let lease = match lease {
@@ -87,7 +89,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                 if failure != Failure::ClientGone {
                     target.state.count_failure();
                 }
-                note_failure(target, failure, entry);
+                note_failure(target, failure, progress);
                 return Err(failure);
             }
         };
@@ -97,11 +99,12 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             out: self.out,
             place: &place,
             client: self.client,
-            alarm: self.alarm,
+            timers: self.timers,
+            progress,
         };
         let result = converse.run(self.upstream, lease, entry).await;
         if let Err(failure) = result {
-            note_failure(target, failure, entry);
+            note_failure(target, failure, progress);
         }
         result
     }
@@ -118,9 +121,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     /// Does what the group says when the chosen target has no place.
     async fn place(&mut self, tried: &Tried, entry: &mut Entry) -> Result<Place<'s>, Failure> {
         for _ in 0..TRIED_MAX {
-            let choice = self.out.plan.choice;
-            let full =
-                self.client.head(|head| self.scene.on_full(head, &choice, entry.client, tried));
+            let plan = &self.out.plan;
+            let full = self.client.head(|head| self.scene.on_full(head, plan, tried));
             match full {
                 Some(Full::Serve(choice)) => {
                     self.scene.choose_again(self.client, choice, (self.out, entry));
@@ -163,7 +165,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         let began_us = clock.read_us();
         let ticket = target.state.join(options.connection_limit, options.queue_size);
         let mut ticket = ticket.ok_or(Failure::QueueFull)?;
-        let deadline = Cell::new(clock.deadline(options.queue_timeout));
+        self.timers.set(Timer::Queue, clock.deadline(options.queue_timeout));
         let mut is_given_up = false;
         // A place that is granted is owned at once, whatever becomes of the request.
         let granted = |cx: &mut Context<'_>, is_cut: bool| {
@@ -174,8 +176,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                 Poll::Pending => Poll::Pending,
             }
         };
-        let mut watch = self.watch(&deadline);
-        let (granted, cut) = watch.over(granted).await;
+        let (granted, cut) = self.watch(Timer::Queue).over(granted).await;
+        self.timers.stop(Timer::Queue);
         let waited_us = clock.read_us().saturating_sub(began_us);
         entry.queue_us = Some(entry.queue_us.unwrap_or(0) + waited_us);
         match cut {
@@ -185,10 +187,10 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     }
 
     /// A wait for what comes before the conversation.
-    fn watch<'w>(&'w mut self, deadline: &'w Cell<Millis>) -> Watch<'w, C::Answering> {
+    fn watch(&mut self, timer: Timer) -> Watch<'_, C::Answering> {
         let (_, answering) = self.client.parts();
         answering.listen();
-        Watch::new(self.scene.local, self.alarm, answering, deadline, None)
+        Watch::new((self.timers, timer), answering, None)
     }
 
     /// A new connection.
@@ -199,7 +201,6 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry: &mut Entry,
     ) -> Result<U::Lease, Failure> {
         let clock = &self.scene.local.clock;
-        entry.reused = Some(false);
         let began_us = clock.read_us();
         let result = self.open(group, target).await;
         let took_us = clock.read_us().saturating_sub(began_us);
@@ -210,15 +211,15 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     async fn open(&mut self, group: &TargetGroup, target: &Target) -> Result<U::Lease, Failure> {
         let mut connecting = self.upstream.connect(target, &group.options).await?;
         let timeout = group.options.connect_timeout;
-        let deadline = Cell::new(self.scene.local.clock.deadline(timeout));
+        self.timers.set(Timer::Connect, self.timers.clock.deadline(timeout));
         let connected = |cx: &mut Context<'_>, is_cut: bool| {
             if is_cut {
                 connecting.abort();
             }
             connecting.poll_connected(cx)
         };
-        let mut watch = self.watch(&deadline);
-        let (connected, cut) = watch.over(connected).await;
+        let (connected, cut) = self.watch(Timer::Connect).over(connected).await;
+        self.timers.stop(Timer::Connect);
         let failure = match (cut, connected) {
             (None, connected) => return connected,
             (Some(Cut::ClientGone), connected) => (Failure::ClientGone, connected),
@@ -233,8 +234,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
 
 /// Lets a failure count towards the target's ejection if it is the target's; a response that has begun
 /// was noted with its head.
-fn note_failure(target: &Target, failure: Failure, entry: &Entry) {
-    if !entry.has_begun && failure.is_gateway_error(entry.reused == Some(true)) {
+fn note_failure(target: &Target, failure: Failure, progress: &Progress) {
+    if !progress.has_begun.get() && failure.is_gateway_error(progress.is_reused.get()) {
         target.state.note_outcome(true);
     }
 }

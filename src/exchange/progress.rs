@@ -1,8 +1,31 @@
-//! How far the parts of an exchange have come.
+//! How far an exchange has come: what decides about the rest of it. What the log will say stands in the entry.
+
+use std::cell::Cell;
 
 use super::failure::Failure;
 
-/// How far an upload has come; read by the other direction.
+/// How far an exchange has come, as both of its directions see it.
+#[derive(Debug)]
+pub struct Progress {
+    /// A final response of the target has begun to go out.
+    pub has_begun: Cell<bool>,
+    /// The lease is on a connection that has served before.
+    pub is_reused: Cell<bool>,
+    /// The request's content, where more of it came than with the head.
+    pub upload: Cell<UploadState>,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress {
+            has_begun: Cell::new(false),
+            is_reused: Cell::new(false),
+            upload: Cell::new(UploadState::None),
+        }
+    }
+}
+
+/// How far an upload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadState {
     /// All there is came with the head.

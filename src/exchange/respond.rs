@@ -1,6 +1,5 @@
 //! The response on its way back: interim heads, the final head with limpet's own cookies, its content.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use super::entry::Entry;
 use super::failure::Failure;
 use super::interim::Interims;
 use super::place::Place;
-use super::progress::UploadState;
+use super::progress::{Progress, UploadState};
 use super::scene::{Plan, Scene};
 use super::target::{Handle, ReceiveFault, Receiving, Sending};
 use super::watch::{Beside, Cut, Watch};
@@ -20,22 +19,19 @@ use crate::http::edits::ResponseEdits;
 use crate::http::fields::{self, FIELD_COUNT_MAX, FieldId, eq_ignore_case, members};
 use crate::http::head::{HeadLimits, ResponseHead};
 use crate::telemetry::ended::Phase;
-use crate::time::alarms::Alarm;
-use crate::time::clock::{Millis, NEVER};
+use crate::time::clock::NEVER;
+use crate::time::timers::{Timer, Timers};
 
 /// The response's direction of a conversation.
 pub struct Respond<'a, 's, A, R, H> {
     pub scene: &'a Scene<'s>,
     pub plan: &'a Plan,
     pub place: &'a Place<'s>,
-    pub alarm: &'a Alarm,
+    pub timers: &'a Timers<'a>,
+    pub progress: &'a Progress,
     pub answering: &'a mut A,
     pub receiving: &'a mut R,
     pub target: &'a H,
-    /// How far an upload that runs beside has come.
-    pub upload: &'a Cell<UploadState>,
-    /// When the response's head must be whole; set once the request has been sent.
-    pub head_deadline: &'a Cell<Millis>,
 }
 
 /// What a response was.
@@ -59,7 +55,6 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         &mut self,
         mut sending: Option<&mut impl Sending>,
     ) -> Result<(), Failure> {
-        let deadline = self.head_deadline;
         let (receiving, target) = (&mut *self.receiving, self.target);
         let receive = |cx: &mut Context<'_>, is_cut: bool| {
             if is_cut {
@@ -70,26 +65,30 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             }
             receiving.poll_head(cx)
         };
-        let beside = beside(self.upload, self.target);
-        let mut watch =
-            Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
+        let beside = beside(self.progress, self.target);
+        let timer = (self.timers, Timer::Response);
+        let watch = Watch::new(timer, &mut *self.answering, beside);
         let (received, cut) = watch.over(receive).await;
         match (cut, received) {
             (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
             (_, Ok(())) => Ok(()),
             (Some(Cut::Deadline), Err(_)) => Err(Failure::ResponseTimeout),
-            (None, Err(ReceiveFault::Closed)) if self.upload.get() != UploadState::TargetReset => {
+            (None, Err(ReceiveFault::Closed)) if self.upload() != UploadState::TargetReset => {
                 Err(Failure::TargetClosed { any_byte: false })
             }
             (None, Err(_)) => Err(Failure::TargetReset { any_byte: false }),
         }
     }
 
+    fn upload(&self) -> UploadState {
+        self.progress.upload.get()
+    }
+
     /// Further bytes of a head, behind those that have come. The clock itself says when the time is
     /// up: bytes that come without pause, or in the moment of the end, gain nothing.
     async fn more(&mut self) -> Result<(), Failure> {
         let clock = &self.scene.local.clock;
-        if clock.now_ms() >= self.head_deadline.get() {
+        if self.timers.at(Timer::Response).is_some_and(|at_ms| clock.now_ms() >= at_ms) {
             return Err(Failure::ResponseTimeout);
         }
         let (receiving, target) = (&mut *self.receiving, self.target);
@@ -99,10 +98,9 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             }
             receiving.poll_head(cx)
         };
-        let beside = beside(self.upload, self.target);
-        let deadline = self.head_deadline;
-        let mut watch =
-            Watch::new(self.scene.local, self.alarm, &mut *self.answering, deadline, beside);
+        let beside = beside(self.progress, self.target);
+        let timer = (self.timers, Timer::Response);
+        let watch = Watch::new(timer, &mut *self.answering, beside);
         let (received, cut) = watch.over(receive).await;
         clock.read_us();
         match (cut, received) {
@@ -130,7 +128,8 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
                     }
                 }
                 Some(Step::Switch) => {
-                    content_sent(self.upload).await?;
+                    content_sent(&self.progress.upload).await?;
+                    self.timers.stop(Timer::Response);
                     let state = &self.place.target.state;
                     state.note_outcome(false);
                     // Before the client can know of it.
@@ -146,7 +145,8 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         let is_whole = along.is_whole();
         self.answering.append(along);
         self.place.target.state.note_outcome(matches!(entry.target_status, 502..=504));
-        entry.has_begun = true;
+        self.timers.stop(Timer::Response);
+        self.progress.has_begun.set(true);
         entry.enter(Phase::ResponseContent);
         let clock = &self.scene.local.clock;
         if self.answering.flush(is_whole).await.map_err(send_failure)? == Flushed::OnItsWay {
@@ -170,8 +170,8 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             head_bytes: longest,
             field_count: FIELD_COUNT_MAX,
         };
+        let may_keep = self.upload().is_whole();
         let Respond { scene, plan, place, answering, .. } = self;
-        let may_keep = self.upload.get().is_whole();
         let looked = self.receiving.head(plan.method, &limits, |head| {
             if head.status == 101 && !is_asked_for(head, plan) {
                 return Err(Failure::UnaskedUpgrade);
@@ -203,9 +203,9 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         let (options, clock) = (&self.place.group.options, &self.scene.local.clock);
         interims.count(head_bytes, options.response_head_bytes, clock.now_ms())?;
         // While content is still to be sent there is no deadline yet.
-        let has_deadline = self.head_deadline.get() != NEVER;
+        let has_deadline = self.timers.at(Timer::Response).is_some_and(|at_ms| at_ms != NEVER);
         if status == 102 && options.response_renewed_by_102 && has_deadline {
-            self.head_deadline.set(clock.deadline(options.response_timeout));
+            self.timers.set(Timer::Response, clock.deadline(options.response_timeout));
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
     async fn relay(&mut self, entry: &mut Entry) -> Result<(), Failure> {
         let idle = self.place.group.options.content_idle_timeout;
         loop {
-            let deadline = Cell::new(self.scene.local.clock.deadline(idle));
+            self.timers.set(Timer::ResponseContent, self.timers.clock.deadline(idle));
             let (receiving, target) = (&mut *self.receiving, self.target);
             let receive = |cx: &mut Context<'_>, is_cut: bool| {
                 if is_cut {
@@ -223,10 +223,11 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
                 }
                 receiving.poll_content(cx)
             };
-            let beside = beside(self.upload, target);
-            let mut watch =
-                Watch::new(self.scene.local, self.alarm, &mut *self.answering, &deadline, beside);
+            let beside = beside(self.progress, target);
+            let timer = (self.timers, Timer::ResponseContent);
+            let watch = Watch::new(timer, &mut *self.answering, beside);
             let (received, cut) = watch.over(receive).await;
+            self.timers.stop(Timer::ResponseContent);
             let received = match (cut, received) {
                 (Some(Cut::ClientGone), _) => return Err(Failure::ClientGone),
                 // An end that the deadline has made is none of the content's.
@@ -238,14 +239,12 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
                     return Err(Failure::TargetContentInvalid(fault));
                 }
                 (Some(Cut::Deadline), Err(_)) => return Err(Failure::TargetContentTimeout),
-                (None, Err(ReceiveFault::Closed))
-                    if self.upload.get() != UploadState::TargetReset =>
-                {
+                (None, Err(ReceiveFault::Closed)) if self.upload() != UploadState::TargetReset => {
                     return Err(Failure::TargetContentShort);
                 }
                 (None, Err(_)) => return Err(Failure::TargetContentReset),
             };
-            let is_reset = self.upload.get() == UploadState::TargetReset;
+            let is_reset = self.upload() == UploadState::TargetReset;
             if is_reset && received.end == End::ByClose {
                 // The end that is found behind a reset is none of the content's.
                 return Err(Failure::TargetContentReset);
@@ -262,7 +261,8 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
 }
 
 /// An upload that runs beside, where there is one.
-fn beside<'a>(state: &'a Cell<UploadState>, target: &'a dyn Handle) -> Option<Beside<'a>> {
+fn beside<'a>(progress: &'a Progress, target: &'a dyn Handle) -> Option<Beside<'a>> {
+    let state = &progress.upload;
     (state.get() != UploadState::None).then_some(Beside { state, target })
 }
 
@@ -278,7 +278,7 @@ fn is_asked_for(head: &ResponseHead<'_, '_>, plan: &Plan) -> bool {
 /// Awaits the end of an upload, which is driven beside and has deadlines of its own. A client speaks the
 /// new protocol only once it has sent its request whole (RFC 9110 §7.8): a target that agrees earlier is
 /// taken at its word behind the content.
-async fn content_sent(upload: &Cell<UploadState>) -> Result<(), Failure> {
+async fn content_sent(upload: &std::cell::Cell<UploadState>) -> Result<(), Failure> {
     poll_fn(|_| match upload.get() {
         UploadState::Running => Poll::Pending,
         UploadState::None | UploadState::Complete => Poll::Ready(Ok(())),

@@ -47,6 +47,8 @@ pub struct Plan {
     pub version: Version,
     /// The client's own connection is encrypted: limpet's, or that of a trusted hop before it.
     pub https: bool,
+    /// The address of the client itself.
+    pub client: Option<IpAddr>,
     /// The protocols that the target may upgrade to; empty when none was asked for.
     pub upgrade: ArrayVec<u8, UPGRADE_BYTES_MAX>,
     /// Position of the matching rule in the listener's table.
@@ -73,6 +75,7 @@ impl Default for Plan {
             method: Method::Get,
             version: Version::Http11,
             https: false,
+            client: None,
             upgrade: ArrayVec::new(),
             rule: 0,
             choice: Choice { group: 0, target: 0, sticky: None },
@@ -136,7 +139,9 @@ impl Scene<'_> {
         out: &mut Outgoing<D>,
         entry: &mut Entry,
     ) -> Prepared {
-        entry.request(head, self.client(head), self.local.clock.last_us());
+        let client = self.client(head);
+        out.plan.client = client;
+        entry.request(head, client, self.local.clock.last_us());
         let length = match head.framing {
             RequestFraming::Length(length) => length,
             RequestFraming::None | RequestFraming::Chunked => 0,
@@ -184,7 +189,7 @@ impl Scene<'_> {
             host: without_port(head.host),
             path: if is_decoded { &decoded } else { path },
             query: head.target.query,
-            source: entry.client,
+            source: out.plan.client,
             fields: head.fields,
         };
         let index = match self.listener.rules.find_index(&request) {
@@ -281,7 +286,7 @@ impl Scene<'_> {
         entry: &mut Entry,
     ) -> Prepared {
         let sticky = self.rule_stickiness(out.plan.rule);
-        let choice = self.ask(head, entry.client, &[], |ask| {
+        let choice = self.ask(head, out.plan.client, &[], |ask| {
             select::select(&self.view.groups, forward, sticky, ask)
         });
         out.plan.choice = match choice {
@@ -387,24 +392,20 @@ impl Scene<'_> {
         &self,
         head: &RequestHead<'_, '_>,
         forward: &Forward,
-        rule: usize,
-        client: Option<IpAddr>,
+        plan: &Plan,
         tried: &Tried,
     ) -> Result<Choice, Failure> {
-        let sticky = self.rule_stickiness(rule);
-        self.ask(head, client, tried, |ask| select::select(&self.view.groups, forward, sticky, ask))
-            .map_err(|_| Failure::NoTarget)
+        let sticky = self.rule_stickiness(plan.rule);
+        self.ask(head, plan.client, tried, |ask| {
+            select::select(&self.view.groups, forward, sticky, ask)
+        })
+        .map_err(|_| Failure::NoTarget)
     }
 
     /// Decides for a chosen target that has no place.
-    pub fn on_full(
-        &self,
-        head: &RequestHead<'_, '_>,
-        choice: &Choice,
-        client: Option<IpAddr>,
-        tried: &Tried,
-    ) -> Full {
-        self.ask(head, client, tried, |ask| select::on_full(&self.view.groups, choice, ask))
+    pub fn on_full(&self, head: &RequestHead<'_, '_>, plan: &Plan, tried: &Tried) -> Full {
+        let choose = |ask: &Ask<'_>| select::on_full(&self.view.groups, &plan.choice, ask);
+        self.ask(head, plan.client, tried, choose)
     }
 
     fn ask<T>(
@@ -434,12 +435,16 @@ impl Scene<'_> {
         })
     }
 
-    /// Notes a failure that ends an exchange.
-    pub fn failed(&self, failure: Failure, entry: &mut Entry) -> End {
+    /// Notes a failure that ends an exchange, whose response may have begun.
+    pub fn failed(&self, failure: Failure, has_begun: bool, entry: &mut Entry) -> End {
         // A shard that is being cut off has made every deadline due.
         let failure = if self.local.stop.is_now() { Failure::Stopped } else { failure };
-        entry.fail(failure);
-        End::Failed(failure)
+        if has_begun {
+            entry.fail(failure)
+        } else {
+            entry.refuse(failure)
+        }
+        End::of(failure, has_begun)
     }
 
     /// The stickiness of a rule that is sticky across its groups.
@@ -496,7 +501,7 @@ impl Scene<'_> {
         *names_target = head.host.is_empty() && rewritten_host.is_none();
         let host_of_target = names_target.then(|| self.host_of(choice));
         let mut client_text = PeerText::new();
-        let real_ip = self.real_ip(entry.client, &mut client_text);
+        let real_ip = self.real_ip(plan.client, &mut client_text);
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,

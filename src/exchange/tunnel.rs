@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use super::content::SendFault;
 use super::failure::Failure;
-use super::local::Local;
-use crate::time::alarms::Alarm;
-use crate::time::clock::{Clock, Millis};
+use crate::time::clock::Millis;
 use crate::time::patience::Patience;
+use crate::time::timers::{Timer, Timers};
 use crate::uring::buffers::{self, SMALL_BYTES};
 
 /// One end of a tunnel.
@@ -62,7 +61,7 @@ pub trait Writer {
 
 /// What both directions know of their tunnel.
 struct Tunnel<'a> {
-    clock: &'a Clock,
+    timers: &'a Timers<'a>,
     idle: Duration,
     /// When bytes last moved in either direction.
     active_ms: Cell<Millis>,
@@ -90,7 +89,8 @@ struct Direction<'a, R, F, T> {
     reader: R,
     from: &'a End<F>,
     to: &'a End<T>,
-    alarm: Alarm,
+    /// Bounds what is awaited of the reader.
+    timer: Timer,
     bytes: u64,
 }
 
@@ -107,19 +107,24 @@ pub struct Over {
 }
 
 /// Runs the tunnel until both directions have ended.
-pub async fn run(local: &Local, client: impl Side, target: impl Side, idle: Duration) -> Over {
+pub async fn run(
+    timers: &Timers<'_>,
+    client: impl Side,
+    target: impl Side,
+    idle: Duration,
+) -> Over {
     let tunnel = Tunnel {
-        clock: &local.clock,
+        timers,
         idle,
-        active_ms: Cell::new(local.clock.now_ms()),
+        active_ms: Cell::new(timers.clock.now_ms()),
         failure: Cell::new(None),
     };
     let (from_client, to_client) = client.split();
     let (from_target, to_target) = target.split();
     let client = End::new(to_client, Who::Client);
     let target = End::new(to_target, Who::Target);
-    let mut up = Direction::new(&tunnel, from_client, &client, &target, local.alarms.alarm());
-    let mut down = Direction::new(&tunnel, from_target, &target, &client, local.alarms.alarm());
+    let mut up = Direction::new(&tunnel, from_client, &client, &target, Timer::TunnelUp);
+    let mut down = Direction::new(&tunnel, from_target, &target, &client, Timer::TunnelDown);
     join(pin!(up.run()), pin!(down.run())).await;
     // What it was told is on its way to it, also when the client is gone since.
     if target.has_all.get() {
@@ -175,9 +180,9 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
         reader: R,
         from: &'a End<F>,
         to: &'a End<T>,
-        alarm: Alarm,
+        timer: Timer,
     ) -> Direction<'a, R, F, T> {
-        Direction { tunnel, reader, from, to, alarm, bytes: 0 }
+        Direction { tunnel, reader, from, to, timer, bytes: 0 }
     }
 
     async fn run(&mut self) {
@@ -193,7 +198,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
 
     /// Ends the tunnel: this direction has not come to its end, and the other one will not.
     fn break_off(&self, failure: Failure) {
-        let failure = if self.alarm.is_cut_off() { Failure::Stopped } else { failure };
+        let failure = if self.tunnel.timers.is_cut_off() { Failure::Stopped } else { failure };
         if self.tunnel.failure.get().is_none() {
             self.tunnel.failure.set(Some(failure));
         }
@@ -219,21 +224,21 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
 
     /// Receives as long as the tunnel is not idle, nor cut off; breaks the tunnel off when it is.
     async fn receive(&mut self, is_bulk: bool) -> Result<Vec<u8>, Failure> {
-        let Tunnel { clock, idle, ref active_ms, .. } = *self.tunnel;
+        let Tunnel { timers, idle, ref active_ms, .. } = *self.tunnel;
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         let mut is_idle = false;
-        self.alarm.set(active_ms.get().saturating_add(idle_ms));
+        timers.set(self.timer, active_ms.get().saturating_add(idle_ms));
         let result = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(output) = self.reader.poll_receive(is_bulk, cx) {
                     return Poll::Ready(output);
                 }
-                if is_idle || !self.alarm.poll_fired(cx) {
+                if is_idle || !timers.poll_due(self.timer, cx) {
                     return Poll::Pending;
                 }
                 let quiet_until = active_ms.get().saturating_add(idle_ms);
-                if clock.now_ms() < quiet_until && !self.alarm.is_cut_off() {
-                    self.alarm.set(quiet_until);
+                if timers.clock.now_ms() < quiet_until && !timers.is_cut_off() {
+                    timers.set(self.timer, quiet_until);
                     continue;
                 }
                 is_idle = true;
@@ -243,6 +248,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
             }
         })
         .await;
+        timers.stop(self.timer);
         if is_idle {
             return Err(Failure::TunnelIdle);
         }
@@ -250,10 +256,14 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
     }
 
     async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
-        self.tunnel.active_ms.set(self.tunnel.clock.now_ms());
+        let Tunnel { timers, idle, ref active_ms, .. } = *self.tunnel;
+        active_ms.set(timers.clock.now_ms());
         self.bytes += bytes.len() as u64;
-        let Tunnel { clock, idle, .. } = *self.tunnel;
-        let patience = Patience { alarm: &self.alarm, clock, idle };
+        let timer = match self.to.who {
+            Who::Client => Timer::Send,
+            Who::Target => Timer::Upload,
+        };
+        let patience = Patience { timers, timer, idle };
         let sent = self.to.writer.send(bytes, patience).await;
         sent.map_err(|fault| self.to.send_failure(fault))
     }

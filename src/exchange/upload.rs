@@ -9,9 +9,8 @@ use super::failure::Failure;
 use super::progress::UploadState;
 use super::target::{Handle, Sending};
 use super::watch::bound;
-use crate::time::alarms::Alarm;
-use crate::time::clock::Clock;
 use crate::time::patience::Patience;
+use crate::time::timers::{Timer, Timers};
 use crate::uring::buffers;
 
 /// One request's content beyond what went out with its head.
@@ -20,8 +19,7 @@ pub struct Upload<'a, A, S, H> {
     pub sending: &'a mut S,
     pub target: &'a H,
     pub state: &'a Cell<UploadState>,
-    pub alarm: &'a Alarm,
-    pub clock: &'a Clock,
+    pub timers: &'a Timers<'a>,
     /// Where the target's willingness to take bytes is bounded.
     pub idle: Duration,
 }
@@ -53,9 +51,9 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
     }
 
     async fn pump(&mut self) -> Result<(), Stopped> {
-        let Upload { asking, sending, target, alarm, clock, idle, .. } = self;
+        let Upload { asking, sending, target, timers, idle, .. } = self;
         // A target that takes nothing must not hold the client for ever, which has no other deadline yet.
-        let first = bound(alarm, clock.deadline(*idle), |cx, is_up| {
+        let first = bound((timers, Timer::Upload), timers.clock.deadline(*idle), |cx, is_up| {
             if is_up {
                 target.abort();
             }
@@ -63,14 +61,14 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
         });
         first.await.map_err(|fault| Stopped::Target { by_reset: fault == SendFault::Reset })?;
         loop {
-            let received = asking.content(alarm).await.map_err(Stopped::Client)?;
+            let received = asking.content(timers).await.map_err(Stopped::Client)?;
             let is_last = received.is_last();
             let end = is_last.then(|| asking.trailers());
             if received.piece.is_empty() && !is_last {
                 buffers::give_back(received.piece.buffer);
                 continue;
             }
-            let patience = Patience { alarm, clock, idle: *idle };
+            let patience = Patience { timers, timer: Timer::Upload, idle: *idle };
             let sent = sending.send(received.piece, end, patience).await;
             sent.map_err(|fault| Stopped::Target { by_reset: fault != SendFault::Gone })?;
             if is_last {

@@ -12,11 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::client::{Answering, Presence};
-use super::local::Local;
 use super::progress::UploadState;
 use super::target::Handle;
-use crate::time::alarms::Alarm;
-use crate::time::clock::{Millis, NEVER};
+use crate::time::clock::Millis;
+use crate::time::timers::{Timer, Timers};
 
 /// How long a client that has ended its side may still be waiting for the response: one that only
 /// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
@@ -38,44 +37,34 @@ pub struct Beside<'a> {
     pub target: &'a dyn Handle,
 }
 
-/// A wait for the target's side, until a deadline.
+/// A wait for the target's side, until a timer comes due.
 pub struct Watch<'a, A> {
-    local: &'a Local,
-    alarm: &'a Alarm,
+    timers: &'a Timers<'a>,
+    /// Bounds what is awaited, where it is set.
+    timer: Timer,
     client: &'a mut A,
-    /// Until when; the end of an upload that runs beside may set it only now.
-    deadline: &'a Cell<Millis>,
     beside: Option<Beside<'a>>,
-    /// The deadline that the alarm has been armed with.
-    armed: Millis,
-    /// When the system is to be asked about the client.
-    look_ms: Millis,
-    /// When the moment of a client that has ended its side is over.
-    gone_ms: Millis,
     cut: Option<Cut>,
 }
 
 impl<'a, A: Answering> Watch<'a, A> {
-    /// Arms the alarm.
     #[inline]
     pub fn new(
-        local: &'a Local,
-        alarm: &'a Alarm,
+        (timers, timer): (&'a Timers<'a>, Timer),
         client: &'a mut A,
-        deadline: &'a Cell<Millis>,
         beside: Option<Beside<'a>>,
     ) -> Watch<'a, A> {
-        let look_ms = if client.is_told() { NEVER } else { local.clock.deadline(LOOK) };
-        let armed = deadline.get();
-        alarm.set(armed.min(look_ms));
-        Watch { local, alarm, client, deadline, beside, armed, look_ms, gone_ms: NEVER, cut: None }
+        if !client.is_told() {
+            timers.set(Timer::Look, timers.clock.deadline(LOOK));
+        }
+        Watch { timers, timer, client, beside, cut: None }
     }
 
     /// Awaits `op`. When the time is up or the client gone it is polled with `true` once, which must make it end,
     /// and is still awaited. Gives what came of it, and why it was cut.
     #[inline]
     pub async fn over<T>(
-        &mut self,
+        mut self,
         mut op: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
     ) -> (T, Option<Cut>) {
         let output = poll_fn(|cx| {
@@ -88,7 +77,9 @@ impl<'a, A: Answering> Watch<'a, A> {
             Poll::Pending
         })
         .await;
-        if self.cut != Some(Cut::ClientGone) && self.told_of_reset() {
+        self.timers.stop(Timer::Look);
+        self.timers.stop(Timer::Gone);
+        if self.cut != Some(Cut::ClientGone) && self.client.told() == Presence::Reset {
             self.cut = Some(Cut::ClientGone);
         }
         (output, self.cut)
@@ -98,19 +89,14 @@ impl<'a, A: Answering> Watch<'a, A> {
     #[inline]
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> bool {
         self.listen(cx);
-        if self.armed != self.deadline.get() {
-            self.arm();
-        }
-        if self.cut.is_none() && self.alarm.poll_fired(cx) {
-            self.fired();
+        if self.cut.is_none() {
+            if self.timers.poll_due(self.timer, cx) {
+                self.cut = Some(Cut::Deadline);
+            } else if self.timers.is_any_due() {
+                self.look(cx);
+            }
         }
         self.cut.is_some()
-    }
-
-    /// Arms the alarm for what comes first.
-    fn arm(&mut self) {
-        self.armed = self.deadline.get();
-        self.alarm.set(self.armed.min(self.look_ms).min(self.gone_ms));
     }
 
     /// Looks whether the client is there, as far as it tells.
@@ -118,25 +104,19 @@ impl<'a, A: Answering> Watch<'a, A> {
     fn listen(&mut self, cx: &mut Context<'_>) {
         if let Some(presence) = self.client.poll_presence(cx) {
             self.note(presence);
-            if self.look_ms == NEVER {
+            if self.timers.at(Timer::Look).is_none() {
                 // It tells no more than that.
-                self.look_ms = self.local.clock.deadline(LOOK);
-                self.arm();
+                self.timers.set(Timer::Look, self.timers.clock.deadline(LOOK));
             }
         }
-    }
-
-    fn told_of_reset(&mut self) -> bool {
-        self.client.told() == Presence::Reset
     }
 
     fn note(&mut self, client: Presence) {
         match client {
             Presence::There => {}
             Presence::Ended => {
-                if self.gone_ms == NEVER && !self.is_uploading() {
-                    self.gone_ms = self.local.clock.deadline(CLIENT_GONE);
-                    self.arm();
+                if self.timers.at(Timer::Gone).is_none() && !self.is_uploading() {
+                    self.timers.set(Timer::Gone, self.timers.clock.deadline(CLIENT_GONE));
                 }
             }
             Presence::Reset => self.cut = Some(Cut::ClientGone),
@@ -155,45 +135,41 @@ impl<'a, A: Answering> Watch<'a, A> {
         })
     }
 
-    /// The alarm has fired: for one of the three times, or because the shard is being cut off.
+    /// A timer has come due, perhaps one that is about the client.
     #[cold]
-    fn fired(&mut self) {
-        let now_ms = self.local.clock.now_ms();
-        if self.local.stop.is_now() || now_ms >= self.deadline.get() {
-            self.cut = Some(Cut::Deadline);
-        } else if now_ms >= self.gone_ms {
+    fn look(&mut self, cx: &mut Context<'_>) {
+        if self.timers.poll_due(Timer::Gone, cx) {
             self.cut = Some(Cut::ClientGone);
-        } else {
-            if now_ms >= self.look_ms {
-                self.look_ms = self.local.clock.deadline(LOOK);
-                let presence = self.client.look();
-                self.note(presence);
-            }
-            self.arm();
+        } else if self.timers.poll_due(Timer::Look, cx) {
+            self.timers.set(Timer::Look, self.timers.clock.deadline(LOOK));
+            let presence = self.client.look();
+            self.note(presence);
         }
     }
 }
 
-/// Awaits `op` until `at_ms`, when it is polled with `true` once, which must make it end. The alarm is armed only when
+/// Awaits `op` until `at_ms`, when it is polled with `true` once, which must make it end. The timer is set only when
 /// it has to be waited for.
 pub async fn bound<T>(
-    alarm: &Alarm,
+    (timers, timer): (&Timers<'_>, Timer),
     at_ms: Millis,
     mut op: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
 ) -> T {
-    let (mut is_armed, mut is_up) = (false, false);
-    poll_fn(|cx| {
+    let (mut is_set, mut is_up) = (false, false);
+    let output = poll_fn(|cx| {
         if let Poll::Ready(output) = op(cx, false) {
             return Poll::Ready(output);
         }
-        if !std::mem::replace(&mut is_armed, true) {
-            alarm.set(at_ms);
+        if !std::mem::replace(&mut is_set, true) {
+            timers.set(timer, at_ms);
         }
-        if !is_up && alarm.poll_fired(cx) {
+        if !is_up && timers.poll_due(timer, cx) {
             is_up = true;
             return op(cx, true);
         }
         Poll::Pending
     })
-    .await
+    .await;
+    timers.stop(timer);
+    output
 }

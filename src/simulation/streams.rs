@@ -22,6 +22,7 @@ use crate::snapshot::{Listener, Snapshot, View};
 use crate::stickiness::keyring::KeyRing;
 use crate::telemetry::counters::ShardCounters;
 use crate::time::stop::Stop;
+use crate::time::timers::Timers;
 use crate::uring::simulated::{self, Knobs, Left};
 use crate::uring::spawn;
 use line::{Line, Upwards};
@@ -168,12 +169,13 @@ async fn stream(world: Rc<World>, id: u8, mut chance: Chance) {
     let along = uploads.then(|| client.up.along.clone());
     let upstream = ToShared(Rc::clone(shared), RefCell::new(along));
     let alarm = local.alarms.alarm();
+    let timers = Timers::new(&alarm, &local.clock);
     let exchange = Exchange {
         scene: &scene,
         out: &mut out,
         client: &mut client,
         upstream: &upstream,
-        alarm: &alarm,
+        timers: &timers,
     };
     let end = exchange.run(&mut entry).await;
     world.ends.borrow_mut().push((id, length, end));
@@ -246,9 +248,9 @@ fn judge(world: &World) {
         }
         let is_whole = (data, ends) == (*length, 1);
         match *id {
-            STALLED => assert_eq!((*end, ends), (End::Failed(Failure::ClientSendTimeout), 0)),
-            CUT => assert_eq!((*end, ends), (End::Failed(Failure::TargetContentReset), 0)),
-            RESET if *end == End::Failed(Failure::ClientGone) => assert_eq!(ends, 0),
+            STALLED => assert_eq!((*end, ends), (End::Aborted(Failure::ClientSendTimeout), 0)),
+            CUT => assert_eq!((*end, ends), (End::Aborted(Failure::TargetContentReset), 0)),
+            RESET if *end == End::Aborted(Failure::ClientGone) => assert_eq!(ends, 0),
             _ => assert!(*end == End::Complete && is_whole, "stream {id}: {end:?}, {data} bytes"),
         }
     }

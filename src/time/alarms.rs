@@ -214,6 +214,14 @@ impl Alarm {
         }
     }
 
+    /// Arms the alarm anew for the same kind of wait; an earlier firing is forgotten.
+    pub(super) fn rearm(&self, at_ms: Millis) {
+        if let Some(slot) = self.alarms.slots.borrow_mut().get_mut(self.key) {
+            slot.at_ms = at_ms;
+            slot.fired = false;
+        }
+    }
+
     /// Whether it has fired since it was set; else the task is woken when it does.
     #[inline]
     pub fn poll_fired(&self, cx: &mut Context<'_>) -> bool {

@@ -74,6 +74,13 @@ impl Clock {
         now_us
     }
 
+    /// Makes this the last reading.
+    #[cfg(test)]
+    pub(super) fn stand_at(&self, now_ms: Millis) {
+        self.last_us.set(now_ms * 1000);
+        self.last_ms.set(now_ms);
+    }
+
     /// The last reading, in milliseconds since the shard started; at most a tick old.
     #[inline]
     pub fn now_ms(&self) -> Millis {

@@ -4,3 +4,4 @@ pub mod alarms;
 pub mod clock;
 pub mod patience;
 pub mod stop;
+pub mod timers;

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::alarms::Alarm;
-use super::clock::Clock;
+use super::timers::{Timer, Timers};
 
-/// The time that a peer has for each step forward, and whose alarm wakes for it.
+/// The time that a peer has for each step forward, and the timer that bounds it.
 #[derive(Clone, Copy)]
 pub struct Patience<'a> {
-    pub alarm: &'a Alarm,
-    pub clock: &'a Clock,
+    pub timers: &'a Timers<'a>,
+    pub timer: Timer,
     pub idle: Duration,
 }

@@ -42,9 +42,10 @@ pub async fn send_at_pace(
     patience: Patience<'_>,
     drain: &mut Drain,
 ) -> Result<Vec<u8>, Fault> {
-    let Patience { alarm, clock, idle } = patience;
+    let Patience { timers, timer, idle } = patience;
+    let clock = timers.clock;
     while from < buffer.len() {
-        if alarm.is_cut_off() {
+        if timers.is_cut_off() {
             // Who always finds something to send would never be seen waiting.
             stream.abort();
             return Err(Fault::Timeout);
@@ -55,7 +56,7 @@ pub async fn send_at_pace(
         let look = || {
             drain.note(clock.now_ms().saturating_sub(noted_ms), 0);
             noted_ms = clock.now_ms();
-            if alarm.is_cut_off() || drain.is_below(|| stream.queued_bytes()) {
+            if timers.is_cut_off() || drain.is_below(|| stream.queued_bytes()) {
                 stream.abort();
                 return None;
             }
@@ -70,7 +71,8 @@ pub async fn send_at_pace(
                 }
             }
         };
-        let ((result, back), expired) = alarm.bound_until(clock.deadline(idle), send, look).await;
+        let bound = timers.bound_until(timer, clock.deadline(idle), send, look);
+        let ((result, back), expired) = bound.await;
         buffer = back;
         match result {
             Ok(sent) if sent > 0 => {

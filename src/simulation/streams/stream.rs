@@ -10,8 +10,9 @@ use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, RequestHead, ResponseHead};
 use crate::http1::head::{Parsed, parse_request};
 use crate::shard::TICK;
-use crate::time::alarms::Alarm;
+use crate::time::clock::NEVER;
 use crate::time::patience::Patience;
+use crate::time::timers::{Timer, Timers};
 use crate::uring::simulated;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -97,13 +98,16 @@ impl Asking for Up {
         self.received
     }
 
-    async fn content(&mut self, alarm: &Alarm) -> Result<Received, Failure> {
-        // Who wants no more of it makes the alarm due.
+    async fn content(&mut self, timers: &Timers<'_>) -> Result<Received, Failure> {
+        // Who wants no more of it hastens the timer.
+        timers.set(Timer::Content, NEVER);
         let next = poll_fn(|cx| match self.more.poll_hear(cx) {
-            Poll::Pending if alarm.poll_fired(cx) => Poll::Ready(None),
+            Poll::Pending if timers.poll_due(Timer::Content, cx) => Poll::Ready(None),
             polled => polled,
         });
-        let Some((bytes, is_last)) = next.await else { return Err(Failure::ClientGone) };
+        let heard = next.await;
+        timers.stop(Timer::Content);
+        let Some((bytes, is_last)) = heard else { return Err(Failure::ClientGone) };
         self.received += bytes.len() as u64;
         let end = if is_last { ContentEnd::Last } else { ContentEnd::No };
         Ok(Received { piece: Piece { buffer: bytes, from: 0 }, end })

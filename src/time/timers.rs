@@ -1,0 +1,459 @@
+//! The deadlines of one exchange, each with its name: nothing overwrites another's.
+//!
+//! One alarm wakes for whichever comes first. Several waits may go on at once in the task (an upload beside a
+//! response); each asks for its own timer.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::alarms::{Alarm, Waits};
+use super::clock::{Clock, Millis, NEVER};
+
+/// What a deadline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// A request's head, to be whole.
+    Head,
+    /// More of a request's content, from the client.
+    Content,
+    /// A step forward of what the target is sent.
+    Upload,
+    /// A place on a target.
+    Queue,
+    /// A connection to a target.
+    Connect,
+    /// The head of a response.
+    Response,
+    /// More of a response's content, from the target.
+    ResponseContent,
+    /// A step forward of what the client is sent.
+    Send,
+    /// The next look at a client of whom nothing tells.
+    Look,
+    /// The moment that a client has which has ended its side.
+    Gone,
+    /// Bytes of either side in a tunnel, as each of its directions sees it.
+    TunnelUp,
+    TunnelDown,
+    /// The end of a response's last send, to be looked at.
+    Settle,
+    /// The next request.
+    Idle,
+    /// The end of a connection that is being closed.
+    Linger,
+}
+
+const COUNT: usize = Timer::Linger as usize + 1;
+
+/// A set of timers; which of them are set is a bit each.
+pub struct Timers<'a> {
+    alarm: &'a Alarm,
+    pub clock: &'a Clock,
+    at_ms: [Cell<Millis>; COUNT],
+    set: Cell<u16>,
+    /// Those whose time has come, until they are set anew or stopped.
+    due: Cell<u16>,
+    /// What the alarm has been armed with; one that fires before that was made to.
+    armed_ms: Cell<Millis>,
+}
+
+#[inline]
+fn bit(timer: Timer) -> u16 {
+    1 << timer as u16
+}
+
+/// The timers of a mask.
+fn each(mask: u16) -> impl Iterator<Item = usize> {
+    let mut left = mask;
+    std::iter::from_fn(move || {
+        let first = left.trailing_zeros() as usize;
+        left &= left.wrapping_sub(1);
+        (first < COUNT).then_some(first)
+    })
+}
+
+impl<'a> Timers<'a> {
+    /// None is set; `alarm` is nobody else's meanwhile.
+    pub fn new(alarm: &'a Alarm, clock: &'a Clock) -> Timers<'a> {
+        Timers {
+            alarm,
+            clock,
+            at_ms: [const { Cell::new(NEVER) }; COUNT],
+            set: Cell::new(0),
+            due: Cell::new(0),
+            armed_ms: Cell::new(NEVER),
+        }
+    }
+
+    /// Sets a timer, in place of what it was set to.
+    #[inline]
+    pub fn set(&self, timer: Timer, at_ms: Millis) {
+        self.note(timer, at_ms);
+        let earliest_ms = self.earliest_ms();
+        self.armed_ms.set(earliest_ms);
+        self.alarm.set(earliest_ms);
+    }
+
+    /// As [`Self::set`] where the task waits for a request.
+    pub fn set_waiting(&self, timer: Timer, at_ms: Millis, waits: Waits) {
+        self.note(timer, at_ms);
+        let earliest_ms = self.earliest_ms();
+        self.armed_ms.set(earliest_ms);
+        self.alarm.set_waiting(earliest_ms, waits);
+    }
+
+    #[inline]
+    fn note(&self, timer: Timer, at_ms: Millis) {
+        if let Some(at) = self.at_ms.get(timer as usize) {
+            at.set(at_ms);
+        }
+        self.set.set(self.set.get() | bit(timer));
+        self.due.set(self.due.get() & !bit(timer));
+    }
+
+    /// Stops a timer. The alarm stays as it is: should it fire for nothing, it is armed anew.
+    #[inline]
+    pub fn stop(&self, timer: Timer) {
+        self.set.set(self.set.get() & !bit(timer));
+        self.due.set(self.due.get() & !bit(timer));
+    }
+
+    /// Makes a timer that is set come due by `at_ms`.
+    pub fn hasten(&self, timer: Timer, at_ms: Millis) {
+        if self.at(timer).is_some_and(|before| at_ms < before) {
+            self.set(timer, at_ms);
+        }
+    }
+
+    /// When a timer that is set comes due.
+    #[inline]
+    pub fn at(&self, timer: Timer) -> Option<Millis> {
+        let at = self.at_ms.get(timer as usize)?;
+        (self.set.get() & bit(timer) != 0).then_some(at.get())
+    }
+
+    /// Whether its time has come; else the task is woken when it does. Without effect on others.
+    #[inline]
+    pub fn poll_due(&self, timer: Timer, cx: &mut Context<'_>) -> bool {
+        if self.alarm.poll_fired(cx) {
+            self.fired();
+        }
+        self.due.get() & bit(timer) != 0
+    }
+
+    /// Whether any has come due.
+    #[inline]
+    pub fn is_any_due(&self) -> bool {
+        self.due.get() != 0
+    }
+
+    /// Whether everything is being cut off, so that what is due is not so by its own deadline.
+    #[inline]
+    pub fn is_cut_off(&self) -> bool {
+        self.alarm.is_cut_off()
+    }
+
+    /// Whether any is set.
+    pub fn is_any_set(&self) -> bool {
+        self.set.get() != 0
+    }
+
+    /// The alarm has fired: for those whose time has come, or, before its time, for all that are set.
+    #[cold]
+    fn fired(&self) {
+        let now_ms = self.clock.now_ms();
+        let is_made_to = self.is_cut_off() || now_ms < self.armed_ms.get();
+        let mut due = self.due.get();
+        for at in each(self.set.get()) {
+            let is_due = is_made_to || self.at_ms.get(at).is_some_and(|at| at.get() <= now_ms);
+            due |= u16::from(is_due) << at;
+        }
+        self.due.set(due);
+        let earliest_ms = self.earliest_ms();
+        self.armed_ms.set(earliest_ms);
+        self.alarm.rearm(earliest_ms);
+    }
+
+    /// When the first of those comes due that are not yet.
+    #[inline]
+    fn earliest_ms(&self) -> Millis {
+        let pending = each(self.set.get() & !self.due.get());
+        pending.filter_map(|at| self.at_ms.get(at)).map(Cell::get).min().unwrap_or(NEVER)
+    }
+
+    /// Awaits `op`. When `at_ms` passes first, `expire` is called once (it must make `op` end soon, by a shut-down)
+    /// and `op` is still awaited. Returns its output and whether the time was up.
+    #[inline]
+    pub fn bound<F: Future + Unpin>(
+        &self,
+        timer: Timer,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnOnce(),
+    ) -> impl Future<Output = (F::Output, bool)> {
+        Bound { timers: self, timer, op, expire: once(expire), at_ms: Some(at_ms), is_up: false }
+    }
+
+    /// As [`Self::bound`], but `expire` may give the operation more time: until when it says.
+    #[inline]
+    pub fn bound_until<F: Future + Unpin>(
+        &self,
+        timer: Timer,
+        at_ms: Millis,
+        op: F,
+        expire: impl FnMut() -> Option<Millis>,
+    ) -> impl Future<Output = (F::Output, bool)> {
+        Bound { timers: self, timer, op, expire, at_ms: Some(at_ms), is_up: false }
+    }
+
+    /// Awaits `wait` until `at_ms`, then gives it up. An operation of the kernel must not be dropped in flight:
+    /// one that is lent here must be kept, and be awaited in the end.
+    pub async fn give_up<F: Future + Unpin>(
+        &self,
+        timer: Timer,
+        at_ms: Millis,
+        mut wait: F,
+    ) -> Option<F::Output> {
+        self.set(timer, at_ms);
+        let output = poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.poll_due(timer, cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let output = output.await;
+        self.stop(timer);
+        output
+    }
+}
+
+/// An end that is final.
+fn once(expire: impl FnOnce()) -> impl FnMut() -> Option<Millis> {
+    let mut expire = Some(expire);
+    move || {
+        if let Some(expire) = expire.take() {
+            expire();
+        }
+        None
+    }
+}
+
+struct Bound<'t, 'a, F, E> {
+    timers: &'t Timers<'a>,
+    timer: Timer,
+    op: F,
+    expire: E,
+    /// What the timer is to be set to, once the operation was seen not to have ended.
+    at_ms: Option<Millis>,
+    /// The time is up, and the operation has been made to end.
+    is_up: bool,
+}
+
+impl<F: Unpin, E> Unpin for Bound<'_, '_, F, E> {}
+
+impl<F: Future + Unpin, E: FnMut() -> Option<Millis>> Future for Bound<'_, '_, F, E> {
+    type Output = (F::Output, bool);
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
+            return Poll::Ready((output, this.is_up));
+        }
+        if let Some(at_ms) = this.at_ms.take() {
+            this.timers.set(this.timer, at_ms);
+        }
+        if !this.is_up && this.timers.poll_due(this.timer, cx) {
+            if let Some(later_ms) = (this.expire)() {
+                this.timers.set(this.timer, later_ms);
+                return Poll::Pending;
+            }
+            this.is_up = true;
+            if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
+                return Poll::Ready((output, true));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<F, E> Drop for Bound<'_, '_, F, E> {
+    #[inline]
+    fn drop(&mut self) {
+        self.timers.stop(self.timer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::alarms::Alarms;
+    use std::future::{pending, ready};
+    use std::rc::Rc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    /// Timers at a time of the test's choice.
+    struct World {
+        alarms: Rc<Alarms>,
+        alarm: Alarm,
+        clock: Clock,
+    }
+
+    impl World {
+        fn new() -> World {
+            let alarms = Rc::new(Alarms::default());
+            World { alarm: alarms.alarm(), alarms, clock: Clock::start() }
+        }
+
+        fn timers(&self) -> Timers<'_> {
+            Timers::new(&self.alarm, &self.clock)
+        }
+
+        /// So long after the shard's start.
+        fn at(&self, now_ms: Millis) {
+            self.clock.stand_at(now_ms);
+            self.alarms.scan(now_ms);
+        }
+    }
+
+    fn is_due(timers: &Timers<'_>, timer: Timer) -> bool {
+        timers.poll_due(timer, &mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn each_timer_comes_due_at_its_own_time_whichever_was_set_last() {
+        let world = World::new();
+        let timers = world.timers();
+        timers.set(Timer::Response, 100);
+        timers.set(Timer::Look, 50);
+        timers.set(Timer::Gone, 70);
+        world.at(49);
+        assert!(!is_due(&timers, Timer::Look));
+        world.at(60);
+        assert!(!is_due(&timers, Timer::Response), "asked first, it hears of the firing");
+        assert!(is_due(&timers, Timer::Look), "and takes it from nobody");
+        assert!(!is_due(&timers, Timer::Gone));
+        world.at(70);
+        assert!(is_due(&timers, Timer::Gone));
+        world.at(100);
+        assert!(is_due(&timers, Timer::Response));
+    }
+
+    #[test]
+    fn a_timer_that_was_stopped_or_set_anew_is_not_due_and_the_next_one_is_in_time() {
+        let world = World::new();
+        let timers = world.timers();
+        timers.set(Timer::Settle, 50);
+        timers.set(Timer::Response, 200);
+        timers.stop(Timer::Settle);
+        world.at(50);
+        assert!(!is_due(&timers, Timer::Settle));
+        world.at(200);
+        assert!(is_due(&timers, Timer::Response));
+        timers.set(Timer::Response, 300);
+        assert!(!is_due(&timers, Timer::Response));
+        world.at(300);
+        assert!(is_due(&timers, Timer::Response));
+        timers.stop(Timer::Response);
+        assert!(!is_due(&timers, Timer::Response));
+        assert!(!timers.is_any_set());
+    }
+
+    #[test]
+    fn hastening_brings_forward_what_is_set_and_nothing_else() {
+        let world = World::new();
+        let timers = world.timers();
+        timers.set(Timer::Content, 500);
+        timers.hasten(Timer::Content, 600);
+        timers.hasten(Timer::Upload, 40);
+        assert_eq!((timers.at(Timer::Content), timers.at(Timer::Upload)), (Some(500), None));
+        timers.hasten(Timer::Content, 60);
+        world.at(60);
+        assert!(is_due(&timers, Timer::Content));
+        assert!(!is_due(&timers, Timer::Upload));
+    }
+
+    #[test]
+    fn an_alarm_that_is_made_to_fire_makes_all_due_that_are_set() {
+        let world = World::new();
+        let timers = world.timers();
+        timers.set(Timer::Upload, NEVER);
+        timers.set_waiting(Timer::Idle, 900, Waits::Idle);
+        world.alarms.fire_waiting(Waits::Idle);
+        assert!(is_due(&timers, Timer::Idle) && is_due(&timers, Timer::Upload));
+        assert!(!is_due(&timers, Timer::Send));
+    }
+
+    #[test]
+    fn while_all_is_cut_off_whatever_is_set_comes_due_with_the_next_firing() {
+        let world = World::new();
+        let timers = world.timers();
+        world.alarms.fire_all();
+        timers.set(Timer::Send, 10_000);
+        assert!(!is_due(&timers, Timer::Send));
+        world.alarms.fire_all();
+        assert!(is_due(&timers, Timer::Send));
+    }
+
+    #[test]
+    fn an_operation_that_runs_out_of_time_is_ended_once_and_still_awaited() {
+        let world = World::new();
+        let timers = world.timers();
+        let mut cx = Context::from_waker(Waker::noop());
+        let ended = Cell::new(0);
+        let op = poll_fn(|_| if ended.get() > 0 { Poll::Ready(7) } else { Poll::Pending });
+        let end = || ended.set(ended.get() + 1);
+        let mut bound = Box::pin(timers.bound(Timer::Send, 50, op, end));
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        world.at(50);
+        assert_eq!(bound.as_mut().poll(&mut cx), Poll::Ready((7, true)));
+        assert_eq!(ended.get(), 1);
+        drop(bound);
+        assert!(!timers.is_any_set());
+    }
+
+    #[test]
+    fn who_ends_an_operation_may_give_it_more_time_instead() {
+        let world = World::new();
+        let timers = world.timers();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut more = vec![None, Some(80)];
+        let give = || more.pop().flatten();
+        let mut bound = Box::pin(timers.bound_until(Timer::Send, 50, pending::<()>(), give));
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        world.at(50);
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(timers.at(Timer::Send), Some(80));
+        world.at(80);
+        assert!(bound.as_mut().poll(&mut cx).is_pending());
+        drop(bound);
+        assert!(more.is_empty());
+    }
+
+    #[test]
+    fn what_has_ended_when_it_is_asked_sets_no_timer() {
+        let world = World::new();
+        let timers = world.timers();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut bound = Box::pin(timers.bound(Timer::Send, 50, ready(1), || {}));
+        assert_eq!(bound.as_mut().poll(&mut cx), Poll::Ready((1, false)));
+        assert!(!timers.is_any_set());
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_leaves_its_operation_alone() {
+        let world = World::new();
+        let timers = world.timers();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut op = pending::<u8>();
+        {
+            let deadline = world.clock.deadline(Duration::from_millis(30));
+            let mut wait = Box::pin(timers.give_up(Timer::Content, deadline, &mut op));
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+            world.at(30);
+            assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(None));
+        }
+        assert!(!timers.is_any_set());
+    }
+}
