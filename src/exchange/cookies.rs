@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::place::Place;
 use super::scene::{Plan, Scene};
-use crate::group::select::{CookieAction, Count, StickyOutcome};
+use crate::group::select::{CookieAction, Count, Pinned, StickyOutcome};
 use crate::http::edits::ResponseEdits;
 use crate::http::fields::FieldId;
 use crate::http::head::ResponseHead;
@@ -63,8 +63,8 @@ impl OwnCookies<'_, '_> {
             event = event.then(sticky.observe_set_cookie(field.value, now_s));
             self.place.group.state.sessions.observe(sticky, field.value, now_s);
         }
-        if let Some(pinned) = outcome.pinned {
-            caller.pin(pinned);
+        if outcome.is_pinned {
+            caller.pin(Pinned::new(sticky, self.plan.client, &outcome.assignment, now_s));
         }
         let https = self.plan.https;
         let random = &local.random;

@@ -70,6 +70,16 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// Where a client was assigned at `now_s`.
+    pub fn new(
+        sticky: &Stickiness,
+        client: Option<IpAddr>,
+        assignment: &Assignment,
+        now_s: u64,
+    ) -> Pinned {
+        Pinned { scope: sticky.scope_key(), client, plain: assignment.seen(now_s) }
+    }
+
     /// Whether both are about the same client and the same group or rule.
     pub fn is_of_the_same(&self, other: &Pinned) -> bool {
         (self.scope, self.client) == (other.scope, other.client)
@@ -109,8 +119,8 @@ pub struct StickyOutcome {
     pub is_known: bool,
     /// Where the session has lived until now, if that is elsewhere.
     pub left: Option<(GroupIndex, TargetIndex)>,
-    /// What the client connection remembers from now on; `None` leaves what it has.
-    pub pinned: Option<Pinned>,
+    /// The client connection remembers the assignment from now on; else it keeps what it has.
+    pub is_pinned: bool,
 }
 
 /// What the response must carry.
@@ -336,7 +346,7 @@ impl Scoped<'_> {
             bound: true,
             is_known: true,
             left: if is_changed { self.place_of(plain) } else { None },
-            pinned: None,
+            is_pinned: false,
         };
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
     }
@@ -355,7 +365,7 @@ impl Scoped<'_> {
             bound: true,
             is_known: false,
             left: None,
-            pinned: Some(self.pin(&assignment)),
+            is_pinned: true,
         };
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
     }
@@ -382,7 +392,7 @@ impl Scoped<'_> {
             bound: false,
             is_known: false,
             left: None,
-            pinned: has_begun.then(|| self.pin(&assignment)),
+            is_pinned: has_begun,
         };
         Ok(Choice { group: index, target: picked, sticky: Some(sticky) })
     }
@@ -486,14 +496,6 @@ impl Scoped<'_> {
             | Reading::ExpiredIdle => None,
         }
     }
-
-    fn pin(&self, assignment: &Assignment) -> Pinned {
-        Pinned {
-            scope: self.sticky.scope_key(),
-            client: self.ask.source,
-            plain: assignment.seen(self.ask.now_s),
-        }
-    }
 }
 
 /// Decides for a chosen target that has no place, by the group's `on_full`. A request that is bound to no
@@ -519,7 +521,7 @@ pub fn on_full(groups: &[Arc<TargetGroup>], choice: &Choice, ask: &Ask<'_>) -> F
                 issue: Issue::Never,
                 bound: false,
                 is_known: false,
-                pinned: None,
+                is_pinned: false,
                 ..sticky
             };
             Full::Serve(Choice { target: other, sticky: Some(sticky), ..choice })
@@ -536,12 +538,8 @@ fn moved(group: &TargetGroup, choice: &Choice, to: TargetIndex) -> Choice {
     let Some(target) = group.targets.get(to) else { return *choice };
     let sticky = choice.sticky.map(|sticky| {
         let assignment = Assignment { target: target.key, home: target.key, ..sticky.assignment };
-        let pinned = sticky.pinned.map(|pinned| Pinned {
-            plain: Plain { target: target.key, home: target.key, ..pinned.plain },
-            ..pinned
-        });
         let left = sticky.left.or(Some((choice.group, choice.target)));
-        StickyOutcome { assignment, pinned, left, ..sticky }
+        StickyOutcome { assignment, left, ..sticky }
     });
     Choice { group: choice.group, target: to, sticky }
 }

@@ -143,15 +143,22 @@ impl Client {
     fn visit(&mut self, world: &World) -> Choice {
         let choice = self.choose(world);
         if let Some(outcome) = choice.sticky {
-            if let Some(pinned) = outcome.pinned {
-                self.pinned.retain(|other| !other.is_of_the_same(&pinned));
-                self.pinned.push(pinned);
-            }
+            self.remember(world, &outcome);
             if let CookieAction::Set(assignment) = outcome.answer(AppCookieEvent::None) {
                 self.take(world, &assignment);
             }
         }
         choice
+    }
+
+    /// What its connection remembers.
+    fn remember(&mut self, world: &World, outcome: &StickyOutcome) {
+        if outcome.is_pinned {
+            let (sticky, now_s) = (scope_of(world), NOW_S + self.later_s);
+            let pinned = Pinned::new(sticky, self.source, &outcome.assignment, now_s);
+            self.pinned.retain(|other| !other.is_of_the_same(&pinned));
+            self.pinned.push(pinned);
+        }
     }
 
     fn take(&mut self, world: &World, assignment: &Assignment) {

@@ -46,26 +46,27 @@ pub enum Timer {
 }
 
 const COUNT: usize = Timer::Linger as usize + 1;
+/// Where the bits begin of those that are due.
+const DUE: u32 = 16;
 
-/// A set of timers; which of them are set is a bit each.
+/// A set of timers.
 pub struct Timers<'a> {
     alarm: &'a Alarm,
     pub clock: &'a Clock,
     at_ms: [Cell<Millis>; COUNT],
-    set: Cell<u16>,
-    /// Those whose time has come, until they are set anew or stopped.
-    due: Cell<u16>,
+    /// Which of them are set, a bit each; above [`DUE`], those whose time has come, until they are set anew or stopped.
+    state: Cell<u32>,
     /// What the alarm has been armed with; one that fires before that was made to.
     armed_ms: Cell<Millis>,
 }
 
 #[inline]
-fn bit(timer: Timer) -> u16 {
-    1 << timer as u16
+fn bit(timer: Timer) -> u32 {
+    1 << timer as u32
 }
 
 /// The timers of a mask.
-fn each(mask: u16) -> impl Iterator<Item = usize> {
+fn each(mask: u32) -> impl Iterator<Item = usize> {
     let mut left = mask;
     std::iter::from_fn(move || {
         let first = left.trailing_zeros() as usize;
@@ -81,8 +82,7 @@ impl<'a> Timers<'a> {
             alarm,
             clock,
             at_ms: [const { Cell::new(NEVER) }; COUNT],
-            set: Cell::new(0),
-            due: Cell::new(0),
+            state: Cell::new(0),
             armed_ms: Cell::new(NEVER),
         }
     }
@@ -90,34 +90,34 @@ impl<'a> Timers<'a> {
     /// Sets a timer, in place of what it was set to.
     #[inline]
     pub fn set(&self, timer: Timer, at_ms: Millis) {
-        self.note(timer, at_ms);
-        let earliest_ms = self.earliest_ms();
-        self.armed_ms.set(earliest_ms);
+        let earliest_ms = self.note(timer, at_ms);
         self.alarm.set(earliest_ms);
     }
 
     /// As [`Self::set`] where the task waits for a request.
     pub fn set_waiting(&self, timer: Timer, at_ms: Millis, waits: Waits) {
-        self.note(timer, at_ms);
-        let earliest_ms = self.earliest_ms();
-        self.armed_ms.set(earliest_ms);
+        let earliest_ms = self.note(timer, at_ms);
         self.alarm.set_waiting(earliest_ms, waits);
     }
 
+    /// Notes what a timer is set to, and gives what the alarm is to be armed with.
     #[inline]
-    fn note(&self, timer: Timer, at_ms: Millis) {
+    fn note(&self, timer: Timer, at_ms: Millis) -> Millis {
         if let Some(at) = self.at_ms.get(timer as usize) {
             at.set(at_ms);
         }
-        self.set.set(self.set.get() | bit(timer));
-        self.due.set(self.due.get() & !bit(timer));
+        let state = (self.state.get() | bit(timer)) & !(bit(timer) << DUE);
+        self.state.set(state);
+        // Mostly it is the only one.
+        let earliest_ms = if state == bit(timer) { at_ms } else { self.earliest_ms() };
+        self.armed_ms.set(earliest_ms);
+        earliest_ms
     }
 
     /// Stops a timer. The alarm stays as it is: should it fire for nothing, it is armed anew.
     #[inline]
     pub fn stop(&self, timer: Timer) {
-        self.set.set(self.set.get() & !bit(timer));
-        self.due.set(self.due.get() & !bit(timer));
+        self.state.set(self.state.get() & !(bit(timer) | bit(timer) << DUE));
     }
 
     /// Makes a timer that is set come due by `at_ms`.
@@ -131,7 +131,7 @@ impl<'a> Timers<'a> {
     #[inline]
     pub fn at(&self, timer: Timer) -> Option<Millis> {
         let at = self.at_ms.get(timer as usize)?;
-        (self.set.get() & bit(timer) != 0).then_some(at.get())
+        (self.state.get() & bit(timer) != 0).then_some(at.get())
     }
 
     /// Whether its time has come; else the task is woken when it does. Without effect on others.
@@ -140,13 +140,13 @@ impl<'a> Timers<'a> {
         if self.alarm.poll_fired(cx) {
             self.fired();
         }
-        self.due.get() & bit(timer) != 0
+        self.state.get() & bit(timer) << DUE != 0
     }
 
     /// Whether any has come due.
     #[inline]
     pub fn is_any_due(&self) -> bool {
-        self.due.get() != 0
+        self.state.get() >> DUE != 0
     }
 
     /// Whether everything is being cut off, so that what is due is not so by its own deadline.
@@ -157,7 +157,7 @@ impl<'a> Timers<'a> {
 
     /// Whether any is set.
     pub fn is_any_set(&self) -> bool {
-        self.set.get() != 0
+        self.state.get() != 0
     }
 
     /// The alarm has fired: for those whose time has come, or, before its time, for all that are set.
@@ -165,21 +165,22 @@ impl<'a> Timers<'a> {
     fn fired(&self) {
         let now_ms = self.clock.now_ms();
         let is_made_to = self.is_cut_off() || now_ms < self.armed_ms.get();
-        let mut due = self.due.get();
-        for at in each(self.set.get()) {
+        let mut state = self.state.get();
+        for at in each(state) {
             let is_due = is_made_to || self.at_ms.get(at).is_some_and(|at| at.get() <= now_ms);
-            due |= u16::from(is_due) << at;
+            state |= u32::from(is_due) << DUE << at;
         }
-        self.due.set(due);
+        self.state.set(state);
         let earliest_ms = self.earliest_ms();
         self.armed_ms.set(earliest_ms);
         self.alarm.rearm(earliest_ms);
     }
 
     /// When the first of those comes due that are not yet.
-    #[inline]
+    #[inline(never)]
     fn earliest_ms(&self) -> Millis {
-        let pending = each(self.set.get() & !self.due.get());
+        let state = self.state.get();
+        let pending = each(state & !(state >> DUE));
         pending.filter_map(|at| self.at_ms.get(at)).map(Cell::get).min().unwrap_or(NEVER)
     }
 

@@ -134,7 +134,7 @@ fn a_first_visit_of_several_requests_is_coherent() {
     let world = one(sticky_plan());
     let mut client = Client::default();
     let first = client.choose(&world);
-    client.pinned = outcome(&first).pinned.into_iter().collect();
+    client.remember(&world, &outcome(&first));
     for _ in 0..5 {
         let next = client.choose(&world);
         assert_eq!(next.target, first.target);
@@ -182,7 +182,7 @@ fn what_a_connection_remembers_counts_in_its_scope_and_while_it_lives() {
     let world = one(sticky_plan());
     let mut client = Client::default();
     let first = client.choose(&world);
-    client.pinned = outcome(&first).pinned.into_iter().collect();
+    client.remember(&world, &outcome(&first));
     let other = one(Plan { name: "other", ..sticky_plan() });
     let elsewhere = outcome(&client.choose(&other));
     assert_ne!(elsewhere.assignment.session, outcome(&first).assignment.session);
@@ -221,7 +221,7 @@ fn stickiness_by_application_cookie_begins_and_ends_with_it() {
     let first = client.choose(&world);
     let waiting = outcome(&first);
     assert_eq!((waiting.reason, waiting.issue), (Reason::New, Issue::WithAppCookie));
-    assert_eq!(waiting.pinned, None);
+    assert!(!waiting.is_pinned);
     assert_eq!(waiting.answer(AppCookieEvent::None), CookieAction::Nothing);
     assert_eq!(waiting.answer(AppCookieEvent::Set), CookieAction::Set(waiting.assignment));
     assert_eq!(waiting.answer(AppCookieEvent::Deleted), CookieAction::Delete);

@@ -77,7 +77,8 @@ fn an_unbound_request_goes_where_there_is_a_place() {
         let sticky = outcome(&other);
         let key = world.groups[0].targets[other.target].key;
         assert_eq!((sticky.reason, sticky.assignment.home), (Reason::New, key));
-        assert_eq!(sticky.pinned.map(|pinned| pinned.plain.target), Some(key));
+        assert!(sticky.is_pinned);
+        assert_eq!(sticky.assignment.target, key);
         for state in &states {
             state.try_acquire(1);
         }
