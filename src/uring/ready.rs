@@ -35,6 +35,10 @@ pub(super) fn poll_recv(
         let spare = spare.get_mut(..room).unwrap_or_default();
         match guard.try_io(|socket| socket.get_ref().recv(spare)) {
             Ok(Ok(count)) => {
+                if count > 0 && count < room {
+                    // That was all there was: epoll tells of more, or of an end, by an edge of its own (epoll(7)).
+                    guard.clear_ready();
+                }
                 // SAFETY: recv(2) wrote `count` bytes into the spare capacity.
                 unsafe { buffer.set_len((buffer.len() + count).min(buffer.capacity())) };
                 return Poll::Ready(Ok(count));
