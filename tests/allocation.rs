@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use limpet::cli::start;
-use limpet::shard::Server;
+use limpet::cli::{server, start};
+use limpet::shard::server::Server;
 use limpet::snapshot::Bind;
 use limpet::telemetry::counters::Counter;
 use limpet::uring::Engine;
@@ -260,7 +260,7 @@ impl Limpet {
         );
         let start = start::from_text(&text, "test").unwrap_or_else(|error| panic!("{error}"));
         let others = shard_threads();
-        let server = Server::start(start.control.published(), &start.process).expect("start");
+        let server = server::start(start.control.published(), &start.process).expect("start");
         assert_eq!(server.handle().engine().name(), engine);
         let Some((_, Bind::Tcp(address))) = server.handle().addresses().pop() else {
             panic!("a TCP listener")

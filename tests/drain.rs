@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limpet::cli::start;
+use limpet::cli::{server, start};
 use limpet::control::change::{By, Edit, Keep};
 use limpet::control::drain::sessions::{self, Sessions};
 use limpet::control::drain::{DrainOptions, DrainView, Drains, Until};
@@ -20,7 +20,7 @@ use limpet::control::events::unix_ms;
 use limpet::control::runtime::Control;
 use limpet::group::state::TargetState;
 use limpet::group::target_group::Standing;
-use limpet::shard::Server;
+use limpet::shard::server::Server;
 use limpet::snapshot::Bind;
 
 #[path = "blackbox/support/mod.rs"]
@@ -47,7 +47,7 @@ impl Balancer {
         let directory = tempfile::tempdir().expect("a directory");
         let text = config.text().replace(DIRECTORY, &directory.path().to_string_lossy());
         let start = start::from_text(&text, "test.toml").expect("a valid configuration");
-        let server = Server::start(start.control.published(), &start.process).expect("a start");
+        let server = server::start(start.control.published(), &start.process).expect("a start");
         let drains = Arc::new(Drains::new(Arc::clone(&start.control)));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let running = Arc::clone(&drains);

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use limpet::cli::server;
 use limpet::cli::start::{self, Start};
 use limpet::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources, exposition};
 use limpet::group::state::Health;
-use limpet::shard::Server;
+use limpet::shard::server::Server;
 use limpet::snapshot::{Bind, Snapshot};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -137,7 +138,7 @@ impl Limpet {
             "#
         );
         let start = start::from_text(&text, "test").unwrap_or_else(|error| panic!("{error}"));
-        let server = Server::start(start.control.published(), &start.process).expect("start");
+        let server = server::start(start.control.published(), &start.process).expect("start");
         let addresses = server.handle().addresses().into_iter().map(|(_, bound)| match bound {
             Bind::Tcp(address) => address,
             Bind::Unix(_) => panic!("a TCP listener"),

@@ -10,6 +10,7 @@ pub mod demo;
 mod explain;
 mod help;
 pub mod run;
+pub mod server;
 mod settings;
 mod signals;
 pub mod start;

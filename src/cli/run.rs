@@ -14,11 +14,13 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use super::server;
 use super::signals::{Caught, Signals};
 use super::start::{self, Start};
 use crate::control::plane::ControlPlane;
 use crate::service;
-use crate::shard::{Ended, Handle, Server, StartError};
+use crate::shard::server::{Server, StartError};
+use crate::shard::{Ended, Handle};
 use crate::snapshot::{Bind, ProcessOptions, Published};
 
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
@@ -144,7 +146,7 @@ async fn start_server(
     let (started, is_started) = oneshot::channel::<Result<Server, StartError>>();
     let start = move || {
         // Whoever waited for it is ended by a signal.
-        let _ = started.send(Server::start(published, &process));
+        let _ = started.send(server::start(published, &process));
     };
     std::thread::Builder::new().name("start".to_owned()).spawn(start)?;
     Ok(is_started.await??)

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::clients::Clients;
 use super::connection::Connection;
 use super::early::{Ahead, NextReceive};
 use super::input::Input;
@@ -81,7 +82,7 @@ impl Done {
 /// Serves what has been received and what follows, until the client is silent or gone.
 pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     let connection = &*connection;
-    let local = &connection.shard.local;
+    let local = &connection.clients.local;
     let mut input = Input::new(received);
     let mut entry = Entry::default();
     let mut out = Outgoing::default();
@@ -266,8 +267,8 @@ impl Served<'_, '_> {
             Ok(()) => {
                 self.entry.request_bytes = client.request.content.extent.used as u64;
                 self.entry.request_content_bytes = client.request.received();
-                let upstream =
-                    Targets { local, pool: &connection.shard.pool, room: &*connection.shard };
+                let Clients { pool, room, .. } = &*connection.clients;
+                let upstream = Targets { local, pool, room: &**room };
                 let exchange = Exchange {
                     scene: self.scene,
                     out: &mut *self.out,
@@ -502,7 +503,7 @@ async fn linger(client: &Stream, timers: &Timers<'_>, next: &mut NextReceive) {
 /// Closes a connection whose time is up while its client has not taken all that it was sent. `receive` is the one
 /// of its next request.
 pub async fn leave(connection: Rc<Connection>, receive: RecvAny) -> Next {
-    let timers = Timers::new(&connection.alarm, &connection.shard.local.clock);
+    let timers = Timers::new(&connection.alarm, &connection.clients.local.clock);
     linger(&connection.client, &timers, &mut NextReceive::InFlight(receive)).await;
     Next::Close
 }
@@ -516,11 +517,11 @@ pub async fn refuse(connection: &Connection) {
     reply::write(
         &mut reply,
         listener.map(|listener| &**listener),
-        &connection.shard.local.clock.date(),
+        &connection.clients.local.clock.date(),
         &mut out,
     );
     drop(view);
-    let timers = Timers::new(&connection.alarm, &connection.shard.local.clock);
+    let timers = Timers::new(&connection.alarm, &connection.clients.local.clock);
     let result = sending::send_all(
         &connection.client,
         out,

@@ -13,11 +13,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::connection::{Connection, LAST_REQUEST};
+use super::connection::Connection;
 use crate::exchange::caller::Announced;
 use crate::snapshot::{Listener, ProxyProtocol};
 use crate::time::alarms::Waits;
 use crate::time::clock::Millis;
+use crate::time::stop::LAST_REQUEST;
 use crate::uring::buffers;
 
 const V1_PREFIX: &[u8] = b"PROXY ";
@@ -267,14 +268,14 @@ async fn receive_header(
     listener: &Listener,
     bytes: &mut Vec<u8>,
 ) -> Result<(usize, Announced), Fault> {
-    let shard = &connection.shard;
-    let mut deadline = shard.local.clock.deadline(listener.timeouts.head);
-    if shard.local.stop.has_begun() {
-        deadline = deadline.min(shard.local.clock.deadline(LAST_REQUEST));
+    let local = &connection.clients.local;
+    let mut deadline = local.clock.deadline(listener.timeouts.head);
+    if local.stop.has_begun() {
+        deadline = deadline.min(local.clock.deadline(LAST_REQUEST));
     }
     loop {
         let (count, expired) = receive_more(connection, deadline, bytes).await;
-        if expired && !shard.local.stop.has_begun() && !connection.alarm.is_evicted() {
+        if expired && !local.stop.has_begun() && !connection.alarm.is_evicted() {
             return Err(Fault::Late);
         }
         if count == 0 {
@@ -309,9 +310,9 @@ async fn receive_more(
 }
 
 fn complain(connection: &Connection, listener: &Listener, fault: Fault) {
-    let shard = &connection.shard;
-    shard.local.counters.count_code(fault.code());
-    if shard.may_complain() {
+    let clients = &connection.clients;
+    clients.local.counters.count_code(fault.code());
+    if clients.warnings.may(clients.local.clock.now_ms()) {
         tracing::warn!(
             listener = %listener.name,
             peer = %connection.caller.peer().text(),

@@ -10,6 +10,7 @@ use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
 use crate::telemetry::series::Places;
+use crate::time::Time;
 use crate::time::alarms::Alarms;
 use crate::time::clock::Clock;
 use crate::time::stop::Stop;
@@ -18,7 +19,7 @@ use crate::time::stop::Stop;
 pub struct Local {
     /// Position of the shard.
     index: usize,
-    pub clock: Clock,
+    pub clock: Rc<Clock>,
     pub alarms: Rc<Alarms>,
     pub random: Random,
     pub stop: Arc<Stop>,
@@ -28,16 +29,12 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(
-        index: usize,
-        stop: Arc<Stop>,
-        log: ShardLog,
-        counters: Arc<ShardCounters>,
-    ) -> Local {
+    pub fn new(index: usize, time: Time, log: ShardLog, counters: Arc<ShardCounters>) -> Local {
+        let Time { clock, alarms, stop } = time;
         Local {
             index,
-            clock: Clock::start(),
-            alarms: Rc::new(Alarms::default()),
+            clock,
+            alarms,
             random: Random::seeded(),
             stop,
             counters,

@@ -12,21 +12,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use tokio::sync::Notify;
 
 use super::admission::Place;
+use super::admitted::{Admitted, Open, Served};
 use super::local::Shard;
 use super::orders::ListenerId;
 use super::reclaim;
-use crate::client::connection::{Arrival, Connection, Serving};
-use crate::client::h1;
-use crate::exchange::caller::{Origin, Peer};
-use crate::snapshot::{Bind, ProxyProtocol, SocketOptions};
+use super::serve::{Accepted, Serve};
+use crate::snapshot::{Bind, SocketOptions};
 use crate::telemetry::counters::Counter;
 use crate::time::clock::{Millis, NEVER};
-use crate::transport::stream::Stream;
-use crate::uring::{self, Accepted, Listening};
+use crate::uring::{self, Listening};
 
 /// Connections that are taken in a row before the shard's other tasks have their turn.
 const ACCEPTED_IN_A_ROW: usize = 16;
@@ -39,12 +36,14 @@ const SHORTAGE: Duration = Duration::from_secs(2);
 const REFUSALS_MAX: usize = 64;
 
 /// One listener of one shard.
-pub struct Acceptor {
-    pub shard: Rc<Shard>,
-    pub listening: Listening,
-    /// Which of the process's listeners this is a socket of.
-    pub id: ListenerId,
-    pub origin: RefCell<Rc<Origin>>,
+pub struct Acceptor<S: Serve> {
+    shard: Rc<Shard>,
+    serves: Rc<S>,
+    listening: Listening,
+    at: At,
+    /// The listener's name, as it is now.
+    name: RefCell<Arc<str>>,
+    origin: RefCell<Rc<S::Origin>>,
     /// No more connections are taken.
     is_retired: Cell<bool>,
     /// Told when it is retired.
@@ -57,13 +56,28 @@ pub struct Acceptor {
     shortage_ms: Cell<Millis>,
 }
 
-impl Acceptor {
-    pub fn new(shard: Rc<Shard>, listening: Listening, id: ListenerId, origin: Origin) -> Acceptor {
+/// Which of the process's listeners a socket is of, and where that is bound.
+pub struct At {
+    pub id: ListenerId,
+    pub bound: Bind,
+}
+
+impl<S: Serve> Acceptor<S> {
+    pub fn new(
+        shard: Rc<Shard>,
+        serves: Rc<S>,
+        listening: Listening,
+        at: At,
+        name: Arc<str>,
+    ) -> Acceptor<S> {
+        let origin = RefCell::new(Rc::new(S::origin(&name, &at.bound)));
         Acceptor {
             shard,
+            serves,
             listening,
-            id,
-            origin: RefCell::new(Rc::new(origin)),
+            at,
+            name: RefCell::new(name),
+            origin,
             is_retired: Cell::new(false),
             retirement: Notify::new(),
             reserve: RefCell::new(File::open("/dev/null").ok()),
@@ -72,15 +86,15 @@ impl Acceptor {
         }
     }
 
-    /// Where `bound` listens, as far as each connection needs it.
-    pub fn origin(name: &Arc<str>, bound: &Bind) -> Origin {
-        let mut port_text = ArrayVec::new();
-        let mut port = 0;
-        if let Bind::Tcp(address) = bound {
-            port = address.port();
-            let _ = port_text.try_extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
-        }
-        Origin { listener_name: name.clone(), port, port_text }
+    /// Whether it is a socket of this listener.
+    pub fn is_of(&self, listener: ListenerId) -> bool {
+        self.at.id == listener
+    }
+
+    /// The listener has another name for the connections that will come.
+    pub fn rename(&self, name: Arc<str>) {
+        *self.origin.borrow_mut() = Rc::new(S::origin(&name, &self.at.bound));
+        *self.name.borrow_mut() = name;
     }
 
     /// Accepts until the shard stops or the listener is taken away.
@@ -105,7 +119,7 @@ impl Acceptor {
             let Some(accepted) = self.listening.accept()? else { return Ok(()) };
             self.shortage_ms.set(NEVER);
             if accepted.descriptor >= self.shard.scarce_from {
-                self.shard.spare_descriptor();
+                self.shard.spare_descriptor(&*self.serves);
             }
             self.take(accepted, place);
             if !self.listening.is_readable()? {
@@ -118,7 +132,7 @@ impl Acceptor {
 
     /// A place for a connection that is there; while the process is full it waits in the backlog, and what is
     /// idle longest closes for it. `None` when the listener has ended meanwhile.
-    async fn place(&self) -> Option<Place> {
+    async fn place(&self) -> Option<Place<'_>> {
         if let Some(place) = self.shard.admission.reserve() {
             return Some(place);
         }
@@ -129,7 +143,7 @@ impl Acceptor {
     }
 
     fn has_ended(&self) -> bool {
-        self.is_retired.get() || self.shard.local.stop.has_begun()
+        self.is_retired.get() || self.shard.time.stop.has_begun()
     }
 
     /// Takes what is still waiting in the backlog, then ends listening.
@@ -143,48 +157,37 @@ impl Acceptor {
         self.listening.close();
     }
 
-    fn take(&self, accepted: Accepted, mut place: Place) {
-        let shard = &self.shard;
-        let peer = Peer::new(accepted.peer.as_socket());
-        let client = Stream::plain(accepted.socket);
-        let view = shard.view();
+    fn take(&self, taken: uring::Accepted, mut place: Place<'_>) {
+        let peer = taken.peer.as_socket();
         let origin = Rc::clone(&self.origin.borrow());
-        let mut listeners = view.listeners.iter();
-        let position = listeners.position(|listener| listener.name == origin.listener_name);
-        let listener = position.and_then(|position| view.listeners.get(position));
-        // Peers that announce the clients behind them are not clients themselves: they are not counted.
-        let peers_are_clients =
-            listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off);
-        let listener = position.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
-        let arrival = Arrival { client, origin, listener, peer };
-        if let Some(client) = peer.ip.filter(|_| peers_are_clients)
-            && !place.count_client(client)
-        {
+        let client = peer
+            .map(|peer| peer.ip().to_canonical())
+            .filter(|_| self.shard.admission.counts_clients() && self.serves.counts_peers(&origin));
+        let accepted = Accepted { socket: taken.socket, peer, origin };
+        if client.is_some_and(|client| !place.count_client(client)) {
             drop(place);
-            self.refuse(arrival);
+            self.refuse(accepted);
             return;
         }
-        shard.local.counters.add(Counter::ConnectionsAccepted, 1);
-        let connection = Connection::new(Rc::clone(shard), arrival, Some(place));
-        if let Some(serving) = Serving::begin(connection) {
-            uring::spawn(serving);
+        let admitted = Admitted::new(&self.shard, place);
+        if let Some(connection) = self.serves.begin(accepted) {
+            uring::spawn(Served::new(connection, admitted));
         }
     }
 
     /// Tells a client that it has too many connections, while not too many are being told.
-    fn refuse(&self, arrival: Arrival) {
-        let shard = &self.shard;
-        shard.local.counters.add(Counter::ConnectionsRefused, 1);
+    fn refuse(&self, accepted: Accepted<S::Origin>) {
+        self.shard.counters.add(Counter::ConnectionsRefused, 1);
         if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
-            arrival.client.abort();
+            accepted.socket.abort();
             return;
         }
         let told = Rc::clone(&self.refusals);
-        shard.local.counters.add(Counter::ConnectionsAccepted, 1);
-        let connection = Connection::new(Rc::clone(shard), arrival, None);
+        let open = Open::new(Rc::clone(&self.shard));
+        let refusing = self.serves.refuse(accepted);
         uring::spawn(async move {
-            h1::refuse(&connection).await;
-            drop(told);
+            refusing.await;
+            drop((open, told));
         });
     }
 
@@ -209,7 +212,7 @@ impl Acceptor {
         }
         if self.shard.may_complain() {
             tracing::warn!(
-                listener = %self.origin.borrow().listener_name,
+                listener = %self.name.borrow(),
                 %error,
                 "accepting rests for a moment; raise RLIMIT_NOFILE or lower process.connections"
             );
@@ -219,7 +222,7 @@ impl Acceptor {
 
     /// Other options for the connections that will come.
     pub fn adjust(&self, options: &SocketOptions) {
-        let name = &self.origin.borrow().listener_name;
+        let name = &self.name.borrow();
         if let Err(error) = crate::listener::adjust(self.listening.raw(), options) {
             tracing::warn!(listener = %name, %error, "not all socket options could be changed");
         }
@@ -227,7 +230,7 @@ impl Acceptor {
 
     /// While nothing closes, connections wait in the backlog; after a while they are closed, one by one.
     fn shed_when_late(&self) {
-        let clock = &self.shard.local.clock;
+        let clock = &self.shard.time.clock;
         if self.shortage_ms.get() == NEVER {
             self.shortage_ms.set(clock.deadline(SHORTAGE));
         }
@@ -241,7 +244,7 @@ impl Acceptor {
         let Ok(mut reserve) = self.reserve.try_borrow_mut() else { return };
         *reserve = None;
         if let Ok(Some(accepted)) = self.listening.accept() {
-            self.shard.local.counters.add(Counter::ConnectionsRefused, 1);
+            self.shard.counters.add(Counter::ConnectionsRefused, 1);
             drop(accepted);
         }
         *reserve = File::open("/dev/null").ok();

@@ -6,12 +6,13 @@
 //! comes and goes, never by a request, and hold no more entries than there are connections.
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::reclaim::Wishes;
+use super::wishes::Wishes;
 
 const STRIPES: usize = 64;
 /// Room for this many clients is kept in each.
@@ -30,8 +31,8 @@ pub struct Admission {
 
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
-    admission: Arc<Admission>,
+pub struct Place<'a> {
+    admission: &'a Admission,
     /// Where its client is counted; boxed, since most configurations count nobody.
     client: Option<Box<IpAddr>>,
 }
@@ -57,16 +58,29 @@ impl Admission {
     }
 
     /// Takes a place, `None` when the process is full.
-    pub fn reserve(self: &Arc<Self>) -> Option<Place> {
+    pub fn reserve(&self) -> Option<Place<'_>> {
         self.places.try_acquire().ok()?.forget();
-        Some(Place { admission: Arc::clone(self), client: None })
+        Some(Place { admission: self, client: None })
     }
 
     /// Waits for a place. Only for a connection that is there already: who held one while nobody comes
     /// would keep it from the other listeners and shards.
-    pub async fn place(self: &Arc<Self>) -> Option<Place> {
+    pub async fn place(&self) -> Option<Place<'_>> {
         self.places.acquire().await.ok()?.forget();
-        Some(Place { admission: Arc::clone(self), client: None })
+        Some(Place { admission: self, client: None })
+    }
+
+    /// Whether a client may have only so many connections.
+    pub fn counts_clients(&self) -> bool {
+        self.per_client > 0
+    }
+
+    /// Takes a place back that was kept, with where its client is counted.
+    pub fn give_back(&self, client: Option<&IpAddr>) {
+        if let Some(client) = client {
+            self.count_out(*client);
+        }
+        self.places.add_permits(1);
     }
 
     fn stripe(&self, client: IpAddr) -> Option<&Mutex<HashMap<IpAddr, u32, ahash::RandomState>>> {
@@ -112,11 +126,11 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-impl Place {
+impl Place<'_> {
     /// Counts its connection as one of `client`; `false` when that client has as many as it may.
     #[must_use]
     pub fn count_client(&mut self, client: IpAddr) -> bool {
-        if self.admission.per_client == 0 || self.client.is_some() {
+        if !self.admission.counts_clients() || self.client.is_some() {
             return true;
         }
         let client = network(client);
@@ -126,14 +140,17 @@ impl Place {
         }
         is_counted
     }
+
+    /// Keeps the place until it is given back by [`Admission::give_back`], with what is returned here: where its
+    /// client is counted.
+    pub fn keep(self) -> Option<Box<IpAddr>> {
+        ManuallyDrop::new(self).client.take()
+    }
 }
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            self.admission.count_out(*client);
-        }
-        self.admission.places.add_permits(1);
+        self.admission.give_back(self.client.as_deref());
     }
 }
 
@@ -148,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_process_limit_holds_and_a_place_comes_back() {
-        let admission = Arc::new(Admission::new(1, 0));
+        let admission = Admission::new(1, 0);
         let place = admission.reserve().unwrap();
         assert!(admission.reserve().is_none());
         assert_eq!(admission.open(), 1);
@@ -159,7 +176,7 @@ mod tests {
 
     #[test]
     fn one_client_is_limited_without_harm_to_others() {
-        let admission = Arc::new(Admission::new(10, 1));
+        let admission = Admission::new(10, 1);
         let mut place = admission.reserve().unwrap();
         assert!(place.count_client(CLIENT));
         let mut second = admission.reserve().unwrap();
@@ -172,8 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_kept_comes_back_with_its_client_s_count() {
+        let admission = Admission::new(1, 1);
+        let mut place = admission.reserve().unwrap();
+        assert!(place.count_client(CLIENT));
+        let client = place.keep();
+        assert!(admission.reserve().is_none(), "it was kept");
+        admission.give_back(client.as_deref());
+        assert!(admission.reserve().unwrap().count_client(CLIENT));
+    }
+
+    #[test]
     fn after_a_peak_counts_of_clients_give_their_memory_back() {
-        let admission = Arc::new(Admission::new(100_000, 1));
+        let admission = Admission::new(100_000, 1);
         let place = |number: u32| {
             let mut place = admission.reserve().unwrap();
             assert!(place.count_client(IpAddr::from(number.to_be_bytes())));
@@ -182,7 +210,7 @@ mod tests {
         let room = || -> usize {
             admission.by_client.iter().map(|counts| counts.lock().unwrap().capacity()).sum()
         };
-        let peak: Vec<Place> = (0..20_000).map(place).collect();
+        let peak: Vec<Place<'_>> = (0..20_000).map(place).collect();
         assert!(room() >= 20_000);
         drop(peak);
         assert!(room() <= STRIPES * 4 * CLIENTS_ROOM_KEPT, "{}", room());
@@ -190,7 +218,7 @@ mod tests {
 
     #[test]
     fn places_are_handed_on_in_the_order_in_which_they_were_waited_for() {
-        let admission = Arc::new(Admission::new(1, 0));
+        let admission = Admission::new(1, 0);
         let held = admission.reserve().unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         let (mut first, mut second) = (Box::pin(admission.place()), Box::pin(admission.place()));

@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::accept::Acceptor;
 use super::orders::{ListenerId, Order, Orders};
 use crate::listener::{self, ListenError, SocketFile};
 use crate::snapshot::{Bind, Listener, Snapshot, SocketOptions};
@@ -124,8 +123,8 @@ impl Listeners {
         }
         for (new, sockets) in plan.opened {
             for (socket, orders) in sockets.into_iter().zip(&self.orders) {
-                let origin = Acceptor::origin(&new.name, &new.bound);
-                orders.give(Order::Listen { id: new.id, socket, origin });
+                let (name, bound) = (Arc::clone(&new.name), new.bound.clone());
+                orders.give(Order::Listen { id: new.id, socket, name, bound });
             }
             open.push(new);
         }

@@ -1,20 +1,29 @@
 //! One core: its thread, runtime, connections, deadlines and clock; and the server that is all of them.
 //!
-//! [`Server::start`] opens the listeners, starts one pinned thread for each shard and returns when all
-//! of them accept. Each thread runs [`run`]: accept loops, and a ticker that wakes what is overdue,
-//! lets idle target connections go and hands the log on.
+//! [`server::Server::start`] opens the listeners, starts one pinned thread for each shard and returns when all
+//! of them accept. Each thread runs [`run`]: accept loops, and a ticker that wakes what is overdue. What serves
+//! the connections comes in through [`serve::Serve`]: a shard knows no protocol and reads no byte.
+//!
+//! * [`accept`]: a listener's socket on one shard; [`admission`]: who finds a place; [`admitted`]: what an open
+//!   connection holds; [`reclaim`]: room is made, as [`wishes`] ask for it, by what is [`idlest`];
+//! * [`local`]: what a shard owns; [`life`]: what is told of it; [`cores`], [`capacity`]: what it runs on;
+//! * [`server`]: all of them; [`handle`], [`listeners`], [`orders`]: what the control plane asks and tells them.
 
 pub mod accept;
 pub mod admission;
+pub mod admitted;
 pub mod capacity;
 pub mod cores;
-mod handle;
+pub mod handle;
+pub mod idlest;
 pub mod life;
 pub mod listeners;
 pub mod local;
 pub mod orders;
 pub mod reclaim;
-mod server;
+pub mod serve;
+pub mod server;
+pub mod wishes;
 
 use std::io;
 use std::rc::Rc;
@@ -23,19 +32,16 @@ use std::time::{Duration, Instant};
 
 pub use handle::Handle;
 pub use life::Ended;
-pub use server::{Server, StartError, Stopped};
+pub use local::TICK;
 
-use self::accept::Acceptor;
+use self::accept::{Acceptor, At};
 use self::life::Life;
 use self::local::Shard;
 use self::orders::{Order, Orders};
-use crate::client::connection::LAST_REQUEST;
-use crate::telemetry::counters::Counter;
+use self::serve::Serve;
 use crate::time::alarms::Waits;
+use crate::time::stop::LAST_REQUEST;
 use crate::uring::{self, Listening, Pulse, buffers};
-
-/// How often deadlines are looked at.
-pub const TICK: Duration = Duration::from_millis(50);
 
 /// How often tables give back what a peak has left behind.
 const TRIM: Duration = Duration::from_secs(1);
@@ -45,12 +51,16 @@ const CUT_OFF_TURNS: usize = 20;
 const CUT_OFF_TURN: Duration = Duration::from_millis(10);
 
 /// The main future of a shard: ends when the shard has stopped.
-async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()> {
+async fn run<S: Serve>(
+    shard: Rc<Shard>,
+    serves: Rc<S>,
+    orders: Arc<Orders>,
+    life: Life,
+) -> io::Result<()> {
     let mut acceptors = Vec::new();
-    follow(&shard, &orders, &mut acceptors, &life)?;
+    follow((&shard, &serves), &orders, &mut acceptors, &life)?;
     life.accepts(shard.index, thread_path().unwrap_or_default());
-    let hearing = Rc::clone(&shard);
-    uring::spawn(async move { hearing.hear_wishes().await });
+    uring::spawn(reclaim::hear_wishes(Rc::clone(&shard), Rc::clone(&serves)));
     let mut next = Instant::now() + TICK;
     let mut is_stopping = false;
     let mut last_requests_until = next;
@@ -60,7 +70,7 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
         uring::sleep(next).await;
         // A shard that was held up does not make up for ticks it has missed.
         next = (next + TICK).max(Instant::now());
-        shard.tick();
+        shard.tick(&*serves);
         if let Err(error) = pulse.beat() {
             // Told before anything is waited for that may never come.
             life.fails(shard.index, &error);
@@ -68,21 +78,21 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
         }
         if next >= next_trim {
             next_trim = next + TRIM;
-            shard.local.alarms.trim();
+            shard.time.alarms.trim();
             uring::trim();
         }
         // A listener that cannot be followed while others are served was complained of.
-        let _ = follow(&shard, &orders, &mut acceptors, &life);
-        if shard.local.stop.has_begun() && !is_stopping {
+        let _ = follow((&shard, &serves), &orders, &mut acceptors, &life);
+        if shard.time.stop.has_begun() && !is_stopping {
             is_stopping = true;
             acceptors.iter().for_each(|acceptor| acceptor.finish());
-            shard.stop_idle();
+            shard.stop_idle(&*serves);
             last_requests_until = Instant::now() + LAST_REQUEST;
         }
         if is_stopping && Instant::now() >= last_requests_until {
-            shard.local.alarms.fire_waiting(Waits::Fresh);
+            shard.time.alarms.fire_waiting(Waits::Fresh);
         }
-        if shard.local.stop.is_now() {
+        if shard.time.stop.is_now() {
             cut_off(&shard).await;
             break;
         }
@@ -90,50 +100,51 @@ async fn run(shard: Rc<Shard>, orders: Arc<Orders>, life: Life) -> io::Result<()
             break;
         }
     }
-    shard.local.log.borrow_mut().flush();
+    serves.end();
     Ok(())
 }
 
 /// Does what the shard is told about its listeners; an error when it could not listen somewhere.
-fn follow(
-    shard: &Rc<Shard>,
+fn follow<S: Serve>(
+    (shard, serves): (&Rc<Shard>, &Rc<S>),
     orders: &Orders,
-    acceptors: &mut Vec<Rc<Acceptor>>,
+    acceptors: &mut Vec<Rc<Acceptor<S>>>,
     life: &Life,
 ) -> io::Result<()> {
     let mut has_followed = Ok(());
     while let Some(order) = orders.take() {
         match order {
-            Order::Listen { id, socket, origin } => {
+            Order::Listen { id, socket, name, bound } => {
                 let listening = match Listening::adopt(socket) {
                     Ok(listening) => listening,
                     Err(error) => {
-                        let listener = &origin.listener_name;
-                        tracing::error!(%listener, %error, "a shard cannot listen");
-                        let what = format!("it cannot listen for {listener:?}: {error}");
+                        tracing::error!(listener = %name, %error, "a shard cannot listen");
+                        let what = format!("it cannot listen for {name:?}: {error}");
                         has_followed = Err(io::Error::new(error.kind(), what));
                         continue;
                     }
                 };
-                let acceptor = Rc::new(Acceptor::new(Rc::clone(shard), listening, id, origin));
+                let (shard, serves) = (Rc::clone(shard), Rc::clone(serves));
+                let index = shard.index;
+                let at = At { id, bound };
+                let acceptor = Rc::new(Acceptor::new(shard, serves, listening, at, name));
                 acceptors.push(Rc::clone(&acceptor));
                 let accepting = async move { acceptor.run().await };
-                uring::spawn(life.clone().vital(shard.index, "accepting", accepting));
+                uring::spawn(life.clone().vital(index, "accepting", accepting));
             }
             Order::Retire(id) => {
-                let retired = acceptors.extract_if(.., |acceptor| acceptor.id == id);
+                let retired = acceptors.extract_if(.., |acceptor| acceptor.is_of(id));
                 retired.for_each(|acceptor| acceptor.finish());
             }
             Order::Rename(id, name) => {
-                for acceptor in acceptors.iter().filter(|acceptor| acceptor.id == id) {
-                    Rc::make_mut(&mut acceptor.origin.borrow_mut()).listener_name =
-                        Arc::clone(&name);
+                for acceptor in acceptors.iter().filter(|acceptor| acceptor.is_of(id)) {
+                    acceptor.rename(Arc::clone(&name));
                 }
             }
             Order::Adjust(id, options) => {
                 acceptors
                     .iter()
-                    .filter(|acceptor| acceptor.id == id)
+                    .filter(|acceptor| acceptor.is_of(id))
                     .for_each(|acceptor| acceptor.adjust(&options));
             }
             #[cfg(test)]
@@ -157,7 +168,7 @@ fn thread_path() -> Option<String> {
 /// connections reset, and logged. What does not end in a moment is dropped.
 async fn cut_off(shard: &Shard) {
     for _ in 0..CUT_OFF_TURNS {
-        shard.local.alarms.fire_all();
+        shard.time.alarms.fire_all();
         if shard.connections.get() == 0 {
             return;
         }
@@ -166,38 +177,17 @@ async fn cut_off(shard: &Shard) {
 }
 
 impl Shard {
-    pub(crate) fn tick(&self) {
-        self.local.clock.tick();
-        let now_ms = self.local.clock.now_ms();
-        self.local.alarms.scan(now_ms);
-        self.pool.borrow_mut().expire(now_ms, |connection| {
-            self.local.counters.add(Counter::TargetConnectionsClosed, 1);
-            connection.close();
-        });
-        self.local.log.borrow_mut().flush();
-        // An idle shard holds no snapshot that was replaced.
-        drop(self.view());
-        self.forget_retired();
-        self.look_after_wishes();
+    pub(crate) fn tick(&self, serves: &impl Serve) {
+        self.time.clock.tick();
+        self.time.alarms.scan(self.time.clock.now_ms());
+        serves.tick();
+        self.look_after_wishes(serves);
         buffers::trim();
     }
 
     /// Lets go of everything that only waits.
-    pub(crate) fn stop_idle(&self) {
-        self.local.alarms.fire_waiting(Waits::Idle);
-        self.pool.borrow_mut().drain_all(|connection| {
-            self.local.counters.add(Counter::TargetConnectionsClosed, 1);
-            connection.close();
-        });
-    }
-
-    /// `true` once a second at most, for warnings that would flood the log.
-    pub fn may_complain(&self) -> bool {
-        let now_ms = self.local.clock.now_ms();
-        let may = now_ms >= self.complained_ms.get().saturating_add(1000);
-        if may {
-            self.complained_ms.set(now_ms);
-        }
-        may
+    pub(crate) fn stop_idle(&self, serves: &impl Serve) {
+        self.time.alarms.fire_waiting(Waits::Idle);
+        serves.stop_idle();
     }
 }

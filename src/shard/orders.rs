@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::exchange::caller::Origin;
-use crate::snapshot::SocketOptions;
+use crate::snapshot::{Bind, SocketOptions};
 
 /// Orders that may wait for one shard; more than listeners can be changed at once.
 const ORDERS_MAX: usize = 4096;
@@ -20,7 +19,7 @@ pub struct ListenerId(pub u64);
 /// One order.
 pub enum Order {
     /// Accept on this socket.
-    Listen { id: ListenerId, socket: socket2::Socket, origin: Origin },
+    Listen { id: ListenerId, socket: socket2::Socket, name: Arc<str>, bound: Bind },
     /// Take what waits in the backlog, then end listening.
     Retire(ListenerId),
     /// The listener has another name now.

@@ -1,6 +1,9 @@
 //! All shards of a process: start, addresses, stop.
+//!
+//! Tested beside it and by the black-box suite.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,9 +16,10 @@ use super::life::{self, Ended, Life};
 use super::listeners::Listeners;
 use super::local::{Shard, Shared};
 use super::orders::Orders;
+use super::serve::{Lent, Serve};
 use crate::listener::ListenError;
-use crate::snapshot::{EngineChoice, ProcessOptions, Published};
-use crate::telemetry::access_log::{AccessLog, ShardLog};
+use crate::snapshot::{EngineChoice, ProcessOptions, Snapshot};
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::counters::{Counters, ShardCounters};
 use crate::time::stop::Stop;
 use crate::uring::{self, Engine, EngineRefused, buffers};
@@ -71,28 +75,28 @@ struct Seed {
 }
 
 impl Server {
-    /// Opens every listener of the published snapshot and starts the shards; returns once all accept.
+    /// Opens every listener of `snapshot` and starts the shards; returns once all accept. `make` makes what serves
+    /// their connections, once on each shard's thread.
     ///
     /// # Errors
     /// A listener that cannot be opened, an engine that is refused, a log file that cannot be written.
-    pub fn start(
-        published: Arc<Published>,
+    pub fn start<S: Serve>(
+        snapshot: &Snapshot,
         options: &ProcessOptions,
+        make: impl Fn(Lent) -> S + Clone + Send + 'static,
     ) -> Result<Server, StartError> {
         uring::disable_huge_pages();
         let descriptors = uring::raise_descriptor_limit();
         let engine = choose_engine(options.engine)?;
         let cores = cores::plan(options.shards);
-        let snapshot = published.load();
         let given = Given { descriptors, cores: cores::allowed() };
         for warning in capacity::warnings(options, snapshot.listeners.len(), given) {
             tracing::warn!("{warning}");
         }
         let listeners = Arc::new(Listeners::new(cores.len()));
-        listeners.commit(listeners.plan(&snapshot)?);
+        listeners.commit(listeners.plan(snapshot)?);
         let limit = options.connections.unwrap_or_else(|| connection_limit(descriptors));
         let shared = Arc::new(Shared {
-            published,
             admission: Arc::new(Admission::new(limit, options.connections_per_client)),
             stop: Arc::new(Stop::default()),
         });
@@ -123,7 +127,7 @@ impl Server {
             orders: listeners.orders(index).unwrap_or_default(),
         });
         let started = server
-            .spawn_all(seeds, &life)
+            .spawn_all(seeds, &life, &make)
             .and_then(|()| life::wait_for_all(&told, server.shards.len()));
         match started {
             Ok(threads) => {
@@ -138,16 +142,22 @@ impl Server {
         }
     }
 
-    fn spawn_all(&mut self, seeds: impl Iterator<Item = Seed>, life: &Life) -> Result<(), Ended> {
+    fn spawn_all<S: Serve>(
+        &mut self,
+        seeds: impl Iterator<Item = Seed>,
+        life: &Life,
+        make: &(impl Fn(Lent) -> S + Clone + Send + 'static),
+    ) -> Result<(), Ended> {
         for seed in seeds {
             let index = seed.index;
             let log = self.handle.access_log.shard_writer();
             let counters = self.handle.counters.shard(index).unwrap_or_default();
-            let life = life.clone();
+            let (life, make) = (life.clone(), make.clone());
+            let make = move |shard| make(Lent { shard, log });
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || life.live(index, || seed.run(log, counters, life.clone())))
+                .spawn(move || life.live(index, || seed.run(counters, life.clone(), make)))
                 .map_err(|error| Ended { shard: index, cause: error.to_string() })?;
             self.shards.push(thread);
         }
@@ -198,12 +208,18 @@ impl Server {
 }
 
 impl Seed {
-    fn run(self, log: ShardLog, counters: Arc<ShardCounters>, life: Life) -> io::Result<()> {
+    fn run<S: Serve>(
+        self,
+        counters: Arc<ShardCounters>,
+        life: Life,
+        make: impl FnOnce(Rc<Shard>) -> S,
+    ) -> io::Result<()> {
         cores::pin(self.core);
         buffers::configure(self.content_buffer_bytes, self.buffers_kept);
         uring::run(self.engine, self.ring_entries, async move {
-            let shard = Shard::new(self.index, &self.shared, log, counters);
-            super::run(shard, self.orders, life).await
+            let shard = Shard::new(self.index, &self.shared, counters);
+            let serves = Rc::new(make(Rc::clone(&shard)));
+            super::run(shard, serves, self.orders, life).await
         })?
     }
 }
@@ -236,7 +252,7 @@ fn connection_limit(descriptors: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::orders::Order;
-    use crate::cli::start;
+    use crate::cli::{server, start};
     use crate::shard::server::*;
 
     const FILE: &str = "
@@ -253,7 +269,7 @@ mod tests {
     /// A server whose second shard was broken in this way, and what the control plane hears of it.
     fn broken_by(order: Order) -> (Server, Ended) {
         let start = start::from_text(FILE, "test.toml").unwrap();
-        let server = Server::start(start.control.published(), &start.process).unwrap();
+        let server = server::start(start.control.published(), &start.process).unwrap();
         let handle = server.handle();
         handle.listeners.orders(1).unwrap().give(order);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

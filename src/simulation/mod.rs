@@ -23,14 +23,20 @@ use std::time::Duration;
 
 use self::judge::Report;
 use self::plan::{Chance, Plan};
-use crate::client::connection::{Arrival, Connection, Serving};
+use crate::cli::server;
+use crate::client::clients::Clients;
+use crate::client::connection::Arrival;
+use crate::client::serving::Serving;
 use crate::control::compile::compile;
 use crate::control::config;
 use crate::exchange::caller::{Origin, Peer, PortText};
 use crate::group::state::Registry;
 use crate::shard::TICK;
 use crate::shard::admission::Admission;
+use crate::shard::admitted::{Admitted, Served};
 use crate::shard::local::{Shard, Shared};
+use crate::shard::reclaim::hear_wishes;
+use crate::shard::serve::Lent;
 use crate::snapshot::{Published, Snapshot};
 use crate::stickiness::keyring::KeyRing;
 use crate::telemetry::access_log::AccessLog;
@@ -161,14 +167,13 @@ async fn stage(
     counters: &Arc<ShardCounters>,
 ) -> judge::Held {
     let admission = Arc::new(Admission::new(1000, 0));
-    let shared = Shared {
-        published: Arc::new(Published::new(snapshot)),
-        admission: Arc::clone(&admission),
-        stop: Arc::new(Stop::default()),
-    };
-    let shard = Shard::new(0, &shared, log.shard_writer(), Arc::clone(counters));
+    let shared = Shared { admission: Arc::clone(&admission), stop: Arc::new(Stop::default()) };
+    let shard = Shard::new(0, &shared, Arc::clone(counters));
+    let lent = Lent { shard: Rc::clone(&shard), log: log.shard_writer() };
+    let clients = Rc::new(server::clients(Arc::new(Published::new(snapshot)), lent));
     let is_over = Rc::new(Cell::new(false));
-    spawn(tick(Rc::clone(&shard), Rc::clone(&is_over)));
+    spawn(tick(Rc::clone(&shard), Rc::clone(&clients), Rc::clone(&is_over)));
+    spawn(hear_wishes(Rc::clone(&shard), Rc::clone(&clients)));
     for address in plan.targets() {
         target::listen(address, &plan, &board);
     }
@@ -176,10 +181,11 @@ async fn stage(
     for index in 0..plan.clients.len() {
         let (near, far) = simulated::pair();
         let (shard, plan, board) = (Rc::clone(&shard), Rc::clone(&plan), Rc::clone(&board));
+        let clients = Rc::clone(&clients);
         spawn(async move {
             simulated::wait(plan.clients[index].starts_after).await;
             let strikes = strike::prepare(&near, &far, &plan, index, &board);
-            accept(&shard, near, index);
+            accept(&shard, clients, near, index);
             client::run(far, &plan, index, &board, strikes).await;
             board.clients_running.set(board.clients_running.get() - 1);
         });
@@ -190,7 +196,7 @@ async fn stage(
         simulated::wait(TICK).await;
         waited += TICK;
     }
-    shard.stop_idle();
+    shard.stop_idle(&*clients);
     // What closes in the background has the time to.
     simulated::wait(Duration::from_secs(5)).await;
     is_over.set(true);
@@ -199,35 +205,33 @@ async fn stage(
         is_quiet: is_quiet(),
         connections: shard.connections.get(),
         places: admission.open(),
-        alarms: shard.local.alarms.count(),
-        pooled: shard.pool.borrow().len(),
+        alarms: shard.time.alarms.count(),
+        pooled: clients.pool.borrow().len(),
     }
 }
 
-async fn tick(shard: Rc<Shard>, is_over: Rc<Cell<bool>>) {
+async fn tick(shard: Rc<Shard>, clients: Rc<Clients>, is_over: Rc<Cell<bool>>) {
     while !is_over.get() {
         simulated::wait(TICK).await;
-        shard.tick();
+        shard.tick(&*clients);
     }
 }
 
 /// Takes a connection as an acceptor does.
-fn accept(shard: &Rc<Shard>, near: Socket, index: usize) {
+fn accept(shard: &Rc<Shard>, clients: Rc<Clients>, near: Socket, index: usize) {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::try_from(index).unwrap_or(0)));
     let origin = Origin { listener_name: Arc::from("web"), port: 8080, port_text: PortText::new() };
     let arrival = Arrival {
         client: Stream::plain(near),
         origin: Rc::new(origin),
-        listener: 0,
         peer: Peer::new(Some(address)),
     };
-    let place = shard.admission.reserve();
-    shard.local.counters.add(crate::telemetry::counters::Counter::ConnectionsAccepted, 1);
-    let connection = Connection::new(Rc::clone(shard), arrival, place);
+    let place = shard.admission.reserve().expect("a place");
+    let admitted = Admitted::new(shard, place);
     spawn(async move {
         // It begins in its own task, which is what the world knows it by.
-        if let Some(serving) = Serving::begin(connection) {
-            serving.await;
+        if let Some(serving) = Serving::begin(&clients, arrival) {
+            Served::new(serving, admitted).await;
         }
     });
 }

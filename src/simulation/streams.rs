@@ -21,6 +21,7 @@ use crate::shard::TICK;
 use crate::snapshot::{Listener, Snapshot, View};
 use crate::stickiness::keyring::KeyRing;
 use crate::telemetry::counters::ShardCounters;
+use crate::time::Time;
 use crate::time::stop::Stop;
 use crate::time::timers::Timers;
 use crate::uring::simulated::{self, Knobs, Left};
@@ -202,7 +203,7 @@ async fn play(seed: u64) {
     let snapshot = snapshot();
     let log = quiet_log();
     let counters = Arc::new(ShardCounters::default());
-    let local = Local::new(0, Arc::new(Stop::default()), log.shard_writer(), counters);
+    let local = Local::new(0, Time::start(Arc::new(Stop::default())), log.shard_writer(), counters);
     let origin = Origin { listener_name: "web".into(), port: 8080, port_text: PortText::new() };
     let peer = Peer::new(Some(([192, 0, 2, 1], 40_000).into()));
     let world = Rc::new(World {

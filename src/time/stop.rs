@@ -1,6 +1,10 @@
 //! The stop of the process, as far as it has come.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// How long a stop waits for the first request of a connection that has just been accepted.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// How far a stop has come; shared by all shards.
 #[derive(Debug, Default)]

@@ -6,8 +6,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::cli::server;
 use crate::control::runtime::Control;
-use crate::shard::{Handle, Server};
+use crate::shard::Handle;
+use crate::shard::server::Server;
 use crate::snapshot::{Bind, ProcessOptions};
 
 /// A running data plane with one TCP listener.
@@ -30,7 +32,7 @@ impl DataPlane {
     /// Why the data plane cannot be started: a busy port, say.
     pub fn start(control: &Control, process: &ProcessOptions) -> Result<DataPlane, String> {
         let server =
-            Server::start(control.published(), process).map_err(|error| error.to_string())?;
+            server::start(control.published(), process).map_err(|error| error.to_string())?;
         let address = server.handle().addresses().into_iter().find_map(|(_, bound)| match bound {
             Bind::Tcp(address) => Some(address),
             Bind::Unix(_) => None,

@@ -1,0 +1,171 @@
+//! The task of a client's connection: asleep between requests, small while it sleeps.
+//!
+//! ```text
+//!   accepted ─▶ [PROXY header] ─▶ waiting ──first byte──▶ busy (boxed) ──quiet for a second──▶ waiting
+//!                                    │                      │
+//!                                    └── idle limit, EOF ───┴── close ─▶ ended
+//! ```
+//! While it waits, its task holds this module's small future and one receive whose buffer the kernel
+//! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
+//! goes away again when the client falls silent.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::clients::Clients;
+use super::connection::{Arrival, Connection};
+use super::h1::{self, Next};
+use super::proxy_protocol;
+use crate::snapshot::{ProxyProtocol, View};
+use crate::time::alarms::Waits;
+use crate::time::clock::Millis;
+use crate::time::stop::LAST_REQUEST;
+use crate::transport::stream::RecvAny;
+use crate::uring::buffers;
+
+/// Serves a client until it or limpet ends the connection. All that a sleeping connection's task holds,
+/// besides the connection.
+pub struct Serving {
+    connection: Rc<Connection>,
+    state: State,
+}
+
+enum State {
+    /// Waits for the first bytes of a request.
+    Asleep {
+        receive: RecvAny,
+        /// The time is up, and the receive has been made to end.
+        is_up: bool,
+    },
+    Awake(Pin<Box<dyn Future<Output = Next>>>),
+    Ended,
+}
+
+impl Serving {
+    /// Serves a client from now on; `None` when nobody knows its listener any more.
+    pub fn begin(clients: &Rc<Clients>, arrival: Arrival) -> Option<Serving> {
+        let mut connection = Connection::new(Rc::clone(clients), arrival);
+        let (view, position) = connection.view()?;
+        let listener = view.listeners.get(position)?;
+        connection.comes_by(listener, position);
+        let connection = Rc::new(connection);
+        let state = if listener.proxy_protocol == ProxyProtocol::Off {
+            let deadline = connection.clients.local.clock.deadline(listener.timeouts.head);
+            asleep(&connection, connection.client.recv_any(), deadline)
+        } else {
+            State::Awake(Box::pin(announced(Rc::clone(&connection), view, position)))
+        };
+        Some(Serving { connection, state })
+    }
+}
+
+impl Future for Serving {
+    type Output = ();
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Serving { connection, state } = &mut *self;
+        loop {
+            match state {
+                State::Asleep { receive, is_up } => {
+                    let Poll::Ready(received) = Pin::new(receive).poll(cx) else {
+                        if *is_up || !connection.alarm.poll_fired(cx) {
+                            return Poll::Pending;
+                        }
+                        if !connection.has_bytes_to_take() {
+                            *is_up = true;
+                            connection.client.end_receiving();
+                            return Poll::Pending;
+                        }
+                        let State::Asleep { receive, .. } = std::mem::replace(state, State::Ended)
+                        else {
+                            return Poll::Ready(());
+                        };
+                        let leave = h1::leave(Rc::clone(connection), receive);
+                        *state = State::Awake(Box::pin(leave));
+                        continue;
+                    };
+                    let bytes = received.unwrap_or_default();
+                    if bytes.is_empty() {
+                        buffers::give_back(bytes);
+                        return Poll::Ready(());
+                    }
+                    *state = State::Awake(Box::pin(h1::serve(Rc::clone(connection), bytes)));
+                }
+                State::Awake(awake) => match ready!(awake.as_mut().poll(cx)) {
+                    Next::Wait { receive, idle_deadline } => {
+                        *state = asleep(connection, receive, idle_deadline);
+                    }
+                    Next::Close => return Poll::Ready(()),
+                },
+                State::Ended => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// Tells a client that it has too many connections.
+pub fn refuse(clients: &Rc<Clients>, arrival: Arrival) -> impl Future<Output = ()> + use<> {
+    let connection = Connection::new(Rc::clone(clients), arrival);
+    async move { h1::refuse(&connection).await }
+}
+
+/// Goes to sleep until bytes come, or `deadline`.
+fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State {
+    let clock = &connection.clients.local.clock;
+    let mut deadline = deadline.min(connection.expires_ms);
+    let waits = if connection.requests.get() == 0 { Waits::Fresh } else { Waits::Idle };
+    if connection.clients.local.stop.has_begun() {
+        match waits {
+            // Its first request may be on its way; the answer will say that it is the last.
+            Waits::Fresh => deadline = deadline.min(clock.deadline(LAST_REQUEST)),
+            // What has arrived already is still read and answered.
+            Waits::Idle | Waits::Busy if connection.has_bytes_to_take() => {
+                deadline = clock.now_ms();
+            }
+            Waits::Idle | Waits::Busy => connection.client.end_receiving(),
+        }
+    }
+    connection.alarm.set_waiting(deadline, waits);
+    if connection.alarm.is_evicted() {
+        // What has arrived already is still read and answered.
+        connection.client.end_receiving();
+    }
+    State::Asleep { receive, is_up: false }
+}
+
+/// Has a balancer in front announce the client, then serves what follows.
+async fn announced(connection: Rc<Connection>, view: View, position: usize) -> Next {
+    // The view is held, and not the listener alone: what shards hold of a snapshot keeps the whole of it, which
+    // the control plane frees.
+    let Some(listener) = view.listeners.get(position) else { return Next::Close };
+    let Some(rest) = proxy_protocol::receive(&connection, listener).await else {
+        return Next::Close;
+    };
+    if rest.is_empty() {
+        let idle_deadline = connection.clients.local.clock.deadline(listener.timeouts.head);
+        return Next::Wait { receive: connection.client.recv_any(), idle_deadline };
+    }
+    drop(view);
+    Box::pin(h1::serve(connection, rest)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::client::serving::*;
+    use crate::shard::admitted::Served;
+
+    fn future_bytes<A, F>(_: impl FnOnce(Rc<Connection>, A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_sleeping_connection_is_small() {
+        let asleep = size_of::<Served<Serving>>() + size_of::<Connection>();
+        let busy = future_bytes(h1::serve);
+        println!("a connection's task: {asleep} bytes asleep, {busy} more while busy");
+        assert!(asleep <= 192, "{asleep} bytes");
+        assert!(busy <= 8192, "{busy} bytes");
+    }
+}
