@@ -29,7 +29,8 @@ const DATA_PLANE: [&str; 17] = [
 ];
 
 /// Modules whose files import each other in one direction only.
-const WITHOUT_CYCLES: [&str; 14] = [
+const WITHOUT_CYCLES: [&str; 16] = [
+    "client",
     "exchange",
     "group",
     "http",
@@ -37,6 +38,7 @@ const WITHOUT_CYCLES: [&str; 14] = [
     "listener",
     "random",
     "routing",
+    "shard",
     "snapshot",
     "stickiness",
     "table",
@@ -478,7 +480,7 @@ fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() 
 }
 
 #[test]
-fn client_knows_no_operation_of_the_ring() {
+fn client_knows_no_shard_and_no_operation_of_the_ring() {
     let allowed = [
         "exchange",
         "upstream",
@@ -488,11 +490,15 @@ fn client_knows_no_operation_of_the_ring() {
         "snapshot",
         "telemetry",
         "time",
-        // It is lent its place and its core's things.
-        "shard",
         "uring::buffers",
     ];
     assert_knows_only("client", &allowed);
+}
+
+#[test]
+fn shard_knows_no_client_no_target_and_no_protocol() {
+    let allowed = ["listener", "snapshot", "telemetry", "time", "uring"];
+    assert_knows_only("shard", &allowed);
 }
 
 #[test]
@@ -519,6 +525,8 @@ fn files_import_each_other_in_one_direction_only() {
     for module in WITHOUT_CYCLES {
         assert!(among.iter().any(|source| source.top() == module), "there is no module {module}");
     }
+    let whole = imports(&sources.iter().collect::<Vec<_>>());
+    println!("who imports whom in the data plane:\n{}", by_module(&whole).join("\n"));
     let cycle = cycle(&imports(&among));
     assert!(cycle.is_empty(), "a cycle of imports:\n{}", cycle.join("\n"));
 }
@@ -544,6 +552,21 @@ fn imports(sources: &[&Source]) -> Imports {
         }
     }
     imports
+}
+
+/// A line for each module of the data plane: whom its files import.
+fn by_module(imports: &Imports) -> Vec<String> {
+    fn top(file: &str) -> &str {
+        file.split("::").next().unwrap_or(file)
+    }
+    let of = |module: &&str| {
+        let files = imports.iter().filter(|(file, _)| top(file) == *module);
+        let imported: BTreeSet<&str> =
+            files.flat_map(|(_, imported)| imported.keys().map(|file| top(file))).collect();
+        let others: Vec<&str> = imported.into_iter().filter(|other| other != module).collect();
+        format!("  {module}: {}", others.join(", "))
+    };
+    DATA_PLANE.iter().map(of).collect()
 }
 
 /// The first way that leads back to where it began, a step a line; empty without one.
@@ -721,4 +744,7 @@ fn the_reader_of_imports_finds_a_cycle() {
     assert!(of(files("use crate::c::C;")).is_empty());
     let both = of(files("\nuse super::A;"));
     assert_eq!(both, ["a imports a::b in line 2", "a::b imports a in line 2"]);
+    let files = [file("time::clock", "use crate::table::A;"), file("table", "pub struct A;")];
+    let printed = by_module(&imports(&files.iter().collect::<Vec<_>>()));
+    assert!(printed.iter().any(|line| line == "  time: table"), "{printed:?}");
 }
