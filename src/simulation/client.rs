@@ -29,6 +29,7 @@ pub(super) struct Seen {
     pub end: Option<End>,
     /// How this client has cut it, where it has.
     pub cut: Option<Cut>,
+    pub cut_us: u64,
     /// Against the protocol.
     pub fault: Option<String>,
 }
@@ -42,6 +43,8 @@ pub(super) struct Response {
     pub content: Vec<u8>,
     pub end: End,
     pub ended_us: u64,
+    /// It says that the connection closes.
+    pub closes: bool,
 }
 
 /// What writer and reader of one connection know of each other.
@@ -53,6 +56,7 @@ pub(super) struct Talk {
     may_continue: Cell<bool>,
     pub(super) is_over: Cell<bool>,
     pub(super) cut: Cell<Option<Cut>>,
+    cut_us: Cell<u64>,
     /// A send was told of a reset. The kernel tells of it once: a receive then finds an end.
     was_reset: Cell<bool>,
     /// Became a tunnel.
@@ -101,17 +105,27 @@ pub(super) async fn run(
         last.into_iter().for_each(|last| last.end = End::ByReset);
     }
     let (whole, heads) = sent.take();
-    (seen.sent, seen.heads_sent, seen.cut) = (whole, heads, talk.cut.get());
+    (seen.sent, seen.heads_sent) = (whole, heads);
+    (seen.cut, seen.cut_us) = (talk.cut.get(), talk.cut_us.get());
     // Nothing keeps the socket open any more.
     socket.shutdown(Shutdown::Both);
+    simulated::unwatch(&socket);
     board.clients.borrow_mut().push(seen);
+}
+
+impl Talk {
+    /// The client cuts the connection now.
+    pub(super) fn cuts(&self, how: Cut) {
+        self.cut.set(Some(how));
+        self.cut_us.set(now_us().unwrap_or(0));
+    }
 }
 
 pub(super) fn leave(socket: &Socket, how: Cut, talk: &Talk) {
     if talk.is_over.get() {
         return;
     }
-    talk.cut.set(Some(how));
+    talk.cuts(how);
     match how {
         Cut::HalfClose => socket.shutdown(Shutdown::Write),
         Cut::Close => socket.shutdown(Shutdown::Both),
@@ -226,6 +240,7 @@ async fn read(
                 content: Vec::new(),
                 end: End::Complete,
                 ended_us: now_us().unwrap_or(0),
+                closes: true,
             });
             talk.answered.set(talk.answered.get() + 1);
             while reader.more().await {}
@@ -248,15 +263,17 @@ async fn read(
             content: Vec::new(),
             end: End::Complete,
             ended_us: 0,
+            closes: head
+                .field("Connection")
+                .is_some_and(|value| value.eq_ignore_ascii_case("close")),
         };
         if !is_empty {
             (response.content, response.end) = reader.content(&head, true).await?;
         }
         response.ended_us = now_us().unwrap_or(0);
+        let closes = response.closes;
         seen.responses.push(response);
         talk.answered.set(talk.answered.get() + 1);
-        let closes =
-            head.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if closes || talk.answered.get() == client.requests.len() {
             break;
         }

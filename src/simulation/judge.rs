@@ -7,17 +7,21 @@ use std::sync::Arc;
 use super::Board;
 use super::Noted;
 use super::client;
+use super::fate::{self, Fate};
 use super::message::{self, End};
 use super::plan::{Cut, Framing, Plan, Request};
 use super::{table, target};
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::{Counter, CounterSnapshot};
-use crate::telemetry::ended::{Cause, Ended, Phase};
+use crate::telemetry::ended::{By, Cause, Ended, Phase};
 use crate::uring::simulated::{Faults, Left};
 
 /// How much later than it was done something may be seen to be done, in microseconds: completions that come
 /// late, and the tick of deadlines.
 const SEEN_LATE_US: u64 = 400_000;
+
+/// How much later a client's reset may be seen where limpet does not listen, but looks from time to time.
+const UNTOLD_US: u64 = 500_000;
 
 /// What limpet holds when everybody has gone.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub(super) struct Held {
 /// One run that is over.
 pub(super) struct Run<'a> {
     pub plan: &'a Plan,
+    pub fates: BTreeMap<u32, Fate>,
     pub board: &'a Board,
     pub snapshot: &'a Arc<Snapshot>,
     pub held: Held,
@@ -45,6 +50,8 @@ pub(super) struct Report {
     pub runs: u64,
     pub requests: u64,
     pub complete: u64,
+    /// Requests that nothing could disturb.
+    pub undisturbed: u64,
     /// Ends of exchanges by phase and cause.
     pub ends: BTreeMap<(u8, u8, u8), u64>,
     pub faults: Faults,
@@ -55,6 +62,7 @@ impl Report {
         self.runs += other.runs;
         self.requests += other.requests;
         self.complete += other.complete;
+        self.undisturbed += other.undisturbed;
         for (end, count) in &other.ends {
             *self.ends.entry(*end).or_default() += count;
         }
@@ -66,8 +74,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { runs, requests, complete, .. } = self;
+        let Report { runs, requests, complete, undisturbed, .. } = self;
         writeln!(f, "{runs} runs, {requests} requests, {complete} complete responses of targets")?;
+        writeln!(f, "{undisturbed} requests that nothing could disturb")?;
         table::write(&self.faults, f)?;
         for ((by, phase, cause), count) in &self.ends {
             let code = [*by, *phase, *cause].map(char::from);
@@ -92,6 +101,7 @@ pub(super) fn judge(run: &Run<'_>, counters: &CounterSnapshot) -> Result<Report,
         targets(run, *id, attempts).map_err(|broken| format!("request {id}: {broken}"))?;
     }
     let by_path = records(run)?;
+    blame(run)?;
     Ok(report(run, by_path.len() as u64))
 }
 
@@ -129,6 +139,13 @@ fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
     must(seen.fault.is_none(), || format!("{:?}", seen.fault))?;
     let requests = &run.plan.clients[seen.index].requests;
     must(seen.responses.len() <= requests.len(), || "more responses than requests".to_owned())?;
+    for (at, request) in requests.iter().enumerate() {
+        let Some(fate) = run.fates.get(&request.id) else { continue };
+        if fate.is_undisturbed() {
+            undisturbed(run, request, (fate, seen.responses.get(at)))
+                .map_err(|broken| format!("undisturbed {}: {broken}; {request:?}", request.id))?;
+        }
+    }
     for (request, response) in requests.iter().zip(&seen.responses) {
         answer(run, request, response, seen.cut).map_err(|broken| {
             let ends: Vec<String> =
@@ -137,6 +154,73 @@ fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
         })?;
         recorded(run, seen, request, response)
             .map_err(|broken| format!("record of {}: {broken}", request.id))?;
+    }
+    Ok(())
+}
+
+/// What nothing disturbs succeeds, exactly as planned.
+fn undisturbed(
+    run: &Run<'_>,
+    request: &Request,
+    (fate, response): (&Fate, Option<&client::Response>),
+) -> Verdict {
+    let plan = &request.response;
+    let Some(response) = response else { return Err("no response has come".to_owned()) };
+    let is_tunnel = fate::is_tunnel(request);
+    let status = if is_tunnel { 101 } else { plan.status };
+    must(response.status == status && response.id == Some(request.id), || {
+        format!("the client got {} of {:?}", response.status, response.id)
+    })?;
+    let length = if target::has_content(request) && !is_tunnel { plan.length } else { 0 };
+    let whole = message::content(request.id, true, length);
+    must(is_tunnel || response.content == whole, || {
+        format!("{} of {length} bytes came", response.content.len())
+    })?;
+    must(matches!(response.end, End::Complete | End::ByClose), || {
+        format!("it ended {:?}", response.end)
+    })?;
+    must(!fate.is_kept || !response.closes, || "the connection is not kept".to_owned())?;
+    let records = of(run, request.id);
+    let [record] = records.as_slice() else { return Err(format!("{} records", records.len())) };
+    let facts = &record.facts;
+    must(facts.ended == Ended::default(), || format!("it is recorded as {}", facts.ended))?;
+    let uploaded = request.content.map_or(0, |(_, length)| length as u64);
+    let counted = (facts.content_bytes_in, facts.content_bytes_out);
+    must(is_tunnel || counted == (uploaded, length as u64), || {
+        format!("{counted:?} bytes of content are recorded, not {:?}", (uploaded, length))
+    })?;
+    must(!fate.reuses || facts.target_reused == Some(true), || {
+        "it had a connection of its own, though one was kept".to_owned()
+    })?;
+    let attempts = run.board.targets.borrow();
+    let [attempt] = attempts.get(&request.id).map_or(&[][..], Vec::as_slice) else {
+        return Err("it did not come to one target once".to_owned());
+    };
+    let is_read = attempt.end == Some(End::Complete) || plan.early == Some(false);
+    must(is_read && attempt.is_answered, || {
+        format!(
+            "the target read it to {:?}, and has answered: {}",
+            attempt.end, attempt.is_answered
+        )
+    })
+}
+
+/// Whatever ended before its time ended of what the plan has a cause for.
+fn blame(run: &Run<'_>) -> Verdict {
+    for noted in &run.noted {
+        let id = noted.path.strip_prefix("/r/").and_then(|id| id.parse().ok());
+        let Some((id, fate)) = id.and_then(|id: u32| Some((id, run.fates.get(&id)?))) else {
+            continue;
+        };
+        let Ended { by, cause, .. } = noted.facts.ended;
+        let is_normal = noted.facts.ended == Ended::default();
+        must(is_normal || fate.causes.contains(&(by, cause)), || {
+            let request = run.plan.request(id);
+            format!("request {id}: ended {}, and nobody did that; {request:?}", noted.facts.ended)
+        })?;
+        must(!(is_normal && fate.is_too_late), || {
+            format!("request {id}: answered later than its deadline allows")
+        })?;
     }
     Ok(())
 }
@@ -201,6 +285,15 @@ fn recorded(
     must(facts.status == response.status, || {
         format!("it says {}, the client saw {}", facts.status, response.status)
     })?;
+    told_at_once(run, seen, record)?;
+    let by = facts.ended.by;
+    let is_its_fault = match response.status {
+        _ if response.id.is_some() => true,
+        502 | 504 => by == By::Target,
+        503 => by == By::Limpet,
+        _ => by == By::Client,
+    };
+    must(is_its_fault, || format!("limpet answers {}, ended {}", facts.status, facts.ended))?;
     let began_us =
         seen.sent.iter().find(|(id, _)| *id == request.id).map(|(_, began_us)| *began_us);
     let (Some(began_us), Some(_), None) = (began_us, response.id, seen.cut) else {
@@ -218,6 +311,22 @@ fn recorded(
     let total_us = facts.timings.total_us;
     must(total_us <= took_us + SEEN_LATE_US, || {
         format!("it took {total_us} us, the client saw {took_us}")
+    })
+}
+
+/// A client that resets has its exchange ended at once; a little later where limpet cannot listen to it.
+fn told_at_once(run: &Run<'_>, seen: &client::Seen, record: &Noted) -> Verdict {
+    // A tunnel does not listen to a side that it has bytes of, which the other side does not take.
+    let is_tunnel = record.facts.ended.phase == Phase::Tunnel;
+    if seen.cut != Some(Cut::Reset) || record.at_us <= seen.cut_us || is_tunnel {
+        return Ok(());
+    }
+    let later_us = record.at_us - seen.cut_us;
+    let client = &run.plan.clients[seen.index];
+    let is_simple = client.requests.iter().all(|request| request.content.is_none());
+    let untold_us = if is_simple && !client.pipelines { 0 } else { UNTOLD_US };
+    must(later_us <= SEEN_LATE_US + untold_us, || {
+        format!("its client had reset {later_us} us before it ended {}", record.facts.ended)
     })
 }
 
@@ -263,6 +372,7 @@ fn report(run: &Run<'_>, requests: u64) -> Report {
     let complete =
         responses.filter(|response| response.id.is_some() && response.end == End::Complete);
     report.complete = complete.count() as u64;
+    report.undisturbed = run.fates.values().filter(|fate| fate.is_undisturbed()).count() as u64;
     for noted in &run.noted {
         let Ended { by, phase, cause } = noted.facts.ended;
         *report

@@ -6,6 +6,7 @@
 //! prints which fault has met exchanges in which stage (`table`); a standard run has met all that can be.
 
 mod client;
+mod fate;
 mod judge;
 mod message;
 mod plan;
@@ -50,7 +51,7 @@ use crate::uring::simulated::{self, Knobs, Left, Stage};
 use crate::uring::{Socket, spawn};
 
 /// Runs in an ordinary test; `LIMPET_SEEDS` asks for another number.
-const SEEDS: u64 = 3500;
+const SEEDS: u64 = 4000;
 /// Nothing that an exchange waits for takes longer than this together.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -59,6 +60,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) struct Noted {
     pub path: String,
     pub facts: Facts,
+    pub at_us: u64,
 }
 
 thread_local! {
@@ -67,12 +69,10 @@ thread_local! {
 
 /// Keeps a record for the judge.
 pub fn note(record: &Record<'_>) {
-    if simulated::now_us().is_none() {
-        return;
-    }
+    let Some(at_us) = simulated::now_us() else { return };
     simulated::enter(Stage::Idle);
     let path = String::from_utf8_lossy(record.path).into_owned();
-    let noted = Noted { path, facts: record.facts };
+    let noted = Noted { path, facts: record.facts, at_us };
     NOTED.with_borrow_mut(|all| all.push(noted));
 }
 
@@ -146,9 +146,11 @@ fn play(seed: u64, log: &AccessLog) -> Result<Report, String> {
     let board = Rc::new(Board::default());
     let counters = Arc::new(ShardCounters::default());
     let main = stage(Rc::clone(&plan), Arc::clone(&snapshot), Rc::clone(&board), log, &counters);
-    let (held, left): (judge::Held, Left) = simulated::run(seed, knobs, main);
+    let (held, left): (judge::Held, Left) = simulated::run(seed, knobs.clone(), main);
     let noted = NOTED.take();
-    let run = judge::Run { plan: &plan, board: &board, snapshot: &snapshot, held, left, noted };
+    let fates = fate::fates(&plan, &knobs);
+    let (plan, board, snapshot) = (&*plan, &*board, &snapshot);
+    let run = judge::Run { plan, fates, board, snapshot, held, left, noted };
     judge::judge(&run, &counters.snapshot())
 }
 
@@ -283,6 +285,8 @@ fn whatever_clients_targets_and_the_kernel_do_every_exchange_keeps_its_promises(
     if report.runs >= SEEDS {
         let missed = table::missed(&report.faults);
         assert!(missed.is_empty(), "{}", missed.join("\n"));
+        let Report { undisturbed, requests, .. } = report;
+        assert!(undisturbed * 10 > requests, "of {requests} only {undisturbed} had to succeed");
     }
 }
 

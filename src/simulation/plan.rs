@@ -128,13 +128,37 @@ pub(super) struct Strike {
     pub after_us: u64,
 }
 
+/// What the file says where seeds differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub keep_alive_ms: u64,
+    /// Requests in flight to one target; 0: as many as there are.
+    pub limit: usize,
+    queue: u32,
+    pub response_ms: u64,
+    pub idle_ms: u64,
+    pub retries: u32,
+    is_sticky: bool,
+}
+
+/// How those of a run behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Whoever likes to cuts, stalls and resets.
+    Wild,
+    /// Only the kernel does what it likes, and targets what they may.
+    Calm,
+    /// Targets too are as kind as can be.
+    Kind,
+}
+
 /// All of one run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub seed: u64,
     pub clients: Vec<Client>,
-    target_count: u8,
-    settings: String,
+    pub target_count: u8,
+    pub settings: Settings,
     /// Of a thousand connects.
     pub refuses: u16,
     pub silent: u16,
@@ -150,17 +174,21 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(seed: u64, chance: &mut Chance) -> Plan {
         let mut ids = 0..;
-        // Half of the seeds are calm: only their kernel is not.
-        let is_calm = seed.is_multiple_of(2) && chance.one_in(2);
+        let mood = match seed % 4 {
+            0 => chance.of(&[Mood::Calm, Mood::Kind]),
+            2 => chance.of(&[Mood::Wild, Mood::Wild, Mood::Kind]),
+            _ => Mood::Wild,
+        };
+        let is_calm = mood != Mood::Wild;
         let mut clients: Vec<Client> =
-            (0..1 + chance.below(4)).map(|_| client(chance, &mut ids, is_calm)).collect();
+            (0..1 + chance.below(4)).map(|_| client(chance, &mut ids, mood)).collect();
         let strikes = |clients: &[Client], at| {
             clients.iter().any(|client| client.strike.is_some_and(|strike| strike.at == at))
         };
         let queues = strikes(&clients, Stage::Queue);
         if queues {
             // Somebody must be there to be waited for.
-            clients.push(client(chance, &mut ids, true));
+            clients.push(client(chance, &mut ids, Mood::Calm));
             for client in &mut clients {
                 client.requests[0].response.after = Duration::from_millis(200);
             }
@@ -171,7 +199,7 @@ impl Plan {
             seed,
             clients,
             target_count: if queues { 1 } else { 1 + chance.below(3) as u8 },
-            settings: settings(chance, queues),
+            settings: Settings::draw(chance, queues, mood),
             speaks_first: if is_calm { 0 } else { chance.of(&[0, 0, 0, 200]) },
             is_slow,
             is_unkind: (is_slow || queues || connects) && !chance.one_in(3),
@@ -192,42 +220,57 @@ impl Plan {
     pub(super) fn configuration(&self) -> String {
         let targets: Vec<String> =
             self.targets().map(|address| format!("{{ address = \"{address}\" }}")).collect();
-        format!("{}\ntarget = [{}]\n", self.settings, targets.join(", "))
+        format!("{}\ntarget = [{}]\n", self.settings.text(), targets.join(", "))
     }
 }
 
-fn settings(chance: &mut Chance, queues: bool) -> String {
-    format!(
-        r#"
+impl Settings {
+    fn draw(chance: &mut Chance, queues: bool, mood: Mood) -> Settings {
+        let is_kind = mood == Mood::Kind;
+        Settings {
+            keep_alive_ms: chance.of(&[300, 3_000]),
+            limit: match queues {
+                true => 1,
+                false if is_kind => chance.of(&[0, 0, 0, 4]),
+                false => chance.of(&[0, 0, 1, 2]),
+            },
+            queue: if queues { 16 } else { chance.of(&[0, 1, 16]) },
+            response_ms: if is_kind { 3_000 } else { chance.of(&[300, 3_000]) },
+            idle_ms: chance.of(&[200, 4_000]),
+            retries: chance.of(&[0, 1, 2]),
+            is_sticky: chance.of(&[true, false]),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Settings { keep_alive_ms, limit, queue, response_ms, idle_ms, retries, is_sticky } =
+            self;
+        format!(
+            r#"
 [[listener]]
 name = "web"
 address = "127.0.0.1:8080"
 forward = "app"
-timeouts = {{ head = "2s", content_idle = "2s", keep_alive = "{keep_alive}", send_idle = "2s" }}
+timeouts = {{ head = "2s", content_idle = "2s", keep_alive = "{keep_alive_ms}ms", send_idle = "2s" }}
 [[target_group]]
 name = "app"
 connection_limit = {limit}
 queue = {queue}
 queue_timeout = "1s"
-timeouts = {{ connect = "500ms", response = "{response}", idle = "{idle}", content_idle = "2s", tunnel_idle = "3s" }}
+timeouts = {{ connect = "500ms", response = "{response_ms}ms", idle = "{idle_ms}ms", content_idle = "2s", tunnel_idle = "3s" }}
 retries = {{ count = {retries} }}
-stickiness = {{ enabled = {sticky} }}"#,
-        keep_alive = chance.of(&["300ms", "3s"]),
-        limit = if queues { 1 } else { chance.of(&[0, 0, 1, 2]) },
-        queue = if queues { 16 } else { chance.of(&[0, 1, 16]) },
-        response = chance.of(&["300ms", "3s"]),
-        idle = chance.of(&["200ms", "4s"]),
-        retries = chance.of(&[0, 1, 2]),
-        sticky = chance.of(&[true, false]),
-    )
+stickiness = {{ enabled = {is_sticky} }}"#
+        )
+    }
 }
 
-fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, is_calm: bool) -> Client {
+fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, mood: Mood) -> Client {
+    let is_calm = mood != Mood::Wild;
     let count = 1 + chance.below(4);
     let requests: Vec<Request> = (0..count)
         .map(|at| {
             let id = ids.next().unwrap_or(0);
-            request(chance, id, at + 1 == count, is_calm)
+            request(chance, id, at + 1 == count, mood)
         })
         .collect();
     let leaves = (!is_calm && chance.one_in(5))
@@ -255,7 +298,7 @@ fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, is_calm: boo
 }
 
 /// Stages that a strike waits for; those that last for a moment, or have more to be struck, more often.
-const STRUCK: [Stage; 22] = [
+const STRUCK: [Stage; 24] = [
     Stage::Head,
     Stage::Content,
     Stage::Queue,
@@ -276,6 +319,8 @@ const STRUCK: [Stage; 22] = [
     Stage::Relay,
     Stage::Tunnel,
     Stage::Tunnel,
+    Stage::Tunnel,
+    Stage::Idle,
     Stage::Idle,
     Stage::Idle,
 ];
@@ -344,8 +389,8 @@ fn length(chance: &mut Chance) -> usize {
     chance.below(most) as usize
 }
 
-fn cut(chance: &mut Chance, is_calm: bool) -> Option<(usize, Cut)> {
-    if is_calm || !chance.one_in(5) {
+fn cut(chance: &mut Chance, mood: Mood) -> Option<(usize, Cut)> {
+    if mood != Mood::Wild || !chance.one_in(5) {
         return None;
     }
     let most = chance.of(&[200, 3_000, 100_000]);
@@ -359,7 +404,7 @@ fn pace(chance: &mut Chance) -> (usize, Duration) {
     (piece, pause)
 }
 
-fn request(chance: &mut Chance, id: u32, is_last: bool, is_calm: bool) -> Request {
+fn request(chance: &mut Chance, id: u32, is_last: bool, mood: Mood) -> Request {
     let method = chance.of(&["GET", "GET", "POST", "PUT", "HEAD"]);
     let has_content = matches!(method, "POST" | "PUT");
     let version = if chance.one_in(8) { "HTTP/1.0" } else { "HTTP/1.1" };
@@ -380,27 +425,35 @@ fn request(chance: &mut Chance, id: u32, is_last: bool, is_calm: bool) -> Reques
         expects_continue: has_content && is_modern && chance.one_in(5),
         upgrades,
         is_last: is_last && chance.one_in(2),
-        cut: cut(chance, is_calm),
+        cut: cut(chance, mood),
         piece,
         pause,
-        response: response(chance, is_calm),
+        response: response(chance, mood),
     }
 }
 
-fn response(chance: &mut Chance, is_calm: bool) -> Response {
+fn response(chance: &mut Chance, mood: Mood) -> Response {
+    let is_kind = mood == Mood::Kind;
     let (piece, pause) = pace(chance);
-    let after = if chance.one_in(3) { chance.millis(500) } else { Duration::ZERO };
+    let after = match chance.below(12) {
+        0..=3 => chance.millis(500),
+        4 if !is_kind => Duration::from_millis(chance.of(&[1_200, 2_400, 3_600])),
+        _ => Duration::ZERO,
+    };
     Response {
         interims: if chance.one_in(6) { 1 + chance.below(3) as u32 } else { 0 },
         status: chance.of(&[200, 200, 200, 204, 304, 404, 500, 503]),
         framing: chance.of(&[Framing::Length, Framing::Chunked, Framing::Close]),
         length: length(chance),
-        early: (chance.one_in(6)).then(|| chance.one_in(2)),
+        early: (!is_kind && chance.one_in(6)).then(|| chance.one_in(2)),
         upgrades: !chance.one_in(4),
         after,
-        cut: cut(chance, is_calm),
+        cut: cut(chance, mood),
         piece,
         pause,
-        then: chance.of(&[Then::Keep, Then::Keep, Then::Close, Then::Drop]),
+        then: chance.of(if is_kind { &KIND } else { &ANY }),
     }
 }
+
+const KIND: [Then; 4] = [Then::Keep, Then::Keep, Then::Keep, Then::Close];
+const ANY: [Then; 4] = [Then::Keep, Then::Keep, Then::Close, Then::Drop];

@@ -27,7 +27,7 @@ pub(super) fn prepare(
                 cut(&target, how);
             }
         } else if how == Cut::Stall && !told.is_over.get() {
-            told.cut.set(Some(how));
+            told.cuts(how);
             client.stall();
         } else {
             leave(&far, how, &told);

@@ -185,6 +185,13 @@ pub fn watch(
     }
 }
 
+/// Nobody strikes at a client's connection any more, which a strike would keep open.
+pub fn unwatch(socket: &Socket) {
+    if let Some(end) = socket.simulated_end() {
+        drop(end.wire.watch.take());
+    }
+}
+
 /// Who is at the far end of one of limpet's connections.
 pub struct Peer(Rc<Wire>);
 

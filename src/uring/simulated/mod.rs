@@ -33,7 +33,7 @@ pub(super) use connecting::{Connecting, connect};
 pub(super) use wire::{End, Received, Sent, recv, recv_found, send};
 
 pub use connecting::{Answer, listen};
-pub use faults::{Fault, Faults, Peer, Stage, enter, is_at, stalls, watch};
+pub use faults::{Fault, Faults, Peer, Stage, enter, is_at, stalls, unwatch, watch};
 pub use wire::pair;
 
 /// No run lasts longer, in its own time: one that would has stopped making progress.

@@ -1,0 +1,225 @@
+//! What a plan makes of each request: whether anything may disturb it, and what it may end of.
+//!
+//! Told by the plan and the kernel's knobs alone, never by what came of it. A request that nothing may disturb must
+//! succeed; one that something may must find what it ended of among its causes.
+
+use std::collections::BTreeMap;
+
+use super::plan::{Client, Cut, Framing, Plan, Request, Then};
+use super::target::has_content;
+use crate::telemetry::ended::{By, Cause};
+use crate::uring::simulated::Knobs;
+
+/// What a plan makes of one request.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    /// What it may end of; nothing: it must succeed.
+    pub causes: Vec<(By, Cause)>,
+    /// Nothing keeps its client from sending it, and limpet from reading it.
+    pub is_reached: bool,
+    /// Another request may follow it on the client's connection.
+    pub is_kept: bool,
+    /// It goes over the connection to its target that the request before it has used.
+    pub reuses: bool,
+    /// No target has the time to answer it.
+    pub is_too_late: bool,
+}
+
+impl Fate {
+    pub(super) fn is_undisturbed(&self) -> bool {
+        self.is_reached && self.causes.is_empty()
+    }
+}
+
+const CLIENT_LEAVES: [(By, Cause); 3] = [
+    (By::Client, Cause::Closed),
+    (By::Client, Cause::Reset),
+    // What it was saying is not whole, or it takes nothing any more.
+    (By::Client, Cause::Invalid),
+];
+const CLIENT_STALLS: (By, Cause) = (By::Client, Cause::Timeout);
+const TARGET_LEAVES: [(By, Cause); 2] = [(By::Target, Cause::Closed), (By::Target, Cause::Reset)];
+/// A target that takes no more of an upload is given up by a reset, which is then what is noted of it.
+const TARGET_STALLS: [(By, Cause); 2] = [(By::Target, Cause::Timeout), (By::Target, Cause::Reset)];
+
+/// The fates of all requests of a plan.
+pub(super) fn fates(plan: &Plan, knobs: &Knobs) -> BTreeMap<u32, Fate> {
+    let mut fates = BTreeMap::new();
+    for client in &plan.clients {
+        let mut is_reached = true;
+        for (at, request) in client.requests.iter().enumerate() {
+            let before = at.checked_sub(1).and_then(|at| client.requests.get(at));
+            // Who does not wait for a response may cut in a later request before it comes.
+            let sent = if client.pipelines { client.requests.len() } else { at + 1 };
+            let sent = &client.requests[..sent];
+            let draft = Draft { plan, knobs, client, request, before, sent };
+            let mut fate = draft.fate();
+            is_reached &= before.is_none() || draft.is_in_time();
+            fate.is_reached = is_reached;
+            fate.reuses &= is_reached;
+            is_reached = fate.is_undisturbed() && fate.is_kept;
+            fates.insert(request.id, fate);
+        }
+    }
+    fates
+}
+
+/// A request among all that may have to do with it.
+struct Draft<'a> {
+    plan: &'a Plan,
+    knobs: &'a Knobs,
+    client: &'a Client,
+    request: &'a Request,
+    /// The one before it on its client's connection.
+    before: Option<&'a Request>,
+    /// All that its client may have begun to send by its end.
+    sent: &'a [Request],
+}
+
+impl Draft<'_> {
+    fn fate(&self) -> Fate {
+        let mut causes = Vec::new();
+        self.of_client(&mut causes);
+        self.of_targets(&mut causes);
+        self.of_limpet(&mut causes);
+        let after_ms = self.request.response.after.as_millis() as u64;
+        Fate {
+            causes,
+            is_reached: true,
+            is_kept: self.is_kept(),
+            reuses: self.reuses(),
+            // With content the target may wait while it is still being sent.
+            is_too_late: after_ms >= self.plan.settings.response_ms + 2 * self.op_ms() + 500
+                && self.request.response.early.is_none()
+                && self.request.content.is_none(),
+        }
+    }
+
+    fn of_client(&self, causes: &mut Vec<(By, Cause)>) {
+        let Draft { client, knobs, .. } = self;
+        let cuts = self.sent.iter().filter_map(|request| request.cut.map(|(_, how)| how));
+        let leaves = client.leaves.map(|(_, how)| how);
+        let strikes = client.strike.filter(|strike| !strike.by_target).map(|strike| strike.how);
+        for how in cuts.chain(leaves).chain(strikes) {
+            match how {
+                Cut::Stall => causes.push(CLIENT_STALLS),
+                Cut::HalfClose | Cut::Close | Cut::Reset => causes.extend(CLIENT_LEAVES),
+            }
+        }
+        // The last bytes of a response have a time in which all of them must be taken.
+        let last = self.request.response.length.min(16_384);
+        let is_narrow = knobs.room_bytes < 16_384;
+        if is_narrow && (!client.reads_after.is_zero() || self.moves_ms(last) > 1_500) {
+            causes.push(CLIENT_STALLS);
+        }
+        // A head that begins as the connection is given up ends in the middle.
+        if self.before.is_some() && !self.is_in_time() {
+            causes.extend(CLIENT_LEAVES);
+        }
+    }
+
+    fn of_targets(&self, causes: &mut Vec<(By, Cause)>) {
+        let Draft { plan, request, .. } = self;
+        let response = &request.response;
+        let strikes = plan.clients.iter().filter_map(|client| client.strike);
+        let strikes = strikes.filter(|strike| strike.by_target).map(|strike| strike.how);
+        for how in response.cut.map(|(_, how)| how).into_iter().chain(strikes) {
+            match how {
+                Cut::Stall => causes.extend(TARGET_STALLS),
+                Cut::HalfClose | Cut::Close | Cut::Reset => causes.extend(TARGET_LEAVES),
+            }
+        }
+        if plan.speaks_first > 0 || self.may_be_stale() {
+            causes.extend(TARGET_LEAVES);
+        }
+        if response.early.is_some() && request.content.is_some() {
+            // It is answered before it is whole, or by a target that does not take the rest.
+            causes.extend(TARGET_LEAVES);
+            causes.extend(TARGET_STALLS);
+        }
+        if plan.refuses > 0 {
+            causes.push((By::Target, Cause::Refused));
+        }
+        if plan.silent > 0 || self.answers_after_ms() >= plan.settings.response_ms {
+            causes.extend(TARGET_STALLS);
+        }
+    }
+
+    fn of_limpet(&self, causes: &mut Vec<(By, Cause)>) {
+        let Draft { plan, request, knobs, .. } = self;
+        if plan.settings.limit != 0 && plan.clients.len() > plan.settings.limit {
+            causes.extend([(By::Limpet, Cause::Full), (By::Limpet, Cause::Timeout)]);
+        }
+        if is_tunnel(request) {
+            causes.push((By::Limpet, Cause::Timeout));
+        }
+        if knobs.no_socket > 0 {
+            causes.push((By::Limpet, Cause::Exhausted));
+        }
+    }
+
+    /// Whether a target may have closed a connection that is kept for another request.
+    fn may_be_stale(&self) -> bool {
+        let requests = self.plan.clients.iter().flat_map(|client| &client.requests);
+        requests.filter(|other| other.id != self.request.id).any(|other| {
+            let response = &other.response;
+            response.then == Then::Drop || response.early.is_some() || response.cut.is_some()
+        })
+    }
+
+    /// Whether the request is there before its client's connection has been idle for too long.
+    fn is_in_time(&self) -> bool {
+        let Draft { plan, client, .. } = self;
+        let before = self.before.map_or(0, |before| before.response.length);
+        let idle_ms = client.pause.as_millis() as u64 + self.moves_ms(before);
+        client.reads_after.is_zero() && idle_ms + 50 < plan.settings.keep_alive_ms
+    }
+
+    fn is_kept(&self) -> bool {
+        let Draft { request, knobs, .. } = self;
+        let response = &request.response;
+        // HTTP/1.0 knows no content of a length that nobody knows but by the close.
+        let is_until_close = request.version == "HTTP/1.0"
+            && has_content(request)
+            && response.framing != Framing::Length;
+        // That all of the content has gone may be seen after the response.
+        let is_seen_to_go = request.content.is_none() || knobs.late == 0;
+        !request.is_last && !is_until_close && !is_tunnel(request) && is_seen_to_go
+    }
+
+    /// Whether there is but one connection that it may go over, and that is kept.
+    fn reuses(&self) -> bool {
+        let Draft { plan, client, .. } = self;
+        let Some(before) = self.before else { return false };
+        let idle_ms = client.pause.as_millis() as u64 + self.moves_ms(before.response.length);
+        (plan.clients.len(), plan.target_count) == (1, 1)
+            && before.response.then == Then::Keep
+            && before.response.framing != Framing::Close
+            && before.response.early.is_none()
+            && idle_ms + 50 < plan.settings.idle_ms
+    }
+
+    /// The longest that one thing takes until it is seen to be done.
+    fn op_ms(&self) -> u64 {
+        let late_us = if self.knobs.late > 0 { self.knobs.late_us } else { 0 };
+        (late_us + self.knobs.latency_us) / 1_000
+    }
+
+    /// How long so many bytes take from one end to the other, at most, with all that is around them.
+    fn moves_ms(&self, bytes: usize) -> u64 {
+        let Knobs { late, late_us, latency_us, .. } = *self.knobs;
+        let piece_us = late_us * u64::from(late) / 2_000 + latency_us / 2;
+        16 * self.op_ms() + bytes as u64 / 500 * piece_us / 1_000 + 50
+    }
+
+    /// When the head of the response is there, at the latest.
+    fn answers_after_ms(&self) -> u64 {
+        let length = self.request.content.map_or(0, |(_, length)| length);
+        self.request.response.after.as_millis() as u64 + self.moves_ms(length)
+    }
+}
+
+/// Whether a target grants what the request asks for.
+pub(super) fn is_tunnel(request: &Request) -> bool {
+    request.upgrades && request.response.upgrades
+}
