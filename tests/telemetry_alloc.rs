@@ -15,6 +15,7 @@ use limpet::routing::table::Table;
 use limpet::telemetry::access_log::AccessLog;
 use limpet::telemetry::counters::Counters;
 use limpet::telemetry::options::{AccessLogOptions, LogFormat, LogOutput};
+use limpet::telemetry::rare::{ClientCertificate, Rare, Tls, TlsVersion};
 use limpet::telemetry::reason::Reason;
 use limpet::telemetry::record::{Facts, Record, RequestText, RequestTextParts};
 
@@ -58,6 +59,18 @@ fn the_count_sees_an_allocation() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(vec![1_u8]))), 1);
 }
 
+/// What some requests have, and others have not.
+fn rare() -> Rare<'static> {
+    let tls = Tls {
+        version: TlsVersion::Tls13,
+        cipher: b"TLS13_AES_256_GCM_SHA384",
+        resumed: true,
+        server_name: b"shop.example.com",
+        client: ClientCertificate { subject: b"CN=till-7", ..ClientCertificate::default() },
+    };
+    Rare { stream: Some(1), tls: Some(tls), ..Rare::default() }
+}
+
 #[test]
 fn noting_and_counting_a_request_allocates_nothing() {
     let folder = tempfile::tempdir().expect("folder");
@@ -73,6 +86,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
     let mut shard = log.shard_writer();
     let counters = Counters::new(1);
     let shard_counters = counters.shard(0).expect("shard");
+    let rare = rare();
     let mut text = RequestText::default();
     let mut dropped = 0;
     let mut request = |round: u32| {
@@ -108,6 +122,7 @@ fn noting_and_counting_a_request_allocates_nothing() {
             user_agent,
             request_id,
             location,
+            rare: round.is_multiple_of(5).then_some(&rare),
         };
         if !shard.record(&record) {
             dropped += 1;

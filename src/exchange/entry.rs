@@ -285,6 +285,7 @@ impl Entry {
             user_agent,
             request_id,
             location,
+            rare: None,
         };
         write(&record, &places);
     }

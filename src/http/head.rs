@@ -10,6 +10,8 @@ use super::framing::{RequestFraming, ResponseFraming};
 pub enum Version {
     Http10,
     Http11,
+    Http2,
+    Http3,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -317,7 +317,7 @@ fn response_connection(head: &ResponseHead<'_, '_>, to: &ToClient, out: &mut Vec
         (true, true, _) => b"Connection: upgrade\r\n",
         (false, false, _) => b"Connection: close\r\n",
         (false, true, Version::Http10) => b"Connection: keep-alive\r\n",
-        (false, true, Version::Http11) => b"",
+        (false, true, Version::Http11 | Version::Http2 | Version::Http3) => b"",
     };
     out.extend_from_slice(options);
     if upgrade {
@@ -350,6 +350,8 @@ fn via(received: Version, pseudonym: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(match received {
         Version::Http10 => b"Via: 1.0 ",
         Version::Http11 => b"Via: 1.1 ",
+        Version::Http2 => b"Via: 2 ",
+        Version::Http3 => b"Via: 3 ",
     });
     out.extend_from_slice(pseudonym);
     out.extend_from_slice(b"\r\n");

@@ -6,15 +6,16 @@
 //!
 //! ```text
 //! facts:   ┌ facts ┬ facts ┬ free … ┐       what has a fixed size, as the shard had it
-//! lengths: ┌ twelve ┬ twelve ┬ free … ┐     of the texts, in the order of the struct
+//! lengths: ┌ 13 ┬ 13 ┬ free … ┐             of the texts, in the order of the struct
 //! texts:   ┌ names, method, host … ┬ names, method, host … ┬ free … ┐
 //! ```
 use std::ops::Deref;
 
-use super::copy;
+use super::copy::{self, clip};
+use super::rare::{RARE_BYTES_MAX, Rare};
 use super::record::{
     CODE_BYTES_MAX, Facts, HOST_BYTES_MAX, LOCATION_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX,
-    PATH_BYTES_MAX, REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, USER_AGENT_BYTES_MAX, clip,
+    PATH_BYTES_MAX, REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, USER_AGENT_BYTES_MAX,
 };
 
 /// Most bytes of a record's texts together.
@@ -26,8 +27,9 @@ const TEXTS_BYTES_MAX: usize = 4 * NAME_BYTES_MAX
     + REFERER_BYTES_MAX
     + USER_AGENT_BYTES_MAX
     + REQUEST_ID_BYTES_MAX
-    + LOCATION_BYTES_MAX;
-const TEXT_COUNT: usize = 12;
+    + LOCATION_BYTES_MAX
+    + RARE_BYTES_MAX;
+const TEXT_COUNT: usize = 13;
 
 /// Most bytes a record takes in a batch.
 pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + TEXTS_BYTES_MAX;
@@ -54,6 +56,16 @@ pub struct Logged<'a> {
     pub user_agent: &'a [u8],
     pub request_id: &'a [u8],
     pub location: &'a [u8],
+    /// See [`Rare::put`]; empty where there is none.
+    rare: &'a [u8],
+}
+
+impl<'a> Logged<'a> {
+    /// What only some requests have.
+    #[inline(always)]
+    pub fn rare(&self) -> Option<Rare<'a>> {
+        if self.rare.is_empty() { None } else { Rare::read(self.rare) }
+    }
 }
 
 impl Deref for Logged<'_> {
@@ -132,6 +144,12 @@ impl RecordBuffer {
         self.facts.len()
     }
 
+    /// Bytes of all texts.
+    #[cfg(test)]
+    pub fn texts_bytes(&self) -> usize {
+        self.texts_used
+    }
+
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
     }
@@ -169,8 +187,17 @@ fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
         put(clip(record.user_agent, USER_AGENT_BYTES_MAX)),
         put(clip(record.request_id, REQUEST_ID_BYTES_MAX)),
         put(clip(record.location, LOCATION_BYTES_MAX)),
+        record.rare.map_or(0, |rare| put_rare(rare, &mut rest)),
     ];
     (lengths, rest.len())
+}
+
+/// The same for what only some requests have; returns its length.
+#[cold]
+fn put_rare(rare: &Rare<'_>, rest: &mut &mut [u8]) -> u16 {
+    let room = rest.len();
+    *rest = rare.put(std::mem::take(rest));
+    u16::try_from(room - rest.len()).unwrap_or(u16::MAX)
 }
 
 /// At least what the texts of `record` need.
@@ -193,19 +220,34 @@ fn texts_bytes_of(record: &Record<'_>) -> usize {
         (record.location, LOCATION_BYTES_MAX),
     ];
     let names = names.iter().map(|(name, limit)| name.len().min(*limit));
-    names.chain(others.iter().map(|(text, limit)| text.len().min(*limit))).sum()
+    let others = others.iter().map(|(text, limit)| text.len().min(*limit));
+    names.chain(others).chain(record.rare.map(Rare::bytes)).sum()
 }
 
 /// Cuts the texts of a record from the front of `texts`, and returns what is behind them.
 #[inline]
 fn with_texts<'a>(facts: &'a Facts, lengths: Lengths, texts: &'a [u8]) -> (Logged<'a>, &'a [u8]) {
     let mut rest = texts;
-    let [listener, group, target, rule, code, method, host, path, referer, agent, id, location] =
-        lengths.map(|length| {
-            let (text, behind) = rest.split_at_checked(length.into()).unwrap_or_default();
-            rest = behind;
-            text
-        });
+    let mut text = |length: u16| {
+        let (text, behind) = rest.split_at_checked(length.into()).unwrap_or_default();
+        rest = behind;
+        text
+    };
+    let [
+        listener,
+        group,
+        target,
+        rule,
+        code,
+        method,
+        host,
+        path,
+        referer,
+        agent,
+        id,
+        location,
+        rare,
+    ] = lengths.map(&mut text);
     let logged = Logged {
         facts,
         listener,
@@ -220,6 +262,7 @@ fn with_texts<'a>(facts: &'a Facts, lengths: Lengths, texts: &'a [u8]) -> (Logge
         user_agent: agent,
         request_id: id,
         location,
+        rare,
     };
     (logged, rest)
 }

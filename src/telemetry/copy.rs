@@ -3,6 +3,12 @@
 //!
 //! Tested beside it, and by everything that is logged.
 
+/// The front of `text`, as far as it is wanted.
+#[inline]
+pub fn clip(text: &[u8], limit: usize) -> &[u8] {
+    text.get(..limit).unwrap_or(text)
+}
+
 /// Copies `text` to the front of `place`, and returns what is behind it: nothing when it does not fit.
 #[inline(never)]
 pub fn put<'a>(text: &[u8], place: &'a mut [u8]) -> &'a mut [u8] {

@@ -4,11 +4,13 @@ use proptest::prelude::*;
 use super::super::ended::{By, Cause, Ended, Phase};
 use super::super::record::{Acted, DEFAULT_PRIORITY, Facts, Record, Timings};
 use super::super::record_tests::{full, full_facts, full_with};
-use super::fields::{FIELDS, JSON_COUNT};
+use super::fields::{FIELDS, JSON_COUNT, RARE_FIELDS};
 use crate::http::head::Version;
 use crate::telemetry::batch::RecordBuffer;
 use crate::telemetry::format::*;
 use crate::telemetry::options::LogOutput;
+use crate::telemetry::rare::tests::FULL;
+use crate::telemetry::rare::{ClientCertificate, Rare, Tls, TlsVersion};
 use crate::telemetry::reason::Reason;
 
 fn options(format: LogFormat, template: Option<&str>, query: LogQuery) -> AccessLogOptions {
@@ -88,6 +90,86 @@ fn json_says_everything_of_the_record() {
             r#""request_id":"abc-123","referer":"https://shop.example.com/","user_agent":"curl/8"}"#,
         )
     );
+}
+
+#[test]
+fn json_has_a_rare_fact_where_it_is_known_and_no_key_where_it_is_not() {
+    let with = |rare: Option<&Rare<'_>>| line(LogFormat::Json, &Record { rare, ..full() });
+    let bare = with(None);
+    let Some(begun) = bare.strip_suffix('}') else { panic!("{bare}") };
+    assert_eq!(with(Some(&Rare::default())), bare);
+    assert_eq!(
+        with(Some(&FULL)),
+        format!(
+            "{begun},{}",
+            concat!(
+                r#""stream":13,"target_protocol":"https","target_protocol_version":"grpc","#,
+                r#""grpc_status":14,"tls_version":"TLSv1.3","tls_cipher":"TLS13_AES_256_GCM_SHA384","#,
+                r#""tls_resumed":true,"tls_server_name":"shop.example.com","#,
+                r#""tls_client_subject":"CN=till-7,O=Shop","tls_client_issuer":"CN=Shop CA","#,
+                r#""tls_client_names":"till-7.shop.example.com","tls_client_serial":"0a1b","#,
+                r#""tls_client_fingerprint":"9f86d081"}"#
+            )
+        )
+    );
+    let client = ClientCertificate::default();
+    let (version, cipher) = (TlsVersion::Tls12, &b"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"[..]);
+    let tls = Tls { version, cipher, resumed: false, server_name: b"", client };
+    assert_eq!(
+        with(Some(&Rare { tls: Some(tls), ..Rare::default() })),
+        format!(
+            "{begun},{}",
+            concat!(
+                r#""tls_version":"TLSv1.2","tls_cipher":"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256","#,
+                r#""tls_resumed":false}"#
+            )
+        )
+    );
+}
+
+#[test]
+fn a_certificate_cannot_leave_its_string() {
+    let client = ClientCertificate { subject: b"CN=\"\n\xff", ..ClientCertificate::default() };
+    let tls = FULL.tls.map(|tls| Tls { server_name: b"a\" \"b c", client, ..tls });
+    let rare = Rare { tls, ..FULL };
+    let record = Record { rare: Some(&rare), ..full() };
+    let json = line(LogFormat::Json, &record);
+    assert!(json.contains("\"tls_client_subject\":\"CN=\\\"\\n\u{fffd}\""), "{json}");
+    assert_eq!(alb_fields(&line(LogFormat::Alb, &record))[18], r"a\x22 \x22b c");
+    assert_eq!(by("{tls_client_subject}", &record), r"CN=\x22\x0a\xff");
+}
+
+#[test]
+fn a_template_writes_a_rare_fact_and_a_dash_where_there_is_none() {
+    let record = Record { rare: Some(&FULL), ..full() };
+    let value: serde_json::Value =
+        serde_json::from_str(&line(LogFormat::Json, &record)).expect("JSON");
+    for info in RARE_FIELDS {
+        let template = format!("{{{0}}} {{{0}:json}}", info.name);
+        let plain = match &value[info.name] {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        assert_eq!(by(&template, &record), format!("{plain} {}", value[info.name]));
+        assert_eq!(by(&template, &full()), "- null", "{}", info.name);
+    }
+}
+
+#[test]
+fn every_version_has_its_name_in_every_format() {
+    for (version, name) in [
+        (Version::Http10, "HTTP/1.0"),
+        (Version::Http11, "HTTP/1.1"),
+        (Version::Http2, "HTTP/2.0"),
+        (Version::Http3, "HTTP/3.0"),
+    ] {
+        let record = full_with(Facts { version: Some(version), ..full_facts() });
+        assert!(line(LogFormat::Json, &record).contains(&format!("\"version\":\"{name}\"")));
+        for format in [LogFormat::Combined, LogFormat::Alb] {
+            assert!(line(format, &record).contains(&format!(" {name}\"")), "{format:?} {name}");
+        }
+        assert_eq!(by("{version}", &record), name);
+    }
 }
 
 #[test]
@@ -220,6 +302,23 @@ fn alb_is_aws_field_for_field() {
 }
 
 #[test]
+fn alb_tells_the_encryption_and_the_protocol() {
+    let fields = |facts, rare| {
+        alb_fields(&line(LogFormat::Alb, &Record { rare: Some(rare), ..full_with(facts) }))
+    };
+    let facts = Facts { upgraded: false, ..full_facts() };
+    let call = fields(facts, &FULL);
+    assert_eq!((call.len(), call[0].as_str()), (33, "grpcs"));
+    assert_eq!(call[14..16], ["TLS13_AES_256_GCM_SHA384", "TLSv1.3"]);
+    assert_eq!(call[18..20], ["shop.example.com", "-"]);
+    let other = Rare { target: None, ..FULL };
+    assert_eq!(fields(Facts { version: Some(Version::Http2), ..facts }, &other)[0], "h2");
+    assert_eq!(fields(facts, &other)[0], "https");
+    assert_eq!(fields(full_facts(), &FULL)[0], "wss");
+    assert_eq!(fields(Facts { encrypted: false, ..facts }, &FULL)[0], "http");
+}
+
+#[test]
 fn alb_has_its_33_fields_whatever_a_request_holds() {
     let hostile = Record {
         method: b"GE T",
@@ -229,7 +328,7 @@ fn alb_has_its_33_fields_whatever_a_request_holds() {
         request_id: b"\"",
         ..full()
     };
-    for record in [full(), Record::default(), hostile] {
+    for record in [full(), Record::default(), hostile, Record { rare: Some(&FULL), ..full() }] {
         assert_eq!(alb_fields(&line(LogFormat::Alb, &record)).len(), 33);
     }
     let fields = alb_fields(&line(LogFormat::Alb, &hostile));
@@ -345,6 +444,7 @@ fn lines_stay_as_they_were() {
         user_agent: b"\x7fMozilla/5.0 (X11; Linux x86_64; \"quoted\") \xff\xfe",
         request_id: b"1234567",
         location: b"",
+        rare: None,
     };
     let template = "{{{time}}} {client} {peer:json} {path} {user_agent:json} {user_agent} {sticky} \
                     {bytes_out} {target_address} {rule} {action:json} {upgraded} {location:json}";

@@ -14,6 +14,7 @@ pub mod histogram;
 mod log_output;
 pub mod number;
 pub mod options;
+pub mod rare;
 pub mod reason;
 pub mod record;
 pub mod series;

@@ -6,9 +6,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
-use super::copy;
+use super::copy::{self, clip};
 use super::ended::{Cause, Ended};
 use crate::http::head::Version;
+use crate::telemetry::rare::Rare;
 use crate::telemetry::reason::Reason;
 
 /// Longest texts of a record, in bytes; what is longer is cut there.
@@ -67,6 +68,8 @@ pub struct Record<'a> {
     pub request_id: &'a [u8],
     /// Where a rule redirected the client to.
     pub location: &'a [u8],
+    /// What only some requests have.
+    pub rare: Option<&'a Rare<'a>>,
 }
 
 /// What a record says without its texts: it has a fixed size, and is copied as it is.
@@ -247,10 +250,6 @@ impl RequestText {
         }
         self.ends = [0; 7];
     }
-}
-
-pub(super) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
-    bytes.get(..limit).unwrap_or(bytes)
 }
 
 /// Position in [`Reason::ALL`]: how a reason is counted and how it travels.

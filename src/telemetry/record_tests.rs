@@ -4,6 +4,8 @@ use super::ended::{By, Cause, Ended, Phase};
 use super::record::*;
 use crate::http::head::Version;
 use crate::telemetry::batch::{RECORD_BYTES_MAX, RecordBuffer};
+use crate::telemetry::rare::tests::FULL;
+use crate::telemetry::rare::{ClientCertificate, Rare, Tls};
 use crate::telemetry::reason::Reason;
 
 /// A record in which every field differs from its default.
@@ -22,6 +24,7 @@ pub fn full() -> Record<'static> {
         user_agent: b"curl/8",
         request_id: b"abc-123",
         location: b"https://www.example.com/new?item=1",
+        rare: None,
     }
 }
 
@@ -80,6 +83,8 @@ fn unlogged<'a>(logged: &Logged<'a>) -> Record<'a> {
         user_agent: logged.user_agent,
         request_id: logged.request_id,
         location: logged.location,
+        // Made anew in the batch: `rare_facts_come_back_beside_records_without`.
+        rare: None,
     }
 }
 
@@ -108,6 +113,28 @@ fn records_come_back_as_they_were_pushed() {
     buffer.clear();
     assert!(buffer.is_empty());
     assert_eq!(read(&buffer), []);
+}
+
+#[test]
+fn rare_facts_come_back_beside_records_without() {
+    let stream = Rare { stream: Some(1), ..Rare::default() };
+    let mut buffer = RecordBuffer::new(64 * 1024);
+    for rare in [None, Some(&FULL), None, Some(&stream), Some(&FULL)] {
+        assert!(buffer.push(&Record { rare, ..full() }));
+    }
+    let found: Vec<_> = buffer.records().map(|logged| logged.rare()).collect();
+    assert_eq!(found, [None, Some(FULL), None, Some(stream), Some(FULL)]);
+    assert_eq!(read(&buffer), [full(); 5]);
+}
+
+#[test]
+fn a_record_without_rare_facts_takes_no_room_for_them() {
+    let used = |rare| {
+        let mut buffer = RecordBuffer::new(64 * 1024);
+        assert!(buffer.push(&Record { rare, ..full() }));
+        buffer.texts_bytes()
+    };
+    assert_eq!(used(Some(&FULL)), used(None) + FULL.bytes());
 }
 
 #[test]
@@ -149,6 +176,15 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
     let long = "x".repeat(70_000);
     let name = format!("{}é", "n".repeat(NAME_BYTES_MAX - 1));
     let bytes = long.as_bytes();
+    let client = ClientCertificate {
+        subject: bytes,
+        issuer: bytes,
+        names: bytes,
+        serial: bytes,
+        fingerprint: bytes,
+    };
+    let tls = FULL.tls.map(|tls| Tls { cipher: bytes, server_name: bytes, client, ..tls });
+    let rare = Rare { tls, ..FULL };
     let record = Record {
         listener: &name,
         group: &long,
@@ -162,6 +198,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
         user_agent: bytes,
         request_id: bytes,
         location: bytes,
+        rare: Some(&rare),
         ..full()
     };
     // The largest record fits the smallest batch exactly but for the character that was cut.

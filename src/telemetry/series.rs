@@ -15,6 +15,11 @@ pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"
 /// Methods that are counted apart, and all others, with requests whose method was not understood.
 pub const METHOD_CLASSES: [&str; 8] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
+/// Versions of HTTP, and requests of which no version was understood. HTTP/1.1 is not among them: it is every
+/// request that none of these is.
+pub const OTHER_VERSIONS: [&str; 4] = ["none", "1.0", "2", "3"];
+/// The version that is counted by leaving the others out.
+pub const COMMON_VERSION: &str = "1.1";
 /// Verdicts of stickiness, by their position in `Reason::ALL`.
 pub const STICKY_REASON_COUNT: usize = 10;
 
@@ -104,6 +109,8 @@ pub struct ListenerBlock {
     pub requests: [[Number; STATUS_CLASSES.len()]; METHOD_CLASSES.len()],
     /// Exchanges that were cut.
     pub aborted: Number,
+    /// By [`OTHER_VERSIONS`].
+    pub other_versions: [Number; OTHER_VERSIONS.len()],
     /// From the first byte of a request to the end of its head.
     pub head: Histogram,
     /// From the first byte of a request to the last of its response.
@@ -164,6 +171,18 @@ impl ListenerSeries {
             }
         }
         sums
+    }
+
+    /// Requests by the version of HTTP that they came in, for every version that has come; those in HTTP/1.0
+    /// and HTTP/1.1 are always told.
+    pub fn versions(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let others = self.sums(|block| &block.other_versions);
+        let all: u64 = self.requests().iter().flatten().sum();
+        // What a shard has counted in between may make the others more than all.
+        let common = all.saturating_sub(others.iter().sum());
+        let others = OTHER_VERSIONS.into_iter().zip(others);
+        let others = others.filter(|&(version, count)| count > 0 || version == "1.0");
+        std::iter::once((COMMON_VERSION, common)).chain(others)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Runs on the shard, once for each request: adds, and nothing else. Tested below.
 use super::record::{Record, reason_position};
 use super::series::{GroupBlock, ListenerBlock, Places, method_class, status_class};
+use crate::http::head::Version;
 
 impl Places<'_> {
     /// Counts `record` in the blocks of one shard, by that shard's thread.
@@ -24,9 +25,25 @@ impl Places<'_> {
     }
 }
 
+/// Position in [`super::series::OTHER_VERSIONS`]; none for HTTP/1.1.
+#[inline]
+fn other_version(version: Option<Version>) -> Option<usize> {
+    match version {
+        Some(Version::Http11) => None,
+        None => Some(0),
+        Some(Version::Http10) => Some(1),
+        Some(Version::Http2) => Some(2),
+        Some(Version::Http3) => Some(3),
+    }
+}
+
 fn count_listener(block: &ListenerBlock, class: usize, record: &Record<'_>) {
     let methods = block.requests.get(method_class(record.method));
     if let Some(number) = methods.and_then(|classes| classes.get(class)) {
+        number.add(1);
+    }
+    if let Some(number) = other_version(record.version).and_then(|at| block.other_versions.get(at))
+    {
         number.add(1);
     }
     block.bytes_received.add(record.bytes_in);
@@ -74,7 +91,7 @@ fn count_group(block: &GroupBlock, class: usize, record: &Record<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::record::{Facts, Timings};
-    use super::super::record_tests::{full, full_facts};
+    use super::super::record_tests::{full, full_facts, full_with};
     use super::super::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
     use crate::telemetry::reason::Reason;
     use crate::telemetry::tally::*;
@@ -124,6 +141,7 @@ mod tests {
         let Series(listener, rule, group, target) = &series;
         let methods = listener.blocks().next().unwrap();
         assert_eq!(methods.requests[2][5].get(), 1);
+        assert_eq!(listener.versions().collect::<Vec<_>>(), [("1.1", 1), ("1.0", 0)]);
         let all = methods.requests.iter().flatten().map(super::super::number::Number::get);
         assert_eq!(all.sum::<u64>(), 1);
         assert_eq!(listener.sum(|block| &block.bytes_received), record.bytes_in);
@@ -143,6 +161,20 @@ mod tests {
         assert_eq!(group.distribution(|block| &block.first_byte).sum_us(), 900);
         assert_eq!(group.distribution(|block| &block.total).count(), 1);
         assert_eq!(target.sums(|block| &block.requests), [0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_request_is_counted_by_its_version_for_the_listener() {
+        let series = Series::new();
+        let all = [None, Some(Version::Http10), Some(Version::Http2), Some(Version::Http3)];
+        for version in all.into_iter().chain([Some(Version::Http11), Some(Version::Http2)]) {
+            series.places().count(0, &full_with(Facts { version, ..full_facts() }));
+        }
+        series.places().count(1, &full());
+        assert_eq!(
+            series.0.versions().collect::<Vec<_>>(),
+            [("1.1", 2), ("none", 1), ("1.0", 1), ("2", 2), ("3", 1)]
+        );
     }
 
     #[test]

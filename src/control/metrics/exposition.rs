@@ -56,8 +56,9 @@ pub(super) fn targets(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<TargetG
         .take(names::TARGETS_MAX)
 }
 
-fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 6] {
+fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 7] {
     let mut requests = Family::of(names::REQUESTS);
+    let mut versions = Family::of(names::VERSION_REQUESTS);
     let mut aborted = Family::of(names::ABORTED);
     let mut received = Family::of(names::RECEIVED_BYTES);
     let mut sent = Family::of(names::SENT_BYTES);
@@ -70,13 +71,16 @@ fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 6] {
                 requests.count(&[name, method, class], count);
             }
         }
+        for (version, count) in series.versions() {
+            versions.count(&[name, version], count);
+        }
         aborted.count(&[name], series.sum(|block| &block.aborted));
         received.count(&[name], series.sum(|block| &block.bytes_received));
         sent.count(&[name], series.sum(|block| &block.bytes_sent));
         head.distribution(&[name], &series.distribution(|block| &block.head));
         total.distribution(&[name], &series.distribution(|block| &block.total));
     }
-    [requests, aborted, received, sent, head, total]
+    [requests, versions, aborted, received, sent, head, total]
 }
 
 fn errors(sources: &Sources) -> Family {

@@ -58,6 +58,8 @@ macro_rules! metrics {
 metrics! {
     REQUESTS = Counter "limpet_requests_total" ["listener", "method", "status"]
         "Requests by listener, method and class of the status sent; none is a request that got no response.";
+    VERSION_REQUESTS = Counter "limpet_version_requests_total" ["listener", "version"]
+        "Requests by listener and version of HTTP; none is a request whose head was not understood.";
     ABORTED = Counter "limpet_aborted_requests_total" ["listener"]
         "Requests that were cut: the client went away, or what was begun could not be ended properly.";
     RECEIVED_BYTES = Counter "limpet_received_bytes_total" ["listener"]

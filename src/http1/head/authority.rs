@@ -18,7 +18,9 @@ pub(super) fn effective<'b>(
     }
     match (collected.host, version) {
         (Some(host), _) if !is_valid(host) => return Err(Refusal::HostInvalid),
-        (None, Version::Http11) => return Err(Refusal::HostMissing),
+        (None, Version::Http11 | Version::Http2 | Version::Http3) => {
+            return Err(Refusal::HostMissing);
+        }
         (Some(_), _) | (None, Version::Http10) => {}
     }
     let Some(authority) = target.authority else {

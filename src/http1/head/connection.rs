@@ -19,7 +19,7 @@ impl Options {
     /// RFC 9112 §9.3.
     pub fn persistent(self, version: Version) -> bool {
         match version {
-            Version::Http11 => !self.close,
+            Version::Http11 | Version::Http2 | Version::Http3 => !self.close,
             Version::Http10 => self.keep_alive && !self.close,
         }
     }

@@ -264,6 +264,18 @@ fn via_names_the_version_that_came() {
     let edits = RequestEdits { via: Some(b"edge"), ..edits() };
     assert_eq!(fields_of("Via: 1.1 x\r\n", &edits), "Via: 1.1 x\r\nVia: 1.1 edge\r\n");
     assert!(rewritten("GET / HTTP/1.0\r\n\r\n", &edits).contains("\r\nVia: 1.0 edge\r\n"));
+    let mut fields = Fields::new();
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let Ok(Parsed::Complete(head)) = parse_request(head, &LIMITS, Mode::Strict, &mut fields) else {
+        panic!("no head")
+    };
+    for (version, line) in
+        [(Version::Http2, "Via: 2 edge\r\n"), (Version::Http3, "Via: 3 edge\r\n")]
+    {
+        let mut out = Vec::new();
+        request(&RequestHead { version, ..head }, &edits, &mut out);
+        assert!(String::from_utf8(out).expect("UTF-8").contains(line), "{line}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!
 //! | # | field | limpet |
 //! |---|---|---|
-//! | 1 | `type` | `http`, `https`; `ws`, `wss` for every upgrade |
+//! | 1 | `type` | `http`, `https`, `h2` (HTTP/2 over TLS), `grpcs`; `ws`, `wss` for every upgrade |
 //! | 2 | `time` | the end of the response |
 //! | 3 | `elb` | the listener's name |
 //! | 4 | `client:port` | the client as trusted proxies tell it, port 0 then; `-` on Unix sockets |
@@ -18,10 +18,10 @@
 //! | 11, 12 | `received_bytes`, `sent_bytes` | heads and content |
 //! | 13 | `"request"` | method, URL with scheme, host and port, version; `- - -` when it was not understood |
 //! | 14 | `"user_agent"` | the field |
-//! | 15, 16 | `ssl_cipher`, `ssl_protocol` | `-` |
+//! | 15, 16 | `ssl_cipher`, `ssl_protocol` | of the client's connection; `-` without TLS |
 //! | 17 | `target_group_arn` | the group's name |
 //! | 18 | `"trace_id"` | the request id |
-//! | 19, 20 | `"domain_name"`, `"chosen_cert_arn"` | `-` |
+//! | 19, 20 | `"domain_name"`, `"chosen_cert_arn"` | the name that the client asked for (SNI), `-` without TLS; `-` |
 //! | 21 | `matched_rule_priority` | the priority, 0 for the default, `-` before a rule matched |
 //! | 22 | `request_creation_time` | arrival of the first byte |
 //! | 23 | `"actions_executed"` | `forward`, `redirect` or `fixed-response` |
@@ -38,8 +38,10 @@
 use super::fields::scheme;
 use super::line::Line;
 use super::text::{SecondText, push_hex_escaped, push_socket_address, push_word, version_text};
+use crate::http::head::Version;
 use crate::telemetry::batch::Logged;
 use crate::telemetry::ended::{By, Cause, Phase};
+use crate::telemetry::rare::{ProtocolVersion, Rare};
 use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 use std::net::SocketAddr;
 
@@ -54,7 +56,9 @@ pub fn push(
     response: &mut SecondText,
     line: &mut Line<'_>,
 ) {
-    line.put(kind(record));
+    let rare = record.rare();
+    let tls = rare.and_then(|rare| rare.tls);
+    line.put(kind(record, rare));
     line.put_byte(b' ');
     let end_us = record.time_unix_ms.saturating_mul(1000).saturating_add(record.timings.total_us);
     push_time(end_us, response, line);
@@ -70,10 +74,12 @@ pub fn push(
     }
     request(record, line);
     quoted(record.user_agent, line);
-    line.put(b" - -");
+    word(tls.map_or(b"", |tls| tls.cipher), line);
+    word(tls.map_or(b"", |tls| tls.version.word().as_bytes()), line);
     word(record.group, line);
     quoted(record.request_id, line);
-    line.put(b" \"-\" \"-\" ");
+    quoted(tls.map_or(b"", |tls| tls.server_name), line);
+    line.put(b" \"-\" ");
     match record.rule_priority {
         None => line.put_byte(b'-'),
         Some(DEFAULT_PRIORITY) => line.put_byte(b'0'),
@@ -92,9 +98,12 @@ pub fn push(
     line.put(b" - \"-\" \"-\" \"-\"");
 }
 
-fn kind(record: &Logged<'_>) -> &'static [u8] {
+fn kind(record: &Logged<'_>, rare: Option<Rare<'_>>) -> &'static [u8] {
+    let target = rare.and_then(|rare| rare.target).map(|target| target.version);
     match (record.upgraded, record.encrypted) {
         (false, false) => b"http",
+        (false, true) if target == Some(ProtocolVersion::Grpc) => b"grpcs",
+        (false, true) if record.version == Some(Version::Http2) => b"h2",
         (false, true) => b"https",
         (true, false) => b"ws",
         (true, true) => b"wss",

@@ -7,6 +7,7 @@ use super::line::Line;
 use super::text::{SecondText, version_text};
 use super::value::{Key, Value};
 use crate::telemetry::batch::Logged;
+use crate::telemetry::rare::{Rare, TargetProtocol, Tls};
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 
@@ -35,19 +36,36 @@ macro_rules! fields {
      }
      templates {
          $($other:ident $other_name:literal $other_about:literal,)*
+     }
+     rare {
+         $($rare:ident $rare_name:literal $rare_about:literal,)*
      }) => {
         /// One field of a line.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Field { $first, $($json,)* $($other),* }
+        pub enum Field { $first, $($json,)* $($other,)* Rare(RareField) }
 
-        /// Every field; the first [`JSON_COUNT`] are the keys of JSON, in its order.
+        /// One that only some requests have.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum RareField { $($rare),* }
+
+        /// Every field that any request may have; the first [`JSON_COUNT`] are the keys of JSON, in its order.
         pub static FIELDS: &[FieldInfo] = &[
             FieldInfo { field: Field::$first, name: $first_name, about: $first_about },
             $(FieldInfo { field: Field::$json, name: $json_name, about: $json_about },)*
             $(FieldInfo { field: Field::$other, name: $other_name, about: $other_about },)*
         ];
 
-        /// How many fields JSON writes; the others are for templates.
+        /// The fields that only some requests have: behind the others in JSON where they are known, and
+        /// without a key where they are not.
+        pub static RARE_FIELDS: &[FieldInfo] = &[
+            $(FieldInfo {
+                field: Field::Rare(RareField::$rare),
+                name: $rare_name,
+                about: $rare_about,
+            },)*
+        ];
+
+        /// How many fields JSON writes of every request; the others are for templates.
         pub const JSON_COUNT: usize = [$first_name, $($json_name),*].len();
 
         /// Appends a record as one object of JSON, without a line feed: a straight run, in which the compiler
@@ -60,7 +78,18 @@ macro_rules! fields {
         ) {
             push_field(key!("{" $first_name), Field::$first.value(record), arrival, line);
             $(push_field(key!("," $json_name), Field::$json.value(record), arrival, line);)*
+            if let Some(rare) = record.rare() {
+                push_rare(&rare, arrival, line);
+            }
             line.put(b"}");
+        }
+
+        #[cold]
+        fn push_rare(rare: &Rare<'_>, arrival: &mut SecondText, line: &mut Line<'_>) {
+            $(match RareField::$rare.value(rare) {
+                Value::None => {}
+                value => push_field(key!("," $rare_name), value, arrival, line),
+            })*
         }
     };
 }
@@ -110,12 +139,28 @@ fields! {
         TargetAddress "target_address" "the target's address and port; none for Unix sockets",
         Scheme "scheme" "\"http\" or \"https\", between the client and limpet",
     }
+    rare {
+        Stream "stream" "number of the request's stream on the client's connection",
+        TargetProtocol "target_protocol" "\"http\" or \"https\", between limpet and the target",
+        TargetProtocolVersion "target_protocol_version" "http1, http2 or grpc, between limpet and the target",
+        GrpcStatus "grpc_status" "the status of a gRPC call",
+        TlsVersion "tls_version" "\"TLSv1.2\" or \"TLSv1.3\", between the client and limpet",
+        TlsCipher "tls_cipher" "its cipher suite",
+        TlsResumed "tls_resumed" "whether its session was resumed",
+        TlsServerName "tls_server_name" "the name that the client asked for",
+        TlsClientSubject "tls_client_subject" "subject of the client's certificate",
+        TlsClientIssuer "tls_client_issuer" "its issuer",
+        TlsClientNames "tls_client_names" "its alternative names",
+        TlsClientSerial "tls_client_serial" "its serial number, in hexadecimal digits",
+        TlsClientFingerprint "tls_client_fingerprint" "its SHA-256 fingerprint, in hexadecimal digits",
+    }
 }
 
 impl Field {
     /// The field of that name.
     pub fn named(name: &str) -> Option<Field> {
-        FIELDS.iter().find(|info| info.name == name).map(|info| info.field)
+        let mut all = FIELDS.iter().chain(RARE_FIELDS);
+        all.find(|info| info.name == name).map(|info| info.field)
     }
 
     /// What the field says of `record`; of a field that the compiler knows, nothing but its value is left.
@@ -163,13 +208,47 @@ impl Field {
             Field::RulePriority => priority(record.rule_priority),
             Field::TargetAddress => record.target_address.map_or(Value::None, Value::Address),
             Field::Scheme => word(scheme(record)),
+            Field::Rare(field) => record.rare().map_or(Value::None, |rare| field.value(&rare)),
+        }
+    }
+}
+
+impl RareField {
+    /// What the field says of `rare`.
+    #[inline(always)]
+    fn value<'a>(self, rare: &Rare<'a>) -> Value<'a> {
+        let of_target = |word: fn(TargetProtocol) -> &'static str| {
+            rare.target.map_or(Value::None, |target| Value::Word(word(target)))
+        };
+        let of_tls =
+            |value: fn(&Tls<'a>) -> Value<'a>| rare.tls.as_ref().map_or(Value::None, value);
+        match self {
+            RareField::Stream => rare.stream.map_or(Value::None, Value::Number),
+            RareField::TargetProtocol => of_target(|target| scheme_of(target.encrypted)),
+            RareField::TargetProtocolVersion => of_target(|target| target.version.word()),
+            RareField::GrpcStatus => {
+                rare.grpc_status.map_or(Value::None, |status| Value::Number(status.into()))
+            }
+            RareField::TlsVersion => of_tls(|tls| word(tls.version.word())),
+            RareField::TlsCipher => of_tls(|tls| text(tls.cipher)),
+            RareField::TlsResumed => of_tls(|tls| Value::Flag(tls.resumed)),
+            RareField::TlsServerName => of_tls(|tls| text(tls.server_name)),
+            RareField::TlsClientSubject => of_tls(|tls| text(tls.client.subject)),
+            RareField::TlsClientIssuer => of_tls(|tls| text(tls.client.issuer)),
+            RareField::TlsClientNames => of_tls(|tls| text(tls.client.names)),
+            RareField::TlsClientSerial => of_tls(|tls| text(tls.client.serial)),
+            RareField::TlsClientFingerprint => of_tls(|tls| text(tls.client.fingerprint)),
         }
     }
 }
 
 /// "http" or "https", as the client came.
 pub fn scheme(record: &Logged<'_>) -> &'static str {
-    if record.encrypted { "https" } else { "http" }
+    scheme_of(record.encrypted)
+}
+
+fn scheme_of(is_encrypted: bool) -> &'static str {
+    if is_encrypted { "https" } else { "http" }
 }
 
 #[inline(always)]

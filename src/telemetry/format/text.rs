@@ -134,6 +134,8 @@ pub fn version_text(version: Option<Version>) -> &'static str {
         None => "",
         Some(Version::Http10) => "HTTP/1.0",
         Some(Version::Http11) => "HTTP/1.1",
+        Some(Version::Http2) => "HTTP/2.0",
+        Some(Version::Http3) => "HTTP/3.0",
     }
 }
 

@@ -5,6 +5,7 @@ use super::fake::{FILE, Fake, Parsed, parse, request, value};
 use crate::control::metrics::exposition::exposition;
 use crate::control::metrics::names;
 use crate::group::state::Health;
+use crate::http::head::Version;
 use crate::snapshot::Snapshot;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Facts, Record, Timings};
@@ -72,6 +73,21 @@ fn one_request_is_seen_in_every_series_it_belongs_to() {
     expect(bucket, &[web, ("le", "0.002048")], 0.0);
     expect(bucket, &[web, ("le", "0.004096")], 1.0);
     expect(bucket, &[web, ("le", "+Inf")], 1.0);
+}
+
+#[test]
+fn requests_are_told_by_the_versions_that_have_come() {
+    let fake = Fake::new(FILE);
+    let facts = |version| Facts { version, ..*request(200, 0) };
+    for version in [None, Some(Version::Http10), Some(Version::Http11), Some(Version::Http11)] {
+        fake.count(0, [0, 0, 0], &Record { facts: facts(version), ..request(200, 0) });
+    }
+    let of = |version: &str| {
+        let labels = [("listener", "web"), ("version", version)];
+        value(&scrape(&fake), "limpet_version_requests_total", &labels)
+    };
+    assert_eq!(["none", "1.0", "1.1"].map(of), [Some(1.0), Some(1.0), Some(2.0)]);
+    assert_eq!(["2", "3"].map(of), [None; 2], "nobody has come in these");
 }
 
 #[test]
