@@ -8,9 +8,9 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use limpet::http::edits::{ForwardedFor, RequestEdits, ResponseEdits};
 use limpet::http::fields::Fields;
-use limpet::http::framing::ResponseFraming;
 use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
+use limpet::http1::framing::ResponseFraming;
 use limpet::http1::head::{HeadScan, Parsed, parse_request, parse_response};
 use limpet::http1::rewrite::{self, ToClient};
 
@@ -76,7 +76,7 @@ fn parse(c: &mut Criterion) {
                 let mut fields = Fields::new();
                 let parsed = parse_request(black_box(head), &LIMITS, Mode::Strict, &mut fields);
                 let Ok(Parsed::Complete(head)) = parsed else { panic!("a valid head") };
-                black_box((head.framing, head.host.len(), head.fields.len()))
+                black_box((head.content, head.host.len(), head.fields.len()))
             });
         });
     }
@@ -84,8 +84,8 @@ fn parse(c: &mut Criterion) {
         b.iter(|| {
             let mut fields = Fields::new();
             let parsed = parse_response(black_box(RESPONSE), &LIMITS, Method::Get, &mut fields);
-            let Ok(Parsed::Complete(head)) = parsed else { panic!("a valid head") };
-            black_box((head.framing, head.status, head.fields.len()))
+            let Ok(Parsed::Complete((head, _))) = parsed else { panic!("a valid head") };
+            black_box((head.content, head.status, head.fields.len()))
         });
     });
     group.bench_function("scan_browser_get_in_two_segments", |b| {
@@ -116,7 +116,7 @@ fn rewritten(c: &mut Criterion) {
     }
     let mut fields = Fields::new();
     let parsed = parse_response(RESPONSE, &LIMITS, Method::Get, &mut fields);
-    let Ok(Parsed::Complete(head)) = parsed else { panic!("a valid head") };
+    let Ok(Parsed::Complete((head, _))) = parsed else { panic!("a valid head") };
     let mut out = Vec::with_capacity(8192);
     let edits = ResponseEdits {
         set_cookies: &[b"limpet_shop=AQEBAQEBAQEBAQEBAQEBAQEBAQEB; Path=/; HttpOnly; SameSite=Lax"],

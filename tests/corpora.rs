@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use limpet::http::edits::{ForwardedFor, RequestEdits};
 use limpet::http::fields::{FieldId, Fields};
-use limpet::http::framing::{RequestFraming, ResponseFraming};
-use limpet::http::head::{HeadLimits, Method, Mode};
+use limpet::http::head::{ContentLength, HeadLimits, Method, Mode};
 use limpet::http::refusal::Refusal;
 use limpet::http1::chunked::Decoder;
+use limpet::http1::framing::ResponseFraming;
 use limpet::http1::head::{Parsed, parse_request, parse_response, skip_empty_lines};
 use limpet::http1::rewrite;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -115,10 +115,10 @@ fn read_request(input: &[u8], outcome: &mut Outcome) -> Step {
         Ok(Parsed::Complete(head)) => head,
     };
     let content = &input[head.raw.len()..];
-    let used = match head.framing {
-        RequestFraming::None => Some(0),
-        RequestFraming::Length(length) => length_content(content, length, outcome),
-        RequestFraming::Chunked => chunked_content(content, outcome),
+    let used = match head.content {
+        ContentLength::None => Some(0),
+        ContentLength::Exact(length) => length_content(content, length, outcome),
+        ContentLength::Unknown => chunked_content(content, outcome),
     };
     // What follows a request for an upgrade is the tunnel's.
     outcome.closed = !head.persistent || head.upgrade;
@@ -168,10 +168,10 @@ fn read_responses(stream: &[u8], method: Method) -> Outcome {
                 outcome.unfinished = true;
                 return outcome;
             }
-            Ok(Parsed::Complete(head)) => {
+            Ok(Parsed::Complete((head, on_wire))) => {
                 let content = &input[head.raw.len()..];
-                outcome.closed = !head.persistent || head.status == 101;
-                let used = match head.framing {
+                outcome.closed = !on_wire.persistent || head.status == 101;
+                let used = match on_wire.framing {
                     ResponseFraming::None => Some(0),
                     ResponseFraming::Length(length) => {
                         length_content(content, length, &mut outcome)
@@ -555,9 +555,9 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
             |id: FieldId| matches!(id, FieldId::ContentLength | FieldId::TransferEncoding);
         again.iter().filter(|field| is_framing(field.id)).count()
     };
-    let expected = usize::from(head.framing != RequestFraming::None);
+    let expected = usize::from(head.content != ContentLength::None);
     let one_meaning = again.raw.len() == out.len()
-        && again.framing == head.framing
+        && again.content == head.content
         && again.host == head.host
         && framing_fields(again.fields) == expected
         && !again.fields.iter().any(|field| field.drop);

@@ -28,8 +28,7 @@ use crate::exchange::failure::Failure;
 use crate::exchange::forward::Exchange;
 use crate::exchange::scene::{Outgoing, Prepared, Scene};
 use crate::http::fields::Fields;
-use crate::http::framing::RequestFraming;
-use crate::http::head::RequestHead;
+use crate::http::head::{ContentLength, RequestHead};
 use crate::http::refusal::Refusal;
 use crate::http1::head::{self, HeadScan, Parsed};
 use crate::snapshot::Listener;
@@ -144,7 +143,7 @@ enum Judged {
 #[derive(Debug, Clone, Copy)]
 struct Facts {
     head_bytes: usize,
-    framing: RequestFraming,
+    content: ContentLength,
     /// The client wants its connection kept.
     persistent: bool,
 }
@@ -175,7 +174,7 @@ impl Served<'_, '_> {
             Ok(Parsed::Complete(head)) => match self.scene.prepare(head, self.out, self.entry) {
                 Prepared::Forward => Judged::Forward(Facts {
                     head_bytes: head.raw.len(),
-                    framing: head.framing,
+                    content: head.content,
                     persistent: head.persistent,
                 }),
                 Prepared::Answer(mut reply) => {
@@ -251,7 +250,7 @@ impl Served<'_, '_> {
     ) -> Done {
         let (connection, listener) = (self.connection, self.scene.listener);
         let local = self.scene.local;
-        content.begin(facts.head_bytes, facts.framing);
+        content.begin(facts.head_bytes, facts.content);
         let mut request = Request { client: &connection.client, listener, input, content };
         let taken = request.take_along();
         // Behind content that is refused nothing can be trusted to be a request.

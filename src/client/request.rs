@@ -7,7 +7,7 @@ use super::input::Input;
 use crate::exchange::client::Asking;
 use crate::exchange::content::{Along, End, Piece, ROOM, Received};
 use crate::exchange::failure::Failure;
-use crate::http::framing::RequestFraming;
+use crate::http::head::ContentLength;
 use crate::http1::chunked::Decoder;
 use crate::snapshot::Listener;
 use crate::time::timers::{Timer, Timers};
@@ -62,12 +62,12 @@ impl Default for Content {
 
 impl Content {
     /// Begins anew, behind a head of so many bytes.
-    pub fn begin(&mut self, head_bytes: usize, framing: RequestFraming) {
+    pub fn begin(&mut self, head_bytes: usize, content: ContentLength) {
         self.extent = Extent { head_bytes, used: head_bytes, along: 0 };
-        self.rest = match framing {
-            RequestFraming::None => Rest::Length(0),
-            RequestFraming::Length(length) => Rest::Length(length),
-            RequestFraming::Chunked => Rest::Chunked(Decoder::default()),
+        self.rest = match content {
+            ContentLength::None => Rest::Length(0),
+            ContentLength::Exact(length) => Rest::Length(length),
+            ContentLength::Unknown => Rest::Chunked(Decoder::default()),
         };
         self.is_whole = false;
         self.received = 0;

@@ -8,9 +8,9 @@ use super::early::{Ahead, NextReceive};
 use crate::exchange::client::{Answering, Flushed, Presence};
 use crate::exchange::content::{Along, Piece, SendFault};
 use crate::http::edits::ResponseEdits;
-use crate::http::framing::ResponseFraming;
-use crate::http::head::{ResponseHead, Version};
+use crate::http::head::{ContentLength, ResponseHead, Version};
 use crate::http1::frame;
+use crate::http1::framing::ResponseFraming;
 use crate::http1::rewrite::{self, ToClient};
 use crate::snapshot::Listener;
 use crate::time::patience::Patience;
@@ -79,14 +79,13 @@ impl<'a> Response<'a> {
 
     /// How the content goes to this client.
     fn framing(&self, head: &ResponseHead<'_, '_>) -> ResponseFraming {
-        match head.framing {
-            ResponseFraming::UntilClose | ResponseFraming::Chunked
-                if self.asked.version == Version::Http10 =>
-            {
+        match head.content {
+            ContentLength::None => ResponseFraming::None,
+            ContentLength::Exact(length) => ResponseFraming::Length(length),
+            ContentLength::Unknown if self.asked.version == Version::Http10 => {
                 ResponseFraming::UntilClose
             }
-            ResponseFraming::UntilClose => ResponseFraming::Chunked,
-            framing => framing,
+            ContentLength::Unknown => ResponseFraming::Chunked,
         }
     }
 

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use crate::http::answers::{self, Answer};
-use crate::http::framing::RequestFraming;
-use crate::http::head::{Method, RequestHead, Version};
+use crate::http::head::{ContentLength, Method, RequestHead, Version};
 use crate::http::refusal::Refusal;
 use crate::routing::actions::{Redirect, RedirectParts, Respond};
 use crate::routing::path::PathFault;
@@ -119,10 +118,10 @@ impl Reply {
     pub fn of(&mut self, head: &RequestHead<'_, '_>, received: &[u8]) {
         self.head_only = head.method == Method::Head;
         self.http10 = head.version == Version::Http10;
-        let content = match head.framing {
-            RequestFraming::None => Some(0),
-            RequestFraming::Length(length) => usize::try_from(length).ok(),
-            RequestFraming::Chunked => None,
+        let content = match head.content {
+            ContentLength::None => Some(0),
+            ContentLength::Exact(length) => usize::try_from(length).ok(),
+            ContentLength::Unknown => None,
         };
         self.request_bytes = content
             .and_then(|content| content.checked_add(head.raw.len()))

@@ -20,8 +20,7 @@ use crate::group::address::Address;
 use crate::group::select::{self, Ask, Choice, Full, NoTarget};
 use crate::http::client_address;
 use crate::http::edits::{RealIp, RequestEdits};
-use crate::http::framing::RequestFraming;
-use crate::http::head::{Method, RequestHead, Version};
+use crate::http::head::{ContentLength, Method, RequestHead, Version};
 use crate::http::max_forwards;
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
@@ -142,9 +141,9 @@ impl Scene<'_> {
         let client = self.client(head);
         out.plan.client = client;
         entry.request(head, client, self.local.clock.last_us());
-        let length = match head.framing {
-            RequestFraming::Length(length) => length,
-            RequestFraming::None | RequestFraming::Chunked => 0,
+        let length = match head.content {
+            ContentLength::Exact(length) => length,
+            ContentLength::None | ContentLength::Unknown => 0,
         };
         if self.listener.content_bytes > 0 && length > self.listener.content_bytes {
             return Reply::failure(Failure::ContentTooLarge).into();

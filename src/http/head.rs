@@ -4,7 +4,6 @@
 //! fills it ([`crate::http1::head`]), everybody else reads it.
 
 use super::fields::{self, Field, FieldId, Fields, eq_ignore_case, is_token};
-use super::framing::{RequestFraming, ResponseFraming};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -76,6 +75,18 @@ impl Method {
     }
 }
 
+/// How much content belongs to a message, as far as its head tells. How its end is found on a wire, and how it is
+/// framed on another, is the business of those who read and write the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentLength {
+    /// None at all, whatever the fields say (to HEAD, with 204, …).
+    None,
+    /// So many bytes; 0 is content of no bytes.
+    Exact(u64),
+    /// It ends where it ends.
+    Unknown,
+}
+
 /// Limits on one head, in bytes and fields; exceeding `request_line` is 414, the others 431.
 ///
 /// Lines are counted without their CRLF, the head with its empty line.
@@ -121,7 +132,7 @@ pub struct RequestHead<'h, 'b> {
     pub fields: &'h Fields<'b>,
     /// Effective authority (absolute-form's, else Host) as sent, port included; empty only in HTTP/1.0.
     pub host: &'b [u8],
-    pub framing: RequestFraming,
+    pub content: ContentLength,
     /// RFC 9112 §9.3: whether the client wants the connection kept.
     pub persistent: bool,
     /// The client waits for a 100 before it sends the content; never without content to come.
@@ -142,11 +153,7 @@ pub struct ResponseHead<'h, 'b> {
     pub reason: &'b [u8],
     pub version: Version,
     pub fields: &'h Fields<'b>,
-    pub framing: ResponseFraming,
-    /// Whether the target keeps its connection (RFC 9112 §9.3); never when its end is the content's.
-    pub persistent: bool,
-    /// `Keep-Alive: timeout=N`, in seconds.
-    pub keep_alive_s: Option<u32>,
+    pub content: ContentLength,
     /// Connection names Upgrade, and it is there.
     pub upgrade: bool,
     pub has_cache_control: bool,

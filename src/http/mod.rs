@@ -9,7 +9,6 @@ pub mod cookies;
 pub mod edits;
 pub mod fields;
 mod forwarded;
-pub mod framing;
 pub mod head;
 pub mod max_forwards;
 pub mod query;

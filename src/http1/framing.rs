@@ -5,13 +5,33 @@
 //! in two ways is refused. Tested by tables for each direction.
 
 use crate::http::fields::{eq_ignore_case, is_token, trim};
-use crate::http::framing::{RequestFraming, ResponseFraming};
-use crate::http::head::{Method, Version};
+use crate::http::head::{ContentLength, Method, Version};
 use crate::http::refusal::{Refusal, ResponseFault};
+
+/// How the end of a response's content is found in HTTP/1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFraming {
+    None,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl ResponseFraming {
+    /// What of it concerns those who do not read the wire.
+    #[inline]
+    pub fn content(self) -> ContentLength {
+        match self {
+            ResponseFraming::None => ContentLength::None,
+            ResponseFraming::Length(length) => ContentLength::Exact(length),
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => ContentLength::Unknown,
+        }
+    }
+}
 
 /// What the Content-Length fields of a head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum ContentLength {
+enum LengthField {
     #[default]
     Absent,
     Valid(u64),
@@ -42,7 +62,7 @@ enum TransferEncoding {
 /// The framing fields of one head, gathered field by field.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FramingFields {
-    content_length: ContentLength,
+    content_length: LengthField,
     transfer_encoding: TransferEncoding,
 }
 
@@ -50,8 +70,8 @@ impl FramingFields {
     /// Takes in one Content-Length field line.
     pub fn content_length(&mut self, value: &[u8]) {
         self.content_length = match self.content_length {
-            ContentLength::Absent => parse_content_length(value),
-            _ => ContentLength::Repeated,
+            LengthField::Absent => parse_content_length(value),
+            _ => LengthField::Repeated,
         };
     }
 
@@ -73,11 +93,12 @@ impl FramingFields {
         }
     }
 
-    /// RFC 9112 §6.3 for a request.
-    pub fn request(&self, version: Version) -> Result<RequestFraming, Refusal> {
+    /// RFC 9112 §6.3 for a request, which is chunked where its length is not known and never ends with its
+    /// connection.
+    pub fn request(&self, version: Version) -> Result<ContentLength, Refusal> {
         use TransferEncoding as Te;
         // 3. Both fields: an attempt at smuggling, whatever they say.
-        if self.transfer_encoding != Te::Absent && self.content_length != ContentLength::Absent {
+        if self.transfer_encoding != Te::Absent && self.content_length != LengthField::Absent {
             return Err(Refusal::ContentLengthAndTransferEncoding);
         }
         // 4. Transfer-Encoding: exactly one final `chunked`, never in HTTP/1.0 (§6.1).
@@ -86,7 +107,7 @@ impl FramingFields {
         }
         match self.transfer_encoding {
             Te::Absent => {}
-            Te::Chunked => return Ok(RequestFraming::Chunked),
+            Te::Chunked => return Ok(ContentLength::Unknown),
             Te::Empty => return Err(Refusal::TransferEncodingEmpty),
             Te::Invalid => return Err(Refusal::TransferEncodingInvalid),
             Te::ChunkedRepeated => return Err(Refusal::ChunkedRepeated),
@@ -95,13 +116,13 @@ impl FramingFields {
         }
         // 5. and 6. Content-Length.
         match self.content_length {
-            ContentLength::Valid(length) => Ok(RequestFraming::Length(length)),
-            ContentLength::Invalid => Err(Refusal::ContentLengthInvalid),
-            ContentLength::List => Err(Refusal::ContentLengthList),
-            ContentLength::Overflow => Err(Refusal::ContentLengthOverflow),
-            ContentLength::Repeated => Err(Refusal::ContentLengthRepeated),
+            LengthField::Valid(length) => Ok(ContentLength::Exact(length)),
+            LengthField::Invalid => Err(Refusal::ContentLengthInvalid),
+            LengthField::List => Err(Refusal::ContentLengthList),
+            LengthField::Overflow => Err(Refusal::ContentLengthOverflow),
+            LengthField::Repeated => Err(Refusal::ContentLengthRepeated),
             // 7. Neither: no content.
-            ContentLength::Absent => Ok(RequestFraming::None),
+            LengthField::Absent => Ok(ContentLength::None),
         }
     }
 
@@ -115,7 +136,7 @@ impl FramingFields {
     ) -> Result<ResponseFraming, ResponseFault> {
         use TransferEncoding as Te;
         // 3. Both fields.
-        if self.transfer_encoding != Te::Absent && self.content_length != ContentLength::Absent {
+        if self.transfer_encoding != Te::Absent && self.content_length != LengthField::Absent {
             return Err(ResponseFault::ContentLengthAndTransferEncoding);
         }
         // 4. Transfer-Encoding: limpet offers no coding but `chunked`, so no other may come.
@@ -132,13 +153,13 @@ impl FramingFields {
         }
         // 5. Invalid Content-Length.
         let length = match self.content_length {
-            ContentLength::Absent => None,
-            ContentLength::Valid(length) => Some(length),
-            ContentLength::Invalid | ContentLength::List => {
+            LengthField::Absent => None,
+            LengthField::Valid(length) => Some(length),
+            LengthField::Invalid | LengthField::List => {
                 return Err(ResponseFault::ContentLengthInvalid);
             }
-            ContentLength::Overflow => return Err(ResponseFault::ContentLengthOverflow),
-            ContentLength::Repeated => return Err(ResponseFault::ContentLengthRepeated),
+            LengthField::Overflow => return Err(ResponseFault::ContentLengthOverflow),
+            LengthField::Repeated => return Err(ResponseFault::ContentLengthRepeated),
         };
         // 1. No content whatever the fields say. (2. CONNECT is never forwarded.)
         if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
@@ -153,27 +174,23 @@ impl FramingFields {
 }
 
 /// 1*DIGIT that fits 64 bits; leading zeros are digits like any other.
-fn parse_content_length(value: &[u8]) -> ContentLength {
+fn parse_content_length(value: &[u8]) -> LengthField {
     if value.is_empty() {
-        return ContentLength::Invalid;
+        return LengthField::Invalid;
     }
     let mut length = 0_u64;
     for byte in value {
         if !byte.is_ascii_digit() {
-            return if value.contains(&b',') {
-                ContentLength::List
-            } else {
-                ContentLength::Invalid
-            };
+            return if value.contains(&b',') { LengthField::List } else { LengthField::Invalid };
         }
         let digit = u64::from(byte.wrapping_sub(b'0'));
         match length.checked_mul(10).and_then(|tens| tens.checked_add(digit)) {
             Some(sum) => length = sum,
-            None if value.iter().all(u8::is_ascii_digit) => return ContentLength::Overflow,
-            None => return ContentLength::Invalid,
+            None if value.iter().all(u8::is_ascii_digit) => return LengthField::Overflow,
+            None => return LengthField::Invalid,
         }
     }
-    ContentLength::Valid(length)
+    LengthField::Valid(length)
 }
 
 /// The list so far with one more coding behind it.
@@ -209,12 +226,12 @@ mod tests {
 
     #[test]
     fn request_content_length_is_one_number() {
-        let cases: &[(&[&str], Result<RequestFraming, Refusal>)] = &[
-            (&[], Ok(RequestFraming::None)),
-            (&["0"], Ok(RequestFraming::Length(0))),
-            (&["42"], Ok(RequestFraming::Length(42))),
-            (&["0042"], Ok(RequestFraming::Length(42))),
-            (&["18446744073709551615"], Ok(RequestFraming::Length(u64::MAX))),
+        let cases: &[(&[&str], Result<ContentLength, Refusal>)] = &[
+            (&[], Ok(ContentLength::None)),
+            (&["0"], Ok(ContentLength::Exact(0))),
+            (&["42"], Ok(ContentLength::Exact(42))),
+            (&["0042"], Ok(ContentLength::Exact(42))),
+            (&["18446744073709551615"], Ok(ContentLength::Exact(u64::MAX))),
             (&["18446744073709551616"], Err(Refusal::ContentLengthOverflow)),
             (&["99999999999999999999999"], Err(Refusal::ContentLengthOverflow)),
             (&["99999999999999999999999x"], Err(Refusal::ContentLengthInvalid)),
@@ -237,9 +254,9 @@ mod tests {
 
     #[test]
     fn request_transfer_encoding_is_one_final_chunked() {
-        let cases: &[(&[&str], Result<RequestFraming, Refusal>)] = &[
-            (&["chunked"], Ok(RequestFraming::Chunked)),
-            (&["Chunked"], Ok(RequestFraming::Chunked)),
+        let cases: &[(&[&str], Result<ContentLength, Refusal>)] = &[
+            (&["chunked"], Ok(ContentLength::Unknown)),
+            (&["Chunked"], Ok(ContentLength::Unknown)),
             (&[""], Err(Refusal::TransferEncodingEmpty)),
             (&["", "chunked"], Err(Refusal::TransferEncodingInvalid)),
             (&["chunked", ""], Err(Refusal::TransferEncodingInvalid)),

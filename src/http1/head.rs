@@ -29,9 +29,11 @@ use std::mem::MaybeUninit;
 
 use httparse::{EMPTY_HEADER, Status};
 
+use super::framing::ResponseFraming;
 use crate::http::fields::{FIELD_COUNT_MAX, FieldId, Fields, eq_ignore_case, members};
-use crate::http::framing::{RequestFraming, ResponseFraming};
-use crate::http::head::{HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, protocols};
+use crate::http::head::{
+    ContentLength, HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, protocols,
+};
 use crate::http::refusal::{Refusal, ResponseFault};
 use collect::Collected;
 pub(super) use collect::offset_in;
@@ -45,6 +47,19 @@ pub enum Parsed<T> {
     Partial,
     Complete(T),
 }
+
+/// What a response's head says of the wire and the connection that it came on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnWire {
+    pub framing: ResponseFraming,
+    /// Whether the target keeps its connection (RFC 9112 §9.3); never when its end is the content's.
+    pub persistent: bool,
+    /// `Keep-Alive: timeout=N`, in seconds.
+    pub keep_alive_s: Option<u32>,
+}
+
+/// A response's head, and what concerns only who reads the connection.
+pub type Response<'h, 'b> = (ResponseHead<'h, 'b>, OnWire);
 
 /// Parses and judges a request head at the start of `buf` (leading empty lines already skipped by
 /// [`skip_empty_lines`]). Every refusal of RFC 9112 and of limpet's own rules is found here.
@@ -90,7 +105,7 @@ pub fn parse_response<'h, 'b>(
     limits: &HeadLimits,
     request_method: Method,
     fields: &'h mut Fields<'b>,
-) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
+) -> Result<Parsed<Response<'h, 'b>>, ResponseFault> {
     fields.clear();
     if let Some(b'\r' | b'\n') = buf.first() {
         return Err(ResponseFault::BadStatusLine);
@@ -157,9 +172,9 @@ fn judge_request<'h, 'b>(
     let mut anomaly = None;
     let target = request_target::split(line.target, method, mode, &mut anomaly)?;
     let host = authority::effective(&target, collected, line.version, mode, &mut anomaly)?;
-    let framing = collected.framing.request(line.version)?;
+    let content = collected.framing.request(line.version)?;
     let expect_continue =
-        expectation(collected, line.version, framing, mode, fields, &mut anomaly)?;
+        expectation(collected, line.version, content, mode, fields, &mut anomaly)?;
     let options = match collected.connection_count {
         0 => connection::Options::default(),
         _ => connection::apply(fields).ok_or(Refusal::TooManyConnectionOptions)?,
@@ -171,7 +186,7 @@ fn judge_request<'h, 'b>(
         target,
         version: line.version,
         host,
-        framing,
+        content,
         persistent: options.persistent(line.version),
         expect_continue,
         upgrade: collected.upgrade
@@ -191,7 +206,7 @@ fn judge_response<'h, 'b>(
     collected: &Collected<'b>,
     request_method: Method,
     fields: &'h mut Fields<'b>,
-) -> Result<ResponseHead<'h, 'b>, ResponseFault> {
+) -> Result<Response<'h, 'b>, ResponseFault> {
     if !matches!(line.status, 100..=599) {
         return Err(ResponseFault::BadStatus);
     }
@@ -202,32 +217,36 @@ fn judge_response<'h, 'b>(
     };
     // `HTTP/1.1 200` is twelve bytes; SP and the reason follow, or nothing does.
     let status_line = line.raw.get(..collected.start_line_bytes).unwrap_or_default();
-    Ok(ResponseHead {
+    let on_wire = OnWire {
+        framing,
+        persistent: framing != ResponseFraming::UntilClose && options.persistent(line.version),
+        keep_alive_s: collected.keep_alive.and_then(keep_alive_timeout_s),
+    };
+    let head = ResponseHead {
         raw: line.raw,
         status: line.status,
         reason: status_line.get(13..).unwrap_or_default(),
         version: line.version,
-        framing,
-        persistent: framing != ResponseFraming::UntilClose && options.persistent(line.version),
-        keep_alive_s: collected.keep_alive.and_then(keep_alive_timeout_s),
+        content: framing.content(),
         upgrade: collected.upgrade && options.upgrade,
         has_cache_control: collected.cache_control,
         has_set_cookie: collected.set_cookie,
         fields,
-    })
+    };
+    Ok((head, on_wire))
 }
 
 /// Expect (RFC 9110 §10.1.1): 100-continue, and only where content is to come; HTTP/1.0 has none.
 fn expectation(
     collected: &Collected<'_>,
     version: Version,
-    framing: RequestFraming,
+    content: ContentLength,
     mode: Mode,
     fields: &mut Fields<'_>,
     anomaly: &mut Option<&'static str>,
 ) -> Result<bool, Refusal> {
     let Some(known) = collected.expects_only_continue else { return Ok(false) };
-    let has_content = !matches!(framing, RequestFraming::None | RequestFraming::Length(0));
+    let has_content = !matches!(content, ContentLength::None | ContentLength::Exact(0));
     if !known && version == Version::Http11 {
         if mode != Mode::Monitor {
             return Err(Refusal::ExpectationUnknown);
@@ -308,7 +327,7 @@ fn newer_minor_response<'h, 'b>(
     limits: &HeadLimits,
     request_method: Method,
     fields: &'h mut Fields<'b>,
-) -> Result<Parsed<ResponseHead<'h, 'b>>, ResponseFault> {
+) -> Result<Parsed<Response<'h, 'b>>, ResponseFault> {
     let Some((line_length, status)) = diagnose::newer_status_line(buf)? else {
         return unfinished_response(buf, limits);
     };

@@ -18,11 +18,11 @@ mod forwarded;
 mod lines;
 mod runs;
 
+use super::framing::ResponseFraming;
 use crate::http::cookies::next_part;
 use crate::http::edits::{RequestEdits, ResponseEdits};
 use crate::http::fields::{Field, FieldId, folds_alike, trim};
-use crate::http::framing::{RequestFraming, ResponseFraming};
-use crate::http::head::{RequestHead, ResponseHead, Version};
+use crate::http::head::{ContentLength, RequestHead, ResponseHead, Version};
 use crate::http::max_forwards;
 use lines::{field, line};
 use runs::Runs;
@@ -59,10 +59,10 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
     runs.finish(out);
 
     if !framing_is_copied {
-        match head.framing {
-            RequestFraming::None => {}
-            RequestFraming::Length(length) => content_length(length, out),
-            RequestFraming::Chunked => out.extend_from_slice(CHUNKED_LINE),
+        match head.content {
+            ContentLength::None => {}
+            ContentLength::Exact(length) => content_length(length, out),
+            ContentLength::Unknown => out.extend_from_slice(CHUNKED_LINE),
         }
     }
     request_connection(head.te_trailers, edits.upgrade, out);
@@ -104,12 +104,12 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
     let kept_if = |kept: bool| if kept { Step::Copy } else { Step::Drop };
     match field.id {
         FieldId::Host | FieldId::XForwardedFor => Step::Drop,
-        FieldId::ContentLength => match head.framing {
-            RequestFraming::Length(_) => Step::CopyFraming,
-            RequestFraming::None | RequestFraming::Chunked => Step::Drop,
+        FieldId::ContentLength => match head.content {
+            ContentLength::Exact(_) => Step::CopyFraming,
+            ContentLength::None | ContentLength::Unknown => Step::Drop,
         },
-        FieldId::TransferEncoding => match head.framing {
-            RequestFraming::Chunked if field.value == b"chunked" => Step::CopyFraming,
+        FieldId::TransferEncoding => match head.content {
+            ContentLength::Unknown if field.value == b"chunked" => Step::CopyFraming,
             _ => Step::Drop,
         },
         FieldId::Cookie if !edits.strip_cookies.is_empty() => Step::StripCookies,
@@ -303,7 +303,7 @@ fn status_line(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
 fn keeps_content_length(head: &ResponseHead<'_, '_>, to: &ToClient) -> bool {
     match to.framing {
         ResponseFraming::None => !matches!(head.status, 100..=199 | 204),
-        ResponseFraming::Length(_) => to.framing == head.framing,
+        ResponseFraming::Length(length) => head.content == ContentLength::Exact(length),
         ResponseFraming::Chunked | ResponseFraming::UntilClose => false,
     }
 }

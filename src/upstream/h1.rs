@@ -11,8 +11,7 @@ use crate::exchange::content::SendFault;
 use crate::exchange::content::{Along, Piece};
 use crate::exchange::target::{self, Sending};
 use crate::http::edits::RequestEdits;
-use crate::http::framing::RequestFraming;
-use crate::http::head::RequestHead;
+use crate::http::head::{ContentLength, RequestHead};
 use crate::http1::{frame, rewrite};
 use crate::time::patience::Patience;
 use crate::transport::pending::{self, PendingSend};
@@ -34,7 +33,7 @@ impl target::Draft for Draft {
         rewrite::request(head, edits, &mut self.bytes);
         let content = before.get(self.head_bytes..).unwrap_or_default();
         self.head_bytes = self.bytes.len();
-        self.is_chunked = head.framing == RequestFraming::Chunked;
+        self.is_chunked = head.content == ContentLength::Unknown;
         self.bytes.extend_from_slice(content);
         buffers::give_back(before);
     }

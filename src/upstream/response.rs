@@ -9,10 +9,10 @@ use super::connection::TargetConnection;
 use crate::exchange::content::{Along, End, Piece, ROOM, Received};
 use crate::exchange::target::{ReceiveFault, Receiving};
 use crate::http::fields::Fields;
-use crate::http::framing::ResponseFraming;
 use crate::http::head::{HeadLimits, Method, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::http1::chunked::Decoder;
+use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, Parsed};
 use crate::transport::stream::Recv;
 use crate::uring::buffers;
@@ -201,14 +201,14 @@ impl Receiving for Response {
     ) -> Result<Option<T>, ResponseFault> {
         let mut fields = Fields::new();
         let bytes = self.bytes.get(self.used..).unwrap_or_default();
-        let head = match head::parse_response(bytes, limits, method, &mut fields)? {
+        let (head, on_wire) = match head::parse_response(bytes, limits, method, &mut fields)? {
             Parsed::Partial => return Ok(None),
-            Parsed::Complete(head) => head,
+            Parsed::Complete(response) => response,
         };
         if head.status >= 200 {
-            self.may_keep = head.persistent && head.framing != ResponseFraming::UntilClose;
-            self.idle_s = head.keep_alive_s;
-            self.rest = match head.framing {
+            self.may_keep = on_wire.persistent;
+            self.idle_s = on_wire.keep_alive_s;
+            self.rest = match on_wire.framing {
                 ResponseFraming::None => Rest::None,
                 ResponseFraming::Length(length) => Rest::Length(length),
                 ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),

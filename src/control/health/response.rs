@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::exchange::failure::Failure;
 use crate::exchange::interim::Interims;
 use crate::http::fields::{FIELD_COUNT_MAX, Fields};
-use crate::http::framing::ResponseFraming;
 use crate::http::head::{HeadLimits, Method};
 use crate::http1::chunked::Decoder;
+use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, Parsed};
 
 /// How much is received at a time, in bytes.
@@ -122,8 +122,8 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         let parsed = head::parse_response(&self.bytes, &self.limits, self.method, &mut fields);
         match parsed.map_err(|fault| Unread::Invalid(Failure::ResponseInvalid(fault)))? {
             Parsed::Partial => Ok(None),
-            Parsed::Complete(head) => {
-                self.rest = match head.framing {
+            Parsed::Complete((head, on_wire)) => {
+                self.rest = match on_wire.framing {
                     ResponseFraming::None | ResponseFraming::Length(0) => Rest::Ended,
                     ResponseFraming::Length(length) => Rest::Length(length),
                     ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),

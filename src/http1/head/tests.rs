@@ -255,8 +255,8 @@ fn framing_is_refused_through_the_head_too() {
 #[test]
 fn framing_and_persistence_of_what_passes() {
     use crate::http::head::Version::*;
-    use RequestFraming::*;
-    let cases: &[(&str, Version, RequestFraming, bool)] = &[
+    use ContentLength::*;
+    let cases: &[(&str, Version, ContentLength, bool)] = &[
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Http11, None, true),
         ("GET / HTTP/1.9\r\nHost: a\r\n\r\n", Http11, None, true),
         ("GET / HTTP/1.0\r\nHost: a\r\n\r\n", Http10, None, false),
@@ -268,13 +268,13 @@ fn framing_and_persistence_of_what_passes() {
             None,
             false,
         ),
-        ("DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n", Http11, Length(7), true),
-        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n", Http11, Chunked, true),
+        ("DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n", Http11, Exact(7), true),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n", Http11, Unknown, true),
     ];
     for (head, version, framing, persistent) in cases {
         passes(head.as_bytes(), Mode::Strict, |head| {
             assert_eq!(
-                (head.version, head.framing, head.persistent),
+                (head.version, head.content, head.persistent),
                 (*version, *framing, *persistent)
             );
         });
@@ -416,7 +416,7 @@ fn underscore_look_alikes_are_dropped_and_mean_nothing() {
     ];
     assert_eq!(dropped(lines), expected);
     passes(&with_fields(lines), Mode::Strict, |head| {
-        assert_eq!(head.framing, RequestFraming::None);
+        assert_eq!(head.content, ContentLength::None);
     });
 }
 

@@ -303,7 +303,7 @@ fn rewritten_response(
 ) -> String {
     let mut fields = Fields::new();
     let parsed = parse_response(head.as_bytes(), &LIMITS, method, &mut fields);
-    let Ok(Parsed::Complete(parsed)) = parsed else { panic!("{head:?} does not parse") };
+    let Ok(Parsed::Complete((parsed, _))) = parsed else { panic!("{head:?} does not parse") };
     let mut out = b"before".to_vec();
     response(&parsed, edits, &to, &mut out);
     String::from_utf8(out.split_off(6)).expect("UTF-8")
@@ -490,7 +490,7 @@ proptest! {
             return Err(TestCaseError::fail("does not parse"));
         };
         prop_assert_eq!(after.raw.len(), once.len());
-        prop_assert_eq!(after.framing, before.framing);
+        prop_assert_eq!(after.content, before.content);
         prop_assert_eq!(after.host, before.host);
         prop_assert_eq!(after.target.raw, before.target.raw);
         let stripped = |line: &str| !(line.starts_with("Cookie:") && line.contains("limpet="));

@@ -8,7 +8,7 @@ use crate::exchange::target::{self, Lease, ReceiveFault, Receiving, Sending, Ups
 use crate::group::target_group::{GroupOptions, Target};
 use crate::http::edits::RequestEdits;
 use crate::http::fields::Fields;
-use crate::http::head::{HeadLimits, Method, RequestHead, ResponseHead};
+use crate::http::head::{ContentLength, HeadLimits, Method, RequestHead, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::http1::head::{Parsed, parse_response};
 use crate::http1::rewrite;
@@ -191,10 +191,11 @@ impl Receiving for Got {
     ) -> Result<Option<T>, ResponseFault> {
         let mut fields = Fields::new();
         let bytes = &self.bytes[self.used..];
-        let Parsed::Complete(head) = parse_response(bytes, limits, method, &mut fields)? else {
+        let Parsed::Complete((head, _)) = parse_response(bytes, limits, method, &mut fields)?
+        else {
             return Ok(None);
         };
-        if let crate::http::framing::ResponseFraming::Length(length) = head.framing {
+        if let ContentLength::Exact(length) = head.content {
             self.rest = length;
         }
         let (used, seen) = (head.raw.len(), look(&head));

@@ -6,13 +6,13 @@ use crate::http1::head::tests::*;
 fn response<R>(
     head: &[u8],
     method: Method,
-    check: impl Fn(&ResponseHead<'_, '_>) -> R,
+    check: impl Fn(&ResponseHead<'_, '_>, &OnWire) -> R,
 ) -> Result<R, ResponseFault> {
     let mut longer = head.to_vec();
     longer.extend_from_slice(b"\0\r\ncontent");
     let mut fields = Fields::new();
     let whole = match parse_response(&longer, &LIMITS, method, &mut fields) {
-        Ok(Parsed::Complete(parsed)) => {
+        Ok(Parsed::Complete((parsed, _))) => {
             assert_eq!(parsed.raw, head);
             true
         }
@@ -25,7 +25,7 @@ fn response<R>(
         assert!(if whole { partial } else { partial || cut.is_err() }, "cut at {end}");
     }
     match parse_response(head, &LIMITS, method, &mut fields)? {
-        Parsed::Complete(parsed) => Ok(check(&parsed)),
+        Parsed::Complete((head, on_wire)) => Ok(check(&head, &on_wire)),
         Parsed::Partial => panic!("partial: {:?}", String::from_utf8_lossy(head)),
     }
 }
@@ -71,7 +71,7 @@ fn invalid_responses_are_faults() {
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", TransferEncodingInHttp10),
     ];
     for (head, expected) in cases {
-        let found = response(head.as_bytes(), Method::Get, |_| ());
+        let found = response(head.as_bytes(), Method::Get, |_, _| ());
         assert_eq!(found, Err(*expected), "{head:?}");
     }
 }
@@ -122,14 +122,15 @@ fn responses_are_read_with_framing_and_persistence() {
         ),
     ];
     for (head, method, status, reason, framing, persistent) in cases {
-        let found = response(head.as_bytes(), *method, |parsed| {
+        let found = response(head.as_bytes(), *method, |parsed, on_wire| {
             assert_eq!(parsed.reason, reason.as_bytes(), "{head:?}");
-            (parsed.status, parsed.framing, parsed.persistent)
+            assert_eq!(parsed.content, framing.content(), "{head:?}");
+            (parsed.status, on_wire.framing, on_wire.persistent)
         });
         assert_eq!(found, Ok((*status, *framing, *persistent)), "{head:?}");
     }
     let latin =
-        response(b"HTTP/1.1 200 Tr\xe8s bien\r\n\r\n", Method::Get, |head| head.reason.to_vec());
+        response(b"HTTP/1.1 200 Tr\xe8s bien\r\n\r\n", Method::Get, |head, _| head.reason.to_vec());
     assert_eq!(latin, Ok(b"Tr\xe8s bien".to_vec()));
 }
 
@@ -137,15 +138,15 @@ fn responses_are_read_with_framing_and_persistence() {
 fn responses_tell_of_their_connection_and_cache() {
     let head = b"HTTP/1.1 101 x\r\nConnection: upgrade, x-a\r\nUpgrade: websocket\r\nX-A: 1\r\n\
                  Keep-Alive: max=5, Timeout=17\r\ncache-control: no-store\r\n\r\n";
-    let found = response(head, Method::Get, |head| {
+    let found = response(head, Method::Get, |head, on_wire| {
         let dropped = head.fields.iter().filter(|field| field.drop).count();
-        (head.upgrade, head.keep_alive_s, head.has_cache_control, dropped)
+        (head.upgrade, on_wire.keep_alive_s, head.has_cache_control, dropped)
     });
     assert_eq!(found, Ok((true, Some(17), true, 4)));
     let plain = response(
         b"HTTP/1.1 101 x\r\nUpgrade: a\r\nKeep-Alive: timeout=x\r\n\r\n",
         Method::Get,
-        |head| (head.upgrade, head.keep_alive_s, head.has_cache_control),
+        |head, on_wire| (head.upgrade, on_wire.keep_alive_s, head.has_cache_control),
     );
     assert_eq!(plain, Ok((false, None, false)));
 }
