@@ -439,9 +439,9 @@ impl Scene<'_> {
         // A shard that is being cut off has made every deadline due.
         let failure = if self.local.stop.is_now() { Failure::Stopped } else { failure };
         if has_begun {
-            entry.fail(failure)
+            entry.fail(failure);
         } else {
-            entry.refuse(failure)
+            entry.refuse(failure);
         }
         End::of(failure, has_begun)
     }

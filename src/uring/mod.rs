@@ -26,17 +26,23 @@
 )]
 
 pub mod buffers;
+mod connect;
 mod courtesy;
 mod driver;
 mod early_end;
 mod engine;
 mod listening;
+mod operation;
 mod options;
 mod place;
 mod provided;
 mod pulse;
 mod ready;
+mod receive;
+mod registration;
 mod ring;
+mod running;
+mod send;
 #[cfg(test)]
 pub mod simulated;
 mod socket;
@@ -44,12 +50,14 @@ mod socket;
 mod tests;
 mod tokio_ring;
 
+pub use connect::{Connect, ConnectAddress, connect};
 pub use courtesy::Courtesy;
 pub use early_end::EarlyEnd;
-pub use engine::{Engine, EngineRefused, pause, probe, run, sleep, spawn, trim, yield_now};
+pub use engine::Engine;
 pub use listening::{Accepted, Listening};
 pub use options::{disable_huge_pages, raise_descriptor_limit, set_defer_accept, set_fast_open};
 pub use pulse::Pulse;
-pub use socket::{
-    Connect, ConnectAddress, Presence, Recv, RecvAny, Send, Shutdown, Socket, connect,
-};
+pub use receive::{Recv, RecvAny};
+pub use running::{EngineRefused, pause, probe, run, sleep, spawn, trim, yield_now};
+pub use send::Send;
+pub use socket::{Presence, Shutdown, Socket};

@@ -10,13 +10,10 @@
 //!        └──────────────── buffers::small() ◀──────────────────────────┘
 //! ```
 //!
-//! tokio-uring does not show its ring's descriptor, which registration needs; it is found as the one
-//! io_uring descriptor that appeared in /proc/self/fd while the runtime was made. Where that fails
-//! (no /proc, an old kernel) receives simply bring their own buffer.
+//! Where that fails (an old kernel) receives simply bring their own buffer.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
@@ -67,19 +64,6 @@ pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes a runtime through `create` and registers this thread's buffers with its ring.
-pub(super) fn create_with_buffers<T>(create: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let _one_at_a_time = one_at_a_time();
-    let before = ring_descriptors();
-    let runtime = create()?;
-    let after = ring_descriptors();
-    let mut new = after.difference(&before);
-    if let (Some(&descriptor), None) = (new.next(), new.next()) {
-        register_with(descriptor);
-    }
-    Ok(runtime)
-}
-
 /// Registers this thread's buffers with the ring of this descriptor.
 pub(super) fn register_with(ring: RawFd) {
     match Provided::register(ring) {
@@ -105,19 +89,6 @@ pub(super) fn is_available() -> bool {
 /// Takes the buffer that the kernel filled with `count` bytes and refills its slot; `None` when there is no such slot.
 pub(super) fn take(slot: u16, count: usize) -> Option<Vec<u8>> {
     PROVIDED.with_borrow_mut(|provided| provided.as_mut()?.take(slot, count))
-}
-
-/// Descriptors of this process that are io_uring instances.
-pub(super) fn ring_descriptors() -> BTreeSet<RawFd> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return BTreeSet::new() };
-    entries
-        .filter_map(Result::ok)
-        .filter(|entry| {
-            std::fs::read_link(entry.path())
-                .is_ok_and(|link| link.as_os_str() == "anon_inode:[io_uring]")
-        })
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
 }
 
 impl Provided {

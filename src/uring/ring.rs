@@ -14,32 +14,10 @@ use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 
 use super::engine::{self, Engine};
+use super::operation::{Completion, Operation};
 use super::place::Place;
 use super::socket::Socket;
 use super::{buffers, driver, provided, tokio_ring};
-
-/// What came of an operation.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Completion {
-    /// As the system call would give it; an error is negative.
-    pub(super) result: i32,
-    pub(super) flags: u32,
-}
-
-impl Completion {
-    fn result(self) -> io::Result<usize> {
-        match self.result {
-            count @ 0.. => Ok(count as usize),
-            error => Err(io::Error::from_raw_os_error(-error)),
-        }
-    }
-}
-
-/// What an operation owns while it is in flight, and what becomes of it.
-pub(super) trait Operation: Unpin + 'static {
-    type Output;
-    fn complete(self, done: Completion) -> Self::Output;
-}
 
 /// An operation from its submission to its completion.
 pub(super) enum InFlight<D: Operation> {

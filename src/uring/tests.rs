@@ -17,10 +17,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::buffers::{self, SMALL_BYTES, TAIL_BYTES};
+use super::operation::{Completion, Operation};
 use super::socket::Inner;
 use super::{
     ConnectAddress, Engine, Listening, RecvAny, Shutdown, Socket, connect, driver, probe, provided,
-    ring, run, sleep, spawn, trim, yield_now,
+    ring, run, sleep, spawn, tokio_ring, trim, yield_now,
 };
 
 /// Nothing here takes that long; what does hangs.

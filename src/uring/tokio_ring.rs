@@ -4,33 +4,34 @@
 //! run any more, it is put aside until the ring is closed. tokio-uring would not do: when a ring is
 //! closed it frees the data of dropped operations *before* it cancels them. Where it cannot await what it has
 //! cancelled it panics, and what was put aside is never freed.
+//!
+//! tokio-uring does not show its ring's descriptor, which the registration of buffers needs; it is found as the one
+//! io_uring descriptor that appeared in /proc/self/fd while the runtime was made. Without /proc, receives bring their
+//! own buffer.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use io_uring::{cqueue, squeue};
+use io_uring::{cqueue, opcode, squeue};
 use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
 
-use super::ring::{Completion, Operation};
+use super::operation::{Completion, Operation};
 use super::{engine, provided};
 
 thread_local! {
     /// Operations that were in flight when the runtime of this thread ended.
     static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
-    /// The ring of this thread does nothing any more.
+    /// The ring of this thread does nothing any more, so that nothing of it can be cancelled either.
     static IS_BROKEN: Cell<bool> = const { Cell::new(false) };
-}
-
-/// The ring of this thread does nothing any more, so that nothing of it can be cancelled either.
-pub(super) fn set_broken() {
-    IS_BROKEN.set(true);
 }
 
 /// Single issuer and cooperative task running were measured to be the right set-up; deferred task
@@ -45,9 +46,35 @@ pub(super) fn ring_builder(entries: u32) -> io_uring::Builder {
 pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
     let mut builder = tokio_uring::builder();
     builder.entries(entries).uring_builder(&ring_builder(entries));
-    let runtime = provided::create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
+    let runtime = create_with_buffers(|| tokio_uring::Runtime::new(&builder))?;
     let run = Run(Some(runtime));
     Ok(run.0.as_ref().ok_or(io::ErrorKind::NotConnected)?.block_on(main))
+}
+
+/// Makes a runtime through `create` and registers this thread's buffers with its ring.
+fn create_with_buffers<T>(create: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let _one_at_a_time = provided::one_at_a_time();
+    let before = ring_descriptors();
+    let runtime = create()?;
+    let after = ring_descriptors();
+    let mut new = after.difference(&before);
+    if let (Some(&descriptor), None) = (new.next(), new.next()) {
+        provided::register_with(descriptor);
+    }
+    Ok(runtime)
+}
+
+/// Descriptors of this process that are io_uring instances.
+pub(super) fn ring_descriptors() -> BTreeSet<RawFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return BTreeSet::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            std::fs::read_link(entry.path())
+                .is_ok_and(|link| link.as_os_str() == "anon_inode:[io_uring]")
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// Ends a run when it is dropped, by a panic too.
@@ -121,7 +148,61 @@ impl<D: Operation> Drop for InFlight<D> {
             ABANDONED.with_borrow_mut(|abandoned| abandoned.push(Box::new(op)));
         } else {
             let op = InFlight(Some(op));
-            engine::spawn(async move { drop(op.await) });
+            drop(tokio::task::spawn_local(async move { drop(op.await) }));
+        }
+    }
+}
+
+/// From one question to the next, in calls of [`Pulse::beat`].
+const EVERY: u32 = 20;
+/// An answer that has not come after so many turns of the shard, each of which asks the kernel, does not come.
+const LATE: u32 = 40;
+
+/// Whether the ring still does what it is asked to: it is asked for something now and then that always succeeds.
+#[derive(Default)]
+pub(super) struct Pulse {
+    beats: u32,
+    asked: Option<InFlight<Nop>>,
+}
+
+/// An operation that does nothing.
+struct Nop;
+
+impl Operation for Nop {
+    type Output = i32;
+    fn complete(self, done: Completion) -> i32 {
+        done.result
+    }
+}
+
+impl Pulse {
+    /// To be called at each of the shard's ticks.
+    ///
+    /// # Errors
+    /// The ring is of no use any more.
+    pub(super) fn beat(&mut self) -> io::Result<()> {
+        self.beats += 1;
+        self.ask().inspect_err(|_| IS_BROKEN.set(true))
+    }
+
+    /// A nop that fails, or does not come back, is the ring's end.
+    fn ask(&mut self) -> io::Result<()> {
+        let Some(asked) = &mut self.asked else {
+            if self.beats >= EVERY {
+                self.beats = 0;
+                self.asked = Some(submit(Nop, opcode::Nop::new().build()));
+            }
+            return Ok(());
+        };
+        match Pin::new(asked).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => {
+                self.asked = None;
+                if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
+            }
+            Poll::Pending if self.beats >= LATE => {
+                Err(io::Error::other("its ring does nothing any more"))
+            }
+            Poll::Pending => Ok(()),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! when that is dropped first, in the table of operations until the completion has come. A run ends by
 //! cancelling what is in flight and awaiting that. What cannot be awaited is never freed.
 
+mod name;
 mod remote;
 mod tasks;
 
@@ -29,9 +30,9 @@ use std::time::{Duration, Instant};
 
 use self::remote::Remote;
 use self::tasks::TASKS;
+use super::operation::{Completion, Operation};
 use super::place::Place;
 use super::provided;
-use super::ring::{Completion, Operation};
 use crate::table::Table;
 use arrayvec::ArrayVec;
 use io_uring::types::{CancelBuilder, Fd, Timespec};
@@ -202,7 +203,7 @@ impl<D: Operation> Drop for InFlight<D> {
 impl Driver {
     fn block_on<F: Future>(&self, main: F) -> io::Result<F::Output> {
         let mut main = pin!(main);
-        let waker = TASKS.with(tasks::Tasks::main).waker();
+        let waker = tasks::waker(TASKS.with(tasks::Tasks::main));
         self.listen()?;
         loop {
             if TASKS.with(tasks::Tasks::take_main)
@@ -371,12 +372,15 @@ impl Driver {
     /// Another thread has woken one of our tasks, or cannot: without its descriptor, `result` is an error, or there is
     /// nothing to read, and what asked again at once would do so for ever.
     fn hear(&self, result: i32) -> io::Result<()> {
-        let delivered = match &*self.remote.borrow() {
+        let names = match &*self.remote.borrow() {
             Some(_) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
-            Some(remote) => remote.deliver(),
+            Some(remote) => remote.take(),
             None => return Ok(()),
         };
-        delivered.and_then(|()| self.listen()).map_err(|error| {
+        let woken = names.map(|names| {
+            TASKS.with(|tasks| names.into_iter().for_each(|name| tasks.wake(name)));
+        });
+        woken.and_then(|()| self.listen()).map_err(|error| {
             io::Error::new(error.kind(), format!("other threads cannot wake it any more: {error}"))
         })
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::tasks::{Name, TASKS};
+use super::name::Name;
 
 static RUNS: Mutex<Vec<Arc<Remote>>> = Mutex::new(Vec::new());
 static NEXT: AtomicU16 = AtomicU16::new(1);
@@ -61,21 +61,18 @@ impl Remote {
         self.event.as_raw_fd()
     }
 
-    /// Wakes, on its own thread, whom others have asked to be woken.
+    /// Takes the names of those whom others have asked to be woken, for their own thread.
     ///
     /// # Errors
     /// The eventfd is gone.
-    pub(super) fn deliver(&self) -> io::Result<()> {
+    pub(super) fn take(&self) -> io::Result<Vec<Name>> {
         // Before the list is taken, so that what comes after is told again.
         match (&self.event).read(&mut [0; 8]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             _ => {}
         }
-        for name in std::mem::take(&mut *lock(&self.woken)) {
-            TASKS.with(|tasks| tasks.wake(name));
-        }
-        Ok(())
+        Ok(std::mem::take(&mut *lock(&self.woken)))
     }
 
     pub(super) fn forget(&self) {

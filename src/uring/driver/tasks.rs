@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use super::name::{MAIN, Name};
 use super::remote;
 use crate::table::Table;
 
@@ -21,38 +22,11 @@ type Future_ = Pin<Box<dyn Future<Output = ()>>>;
 /// Room for this many tasks that are ready at a time is kept.
 const READY_KEPT: usize = 1024;
 
-/// The slot of the main future, which lies on the stack of `run`.
-pub(super) const MAIN: u32 = u32::MAX;
-
-/// Who is to be woken: thread, generation and slot, 16, 16 and 32 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name(usize);
-
-impl Name {
-    fn new(thread: u16, generation: u16, slot: u32) -> Name {
-        Name(usize::from(thread) << 48 | usize::from(generation) << 32 | slot as usize)
-    }
-
-    pub(super) fn thread(self) -> u16 {
-        (self.0 >> 48) as u16
-    }
-
-    fn generation(self) -> u16 {
-        (self.0 >> 32) as u16
-    }
-
-    fn slot(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// A waker of the task of this name.
-    pub(super) fn waker(self) -> Waker {
-        // SAFETY: the table's functions take the pointer for a number and never follow it.
-        unsafe { Waker::from_raw(raw(std::ptr::without_provenance(self.0))) }
-    }
+/// A waker of the task of this name.
+pub(super) fn waker(name: Name) -> Waker {
+    // SAFETY: the table's functions take the pointer for a number and never follow it.
+    unsafe { Waker::from_raw(raw(name.as_pointer())) }
 }
-
-const _: () = assert!(size_of::<usize>() == 8, "a task's name needs 64 bits");
 
 static TABLE: RawWakerVTable = RawWakerVTable::new(raw, wake, wake, |_| {});
 
@@ -61,7 +35,7 @@ fn raw(name: *const ()) -> RawWaker {
 }
 
 fn wake(name: *const ()) {
-    let name = Name(name.addr());
+    let name = Name::of_pointer(name);
     if TASKS.with(|tasks| tasks.thread.get()) == name.thread() {
         TASKS.with(|tasks| tasks.wake(name));
     } else {
@@ -168,7 +142,7 @@ impl Tasks {
             (place.future.take(), place.generation)
         });
         let Some((Some(mut future), generation)) = taken else { return };
-        let waker = Name::new(self.thread.get(), generation, slot).waker();
+        let waker = waker(Name::new(self.thread.get(), generation, slot));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             future.as_mut().poll(&mut Context::from_waker(&waker))
         }));

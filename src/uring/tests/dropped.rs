@@ -164,9 +164,9 @@ struct Watched {
     freed: Arc<AtomicUsize>,
 }
 
-impl ring::Operation for Watched {
+impl Operation for Watched {
     type Output = ();
-    fn complete(self, _: ring::Completion) {}
+    fn complete(self, _: Completion) {}
 }
 
 impl Drop for Watched {
@@ -215,7 +215,7 @@ fn lose_operations() {
             outlives.set(Some(watched(&counted)));
             // All of them are the kernel's.
             sleep(Instant::now() + Duration::from_millis(2)).await;
-            let rings = provided::ring_descriptors();
+            let rings = tokio_ring::ring_descriptors();
             assert_eq!(rings.len(), 1);
             // What is no ring cannot be entered.
             let other = std::fs::File::open("/dev/null").expect("open");
