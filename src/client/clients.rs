@@ -1,7 +1,7 @@
 //! What the clients of one shard share: all that they are served with and that no connection has to itself.
 //!
-//! Lives on the shard's thread. Never accepts, counts or evicts a connection: its shard does. Tested by the black-box
-//! suite and the simulation.
+//! Lives on the shard's thread. Never accepts, counts or evicts a connection: its shard does. Tested beside it and
+//! by the simulation.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -80,3 +80,7 @@ impl Clients {
         lease.close();
     }
 }
+
+#[cfg(test)]
+#[path = "clients_tests.rs"]
+pub(super) mod tests;

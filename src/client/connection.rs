@@ -1,6 +1,6 @@
 //! A client's connection: what lasts as long as it does, whichever protocol is spoken on it.
 //!
-//! Never awaits: its task is in `serving`. Tested by the black-box suite.
+//! Never awaits: its task is in `serving`. Tested beside it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -109,3 +109,7 @@ impl Connection {
         self.opened_ms.saturating_add((age_ms - tenth).saturating_add(spread))
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -91,3 +91,7 @@ pub struct Ahead {
     /// The pace at which the client takes a response that is waited for.
     pub drain: Drain,
 }
+
+#[cfg(test)]
+#[path = "early_tests.rs"]
+mod tests;

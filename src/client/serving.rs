@@ -7,7 +7,7 @@
 //! ```
 //! While it waits, its task holds this module's small future and one receive whose buffer the kernel
 //! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
-//! goes away again when the client falls silent.
+//! goes away again when the client falls silent. Tested beside it and by the simulation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -152,20 +152,5 @@ async fn announced(connection: Rc<Connection>, view: View, position: usize) -> N
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::client::serving::*;
-    use crate::shard::admitted::Served;
-
-    fn future_bytes<A, F>(_: impl FnOnce(Rc<Connection>, A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_sleeping_connection_is_small() {
-        let asleep = size_of::<Served<Serving>>() + size_of::<Connection>();
-        let busy = future_bytes(h1::serve);
-        println!("a connection's task: {asleep} bytes asleep, {busy} more while busy");
-        assert!(asleep <= 192, "{asleep} bytes");
-        assert!(busy <= 8192, "{busy} bytes");
-    }
-}
+#[path = "serving_tests.rs"]
+mod tests;

@@ -1,25 +1,13 @@
 //! Which snapshot a connection sees after reloads.
 
+use crate::client::clients::tests;
 use crate::client::views::*;
-use crate::control::compile::compile;
-use crate::control::config;
-use crate::group::state::Registry;
-use crate::stickiness::keyring::KeyRing;
 
 /// A snapshot with these listeners, on which clients may sleep for 20 s.
 fn snapshot(listeners: &[&str]) -> Arc<Snapshot> {
-    let mut text =
-        "[[target_group]]\nname = \"app\"\ntarget = [{ address = \"127.0.0.1:9\" }]\n".to_owned();
-    for (at, name) in listeners.iter().enumerate() {
-        let address = format!("127.0.0.1:{}", 8000 + at);
-        text += &format!(
-            "[[listener]]\nname = {name:?}\naddress = {address:?}\nforward = \"app\"\n\
-             timeouts = {{ head = \"5s\", keep_alive = \"20s\" }}\n"
-        );
-    }
-    let file = config::parse(&text, "views.toml").unwrap();
-    let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap());
-    Arc::new(compile(&file, &Registry::new(), &ring, None, &[], &[]).unwrap())
+    const TIMEOUTS: &str = "timeouts = { head = \"5s\", keep_alive = \"20s\" }";
+    let lines: Vec<_> = listeners.iter().map(|name| (*name, TIMEOUTS)).collect();
+    tests::snapshot(&lines)
 }
 
 fn views(listeners: &[&str]) -> (Arc<Published>, Views) {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_kept_comes_back_with_its_client_s_count() {
+    fn a_place_that_is_kept_comes_back_with_the_count_of_its_client() {
         let admission = Admission::new(1, 1);
         let mut place = admission.reserve().unwrap();
         assert!(place.count_client(CLIENT));

@@ -1,7 +1,8 @@
 //! The listeners that are open, and how they follow a new snapshot without losing a connection.
 //!
 //! A listener whose address stays keeps its sockets, whatever else changes; a new address is opened
-//! before the snapshot is published; what is gone takes its backlog and ends. Tested by the black-box suite.
+//! before the snapshot is published; what is gone takes its backlog and ends. Tested beside it and by the black-box
+//! suite.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -171,3 +172,7 @@ fn shares_port(ours: &Bind, wanted: &Bind) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "listeners_tests.rs"]
+mod tests;

@@ -23,6 +23,8 @@ pub mod orders;
 pub mod reclaim;
 pub mod serve;
 pub mod server;
+#[cfg(test)]
+mod tests;
 pub mod wishes;
 
 use std::io;

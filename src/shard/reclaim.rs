@@ -6,8 +6,8 @@
 //!                                └ nobody has one: the wish stays until somebody has
 //! ```
 //! Requests in flight and tunnels are never closed, nor is a client that has connected within the last second.
-//! Descriptors come first from what is kept for later: nobody waits for that. Tested by the black-box suite; what it
-//! is made of (`wishes`, `idlest`) beside it.
+//! Descriptors come first from what is kept for later: nobody waits for that. Tested beside it, as what it is made of
+//! (`wishes`, `idlest`), and by the black-box suite.
 
 use std::future::{Future, poll_fn};
 use std::io;
