@@ -180,16 +180,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         let received = self.client.parts().0.received();
         entry.request_bytes += received.saturating_sub(before);
         entry.request_content_bytes = received;
-        if let UploadState::Failed(failure) = at_response_end {
-            entry.phase = Phase::RequestContent;
-            return Err(failure);
-        }
-        let answered = result?;
-        if at_response_end != UploadState::Complete {
-            note_overtaken(state.get(), entry);
-            return Ok((answered, End::Over));
-        }
-        Ok((answered, End::Complete))
+        both_ended(result, (at_response_end, state.get()), entry)
     }
 
     /// From here on both sides are plain bytes.
@@ -215,6 +206,26 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             None => Ok(End::Over),
         }
     }
+}
+
+/// How a conversation with an upload has ended: `upload` says how far that had come when the response ended, and how
+/// it has ended itself.
+fn both_ended(
+    response: Result<Answered, Failure>,
+    upload: (UploadState, UploadState),
+    entry: &mut Entry,
+) -> Result<(Answered, End), Failure> {
+    let (at_response_end, at_end) = upload;
+    if let UploadState::Failed(failure) = at_response_end {
+        entry.phase = Phase::RequestContent;
+        return Err(failure);
+    }
+    let answered = response?;
+    if at_response_end != UploadState::Complete {
+        note_overtaken(at_end, entry);
+        return Ok((answered, End::Over));
+    }
+    Ok((answered, End::Complete))
 }
 
 /// Notes that the response was whole before the request's content was, unless all of that had gone and was only
