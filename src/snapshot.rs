@@ -113,6 +113,12 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Whether there are any.
+    #[inline]
+    pub fn is_anybody(&self) -> bool {
+        self.unix || !self.networks.is_empty()
+    }
+
     /// Whether a hop is one of them; `None` is a peer on a Unix socket.
     #[inline]
     pub fn hold(&self, hop: Option<IpAddr>) -> bool {

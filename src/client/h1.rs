@@ -268,7 +268,7 @@ impl Served<'_, '_> {
                 self.entry.request_content_bytes = client.request.received();
                 let Clients { pool, room, .. } = &*connection.clients;
                 let upstream = Targets { local, pool, room: &**room };
-                let exchange = Exchange {
+                let mut exchange = Exchange {
                     scene: self.scene,
                     out: &mut *self.out,
                     client: &mut client,

@@ -37,7 +37,7 @@ pub struct Exchange<'a, 's, C, U: Upstream> {
 
 impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     /// Serves the request from a target.
-    pub async fn run(mut self, entry: &mut Entry) -> End {
+    pub async fn run(&mut self, entry: &mut Entry) -> End {
         let along = self.client.parts().0.along();
         self.out.draft.append(along);
         let progress = Progress::default();

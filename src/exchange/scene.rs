@@ -534,7 +534,8 @@ impl<'a> Scene<'a> {
         view: &'a View,
         listener: &'a Listener,
     ) -> Scene<'a> {
-        let is_peer_trusted = listener.trusted_proxies.hold(caller.socket_peer().ip);
+        let trusted = &listener.trusted_proxies;
+        let is_peer_trusted = trusted.is_anybody() && trusted.hold(caller.socket_peer().ip);
         Scene { local, caller, peer_text, view, listener, is_peer_trusted }
     }
 

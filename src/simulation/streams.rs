@@ -171,7 +171,7 @@ async fn stream(world: Rc<World>, id: u8, mut chance: Chance) {
     let upstream = ToShared(Rc::clone(shared), RefCell::new(along));
     let alarm = local.alarms.alarm();
     let timers = Timers::new(&alarm, &local.clock);
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         scene: &scene,
         out: &mut out,
         client: &mut client,
