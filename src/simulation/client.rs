@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Board;
 use super::message::{self, End, Head, Reader};
-use super::plan::{Client, Cut, Framing, Plan, Request};
+use super::plan::{Client, Cut, Framing, Plan, Request, Tunnel};
 use crate::uring::simulated::{self, now_us, wait};
 use crate::uring::{Socket, spawn};
 
@@ -30,6 +30,8 @@ pub(super) struct Seen {
     /// How this client has cut it, where it has.
     pub cut: Option<Cut>,
     pub cut_us: u64,
+    /// It has said that this is all, before it was.
+    pub has_ended: bool,
     /// Against the protocol.
     pub fault: Option<String>,
 }
@@ -57,6 +59,7 @@ pub(super) struct Talk {
     pub(super) is_over: Cell<bool>,
     pub(super) cut: Cell<Option<Cut>>,
     cut_us: Cell<u64>,
+    has_ended: Cell<bool>,
     /// A send was told of a reset. The kernel tells of it once: a receive then finds an end.
     was_reset: Cell<bool>,
     /// Became a tunnel.
@@ -107,6 +110,7 @@ pub(super) async fn run(
     let (whole, heads) = sent.take();
     (seen.sent, seen.heads_sent) = (whole, heads);
     (seen.cut, seen.cut_us) = (talk.cut.get(), talk.cut_us.get());
+    seen.has_ended = talk.has_ended.get();
     // Nothing keeps the socket open any more.
     socket.shutdown(Shutdown::Both);
     simulated::unwatch(&socket);
@@ -117,6 +121,8 @@ impl Talk {
     /// The client cuts the connection now.
     pub(super) fn cuts(&self, how: Cut) {
         self.cut.set(Some(how));
+        let ends = matches!(how, Cut::HalfClose | Cut::Close);
+        self.has_ended.set(self.has_ended.get() || ends);
         self.cut_us.set(now_us().unwrap_or(0));
     }
 }
@@ -166,7 +172,7 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
             wait(Duration::from_millis(1)).await;
         }
         wait(client.pause).await;
-        if talk.is_over.get() || talk.cut.get().is_some() || talk.is_tunnel.get() {
+        if talk.is_over.get() || talk.cut.get().is_some() {
             return;
         }
         let began_us = now_us().unwrap_or(0);
@@ -181,6 +187,10 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
             );
         }
         let cut = request.cut.filter(|(after, _)| *after < message.len());
+        if request.is_tunnel() && cut.is_none() {
+            let early = &message::content(request.id, false, request.tunnel.early);
+            message.extend_from_slice(early);
+        }
         let until = cut.map_or(message.len(), |(after, _)| after);
         let head_until = until.min(head.len());
         let has_head = pieces(socket, &message[..head_until], request, talk).await;
@@ -203,6 +213,24 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
             return;
         }
         sent.borrow_mut().0.push((request.id, began_us));
+        if request.is_tunnel() {
+            return speak(socket, request, talk).await;
+        }
+    }
+}
+
+/// Says the rest of what a tunnel is told, once there is one, and then nothing more.
+async fn speak(socket: &Socket, request: &Request, talk: &Talk) {
+    while !talk.is_tunnel.get() {
+        if talk.is_over.get() || talk.cut.get().is_some() {
+            return;
+        }
+        wait(Duration::from_millis(1)).await;
+    }
+    let Tunnel { early, late, .. } = request.tunnel;
+    let whole = message::content(request.id, false, early + late);
+    if pieces(socket, &whole[early..], request, talk).await && talk.cut.get().is_none() {
+        socket.shutdown(Shutdown::Write);
     }
 }
 
@@ -243,7 +271,10 @@ async fn read(
                 closes: true,
             });
             talk.answered.set(talk.answered.get() + 1);
-            while reader.more().await {}
+            let (content, end) = reader.rest().await;
+            if let Some(last) = seen.responses.last_mut() {
+                (last.content, last.end, last.ended_us) = (content, end, now_us().unwrap_or(0));
+            }
             return Ok(());
         }
         if status < 200 {
@@ -274,6 +305,11 @@ async fn read(
         let closes = response.closes;
         seen.responses.push(response);
         talk.answered.set(talk.answered.get() + 1);
+        // What was said early is no request now; nobody waits for what becomes of it.
+        let was_early = request.is_some_and(|it| it.is_tunnel() && it.tunnel.early > 0);
+        if was_early {
+            return Ok(());
+        }
         if closes || talk.answered.get() == client.requests.len() {
             break;
         }

@@ -91,7 +91,8 @@ impl Draft<'_> {
             // With content the target may wait while it is still being sent.
             is_too_late: after_ms >= self.plan.settings.response_ms + 2 * self.op_ms() + 500
                 && self.request.response.early.is_none()
-                && self.request.content.is_none(),
+                && self.request.content.is_none()
+                && self.plan.speaks_first == 0,
         }
     }
 
@@ -102,6 +103,11 @@ impl Draft<'_> {
         let strikes = client.strike.filter(|strike| !strike.by_target).map(|strike| strike.how);
         for how in cuts.chain(leaves).chain(strikes) {
             match how {
+                // It closes when it has its response, though it has not said all.
+                Cut::Stall if self.request.response.early.is_some() => {
+                    causes.push(CLIENT_STALLS);
+                    causes.extend(CLIENT_LEAVES);
+                }
                 Cut::Stall => causes.push(CLIENT_STALLS),
                 Cut::HalfClose | Cut::Close | Cut::Reset => causes.extend(CLIENT_LEAVES),
             }
@@ -150,8 +156,10 @@ impl Draft<'_> {
         if plan.settings.limit != 0 && plan.clients.len() > plan.settings.limit {
             causes.extend([(By::Limpet, Cause::Full), (By::Limpet, Cause::Timeout)]);
         }
-        if is_tunnel(request) {
-            causes.push((By::Limpet, Cause::Timeout));
+        // A tunnel in which somebody stalls is idle, and the other side may be seen to take nothing.
+        let stalls = causes.iter().any(|(_, cause)| *cause == Cause::Timeout);
+        if request.is_tunnel() && (stalls || !self.client.reads_after.is_zero()) {
+            causes.extend([By::Limpet, By::Target, By::Client].map(|by| (by, Cause::Timeout)));
         }
         if knobs.no_socket > 0 {
             causes.push((By::Limpet, Cause::Exhausted));
@@ -184,7 +192,7 @@ impl Draft<'_> {
             && response.framing != Framing::Length;
         // That all of the content has gone may be seen after the response.
         let is_seen_to_go = request.content.is_none() || knobs.late == 0;
-        !request.is_last && !is_until_close && !is_tunnel(request) && is_seen_to_go
+        !request.is_last && !is_until_close && !request.is_tunnel() && is_seen_to_go
     }
 
     /// Whether there is but one connection that it may go over, and that is kept.
@@ -217,9 +225,4 @@ impl Draft<'_> {
         let length = self.request.content.map_or(0, |(_, length)| length);
         self.request.response.after.as_millis() as u64 + self.moves_ms(length)
     }
-}
-
-/// Whether a target grants what the request asks for.
-pub(super) fn is_tunnel(request: &Request) -> bool {
-    request.upgrades && request.response.upgrades
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Board;
 use super::Noted;
 use super::client;
-use super::fate::{self, Fate};
+use super::fate::Fate;
 use super::message::{self, End};
 use super::plan::{Cut, Framing, Plan, Request};
 use super::{table, target};
@@ -131,7 +131,7 @@ fn nothing_is_left(run: &Run<'_>, counters: &CounterSnapshot) -> Verdict {
 
 /// Whether the target never says all of its response.
 fn is_cut(request: &Request) -> Option<Cut> {
-    let (message, _) = target::response(request, false);
+    let (message, _) = target::response(request, request.is_tunnel());
     request.response.cut.filter(|(after, _)| *after < message.len()).map(|(_, how)| how)
 }
 
@@ -166,15 +166,15 @@ fn undisturbed(
 ) -> Verdict {
     let plan = &request.response;
     let Some(response) = response else { return Err("no response has come".to_owned()) };
-    let is_tunnel = fate::is_tunnel(request);
+    let is_tunnel = request.is_tunnel();
     let status = if is_tunnel { 101 } else { plan.status };
     must(response.status == status && response.id == Some(request.id), || {
         format!("the client got {} of {:?}", response.status, response.id)
     })?;
-    let length = if target::has_content(request) && !is_tunnel { plan.length } else { 0 };
-    let whole = message::content(request.id, true, length);
-    must(is_tunnel || response.content == whole, || {
-        format!("{} of {length} bytes came", response.content.len())
+    let length = if target::has_content(request) { plan.length } else { 0 };
+    let whole = if is_tunnel { told(request) } else { message::content(request.id, true, length) };
+    must(response.content == whole, || {
+        format!("{} of {} bytes came", response.content.len(), whole.len())
     })?;
     must(matches!(response.end, End::Complete | End::ByClose), || {
         format!("it ended {:?}", response.end)
@@ -196,13 +196,28 @@ fn undisturbed(
     let [attempt] = attempts.get(&request.id).map_or(&[][..], Vec::as_slice) else {
         return Err("it did not come to one target once".to_owned());
     };
-    let is_read = attempt.end == Some(End::Complete) || plan.early == Some(false);
+    let is_heard = attempt.tunnel == (asked(request), Some(End::Short));
+    must(!is_tunnel || is_heard, || {
+        format!("the target heard {} bytes of a tunnel", attempt.tunnel.0.len())
+    })?;
+    let is_read = attempt.end == Some(End::Complete) || request.content.is_none();
     must(is_read && attempt.is_answered, || {
         format!(
             "the target read it to {:?}, and has answered: {}",
             attempt.end, attempt.is_answered
         )
     })
+}
+
+/// All that the client says in a tunnel, and all that it is told.
+fn asked(request: &Request) -> Vec<u8> {
+    message::content(request.id, false, request.tunnel.early + request.tunnel.late)
+}
+
+fn told(request: &Request) -> Vec<u8> {
+    let mut told = message::content(request.id, true, request.tunnel.greets);
+    told.extend_from_slice(&asked(request));
+    told
 }
 
 /// Whatever ended before its time ended of what the plan has a cause for.
@@ -242,7 +257,15 @@ fn answer(
     }
     must(id == request.id, || format!("it tells of request {id}"))?;
     if response.status == 101 {
-        return Ok(());
+        let whole = told(request);
+        must(whole.starts_with(&response.content), || "its tunnel says another's".to_owned())?;
+        let is_clean = response.end == End::ByClose;
+        let is_struck = cut.is_some() || run.board.has_target_closed.get();
+        // Who stalls until his client has said all ends well enough.
+        let is_cut = is_cut(request).is_some_and(|how| how != Cut::Reset);
+        return must(!is_clean || is_struck || is_cut || response.content == whole, || {
+            format!("{} of {} bytes of a tunnel end", response.content.len(), whole.len())
+        });
     }
     let plan = &request.response;
     must(response.status == plan.status, || format!("its status is {}", response.status))?;
@@ -345,6 +368,19 @@ fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
         // Who closes sees an end of his own making.
         must(seen.end != Some(End::Short) || run.board.has_target_closed.get(), || {
             format!("{} of {length} bytes end cleanly", seen.content.len())
+        })?;
+    }
+    let clients = run.board.clients.borrow();
+    let mut enders = clients.iter().filter(|seen| seen.has_ended);
+    let has_ended = enders
+        .any(|seen| run.plan.clients[seen.index].requests.iter().any(|request| request.id == id));
+    let heard = asked(request);
+    for (bytes, end) in attempts.iter().map(|seen| &seen.tunnel) {
+        must(heard.starts_with(bytes), || "its tunnel is told another's".to_owned())?;
+        // Who has closed has said that this is all.
+        let is_said = has_ended || run.board.has_target_closed.get();
+        must(*end != Some(End::Short) || is_said || *bytes == heard, || {
+            format!("{} of {} bytes to a tunnel end cleanly", bytes.len(), heard.len())
         })?;
     }
     must(request.method != "POST" || attempts.len() < 2, || {

@@ -213,6 +213,15 @@ impl Reader {
         }
     }
 
+    /// All that comes until the connection ends.
+    pub(super) async fn rest(&mut self) -> (Vec<u8>, End) {
+        let mut content = Vec::new();
+        match self.exactly(usize::MAX, &mut content).await {
+            End::Short => (content, End::ByClose),
+            end => (content, end),
+        }
+    }
+
     /// The content behind `head`; without framing it lasts until the close where `until_close`.
     pub(super) async fn content(
         &mut self,
@@ -225,10 +234,7 @@ impl Reader {
         } else if let Some(length) = head.length {
             self.exactly(length, &mut content).await
         } else if until_close {
-            match self.exactly(usize::MAX, &mut content).await {
-                End::Short => End::ByClose,
-                end => end,
-            }
+            return Ok(self.rest().await);
         } else {
             End::Complete
         };

@@ -64,6 +64,8 @@ pub(super) struct Request {
     pub content: Option<(Framing, usize)>,
     pub expects_continue: bool,
     pub upgrades: bool,
+    /// What is said once it has been granted.
+    pub tunnel: Tunnel,
     /// Asks for its connection to be closed.
     pub is_last: bool,
     /// After so many of its bytes.
@@ -73,6 +75,24 @@ pub(super) struct Request {
     /// Between two pieces.
     pub pause: Duration,
     pub response: Response,
+}
+
+/// Bytes of a tunnel, each sent back to who has sent it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tunnel {
+    /// Sent by the client right behind its request, before it knows that there will be a tunnel.
+    pub early: usize,
+    /// Sent by the client when there is one.
+    pub late: usize,
+    /// Sent by the target right behind its 101.
+    pub greets: usize,
+}
+
+impl Request {
+    /// Whether its target grants what it asks for.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.upgrades && self.response.upgrades
+    }
 }
 
 /// What a target does with a request; each attempt is the same.
@@ -101,7 +121,12 @@ pub(super) enum Then {
     Close,
     /// Closes without a word.
     Drop,
+    /// Bytes that belong to no response, right behind it.
+    Surplus,
 }
+
+/// Who says more than his response says no more than so much in it.
+const BEFORE_SURPLUS_MAX: usize = 5_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -167,6 +192,8 @@ pub(super) struct Plan {
     pub speaks_first: u16,
     /// Somebody strikes while a request is on its way to a target.
     pub is_slow: bool,
+    /// A target says more than its response, which is then to come together.
+    pub has_surplus: bool,
     /// Somebody strikes, and a kernel that is kind would hardly do anything meanwhile.
     pub is_unkind: bool,
 }
@@ -195,8 +222,10 @@ impl Plan {
         }
         let (connects, is_slow) =
             (strikes(&clients, Stage::Connect), strikes(&clients, Stage::Send));
+        let mut requests = clients.iter().flat_map(|client| &client.requests);
         Plan {
             seed,
+            has_surplus: requests.any(|request| request.response.then == Then::Surplus),
             clients,
             target_count: if queues { 1 } else { 1 + chance.below(3) as u8 },
             settings: Settings::draw(chance, queues, mood),
@@ -374,6 +403,8 @@ fn prone(mut requests: Vec<Request>, stage: Stage) -> Vec<Request> {
             (first.method, first.content, first.version) = ("GET", None, "HTTP/1.1");
             (first.upgrades, first.response.upgrades) = (true, true);
             (first.expects_continue, first.cut, first.response.cut) = (false, None, None);
+            first.tunnel = Tunnel { late: 60_000, ..first.tunnel };
+            (first.piece, first.pause) = (2_000, millis(3));
         }
         Stage::Idle => {
             (first.is_last, first.cut, first.response.cut) = (false, None, None);
@@ -424,6 +455,11 @@ fn request(chance: &mut Chance, id: u32, is_last: bool, mood: Mood) -> Request {
         content,
         expects_continue: has_content && is_modern && chance.one_in(5),
         upgrades,
+        tunnel: Tunnel {
+            early: chance.of(&[0, 0, 1, 300, 6_000]),
+            late: chance.of(&[0, 100, 5_000, 40_000]),
+            greets: chance.of(&[0, 0, 50, 9_000]),
+        },
         is_last: is_last && chance.one_in(2),
         cut: cut(chance, mood),
         piece,
@@ -440,20 +476,26 @@ fn response(chance: &mut Chance, mood: Mood) -> Response {
         4 if !is_kind => Duration::from_millis(chance.of(&[1_200, 2_400, 3_600])),
         _ => Duration::ZERO,
     };
+    let length = length(chance);
+    let mut then = chance.of(if is_kind { &KIND } else { &ANY });
+    if then == Then::Surplus && length > BEFORE_SURPLUS_MAX {
+        then = Then::Keep;
+    }
     Response {
         interims: if chance.one_in(6) { 1 + chance.below(3) as u32 } else { 0 },
         status: chance.of(&[200, 200, 200, 204, 304, 404, 500, 503]),
         framing: chance.of(&[Framing::Length, Framing::Chunked, Framing::Close]),
-        length: length(chance),
+        length,
         early: (!is_kind && chance.one_in(6)).then(|| chance.one_in(2)),
         upgrades: !chance.one_in(4),
         after,
         cut: cut(chance, mood),
         piece,
         pause,
-        then: chance.of(if is_kind { &KIND } else { &ANY }),
+        then,
     }
 }
 
-const KIND: [Then; 4] = [Then::Keep, Then::Keep, Then::Keep, Then::Close];
+const KIND: [Then; 6] =
+    [Then::Keep, Then::Keep, Then::Keep, Then::Keep, Then::Close, Then::Surplus];
 const ANY: [Then; 4] = [Then::Keep, Then::Keep, Then::Close, Then::Drop];

@@ -18,6 +18,8 @@ pub(super) struct Seen {
     pub end: Option<End>,
     /// All of the response was sent.
     pub is_answered: bool,
+    /// What came through a tunnel, and how that ended where it did while the target listened.
+    pub tunnel: (Vec<u8>, Option<End>),
     /// Against the protocol.
     pub fault: Option<String>,
 }
@@ -48,6 +50,8 @@ pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
 
 /// What a target says that has not been asked.
 pub(super) const UNASKED: u32 = u32::MAX;
+/// What it says behind a response.
+const SURPLUS: &[u8] = b"HTTP/1.1 200 Surplus\r\nX-Id: 4294967294\r\nContent-Length: 0\r\n\r\n";
 
 /// Begins a response that lasts until the connection ends, and resets.
 async fn speak_first(socket: Socket, after_us: u64) {
@@ -60,6 +64,7 @@ async fn speak_first(socket: Socket, after_us: u64) {
 
 async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
     let mut reader = Reader::new(socket.clone(), Duration::ZERO);
+    let mut has_said_more = false;
     loop {
         let head = match reader.head().await {
             Ok(Some(head)) => head,
@@ -75,15 +80,20 @@ async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
             note(&board, u32::MAX, seen(Some(format!("a request {:?}", head.start))));
             break;
         };
+        if has_said_more {
+            note(&board, request.id, seen(Some("it came behind surplus bytes".to_owned())));
+            break;
+        }
         if !exchange(&socket, &mut reader, &head, request, &board).await {
             break;
         }
+        has_said_more = has_surplus(request);
     }
     socket.shutdown(Shutdown::Both);
 }
 
 fn seen(fault: Option<String>) -> Seen {
-    Seen { content: Vec::new(), end: None, is_answered: false, fault }
+    Seen { content: Vec::new(), end: None, is_answered: false, tunnel: (Vec::new(), None), fault }
 }
 
 fn note(board: &Board, id: u32, seen: Seen) {
@@ -109,14 +119,19 @@ async fn exchange(
     let upgrades = plan.upgrades && head.field("Upgrade").is_some();
     let goes_on = respond(socket, request, upgrades, &mut seen).await;
     if goes_on && upgrades {
-        echo(socket, reader).await;
+        // What it has agreed to begins behind the content.
+        if is_early && !read_content(reader, head, &mut seen).await {
+            note(board, request.id, seen);
+            return false;
+        }
+        seen.tunnel = echo(socket, reader).await;
         note(board, request.id, seen);
         return false;
     }
     let reads_on = plan.early != Some(false) && plan.then != Then::Drop;
     let goes_on = goes_on && reads_on && (!is_early || read_content(reader, head, &mut seen).await);
     note(board, request.id, seen);
-    goes_on && plan.then == Then::Keep && plan.framing != Framing::Close
+    goes_on && matches!(plan.then, Then::Keep | Then::Surplus) && plan.framing != Framing::Close
 }
 
 /// `false` when the content did not come whole.
@@ -138,6 +153,13 @@ pub(super) fn has_content(request: &Request) -> bool {
     request.method != "HEAD" && !matches!(request.response.status, 204 | 304)
 }
 
+/// Whether the target says more than the response, which its content does not swallow.
+pub(super) fn has_surplus(request: &Request) -> bool {
+    let plan = &request.response;
+    let is_until_close = has_content(request) && plan.framing == Framing::Close;
+    plan.then == Then::Surplus && plan.cut.is_none() && !is_until_close && !request.is_tunnel()
+}
+
 /// The bytes of the whole response, and of its head.
 pub(super) fn response(request: &Request, upgrades: bool) -> (Vec<u8>, usize) {
     let plan = &request.response;
@@ -151,6 +173,7 @@ pub(super) fn response(request: &Request, upgrades: bool) -> (Vec<u8>, usize) {
             format!("HTTP/1.1 101 Switching\r\nX-Id: {id}\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n").as_bytes(),
         );
         let length = message.len();
+        message.extend_from_slice(&message::content(id, true, request.tunnel.greets));
         return (message, length);
     }
     message.extend_from_slice(
@@ -182,9 +205,14 @@ async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut 
     let (message, _) = response(request, upgrades);
     let cut = plan.cut.filter(|(after, _)| *after < message.len());
     let until = cut.map_or(message.len(), |(after, _)| after);
-    for piece in message[..until].chunks(plan.piece) {
-        if !matches!(socket.send(piece.to_vec(), 0, true).await, (Ok(count), _) if count == piece.len())
-        {
+    let mut pieces = message[..until].chunks(plan.piece).peekable();
+    while let Some(piece) = pieces.next() {
+        let mut piece = piece.to_vec();
+        if pieces.peek().is_none() && has_surplus(request) {
+            piece.extend_from_slice(SURPLUS);
+        }
+        let length = piece.len();
+        if !matches!(socket.send(piece, 0, true).await, (Ok(count), _) if count == length) {
             return false;
         }
         if !plan.pause.is_zero() {
@@ -209,18 +237,20 @@ async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut 
     false
 }
 
-/// Sends back what comes in a tunnel, until it ends.
-async fn echo(socket: &Socket, reader: &mut Reader) {
+/// Sends back what comes in a tunnel, until it ends. Gives what came, and how it ended where that was heard.
+async fn echo(socket: &Socket, reader: &mut Reader) -> (Vec<u8>, Option<End>) {
+    let mut all = Vec::new();
     loop {
         let bytes = reader.take(reader.unread().len());
         if !bytes.is_empty() {
+            all.extend_from_slice(&bytes);
             let count = bytes.len();
             if !matches!(socket.send(bytes, 0, true).await, (Ok(sent), _) if sent == count) {
-                return;
+                return (all, None);
             }
         }
         if !reader.more().await {
-            return;
+            return (all, reader.ended);
         }
     }
 }
