@@ -108,11 +108,11 @@ pub enum Mode {
 }
 
 /// RFC 9112 §3.2, split in place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestTarget<'b> {
-    /// As on the request line.
+    /// As on the request line, or in `:path`.
     pub raw: &'b [u8],
-    /// The authority of absolute-form.
+    /// The authority of absolute-form, or of `:authority`.
     pub authority: Option<&'b [u8]>,
     /// "/" for an empty path in absolute-form, "*" for asterisk-form.
     pub path: &'b [u8],

@@ -5,11 +5,14 @@
 
 pub mod answers;
 pub mod client_address;
+pub mod content_length;
 pub mod cookies;
 pub mod edits;
 pub mod fields;
 mod forwarded;
 pub mod head;
+pub mod judge;
 pub mod max_forwards;
+pub mod notes;
 pub mod query;
 pub mod refusal;

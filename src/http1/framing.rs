@@ -1,9 +1,10 @@
 //! Message framing, RFC 9112 §6.3, one numbered function per direction.
 //!
-//! What the fields said is gathered by [`FramingFields`] during the one pass over a head; what it
-//! means is decided here and nowhere else. Never guesses: everything that two recipients could read
+//! What the fields said is gathered by [`Codings`] and by
+//! [`LengthField`] during the one pass over a head; what it means is decided here and nowhere else. Never guesses: everything that two recipients could read
 //! in two ways is refused. Tested by tables for each direction.
 
+use crate::http::content_length::LengthField;
 use crate::http::fields::{eq_ignore_case, is_token, trim};
 use crate::http::head::{ContentLength, Method, Version};
 use crate::http::refusal::{Refusal, ResponseFault};
@@ -29,18 +30,6 @@ impl ResponseFraming {
     }
 }
 
-/// What the Content-Length fields of a head said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum LengthField {
-    #[default]
-    Absent,
-    Valid(u64),
-    Invalid,
-    List,
-    Overflow,
-    Repeated,
-}
-
 /// What the Transfer-Encoding fields of a head said, taken together as one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum TransferEncoding {
@@ -59,53 +48,44 @@ enum TransferEncoding {
     UnknownThenChunked,
 }
 
-/// The framing fields of one head, gathered field by field.
+/// The Transfer-Encoding fields of one head, gathered field by field.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct FramingFields {
-    content_length: LengthField,
-    transfer_encoding: TransferEncoding,
+pub struct Codings {
+    list: TransferEncoding,
 }
 
-impl FramingFields {
-    /// Takes in one Content-Length field line.
-    pub fn content_length(&mut self, value: &[u8]) {
-        self.content_length = match self.content_length {
-            LengthField::Absent => parse_content_length(value),
-            _ => LengthField::Repeated,
-        };
-    }
-
+impl Codings {
     /// Takes in one Transfer-Encoding field line; several are one list (RFC 9110 §5.3).
-    pub fn transfer_encoding(&mut self, value: &[u8]) {
-        if self.transfer_encoding == TransferEncoding::Absent && eq_ignore_case(value, b"chunked") {
-            self.transfer_encoding = TransferEncoding::Chunked;
+    pub fn note(&mut self, value: &[u8]) {
+        if self.list == TransferEncoding::Absent && eq_ignore_case(value, b"chunked") {
+            self.list = TransferEncoding::Chunked;
             return;
         }
         if trim(value).is_empty() {
-            self.transfer_encoding = match self.transfer_encoding {
+            self.list = match self.list {
                 TransferEncoding::Absent => TransferEncoding::Empty,
                 _ => TransferEncoding::Invalid,
             };
             return;
         }
         for coding in value.split(|byte| *byte == b',') {
-            self.transfer_encoding = after_coding(self.transfer_encoding, trim(coding));
+            self.list = after_coding(self.list, trim(coding));
         }
     }
 
     /// RFC 9112 §6.3 for a request, which is chunked where its length is not known and never ends with its
     /// connection.
-    pub fn request(&self, version: Version) -> Result<ContentLength, Refusal> {
+    pub fn request(self, length: LengthField, version: Version) -> Result<ContentLength, Refusal> {
         use TransferEncoding as Te;
         // 3. Both fields: an attempt at smuggling, whatever they say.
-        if self.transfer_encoding != Te::Absent && self.content_length != LengthField::Absent {
+        if self.list != Te::Absent && length != LengthField::Absent {
             return Err(Refusal::ContentLengthAndTransferEncoding);
         }
         // 4. Transfer-Encoding: exactly one final `chunked`, never in HTTP/1.0 (§6.1).
-        if self.transfer_encoding != Te::Absent && version == Version::Http10 {
+        if self.list != Te::Absent && version == Version::Http10 {
             return Err(Refusal::TransferEncodingInHttp10);
         }
-        match self.transfer_encoding {
+        match self.list {
             Te::Absent => {}
             Te::Chunked => return Ok(ContentLength::Unknown),
             Te::Empty => return Err(Refusal::TransferEncodingEmpty),
@@ -114,33 +94,26 @@ impl FramingFields {
             Te::ChunkedNotFinal => return Err(Refusal::ChunkedNotFinal),
             Te::Unknown | Te::UnknownThenChunked => return Err(Refusal::TransferCodingUnknown),
         }
-        // 5. and 6. Content-Length.
-        match self.content_length {
-            LengthField::Valid(length) => Ok(ContentLength::Exact(length)),
-            LengthField::Invalid => Err(Refusal::ContentLengthInvalid),
-            LengthField::List => Err(Refusal::ContentLengthList),
-            LengthField::Overflow => Err(Refusal::ContentLengthOverflow),
-            LengthField::Repeated => Err(Refusal::ContentLengthRepeated),
-            // 7. Neither: no content.
-            LengthField::Absent => Ok(ContentLength::None),
-        }
+        // 5. and 6. Content-Length; 7. neither: no content.
+        length.request()
     }
 
     /// RFC 9112 §6.3 for a response. Invalid fields are faults even where there is no content,
     /// because they would be forwarded as information (RFC 9110 §8.6).
     pub fn response(
-        &self,
+        self,
+        length: LengthField,
         version: Version,
         request_method: Method,
         status: u16,
     ) -> Result<ResponseFraming, ResponseFault> {
         use TransferEncoding as Te;
         // 3. Both fields.
-        if self.transfer_encoding != Te::Absent && self.content_length != LengthField::Absent {
+        if self.list != Te::Absent && length != LengthField::Absent {
             return Err(ResponseFault::ContentLengthAndTransferEncoding);
         }
         // 4. Transfer-Encoding: limpet offers no coding but `chunked`, so no other may come.
-        match self.transfer_encoding {
+        match self.list {
             Te::Absent => {}
             _ if version == Version::Http10 => return Err(ResponseFault::TransferEncodingInHttp10),
             Te::Chunked => {}
@@ -152,7 +125,7 @@ impl FramingFields {
             | Te::UnknownThenChunked => return Err(ResponseFault::TransferEncodingInvalid),
         }
         // 5. Invalid Content-Length.
-        let length = match self.content_length {
+        let length = match length {
             LengthField::Absent => None,
             LengthField::Valid(length) => Some(length),
             LengthField::Invalid | LengthField::List => {
@@ -165,32 +138,12 @@ impl FramingFields {
         if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
             return Ok(ResponseFraming::None);
         }
-        if self.transfer_encoding == Te::Chunked {
+        if self.list == Te::Chunked {
             return Ok(ResponseFraming::Chunked);
         }
         // 6. Content-Length; 8. neither: everything until the connection closes.
         Ok(length.map_or(ResponseFraming::UntilClose, ResponseFraming::Length))
     }
-}
-
-/// 1*DIGIT that fits 64 bits; leading zeros are digits like any other.
-fn parse_content_length(value: &[u8]) -> LengthField {
-    if value.is_empty() {
-        return LengthField::Invalid;
-    }
-    let mut length = 0_u64;
-    for byte in value {
-        if !byte.is_ascii_digit() {
-            return if value.contains(&b',') { LengthField::List } else { LengthField::Invalid };
-        }
-        let digit = u64::from(byte.wrapping_sub(b'0'));
-        match length.checked_mul(10).and_then(|tens| tens.checked_add(digit)) {
-            Some(sum) => length = sum,
-            None if value.iter().all(u8::is_ascii_digit) => return LengthField::Overflow,
-            None => return LengthField::Invalid,
-        }
-    }
-    LengthField::Valid(length)
 }
 
 /// The list so far with one more coding behind it.
@@ -217,11 +170,28 @@ fn after_coding(list: TransferEncoding, coding: &[u8]) -> TransferEncoding {
 mod tests {
     use crate::http1::framing::*;
 
-    fn gathered(lengths: &[&str], codings: &[&str]) -> FramingFields {
-        let mut fields = FramingFields::default();
-        lengths.iter().for_each(|value| fields.content_length(value.as_bytes()));
-        codings.iter().for_each(|value| fields.transfer_encoding(value.as_bytes()));
-        fields
+    struct Gathered(LengthField, Codings);
+
+    impl Gathered {
+        fn request(&self, version: Version) -> Result<ContentLength, Refusal> {
+            self.1.request(self.0, version)
+        }
+
+        fn response(
+            &self,
+            version: Version,
+            method: Method,
+            status: u16,
+        ) -> Result<ResponseFraming, ResponseFault> {
+            self.1.response(self.0, version, method, status)
+        }
+    }
+
+    fn gathered(lengths: &[&str], codings: &[&str]) -> Gathered {
+        let mut gathered = Gathered(LengthField::default(), Codings::default());
+        lengths.iter().for_each(|value| gathered.0.note(value.as_bytes()));
+        codings.iter().for_each(|value| gathered.1.note(value.as_bytes()));
+        gathered
     }
 
     #[test]

@@ -1,28 +1,16 @@
 //! Request and response heads over the receive buffer.
 //!
 //! httparse splits the lines; everything that it lets pass and limpet does not is refused here or in
-//! the files beside: bare LF (`collect`), targets (`request_target`), authorities (`authority`),
-//! connection options (`connection`), framing ([`super::framing`]). A head is never copied: every
-//! part is a range of the buffer. Refusals on the cold side are made exact by `diagnose`.
-//!
-//! # Modes
-//! `strict` refuses everything that the rules name. The others let these pass, and say so in
-//! [`RequestHead::anomaly`]; none of them touches framing, field syntax or Host:
-//!
-//! | class | strict | defensive | monitor |
-//! |---|---|---|---|
-//! | `target_not_ascii`: UTF-8 in the request-target, forwarded as it came | 400 | passes | passes |
-//! | `authority_mismatch`: absolute-form wins over Host (RFC 9112 §3.2.2) | 400 | 400 | passes |
-//! | `expectation_unknown`: another expectation is ignored and not forwarded (RFC 9110 §10.1.1) | 417 | 417 | passes |
+//! the files beside: bare LF (`collect`), connection options (`connection`), framing ([`super::framing`]); and
+//! what all versions of HTTP ask of a request by [`judge`]. A head is never copied: every part is a range of
+//! the buffer. Refusals on the cold side are made exact by `diagnose`.
 //!
 //! Tested whole, at every split, byte by byte and with trailing data, by the vectors of others
 //! (`tests/corpora.rs`) and by the fuzz target `head`.
 
-mod authority;
 mod collect;
 mod connection;
 mod diagnose;
-mod request_target;
 mod scan;
 
 use std::mem::MaybeUninit;
@@ -30,14 +18,12 @@ use std::mem::MaybeUninit;
 use httparse::{EMPTY_HEADER, Status};
 
 use super::framing::ResponseFraming;
-use crate::http::fields::{FIELD_COUNT_MAX, FieldId, Fields, eq_ignore_case, members};
-use crate::http::head::{
-    ContentLength, HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, protocols,
-};
+use crate::http::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
+use crate::http::head::{HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, protocols};
+use crate::http::judge::{self, Asked, Target};
 use crate::http::refusal::{Refusal, ResponseFault};
 use collect::Collected;
 pub(super) use collect::offset_in;
-use diagnose::METHOD_BYTES_MAX;
 pub(super) use diagnose::{line_fault, line_is_field};
 pub use scan::HeadScan;
 
@@ -162,39 +148,36 @@ fn judge_request<'h, 'b>(
     mode: Mode,
     fields: &'h mut Fields<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
-    let method = Method::of(line.method);
-    if matches!(method, Method::Connect | Method::Trace) {
-        return Err(Refusal::MethodNotAllowed);
-    }
-    if method == Method::Other && line.method.len() > METHOD_BYTES_MAX {
-        return Err(Refusal::MethodTooLong);
-    }
-    let mut anomaly = None;
-    let target = request_target::split(line.target, method, mode, &mut anomaly)?;
-    let host = authority::effective(&target, collected, line.version, mode, &mut anomaly)?;
-    let content = collected.framing.request(line.version)?;
-    let expect_continue =
-        expectation(collected, line.version, content, mode, fields, &mut anomaly)?;
+    let version = line.version;
+    let asked = Asked {
+        version,
+        method: line.method,
+        target: Target::Line(line.target),
+        extended_connect: false,
+    };
+    let notes = &collected.notes;
+    let content = || collected.codings.request(notes.content_length, version);
+    let judged = judge::request(asked, notes, content, mode, fields)?;
     let options = match collected.connection_count {
         0 => connection::Options::default(),
         _ => connection::apply(fields).ok_or(Refusal::TooManyConnectionOptions)?,
     };
     Ok(RequestHead {
         raw: line.raw,
-        method,
+        method: judged.method,
         method_name: line.method,
-        target,
-        version: line.version,
-        host,
-        content,
-        persistent: options.persistent(line.version),
-        expect_continue,
+        target: judged.target,
+        version,
+        host: judged.host,
+        content: judged.content,
+        persistent: options.persistent(version),
+        expect_continue: judged.expect_continue,
         upgrade: collected.upgrade
             && options.upgrade
-            && line.version == Version::Http11
+            && version == Version::Http11
             && protocols(fields).next().is_some(),
-        te_trailers: collected.te_trailers && line.version == Version::Http11,
-        anomaly,
+        te_trailers: judged.te_trailers,
+        anomaly: judged.anomaly,
         fields,
     })
 }
@@ -210,7 +193,8 @@ fn judge_response<'h, 'b>(
     if !matches!(line.status, 100..=599) {
         return Err(ResponseFault::BadStatus);
     }
-    let framing = collected.framing.response(line.version, request_method, line.status)?;
+    let length = collected.notes.content_length;
+    let framing = collected.codings.response(length, line.version, request_method, line.status)?;
     let options = match collected.connection_count {
         0 => connection::Options::default(),
         _ => connection::apply(fields).ok_or(ResponseFault::TooManyConnectionOptions)?,
@@ -229,35 +213,11 @@ fn judge_response<'h, 'b>(
         version: line.version,
         content: framing.content(),
         upgrade: collected.upgrade && options.upgrade,
-        has_cache_control: collected.cache_control,
-        has_set_cookie: collected.set_cookie,
+        has_cache_control: collected.notes.has_cache_control,
+        has_set_cookie: collected.notes.has_set_cookie,
         fields,
     };
     Ok((head, on_wire))
-}
-
-/// Expect (RFC 9110 §10.1.1): 100-continue, and only where content is to come; HTTP/1.0 has none.
-fn expectation(
-    collected: &Collected<'_>,
-    version: Version,
-    content: ContentLength,
-    mode: Mode,
-    fields: &mut Fields<'_>,
-    anomaly: &mut Option<&'static str>,
-) -> Result<bool, Refusal> {
-    let Some(known) = collected.expects_only_continue else { return Ok(false) };
-    let has_content = !matches!(content, ContentLength::None | ContentLength::Exact(0));
-    if !known && version == Version::Http11 {
-        if mode != Mode::Monitor {
-            return Err(Refusal::ExpectationUnknown);
-        }
-        *anomaly = anomaly.or(Some("expectation_unknown"));
-    }
-    let expects = known && has_content && version == Version::Http11;
-    if !expects {
-        collect::drop_all(fields, FieldId::Expect);
-    }
-    Ok(expects)
 }
 
 /// `timeout=N` of a Keep-Alive value.

@@ -6,10 +6,8 @@
 use super::scan::{Found, HeadScan};
 use crate::http::fields::{is_token, is_token_byte, is_value_byte};
 use crate::http::head::HeadLimits;
+use crate::http::judge::METHOD_BYTES_MAX;
 use crate::http::refusal::{LineFault, Refusal, ResponseFault};
-
-/// Longest method: nobody knows one that is half as long (RFC 9112 §3).
-pub(super) const METHOD_BYTES_MAX: usize = 64;
 
 /// A request line with its CRLF, split.
 pub(super) struct Line<'b> {

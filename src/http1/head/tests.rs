@@ -1,10 +1,12 @@
 //! Every refusal with a raw head, and what passes, whole, at every split, byte by byte and with
 //! trailing data.
 
+mod alike;
 mod limits;
 mod responses;
 
 use crate::http::fields::FieldId;
+use crate::http::head::ContentLength;
 use crate::http1::head::*;
 
 const LIMITS: HeadLimits = HeadLimits {

@@ -1,14 +1,60 @@
-//! The four forms of a request-target, RFC 9112 §3.2, split in place.
+//! Where a request goes: the four forms of a request-target (RFC 9112 §3.2) and the pseudo-fields that took their
+//! place (RFC 9113 §8.3.1), split in place.
 
 use crate::http::fields::eq_ignore_case;
 use crate::http::head::{Method, Mode, RequestTarget};
 use crate::http::refusal::Refusal;
 
-/// Splits and judges a target that httparse found: no control, no space, not empty.
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'b> {
+    /// On a request line, in one of four forms (RFC 9112 §3.2): no control, no space, UTF-8, not empty.
+    Line(&'b [u8]),
+    /// In pseudo-fields (RFC 9113 §8.3.1): any bytes.
+    Parts { scheme: &'b [u8], authority: Option<&'b [u8]>, path: &'b [u8] },
+}
+
+/// Splits and judges a target; says whether its scheme is https, as far as it has one.
+#[inline]
+pub(super) fn judge<'b>(
+    target: Target<'b>,
+    method: Method,
+    mode: Mode,
+    anomaly: &mut Option<&'static str>,
+) -> Result<(RequestTarget<'b>, bool), Refusal> {
+    match target {
+        Target::Line(raw) => {
+            let target = split(raw, method, mode, anomaly)?;
+            // `https` differs from `http` in its fifth letter.
+            let is_https = raw.get(4).is_some_and(|byte| byte | 0x20 == b's');
+            Ok((target, is_https))
+        }
+        Target::Parts { scheme, authority, path } => {
+            let is_https = eq_ignore_case(scheme, b"https");
+            if !is_https && !eq_ignore_case(scheme, b"http") {
+                return Err(Refusal::BadRequestTargetForm);
+            }
+            let is_odd = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+            if path.iter().any(is_odd) || std::str::from_utf8(path).is_err() {
+                return Err(Refusal::BadRequestTarget);
+            }
+            if !matches!(path, [b'/', ..] | b"*") {
+                return Err(Refusal::BadRequestTargetForm);
+            }
+            let target = split(path, method, mode, anomaly)?;
+            if authority.is_some_and(|authority| authority.contains(&b'@')) {
+                return Err(Refusal::UserInfo);
+            }
+            Ok((RequestTarget { authority, ..target }, is_https))
+        }
+    }
+}
+
+/// Splits and judges a target that has no control and no space and is not empty.
 ///
 /// Visible ASCII passes as browsers send it, although RFC 3986 would have some of it encoded
 /// (`|`, `"`, `{`); a fragment never does. Percent-encoding is judged by routing.
-pub(super) fn split<'b>(
+fn split<'b>(
     raw: &'b [u8],
     method: Method,
     mode: Mode,

@@ -1,40 +1,38 @@
-//! Authorities: the syntax of Host and of absolute-form, and whether the two agree.
+//! Authorities: the syntax of Host and of the target's own, and whether the two agree.
 
-use super::collect::Collected;
 use crate::http::fields::eq_ignore_case;
 use crate::http::head::{Mode, RequestTarget, Version};
+use crate::http::notes::Notes;
 use crate::http::refusal::Refusal;
 
-/// The effective authority of a request (RFC 9110 §7.1): absolute-form's, else Host.
+/// The effective authority of a request (RFC 9110 §7.1): the target's own, else Host. HTTP/1.1 wants Host in
+/// either case (RFC 9112 §3.2), later versions where the target has none (RFC 9113 §8.3.1).
+#[inline]
 pub(super) fn effective<'b>(
     target: &RequestTarget<'b>,
-    collected: &Collected<'b>,
-    version: Version,
+    notes: &Notes<'b>,
+    (version, default_port): (Version, &[u8]),
     mode: Mode,
     anomaly: &mut Option<&'static str>,
 ) -> Result<&'b [u8], Refusal> {
-    if collected.host_repeated {
+    if notes.host_repeated {
         return Err(Refusal::HostRepeated);
     }
-    match (collected.host, version) {
+    match (notes.host, version) {
         (Some(host), _) if !is_valid(host) => return Err(Refusal::HostInvalid),
-        (None, Version::Http11 | Version::Http2 | Version::Http3) => {
+        (None, Version::Http11) => return Err(Refusal::HostMissing),
+        (None, Version::Http2 | Version::Http3) if target.authority.is_none() => {
             return Err(Refusal::HostMissing);
         }
-        (Some(_), _) | (None, Version::Http10) => {}
+        (Some(_), _) | (None, Version::Http10 | Version::Http2 | Version::Http3) => {}
     }
     let Some(authority) = target.authority else {
-        return Ok(collected.host.unwrap_or_default());
+        return Ok(notes.host.unwrap_or_default());
     };
     if !is_valid(authority) {
         return Err(Refusal::HostInvalid);
     }
-    let default_port = if target.raw.get(4).is_some_and(|byte| byte | 0x20 == b's') {
-        &b"443"[..]
-    } else {
-        &b"80"[..]
-    };
-    if collected.host.is_some_and(|host| !same(authority, host, default_port)) {
+    if notes.host.is_some_and(|host| !same(authority, host, default_port)) {
         if mode != Mode::Monitor {
             return Err(Refusal::AuthorityMismatch);
         }
@@ -169,7 +167,7 @@ fn same(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::http1::head::authority::*;
+    use crate::http::judge::authority::*;
 
     #[test]
     fn hosts_are_names_addresses_and_ports() {
