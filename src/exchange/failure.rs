@@ -54,7 +54,7 @@ pub enum Failure {
     TargetContentInvalid(ChunkFault),
     /// Its response was whole before the request's content was, which then went nowhere.
     EarlyResponse,
-    /// It took no byte of a tunnel for too long.
+    /// It took no byte of a request's content, or of a tunnel, for too long.
     TargetSendTimeout,
 
     // limpet's own.
@@ -175,7 +175,8 @@ impl Failure {
             | Failure::ConnectFailed
             | Failure::ResponseTimeout
             | Failure::ResponseInvalid(_)
-            | Failure::UnaskedUpgrade => true,
+            | Failure::UnaskedUpgrade
+            | Failure::TargetSendTimeout => true,
             Failure::ClientGone
             | Failure::ClientContentTimeout
             | Failure::ClientSendTimeout
@@ -191,7 +192,6 @@ impl Failure {
             | Failure::TargetContentTimeout
             | Failure::TargetContentInvalid(_)
             | Failure::EarlyResponse
-            | Failure::TargetSendTimeout
             | Failure::TunnelIdle
             | Failure::Stopped => false,
         }

@@ -35,12 +35,19 @@ pub enum UploadState {
     Complete,
     /// The target takes no more; its response decides what happens.
     TargetStopped,
-    /// It has reset the connection, or was reset for taking nothing: nothing that is received ends well any more.
+    /// It has reset the connection: nothing that is received ends well any more.
     TargetReset,
+    /// It took nothing for too long, and was reset for that.
+    TargetTimeout,
     Failed(Failure),
 }
 
 impl UploadState {
+    /// Whether the connection to the target was reset, by whichever side.
+    pub fn has_lost_target(self) -> bool {
+        matches!(self, UploadState::TargetReset | UploadState::TargetTimeout)
+    }
+
     /// Whether the target has been sent the whole request.
     pub fn is_whole(self) -> bool {
         matches!(self, UploadState::None | UploadState::Complete)

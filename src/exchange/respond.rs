@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::client::{Answering, Flushed};
-use super::content::{End, SendFault};
+use super::content::{End, Received, SendFault};
 use super::cookies::OwnCookies;
 use super::entry::Entry;
 use super::failure::Failure;
@@ -71,12 +71,31 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         let (received, cut) = watch.over(receive).await;
         match (cut, received) {
             (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
-            (_, Ok(())) => Ok(()),
-            (Some(Cut::Deadline), Err(_)) => Err(Failure::ResponseTimeout),
-            (None, Err(ReceiveFault::Closed)) if self.upload() != UploadState::TargetReset => {
-                Err(Failure::TargetClosed { any_byte: false })
+            // What came in that moment is of no use: the target was given up.
+            (Some(Cut::Deadline), _) => Err(Failure::ResponseTimeout),
+            (None, Ok(())) => Ok(()),
+            (None, Err(fault)) => Err(self.cut_short(fault, false)),
+        }
+    }
+
+    /// Why no more comes of a head.
+    fn cut_short(&self, fault: ReceiveFault, any_byte: bool) -> Failure {
+        match (self.upload(), fault) {
+            (UploadState::TargetTimeout, _) => Failure::TargetSendTimeout,
+            (UploadState::TargetReset, _) => Failure::TargetReset { any_byte },
+            (_, ReceiveFault::Closed) => Failure::TargetClosed { any_byte },
+            (_, ReceiveFault::Reset | ReceiveFault::Invalid(_)) => {
+                Failure::TargetReset { any_byte }
             }
-            (None, Err(_)) => Err(Failure::TargetReset { any_byte: false }),
+        }
+    }
+
+    /// Why no more comes of content.
+    fn content_cut_short(&self, fault: ReceiveFault) -> Failure {
+        match self.cut_short(fault, true) {
+            Failure::TargetClosed { .. } => Failure::TargetContentShort,
+            Failure::TargetReset { .. } => Failure::TargetContentReset,
+            failure => failure,
         }
     }
 
@@ -105,10 +124,9 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         clock.read_us();
         match (cut, received) {
             (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
-            (_, Ok(())) => Ok(()),
-            (Some(Cut::Deadline), Err(_)) => Err(Failure::ResponseTimeout),
-            (None, Err(ReceiveFault::Closed)) => Err(Failure::TargetClosed { any_byte: true }),
-            (None, Err(_)) => Err(Failure::TargetReset { any_byte: true }),
+            (Some(Cut::Deadline), _) => Err(Failure::ResponseTimeout),
+            (None, Ok(())) => Ok(()),
+            (None, Err(fault)) => Err(self.cut_short(fault, true)),
         }
     }
 
@@ -213,42 +231,8 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
     /// Receives what is still to come, and sends it on, by turns: a client that takes nothing holds one piece, since
     /// the next is asked for when it has taken this one.
     async fn relay(&mut self, entry: &mut Entry) -> Result<(), Failure> {
-        let idle = self.place.group.options.content_idle_timeout;
         loop {
-            self.timers.set(Timer::ResponseContent, self.timers.clock.deadline(idle));
-            let (receiving, target) = (&mut *self.receiving, self.target);
-            let receive = |cx: &mut Context<'_>, is_cut: bool| {
-                if is_cut {
-                    target.abort();
-                }
-                receiving.poll_content(cx)
-            };
-            let beside = beside(self.progress, target);
-            let timer = (self.timers, Timer::ResponseContent);
-            let watch = Watch::new(timer, &mut *self.answering, beside);
-            let (received, cut) = watch.over(receive).await;
-            self.timers.stop(Timer::ResponseContent);
-            let received = match (cut, received) {
-                (Some(Cut::ClientGone), _) => return Err(Failure::ClientGone),
-                // An end that the deadline has made is none of the content's.
-                (Some(Cut::Deadline), Ok(received)) if received.end == End::ByClose => {
-                    return Err(Failure::TargetContentTimeout);
-                }
-                (_, Ok(received)) => received,
-                (_, Err(ReceiveFault::Invalid(fault))) => {
-                    return Err(Failure::TargetContentInvalid(fault));
-                }
-                (Some(Cut::Deadline), Err(_)) => return Err(Failure::TargetContentTimeout),
-                (None, Err(ReceiveFault::Closed)) if self.upload() != UploadState::TargetReset => {
-                    return Err(Failure::TargetContentShort);
-                }
-                (None, Err(_)) => return Err(Failure::TargetContentReset),
-            };
-            let is_reset = self.upload() == UploadState::TargetReset;
-            if is_reset && received.end == End::ByClose {
-                // The end that is found behind a reset is none of the content's.
-                return Err(Failure::TargetContentReset);
-            }
+            let received = self.content().await?;
             entry.response_content_bytes += received.piece.len() as u64;
             let is_last = received.is_last();
             let end = is_last.then(|| self.receiving.trailers());
@@ -256,6 +240,37 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             if is_last {
                 return Ok(());
             }
+        }
+    }
+
+    /// The next piece of the content.
+    async fn content(&mut self) -> Result<Received, Failure> {
+        let idle = self.place.group.options.content_idle_timeout;
+        self.timers.set(Timer::ResponseContent, self.timers.clock.deadline(idle));
+        let (receiving, target) = (&mut *self.receiving, self.target);
+        let receive = |cx: &mut Context<'_>, is_cut: bool| {
+            if is_cut {
+                target.abort();
+            }
+            receiving.poll_content(cx)
+        };
+        let beside = beside(self.progress, target);
+        let timer = (self.timers, Timer::ResponseContent);
+        let watch = Watch::new(timer, &mut *self.answering, beside);
+        let (received, cut) = watch.over(receive).await;
+        self.timers.stop(Timer::ResponseContent);
+        match (cut, received) {
+            (Some(Cut::ClientGone), _) => Err(Failure::ClientGone),
+            (Some(Cut::Deadline), _) => Err(Failure::TargetContentTimeout),
+            (None, Ok(received))
+                if received.end == End::ByClose && self.upload().has_lost_target() =>
+            {
+                // The end that is found behind a reset is none of the content's.
+                Err(self.content_cut_short(ReceiveFault::Reset))
+            }
+            (None, Ok(received)) => Ok(received),
+            (None, Err(ReceiveFault::Invalid(fault))) => Err(Failure::TargetContentInvalid(fault)),
+            (None, Err(fault)) => Err(self.content_cut_short(fault)),
         }
     }
 }
@@ -282,6 +297,7 @@ async fn content_sent(upload: &std::cell::Cell<UploadState>) -> Result<(), Failu
     poll_fn(|_| match upload.get() {
         UploadState::Running => Poll::Pending,
         UploadState::None | UploadState::Complete => Poll::Ready(Ok(())),
+        UploadState::TargetTimeout => Poll::Ready(Err(Failure::TargetSendTimeout)),
         UploadState::TargetStopped | UploadState::TargetReset => {
             Poll::Ready(Err(Failure::TargetReset { any_byte: true }))
         }

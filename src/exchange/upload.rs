@@ -26,7 +26,7 @@ pub struct Upload<'a, A, S, H> {
 
 /// Who stopped an upload.
 enum Stopped {
-    Target { by_reset: bool },
+    Target(SendFault),
     Client(Failure),
 }
 
@@ -37,8 +37,9 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
         crate::simulation::uploads(true);
         let state = match self.pump().await {
             Ok(()) => UploadState::Complete,
-            Err(Stopped::Target { by_reset: false }) => UploadState::TargetStopped,
-            Err(Stopped::Target { by_reset: true }) => UploadState::TargetReset,
+            Err(Stopped::Target(SendFault::Gone)) => UploadState::TargetStopped,
+            Err(Stopped::Target(SendFault::Reset)) => UploadState::TargetReset,
+            Err(Stopped::Target(SendFault::Timeout)) => UploadState::TargetTimeout,
             Err(Stopped::Client(failure)) => UploadState::Failed(failure),
         };
         #[cfg(test)]
@@ -53,13 +54,16 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
     async fn pump(&mut self) -> Result<(), Stopped> {
         let Upload { asking, sending, target, timers, idle, .. } = self;
         // A target that takes nothing must not hold the client for ever, which has no other deadline yet.
+        let mut is_late = false;
         let first = bound((timers, Timer::Upload), timers.clock.deadline(*idle), |cx, is_up| {
             if is_up {
+                is_late = true;
                 target.abort();
             }
             sending.poll_sent(cx, None)
         });
-        first.await.map_err(|fault| Stopped::Target { by_reset: fault == SendFault::Reset })?;
+        let sent = first.await;
+        sent.map_err(|fault| Stopped::Target(if is_late { SendFault::Timeout } else { fault }))?;
         loop {
             let received = asking.content(timers).await.map_err(Stopped::Client)?;
             let is_last = received.is_last();
@@ -70,7 +74,7 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
             }
             let patience = Patience { timers, timer: Timer::Upload, idle: *idle };
             let sent = sending.send(received.piece, end, patience).await;
-            sent.map_err(|fault| Stopped::Target { by_reset: fault != SendFault::Gone })?;
+            sent.map_err(Stopped::Target)?;
             if is_last {
                 return Ok(());
             }

@@ -131,6 +131,7 @@ impl<'a, A: Answering> Watch<'a, A> {
             UploadState::None
             | UploadState::TargetStopped
             | UploadState::TargetReset
+            | UploadState::TargetTimeout
             | UploadState::Failed(_) => false,
         })
     }

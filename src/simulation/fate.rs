@@ -39,8 +39,7 @@ const CLIENT_LEAVES: [(By, Cause); 3] = [
 ];
 const CLIENT_STALLS: (By, Cause) = (By::Client, Cause::Timeout);
 const TARGET_LEAVES: [(By, Cause); 2] = [(By::Target, Cause::Closed), (By::Target, Cause::Reset)];
-/// A target that takes no more of an upload is given up by a reset, which is then what is noted of it.
-const TARGET_STALLS: [(By, Cause); 2] = [(By::Target, Cause::Timeout), (By::Target, Cause::Reset)];
+const TARGET_STALLS: (By, Cause) = (By::Target, Cause::Timeout);
 
 /// The fates of all requests of a plan.
 pub(super) fn fates(plan: &Plan, knobs: &Knobs) -> BTreeMap<u32, Fate> {
@@ -131,7 +130,7 @@ impl Draft<'_> {
         let strikes = strikes.filter(|strike| strike.by_target).map(|strike| strike.how);
         for how in response.cut.map(|(_, how)| how).into_iter().chain(strikes) {
             match how {
-                Cut::Stall => causes.extend(TARGET_STALLS),
+                Cut::Stall => causes.push(TARGET_STALLS),
                 Cut::HalfClose | Cut::Close | Cut::Reset => causes.extend(TARGET_LEAVES),
             }
         }
@@ -141,13 +140,13 @@ impl Draft<'_> {
         if response.early.is_some() && request.content.is_some() {
             // It is answered before it is whole, or by a target that does not take the rest.
             causes.extend(TARGET_LEAVES);
-            causes.extend(TARGET_STALLS);
+            causes.push(TARGET_STALLS);
         }
         if plan.refuses > 0 {
             causes.push((By::Target, Cause::Refused));
         }
         if plan.silent > 0 || self.answers_after_ms() >= plan.settings.response_ms {
-            causes.extend(TARGET_STALLS);
+            causes.push(TARGET_STALLS);
         }
     }
 
