@@ -27,6 +27,17 @@ pub(super) struct Shared {
     pub(super) given_back: Cell<u32>,
     pub(super) closed: Cell<u32>,
     pub(super) asked: Line<Asked>,
+    /// Both directions of each of its streams.
+    streams: RefCell<Vec<Both>>,
+    pub(super) is_lost: Cell<bool>,
+}
+
+impl Shared {
+    /// The connection is lost, and all of its streams with it; what is asked later has another.
+    pub(super) fn lose(&self) {
+        self.is_lost.set(true);
+        self.streams.take().iter().for_each(target::Handle::abort);
+    }
 }
 
 #[derive(Default)]
@@ -78,12 +89,8 @@ impl target::Handle for Both {
 /// The one connection, and what has come with each request already.
 pub(super) struct ToShared(pub(super) Rc<Shared>, pub(super) RefCell<Option<Vec<u8>>>);
 
-impl Upstream for ToShared {
-    type Draft = Text;
-    type Lease = Shares;
-    type Connecting = Never;
-
-    fn lease(&self, _: &Target, _: bool, _: &mut Context<'_>) -> Option<Shares> {
+impl ToShared {
+    fn stream(&self) -> Shares {
         self.0.open.set(self.0.open.get() + 1);
         let (to_target, from_target) = (Line::default(), Line::default());
         if let Some(along) = self.1.borrow_mut().take() {
@@ -91,11 +98,21 @@ impl Upstream for ToShared {
         }
         let down = Got { from_target: from_target.clone(), ..Got::default() };
         let up = Sent { to_target, from_target };
-        Some(Shares { shared: Rc::clone(&self.0), up, down })
+        Shares { shared: Rc::clone(&self.0), up, down }
+    }
+}
+
+impl Upstream for ToShared {
+    type Draft = Text;
+    type Lease = Shares;
+    type Connecting = Fresh;
+
+    fn lease(&self, _: &Target, _: bool, _: &mut Context<'_>) -> Option<Shares> {
+        Some(self.stream())
     }
 
-    async fn connect(&self, _: &Target, _: &GroupOptions) -> Result<Never, Failure> {
-        Err(Failure::NoSocket)
+    async fn connect(&self, _: &Target, _: &GroupOptions) -> Result<Fresh, Failure> {
+        Ok(Fresh(Some(self.stream())))
     }
 
     fn give_back(&self, _: Shares, _: &Target, _: &GroupOptions) {
@@ -111,17 +128,15 @@ impl Upstream for ToShared {
     }
 }
 
-/// There is no second connection.
-pub(super) enum Never {}
+/// A connection in place of one that was lost, and the first stream of it.
+pub(super) struct Fresh(Option<Shares>);
 
-impl target::Connecting for Never {
+impl target::Connecting for Fresh {
     type Lease = Shares;
     fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<Result<Shares, Failure>> {
-        match *self {}
+        Poll::Ready(self.0.take().ok_or(Failure::NoSocket))
     }
-    fn abort(&self) {
-        match *self {}
-    }
+    fn abort(&self) {}
 }
 
 impl Lease for Shares {
@@ -136,6 +151,7 @@ impl Lease for Shares {
             self.up.to_target.say((Vec::new(), true));
         }
         let lines = (self.up.to_target.clone(), self.up.from_target.clone());
+        self.shared.streams.borrow_mut().push(Both(lines.0.clone(), lines.1.clone()));
         self.shared.asked.say((draft.0.clone(), lines.0, lines.1));
     }
     fn parts(&mut self) -> (&mut Sent, &mut Got) {
