@@ -3,7 +3,8 @@
 //! This is the only module that names tokio-uring or io-uring and the only one with `unsafe`. What it
 //! gives is small: listen, connect, receive, send, shut down, spawn and sleep, on any of three engines:
 //!
-//! * **io_uring** through a driver of limpet's own (`driver`);
+//! * **io_uring** through a driver of limpet's own (`driver`), where a connection that brings small messages only is
+//!   received from by one operation that goes on (`driver/flow.rs`);
 //! * **io_uring** through tokio-uring (`tokio_ring`). For both, receive, send and connect are their own
 //!   opcodes (`ring`), and idle receives take their buffer from a ring that the kernel draws
 //!   from (`provided`);

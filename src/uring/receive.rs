@@ -5,17 +5,71 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::engine::{self, Engine};
 use super::ring::{self, RingRecv, RingRecvProvided};
 #[cfg(test)]
 use super::simulated;
 use super::socket::{Handle, Shutdown, Socket};
 use super::{buffers, provided, ready as epoll};
 
+/// So many small receives one by one before one that goes on: it pays where a connection is kept and brings
+/// small messages, and costs where it ends soon or brings content, for which it has to be ended.
+pub(super) const CALM: u8 = 8;
+
 impl Socket {
+    /// Whether a receive goes on, or does from now on.
+    #[inline]
+    fn flows(&self) -> bool {
+        let inner = &*self.0;
+        if inner.flow.get().is_some() {
+            return true;
+        }
+        if inner.calm.get() < CALM {
+            inner.calm.set(inner.calm.get() + 1);
+            return false;
+        }
+        // The engine whose driver can.
+        if engine::current() != Engine::IoUring || !provided::is_available() || self.is_shut() {
+            return false;
+        }
+        inner.flow.set(ring::begin_flow(self));
+        inner.flow.get().is_some()
+    }
+
+    /// What the flow of this socket brings next; when that is its end, it has none any more.
+    #[inline]
+    fn poll_flow(&self, cx: &Context<'_>) -> Poll<FlowNext> {
+        let next = match self.0.flow.get() {
+            Some(flow) => ready!(flow.poll_next(cx)),
+            None => Err(-libc::ECANCELED),
+        };
+        let end = match next {
+            Ok(arrival) => return Poll::Ready(FlowNext::Result(ring::flowed(arrival))),
+            Err(end) => end,
+        };
+        self.0.flow.set(None);
+        self.0.calm.set(0);
+        Poll::Ready(match end {
+            0 => FlowNext::Result(Ok(Vec::new())),
+            // It was stopped, or found no buffer.
+            error if [-libc::ECANCELED, -libc::ENOBUFS].contains(&error) => FlowNext::Over,
+            error => FlowNext::Result(Err(io::Error::from_raw_os_error(-error))),
+        })
+    }
+
     /// Receives into the spare capacity of `buffer`, after what it holds.
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
         let op = match &self.0.handle {
-            Handle::Ring(_) => RecvOp::Ring(ring::recv(self, buffer)),
+            Handle::Ring(_) => {
+                self.0.calm.set(0);
+                match self.0.flow.get() {
+                    None => RecvOp::Ring(ring::recv(self, buffer)),
+                    Some(flow) => {
+                        flow.stop();
+                        RecvOp::Flow(Some(buffer))
+                    }
+                }
+            }
             Handle::Ready(_) => RecvOp::Ready(Some(buffer)),
             #[cfg(test)]
             Handle::Simulated(end) => RecvOp::Simulated(simulated::recv(self, end, buffer)),
@@ -23,9 +77,25 @@ impl Socket {
         Recv { socket: self.clone(), op, done: false }
     }
 
+    /// Puts what a flow has brought into `buffer`, as a receive would; what it has no room for comes next.
+    fn fill(&self, buffer: &mut Vec<u8>, mut bytes: Vec<u8>) -> usize {
+        let spare = buffer.capacity().saturating_sub(buffer.len());
+        let count = bytes.len().min(spare.saturating_sub(buffers::TAIL_BYTES));
+        buffer.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        match self.0.flow.get() {
+            Some(flow) if count < bytes.len() => {
+                bytes.drain(..count);
+                flow.put_back(bytes);
+            }
+            _ => buffers::give_back(bytes),
+        }
+        count
+    }
+
     /// Receives into a small buffer that is found only when bytes are there.
     pub fn recv_any(&self) -> RecvAny {
         let op = match &self.0.handle {
+            Handle::Ring(_) if self.flows() => AnyOp::Flow,
             Handle::Ring(_) if provided::is_available() => {
                 AnyOp::Provided(ring::recv_provided(self))
             }
@@ -38,6 +108,14 @@ impl Socket {
     }
 }
 
+/// What a flow brings.
+enum FlowNext {
+    /// As a receive would; empty = end of stream.
+    Result(io::Result<Vec<u8>>),
+    /// Nothing more, and the stream goes on.
+    Over,
+}
+
 /// Receives into a buffer of the caller's. Output: bytes received (0 = end of stream), the buffer.
 #[must_use = "an operation in flight must be awaited"]
 pub struct Recv {
@@ -48,6 +126,8 @@ pub struct Recv {
 
 enum RecvOp {
     Ring(RingRecv),
+    /// Behind a receive that went on, which ends; the buffer for what it still brings, or what follows.
+    Flow(Option<Vec<u8>>),
     Ready(Option<Vec<u8>>),
     #[cfg(test)]
     Simulated(simulated::Received),
@@ -57,7 +137,20 @@ impl Future for Recv {
     type Output = (io::Result<usize>, Vec<u8>);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let RecvOp::Flow(buffer) = &mut this.op {
+            let next = ready!(this.socket.poll_flow(cx));
+            let mut buffer = buffer.take().unwrap_or_default();
+            match next {
+                FlowNext::Result(result) => {
+                    this.done = true;
+                    let count = result.map(|bytes| this.socket.fill(&mut buffer, bytes));
+                    return Poll::Ready((count, buffer));
+                }
+                FlowNext::Over => this.op = RecvOp::Ring(ring::recv(&this.socket, buffer)),
+            }
+        }
         let output = match &mut this.op {
+            RecvOp::Flow(_) => return Poll::Pending,
             RecvOp::Ring(op) => ready!(Pin::new(op).poll(cx)),
             #[cfg(test)]
             RecvOp::Simulated(op) => ready!(Pin::new(op).poll(cx)),
@@ -95,6 +188,8 @@ pub struct RecvAny {
 
 enum AnyOp {
     Provided(RingRecvProvided),
+    /// What the socket's flow brings next.
+    Flow,
     #[cfg(test)]
     Simulated(simulated::Received),
     /// Boxed, because it is rare, and every sleeping connection holds this type.
@@ -115,6 +210,13 @@ impl Future for RecvAny {
         let this = &mut *self;
         loop {
             let output = match &mut this.op {
+                Some(AnyOp::Flow) => match ready!(this.socket.poll_flow(cx)) {
+                    FlowNext::Result(result) => result,
+                    FlowNext::Over => {
+                        this.op = Some(AnyOp::Provided(ring::recv_provided(&this.socket)));
+                        continue;
+                    }
+                },
                 Some(AnyOp::Provided(op)) => match ready!(Pin::new(op).poll(cx)) {
                     // More arrivals in one turn than the ring has buffers: bring our own.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use io_uring::{cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 
+use super::driver::flow::Arrival;
+use super::driver::flowing::{self, FlowKey};
 use super::engine::{self, Engine};
 use super::operation::{Completion, Operation};
 use super::place::Place;
@@ -93,6 +95,12 @@ pub(super) type RingRecvProvided = InFlight<RecvProvidedData>;
 impl Operation for RecvProvidedData {
     type Output = io::Result<Vec<u8>>;
     fn complete(self, done: Completion) -> Self::Output {
+        RecvProvidedData::completed(done)
+    }
+}
+
+impl RecvProvidedData {
+    fn completed(done: Completion) -> io::Result<Vec<u8>> {
         let result = done.result();
         // A slot that the kernel has used is refilled whatever came of it.
         let taken = cqueue::buffer_select(done.flags)
@@ -113,8 +121,14 @@ fn arrived(count: usize, taken: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
 
 /// Has the kernel wait for bytes before it tries to take any (`IORING_RECVSEND_POLL_FIRST`): saves the
 /// attempt that fails.
-fn poll_first(mut entry: squeue::Entry) -> squeue::Entry {
-    const POLL_FIRST: u16 = 1;
+fn poll_first(entry: squeue::Entry) -> squeue::Entry {
+    with_ioprio(entry, POLL_FIRST)
+}
+
+const POLL_FIRST: u16 = 1;
+const MULTISHOT: u16 = 2;
+
+fn with_ioprio(mut entry: squeue::Entry, value: u16) -> squeue::Entry {
     const IOPRIO_AT: usize = 2;
     const {
         assert!(size_of::<squeue::Entry>() == 64 && align_of::<squeue::Entry>() >= 8);
@@ -122,7 +136,7 @@ fn poll_first(mut entry: squeue::Entry) -> squeue::Entry {
     // SAFETY: an entry is the kernel's `struct io_uring_sqe` of 64 bytes.
     let ioprio = unsafe { (&raw mut entry).cast::<u8>().add(IOPRIO_AT) };
     // SAFETY: there, aligned, is its `ioprio` of two bytes.
-    unsafe { ioprio.cast::<u16>().write(POLL_FIRST) };
+    unsafe { ioprio.cast::<u16>().write(value) };
     entry
 }
 
@@ -133,6 +147,20 @@ pub(super) fn recv_provided(socket: &Socket) -> RingRecvProvided {
         .flags(squeue::Flags::BUFFER_SELECT);
     // Nothing is there yet, as a rule: it is asked for before it can have been sent.
     submit(RecvProvidedData { _socket: socket.clone() }, poll_first(entry))
+}
+
+/// Begins a receive that goes on, into buffers that the ring picks; `None` when the ring takes nothing.
+pub(super) fn begin_flow(socket: &Socket) -> Option<FlowKey> {
+    let entry = opcode::RecvMulti::new(descriptor(socket), provided::GROUP).build();
+    flowing::begin(with_ioprio(entry, POLL_FIRST | MULTISHOT))
+}
+
+/// What a flow has brought next.
+pub(super) fn flowed(arrival: Arrival) -> io::Result<Vec<u8>> {
+    match arrival {
+        Arrival::Taken(bytes) => Ok(bytes),
+        Arrival::InSlot(done) => RecvProvidedData::completed(done),
+    }
 }
 
 // ---- send ----

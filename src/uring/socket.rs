@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
+use super::driver::flowing::FlowKey;
 use super::engine::{self, Engine};
 #[cfg(test)]
 use super::simulated;
@@ -33,10 +35,27 @@ pub(super) struct Inner {
     pub(super) handle: Handle,
     /// Both directions have been shut down already; saves repeating the call.
     is_shut: Cell<bool>,
+    /// Small receives since the last one of content, counted as far as `receive` needs it.
+    pub(super) calm: Cell<u8>,
+    /// The receive that goes on, if there is one.
+    pub(super) flow: Cell<Option<FlowKey>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Handle::Ring(socket) = &mut self.handle {
+            // SAFETY: taken once, here, and not used again: nobody has a reference to who is dropped.
+            let socket = unsafe { ManuallyDrop::take(socket) };
+            match self.flow.take() {
+                Some(flow) => flow.leave(socket),
+                None => drop(socket),
+            }
+        }
+    }
 }
 
 pub(super) enum Handle {
-    Ring(socket2::Socket),
+    Ring(ManuallyDrop<socket2::Socket>),
     /// Boxed: a sleeping connection on io_uring need not hold its room.
     Ready(Box<AsyncFd<socket2::Socket>>),
     #[cfg(test)]
@@ -47,7 +66,12 @@ impl Socket {
     /// One end of a simulated connection.
     #[cfg(test)]
     pub(super) fn simulated(end: simulated::End) -> Socket {
-        Socket(Rc::new(Inner { handle: Handle::Simulated(end), is_shut: Cell::new(false) }))
+        Socket(Rc::new(Inner {
+            handle: Handle::Simulated(end),
+            is_shut: Cell::new(false),
+            calm: Cell::new(0),
+            flow: Cell::new(None),
+        }))
     }
 
     #[cfg(test)]
@@ -61,12 +85,17 @@ impl Socket {
     /// Takes over a socket for the engine of this thread.
     pub(super) fn adopt(socket: socket2::Socket) -> io::Result<Socket> {
         let handle = match engine::current() {
-            Engine::IoUring | Engine::TokioUring => Handle::Ring(socket),
+            Engine::IoUring | Engine::TokioUring => Handle::Ring(ManuallyDrop::new(socket)),
             #[cfg(test)]
             Engine::Simulated => return Err(io::ErrorKind::Unsupported.into()),
             Engine::Epoll => Handle::Ready(Box::new(registration::register(socket)?)),
         };
-        Ok(Socket(Rc::new(Inner { handle, is_shut: Cell::new(false) })))
+        Ok(Socket(Rc::new(Inner {
+            handle,
+            is_shut: Cell::new(false),
+            calm: Cell::new(0),
+            flow: Cell::new(None),
+        })))
     }
 
     pub(super) fn raw(&self) -> &socket2::Socket {
@@ -92,6 +121,9 @@ impl Socket {
         #[cfg(test)]
         if let Handle::Simulated(end) = &self.0.handle {
             return end.is_readable();
+        }
+        if self.0.flow.get().is_some_and(FlowKey::has_arrived) {
+            return true;
         }
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;

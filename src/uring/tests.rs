@@ -3,6 +3,7 @@
 mod buffers_kept;
 mod dropped;
 mod ended;
+mod flows;
 mod presence;
 mod tasks;
 

@@ -14,6 +14,8 @@
 //! when that is dropped first, in the table of operations until the completion has come. A run ends by
 //! cancelling what is in flight and awaiting that. What cannot be awaited is never freed.
 
+pub(super) mod flow;
+pub(super) mod flowing;
 mod name;
 mod remote;
 mod tasks;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use self::flow::{FLOW, Flows};
 use self::remote::Remote;
 use self::tasks::TASKS;
 use super::operation::{Completion, Operation};
@@ -56,6 +59,7 @@ thread_local! {
         Driver {
             ring: RefCell::new(None),
             operations: RefCell::new(Table::new()),
+            flows: Flows::new(),
             in_flight: Cell::new(0),
             remote: RefCell::new(None),
             times: RefCell::new(Vec::new()),
@@ -67,6 +71,8 @@ thread_local! {
 struct Driver {
     ring: RefCell<Option<IoUring>>,
     operations: RefCell<Table<State>>,
+    /// Receives that go on.
+    flows: Flows,
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
@@ -121,6 +127,7 @@ pub(super) fn run<F: Future>(entries: u32, main: F) -> io::Result<F::Output> {
     DRIVER.with(|driver| driver.ring.replace(Some(ring)));
     TASKS.with(|tasks| tasks.begin(remote.thread));
     DRIVER.with(|driver| driver.remote.replace(Some(remote)));
+    DRIVER.with(|driver| driver.flows.begin());
     let _end = End;
     DRIVER.with(|driver| driver.block_on(main))
 }
@@ -132,13 +139,19 @@ pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
 /// Gives back memory that a peak of tasks and operations has left behind.
 pub(super) fn trim() {
     TASKS.with(tasks::Tasks::trim);
-    DRIVER.with(|driver| driver.operations.borrow_mut().trim());
+    DRIVER.with(|driver| {
+        driver.operations.borrow_mut().trim();
+        driver.flows.table.borrow_mut().trim();
+    });
 }
 
-/// Tasks and operations for which there is memory.
+/// Tasks, operations and flows for which there is memory.
 #[cfg(test)]
 pub(super) fn capacity() -> usize {
-    TASKS.with(tasks::Tasks::capacity) + DRIVER.with(|driver| driver.operations.borrow().capacity())
+    let of_driver = |driver: &Driver| {
+        driver.operations.borrow().capacity() + driver.flows.table.borrow().capacity()
+    };
+    TASKS.with(tasks::Tasks::capacity) + DRIVER.with(of_driver)
 }
 
 /// Hands an operation to the kernel, at the latest when this thread has nothing else to do.
@@ -277,6 +290,7 @@ impl Driver {
                 match entry.user_data() {
                     NOBODY => {}
                     REMOTE => heard = heard.and(self.hear(done.result)),
+                    key if key & FLOW != 0 => self.flow_on((key & !FLOW) as usize, done),
                     key => self.complete(key as usize, done),
                 }
             }
@@ -359,6 +373,7 @@ impl Driver {
                 let _kept = ManuallyDrop::new(mem::replace(state, State::Lost));
             }
         }
+        self.flows.lose();
     }
 
     /// Asks to be told when another thread wakes one of our tasks.
