@@ -134,3 +134,7 @@ impl<'a, 's> Attempts<'a, 's> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "attempts_tests.rs"]
+mod tests;

@@ -282,3 +282,7 @@ where
         (result, at_response_end)
     }
 }
+
+#[cfg(test)]
+#[path = "converse_tests.rs"]
+mod tests;

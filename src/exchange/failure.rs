@@ -207,3 +207,7 @@ impl Failure {
         matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)
     }
 }
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

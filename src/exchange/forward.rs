@@ -239,3 +239,7 @@ fn note_failure(target: &Target, failure: Failure, progress: &Progress) {
         target.state.note_outcome(true);
     }
 }
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;

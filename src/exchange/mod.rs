@@ -23,6 +23,9 @@ pub mod client;
 pub mod content;
 mod converse;
 mod cookies;
+#[cfg(test)]
+#[path = "doubles_tests.rs"]
+pub mod doubles;
 pub mod end;
 pub mod entry;
 pub mod failure;

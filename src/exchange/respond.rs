@@ -312,3 +312,7 @@ fn send_failure(fault: SendFault) -> Failure {
         SendFault::Timeout => Failure::ClientSendTimeout,
     }
 }
+
+#[cfg(test)]
+#[path = "respond_tests.rs"]
+mod tests;

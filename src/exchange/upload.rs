@@ -81,3 +81,7 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;

@@ -174,3 +174,7 @@ pub async fn bound<T>(
     timers.stop(timer);
     output
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -1,0 +1,173 @@
+//! Which requests get another attempt, and where.
+
+use super::*;
+use crate::exchange::doubles::{ClientDouble, Shard, Text, file, play, play_prepared};
+use crate::group::select::{Issue, StickyOutcome};
+use crate::stickiness::set_cookie::Assignment;
+use crate::telemetry::reason::Reason;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+const REFUSED: (Failure, bool) = (Failure::ConnectRefused, false);
+const STALE: (Failure, bool) = (Failure::TargetClosed { any_byte: false }, true);
+const CLOSED: (Failure, bool) = (Failure::TargetClosed { any_byte: false }, false);
+
+/// One request and its attempts.
+struct Tries<'a, 's> {
+    attempts: Attempts<'a, 's>,
+    client: ClientDouble,
+    out: Outgoing<Text>,
+    entry: Entry,
+}
+
+impl<'a, 's> Tries<'a, 's> {
+    /// A request at the first target.
+    fn new(shard: &Shard, scene: &'a Scene<'s>, head: &str, is_replayable: bool) -> Tries<'a, 's> {
+        let (client, mut out, entry) = shard.plan(head);
+        out.plan.choice.target = 0;
+        Tries { attempts: Attempts::new(scene, &out, is_replayable), client, out, entry }
+    }
+
+    /// Where the next attempt leads, if there is one.
+    fn after(&mut self, failed: (Failure, bool)) -> Option<usize> {
+        let parts = (&mut self.out, &mut self.entry);
+        let is_again = self.attempts.again(failed, &self.client, parts);
+        is_again.then_some(self.out.plan.choice.target)
+    }
+
+    /// As one that stickiness has led to its target.
+    fn bind(&mut self) {
+        let assignment =
+            Assignment { generation: 0, group: 0, target: 0, home: 0, session: 1, issued_s: 0 };
+        self.out.plan.choice.sticky = Some(StickyOutcome {
+            reason: Reason::Valid,
+            assignment,
+            issue: Issue::Never,
+            bound: true,
+            is_known: true,
+            left: None,
+            is_pinned: false,
+        });
+    }
+}
+
+#[test]
+fn a_refused_connection_leads_to_another_target_and_never_back() {
+    play(&file("", "retries.count = 9", 3), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, POST, false);
+        let second = tries.after(REFUSED).unwrap();
+        let third = tries.after(REFUSED).unwrap();
+        assert_eq!({ second + third }, 3, "each of the others once");
+        assert_eq!(tries.after(REFUSED), None);
+        assert_eq!(tries.entry.retries, 2);
+        assert!(!tries.attempts.only_fresh, "no kept connection has failed it");
+    });
+}
+
+#[test]
+fn there_are_as_many_retries_as_the_group_allows() {
+    for count in 0..3 {
+        play(&file("", &format!("retries.count = {count}"), 5), async |shard| {
+            let scene = shard.scene();
+            let mut tries = Tries::new(shard, &scene, GET, true);
+            let made = std::iter::from_fn(|| tries.after(REFUSED)).take(9).count();
+            assert_eq!((made, tries.entry.retries), (count, count as u32));
+        });
+    }
+}
+
+#[test]
+fn a_stale_connection_leads_to_another_target_on_a_new_connection() {
+    play(&file("", "", 2), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        assert_eq!(tries.after(STALE), Some(1));
+        assert!(tries.attempts.only_fresh);
+        assert_eq!(tries.after(CLOSED), None, "one retry is all there is");
+    });
+}
+
+#[test]
+fn who_has_nobody_else_tries_a_target_whose_connection_was_stale_once_more() {
+    play(&file("", "", 1), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        assert_eq!(tries.after(STALE), Some(0));
+        assert!(tries.attempts.only_fresh);
+        assert_eq!(tries.after(CLOSED), None, "a new connection that is closed is not asked twice");
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        assert_eq!(tries.after(REFUSED), None, "nor is who refuses");
+    });
+}
+
+#[test]
+fn a_stale_connection_leads_to_nobody_who_is_ejected_but_a_refused_one_does() {
+    let eject = |snapshot: &crate::snapshot::Snapshot| {
+        snapshot.groups[0].targets[1].state.set_ejected(true);
+    };
+    play_prepared(&file("", "", 2), eject, async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        assert_eq!(tries.after(STALE), Some(0));
+        assert_eq!(tries.after(REFUSED), Some(1));
+    });
+}
+
+#[test]
+fn what_a_target_may_have_acted_on_is_not_sent_again() {
+    play(&file("", "", 2), async |shard| {
+        let scene = shard.scene();
+        for (head, is_replayable, failed) in [
+            (POST, true, STALE),
+            (GET, false, STALE),
+            (GET, true, (Failure::TargetClosed { any_byte: true }, true)),
+            (GET, true, (Failure::ResponseTimeout, false)),
+            (GET, true, (Failure::NoSocket, false)),
+            (GET, true, (Failure::ClientGone, false)),
+        ] {
+            let mut tries = Tries::new(shard, &scene, head, is_replayable);
+            assert_eq!(tries.after(failed), None, "{head:?}, {failed:?}");
+            assert_eq!(tries.entry.retries, 0);
+        }
+    });
+}
+
+#[test]
+fn a_bound_request_tries_its_target_once_more_before_it_fails_over() {
+    play(&file("", "", 2), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        tries.bind();
+        assert_eq!(tries.after(REFUSED), Some(0));
+        assert_eq!(tries.after(REFUSED), Some(1));
+        assert_eq!(tries.entry.retries, 2, "the log counts both");
+    });
+}
+
+#[test]
+fn a_bound_request_fails_over_at_once_when_connecting_has_taken_all_its_time() {
+    play(&file("", "timeouts.connect = \"3s\"", 2), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, GET, true);
+        tries.bind();
+        shard.at(3000).await;
+        assert_eq!(tries.after((Failure::ConnectTimeout, false)), Some(1));
+    });
+}
+
+#[test]
+fn retries_of_what_a_target_may_have_seen_need_the_groups_budget_for_as_long_as_they_run() {
+    let budget = "retries.count = 2\nretries.budget_percent = 0\nretries.budget_minimum = 1";
+    play(&file("", budget, 3), async |shard| {
+        let scene = shard.scene();
+        let mut first = Tries::new(shard, &scene, GET, true);
+        let mut second = Tries::new(shard, &scene, GET, true);
+        assert!(first.after(CLOSED).is_some());
+        assert_eq!(second.after(CLOSED), None);
+        assert!(first.after(CLOSED).is_some(), "who holds a permit needs no other");
+        assert!(Tries::new(shard, &scene, GET, true).after(REFUSED).is_some(), "nor a connect");
+        drop(first);
+        assert!(second.after(CLOSED).is_some());
+    });
+}
