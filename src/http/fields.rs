@@ -65,38 +65,28 @@ const FOLDED: [u8; 256] = {
     table
 };
 
-/// `tchar` of RFC 9110 §5.6.2.
+/// Letters, digits and the bytes of `others`.
 #[expect(
     clippy::indexing_slicing,
     reason = "the compiler evaluates it, and refuses an index that is out of bounds"
 )]
-const TOKEN: [bool; 256] = {
+pub(crate) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
     table
-};
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 #[inline]
@@ -224,36 +214,38 @@ fn is_in_any_case<const N: usize>(bytes: &[u8; N], lower_case: &[u8; N]) -> bool
     }
 }
 
-/// Whether a look-alike of this field is dropped: it frames the message, is hop by hop, or is one
-/// that limpet sets or relies on (4-http).
-pub(crate) fn look_alike_is_dropped(id: FieldId) -> bool {
-    match id {
-        FieldId::Other
-        | FieldId::UserAgent
-        | FieldId::Referer
-        | FieldId::CacheControl
-        | FieldId::Date => false,
-        FieldId::Host
-        | FieldId::Connection
-        | FieldId::KeepAlive
-        | FieldId::ProxyConnection
-        | FieldId::Te
-        | FieldId::Trailer
-        | FieldId::TransferEncoding
-        | FieldId::ContentLength
-        | FieldId::Upgrade
-        | FieldId::Expect
-        | FieldId::Cookie
-        | FieldId::SetCookie
-        | FieldId::Authorization
-        | FieldId::Forwarded
-        | FieldId::XForwardedFor
-        | FieldId::XForwardedProto
-        | FieldId::XForwardedPort
-        | FieldId::XForwardedHost
-        | FieldId::XRealIp
-        | FieldId::Via
-        | FieldId::Traceparent => true,
+impl FieldId {
+    /// Whether this field frames the message, is hop by hop, or is one that limpet sets or relies on: a look-alike of
+    /// it is dropped, and it may not come late.
+    pub(crate) fn steers(self) -> bool {
+        match self {
+            FieldId::Other
+            | FieldId::UserAgent
+            | FieldId::Referer
+            | FieldId::CacheControl
+            | FieldId::Date => false,
+            FieldId::Host
+            | FieldId::Connection
+            | FieldId::KeepAlive
+            | FieldId::ProxyConnection
+            | FieldId::Te
+            | FieldId::Trailer
+            | FieldId::TransferEncoding
+            | FieldId::ContentLength
+            | FieldId::Upgrade
+            | FieldId::Expect
+            | FieldId::Cookie
+            | FieldId::SetCookie
+            | FieldId::Authorization
+            | FieldId::Forwarded
+            | FieldId::XForwardedFor
+            | FieldId::XForwardedProto
+            | FieldId::XForwardedPort
+            | FieldId::XForwardedHost
+            | FieldId::XRealIp
+            | FieldId::Via
+            | FieldId::Traceparent => true,
+        }
     }
 }
 

@@ -4,9 +4,7 @@
 //! judges: see [`super::judge`]. Tested with the parser of HTTP/1.
 
 use super::content_length::LengthField;
-use super::fields::{
-    Field, FieldId, Fields, classify_folded, eq_ignore_case, look_alike_is_dropped, members,
-};
+use super::fields::{Field, FieldId, Fields, classify_folded, eq_ignore_case, members};
 use super::head::HeadLimits;
 use super::refusal::LineFault;
 
@@ -37,7 +35,7 @@ pub(crate) fn push<'b>(
     }
     let field = match classify_folded(name) {
         (FieldId::Other, _) => Field { name, value, id: FieldId::Other, drop: false },
-        (id, true) => Field { name, value, id: FieldId::Other, drop: look_alike_is_dropped(id) },
+        (id, true) => Field { name, value, id: FieldId::Other, drop: id.steers() },
         (id, false) => Field { name, value, id, drop: note(id, value) },
     };
     fields.try_push(field).map_err(|_| LineFault::TooManyFields)

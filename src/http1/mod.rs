@@ -9,4 +9,5 @@ pub mod chunked;
 pub mod frame;
 pub mod framing;
 pub mod head;
+pub mod rest;
 pub mod rewrite;

@@ -11,9 +11,8 @@ use crate::exchange::target::{ReceiveFault, Receiving};
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
-use crate::http1::chunked::Decoder;
-use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, Parsed};
+use crate::http1::rest::Rest;
 use crate::transport::stream::Recv;
 use crate::uring::buffers;
 
@@ -42,14 +41,6 @@ enum Receive {
     Waiting,
     None,
     Further(Recv),
-}
-
-/// How the end of the content is found.
-enum Rest {
-    None,
-    Length(u64),
-    Chunked(Decoder),
-    UntilClose,
 }
 
 impl Response {
@@ -127,7 +118,7 @@ impl Response {
     ) -> Result<Received, ReceiveFault> {
         let count = match result {
             Ok(count) if count > 0 => count,
-            Ok(_) if matches!(self.rest, Rest::UntilClose) => {
+            Ok(_) if self.rest.ends_by_close() => {
                 self.is_over = true;
                 let piece = Piece { buffer, from: ROOM };
                 return Ok(Received { piece, end: End::ByClose });
@@ -135,23 +126,11 @@ impl Response {
             Ok(_) => return Err(ReceiveFault::Closed),
             Err(_) => return Err(ReceiveFault::Reset),
         };
-        match &mut self.rest {
-            Rest::None | Rest::UntilClose => {}
-            Rest::Length(rest) => {
-                let taken = (*rest).min(count as u64);
-                self.may_keep &= taken == count as u64;
-                buffer.truncate(ROOM + usize::try_from(taken).unwrap_or(count));
-                *rest -= taken;
-                self.is_over = *rest == 0;
-            }
-            Rest::Chunked(decoder) => {
-                let input = buffer.get_mut(ROOM..).unwrap_or_default();
-                let decoded = decoder.decode_in_place(input).map_err(ReceiveFault::Invalid)?;
-                self.may_keep &= !decoded.end || decoded.consumed == count;
-                buffer.truncate(ROOM + decoded.content);
-                self.is_over = decoded.end;
-            }
-        }
+        let input = buffer.get_mut(ROOM..).unwrap_or_default();
+        let taken = self.rest.take(input).map_err(ReceiveFault::Invalid)?;
+        self.may_keep &= !taken.end || taken.used == count;
+        self.is_over = taken.end;
+        buffer.truncate(ROOM + taken.content);
         let end = if self.is_over { End::Last } else { End::No };
         Ok(Received { piece: Piece { buffer, from: ROOM }, end })
     }
@@ -208,12 +187,7 @@ impl Receiving for Response {
         if head.status >= 200 {
             self.may_keep = on_wire.persistent;
             self.idle_s = on_wire.keep_alive_s;
-            self.rest = match on_wire.framing {
-                ResponseFraming::None => Rest::None,
-                ResponseFraming::Length(length) => Rest::Length(length),
-                ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),
-                ResponseFraming::UntilClose => Rest::UntilClose,
-            };
+            self.rest = Rest::of(on_wire.framing);
         }
         let used = head.raw.len();
         let seen = look(&head);
@@ -229,26 +203,10 @@ impl Receiving for Response {
     fn along(&mut self) -> Result<Along<'_>, ChunkFault> {
         let bytes = self.bytes.get_mut(self.used..).unwrap_or_default();
         let count = bytes.len();
-        let (taken, used) = match &mut self.rest {
-            Rest::None => {
-                self.is_over = true;
-                (0, 0)
-            }
-            Rest::Length(rest) => {
-                let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(count);
-                *rest -= taken as u64;
-                self.is_over = *rest == 0;
-                (taken, taken)
-            }
-            Rest::Chunked(decoder) => {
-                let decoded = decoder.decode_in_place(bytes)?;
-                self.is_over = decoded.end;
-                (decoded.content, decoded.consumed)
-            }
-            Rest::UntilClose => (count, count),
-        };
-        self.may_keep &= !self.is_over || used == count;
-        let bytes = self.bytes.get(self.used..).and_then(|bytes| bytes.get(..taken));
+        let taken = self.rest.take(bytes)?;
+        self.is_over = taken.end;
+        self.may_keep &= !taken.end || taken.used == count;
+        let bytes = self.bytes.get(self.used..).and_then(|bytes| bytes.get(..taken.content));
         self.used = self.bytes.len();
         let end = self.is_over.then(|| self.rest.trailers());
         Ok(Along { bytes: bytes.unwrap_or_default(), end })
@@ -270,14 +228,5 @@ impl Receiving for Response {
 
     fn trailers(&self) -> &[u8] {
         self.rest.trailers()
-    }
-}
-
-impl Rest {
-    fn trailers(&self) -> &[u8] {
-        match self {
-            Rest::Chunked(decoder) => decoder.trailers(),
-            Rest::None | Rest::Length(_) | Rest::UntilClose => b"",
-        }
     }
 }

@@ -15,9 +15,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::actor::Peer;
-use super::pace::{Kind, Pace};
 use super::problem::{Cause, Problem};
 use super::scope::Scope;
+use super::throttle::{Kind, Throttle};
 use crate::control::config::file::Admin;
 use crate::control::refusals::Refusal;
 use crate::control::runtime::Control;
@@ -57,13 +57,13 @@ pub struct Access {
 #[derive(Debug)]
 pub struct Door {
     access: Access,
-    pace: Pace,
+    throttle: Throttle,
     control: Arc<Control>,
 }
 
 impl Door {
     pub fn new(access: Access, control: Arc<Control>) -> Door {
-        Door { access, pace: Pace::default(), control }
+        Door { access, throttle: Throttle::default(), control }
     }
 
     /// Counts and notes who is turned away, and lets him wait who is again and again.
@@ -77,7 +77,7 @@ impl Door {
         let _ = noted.await;
         let is_guess = refusal == Refusal::Unauthorized && visitor.has_token;
         let kind = if is_guess { Kind::Guess } else { Kind::Other };
-        tokio::time::sleep(self.pace.refuse(&visitor.peer, kind, Instant::now())).await;
+        tokio::time::sleep(self.throttle.refuse(&visitor.peer, kind, Instant::now())).await;
     }
 }
 
@@ -296,7 +296,7 @@ pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -
         && let Some(peer @ Peer::Tcp(_)) = request.extensions().get()
         && request.headers().contains_key(header::AUTHORIZATION)
     {
-        tokio::time::sleep(door.pace.wait(peer, Instant::now())).await;
+        tokio::time::sleep(door.throttle.wait(peer, Instant::now())).await;
     }
     match judge_entry(&gate, scope, &request) {
         Ok(()) => {

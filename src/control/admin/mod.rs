@@ -12,13 +12,13 @@ mod groups;
 pub mod guard;
 pub mod operator;
 mod overview;
-mod pace;
 pub mod problem;
 mod read;
 mod rules;
 pub mod scope;
 pub mod serve;
 pub(in crate::control) mod session_match;
+mod throttle;
 pub mod views;
 mod write;
 

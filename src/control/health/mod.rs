@@ -11,12 +11,12 @@
 //! Everything that a tick finds is published together. Never touches a connection of the data plane, never changes the
 //! configuration. Tested with paused time and a prober of the tests' own, and by the black-box suite.
 
+mod beat;
 mod board;
 mod check;
 mod ejection;
 mod findings;
 mod machine;
-mod pace;
 mod response;
 mod roster;
 mod settings;
@@ -219,7 +219,7 @@ impl<P: Probe> Supervisor<P> {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
-        let at = watched.pace.next(now, checks.interval, random);
+        let at = watched.beat.next(now, checks.interval, random);
         watched.due = Some(at);
         self.due.push(Reverse(Due { at, slot, serial: watched.serial, is_extra: false }));
     }

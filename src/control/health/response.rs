@@ -9,9 +9,8 @@ use crate::exchange::failure::Failure;
 use crate::exchange::interim::Interims;
 use crate::http::fields::{FIELD_COUNT_MAX, Fields};
 use crate::http::head::{HeadLimits, Method};
-use crate::http1::chunked::Decoder;
-use crate::http1::framing::ResponseFraming;
 use crate::http1::head::{self, Parsed};
+use crate::http1::rest::Rest;
 
 /// How much is received at a time, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -46,14 +45,6 @@ impl Unread {
     }
 }
 
-/// Content that is still to come.
-enum Rest {
-    Ended,
-    Length(u64),
-    Chunked(Decoder),
-    UntilClose,
-}
-
 /// Reads one response from a stream.
 pub(super) struct Reader<S> {
     stream: S,
@@ -62,6 +53,8 @@ pub(super) struct Reader<S> {
     /// Received and not used.
     bytes: Vec<u8>,
     rest: Rest,
+    /// The content has come to its end.
+    is_over: bool,
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
@@ -74,7 +67,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             field_count: FIELD_COUNT_MAX,
         };
         let method = Method::of(method.as_bytes());
-        Reader { stream, method, limits, bytes: Vec::new(), rest: Rest::Ended }
+        Reader { stream, method, limits, bytes: Vec::new(), rest: Rest::None, is_over: true }
     }
 
     /// Whether content has come that was not read yet.
@@ -123,12 +116,8 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         match parsed.map_err(|fault| Unread::Invalid(Failure::ResponseInvalid(fault)))? {
             Parsed::Partial => Ok(None),
             Parsed::Complete((head, on_wire)) => {
-                self.rest = match on_wire.framing {
-                    ResponseFraming::None | ResponseFraming::Length(0) => Rest::Ended,
-                    ResponseFraming::Length(length) => Rest::Length(length),
-                    ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),
-                    ResponseFraming::UntilClose => Rest::UntilClose,
-                };
+                self.rest = Rest::of(on_wire.framing);
+                self.is_over = self.rest.is_none();
                 Ok(Some((head.status, head.raw.len())))
             }
         }
@@ -136,13 +125,13 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 
     /// The next piece of content, first what came with the head; `None` at its end.
     pub(super) async fn content(&mut self) -> Result<Option<Vec<u8>>, Unread> {
-        if matches!(self.rest, Rest::Ended) {
+        if self.is_over {
             return Ok(None);
         }
         if self.bytes.is_empty() {
             match self.receive().await {
-                Ok(0) if matches!(self.rest, Rest::UntilClose) => {
-                    self.rest = Rest::Ended;
+                Ok(0) if self.rest.ends_by_close() => {
+                    self.is_over = true;
                     return Ok(None);
                 }
                 Ok(0) => return Err(Unread::Closed(Part::Content)),
@@ -156,26 +145,12 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     /// The content among the bytes that are there.
     fn take(&mut self) -> Result<Vec<u8>, Unread> {
         let mut bytes = std::mem::take(&mut self.bytes);
-        match &mut self.rest {
-            Rest::Ended => bytes.clear(),
-            Rest::UntilClose => {}
-            Rest::Length(left) => {
-                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left = left.saturating_sub(bytes.len() as u64);
-                if *left == 0 {
-                    self.rest = Rest::Ended;
-                }
-            }
-            Rest::Chunked(decoder) => {
-                let decoded = decoder
-                    .decode_in_place(&mut bytes)
-                    .map_err(|fault| Unread::Invalid(Failure::TargetContentInvalid(fault)))?;
-                bytes.truncate(decoded.content);
-                if decoded.end {
-                    self.rest = Rest::Ended;
-                }
-            }
-        }
+        let taken = self
+            .rest
+            .take(&mut bytes)
+            .map_err(|fault| Unread::Invalid(Failure::TargetContentInvalid(fault)))?;
+        bytes.truncate(taken.content);
+        self.is_over = taken.end;
         Ok(bytes)
     }
 }

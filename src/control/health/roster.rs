@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beat::Beat;
 use super::board::Entry;
 use super::check::Probe;
 use super::ejection::{Ejection, Population};
 use super::machine::Streak;
-use super::pace::Pace;
 use super::settings::{Checks, Settings};
 use super::{Due, EndedBy, Supervisor};
 use crate::control::events::{EventKind, Tone, unix_ms};
@@ -99,7 +99,7 @@ pub(super) struct Watched {
     /// Changes when what is on its way no longer counts; never used again.
     pub serial: u64,
     pub streak: Streak,
-    pub pace: Pace,
+    pub beat: Beat,
     /// When the next check of the interval is due.
     pub due: Option<Duration>,
     /// A check runs since then.
@@ -208,7 +208,7 @@ impl<P: Probe> Supervisor<P> {
             address: target.address.clone(),
             serial,
             streak: Streak::default(),
-            pace: Pace::new(serial, now, interval.unwrap_or_default()),
+            beat: Beat::new(serial, now, interval.unwrap_or_default()),
             due: None,
             checked_since: None,
             at_once: false,
@@ -273,7 +273,7 @@ impl<P: Probe> Supervisor<P> {
             watched.checked_since = None;
             watched.due = None;
             if let Some(checks) = &settings.checks {
-                watched.pace = Pace::new(serial, now, checks.interval);
+                watched.beat = Beat::new(serial, now, checks.interval);
                 match watched.state.checked_health() {
                     Some(Health::Initial) => self.schedule_first(slot, now),
                     _ => self.schedule_next(slot, now),

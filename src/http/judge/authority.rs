@@ -1,6 +1,6 @@
 //! Authorities: the syntax of Host and of the target's own, and whether the two agree.
 
-use crate::http::fields::eq_ignore_case;
+use crate::http::fields::{alphanumeric_and, eq_ignore_case};
 use crate::http::head::{Mode, RequestTarget, Version};
 use crate::http::notes::Notes;
 use crate::http::refusal::Refusal;
@@ -43,36 +43,7 @@ pub(super) fn effective<'b>(
 
 /// Bytes of a reg-name or an IPv4 address: unreserved and sub-delims of RFC 3986 §3.2.2, without the
 /// comma, which would make a list of two Host fields look like one host.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the compiler evaluates it, and refuses an index that is out of bounds"
-)]
-const REG_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            );
-        byte += 1;
-    }
-    table
-};
+const REG_NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=");
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
 pub(super) fn is_valid(authority: &[u8]) -> bool {

@@ -112,29 +112,7 @@ fn is_forbidden(name: &[u8]) -> bool {
                 || has_prefix(b"x-forwarded-")
                 || (has_prefix(b"content-") && !any_of(DIGESTS))
         }
-        FieldId::Referer | FieldId::UserAgent => false,
-        FieldId::Host
-        | FieldId::Connection
-        | FieldId::KeepAlive
-        | FieldId::ProxyConnection
-        | FieldId::Te
-        | FieldId::Trailer
-        | FieldId::TransferEncoding
-        | FieldId::ContentLength
-        | FieldId::Upgrade
-        | FieldId::Expect
-        | FieldId::Cookie
-        | FieldId::SetCookie
-        | FieldId::Authorization
-        | FieldId::CacheControl
-        | FieldId::Date
-        | FieldId::Forwarded
-        | FieldId::XForwardedFor
-        | FieldId::XForwardedProto
-        | FieldId::XForwardedPort
-        | FieldId::XForwardedHost
-        | FieldId::XRealIp
-        | FieldId::Via
-        | FieldId::Traceparent => true,
+        FieldId::CacheControl | FieldId::Date => true,
+        id => id.steers(),
     }
 }

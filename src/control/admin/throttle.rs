@@ -55,11 +55,11 @@ pub enum Kind {
 
 /// When each peer's refusals are all forgotten.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct Throttle {
     forgotten: Mutex<HashMap<(Who, Kind), Instant, ahash::RandomState>>,
 }
 
-impl Pace {
+impl Throttle {
     /// Notes a refusal; says how long its answer waits.
     pub fn refuse(&self, peer: &Peer, kind: Kind, now: Instant) -> Duration {
         let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ fn make_room(forgotten: &mut HashMap<(Who, Kind), Instant, ahash::RandomState>, 
 
 #[cfg(test)]
 mod tests {
-    use crate::control::admin::pace::*;
+    use crate::control::admin::throttle::*;
 
     fn peer(address: &str) -> Peer {
         Peer::Tcp(address.parse().unwrap())
@@ -106,56 +106,61 @@ mod tests {
 
     #[test]
     fn who_is_refused_beyond_the_allowance_waits_longer_and_longer_up_to_a_limit() {
-        let (pace, now) = (Pace::default(), Instant::now());
+        let (throttle, now) = (Throttle::default(), Instant::now());
         let one = peer("192.0.2.1:1");
-        let waits: Vec<Duration> = (0..100).map(|_| pace.refuse(&one, Kind::Guess, now)).collect();
+        let waits: Vec<Duration> =
+            (0..100).map(|_| throttle.refuse(&one, Kind::Guess, now)).collect();
         assert!(waits[..10].iter().all(Duration::is_zero), "{waits:?}");
         assert_eq!((waits[10], waits[11], waits[99]), (EVERY, EVERY * 2, WAIT_MAX));
-        assert_eq!(pace.wait(&one, now), WAIT_MAX);
-        assert_eq!(pace.wait(&peer("192.0.2.1:2"), now), WAIT_MAX, "whatever its port");
+        assert_eq!(throttle.wait(&one, now), WAIT_MAX);
+        assert_eq!(throttle.wait(&peer("192.0.2.1:2"), now), WAIT_MAX, "whatever its port");
         let later = now + Duration::from_secs(3);
-        assert_eq!(pace.wait(&one, later), Duration::ZERO, "it is forgotten");
-        assert_eq!(pace.refuse(&one, Kind::Guess, later), Duration::ZERO);
+        assert_eq!(throttle.wait(&one, later), Duration::ZERO, "it is forgotten");
+        assert_eq!(throttle.refuse(&one, Kind::Guess, later), Duration::ZERO);
     }
 
     #[test]
     fn others_do_not_wait_and_other_refusals_are_no_guesses() {
-        let (pace, now) = (Pace::default(), Instant::now());
+        let (throttle, now) = (Throttle::default(), Instant::now());
         let one = peer("[2001:db8::1]:1");
         for _ in 0..50 {
-            pace.refuse(&one, Kind::Other, now);
+            throttle.refuse(&one, Kind::Other, now);
         }
-        assert_eq!(pace.wait(&one, now), Duration::ZERO);
+        assert_eq!(throttle.wait(&one, now), Duration::ZERO);
         for _ in 0..50 {
-            pace.refuse(&one, Kind::Guess, now);
+            throttle.refuse(&one, Kind::Guess, now);
         }
-        assert_eq!(pace.wait(&peer("[2001:db8::ffff]:9"), now), WAIT_MAX, "one /64 is one peer");
+        assert_eq!(
+            throttle.wait(&peer("[2001:db8::ffff]:9"), now),
+            WAIT_MAX,
+            "one /64 is one peer"
+        );
         for other in [
             peer("[2001:db8:0:1::1]:1"),
             peer("127.0.0.1:1"),
             Peer::Unix { uid: Some(0), pid: None },
         ] {
-            assert_eq!(pace.wait(&other, now), Duration::ZERO, "{other:?}");
+            assert_eq!(throttle.wait(&other, now), Duration::ZERO, "{other:?}");
         }
         let mapped = peer("[::ffff:192.0.2.9]:1");
         for _ in 0..50 {
-            pace.refuse(&mapped, Kind::Guess, now);
+            throttle.refuse(&mapped, Kind::Guess, now);
         }
-        assert_eq!(pace.wait(&peer("192.0.2.9:1"), now), WAIT_MAX);
+        assert_eq!(throttle.wait(&peer("192.0.2.9:1"), now), WAIT_MAX);
     }
 
     #[test]
     fn the_table_is_bounded_and_keeps_the_worst() {
-        let (pace, now) = (Pace::default(), Instant::now());
+        let (throttle, now) = (Throttle::default(), Instant::now());
         let worst = peer("192.0.2.1:1");
         for _ in 0..50 {
-            pace.refuse(&worst, Kind::Guess, now);
+            throttle.refuse(&worst, Kind::Guess, now);
         }
         for number in 0..20_000_u32 {
             let address = std::net::Ipv4Addr::from(0x0a00_0000 + number);
-            pace.refuse(&Peer::Tcp((address, 1).into()), Kind::Guess, now);
+            throttle.refuse(&Peer::Tcp((address, 1).into()), Kind::Guess, now);
         }
-        assert!(pace.forgotten.lock().unwrap().len() <= PEERS_MAX);
-        assert_eq!(pace.wait(&worst, now), WAIT_MAX);
+        assert!(throttle.forgotten.lock().unwrap().len() <= PEERS_MAX);
+        assert_eq!(throttle.wait(&worst, now), WAIT_MAX);
     }
 }

@@ -15,24 +15,24 @@ const STRAY_PARTS: u32 = 20;
 
 /// The beat of one target's checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct Beat {
     /// Where the next check would be without straying.
-    beat: Duration,
+    due: Duration,
 }
 
-impl Pace {
+impl Beat {
     /// The beat of the target with this number, whose next check comes within `interval`.
-    pub fn new(number: u64, now: Duration, interval: Duration) -> Pace {
-        Pace { beat: now.saturating_add(part(interval, number.wrapping_mul(GOLDEN))) }
+    pub fn new(number: u64, now: Duration, interval: Duration) -> Beat {
+        Beat { due: now.saturating_add(part(interval, number.wrapping_mul(GOLDEN))) }
     }
 
     /// When the next check is due; advances the beat past it. What was missed is not made up for.
     pub fn next(&mut self, now: Duration, interval: Duration, random: u64) -> Duration {
-        let due = self.beat.saturating_add(part(interval / (STRAY_PARTS / 2), random));
+        let due = self.due.saturating_add(part(interval / (STRAY_PARTS / 2), random));
         let due = due.saturating_sub(interval / STRAY_PARTS).max(now);
-        self.beat = self.beat.saturating_add(interval);
-        if self.beat <= now {
-            self.beat = now.saturating_add(interval);
+        self.due = self.due.saturating_add(interval);
+        if self.due <= now {
+            self.due = now.saturating_add(interval);
         }
         due
     }
@@ -46,7 +46,7 @@ fn part(of: Duration, bits: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use crate::control::health::pace::*;
+    use crate::control::health::beat::*;
 
     const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -54,7 +54,7 @@ mod tests {
     fn any_number_of_targets_is_spread_evenly() {
         for count in [2u64, 3, 10, 5_000] {
             let mut beats: Vec<_> =
-                (100..100 + count).map(|n| Pace::new(n, INTERVAL, INTERVAL).beat).collect();
+                (100..100 + count).map(|n| Beat::new(n, INTERVAL, INTERVAL).due).collect();
             beats.sort();
             let ends = [INTERVAL, INTERVAL * 2];
             assert!(beats.iter().all(|beat| (ends[0]..ends[1]).contains(beat)));
@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn two_checks_are_an_interval_apart_give_or_take_a_tenth() {
-        let mut pace = Pace::new(7, Duration::ZERO, INTERVAL);
-        let mut last = pace.next(Duration::ZERO, INTERVAL, 0);
+        let mut beat = Beat::new(7, Duration::ZERO, INTERVAL);
+        let mut last = beat.next(Duration::ZERO, INTERVAL, 0);
         let mut gaps = Vec::new();
         for n in 1..1_000u64 {
-            let due = pace.next(last, INTERVAL, n.wrapping_mul(GOLDEN).wrapping_mul(n));
+            let due = beat.next(last, INTERVAL, n.wrapping_mul(GOLDEN).wrapping_mul(n));
             gaps.push(due - last);
             last = due;
         }
@@ -78,17 +78,17 @@ mod tests {
         let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
         assert!(*most - *least > tenth, "they do stray: {least:?} to {most:?}");
         // Straying does not add up.
-        let drift = last.abs_diff(INTERVAL * 999 + Pace::new(7, Duration::ZERO, INTERVAL).beat);
+        let drift = last.abs_diff(INTERVAL * 999 + Beat::new(7, Duration::ZERO, INTERVAL).due);
         assert!(drift <= tenth, "{drift:?}");
     }
 
     #[test]
     fn what_was_missed_is_not_made_up_for() {
-        let mut pace = Pace::new(0, Duration::ZERO, INTERVAL);
+        let mut beat = Beat::new(0, Duration::ZERO, INTERVAL);
         let late = INTERVAL * 5;
-        assert_eq!(pace.next(late, INTERVAL, 0), late);
+        assert_eq!(beat.next(late, INTERVAL, 0), late);
         assert_eq!(
-            pace.next(late, INTERVAL, u64::MAX / 2),
+            beat.next(late, INTERVAL, u64::MAX / 2),
             late + INTERVAL - Duration::from_nanos(1)
         );
     }
