@@ -48,7 +48,8 @@ impl World {
         let (scene, timers) = (shard.scene(), shard.timers());
         let state = Rc::clone(&self.client.state);
         let World { client, out, entry, reach } = self;
-        let exchange = Exchange { scene: &scene, out, client, upstream: &*reach, timers: &timers };
+        let mut exchange =
+            Exchange { scene: &scene, out, client, upstream: &*reach, timers: &timers };
         let mut running: Running<'_> = Box::pin(exchange.run(entry));
         main(&mut running, &state, reach).await;
     }
