@@ -37,7 +37,7 @@ const TABLE: [Row; 28] = [
     (TargetContentTimeout, 502, "target_content_timeout", By::Target, Cause::Timeout, ""),
     (TARGET_CHUNK, 502, "chunk_size_invalid", By::Target, Cause::Invalid, ""),
     (EarlyResponse, 502, "early_response", By::Target, Cause::Closed, ""),
-    (TargetSendTimeout, 502, "target_send_timeout", By::Target, Cause::Timeout, ""),
+    (TargetSendTimeout, 502, "target_send_timeout", By::Target, Cause::Timeout, "g"),
     (TunnelIdle, 499, "tunnel_idle", By::Limpet, Cause::Timeout, "a"),
     (Stopped, 503, "stopped", By::Limpet, Cause::Shutdown, ""),
 ];

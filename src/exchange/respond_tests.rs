@@ -379,11 +379,11 @@ fn content_until_the_close_ends_with_it_unless_a_reset_stands_before() {
 }
 
 #[test]
-fn an_end_of_content_that_the_deadline_has_made_is_none() {
+fn what_comes_when_the_deadline_has_given_the_target_up_is_of_no_use() {
     for (at_abort, failure) in [
         (None, Some(Failure::TargetContentTimeout)),
         (Some(Says::Content("", End::ByClose)), Some(Failure::TargetContentTimeout)),
-        (Some(Says::Content("abc", End::Last)), None),
+        (Some(Says::Content("abc", End::Last)), Some(Failure::TargetContentTimeout)),
     ] {
         play(&file("", "timeouts.content_idle = \"2s\"", 1), async |shard| {
             let mut world = World::new(shard, GET, &[UNTIL_CLOSE]);

@@ -74,7 +74,7 @@ fn a_target_that_takes_no_more_stops_an_upload_and_one_that_resets_spoils_what_i
         (Some(Reset), None, UploadState::TargetReset),
         (None, Some(Gone), UploadState::TargetStopped),
         (None, Some(Reset), UploadState::TargetReset),
-        (None, Some(Timeout), UploadState::TargetReset),
+        (None, Some(Timeout), UploadState::TargetTimeout),
     ] {
         let target = TargetState::saying(&[]);
         target.first_fault.set(first);
@@ -86,7 +86,7 @@ fn a_target_that_takes_no_more_stops_an_upload_and_one_that_resets_spoils_what_i
 
 #[test]
 fn a_target_that_does_not_take_the_head_in_time_is_reset() {
-    for (at_ms, ended) in [(4999, UploadState::Running), (5000, UploadState::TargetReset)] {
+    for (at_ms, ended) in [(4999, UploadState::Running), (5000, UploadState::TargetTimeout)] {
         let target = TargetState::saying(&[]);
         target.is_stalled.set(true);
         assert_eq!(upload(&[Ok(("abc", true))], &target, at_ms), ended);
