@@ -121,7 +121,7 @@ fn sticky(criterion: &mut Criterion) {
         let assignment = first.sticky.expect("sticky").assignment;
         let scope = groups[0].stickiness.as_ref().expect("sticky");
         let mut line = Vec::new();
-        scope.write_set_cookie(&assignment, NOW_S, true, [5; 12], &mut line);
+        scope.write_set_cookie(&assignment.seen(NOW_S), true, [5; 12], &mut line);
         let pair = line.split(|byte| *byte == b';').next().expect("a pair");
         let value =
             [b"theme=dark; PHPSESSID=0123456789abcdef0123456789; ".as_slice(), pair].concat();
@@ -151,7 +151,7 @@ fn sticky(criterion: &mut Criterion) {
         criterion.bench_function(&format!("sticky/issue/{count}"), |bencher| {
             bencher.iter(|| {
                 line.clear();
-                scope.write_set_cookie(&assignment, NOW_S, true, [5; 12], &mut line)
+                scope.write_set_cookie(&assignment.seen(NOW_S), true, [5; 12], &mut line)
             });
         });
         let dead: Vec<u32> = groups[0]

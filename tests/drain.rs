@@ -15,7 +15,7 @@ use std::time::Duration;
 use limpet::cli::{server, start};
 use limpet::control::change::{By, Edit, Keep};
 use limpet::control::drain::sessions::{self, Sessions};
-use limpet::control::drain::{DrainOptions, DrainView, Drains, Until};
+use limpet::control::drain::{DrainOptions, DrainOrder, DrainView, Drains, Until};
 use limpet::control::events::unix_ms;
 use limpet::control::runtime::Control;
 use limpet::group::state::TargetState;
@@ -118,8 +118,12 @@ impl Balancer {
     }
 
     fn drain(&self, target: &str, until: Until, deadline: Option<Duration>) {
-        let options = DrainOptions { until, deadline };
-        self.drains.start("app", target, options, Keep::Overlay, &BY).expect("a drain");
+        self.order(target, DrainOptions { until, deadline });
+    }
+
+    fn order(&self, target: &str, options: DrainOptions) {
+        let order = DrainOrder { group: "app", target, options };
+        self.drains.start(&order, Keep::Overlay, &BY).expect("a drain");
     }
 
     fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
@@ -358,8 +362,7 @@ fn what_runs_goes_on_when_a_target_is_disabled() {
     let mut tunnel = balancer.client();
     assert_eq!(tunnel.send(with_cookie(UPGRADE)).response_head().status, 101);
     targets[at].wait_for_requests(3);
-    let options = DrainOptions::DISABLE;
-    balancer.drains.start("app", &home, options, Keep::Overlay, &BY).expect("a drain");
+    balancer.order(&home, DrainOptions::DISABLE);
     assert_eq!(balancer.standing(&home), Some(Standing::Gone));
     let view = balancer.drain_of(&home).unwrap();
     assert_eq!((view.in_flight, view.tunnels, view.finished), (1, 1, true));

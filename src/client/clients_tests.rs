@@ -26,7 +26,7 @@ pub fn snapshot(listeners: &[(&str, &str)]) -> Arc<Snapshot> {
     }
     let file = config::parse(&text, "clients.toml").unwrap();
     let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap());
-    Arc::new(compile(&file, &Registry::new(), &ring, None, &[], &[]).unwrap())
+    Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).unwrap())
 }
 
 /// Nobody makes room.

@@ -1,7 +1,7 @@
 //! Answers of limpet's own, as a client of HTTP/1 gets them.
 
 use crate::exchange::answer::Reply;
-use crate::http1::answers;
+use crate::http1::answers::OwnResponse;
 use crate::snapshot::Listener;
 
 /// Appends the whole response. `date` is the time as the Date field tells it.
@@ -9,7 +9,7 @@ pub fn write(reply: &mut Reply, listener: Option<&Listener>, date: &str, out: &m
     reply.extra.extend_from_slice(b"Date: ");
     reply.extra.extend_from_slice(date.as_bytes());
     reply.extra.extend_from_slice(b"\r\n");
-    let answer = reply.answer(listener);
+    let answer = &reply.answer(listener);
     let Reply { status, ref extra, keep, head_only, http10, .. } = *reply;
-    answers::write(status, &answer, extra, keep, head_only, http10, out);
+    OwnResponse { status, answer, extra, keep, head_only, http10 }.write(out);
 }

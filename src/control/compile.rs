@@ -31,19 +31,21 @@ use crate::stickiness::keyring::KeyRing;
 #[error("{0}")]
 pub struct CompileError(pub String);
 
-/// A configuration and what was compiled from it under which keys.
+/// The configuration before, and what was compiled from it under which keys.
 #[derive(Debug, Clone, Copy)]
-pub struct Compiled<'c> {
+pub struct Before<'c> {
     pub file: &'c File,
     pub snapshot: &'c Snapshot,
     pub ring: &'c Arc<KeyRing>,
+    /// Groups that are compiled anew though they may be equal: the health of their targets is to be looked at.
+    pub changed: &'c [&'c str],
 }
 
 /// Where each group of a file is: there may be tens of thousands, and as many that name them.
 type Positions<'f> = HashMap<&'f str, usize, ahash::RandomState>;
 
-/// Compiles `file`. What is equal in `before` is taken from it, except groups named in `changed`, whose
-/// targets' health is to be looked at anew. Targets that are `leaving` stay in their group, draining.
+/// Compiles `file`. What is equal in `before` is taken from it, except its changed groups. Targets that are
+/// `leaving` stay in their group, draining.
 ///
 /// # Errors
 /// See [`CompileError`].
@@ -51,8 +53,7 @@ pub fn compile(
     file: &File,
     registry: &Registry,
     ring: &Arc<KeyRing>,
-    before: Option<Compiled<'_>>,
-    changed: &[&str],
+    before: Option<Before<'_>>,
     leaving: &[Leaving],
 ) -> Result<Snapshot, CompileError> {
     registry.decide_shard_count(|| cores::plan(file.process.shards).len());
@@ -60,7 +61,8 @@ pub fn compile(
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
     let mut groups: Vec<Arc<TargetGroup>> = Vec::with_capacity(file.target_groups.len());
     let positions_before = before.map(|before| positions(before.file)).unwrap_or_default();
-    let changed: HashSet<&str, ahash::RandomState> = changed.iter().copied().collect();
+    let changed: HashSet<&str, ahash::RandomState> =
+        before.iter().flat_map(|before| before.changed).copied().collect();
     let mut leaving_of: HashMap<&str, Vec<&Leaving>, ahash::RandomState> = HashMap::default();
     for one in leaving {
         leaving_of.entry(&one.group).or_default().push(one);
@@ -101,7 +103,7 @@ fn positions(file: &File) -> Positions<'_> {
 
 /// `position`: of the group of this name in the configuration before.
 fn same_group(
-    before: Compiled<'_>,
+    before: Before<'_>,
     position: usize,
     group: &file::TargetGroup,
 ) -> Option<Arc<TargetGroup>> {
@@ -110,7 +112,7 @@ fn same_group(
 }
 
 /// Groups are in the same order.
-fn same_listener(before: Compiled<'_>, file: &File, index: usize) -> Option<Arc<Listener>> {
+fn same_listener(before: Before<'_>, file: &File, index: usize) -> Option<Arc<Listener>> {
     if before.file.listeners.get(index)? != file.listeners.get(index)? {
         return None;
     }

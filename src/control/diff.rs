@@ -41,20 +41,22 @@ pub type Sessions<'s> = &'s dyn Fn(&str, &str) -> Option<u64>;
 /// The differences from `before` to `after`, both completed by `config::parse_complete`, in the order of the
 /// file.
 pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Differences {
+    let whole = Sides { before, after };
     let mut found = Found { differences: Differences::default(), sessions };
     for (section, needs_restart) in
         [("process", true), ("access_log", true), ("admin", true), ("stickiness_keys", false)]
     {
-        let (one, other) = (table(before, section), table(after, section));
+        let tables = whole.get(section).tables();
         if section == "stickiness_keys" {
-            found.keys(one, other);
+            found.keys(tables);
         } else if let Some(settings) = FILE.setting(section).and_then(|one| one.kind.section()) {
-            let about = About { kind: section, label: section.to_owned(), needs_restart };
-            found.settings(&about, settings, "", (one, other), &[]);
+            let label = section.to_owned();
+            let about = About { kind: section, label, needs_restart, apart: &[] };
+            found.settings(&about, settings, "", tables);
         }
     }
-    found.listeners(list(before, "listener"), list(after, "listener"));
-    found.groups(list(before, "target_group"), list(after, "target_group"));
+    found.listeners(whole.lists("listener"));
+    found.groups(whole.lists("target_group"));
     found.differences
 }
 
@@ -63,6 +65,41 @@ struct About {
     kind: &'static str,
     label: String,
     needs_restart: bool,
+    /// Keys that are told of elsewhere.
+    apart: &'static [&'static str],
+}
+
+impl About {
+    /// Something that may be there more than once; its settings are followed at once.
+    fn thing(kind: &'static str, label: String, apart: &'static [&'static str]) -> About {
+        About { kind, label, needs_restart: false, apart }
+    }
+}
+
+/// The same thing in both configurations.
+#[derive(Debug, Clone, Copy)]
+struct Sides<T> {
+    before: T,
+    after: T,
+}
+
+impl<'t> Sides<&'t Table> {
+    fn get(self, key: &str) -> Sides<Option<&'t Value>> {
+        Sides { before: self.before.get(key), after: self.after.get(key) }
+    }
+
+    /// The tables of a list.
+    fn lists(self, key: &str) -> Sides<Vec<&'t Table>> {
+        Sides { before: list(self.before, key), after: list(self.after, key) }
+    }
+}
+
+impl<'t> Sides<Option<&'t Value>> {
+    /// As tables, of which the one that is not there is empty.
+    fn tables(self) -> Sides<&'t Table> {
+        let table = |value: Option<&'t Value>| value.and_then(Value::as_table).unwrap_or(empty());
+        Sides { before: table(self.before), after: table(self.after) }
+    }
 }
 
 struct Found<'s> {
@@ -85,35 +122,36 @@ impl Found<'_> {
         has_room
     }
 
-    /// Every setting of a table that differs, but those in `apart`.
+    /// Every setting of a table that differs; `prefix` is what stands before its keys.
     fn settings(
         &mut self,
         about: &About,
         section: &'static Section,
         prefix: &str,
-        (before, after): (&Table, &Table),
-        apart: &[&str],
+        tables: Sides<&Table>,
     ) {
-        if before == after {
+        if tables.before == tables.after {
             return;
         }
-        for setting in section.settings.iter().filter(|one| !apart.contains(&one.key)) {
-            let (one, other) = (before.get(setting.key), after.get(setting.key));
-            if one == other {
+        for setting in section.settings {
+            let values = tables.get(setting.key);
+            if values.before == values.after {
                 continue;
             }
             let key = format!("{prefix}{}", setting.key);
-            match (&setting.kind, one, other) {
-                (Kind::Section(inner), Some(Value::Table(one)), Some(Value::Table(other))) => {
-                    self.settings(about, inner, &format!("{key}."), (one, other), &[]);
+            if about.apart.contains(&&*key) {
+                continue;
+            }
+            match (&setting.kind, values.before, values.after) {
+                (Kind::Section(inner), Some(Value::Table(_)), Some(Value::Table(_))) => {
+                    self.settings(about, inner, &format!("{key}."), values.tables());
                 }
-                (Kind::SectionByName { section: inner, .. }, one, other) => {
-                    let named = |value| Option::and_then(value, Value::as_table).unwrap_or(empty());
-                    self.by_name(about, inner, &key, (named(one), named(other)));
+                (Kind::SectionByName { section: inner, .. }, ..) => {
+                    self.by_name(about, inner, &key, values.tables());
                 }
-                (kind, one, other) => {
+                (kind, ..) => {
                     let is_secret = matches!(kind, Kind::Text(check) if check.secret);
-                    self.setting(about, &key, is_secret, (one, other));
+                    self.setting(about, &key, is_secret, values);
                 }
             }
         }
@@ -124,16 +162,17 @@ impl Found<'_> {
         about: &About,
         section: &'static Section,
         key: &str,
-        (before, after): (&Table, &Table),
+        tables: Sides<&Table>,
     ) {
+        let Sides { before, after } = tables;
         let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
         for name in names {
-            let key = format!("{key}.{name}");
-            match (before.get(name), after.get(name)) {
-                (Some(Value::Table(one)), Some(Value::Table(other))) => {
-                    self.settings(about, section, &format!("{key}."), (one, other), &[]);
+            let (key, values) = (format!("{key}.{name}"), tables.get(name));
+            match (values.before, values.after) {
+                (Some(Value::Table(_)), Some(Value::Table(_))) => {
+                    self.settings(about, section, &format!("{key}."), values.tables());
                 }
-                (one, other) => self.setting(about, &key, false, (one, other)),
+                _ => self.setting(about, &key, false, values),
             }
         }
     }
@@ -143,13 +182,13 @@ impl Found<'_> {
         about: &About,
         key: &str,
         is_secret: bool,
-        (before, after): (Option<&Value>, Option<&Value>),
+        values: Sides<Option<&Value>>,
     ) {
         if !self.has_room() {
             return;
         }
         let label = &about.label;
-        let text = match (before, after) {
+        let text = match (values.before, values.after) {
             (None, Some(_)) if is_secret => format!("{label}: {key} is set"),
             (Some(_), None) if is_secret => format!("{label}: {key} is no longer set"),
             _ if is_secret => format!("{label}: {key} is another one"),
@@ -166,7 +205,7 @@ impl Found<'_> {
     }
 
     /// The key ring, of which only ids are ever shown.
-    fn keys(&mut self, before: &Table, after: &Table) {
+    fn keys(&mut self, tables: Sides<&Table>) {
         let ring = |table: &Table| -> Vec<(i64, String)> {
             let key = |key: &&Table| {
                 let id = key.get("id").and_then(Value::as_integer).unwrap_or_default();
@@ -174,7 +213,7 @@ impl Found<'_> {
             };
             list(table, "keys").iter().map(key).collect()
         };
-        let (before, after) = (ring(before), ring(after));
+        let (before, after) = (ring(tables.before), ring(tables.after));
         let ids = |ring: &[(i64, String)]| match ring {
             [] => "none".to_owned(),
             ring => ring.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", "),
@@ -193,11 +232,11 @@ impl Found<'_> {
         }
     }
 
-    fn listeners(&mut self, before: Vec<&Table>, after: Vec<&Table>) {
+    fn listeners(&mut self, listeners: Sides<Vec<&Table>>) {
         let Some(section) = FILE.setting("listener").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |listener| name(listener, "name").into()) {
+        for pair in pairs(listeners, |listener| name(listener, "name").into()) {
             match pair {
                 Pair::Removed(listener) => {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
@@ -207,27 +246,22 @@ impl Found<'_> {
                     let (name, address) = (name(listener, "name"), name(listener, "address"));
                     self.add("listener", format_args!("listener {name} added, on {address}"));
                 }
-                Pair::Both(one, other) => {
-                    let label = format!("listener {}", name(one, "name"));
-                    let about = About { kind: "listener", label, needs_restart: false };
-                    self.settings(&about, section, "", (one, other), &["rule"]);
-                    self.rules(name(one, "name"), list(one, "rule"), list(other, "rule"), section);
+                Pair::Both(both) => {
+                    let listener = name(both.before, "name");
+                    let label = format!("listener {listener}");
+                    let about = About::thing("listener", label, &["rule"]);
+                    self.settings(&about, section, "", both);
+                    self.rules(listener, both.lists("rule"), section);
                 }
             }
         }
     }
 
-    fn rules(
-        &mut self,
-        listener: &str,
-        before: Vec<&Table>,
-        after: Vec<&Table>,
-        section: &'static Section,
-    ) {
+    fn rules(&mut self, listener: &str, rules: Sides<Vec<&Table>>, section: &'static Section) {
         let Some(section) = section.setting("rule").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, rule_name) {
+        for pair in pairs(rules, rule_name) {
             match pair {
                 Pair::Removed(rule) => {
                     let name = rule_name(rule);
@@ -237,20 +271,20 @@ impl Found<'_> {
                     let name = rule_name(rule);
                     self.add("rule", format_args!("rule {name} of listener {listener} added"));
                 }
-                Pair::Both(one, other) => {
-                    let label = format!("rule {} of listener {listener}", rule_name(one));
-                    let about = About { kind: "rule", label, needs_restart: false };
-                    self.settings(&about, section, "", (one, other), &["name"]);
+                Pair::Both(both) => {
+                    let label = format!("rule {} of listener {listener}", rule_name(both.before));
+                    let about = About::thing("rule", label, &["name"]);
+                    self.settings(&about, section, "", both);
                 }
             }
         }
     }
 
-    fn groups(&mut self, before: Vec<&Table>, after: Vec<&Table>) {
+    fn groups(&mut self, groups: Sides<Vec<&Table>>) {
         let Some(section) = FILE.setting("target_group").and_then(|one| one.kind.section()) else {
             return;
         };
-        for pair in pairs(before, after, |group| name(group, "name").into()) {
+        for pair in pairs(groups, |group| name(group, "name").into()) {
             match pair {
                 Pair::Removed(group) => {
                     if !self.has_room() {
@@ -269,37 +303,31 @@ impl Found<'_> {
                     let name = name(group, "name");
                     self.add("group", format_args!("target group {name} added, with {count}"));
                 }
-                Pair::Both(one, other) => {
-                    let group = name(one, "name");
+                Pair::Both(both) => {
+                    let group = name(both.before, "name");
                     let label = format!("target group {group}");
-                    let about = About { kind: "group", label, needs_restart: false };
-                    self.settings(&about, section, "", (one, other), &["target"]);
-                    self.targets(group, list(one, "target"), list(other, "target"), section);
+                    let about = About::thing("group", label, &["target"]);
+                    self.settings(&about, section, "", both);
+                    self.targets(group, both.lists("target"), section);
                 }
             }
         }
     }
 
-    fn targets(
-        &mut self,
-        group: &str,
-        before: Vec<&Table>,
-        after: Vec<&Table>,
-        section: &'static Section,
-    ) {
+    fn targets(&mut self, group: &str, targets: Sides<Vec<&Table>>, section: &'static Section) {
         let Some(section) = section.setting("target").and_then(|one| one.kind.section()) else {
             return;
         };
         let (mut removed, mut added) = (Vec::new(), Vec::new());
-        for pair in pairs(before, after, |target| target_id(target).into()) {
+        for pair in pairs(targets, |target| target_id(target).into()) {
             match pair {
                 Pair::Removed(target) => removed.push(target),
                 Pair::Added(target) => added.push(target),
-                Pair::Both(one, other) => {
-                    let label = format!("target {} of {group}", target_id(one));
-                    let about = About { kind: "target", label, needs_restart: false };
+                Pair::Both(both) => {
+                    let label = format!("target {} of {group}", target_id(both.before));
                     // The id may be given or follow from the address; here it is the same.
-                    self.settings(&about, section, "", (one, other), &["id"]);
+                    let about = About::thing("target", label, &["id"]);
+                    self.settings(&about, section, "", both);
                 }
             }
         }
@@ -345,31 +373,27 @@ impl Found<'_> {
 enum Pair<'t> {
     Removed(&'t Table),
     Added(&'t Table),
-    Both(&'t Table, &'t Table),
+    Both(Sides<&'t Table>),
 }
 
 /// Pairs tables of one name; first what was there before, then what is new.
 fn pairs<'t>(
-    before: Vec<&'t Table>,
-    after: Vec<&'t Table>,
+    lists: Sides<Vec<&'t Table>>,
     name: impl Fn(&'t Table) -> Cow<'t, str>,
 ) -> Vec<Pair<'t>> {
+    let Sides { before, after } = lists;
     let mut left: HashMap<Cow<'t, str>, &Table, ahash::RandomState> =
         after.iter().map(|table| (name(table), *table)).collect();
     let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(before.len());
     for table in before {
         pairs.push(match left.remove(&name(table)) {
-            Some(other) => Pair::Both(table, other),
+            Some(after) => Pair::Both(Sides { before: table, after }),
             None => Pair::Removed(table),
         });
     }
     let new = after.into_iter().filter(|table| left.contains_key(&name(table)));
     pairs.extend(new.map(Pair::Added));
     pairs
-}
-
-fn table<'t>(of: &'t Table, key: &str) -> &'t Table {
-    of.get(key).and_then(Value::as_table).unwrap_or(empty())
 }
 
 fn empty() -> &'static Table {

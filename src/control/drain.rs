@@ -17,7 +17,7 @@ pub mod watch;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-pub use machine::{DrainOptions, Until};
+pub use machine::{DrainOptions, DrainOrder, Until};
 pub use watch::{DrainView, Drains};
 
 use super::config::file::{self, File};

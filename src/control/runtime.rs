@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 
 use super::audit::{self, AuditLog, Entry};
 use super::change::{By, ChangeError, HistoryEntry};
-use super::compile::{self, CompileError, Compiled};
+use super::compile::{self, Before, CompileError};
 use super::config::Parsed;
 use super::config::file::File;
 pub use super::confirm::ErrorCounts;
@@ -138,7 +138,7 @@ impl Control {
         ring: Arc<KeyRing>,
     ) -> Result<Control, CompileError> {
         let registry = Registry::new();
-        let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[], &[])?;
+        let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[])?;
         let snapshot = Arc::new(snapshot);
         let publication = Publication::new(Arc::clone(&snapshot));
         let base = Base::new(Arc::clone(&parsed.text));
@@ -363,13 +363,9 @@ impl Control {
     }
 
     fn republish_with(&self, running: &mut Running, groups: &[&str]) {
-        let before = Compiled {
-            file: &running.parsed.file,
-            snapshot: &running.snapshot,
-            ring: &running.ring,
-        };
-        let (file, leaving) = (&running.parsed.file, &running.leaving);
-        match compile::compile(file, &self.registry, &running.ring, Some(before), groups, leaving) {
+        let (file, ring) = (&running.parsed.file, &running.ring);
+        let before = Before { file, snapshot: &running.snapshot, ring, changed: groups };
+        match compile::compile(file, &self.registry, ring, Some(before), &running.leaving) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
                 self.publication.replace(Arc::clone(&snapshot));

@@ -75,16 +75,10 @@ impl OwnCookies<'_, '_> {
             CookieAction::Nothing => return,
             CookieAction::Set(assignment) => {
                 *scratch = buffers::small();
-                let own =
-                    sticky.write_set_cookie(&assignment, now_s, https, random.secret(), scratch);
+                let seen = assignment.seen(now_s);
+                let own = sticky.write_set_cookie(&seen, https, random.secret(), scratch);
                 ends.extend(own.then_some(scratch.len()));
-                twin = sticky.write_twin_set_cookie(
-                    &assignment,
-                    now_s,
-                    https,
-                    random.secret(),
-                    scratch,
-                );
+                twin = sticky.write_twin_set_cookie(&seen, https, random.secret(), scratch);
             }
             CookieAction::Delete => {
                 *scratch = buffers::small();

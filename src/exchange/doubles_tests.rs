@@ -88,7 +88,7 @@ fn stage(knobs: Knobs, snapshot: &Arc<Snapshot>, main: impl AsyncFnOnce(&Shard))
 fn snapshot(file: &str, registry: &Registry) -> Arc<Snapshot> {
     let file = config::parse(file, "doubles.toml").expect("a configuration");
     let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("a ring"));
-    Arc::new(compile(&file, registry, &ring, None, &[], &[]).expect("a snapshot"))
+    Arc::new(compile(&file, registry, &ring, None, &[]).expect("a snapshot"))
 }
 
 /// Polls once, by hand.

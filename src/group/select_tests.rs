@@ -165,7 +165,7 @@ impl Client {
         let sticky = scope_of(world);
         let mut out = Vec::new();
         let now_s = NOW_S + self.later_s;
-        assert!(sticky.write_set_cookie(assignment, now_s, true, [8; 12], &mut out));
+        assert!(sticky.write_set_cookie(&assignment.seen(now_s), true, [8; 12], &mut out));
         let pair = out.split(|byte| *byte == b';').next().expect("a pair");
         self.cookies = String::from_utf8(pair.to_vec()).expect("text");
     }

@@ -5,43 +5,53 @@
 
 use crate::http::answers::{Answer, reason};
 
-/// Appends a whole response. `body_omitted` for HEAD (Content-Length stays). `extra` is whole field lines (each with CRLF), e.g. Location or Allow.
-///
-/// 204 and 304 have neither content nor Content-Length, whatever `answer` holds (RFC 9110 §8.6).
-pub fn write(
-    status: u16,
-    answer: &Answer,
-    extra: &[u8],
-    keep: bool,
-    body_omitted: bool,
-    http10: bool,
-    out: &mut Vec<u8>,
-) {
-    let mut number = itoa::Buffer::new();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(number.format(status).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(reason(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
-    let has_content = !matches!(status, 100..=199 | 204 | 304);
-    if has_content {
-        if !answer.content_type.is_empty() && !answer.body.is_empty() {
-            out.extend_from_slice(b"Content-Type: ");
-            out.extend_from_slice(answer.content_type.as_bytes());
+/// One response of limpet's own.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnResponse<'a> {
+    pub status: u16,
+    pub answer: &'a Answer,
+    /// Whole field lines (each with CRLF), e.g. Location or Allow.
+    pub extra: &'a [u8],
+    /// The connection stays open after it.
+    pub keep: bool,
+    /// The request's method is HEAD: the body is left out, Content-Length stays.
+    pub head_only: bool,
+    /// The client speaks HTTP/1.0, which closes a connection unless it is told otherwise.
+    pub http10: bool,
+}
+
+impl OwnResponse<'_> {
+    /// Appends all of it.
+    ///
+    /// 204 and 304 have neither content nor Content-Length, whatever `answer` holds (RFC 9110 §8.6).
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let OwnResponse { status, answer, .. } = *self;
+        let mut number = itoa::Buffer::new();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(number.format(status).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason(status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        let has_content = !matches!(status, 100..=199 | 204 | 304);
+        if has_content {
+            if !answer.content_type.is_empty() && !answer.body.is_empty() {
+                out.extend_from_slice(b"Content-Type: ");
+                out.extend_from_slice(answer.content_type.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(number.format(answer.body.len()).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"Content-Length: ");
-        out.extend_from_slice(number.format(answer.body.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(extra);
-    out.extend_from_slice(match (keep, http10) {
-        (false, _) => b"Connection: close\r\n\r\n",
-        (true, true) => b"Connection: keep-alive\r\n\r\n",
-        (true, false) => b"\r\n",
-    });
-    if has_content && !body_omitted {
-        out.extend_from_slice(&answer.body);
+        out.extend_from_slice(self.extra);
+        out.extend_from_slice(match (self.keep, self.http10) {
+            (false, _) => b"Connection: close\r\n\r\n",
+            (true, true) => b"Connection: keep-alive\r\n\r\n",
+            (true, false) => b"\r\n",
+        });
+        if has_content && !self.head_only {
+            out.extend_from_slice(&answer.body);
+        }
     }
 }
 
@@ -50,9 +60,10 @@ mod tests {
     use crate::http::answers::{reason, standard};
     use crate::http1::answers::*;
 
-    fn written(status: u16, extra: &[u8], keep: bool, body_omitted: bool, http10: bool) -> String {
+    fn written(status: u16, extra: &[u8], keep: bool, head_only: bool, http10: bool) -> String {
         let mut out = b"before ".to_vec();
-        write(status, &standard(status), extra, keep, body_omitted, http10, &mut out);
+        let answer = &standard(status);
+        OwnResponse { status, answer, extra, keep, head_only, http10 }.write(&mut out);
         let text = String::from_utf8(out).expect("ASCII");
         text.strip_prefix("before ").expect("appended").to_owned()
     }

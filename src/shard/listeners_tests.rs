@@ -21,7 +21,7 @@ fn snapshot(lines: &[Line<'_>]) -> Snapshot {
     }
     let file = config::parse(&text, "listeners.toml").unwrap();
     let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap());
-    compile(&file, &Registry::new(), &ring, None, &[], &[]).unwrap()
+    compile(&file, &Registry::new(), &ring, None, &[]).unwrap()
 }
 
 /// Follows a snapshot. Returns what each shard is told, which is the same for all.

@@ -160,7 +160,7 @@ fn play(seed: u64, log: &AccessLog) -> Result<Report, String> {
 fn snapshot(plan: &Plan) -> Arc<Snapshot> {
     let file = config::parse(&plan.configuration(), "simulation.toml").expect("a configuration");
     let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("a ring"));
-    Arc::new(compile(&file, &Registry::new(), &ring, None, &[], &[]).expect("a snapshot"))
+    Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).expect("a snapshot"))
 }
 
 /// Sets the stage, waits until everybody has left it, and says what limpet holds then.

@@ -198,7 +198,7 @@ async fn speak((id, mut left): (u8, usize), more: Upwards, mut chance: Chance) {
 fn snapshot() -> Arc<Snapshot> {
     let file = config::parse(CONFIGURATION, "streams.toml").expect("a configuration");
     let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).expect("a ring"));
-    Arc::new(compile(&file, &Registry::new(), &ring, None, &[], &[]).expect("a snapshot"))
+    Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).expect("a snapshot"))
 }
 
 /// Plays all streams of one connection, and judges them.

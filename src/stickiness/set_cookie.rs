@@ -4,7 +4,6 @@
 //! buffer and one sealing. Never writes a field name or a line end. Tested beside it.
 
 use super::cookie::Plain;
-use super::lines::Line;
 use super::verdict::Stickiness;
 
 /// Value of the Cache-Control field for a response that carries limpet's cookie and has none of its own:
@@ -39,45 +38,33 @@ impl Assignment {
 }
 
 impl Stickiness {
-    /// Appends the value of a Set-Cookie field. `nonce` must be fresh random bytes; `https` says how the
-    /// client reached us. `false`, with nothing appended, only if the cryptographic library refuses.
+    /// Appends the value of a Set-Cookie field for a session as it was `seen`. `nonce` must be fresh random
+    /// bytes; `https` says how the client reached us. `false`, with nothing appended, only if the cryptographic
+    /// library refuses.
     pub fn write_set_cookie(
         &self,
-        assignment: &Assignment,
-        now_s: u64,
+        seen: &Plain,
         https: bool,
         nonce: [u8; 12],
         out: &mut Vec<u8>,
     ) -> bool {
-        self.write_line(Some(&self.lines().own), assignment, now_s, https, nonce, out)
+        let Some(value) = self.codec().seal(seen, nonce) else { return false };
+        self.lines().own.write(&value, https, out);
+        true
     }
 
     /// Appends the value of the twin's Set-Cookie field, which needs another nonce. `false`, with nothing
     /// appended, when there is no twin or the client came without TLS, where browsers would refuse it.
     pub fn write_twin_set_cookie(
         &self,
-        assignment: &Assignment,
-        now_s: u64,
+        seen: &Plain,
         https: bool,
         nonce: [u8; 12],
         out: &mut Vec<u8>,
     ) -> bool {
-        let twin = self.lines().twin.as_ref().filter(|_| https);
-        self.write_line(twin, assignment, now_s, https, nonce, out)
-    }
-
-    fn write_line(
-        &self,
-        line: Option<&Line>,
-        assignment: &Assignment,
-        now_s: u64,
-        https: bool,
-        nonce: [u8; 12],
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let Some(line) = line else { return false };
-        let Some(value) = self.codec().seal(&assignment.seen(now_s), nonce) else { return false };
-        line.write(&value, https, out);
+        let Some(twin) = self.lines().twin.as_ref().filter(|_| https) else { return false };
+        let Some(value) = self.codec().seal(seen, nonce) else { return false };
+        twin.write(&value, https, out);
         true
     }
 

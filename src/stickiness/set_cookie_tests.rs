@@ -7,7 +7,7 @@ use crate::stickiness::verdict::Reading;
 fn written(options: StickinessOptions, https: bool) -> (String, Vec<u8>) {
     let sticky = sticky(options);
     let mut out = b"kept ".to_vec();
-    assert!(sticky.write_set_cookie(&assignment(1, 1), NOW_S, https, [1; 12], &mut out));
+    assert!(sticky.write_set_cookie(&assignment(1, 1).seen(NOW_S), https, [1; 12], &mut out));
     let text = String::from_utf8(out).expect("text");
     let text = text.strip_prefix("kept ").expect("appended").to_owned();
     let value = response_cookie::parse(text.as_bytes(), NOW_S).expect("a cookie").value.to_vec();
@@ -64,16 +64,16 @@ fn what_is_written_is_read_again() {
 fn the_twin_is_for_cross_site_use_over_tls_only() {
     let with = sticky(StickinessOptions { cross_site_twin: true, ..options() });
     let mut out = Vec::new();
-    assert!(!with.write_twin_set_cookie(&assignment(1, 1), NOW_S, false, [1; 12], &mut out));
+    assert!(!with.write_twin_set_cookie(&assignment(1, 1).seen(NOW_S), false, [1; 12], &mut out));
     assert!(!with.write_twin_deletion(false, &mut out));
     assert!(out.is_empty());
-    assert!(with.write_twin_set_cookie(&assignment(1, 1), NOW_S, true, [1; 12], &mut out));
+    assert!(with.write_twin_set_cookie(&assignment(1, 1).seen(NOW_S), true, [1; 12], &mut out));
     let text = String::from_utf8(out).expect("text");
     assert!(text.starts_with("limpet_app_cors="), "{text}");
     assert!(text.ends_with("; HttpOnly; Secure; SameSite=None"), "{text}");
     let without = sticky(options());
     let mut out = Vec::new();
-    assert!(!without.write_twin_set_cookie(&assignment(1, 1), NOW_S, true, [1; 12], &mut out));
+    assert!(!without.write_twin_set_cookie(&assignment(1, 1).seen(NOW_S), true, [1; 12], &mut out));
     assert!(!without.write_twin_deletion(true, &mut out) && out.is_empty());
 }
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::cores::Cores;
 use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
@@ -17,8 +16,8 @@ use super::plan::Plan;
 use super::process::memory_of;
 use super::proof::{Awaited, Proof};
 use super::results::{Cell, Facts, PointResult, Results, Sample, ScenarioResult};
-use super::scenario::{Kind, Point, Scenario, Setup};
-use super::stage::{Candidate, Running, Targets};
+use super::scenario::{Kind, Point, Scenario, Setup, Unit};
+use super::stage::{Candidate, Rig, Running, Targets};
 use super::{idle, report, table};
 
 /// One run of the harness.
@@ -26,24 +25,34 @@ use super::{idle, report, table};
 pub struct Drive<'a> {
     plan: &'a Plan,
     candidates: &'a [Candidate],
-    cores: &'a Cores,
-    tool: &'a Path,
-    descriptors: u64,
+    rig: &'a Rig,
     /// For everything that is not the report. Sockets are bound in it, whose paths may not be long.
     work: Folder,
     out: &'a Path,
 }
 
-/// How long a load runs, and what happens meanwhile.
+/// One load: what it asks, how fast and for how long, and what happens meanwhile.
 #[derive(Debug)]
-struct Run {
+struct Run<'a> {
     kind: Kind,
+    /// What its cost is counted by.
+    unit: Unit,
+    point: &'a Point,
+    /// Requests per second; `None` = as fast as they are answered.
+    rate: Option<f64>,
     seconds: f64,
     warmup_seconds: f64,
 }
 
 /// Where a candidate stands in a setup: it runs, or it said why not.
 type Place = Result<Running, String>;
+
+/// Who takes part in a setup.
+struct Cast {
+    targets: Targets,
+    /// One for each candidate.
+    places: Vec<Place>,
+}
 
 impl<'a> Drive<'a> {
     /// Makes the folders.
@@ -53,15 +62,13 @@ impl<'a> Drive<'a> {
     pub fn new(
         plan: &'a Plan,
         candidates: &'a [Candidate],
-        cores: &'a Cores,
-        tool: &'a Path,
-        descriptors: u64,
+        rig: &'a Rig,
         out: &'a Path,
     ) -> Result<Drive<'a>, Failure> {
         let work = Folder::new("compare")?;
         fs::create_dir_all(out)
             .map_err(|error| Failure::File { path: out.to_path_buf(), error })?;
-        Ok(Drive { plan, candidates, cores, tool, descriptors, work, out })
+        Ok(Drive { plan, candidates, rig, work, out })
     }
 
     /// Runs everything.
@@ -100,7 +107,7 @@ impl<'a> Drive<'a> {
 
     fn run_setup(&self, index: usize, setup: Setup, results: &mut Results) -> Result<(), Failure> {
         let folder = self.folder(&format!("s{index}"))?;
-        let mut targets = Targets::start(self.tool, setup.targets, &self.cores.targets, &folder)?;
+        let targets = Targets::start(setup.targets, self.rig, &folder)?;
         let mut places = Vec::new();
         for candidate in self.candidates {
             let place = self.start(candidate, setup, &targets, &folder.join(&candidate.name));
@@ -109,6 +116,7 @@ impl<'a> Drive<'a> {
             }
             places.push(place);
         }
+        let mut cast = Cast { targets, places };
         if index == 0 {
             report::keep_configurations(&folder, self.candidates, self.out)?;
         }
@@ -118,10 +126,10 @@ impl<'a> Drive<'a> {
                     continue;
                 }
                 let rate = match point.half_load {
-                    true => Some(self.half_rate(point, results, &mut places)?),
+                    true => Some(self.half_rate(point, results, &mut cast.places)?),
                     false => None,
                 };
-                let done = self.run_point(scenario, point, rate, &mut targets, &mut places)?;
+                let done = self.run_point(scenario, point, rate, &mut cast)?;
                 results.scenarios[at].points.push(done);
                 announce(&results.scenarios[at]);
             }
@@ -140,7 +148,7 @@ impl<'a> Drive<'a> {
             return Err(why);
         }
         // The floor has one target, and the first of two will do; the scenario says when it will not.
-        Running::start(candidate, setup, targets.list(), self.cores, self.descriptors, folder)
+        Running::start(candidate, setup, targets.list(), self.rig, folder)
             .map_err(|error| error.to_string())
     }
 
@@ -172,18 +180,17 @@ impl<'a> Drive<'a> {
                 let closed = closed(point);
                 let probe = Run {
                     kind: Kind::Load,
+                    unit: Unit::Request,
+                    point: &closed,
+                    rate: None,
                     seconds: 1.0,
                     warmup_seconds: self.plan.warmup_of(point),
                 };
-                let running = places.iter_mut().flatten();
-                running
-                    .map(|one| {
-                        Ok(self
-                            .load(&probe, &closed, None, one, |_, _| Ok(()))?
-                            .found
-                            .requests_per_second)
-                    })
-                    .collect::<Result<_, Failure>>()?
+                let reached = |running: &mut Running| {
+                    let measured = self.load(&probe, running, |_, _| Ok(()))?;
+                    Ok(measured.found.requests_per_second)
+                };
+                places.iter_mut().flatten().map(reached).collect::<Result<_, Failure>>()?
             }
         };
         let slowest = rates.into_iter().filter(|rate| *rate > 0.0).min_by(f64::total_cmp);
@@ -199,9 +206,17 @@ impl<'a> Drive<'a> {
         scenario: &Scenario,
         point: &Point,
         rate: Option<f64>,
-        targets: &mut Targets,
-        places: &mut [Place],
+        cast: &mut Cast,
     ) -> Result<PointResult, Failure> {
+        let Cast { targets, places } = cast;
+        let run = Run {
+            kind: scenario.kind,
+            unit: scenario.unit,
+            point,
+            rate,
+            seconds: self.plan.seconds_of(scenario),
+            warmup_seconds: self.plan.warmup_of(point),
+        };
         let mut cells = self.cells(scenario);
         for (cell, place) in cells.iter_mut().zip(&*places) {
             if let (None, Err(why)) = (&cell.cannot, place) {
@@ -214,7 +229,7 @@ impl<'a> Drive<'a> {
                 let (Ok(running), None) = (&mut places[index], &cells[index].cannot) else {
                     continue;
                 };
-                let sample = self.sample(scenario, point, rate, round, targets, running);
+                let sample = self.sample(&run, round, targets, running);
                 running.empty_logs();
                 cells[index].samples.push(sample);
             }
@@ -235,36 +250,30 @@ impl<'a> Drive<'a> {
 
     fn sample(
         &self,
-        scenario: &Scenario,
-        point: &Point,
-        rate: Option<f64>,
+        run: &Run<'_>,
         round: usize,
         targets: &mut Targets,
         running: &mut Running,
     ) -> Sample {
-        let (kind, seconds) = (scenario.kind, self.plan.seconds_of(scenario));
-        let run = Run { kind, seconds, warmup_seconds: self.plan.warmup_of(point) };
-        let request = point.request();
         let events = RefCell::new(Events {
-            kind,
-            seconds,
-            request,
+            kind: run.kind,
+            seconds: run.seconds,
+            request: run.point.request(),
             done: 0,
             targets,
             proof: None,
             unproven: None,
         });
-        let measured = self.load(&run, point, rate, running, |elapsed, running| {
-            events.borrow_mut().at(elapsed, running)
-        });
+        let measured =
+            self.load(run, running, |elapsed, running| events.borrow_mut().at(elapsed, running));
         let events = events.into_inner();
         let unproven = events.fault();
         let restored = events.restore(running);
         match measured.and_then(|measured| restored.map(|()| measured)) {
             Ok(measured) => {
                 let held = memory_of(&running.roots());
-                let may_move = kind.is_moving() && running.moves_silently();
-                let mut sample = Sample::of_load(round, may_move, scenario.unit, measured, held);
+                let may_move = run.kind.is_moving() && running.moves_silently();
+                let mut sample = Sample::of_load(round, may_move, run.unit, measured, held);
                 if let Some(why) = unproven {
                     sample.invalidate(why);
                 }
@@ -279,21 +288,19 @@ impl<'a> Drive<'a> {
 
     fn load(
         &self,
-        run: &Run,
-        point: &Point,
-        rate: Option<f64>,
+        run: &Run<'_>,
         running: &mut Running,
         mut meanwhile: impl FnMut(Duration, &mut Running) -> Result<(), Failure>,
     ) -> Result<super::generator::Measured, Failure> {
         let load = Load {
-            tool: self.tool,
+            tool: &self.rig.tool,
             address: running.address(),
-            point,
+            point: run.point,
             seconds: run.seconds,
             warmup_seconds: run.warmup_seconds,
-            rate,
+            rate: run.rate,
             moving: run.kind.is_moving(),
-            cores: &self.cores.generator,
+            cores: &self.rig.cores.generator,
             directory: self.work.path().to_path_buf(),
         };
         load.run(&running.roots(), |elapsed| meanwhile(elapsed, running))
@@ -302,7 +309,7 @@ impl<'a> Drive<'a> {
     /// Idle clients: each candidate anew, since memory that was once had is not given back.
     fn run_idle(&self, scenario: &Scenario, point: &Point) -> Result<PointResult, Failure> {
         let folder = self.folder("idle")?;
-        let targets = Targets::start(self.tool, point.targets, &self.cores.targets, &folder)?;
+        let targets = Targets::start(point.targets, self.rig, &folder)?;
         let mut cells = self.cells(scenario);
         for round in 0..self.plan.rounds_of(scenario) {
             for (candidate, cell) in self.candidates.iter().zip(&mut cells) {

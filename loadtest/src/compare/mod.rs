@@ -40,7 +40,7 @@ use self::cores::Cores;
 use self::drive::Drive;
 use self::peers::{FLOOR, LIMPET, PEERS, Peer};
 use self::plan::Plan;
-use self::stage::Candidate;
+use self::stage::{Candidate, Rig};
 
 /// What can go wrong with the harness itself. What goes wrong with a candidate is a result.
 #[derive(Debug, thiserror::Error)]
@@ -185,7 +185,8 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
     let plan = Plan::new(options, scenarios, candidates.len())?;
     println!("{}", plan.announcement(&candidates));
     let facts = machine::facts(&cores);
-    let drive = Drive::new(&plan, &candidates, &cores, &tool, descriptors, &options.out)?;
+    let rig = Rig { cores, tool, descriptors };
+    let drive = Drive::new(&plan, &candidates, &rig, &options.out)?;
     let results = drive.run(facts, absent)?;
     report::write(&results, &options.out)?;
     if options.versus.is_some() {

@@ -41,6 +41,16 @@ pub struct Candidate {
     pub version: String,
 }
 
+/// What everything is started with.
+#[derive(Debug)]
+pub struct Rig {
+    pub cores: Cores,
+    /// The program that loads and answers.
+    pub tool: PathBuf,
+    /// How many a process may have.
+    pub descriptors: u64,
+}
+
 /// The targets of a setup.
 #[derive(Debug)]
 pub struct Targets {
@@ -57,17 +67,12 @@ impl Targets {
     ///
     /// # Errors
     /// When one cannot be started or does not say that it is ready.
-    pub fn start(
-        tool: &Path,
-        count: usize,
-        cores: &[usize],
-        directory: &Path,
-    ) -> Result<Targets, Failure> {
+    pub fn start(count: usize, rig: &Rig, directory: &Path) -> Result<Targets, Failure> {
         let mut targets = Targets {
             processes: Vec::new(),
             list: Vec::new(),
-            tool: tool.to_path_buf(),
-            cores: cores.to_vec(),
+            tool: rig.tool.clone(),
+            cores: rig.cores.targets.clone(),
             directory: directory.to_path_buf(),
         };
         if count <= PROCESSES_MAX {
@@ -194,10 +199,10 @@ impl Running {
         candidate: &Candidate,
         setup: Setup,
         targets: &[Target],
-        cores: &Cores,
-        descriptors: u64,
+        rig: &Rig,
         directory: &Path,
     ) -> Result<Running, Failure> {
+        let cores = &rig.cores;
         let in_directory = |error| Failure::File { path: directory.to_path_buf(), error };
         fs::create_dir_all(directory).map_err(in_directory)?;
         let (address, admin) = (free_port()?, free_port()?);
@@ -206,7 +211,7 @@ impl Running {
         words.rules = (1..=setup.rules).collect();
         words.health = setup.health;
         words.threads = cores.balancer.len();
-        words.descriptors = descriptors;
+        words.descriptors = rig.descriptors;
         words.write(&candidate.peer)?;
         let syslog = match candidate.peer.syslog {
             true => Some(Syslog::start(&directory.join("log.sock")).map_err(in_directory)?),
@@ -400,8 +405,9 @@ mod tests {
 
     const SETUP: Setup = Setup { targets: 1, rules: 0, health: false };
 
-    fn cores() -> Cores {
-        Cores { balancer: vec![0], generator: vec![0], targets: vec![0] }
+    fn rig() -> Rig {
+        let cores = Cores { balancer: vec![0], generator: vec![0], targets: vec![0] };
+        Rig { cores, tool: PathBuf::new(), descriptors: 1024 }
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -437,8 +443,7 @@ mod tests {
     fn a_peer_that_ends_is_not_ready_and_its_last_words_are_told() {
         let directory = folder("ends");
         let fake = shell("echo no such setting: {{ listen }} >&2; exit 1\n");
-        let error =
-            Running::start(&fake, SETUP, &[], &cores(), 1024, &directory).unwrap_err().to_string();
+        let error = Running::start(&fake, SETUP, &[], &rig(), &directory).unwrap_err().to_string();
         assert!(error.contains("no such setting: 127.0.0.1:"), "{error}");
         fs::remove_dir_all(directory).unwrap();
     }
@@ -459,7 +464,7 @@ class Answer(socketserver.BaseRequestHandler):
         self.request.sendall(b\"HTTP/1.1 200 OK\\r\\nX-Target: t0\\r\\nContent-Length: 0\\r\\n\\r\\n\")
 socketserver.TCPServer((\"{{ address }}\", {{ port }}), Answer).serve_forever()'\n",
         );
-        let mut running = Running::start(&fake, SETUP, &[], &cores(), 1024, &directory).unwrap();
+        let mut running = Running::start(&fake, SETUP, &[], &rig(), &directory).unwrap();
         assert!(running.runs());
         assert_eq!(running.roots().len(), 1);
         fs::write(directory.join("access.log"), "a line").unwrap();

@@ -43,6 +43,18 @@ pub struct Manner {
     pub timeout_ns: u64,
 }
 
+/// What falls to one thread of the whole load.
+#[derive(Debug)]
+pub struct Share {
+    /// Its number, from 0.
+    pub thread: usize,
+    pub connections: usize,
+    pub sessions: Sessions,
+    /// The arrivals of an open loop; `None` in a closed one.
+    pub schedule: Option<Schedule>,
+    pub phases: Phases,
+}
+
 /// The clients of one thread. Their tokens are the numbers of their connections.
 pub struct Clients {
     plan: Arc<Plan>,
@@ -60,6 +72,8 @@ pub struct Clients {
     /// Connections that wait: when, and which.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     spare: Vec<Vec<u8>>,
+    /// Requests that are written for one connection, until they are sent all at once.
+    out: Vec<u8>,
     random: Random,
     next_id: u64,
     next_tick_ns: u64,
@@ -69,15 +83,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn new(
-        plan: Arc<Plan>,
-        manner: Manner,
-        (clock, phases): (Clock, Phases),
-        connections: usize,
-        sessions: Sessions,
-        schedule: Option<Schedule>,
-        thread: usize,
-    ) -> Clients {
+    pub fn new(plan: Arc<Plan>, manner: Manner, clock: Clock, share: Share) -> Clients {
+        let Share { thread, connections, sessions, schedule, phases } = share;
         Clients {
             plan,
             manner,
@@ -91,6 +98,7 @@ impl Clients {
             connecting: 0,
             timers: BinaryHeap::with_capacity(connections),
             spare: Vec::with_capacity(connections),
+            out: Vec::new(),
             random: Random::new(thread as u64),
             // Each thread has ids of its own.
             next_id: (thread as u64) << 48,
@@ -214,7 +222,6 @@ impl Clients {
         if !self.phases.is_asking() || self.connections[index].is_waiting {
             return;
         }
-        let mut out = self.spare.pop().unwrap_or_default();
         let mut has_room = true;
         while has_room && self.connections[index].asked.len() < self.manner.pipeline {
             let intended_ns = match &mut self.schedule {
@@ -224,12 +231,12 @@ impl Clients {
                     None => break,
                 },
             };
-            has_room = self.ask(queue, index, (intended_ns, now_ns), &mut out);
+            has_room = self.ask(queue, index, intended_ns, now_ns);
             if let (false, Some(schedule)) = (has_room, &mut self.schedule) {
                 schedule.put_back(intended_ns);
             }
         }
-        self.send(queue, index, out);
+        self.send(queue, index);
         let connection = &mut self.connections[index];
         let has_room = connection.asked.len() < self.manner.pipeline;
         if self.schedule.is_some() && has_room && !connection.is_idle {
@@ -238,31 +245,26 @@ impl Clients {
         }
     }
 
-    fn send(&mut self, queue: &mut Queue, index: usize, out: Vec<u8>) {
-        if out.is_empty() {
-            return self.spare.push(out);
+    /// Sends what was written.
+    fn send(&mut self, queue: &mut Queue, index: usize) {
+        if self.out.is_empty() {
+            return;
         }
+        let out = mem::replace(&mut self.out, self.spare.pop().unwrap_or_default());
         if self.phases.is_measuring() {
             self.tally.bytes_out += out.len() as u64;
         }
         queue.send(self.connections[index].socket, Outgoing::Owned(out));
     }
 
-    /// Writes one request into `out`, or sends it when its content is large; `false` when it may not
-    /// be asked now.
-    fn ask(
-        &mut self,
-        queue: &mut Queue,
-        index: usize,
-        (intended_ns, sent_ns): (u64, u64),
-        out: &mut Vec<u8>,
-    ) -> bool {
+    /// Writes one request, or sends it when its content is large; `false` when it may not be asked now.
+    fn ask(&mut self, queue: &mut Queue, index: usize, intended_ns: u64, sent_ns: u64) -> bool {
         let Some(user) = self.user(index) else { return false };
         let Some(is_measured) = self.phases.begin(intended_ns) else {
             self.give_back(user);
             return false;
         };
-        let Clients { plan, random, sessions, connections, tally, phases, spare, .. } = self;
+        let Clients { plan, random, sessions, connections, tally, phases, spare, out, .. } = self;
         let shape_index = plan.draw(random);
         let shape = &plan.shapes[shape_index];
         self.next_id += 1;
@@ -351,10 +353,8 @@ impl Clients {
         queue.receive(connection.socket);
         if self.manner.close {
             let intended_ns = connection.intended_ns;
-            let mut out = self.spare.pop().unwrap_or_default();
-            let is_asked =
-                self.phases.is_asking() && self.ask(queue, index, (intended_ns, now_ns), &mut out);
-            self.send(queue, index, out);
+            let is_asked = self.phases.is_asking() && self.ask(queue, index, intended_ns, now_ns);
+            self.send(queue, index);
             if !is_asked {
                 self.close(queue, index, now_ns);
             }

@@ -37,7 +37,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use options::Options;
 
-use clients::{Clients, Manner};
+use clients::{Clients, Manner, Share};
 use options::CookieJar;
 use phase::{Clock, Phases, Span};
 use plan::Plan;
@@ -197,20 +197,16 @@ fn work(
         Some(CookieJar::PerConnection) => connections,
         Some(CookieJar::PerSession) => share(session_count(options), thread, threads),
     };
-    let sessions = Sessions::new(sessions, options.allow_moves);
-    let schedule = options.rate.map(|rate| Schedule::new(rate, thread, threads));
     let clock = Clock::start();
-    let phases =
-        Phases::new(nanoseconds(options.warmup), span(options, thread, threads), cpu_time_ns);
-    let mut clients = Clients::new(
-        plan.clone(),
-        manner,
-        (clock, phases),
-        connections,
-        sessions,
-        schedule,
+    let warmup_ns = nanoseconds(options.warmup);
+    let share_of_thread = Share {
         thread,
-    );
+        connections,
+        sessions: Sessions::new(sessions, options.allow_moves),
+        schedule: options.rate.map(|rate| Schedule::new(rate, thread, threads)),
+        phases: Phases::new(warmup_ns, span(options, thread, threads), cpu_time_ns),
+    };
+    let mut clients = Clients::new(plan.clone(), manner, clock, share_of_thread);
     let slow_count = share(options.slow_clients, thread, threads);
     let mut slow = SlowClients::new(plan.clone(), slow_count, SLOW_TOKENS);
     clients.start(ring.queue());

@@ -83,7 +83,7 @@ async fn visit(State(shared): State<Arc<Shared>>, fields: HeaderMap) -> Response
             None => Visitor::Unknown,
         }),
     };
-    answer(&shared, &fields, StatusCode::OK, &visitor, now, None)
+    answer(&shared, &fields, &visitor, now, None)
 }
 
 #[derive(serde::Deserialize)]
@@ -99,15 +99,14 @@ async fn create(
 ) -> Response {
     let now = Timestamp::now();
     let Some(name) = clean_name(&login.name) else {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return answer(&shared, &fields, status, &Visitor::Nameless, now, None);
+        return answer(&shared, &fields, &Visitor::Nameless, now, None);
     };
     let Ok(id) = random_id() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let cookie = format!("{SESSION_COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax");
     let visitor = Visitor::Created(shared.table(|sessions| sessions.create(id, name, now)));
-    answer(&shared, &fields, StatusCode::OK, &visitor, now, Some(&cookie))
+    answer(&shared, &fields, &visitor, now, Some(&cookie))
 }
 
 async fn end(State(shared): State<Arc<Shared>>, fields: HeaderMap) -> Response {
@@ -116,7 +115,7 @@ async fn end(State(shared): State<Arc<Shared>>, fields: HeaderMap) -> Response {
     }
     let cookie = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
     let now = Timestamp::now();
-    answer(&shared, &fields, StatusCode::OK, &Visitor::LoggedOut, now, Some(&cookie))
+    answer(&shared, &fields, &Visitor::LoggedOut, now, Some(&cookie))
 }
 
 impl Shared {
@@ -131,7 +130,6 @@ impl Shared {
 fn answer(
     shared: &Shared,
     request_fields: &HeaderMap,
-    status: StatusCode,
     visitor: &Visitor,
     now: Timestamp,
     cookie: Option<&str>,
@@ -141,7 +139,7 @@ fn answer(
     } else {
         ("text/plain; charset=utf-8", page::text(shared.id, visitor, now))
     };
-    let mut response = (status, body).into_response();
+    let mut response = (status(visitor), body).into_response();
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     fields.insert(VARY, HeaderValue::from_static("accept, cookie"));
@@ -153,6 +151,17 @@ fn answer(
         fields.insert(SET_COOKIE, cookie);
     }
     response
+}
+
+fn status(visitor: &Visitor) -> StatusCode {
+    match visitor {
+        Visitor::Nameless => StatusCode::UNPROCESSABLE_ENTITY,
+        Visitor::Stranger
+        | Visitor::Unknown
+        | Visitor::Created(_)
+        | Visitor::Known(_)
+        | Visitor::LoggedOut => StatusCode::OK,
+    }
 }
 
 fn wants_html(fields: &HeaderMap) -> bool {

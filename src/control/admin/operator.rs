@@ -16,7 +16,7 @@ use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::amiss;
 use crate::control::config::file::LogLevel;
 use crate::control::config::schema::{self, Default};
-use crate::control::drain::{DrainOptions, Drains};
+use crate::control::drain::{DrainOrder, Drains};
 use crate::control::events::EventKind;
 use crate::control::health::HealthBoard;
 use crate::control::log_level;
@@ -203,13 +203,11 @@ impl Operator {
     /// See [`crate::control::change::ChangeError`].
     pub fn drain(
         &self,
-        group: &str,
-        target: &str,
-        options: DrainOptions,
+        order: &DrainOrder<'_>,
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
-        Ok(self.drains.start(group, target, options, keep, by)?)
+        Ok(self.drains.start(order, keep, by)?)
     }
 
     /// Takes a target back into service: ends its drain and its ejection.

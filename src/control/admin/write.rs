@@ -20,7 +20,7 @@ use super::{Answer, App, ask};
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::file::LogLevel;
 use crate::control::config::units;
-use crate::control::drain::{DrainOptions, Until};
+use crate::control::drain::{DrainOptions, DrainOrder, Until};
 
 type Result<T> = std::result::Result<T, Problem>;
 
@@ -201,7 +201,7 @@ pub async fn drain(
     };
     let options = DrainOptions { until, deadline: duration("deadline", deadline)? };
     change(app, unconditional(author), move |operator, by| {
-        operator.drain(&group, &target, options, keep, by)
+        operator.drain(&DrainOrder { group: &group, target: &target, options }, keep, by)
     })
     .await
 }
@@ -225,8 +225,9 @@ pub async fn disable(
     author: Author,
     InBody(Kept { keep }): InBody<Kept>,
 ) -> Result<Response> {
+    let options = DrainOptions::DISABLE;
     change(app, unconditional(author), move |operator, by| {
-        operator.drain(&group, &target, DrainOptions::DISABLE, keep, by)
+        operator.drain(&DrainOrder { group: &group, target: &target, options }, keep, by)
     })
     .await
 }

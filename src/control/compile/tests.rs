@@ -48,7 +48,7 @@ fn file() -> File {
 }
 
 fn snapshot() -> Snapshot {
-    compile(&file(), &Registry::new(), &ring(), None, &[], &[]).unwrap()
+    compile(&file(), &Registry::new(), &ring(), None, &[]).unwrap()
 }
 
 #[test]
@@ -149,6 +149,6 @@ fn the_files_of_the_config_folder_compile() {
     for name in ["limpet", "minimal", "edge"] {
         let path = format!("{}/config/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let file = config::load(path.as_ref()).unwrap().file;
-        compile(&file, &Registry::new(), &ring(), None, &[], &[]).unwrap();
+        compile(&file, &Registry::new(), &ring(), None, &[]).unwrap();
     }
 }

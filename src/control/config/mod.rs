@@ -93,7 +93,7 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
         Ok(file) => validate::validate(file, &mut report),
         // The walk has checked what serde would refuse, so this is said only where it found nothing.
         Err(error) if report.is_clean() => {
-            report.add(&(0..0), "", syntax::one_line(&error.to_string()), None, None);
+            report.add(&(0..0), "", syntax::one_line(&error.to_string()), None);
         }
         Err(_) => {}
     }

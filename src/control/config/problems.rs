@@ -154,39 +154,56 @@ impl<'s> Report<'s> {
         if short.len() < text.len() { format!("{short}…") } else { short }
     }
 
-    /// Adds a mistake at a place of the text.
+    /// Adds a mistake that stands in the text, and quotes it.
     pub(super) fn add(
         &mut self,
         span: &Range<usize>,
         path: &str,
         what: impl Into<String>,
-        found: Option<String>,
         allowed: Option<String>,
     ) {
-        let (line, column) = self.line_and_column(span.start);
-        let problem = Problem {
-            file: self.file.to_owned(),
-            line,
-            column,
-            path: path.to_owned(),
-            what: what.into(),
-            found,
-            allowed,
-        };
+        let found = Some(self.quote(span)).filter(|quoted| !quoted.is_empty());
+        let problem = Problem { found, ..self.problem(span, path, what.into(), allowed) };
         self.problems.push((span.start, problem));
+    }
+
+    /// Adds a mistake at a place of the text that is not to be quoted: something is absent there, or secret.
+    pub(super) fn add_unquoted(
+        &mut self,
+        span: &Range<usize>,
+        path: &str,
+        what: impl Into<String>,
+        allowed: Option<String>,
+    ) {
+        let problem = self.problem(span, path, what.into(), allowed);
+        self.problems.push((span.start, problem));
+    }
+
+    fn problem(
+        &self,
+        span: &Range<usize>,
+        path: &str,
+        what: String,
+        allowed: Option<String>,
+    ) -> Problem {
+        let (line, column) = self.line_and_column(span.start);
+        let (file, path) = (self.file.to_owned(), path.to_owned());
+        Problem { file, line, column, path, what, found: None, allowed }
     }
 
     /// Adds a mistake of the value of `key`; where the file has no such value, at what encloses it.
     pub(super) fn at(&mut self, key: &str, what: impl Into<String>, allowed: Option<String>) {
         let (span, shown) = self.nearest(key);
-        let found = self.has(key).then(|| self.quote(&span)).filter(|quoted| !quoted.is_empty());
-        self.add(&span, &shown, what, found, allowed);
+        match self.has(key) {
+            true => self.add(&span, &shown, what, allowed),
+            false => self.add_unquoted(&span, &shown, what, allowed),
+        }
     }
 
     /// Adds a mistake of something that should be in the table `key` and is not.
     pub(super) fn missing(&mut self, key: &str, what: &str, allowed: Option<String>) {
         let (span, shown) = self.nearest(key);
-        self.add(&span, &shown, what, None, allowed);
+        self.add_unquoted(&span, &shown, what, allowed);
     }
 
     /// " (line 14)" for the value of `key`; nothing where there is no text.

@@ -17,7 +17,8 @@ pub(super) fn report(error: &Error, document: &DeTable<'_>, report: &mut Report<
     let found = report.quote(&span);
     if message == "duplicate key" {
         let (what, allowed) = duplicate(&found, &span, document, report);
-        report.add(&span, "", format!("is not TOML: duplicate key {found}{what}"), None, allowed);
+        let what = format!("is not TOML: duplicate key {found}{what}");
+        report.add_unquoted(&span, "", what, allowed);
         return;
     }
     let is_bare = message.contains("must be quoted") && !is_secret(report.before(span.start));
@@ -26,8 +27,11 @@ pub(super) fn report(error: &Error, document: &DeTable<'_>, report: &mut Report<
         "off" | "no" | "Off" | "No" | "False" | "FALSE" => "false, or a text in quotes".to_owned(),
         text => format!("\"{text}\""),
     });
-    let found = (is_bare && !found.is_empty()).then_some(found);
-    report.add(&span, "", format!("is not TOML: {message}"), found, allowed);
+    let what = format!("is not TOML: {message}");
+    match is_bare {
+        true => report.add(&span, "", what, allowed),
+        false => report.add_unquoted(&span, "", what, allowed),
+    }
 }
 
 /// Whether the line that `before` ends in sets something that is never shown.

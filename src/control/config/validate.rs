@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
@@ -213,9 +214,14 @@ fn forward(known: &Groups<'_>, forward: Option<&Forward>, key: &str, report: &mu
                 report.at(&groups, "sends requests nowhere", allowed);
             }
             if let Some(sticky) = &weighted.sticky {
-                let durations = (sticky.duration, sticky.max_age);
-                let cookie = (sticky.cookie_name.as_deref(), &*sticky.domain, &*sticky.path);
-                stickiness_common(durations, cookie, &format!("{key}.sticky"), report);
+                let common = CommonStickiness {
+                    duration: sticky.duration,
+                    max_age: sticky.max_age,
+                    cookie_name: sticky.cookie_name.as_deref(),
+                    domain: &sticky.domain,
+                    path: &sticky.path,
+                };
+                common.validate(&format!("{key}.sticky"), report);
             }
         }
     }
@@ -353,9 +359,14 @@ fn health(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
 /// The rules between the settings of one `stickiness` table.
 fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     let stickiness = &group.stickiness;
-    let durations = (stickiness.duration, stickiness.max_age);
-    let cookie = (stickiness.cookie_name.as_deref(), &*stickiness.domain, &*stickiness.path);
-    stickiness_common(durations, cookie, key, report);
+    let common = CommonStickiness {
+        duration: stickiness.duration,
+        max_age: stickiness.max_age,
+        cookie_name: stickiness.cookie_name.as_deref(),
+        domain: &stickiness.domain,
+        path: &stickiness.path,
+    };
+    common.validate(key, report);
     let (kind, app_cookie) = (format!("{key}.type"), format!("{key}.app_cookie"));
     if !report.sound(&kind) {
         return;
@@ -386,27 +397,34 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     }
 }
 
-fn stickiness_common(
-    (duration, max_age): (std::time::Duration, std::time::Duration),
-    (name, domain, path): (Option<&str>, &str, &str),
-    key: &str,
-    report: &mut Report<'_>,
-) {
-    let (duration_key, age_key) = (format!("{key}.duration"), format!("{key}.max_age"));
-    if duration > max_age && report.sound(&duration_key) && report.sound(&age_key) {
-        let stated = if report.has(&age_key) { age_key } else { duration_key };
-        let shown = super::units::show_duration;
-        let what = format!("lets duration ({}) outlast max_age", shown(duration));
-        let allowed = Some(format!("duration up to max_age ({})", shown(max_age)));
-        report.at(&stated, what, allowed);
-    }
-    // RFC 6265bis §4.1.3.2; browsers compare the prefix in any case.
-    let has_host_prefix = name
-        .and_then(|name| name.get(..7))
-        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
-    if has_host_prefix && (!domain.is_empty() || path != "/") {
-        let allowed = Some("with the prefix __Host-: no domain, and path = \"/\"".into());
-        report.at(&format!("{key}.cookie_name"), "would be refused by browsers", allowed);
+/// What a group's stickiness and a rule's have in common.
+struct CommonStickiness<'f> {
+    duration: Duration,
+    max_age: Duration,
+    cookie_name: Option<&'f str>,
+    domain: &'f str,
+    path: &'f str,
+}
+
+impl CommonStickiness<'_> {
+    fn validate(&self, key: &str, report: &mut Report<'_>) {
+        let (duration_key, age_key) = (format!("{key}.duration"), format!("{key}.max_age"));
+        if self.duration > self.max_age && report.sound(&duration_key) && report.sound(&age_key) {
+            let stated = if report.has(&age_key) { age_key } else { duration_key };
+            let shown = super::units::show_duration;
+            let what = format!("lets duration ({}) outlast max_age", shown(self.duration));
+            let allowed = Some(format!("duration up to max_age ({})", shown(self.max_age)));
+            report.at(&stated, what, allowed);
+        }
+        // RFC 6265bis §4.1.3.2; browsers compare the prefix in any case.
+        let has_host_prefix = self
+            .cookie_name
+            .and_then(|name| name.get(..7))
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
+        if has_host_prefix && (!self.domain.is_empty() || self.path != "/") {
+            let allowed = Some("with the prefix __Host-: no domain, and path = \"/\"".into());
+            report.at(&format!("{key}.cookie_name"), "would be refused by browsers", allowed);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Knows no setting by name. Never stops at the first mistake. Tested by `tests/config.rs`.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::LazyLock;
 
 use toml::Spanned;
@@ -74,7 +74,7 @@ impl Walker<'_, '_> {
         let key = path.key();
         if self.report.sound(&key) {
             let allowed = Some(setting.kind.allowed());
-            self.report.add(span, &path.shown(), "is missing", None, allowed);
+            self.report.add_unquoted(span, &path.shown(), "is missing", allowed);
             self.report.refuse(key);
         }
     }
@@ -127,9 +127,8 @@ impl Walker<'_, '_> {
                 (None, None) => "is an unknown key".into(),
             },
         };
-        let found = Some(self.report.quote(&key.span()));
         let shown = path.child(&name.escape_debug().to_string()).shown();
-        self.report.add(&key.span(), &shown, what, found, Some(section.keys()));
+        self.report.add(&key.span(), &shown, what, Some(section.keys()));
     }
 
     fn value(
@@ -188,9 +187,13 @@ impl Walker<'_, '_> {
                 },
             },
         };
-        let secret = matches!(kind, Kind::Text(check) if check.secret);
-        let found = (!secret).then(|| self.report.quote(&span));
-        self.report.add(&span, &path.shown(), refused, found, Some(kind.allowed()));
+        let (shown, allowed) = (path.shown(), Some(kind.allowed()));
+        match kind {
+            Kind::Text(check) if check.secret => {
+                self.report.add_unquoted(&span, &shown, refused, allowed);
+            }
+            _ => self.report.add(&span, &shown, refused, allowed),
+        }
         None
     }
 
@@ -208,8 +211,11 @@ impl Walker<'_, '_> {
                     Some(word) => format!("is none of these; limpet's word for it is {word}"),
                     None => what,
                 };
-                let found = (!check.secret).then(|| self.report.quote(span));
-                self.report.add(span, &path.shown(), what, found, Some(check.allowed.into()));
+                let (shown, allowed) = (path.shown(), Some(check.allowed.into()));
+                match check.secret {
+                    true => self.report.add_unquoted(span, &shown, what, allowed),
+                    false => self.report.add(span, &shown, what, allowed),
+                }
                 None
             }
         }
@@ -235,9 +241,8 @@ impl Walker<'_, '_> {
                     {
                         what.push_str(&format!("; write \"{number}\""));
                     }
-                    let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(check.allowed.into());
-                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, allowed);
                 }
             }
         }
@@ -269,9 +274,8 @@ impl Walker<'_, '_> {
                 }
                 other => format!("is {}, not a list", article(other)),
             };
-            let found = Some(self.report.quote(&value.span()));
             let allowed = Some(schema::some_texts(values));
-            self.report.add(&value.span(), &path.shown(), what, found, allowed);
+            self.report.add(&value.span(), &path.shown(), what, allowed);
         }
         walked.into()
     }
@@ -292,9 +296,8 @@ impl Walker<'_, '_> {
                     let table = habits::table(path.name(), other);
                     let written = table.map_or(String::new(), |table| format!("; write {table}"));
                     let what = format!("is {}, not a table{written}", article(other));
-                    let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a table with {}", section.keys()));
-                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, allowed);
                     self.report.refuse(path.key());
                     defaults(section).into()
                 }
@@ -323,9 +326,8 @@ impl Walker<'_, '_> {
                 }
                 other => {
                     let what = format!("is {}, not a table", article(other));
-                    let found = Some(self.report.quote(&value.span()));
                     let allowed = Some(format!("a table with {}", section.keys()));
-                    self.report.add(&value.span(), &path.shown(), what, found, allowed);
+                    self.report.add(&value.span(), &path.shown(), what, allowed);
                 }
             }
         }
@@ -374,12 +376,16 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
         (Kind::AutoOrCount { .. }, DeValue::String(_)) => Err("is not \"auto\"".into()),
         (Kind::Duration { min, max, off }, DeValue::String(text)) => {
             let duration = units::parse_duration(text)?;
-            in_range(duration, *min, *max, *off && duration.is_zero(), "short", "long")?;
+            if !(*off && duration.is_zero()) {
+                in_range(duration, &(*min..=*max), "short", "long")?;
+            }
             Ok(text.as_ref().into())
         }
         (Kind::Size { min, max, off }, DeValue::String(text)) => {
             let size = units::parse_size(text)?;
-            in_range(size, *min, *max, *off && size == 0, "small", "large")?;
+            if !(*off && size == 0) {
+                in_range(size, &(*min..=*max), "small", "large")?;
+            }
             Ok(text.as_ref().into())
         }
         (Kind::Duration { min, off, .. }, DeValue::Integer(number))
@@ -460,23 +466,21 @@ fn integer(number: &DeInteger<'_>) -> Option<i64> {
 fn ranged(number: &DeInteger<'_>, min: u64, max: u64) -> Result<i64, String> {
     let Some(value) = integer(number) else { return Err("is out of range".into()) };
     let within = u64::try_from(value).map_err(|_| "is negative".to_owned())?;
-    in_range(within, min, max, false, "small", "large")?;
+    in_range(within, &(min..=max), "small", "large")?;
     Ok(value)
 }
 
-fn in_range<T: PartialOrd + Copy>(
+/// `below` and `above`: what a value is too much of that is out of `range`.
+fn in_range<T: PartialOrd>(
     value: T,
-    min: T,
-    max: T,
-    off: bool,
+    range: &RangeInclusive<T>,
     below: &str,
     above: &str,
 ) -> Result<(), String> {
-    if off || (value >= min && value <= max) {
-        Ok(())
-    } else {
-        Err(format!("is too {}", if value < min { below } else { above }))
+    if range.contains(&value) {
+        return Ok(());
     }
+    Err(format!("is too {}", if value < *range.start() { below } else { above }))
 }
 
 fn article(value: &DeValue<'_>) -> &'static str {

@@ -54,6 +54,14 @@ impl DrainOptions {
         DrainOptions { until: Until::Delay, deadline: Some(Duration::ZERO) };
 }
 
+/// A drain that an operator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainOrder<'a> {
+    pub group: &'a str,
+    pub target: &'a str,
+    pub options: DrainOptions,
+}
+
 /// A drain that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::compile::{Compiled, compile};
+use crate::control::compile::{Before, compile};
 use crate::control::config;
 use crate::control::drain::*;
 use crate::group::select::{Ask, Choice, CookieAction, Random, select};
@@ -23,7 +23,7 @@ fn parse(text: &str) -> File {
 }
 
 pub(super) fn snapshot(text: &str) -> Snapshot {
-    compile(&parse(text), &Registry::new(), &ring(), None, &[], &[]).unwrap()
+    compile(&parse(text), &Registry::new(), &ring(), None, &[]).unwrap()
 }
 
 /// Groups with their targets: "app: a b; api: c".
@@ -141,14 +141,14 @@ struct World {
 impl World {
     fn new() -> World {
         let (registry, ring, file) = (Registry::new(), ring(), parse(STICKY));
-        let snapshot = compile(&file, &registry, &ring, None, &[], &[]).unwrap();
+        let snapshot = compile(&file, &registry, &ring, None, &[]).unwrap();
         World { registry, ring, file, snapshot }
     }
 
     fn publish(&mut self, file: File, leaving: &[Leaving], changed: &[&str]) {
-        let before = Compiled { file: &self.file, snapshot: &self.snapshot, ring: &self.ring };
-        let snapshot =
-            compile(&file, &self.registry, &self.ring, Some(before), changed, leaving).unwrap();
+        let before =
+            Before { file: &self.file, snapshot: &self.snapshot, ring: &self.ring, changed };
+        let snapshot = compile(&file, &self.registry, &self.ring, Some(before), leaving).unwrap();
         (self.file, self.snapshot) = (file, snapshot);
     }
 
@@ -187,8 +187,7 @@ impl World {
         if let CookieAction::Set(assignment) = outcome.answer(Default::default()) {
             let sticky = group.stickiness.as_ref().unwrap();
             assert!(sticky.write_set_cookie(
-                &assignment,
-                NOW_S,
+                &assignment.seen(NOW_S),
                 false,
                 [random as u8; 12],
                 &mut out

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::machine::{Drain, DrainOptions, Load, Progress, Until};
+use super::machine::{Drain, DrainOptions, DrainOrder, Load, Progress, Until};
 use super::sessions::{self, Lives};
 use crate::control::change::{Applied, By, ChangeError, Edit, Keep};
 use crate::control::config::file;
@@ -137,12 +137,11 @@ impl Drains {
     /// Those of [`Control::edit`].
     pub fn start(
         &self,
-        group: &str,
-        target: &str,
-        options: DrainOptions,
+        order: &DrainOrder<'_>,
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, ChangeError> {
+        let DrainOrder { group, target, options } = *order;
         let mut known = self.lock();
         let before = self.control.snapshot();
         let before = find(&before, group, target).map(|target| target.state.health());

@@ -93,7 +93,16 @@ impl World {
 
     fn start(&self, target: &str, until: Until, deadline_s: Option<u64>) -> Applied {
         let options = DrainOptions { until, deadline: deadline_s.map(Duration::from_secs) };
-        self.drains.start("app", target, options, Keep::Overlay, &BY).unwrap()
+        self.order(target, options)
+    }
+
+    fn disable(&self, target: &str) -> Applied {
+        self.order(target, DrainOptions::DISABLE)
+    }
+
+    fn order(&self, target: &str, options: DrainOptions) -> Applied {
+        let order = DrainOrder { group: "app", target, options };
+        self.drains.start(&order, Keep::Overlay, &BY).unwrap()
     }
 
     fn set(&self, target: &str, state: &str) {
@@ -238,10 +247,10 @@ fn a_target_is_disabled_at_once() {
     let world = World::new();
     let state = world.state("app", "b").unwrap();
     assert!(state.try_acquire(0));
-    world.drains.start("app", "b", DrainOptions::DISABLE, Keep::Overlay, &BY).unwrap();
+    world.disable("b");
     assert_eq!(world.standing("app", "b"), Some(Standing::Gone));
     assert_eq!(state.in_flight(), 1);
-    let again = world.drains.start("app", "b", DrainOptions::DISABLE, Keep::Overlay, &BY).unwrap();
+    let again = world.disable("b");
     assert_eq!(again.notes, ["target b of app has drained already"]);
 }
 
@@ -284,7 +293,7 @@ fn a_target_that_is_taken_back_drains_no_longer() {
 #[test]
 fn a_target_that_has_drained_is_taken_back_too() {
     let world = World::new();
-    world.drains.start("app", "a", DrainOptions::DISABLE, Keep::Overlay, &BY).unwrap();
+    world.disable("a");
     world.set("a", "in_service");
     assert_eq!(world.standing("app", "a"), Some(Standing::Usable { healthy: true }));
     world.tick(20);
@@ -350,7 +359,8 @@ fn options_of_a_drain_survive_the_removal_and_can_be_changed_after_it() {
 fn a_drain_of_nobody_is_refused() {
     let world = World::new();
     let refused = |group: &str, target: &str| {
-        world.drains.start(group, target, DrainOptions::default(), Keep::Overlay, &BY).unwrap_err()
+        let order = DrainOrder { group, target, options: DrainOptions::default() };
+        world.drains.start(&order, Keep::Overlay, &BY).unwrap_err()
     };
     assert!(matches!(refused("app", "z"), ChangeError::NoTarget { .. }));
     assert!(matches!(refused("none", "a"), ChangeError::NoGroup { .. }));

@@ -13,7 +13,7 @@ use crate::control::audit::Entry;
 use crate::control::change::{
     Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Summary,
 };
-use crate::control::compile::{self, Compiled};
+use crate::control::compile::{self, Before};
 use crate::control::config::file::File;
 use crate::control::config::{self, Parsed};
 use crate::control::drain::{self, Leaving};
@@ -154,14 +154,14 @@ impl Control {
         };
         let (one, other) = (&running.parsed.file, &parsed.file);
         let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
-        let before = Compiled { file: one, snapshot: &running.snapshot, ring: &running.ring };
         // Who leaves, or does so no longer, is in a group whose table may be the same.
         let moved: Vec<&str> = moved(&running.leaving, &leaving)
             .chain(moved(&leaving, &running.leaving))
             .map(|one| one.group.as_str())
             .collect();
-        let snapshot =
-            compile::compile(other, &self.registry, &ring, Some(before), &moved, &leaving)?;
+        let before =
+            Before { file: one, snapshot: &running.snapshot, ring: &running.ring, changed: &moved };
+        let snapshot = compile::compile(other, &self.registry, &ring, Some(before), &leaving)?;
         let snapshot = Arc::new(snapshot);
         let commit = match &running.listeners {
             Some(listeners) => Some(listeners.open(&snapshot).map_err(ChangeError::Refused)?),
