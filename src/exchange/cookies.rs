@@ -127,3 +127,7 @@ impl OwnCookies<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cookies_tests.rs"]
+mod tests;

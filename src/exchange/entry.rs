@@ -305,3 +305,7 @@ fn socket_address(address: &Address) -> Option<SocketAddr> {
         Address::Unix(_) => None,
     }
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -54,3 +54,24 @@ impl Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::exchange::doubles::{file, play};
+    use crate::exchange::failure::Failure;
+
+    #[test]
+    fn a_finished_exchange_counts_for_its_shard_by_status_and_word() {
+        play(&file("", "", 1), async |shard| {
+            let (_, _, mut entry) = shard.plan("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            entry.refuse(Failure::NoTarget);
+            let (local, caller) = (&shard.local, &shard.caller);
+            entry.finish((local, caller), (&shard.view, &shard.listener), |record, places| {
+                local.record(record, places);
+            });
+            let counted = local.counters.snapshot();
+            assert_eq!((counted.requests(), counted.responses(5)), (1, 1));
+            assert_eq!(counted.code("no_target"), 1);
+        });
+    }
+}

@@ -46,3 +46,7 @@ impl TargetConnection {
         stream::forget(self.receive);
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -188,3 +188,7 @@ impl Sending for Request {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "h1_tests.rs"]
+mod tests;

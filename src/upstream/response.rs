@@ -230,3 +230,7 @@ impl Receiving for Response {
         self.rest.trailers()
     }
 }
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;

@@ -106,3 +106,7 @@ impl Writer for PlainWriter {
         self.stream.abort();
     }
 }
+
+#[cfg(test)]
+#[path = "side_tests.rs"]
+mod tests;
