@@ -128,24 +128,28 @@ fn an_end_before_the_first_byte_is_told_from_one_behind_it() {
 }
 
 #[test]
-fn a_close_that_is_found_behind_a_reset_is_a_reset() {
-    with(
-        GET,
-        &[CLOSED],
-        |world| world.upload(UploadState::TargetReset),
-        |_, result| {
-            assert_eq!(result, Err(Failure::TargetReset { any_byte: false }));
-        },
-    );
-    let says = [HEAD, Says::Content("abc", End::No), CLOSED];
-    with(
-        GET,
-        &says,
-        |world| world.upload(UploadState::TargetReset),
-        |_, result| {
-            assert_eq!(result, Err(Failure::TargetContentReset));
-        },
-    );
+fn an_end_that_is_found_behind_a_reset_is_told_as_what_led_to_it() {
+    for (upload, head, content) in [
+        (
+            UploadState::TargetReset,
+            [Failure::TargetReset { any_byte: false }, Failure::TargetReset { any_byte: true }],
+            Failure::TargetContentReset,
+        ),
+        (
+            UploadState::TargetTimeout,
+            [Failure::TargetSendTimeout, Failure::TargetSendTimeout],
+            Failure::TargetSendTimeout,
+        ),
+    ] {
+        for says in [CLOSED, RESET] {
+            let prepare = |world: &World<'_>| world.upload(upload);
+            with(GET, &[says], prepare, |_, result| assert_eq!(result, Err(head[0])));
+            let half = Says::Head("HTTP/1.1 200 OK\r\n");
+            with(GET, &[half, says], prepare, |_, result| assert_eq!(result, Err(head[1])));
+            let short = [HEAD, Says::Content("abc", End::No), says];
+            with(GET, &short, prepare, |_, result| assert_eq!(result, Err(content)));
+        }
+    }
 }
 
 #[test]
@@ -316,6 +320,7 @@ fn a_101_waits_for_the_end_of_the_request() {
         (UploadState::Complete, Ok(())),
         (UploadState::TargetStopped, Err(Failure::TargetReset { any_byte: true })),
         (UploadState::TargetReset, Err(Failure::TargetReset { any_byte: true })),
+        (UploadState::TargetTimeout, Err(Failure::TargetSendTimeout)),
         (UploadState::Failed(Failure::ContentTooLarge), Err(Failure::ContentTooLarge)),
     ] {
         play(&file("", "", 1), async |shard| {
@@ -379,12 +384,10 @@ fn content_until_the_close_ends_with_it_unless_a_reset_stands_before() {
 }
 
 #[test]
-fn what_comes_when_the_deadline_has_given_the_target_up_is_of_no_use() {
-    for (at_abort, failure) in [
-        (None, Some(Failure::TargetContentTimeout)),
-        (Some(Says::Content("", End::ByClose)), Some(Failure::TargetContentTimeout)),
-        (Some(Says::Content("abc", End::Last)), Some(Failure::TargetContentTimeout)),
-    ] {
+fn whatever_comes_when_the_deadline_has_cut_content_off_is_of_no_use() {
+    for at_abort in
+        [None, Some(Says::Content("", End::ByClose)), Some(Says::Content("abc", End::Last))]
+    {
         play(&file("", "timeouts.content_idle = \"2s\"", 1), async |shard| {
             let mut world = World::new(shard, GET, &[UNTIL_CLOSE]);
             world.target.at_abort.set(at_abort);
@@ -400,7 +403,7 @@ fn what_comes_when_the_deadline_has_given_the_target_up_is_of_no_use() {
             assert!(poll(&mut run).is_pending(), "each piece begins the time anew");
             shard.at(3500).await;
             let result = poll(&mut run).map(Result::err);
-            assert_eq!(result, Poll::Ready(failure));
+            assert_eq!(result, Poll::Ready(Some(Failure::TargetContentTimeout)));
             assert!(target.is_aborted.get());
         });
     }
@@ -475,6 +478,7 @@ fn a_response_that_is_early_keeps_no_connection() {
         (UploadState::Running, false),
         (UploadState::TargetStopped, false),
         (UploadState::TargetReset, false),
+        (UploadState::TargetTimeout, false),
     ] {
         let says = [Says::Head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")];
         with(

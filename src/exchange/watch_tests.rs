@@ -232,8 +232,9 @@ fn who_has_ended_is_not_given_up_while_its_content_is_still_on_its_way() {
 
 #[test]
 fn an_upload_that_has_stopped_keeps_nobody() {
-    use UploadState::{Complete, Failed, TargetReset, TargetStopped};
-    for state in [Complete, TargetStopped, TargetReset, Failed(Failure::ClientContentTimeout)] {
+    use UploadState::{Complete, Failed, TargetReset, TargetStopped, TargetTimeout};
+    let failed = Failed(Failure::ClientContentTimeout);
+    for state in [Complete, TargetStopped, TargetReset, TargetTimeout, failed] {
         let stopped = |world: &World| {
             world.upload.set(Some(state));
             world.client.tells.set(Some(Presence::Ended));
