@@ -168,3 +168,7 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

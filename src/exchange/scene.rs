@@ -575,3 +575,7 @@ pub fn without_port(host: &[u8]) -> &[u8] {
         _ => host,
     }
 }
+
+#[cfg(test)]
+#[path = "scene_tests.rs"]
+mod tests;

@@ -268,3 +268,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
         sent.map_err(|fault| self.to.send_failure(fault))
     }
 }
+
+#[cfg(test)]
+#[path = "tunnel_tests.rs"]
+mod tests;
