@@ -79,6 +79,11 @@ pub fn play_prepared(file: &str, prepare: impl FnOnce(&Snapshot), main: impl Asy
     stage(Knobs::default(), &snapshot(file, &registry), main);
 }
 
+/// As [`play`], on a kernel with these whims.
+pub fn play_on(knobs: Knobs, file: &str, main: impl AsyncFnOnce(&Shard)) {
+    stage(knobs, &snapshot(file, &Registry::new()), main);
+}
+
 fn stage(knobs: Knobs, snapshot: &Arc<Snapshot>, main: impl AsyncFnOnce(&Shard)) {
     simulated::run(0, knobs, async {
         main(&Shard::new(snapshot)).await;

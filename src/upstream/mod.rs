@@ -151,3 +151,7 @@ impl target::Connecting for Connecting<'_> {
         self.connect.abort();
     }
 }
+
+#[cfg(test)]
+#[path = "targets_tests.rs"]
+mod tests;
