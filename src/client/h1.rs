@@ -532,3 +532,7 @@ pub async fn refuse(connection: &Connection) {
         linger(&connection.client, &timers, &mut NextReceive::None).await;
     }
 }
+
+#[cfg(test)]
+#[path = "h1_tests.rs"]
+mod tests;

@@ -214,3 +214,7 @@ impl Asking for Request<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

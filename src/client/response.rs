@@ -206,3 +206,7 @@ impl Answering for Response<'_> {
         timers.bound(timer, deadline, sent, || self.connection.client.abort()).await;
     }
 }
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;
