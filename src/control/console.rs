@@ -93,6 +93,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 /// Whether a path is the console's own, and so served without a token.
+#[cfg(any(test, feature = "internals"))]
 pub fn is_console(path: &str) -> bool {
     path == PAGE.path || ASSETS.iter().any(|asset| asset.path == path)
 }

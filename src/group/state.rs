@@ -115,6 +115,7 @@ pub struct TargetState {
 
 impl TargetState {
     /// A state outside any registry, healthy; the caller answers for the slot being unique.
+    #[cfg(any(test, feature = "internals"))]
     pub fn detached(slot: u32) -> Arc<TargetState> {
         Arc::new(TargetState::new(slot, Health::Healthy, TargetSeries::default(), None))
     }
@@ -388,6 +389,7 @@ struct GroupHot {
 }
 
 impl GroupState {
+    #[cfg(any(test, feature = "internals"))]
     pub fn new() -> Arc<GroupState> {
         Arc::new(GroupState::default())
     }

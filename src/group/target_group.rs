@@ -36,6 +36,7 @@ impl Target {
     }
 
     /// The weight that counts now where requests are balanced.
+    #[cfg(any(test, feature = "internals"))]
     pub fn effective_weight(&self) -> f64 {
         f64::from(self.share) / 100.0
     }

@@ -32,13 +32,6 @@ impl TargetState {
     }
 }
 
-impl Ticket {
-    /// The target waited for.
-    pub fn target(&self) -> &Arc<TargetState> {
-        &self.target
-    }
-}
-
 impl Future for Ticket {
     type Output = ();
 

@@ -129,6 +129,7 @@ pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// The id of a field name in any case. Underscores are not folded: see [`classify_folded`].
+#[cfg(any(test, feature = "internals"))]
 pub fn classify(name: &[u8]) -> FieldId {
     match classify_folded(name) {
         (id, false) => id,

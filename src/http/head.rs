@@ -10,6 +10,10 @@ pub enum Version {
     Http10,
     Http11,
     Http2,
+    #[cfg_attr(
+        not(feature = "internals"),
+        allow(dead_code, reason = "what is shared by all versions knows it; nobody speaks it yet")
+    )]
     Http3,
 }
 
@@ -136,6 +140,10 @@ pub struct RequestHead<'h, 'b> {
     /// RFC 9112 §9.3: whether the client wants the connection kept.
     pub persistent: bool,
     /// The client waits for a 100 before it sends the content; never without content to come.
+    #[cfg_attr(
+        not(feature = "internals"),
+        allow(dead_code, reason = "the target answers it; tests see that it was understood")
+    )]
     pub expect_continue: bool,
     /// Connection names Upgrade, and there are [protocols](RequestHead::protocols) in it.
     pub upgrade: bool,

@@ -19,9 +19,14 @@ macro_rules! causes {
 
         impl $name {
             /// Every variant, in the order of declaration: for counters and for tables.
+            #[cfg(any(test, feature = "internals"))]
             pub const ALL: &'static [$name] = &[$($name::$variant,)*];
 
             /// The status with which limpet answers the client.
+            #[cfg_attr(
+                not(feature = "internals"),
+                allow(dead_code, reason = "asked of those that a client is told")
+            )]
             pub fn status(self) -> u16 {
                 match self {
                     $($name::$variant => $status,)*

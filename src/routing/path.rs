@@ -30,6 +30,7 @@ pub enum PathFault {
 
 impl PathFault {
     /// Every fault, for tables and counters.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [PathFault; 3] =
         [PathFault::BadPercentEncoding, PathFault::EncodedNul, PathFault::AboveRoot];
 

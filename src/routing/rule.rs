@@ -1,8 +1,11 @@
 //! A rule, and a rule that may hold for a request. What makes the search for them fast is in `table` and `index`.
 
 use super::actions::Action;
+#[cfg(any(test, feature = "internals"))]
 use super::budget::Budget;
-use super::conditions::{Condition, Request};
+use super::conditions::Condition;
+#[cfg(any(test, feature = "internals"))]
+use super::conditions::Request;
 
 /// One rule of the file. Lower `priority` first; the default rule has none and stands last.
 #[derive(Debug, Clone)]
@@ -15,6 +18,7 @@ pub struct Rule {
 
 impl Rule {
     /// Whether all conditions hold: the meaning of a rule, value by value.
+    #[cfg(any(test, feature = "internals"))]
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.matches(request, &Budget::unlimited()))
     }

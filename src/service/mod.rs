@@ -8,7 +8,6 @@ mod belongings;
 mod notify;
 mod rights;
 
-pub use account::{Account, AccountFault};
 pub use belongings::Belongings;
-pub use notify::{ready, reloading, status, stopping, watch, watchdog, watchdog_interval};
+pub use notify::{ready, reloading, stopping, watch};
 pub use rights::{BecomeError, become_user, is_root};

@@ -25,11 +25,6 @@ pub fn stopping(text: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(&one_line(text))]);
 }
 
-/// One line for `systemctl status`.
-pub fn status(text: &str) {
-    send(&[NotifyState::Status(&one_line(text))]);
-}
-
 /// The process is alive.
 pub fn watchdog() {
     send(&[NotifyState::Watchdog]);

@@ -6,10 +6,6 @@
 use super::cookie::Plain;
 use super::verdict::Stickiness;
 
-/// Value of the Cache-Control field for a response that carries limpet's cookie and has none of its own:
-/// shared caches must not store it.
-pub const CACHE_CONTROL: &[u8] = b"private";
-
 /// Whom a session belongs to: what a cookie is issued for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assignment {

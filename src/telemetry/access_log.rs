@@ -336,6 +336,7 @@ impl ShardLog {
     }
 
     /// Lines of this shard that found no free batch.
+    #[cfg(any(test, feature = "internals"))]
     pub fn lines_dropped(&self) -> u64 {
         self.channel.lines_dropped.load(Ordering::Relaxed)
     }

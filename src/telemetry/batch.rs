@@ -32,6 +32,7 @@ const TEXTS_BYTES_MAX: usize = 4 * NAME_BYTES_MAX
 const TEXT_COUNT: usize = 13;
 
 /// Most bytes a record takes in a batch.
+#[cfg(any(test, feature = "internals"))]
 pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + TEXTS_BYTES_MAX;
 
 /// How long a record's texts are, in the order of the struct.
@@ -140,6 +141,7 @@ impl RecordBuffer {
     }
 
     /// Count of records.
+    #[cfg(any(test, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.facts.len()
     }

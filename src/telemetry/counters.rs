@@ -60,6 +60,7 @@ impl Counter {
     ];
 
     /// Stable snake_case word.
+    #[cfg(any(test, feature = "internals"))]
     pub fn word(self) -> &'static str {
         match self {
             Counter::BytesIn => "bytes_in",
@@ -241,6 +242,7 @@ impl CounterSnapshot {
     }
 
     /// Refusals and errors of one word.
+    #[cfg(any(test, feature = "internals"))]
     pub fn code(&self, word: &str) -> u64 {
         self.codes.get(word).copied().unwrap_or(0)
     }

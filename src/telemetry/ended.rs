@@ -77,6 +77,7 @@ pub struct Ended {
 }
 
 impl By {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [By; 4] = [By::Nobody, By::Client, By::Target, By::Limpet];
 
     pub fn letter(self) -> u8 {
@@ -99,6 +100,7 @@ impl By {
 }
 
 impl Phase {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Phase; 8] = [
         Phase::RequestHead,
         Phase::RequestContent,
@@ -138,6 +140,7 @@ impl Phase {
 }
 
 impl Cause {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Cause; 12] = [
         Cause::None,
         Cause::Closed,

@@ -36,6 +36,7 @@ pub enum Acted {
 }
 
 impl Acted {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Acted; 3] = [Acted::Forward, Acted::Redirect, Acted::Respond];
 
     /// The word of the file.

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -240,51 +240,8 @@ impl Alarm {
         self.alarms.is_cut_off.get()
     }
 
-    /// Awaits `op`. When `at_ms` passes first, `expire` is called once (it must make `op` end soon,
-    /// by a shut-down) and `op` is still awaited. Returns its output and whether the time was up.
-    #[inline]
-    pub fn bound<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        op: F,
-        expire: impl FnOnce(),
-    ) -> impl Future<Output = (F::Output, bool)> {
-        self.set(at_ms);
-        Bound {
-            alarm: self,
-            op,
-            expire: once(expire),
-            waits: Waits::Busy,
-            late: None,
-            is_up: false,
-        }
-    }
-
-    /// As [`Self::bound`] for an operation that has most likely ended already: the alarm is armed only
-    /// when it has not.
-    #[inline]
-    pub fn bound_late<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        op: F,
-        expire: impl FnOnce(),
-    ) -> impl Future<Output = (F::Output, bool)> {
-        let (expire, late) = (once(expire), Some(at_ms));
-        Bound { alarm: self, op, expire, waits: Waits::Busy, late, is_up: false }
-    }
-
-    /// As [`Self::bound`], but `expire` may give the operation more time: until when it says.
-    pub fn bound_until<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        op: F,
-        expire: impl FnMut() -> Option<Millis>,
-    ) -> impl Future<Output = (F::Output, bool)> {
-        self.set(at_ms);
-        Bound { alarm: self, op, expire, waits: Waits::Busy, late: None, is_up: false }
-    }
-
-    /// As [`Self::bound`] for a task that waits for a request.
+    /// Awaits `op` in a task that waits for a request. When `at_ms` passes first, `expire` is called once (it must make
+    /// `op` end soon, by a shut-down) and `op` is still awaited. Returns its output and whether the time was up.
     pub fn bound_waiting<F: Future + Unpin>(
         &self,
         at_ms: Millis,
@@ -293,23 +250,7 @@ impl Alarm {
         expire: impl FnOnce(),
     ) -> impl Future<Output = (F::Output, bool)> {
         self.set_waiting(at_ms, waits);
-        Bound { alarm: self, op, expire: once(expire), waits, late: None, is_up: false }
-    }
-
-    /// Awaits `wait` until `at_ms`, then gives it up. An operation of the kernel must not be dropped in flight:
-    /// one that is lent here must be kept, and be awaited in the end.
-    pub async fn give_up<F: Future + Unpin>(
-        &self,
-        at_ms: Millis,
-        mut wait: F,
-    ) -> Option<F::Output> {
-        self.set(at_ms);
-        poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.poll_fired(cx) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
+        Bound { alarm: self, op, expire: Some(expire), is_up: false }
     }
 }
 
@@ -319,46 +260,26 @@ impl Drop for Alarm {
     }
 }
 
-/// An end that is final.
-fn once(expire: impl FnOnce()) -> impl FnMut() -> Option<Millis> {
-    let mut expire = Some(expire);
-    move || {
-        if let Some(expire) = expire.take() {
-            expire();
-        }
-        None
-    }
-}
-
 struct Bound<'a, F, E> {
     alarm: &'a Alarm,
     op: F,
-    expire: E,
-    waits: Waits,
-    /// What the alarm is still to be armed with, once the operation was seen not to have ended.
-    late: Option<Millis>,
-    /// The time is up, and the operation has been made to end.
+    /// Taken when the time is up, and the operation has been made to end.
+    expire: Option<E>,
     is_up: bool,
 }
 
 impl<F: Unpin, E> Unpin for Bound<'_, F, E> {}
 
-impl<F: Future + Unpin, E: FnMut() -> Option<Millis>> Future for Bound<'_, F, E> {
+impl<F: Future + Unpin, E: FnOnce()> Future for Bound<'_, F, E> {
     type Output = (F::Output, bool);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
             return Poll::Ready((output, this.is_up));
         }
-        if let Some(at_ms) = this.late.take() {
-            this.alarm.arm(at_ms, this.waits);
-        }
         if !this.is_up && this.alarm.poll_fired(cx) {
-            if let Some(later_ms) = (this.expire)() {
-                this.alarm.arm(later_ms, this.waits);
-                return Poll::Pending;
-            }
             this.is_up = true;
+            this.expire.take().into_iter().for_each(|expire| expire());
             if let Poll::Ready(output) = Pin::new(&mut this.op).poll(cx) {
                 return Poll::Ready((output, true));
             }
@@ -402,30 +323,12 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let ended = std::cell::Cell::new(0);
         let op = poll_fn(|_| if ended.get() > 0 { Poll::Ready(7) } else { Poll::Pending });
-        let mut bound = Box::pin(alarm.bound(50, op, || ended.set(ended.get() + 1)));
+        let mut bound =
+            Box::pin(alarm.bound_waiting(50, Waits::Fresh, op, || ended.set(ended.get() + 1)));
         assert!(bound.as_mut().poll(&mut cx).is_pending());
         alarms.scan(50);
         assert_eq!(bound.as_mut().poll(&mut cx), Poll::Ready((7, true)));
         assert_eq!(ended.get(), 1);
-    }
-
-    #[test]
-    fn an_alarm_that_is_armed_late_leaves_the_one_before_until_it_is_needed() {
-        let alarms = Rc::new(Alarms::default());
-        let alarm = alarms.alarm();
-        let mut cx = Context::from_waker(Waker::noop());
-        alarm.set(7);
-        let mut ended = Box::pin(alarm.bound_late(50, std::future::ready(1), || {}));
-        assert_eq!(ended.as_mut().poll(&mut cx), Poll::Ready((1, false)));
-        alarms.scan(7);
-        assert!(alarm.poll_fired(&mut cx));
-        let mut is_late = Box::pin(alarm.bound_late(50, pending::<()>(), || alarm.set(90)));
-        assert!(is_late.as_mut().poll(&mut cx).is_pending());
-        assert!(!alarm.poll_fired(&mut cx), "it was armed anew");
-        alarms.scan(50);
-        assert!(is_late.as_mut().poll(&mut cx).is_pending());
-        alarms.scan(89);
-        assert!(!alarm.poll_fired(&mut cx), "the end came, and set its own time");
     }
 
     /// Alarms of tasks that wait so since these times, at the time `now_ms`.
@@ -519,7 +422,7 @@ mod tests {
         drop(alarms.alarm());
         let alarm = alarms.alarm();
         let mut cx = Context::from_waker(Waker::noop());
-        let mut bound = Box::pin(alarm.bound(NEVER, pending::<()>(), || {}));
+        let mut bound = Box::pin(alarm.bound_waiting(NEVER, Waits::Fresh, pending::<()>(), || {}));
         assert!(bound.as_mut().poll(&mut cx).is_pending());
         drop(bound);
         assert_eq!(alarms.slots.borrow().iter().count(), 1);

@@ -48,15 +48,18 @@ impl<C> Pool<C> {
     }
 
     /// Idle connections of all targets.
+    #[cfg(any(test, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.count
     }
 
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Idle connections of one target.
+    #[cfg(any(test, feature = "internals"))]
     pub fn idle(&self, slot: u32) -> usize {
         self.shelves.get(slot as usize).map_or(0, |shelf| shelf.idle.len())
     }

@@ -83,6 +83,7 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
 }
 
 /// Every path that needs the token where there is one.
+#[cfg(any(test, feature = "internals"))]
 pub fn path_names() -> [&'static str; 29] {
     paths().map(|(path, _)| path)
 }

@@ -42,6 +42,7 @@ pub enum Cause {
 }
 
 impl Cause {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Cause; 22] = [
         Cause::BadRequest,
         Cause::Unauthorized,
@@ -119,6 +120,7 @@ impl Cause {
     }
 
     /// The last part of the problem's type.
+    #[cfg(any(test, feature = "internals"))]
     pub fn slug(self) -> &'static str {
         self.words().1
     }

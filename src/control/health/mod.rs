@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-pub use board::{HealthBoard, HealthNote, LastCheck};
+pub use board::{HealthBoard, LastCheck};
 use check::{Outcome, Probe, Prober};
 use findings::EndedBy;
 use roster::{GroupWatch, Watched};

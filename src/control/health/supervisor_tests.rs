@@ -15,6 +15,7 @@ use serde_json::json;
 use super::check::{Ask, Verdict};
 use crate::control::change::{By, Edit, Keep};
 use crate::control::config;
+use crate::control::health::board::HealthNote;
 use crate::control::health::*;
 use crate::group::address::Address;
 use crate::group::state::TargetState;

@@ -18,9 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use exposition::{CONTENT_TYPE, exposition};
-pub use rates::{
-    GroupRates, Overview, Point, RuleRates, ShardLoad, TargetRates, Totals, sticky_totals,
-};
+pub use rates::Overview;
 pub use sampler::Sampler;
 
 use crate::shard::Handle;

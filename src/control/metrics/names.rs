@@ -12,6 +12,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[cfg(any(test, feature = "internals"))]
     pub fn word(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -161,6 +162,7 @@ metrics! {
 }
 
 /// The page that documents all of it, in Markdown.
+#[cfg(any(test, feature = "internals"))]
 pub fn table() -> String {
     use std::fmt::Write;
     let mut page = format!(

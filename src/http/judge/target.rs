@@ -11,6 +11,10 @@ pub enum Target<'b> {
     /// On a request line, in one of four forms (RFC 9112 §3.2): no control, no space, UTF-8, not empty.
     Line(&'b [u8]),
     /// In pseudo-fields (RFC 9113 §8.3.1): any bytes.
+    #[cfg_attr(
+        not(feature = "internals"),
+        allow(dead_code, reason = "a decoder of HTTP/2 says it")
+    )]
     Parts { scheme: &'b [u8], authority: Option<&'b [u8]>, path: &'b [u8] },
 }
 
