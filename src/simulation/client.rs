@@ -2,15 +2,15 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Board;
 use super::message::{self, End, Head, Reader};
 use super::plan::{Client, Cut, Framing, Plan, Request, Tunnel};
+use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, now_us, wait};
-use crate::uring::{Socket, spawn};
+use crate::uring::{Shutdown, spawn};
 
 /// Nobody waits longer for the end of a connection that limpet is to close.
 const LAST: Duration = Duration::from_secs(60);
@@ -64,10 +64,12 @@ pub(super) struct Talk {
     was_reset: Cell<bool>,
     /// Became a tunnel.
     is_tunnel: Cell<bool>,
+    /// Closes without the record that says so.
+    is_rude: bool,
 }
 
 pub(super) async fn run(
-    socket: Socket,
+    stream: Stream,
     plan: &Rc<Plan>,
     index: usize,
     board: &Board,
@@ -77,24 +79,24 @@ pub(super) async fn run(
     let sent = Rc::new(std::cell::RefCell::new((Vec::new(), Vec::new())));
     let is_written = Rc::new(Cell::new(false));
     let writing = {
-        let (socket, talk, sent, plan) =
-            (socket.clone(), Rc::clone(&talk), Rc::clone(&sent), Rc::clone(plan));
+        let (stream, talk, sent, plan) =
+            (stream.clone(), Rc::clone(&talk), Rc::clone(&sent), Rc::clone(plan));
         let is_written = Rc::clone(&is_written);
         async move {
-            write(&socket, &plan.clients[index], &talk, &sent).await;
+            write(&stream, &plan.clients[index], &talk, &sent).await;
             is_written.set(true);
         }
     };
     spawn(writing);
     if let Some((after, how)) = client.leaves {
-        let (socket, talk) = (socket.clone(), Rc::clone(&talk));
+        let (stream, talk) = (stream.clone(), Rc::clone(&talk));
         spawn(async move {
             wait(after).await;
-            leave(&socket, how, &talk);
+            leave(&stream, how, &talk);
         });
     }
     let mut seen = Seen { index, ..Seen::default() };
-    let mut reader = Reader::new(socket.clone(), client.reads_after);
+    let mut reader = Reader::new(stream.clone(), client.reads_after);
     if let Err(fault) = read(&mut reader, client, &talk, &mut seen).await {
         seen.fault = Some(fault);
     }
@@ -111,32 +113,38 @@ pub(super) async fn run(
     (seen.sent, seen.heads_sent) = (whole, heads);
     (seen.cut, seen.cut_us) = (talk.cut.get(), talk.cut_us.get());
     seen.has_ended = talk.has_ended.get();
-    // Nothing keeps the socket open any more.
-    socket.shutdown(Shutdown::Both);
-    simulated::unwatch(&socket);
+    // Nothing keeps the stream open any more.
+    stream.end();
+    simulated::unwatch(stream.socket());
     board.clients.borrow_mut().push(seen);
 }
 
 impl Talk {
+    pub(super) fn new(is_rude: bool) -> Talk {
+        Talk { is_rude, ..Talk::default() }
+    }
+
     /// The client cuts the connection now.
     pub(super) fn cuts(&self, how: Cut) {
         self.cut.set(Some(how));
-        let ends = matches!(how, Cut::HalfClose | Cut::Close);
+        let ends = !self.is_rude && matches!(how, Cut::HalfClose | Cut::Close);
         self.has_ended.set(self.has_ended.get() || ends);
         self.cut_us.set(now_us().unwrap_or(0));
     }
 }
 
-pub(super) fn leave(socket: &Socket, how: Cut, talk: &Talk) {
+pub(super) fn leave(stream: &Stream, how: Cut, talk: &Talk) {
     if talk.is_over.get() {
         return;
     }
     talk.cuts(how);
     match how {
-        Cut::HalfClose => socket.shutdown(Shutdown::Write),
-        Cut::Close => socket.shutdown(Shutdown::Both),
-        Cut::Reset => socket.abort(),
-        Cut::Stall => simulated::stalls(socket),
+        Cut::HalfClose if talk.is_rude => stream.socket().shutdown(Shutdown::Write),
+        Cut::HalfClose => stream.end_sending(),
+        Cut::Close if talk.is_rude => stream.socket().shutdown(Shutdown::Both),
+        Cut::Close => stream.end(),
+        Cut::Reset => stream.abort(),
+        Cut::Stall => simulated::stalls(stream.socket()),
     }
 }
 
@@ -166,7 +174,7 @@ fn head_of(request: &Request) -> Vec<u8> {
 
 type SentRequests = std::cell::RefCell<(Vec<(u32, u64)>, Vec<u32>)>;
 
-async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequests) {
+async fn write(stream: &Stream, client: &Client, talk: &Talk, sent: &SentRequests) {
     for (at, request) in client.requests.iter().enumerate() {
         while at > 0 && !client.pipelines && talk.answered.get() < at && !talk.is_over.get() {
             wait(Duration::from_millis(1)).await;
@@ -193,7 +201,7 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
         }
         let until = cut.map_or(message.len(), |(after, _)| after);
         let head_until = until.min(head.len());
-        let has_head = pieces(socket, &message[..head_until], request, talk).await;
+        let has_head = pieces(stream, &message[..head_until], request, talk).await;
         // One that was cut meanwhile may not have arrived.
         if has_head && head_until == head.len() && talk.cut.get().is_none() {
             sent.borrow_mut().1.push(request.id);
@@ -205,22 +213,22 @@ async fn write(socket: &Socket, client: &Client, talk: &Talk, sent: &SentRequest
                 waited += 1;
             }
         }
-        if !has_head || !pieces(socket, &message[head_until..until], request, talk).await {
+        if !has_head || !pieces(stream, &message[head_until..until], request, talk).await {
             return;
         }
         if let Some((_, how)) = cut {
-            leave(socket, how, talk);
+            leave(stream, how, talk);
             return;
         }
         sent.borrow_mut().0.push((request.id, began_us));
         if request.is_tunnel() {
-            return speak(socket, request, talk).await;
+            return speak(stream, request, talk).await;
         }
     }
 }
 
 /// Says the rest of what a tunnel is told, once there is one, and then nothing more.
-async fn speak(socket: &Socket, request: &Request, talk: &Talk) {
+async fn speak(stream: &Stream, request: &Request, talk: &Talk) {
     while !talk.is_tunnel.get() {
         if talk.is_over.get() || talk.cut.get().is_some() {
             return;
@@ -229,15 +237,15 @@ async fn speak(socket: &Socket, request: &Request, talk: &Talk) {
     }
     let Tunnel { early, late, .. } = request.tunnel;
     let whole = message::content(request.id, false, early + late);
-    if pieces(socket, &whole[early..], request, talk).await && talk.cut.get().is_none() {
-        socket.shutdown(Shutdown::Write);
+    if pieces(stream, &whole[early..], request, talk).await && talk.cut.get().is_none() {
+        stream.end_sending();
     }
 }
 
 /// Sends `bytes` in the request's pieces; `false` when the connection has ended.
-async fn pieces(socket: &Socket, bytes: &[u8], request: &Request, talk: &Talk) -> bool {
+async fn pieces(stream: &Stream, bytes: &[u8], request: &Request, talk: &Talk) -> bool {
     for piece in bytes.chunks(request.piece) {
-        let (result, _) = socket.send(piece.to_vec(), 0, true).await;
+        let (result, _) = stream.send(piece.to_vec(), 0, true).await;
         if !matches!(result, Ok(count) if count == piece.len()) {
             // One that took a part keeps to itself what ended it.
             let kind = result.err().map(|error| error.kind());

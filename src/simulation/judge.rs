@@ -262,7 +262,9 @@ fn answer(
         let is_clean = response.end == End::ByClose;
         let is_struck = cut.is_some() || run.board.has_target_closed.get();
         // Who stalls until his client has said all ends well enough.
-        let is_cut = is_cut(request).is_some_and(|how| how != Cut::Reset);
+        let is_rude = run.plan.records.is_target_rude();
+        let is_cut =
+            is_cut(request).is_some_and(|how| how == Cut::Stall || !is_rude && how != Cut::Reset);
         return must(!is_clean || is_struck || is_cut || response.content == whole, || {
             format!("{} of {} bytes of a tunnel end", response.content.len(), whole.len())
         });
@@ -278,9 +280,10 @@ fn answer(
     // Who has closed sees an end of his own making.
     let ends_well = response.end == End::Complete
         || response.end == End::ByClose && !matches!(cut, Some(Cut::Close | Cut::Reset));
-    // Who ends content by closing cannot tell a cut from an end.
+    // Who ends content by closing cannot tell a cut from an end, unless there is a record for that.
+    let is_rude = run.plan.records.is_target_rude();
     let is_unseen = plan.framing == Framing::Close
-        && (matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose))
+        && (!is_rude && matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose))
             || run.board.has_target_closed.get());
     must(!ends_well || is_whole || is_unseen, || {
         format!("{} of {} bytes end {:?}", response.content.len(), whole.len(), response.end)

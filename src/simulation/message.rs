@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::plan::{Chance, Framing};
-use crate::uring::Socket;
+use crate::transport::stream::Stream;
 
 /// No content is longer.
 const LENGTH_MAX: usize = 300_000;
@@ -90,12 +90,12 @@ impl Head {
     }
 }
 
-/// Reads messages from a socket.
+/// Reads messages from a stream.
 pub(super) struct Reader {
-    socket: Socket,
+    stream: Stream,
     bytes: Vec<u8>,
     at: usize,
-    /// How the socket has ended.
+    /// How the stream has ended.
     pub(super) ended: Option<End>,
     pause: std::time::Duration,
 }
@@ -104,8 +104,8 @@ pub(super) struct Reader {
 const HEAD_MAX: usize = 65_536;
 
 impl Reader {
-    pub(super) fn new(socket: Socket, pause: std::time::Duration) -> Reader {
-        Reader { socket, bytes: Vec::new(), at: 0, ended: None, pause }
+    pub(super) fn new(stream: Stream, pause: std::time::Duration) -> Reader {
+        Reader { stream, bytes: Vec::new(), at: 0, ended: None, pause }
     }
 
     /// Receives more; `false` at the end.
@@ -118,7 +118,7 @@ impl Reader {
         }
         self.bytes.drain(..self.at);
         self.at = 0;
-        let (result, received) = self.socket.recv(Vec::with_capacity(16_400)).await;
+        let (result, received) = self.stream.recv(Vec::with_capacity(16_400)).await;
         match result {
             Ok(0) => self.ended = Some(End::Short),
             Ok(_) => self.bytes.extend_from_slice(&received),

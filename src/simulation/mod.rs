@@ -10,6 +10,7 @@ mod fate;
 mod judge;
 mod message;
 mod plan;
+pub mod records;
 mod streams;
 mod strike;
 mod table;
@@ -48,10 +49,10 @@ use crate::telemetry::record::{Facts, Record};
 use crate::time::stop::Stop;
 use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Knobs, Left, Stage};
-use crate::uring::{Socket, spawn};
+use crate::uring::spawn;
 
 /// Runs in an ordinary test; `LIMPET_SEEDS` asks for another number.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 5000;
 /// Nothing that an exchange waits for takes longer than this together.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -145,6 +146,7 @@ fn play(seed: u64, log: &AccessLog) -> Result<Report, String> {
         (knobs.short_receive, knobs.short_send, knobs.no_buffer) = (700, 700, 500);
         (knobs.late, knobs.late_us) = (500, 5_000);
     }
+    let _speaking = records::ToTargets::speak(plan.records.to_targets);
     let snapshot = snapshot(&plan);
     let board = Rc::new(Board::default());
     let counters = Arc::new(ShardCounters::default());
@@ -189,8 +191,9 @@ async fn stage(
         let clients = Rc::clone(&clients);
         spawn(async move {
             simulated::wait(plan.clients[index].starts_after).await;
+            let far = plan.records.of_client(far);
             let strikes = strike::prepare(&near, &far, &plan, index, &board);
-            accept(&shard, clients, near, index);
+            accept(&shard, clients, plan.records.to_client(near), index);
             client::run(far, &plan, index, &board, strikes).await;
             board.clients_running.set(board.clients_running.get() - 1);
         });
@@ -223,14 +226,10 @@ async fn tick(shard: Rc<Shard>, clients: Rc<Clients>, is_over: Rc<Cell<bool>>) {
 }
 
 /// Takes a connection as an acceptor does.
-fn accept(shard: &Rc<Shard>, clients: Rc<Clients>, near: Socket, index: usize) {
+fn accept(shard: &Rc<Shard>, clients: Rc<Clients>, client: Stream, index: usize) {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::try_from(index).unwrap_or(0)));
     let origin = Origin { listener_name: Arc::from("web"), port: 8080, port_text: PortText::new() };
-    let arrival = Arrival {
-        client: Stream::plain(near),
-        origin: Rc::new(origin),
-        peer: Peer::new(Some(address)),
-    };
+    let arrival = Arrival { client, origin: Rc::new(origin), peer: Peer::new(Some(address)) };
     let place = shard.admission.reserve().expect("a place");
     let admitted = Admitted::new(shard, place);
     spawn(async move {

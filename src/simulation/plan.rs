@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::records::Manner;
+use crate::transport::stream::Stream;
+use crate::uring::Socket;
 use crate::uring::simulated::Stage;
 
 /// A sequence of numbers of its own, apart from the world's (SplitMix64).
@@ -177,6 +180,58 @@ enum Mood {
     Kind,
 }
 
+/// Which connections of a run are streams of records, and how their ends are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Records {
+    to_clients: bool,
+    pub to_targets: bool,
+    /// Who cuts closes his socket without the record of the end.
+    is_rude: bool,
+}
+
+impl Records {
+    /// By numbers of its own, so that the rest of a plan is the same for streams of each kind.
+    fn draw(seed: u64) -> Records {
+        let chance = &mut Chance::new(seed ^ 0x5EA1_ED00_0000_0000);
+        let (to_clients, to_targets) = chance.of(&[
+            (false, false),
+            (false, false),
+            (false, false),
+            (true, false),
+            (false, true),
+            (true, true),
+        ]);
+        Records { to_clients, to_targets, is_rude: chance.one_in(2) }
+    }
+
+    pub(super) fn is_client_rude(self) -> bool {
+        self.to_clients && self.is_rude
+    }
+
+    pub(super) fn is_target_rude(self) -> bool {
+        self.to_targets && self.is_rude
+    }
+
+    /// Limpet's end of a client's connection.
+    pub(super) fn to_client(self, socket: Socket) -> Stream {
+        stream(socket, self.to_clients, Manner::Terse)
+    }
+
+    /// The client's end of it.
+    pub(super) fn of_client(self, socket: Socket) -> Stream {
+        stream(socket, self.to_clients, Manner::Chatty)
+    }
+
+    /// A target's end of its connection.
+    pub(super) fn of_target(self, socket: Socket) -> Stream {
+        stream(socket, self.to_targets, Manner::Chatty)
+    }
+}
+
+fn stream(socket: Socket, has_records: bool, manner: Manner) -> Stream {
+    if has_records { Stream::records(socket, manner) } else { Stream::plain(socket) }
+}
+
 /// All of one run.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -184,6 +239,7 @@ pub(super) struct Plan {
     pub clients: Vec<Client>,
     pub target_count: u8,
     pub settings: Settings,
+    pub records: Records,
     /// Of a thousand connects.
     pub refuses: u16,
     pub silent: u16,
@@ -223,9 +279,13 @@ impl Plan {
         let (connects, is_slow) =
             (strikes(&clients, Stage::Connect), strikes(&clients, Stage::Send));
         let mut requests = clients.iter().flat_map(|client| &client.requests);
+        let has_surplus = requests.any(|request| request.response.then == Then::Surplus);
+        let records = Records::draw(seed);
         Plan {
             seed,
-            has_surplus: requests.any(|request| request.response.then == Then::Surplus),
+            has_surplus,
+            // What is to come together would come in records of its own.
+            records: Records { to_targets: records.to_targets && !has_surplus, ..records },
             clients,
             target_count: if queues { 1 } else { 1 + chance.below(3) as u8 },
             settings: Settings::draw(chance, queues, mood),

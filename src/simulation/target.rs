@@ -1,14 +1,15 @@
 //! A simulated target: reads each request strictly, and does with it what its plan says.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Board;
 use super::message::{self, End, Head, Reader};
 use super::plan::{Chance, Cut, Framing, Plan, Request, Then};
+use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Answer, wait};
-use crate::uring::{Socket, spawn};
+use crate::uring::{Shutdown, spawn};
 
 /// What a target saw of one request.
 #[derive(Debug, Clone)]
@@ -41,10 +42,11 @@ pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
     let chance = std::cell::RefCell::new(Chance::new(plan.seed));
     simulated::listen(address, answer, move |socket| {
         let mut chance = chance.borrow_mut();
+        let stream = plan.records.of_target(socket);
         if chance.below(1000) < u64::from(plan.speaks_first) {
-            return spawn(speak_first(socket, chance.of(&[100, 3_000, 30_000])));
+            return spawn(speak_first(stream, chance.of(&[100, 3_000, 30_000])));
         }
-        spawn(serve(socket, Rc::clone(&plan), Rc::clone(&board)));
+        spawn(serve(stream, Rc::clone(&plan), Rc::clone(&board)));
     });
 }
 
@@ -54,16 +56,16 @@ pub(super) const UNASKED: u32 = u32::MAX;
 const SURPLUS: &[u8] = b"HTTP/1.1 200 Surplus\r\nX-Id: 4294967294\r\nContent-Length: 0\r\n\r\n";
 
 /// Begins a response that lasts until the connection ends, and resets.
-async fn speak_first(socket: Socket, after_us: u64) {
+async fn speak_first(stream: Stream, after_us: u64) {
     let response =
         format!("HTTP/1.1 200 First\r\nX-Id: {UNASKED}\r\nConnection: close\r\n\r\nhello");
-    let _ = socket.send(response.into_bytes(), 0, true).await;
+    let _ = stream.send(response.into_bytes(), 0, true).await;
     wait(Duration::from_micros(after_us)).await;
-    socket.abort();
+    stream.abort();
 }
 
-async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
-    let mut reader = Reader::new(socket.clone(), Duration::ZERO);
+async fn serve(stream: Stream, plan: Rc<Plan>, board: Rc<Board>) {
+    let mut reader = Reader::new(stream.clone(), Duration::ZERO);
     let mut has_said_more = false;
     loop {
         let head = match reader.head().await {
@@ -84,12 +86,12 @@ async fn serve(socket: Socket, plan: Rc<Plan>, board: Rc<Board>) {
             note(&board, request.id, seen(Some("it came behind surplus bytes".to_owned())));
             break;
         }
-        if !exchange(&socket, &mut reader, &head, request, &board).await {
+        if !exchange((&stream, &*plan), &mut reader, &head, request, &board).await {
             break;
         }
         has_said_more = has_surplus(request);
     }
-    socket.shutdown(Shutdown::Both);
+    stream.end();
 }
 
 fn seen(fault: Option<String>) -> Seen {
@@ -102,7 +104,7 @@ fn note(board: &Board, id: u32, seen: Seen) {
 
 /// Reads one request's content and answers it; `false` when the connection is not to go on.
 async fn exchange(
-    socket: &Socket,
+    (stream, whole): (&Stream, &Plan),
     reader: &mut Reader,
     head: &Head,
     request: &Request,
@@ -117,14 +119,14 @@ async fn exchange(
         return false;
     }
     let upgrades = plan.upgrades && head.field("Upgrade").is_some();
-    let goes_on = respond(socket, request, upgrades, &mut seen).await;
+    let goes_on = respond((stream, whole), request, upgrades, &mut seen).await;
     if goes_on && upgrades {
         // What it has agreed to begins behind the content.
         if is_early && !read_content(reader, head, &mut seen).await {
             note(board, request.id, seen);
             return false;
         }
-        seen.tunnel = echo(socket, reader).await;
+        seen.tunnel = echo(stream, reader).await;
         note(board, request.id, seen);
         return false;
     }
@@ -200,7 +202,12 @@ pub(super) fn response(request: &Request, upgrades: bool) -> (Vec<u8>, usize) {
 }
 
 /// Sends the response in its pieces; `false` when the connection has ended or was cut.
-async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut Seen) -> bool {
+async fn respond(
+    (stream, whole): (&Stream, &Plan),
+    request: &Request,
+    upgrades: bool,
+    seen: &mut Seen,
+) -> bool {
     let plan = &request.response;
     let (message, _) = response(request, upgrades);
     let cut = plan.cut.filter(|(after, _)| *after < message.len());
@@ -212,25 +219,29 @@ async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut 
             piece.extend_from_slice(SURPLUS);
         }
         let length = piece.len();
-        if !matches!(socket.send(piece, 0, true).await, (Ok(count), _) if count == length) {
+        if !matches!(stream.send(piece, 0, true).await, (Ok(count), _) if count == length) {
             return false;
         }
         if !plan.pause.is_zero() {
             wait(plan.pause).await;
         }
     }
+    let is_rude = whole.records.is_target_rude();
     match cut {
         None => {
             seen.is_answered = true;
             return true;
         }
-        Some((_, Cut::HalfClose)) => socket.shutdown(Shutdown::Write),
-        Some((_, Cut::Close)) => socket.shutdown(Shutdown::Both),
-        Some((_, Cut::Reset)) => socket.abort(),
+        // Who is rude closes without the record that says so.
+        Some((_, Cut::HalfClose)) if is_rude => stream.socket().shutdown(Shutdown::Write),
+        Some((_, Cut::HalfClose)) => stream.end_sending(),
+        Some((_, Cut::Close)) if is_rude => stream.socket().shutdown(Shutdown::Both),
+        Some((_, Cut::Close)) => stream.end(),
+        Some((_, Cut::Reset)) => stream.abort(),
         Some((_, Cut::Stall)) => {
-            simulated::stalls(socket);
+            simulated::stalls(stream.socket());
             // Until limpet gives up.
-            let mut nothing = Reader::new(socket.clone(), Duration::ZERO);
+            let mut nothing = Reader::new(stream.clone(), Duration::ZERO);
             while nothing.more().await {}
         }
     }
@@ -238,14 +249,14 @@ async fn respond(socket: &Socket, request: &Request, upgrades: bool, seen: &mut 
 }
 
 /// Sends back what comes in a tunnel, until it ends. Gives what came, and how it ended where that was heard.
-async fn echo(socket: &Socket, reader: &mut Reader) -> (Vec<u8>, Option<End>) {
+async fn echo(stream: &Stream, reader: &mut Reader) -> (Vec<u8>, Option<End>) {
     let mut all = Vec::new();
     loop {
         let bytes = reader.take(reader.unread().len());
         if !bytes.is_empty() {
             all.extend_from_slice(&bytes);
             let count = bytes.len();
-            if !matches!(socket.send(bytes, 0, true).await, (Ok(sent), _) if sent == count) {
+            if !matches!(stream.send(bytes, 0, true).await, (Ok(sent), _) if sent == count) {
                 return (all, None);
             }
         }

@@ -50,7 +50,7 @@ impl Connect {
     /// Why there will be no connection.
     pub fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stream, ConnectFault>> {
         let connected = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(connected.map(Stream::plain).map_err(|error| fault(&error)))
+        Poll::Ready(connected.map(Stream::to_target).map_err(|error| fault(&error)))
     }
 
     /// Makes it fail soon.

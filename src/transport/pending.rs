@@ -5,8 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::stream::Stream;
-use crate::uring::Send;
+use super::stream::{Send, Stream};
 
 /// A send whose completion nobody needs to be woken for: the kernel finishes it by itself, and it is
 /// looked at when something else has woken the task.

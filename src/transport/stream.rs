@@ -1,73 +1,243 @@
 //! One side's byte stream: a plain socket, and what an exchange asks of it.
 
-pub use crate::uring::{Presence, Recv, RecvAny};
-use crate::uring::{Send, Shutdown, Socket, buffers, spawn};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+#[cfg(test)]
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+#[cfg(test)]
+use crate::simulation::records::{self, Manner, Session};
+pub use crate::uring::Presence;
+use crate::uring::{self, Shutdown, Socket, buffers, spawn};
 
 /// A client's or a target's byte stream. Clones are the same stream.
 #[derive(Clone)]
-pub struct Stream {
-    socket: Socket,
+pub struct Stream(Kind);
+
+/// What its bytes travel in.
+#[derive(Clone)]
+enum Kind {
+    /// Nothing else: they are the socket's.
+    Plain(Socket),
+    #[cfg(test)]
+    Records(Rc<Session>),
+}
+
+/// A receive into a buffer of the caller's. Output: bytes received (0 = end of stream), the buffer.
+#[must_use = "an operation in flight must be awaited"]
+pub enum Recv {
+    Plain(uring::Recv),
+    #[cfg(test)]
+    Records(Box<records::Recv>),
+}
+
+/// A receive into a buffer found when bytes arrive. Output: what arrived; empty = end of stream.
+#[must_use = "an operation in flight must be awaited"]
+pub enum RecvAny {
+    Plain(uring::RecvAny),
+    #[cfg(test)]
+    Records(Box<records::RecvAny>),
+}
+
+/// A send. Output: bytes taken, the buffer.
+#[must_use = "an operation in flight must be awaited"]
+pub enum Send {
+    Plain(uring::Send),
+    #[cfg(test)]
+    Records(Box<records::Send>),
 }
 
 impl Stream {
     pub fn plain(socket: Socket) -> Stream {
-        Stream { socket }
+        Stream(Kind::Plain(socket))
+    }
+
+    /// Data in records, as in an encrypted stream.
+    #[cfg(test)]
+    pub fn records(socket: Socket, manner: Manner) -> Stream {
+        Stream(Kind::Records(Session::new(socket, manner)))
+    }
+
+    /// A stream to a target that a socket has been connected to.
+    pub fn to_target(socket: Socket) -> Stream {
+        #[cfg(test)]
+        if records::are_spoken_to_targets() {
+            return Stream::records(socket, Manner::Terse);
+        }
+        Stream::plain(socket)
+    }
+
+    /// What it stands on, where a test does to that what no stream does.
+    #[cfg(test)]
+    pub fn socket(&self) -> &Socket {
+        match &self.0 {
+            Kind::Plain(socket) => socket,
+            Kind::Records(session) => session.socket(),
+        }
     }
 
     /// The scheme this stream gives its requests (`X-Forwarded-Proto`, `Secure` cookies).
     pub fn is_encrypted(&self) -> bool {
-        false
+        match &self.0 {
+            Kind::Plain(_) => false,
+            #[cfg(test)]
+            Kind::Records(_) => true,
+        }
     }
 
     /// Receives into the spare capacity of `buffer`.
+    #[inline]
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
-        self.socket.recv(buffer)
+        match &self.0 {
+            Kind::Plain(socket) => Recv::Plain(socket.recv(buffer)),
+            #[cfg(test)]
+            Kind::Records(session) => Recv::Records(session.recv(buffer)),
+        }
     }
 
     /// Receives into a small buffer that is found only when bytes are there.
+    #[inline]
     pub fn recv_any(&self) -> RecvAny {
-        self.socket.recv_any()
+        match &self.0 {
+            Kind::Plain(socket) => RecvAny::Plain(socket.recv_any()),
+            #[cfg(test)]
+            Kind::Records(session) => RecvAny::Records(session.recv_any()),
+        }
     }
 
     /// Sends `buffer[from..]`; with `whole`, completes only when all of it was taken.
+    #[inline]
     pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
-        self.socket.send(buffer, from, whole)
+        match &self.0 {
+            Kind::Plain(socket) => Send::Plain(socket.send(buffer, from, whole)),
+            #[cfg(test)]
+            Kind::Records(session) => Send::Records(session.send(buffer, from, whole)),
+        }
     }
 
     /// Bytes that were sent and that the peer has not acknowledged, where the system tells.
     pub fn queued_bytes(&self) -> Option<u32> {
-        self.socket.queued_bytes()
+        match &self.0 {
+            Kind::Plain(socket) => socket.queued_bytes(),
+            #[cfg(test)]
+            Kind::Records(session) => session.queued_bytes(),
+        }
     }
 
     /// Whether the peer has ended the stream or sent bytes that nobody has received; asks the kernel.
     pub fn is_readable(&self) -> bool {
-        self.socket.is_readable()
+        match &self.0 {
+            Kind::Plain(socket) => socket.is_readable(),
+            #[cfg(test)]
+            Kind::Records(session) => session.is_readable(),
+        }
     }
 
     /// Whether the peer is still there; asks the kernel, also while bytes of it are unread.
     pub fn presence(&self) -> Presence {
-        self.socket.presence()
+        match &self.0 {
+            Kind::Plain(socket) => socket.presence(),
+            #[cfg(test)]
+            Kind::Records(session) => session.presence(),
+        }
     }
 
     /// Ends receiving: a receive in flight completes as at the end of the stream.
     pub fn end_receiving(&self) {
-        self.socket.shutdown(Shutdown::Read);
+        match &self.0 {
+            Kind::Plain(socket) => socket.shutdown(Shutdown::Read),
+            #[cfg(test)]
+            Kind::Records(session) => session.end_receiving(),
+        }
     }
 
     /// Tells the peer that nothing more comes.
     pub fn end_sending(&self) {
-        self.socket.shutdown(Shutdown::Write);
+        match &self.0 {
+            Kind::Plain(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(test)]
+            Kind::Records(session) => session.end_sending(),
+        }
     }
 
     /// Ends both directions as if all had been said; every operation in flight completes.
     pub fn end(&self) {
-        self.socket.shutdown(Shutdown::Both);
+        match &self.0 {
+            Kind::Plain(socket) => socket.shutdown(Shutdown::Both),
+            #[cfg(test)]
+            Kind::Records(session) => session.end(),
+        }
     }
 
     /// Ends both directions such that the peer sees a failure, not a clean end, also when they are ended again
     /// afterwards; every operation in flight completes.
     pub fn abort(&self) {
-        self.socket.abort();
+        match &self.0 {
+            Kind::Plain(socket) => socket.abort(),
+            #[cfg(test)]
+            Kind::Records(session) => session.abort(),
+        }
+    }
+}
+
+impl Future for Recv {
+    type Output = (io::Result<usize>, Vec<u8>);
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Recv::Plain(operation) => Pin::new(operation).poll(cx),
+            #[cfg(test)]
+            Recv::Records(operation) => Pin::new(operation).poll(cx),
+        }
+    }
+}
+
+impl RecvAny {
+    /// Whether it has completed already.
+    pub fn is_over(&self) -> bool {
+        match self {
+            RecvAny::Plain(operation) => operation.is_over(),
+            #[cfg(test)]
+            RecvAny::Records(operation) => operation.is_over(),
+        }
+    }
+}
+
+impl Future for RecvAny {
+    type Output = io::Result<Vec<u8>>;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            RecvAny::Plain(operation) => Pin::new(operation).poll(cx),
+            #[cfg(test)]
+            RecvAny::Records(operation) => Pin::new(operation).poll(cx),
+        }
+    }
+}
+
+impl Send {
+    /// Whether it goes on while nobody polls it.
+    #[inline]
+    pub fn runs_by_itself(&self) -> bool {
+        match self {
+            Send::Plain(operation) => operation.runs_by_itself(),
+            #[cfg(test)]
+            Send::Records(_) => true,
+        }
+    }
+}
+
+impl Future for Send {
+    type Output = (io::Result<usize>, Vec<u8>);
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Send::Plain(operation) => Pin::new(operation).poll(cx),
+            #[cfg(test)]
+            Send::Records(operation) => Pin::new(operation).poll(cx),
+        }
     }
 }
 

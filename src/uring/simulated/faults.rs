@@ -164,6 +164,13 @@ pub fn enter(stage: Stage) {
     }
 }
 
+/// The task that runs does what it does for another: a connection that it uses stays the other's.
+pub fn helps() {
+    if let Some(world) = super::current() {
+        world.helpers.borrow_mut().insert(world.running.get());
+    }
+}
+
 /// Whether limpet's task is at `stage`.
 pub fn is_at(stage: Stage) -> bool {
     super::current().is_some_and(|world| {
@@ -225,6 +232,9 @@ impl World {
     /// The task that runs has begun an operation of limpet's on this connection.
     pub(super) fn used_by_running(&self, wire: &Rc<Wire>) {
         let key = self.running.get();
+        if self.helpers.borrow().contains(&key) {
+            return;
+        }
         wire.owner.set(Some(key));
         let mut situations = self.situations.borrow_mut();
         let situation = situations.entry(key).or_default();

@@ -18,7 +18,7 @@ mod tests;
 mod wire;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ pub(super) use connecting::{Connecting, connect};
 pub(super) use wire::{End, Received, Sent, recv, recv_found, send};
 
 pub use connecting::{Answer, listen};
-pub use faults::{Fault, Faults, Peer, Stage, enter, is_at, stalls, unwatch, watch};
+pub use faults::{Fault, Faults, Peer, Stage, enter, helps, is_at, stalls, unwatch, watch};
 pub use wire::pair;
 
 /// No run lasts longer, in its own time: one that would has stopped making progress.
@@ -98,6 +98,8 @@ struct World {
     /// The task that runs, and where each of limpet's is.
     running: Cell<usize>,
     situations: RefCell<BTreeMap<usize, faults::Situation>>,
+    /// Tasks that do what they do for others.
+    helpers: RefCell<BTreeSet<usize>>,
     /// Operations that were done, and the last of them that was seen to be.
     done: Cell<u64>,
     seen: Cell<u64>,
@@ -134,6 +136,15 @@ pub fn now_us() -> Option<u64> {
 /// An even number of the world's own sequence; `None` outside of one.
 pub fn draw() -> Option<u64> {
     WORLD.with_borrow(|world| world.as_ref().map(|world| world.draw()))
+}
+
+/// Tells what somebody has done that no user of a stream may do.
+pub fn accuse(broken: &str) {
+    if let Some(world) = current()
+        && super::engine::is_simulated()
+    {
+        world.broken.borrow_mut().push(broken.to_owned());
+    }
 }
 
 impl World {
@@ -178,6 +189,7 @@ impl World {
         } else {
             drop(task);
             self.situations.borrow_mut().remove(&key);
+            self.helpers.borrow_mut().remove(&key);
             self.tasks.borrow_mut().remove(key);
         }
     }
@@ -253,6 +265,7 @@ pub fn run<F: Future>(seed: u64, knobs: Knobs, main: F) -> (F::Output, Left) {
         faults: RefCell::default(),
         running: Cell::new(MAIN),
         situations: RefCell::default(),
+        helpers: RefCell::default(),
         done: Cell::new(0),
         seen: Cell::new(0),
         order: Cell::new(0),
