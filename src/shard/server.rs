@@ -66,7 +66,7 @@ pub struct Stopped {
 struct Seed {
     index: usize,
     shared: Arc<Shared>,
-    core: Option<core_affinity::CoreId>,
+    core: Option<super::cores::Core>,
     engine: Engine,
     ring_entries: u32,
     content_buffer_bytes: usize,
