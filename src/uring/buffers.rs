@@ -1,11 +1,10 @@
 //! The free buffers of one shard, in two sizes.
 //!
-//! *Small* ones (4 KiB) hold heads and whatever arrives on a connection that was idle; *large* ones
-//! (the file's `content_buffer`) move content. A buffer is a plain `Vec<u8>`: pure code appends to it
-//! and reads it as a slice. What comes back beyond the limit of kept ones is freed. Kept ones that nobody
-//! needs give the system their memory back, bit by bit, and stay where they are: freed, they would leave
-//! holes between those that are in use, which the allocator cannot give back. Must never be shared
-//! between shards.
+//! *Small* ones (4 KiB) hold heads and whatever arrives on a connection that was idle; *large* ones (the file's
+//! `content_buffer`) move content. A buffer is a plain `Vec<u8>`: pure code appends to it and reads it as a slice. Of
+//! the buffers that come back, those beyond the limit of kept ones are freed. Kept buffers that were not needed give
+//! their memory back to the system bit by bit, but stay where they are: freed, they would leave holes between the
+//! buffers in use, and the allocator cannot give holes back. Must never be shared between shards.
 
 use std::cell::RefCell;
 
@@ -21,8 +20,8 @@ pub const TAIL_BYTES: usize = 16;
 /// Small buffers that are kept for each large one.
 const SMALL_PER_LARGE: usize = 64;
 
-/// A tick takes this part of the memory that was not needed since the tick before: it goes within a few
-/// seconds, without a moment in which much goes at once, and a burst finds most of it still there.
+/// Each tick gives back this part of the memory that was not needed since the tick before: all of it goes within a few
+/// seconds, never much at once, and a burst finds most of it still there.
 const TRIM_SHARE: usize = 32;
 
 struct Pool {
@@ -35,9 +34,9 @@ struct Pool {
 /// Free buffers of one size; the one that was used last is used next.
 struct Free {
     buffers: Vec<Vec<u8>>,
-    /// Fewest that there were since the last [`trim`]: so many were not needed.
+    /// The fewest free buffers since the last [`trim`]: so many were not needed.
     fewest: usize,
-    /// Of these, so many have no memory: it was given back.
+    /// How many of the free buffers have given their memory back.
     hollow: usize,
 }
 
@@ -53,7 +52,7 @@ impl Free {
         buffer
     }
 
-    /// Gives back the memory of some that were not needed, the ones that were used longest ago.
+    /// Gives back the memory of some buffers that were not needed, beginning with those unused for longest.
     fn trim(&mut self) {
         self.hollow = self.hollow.min(self.fewest);
         let hollow = self.hollow + (self.fewest - self.hollow).div_ceil(TRIM_SHARE);
@@ -113,9 +112,8 @@ pub fn give_back(mut buffer: Vec<u8>) {
     });
 }
 
-/// Gives back memory: of one in [`TRIM_SHARE`] of the buffers that nobody has needed since this was called
-/// last, and what this thread has freed and left alone for a second. For a shard's tick: the allocator by
-/// itself does so only while something is allocated.
+/// Gives back memory: that of one in [`TRIM_SHARE`] of the buffers not needed since the last call, and what this thread
+/// freed more than a second ago. For a shard's tick: the allocator by itself does so only while something is allocated.
 pub fn trim() {
     POOL.with_borrow_mut(|pool| {
         pool.small.trim();

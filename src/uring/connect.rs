@@ -34,8 +34,8 @@ enum ConnectOp {
     Simulated(simulated::Connecting),
 }
 
-/// Starts to connect to a TCP address or Unix socket. `timeout` bounds what cannot be shut down from
-/// outside: a Unix socket whose backlog is full.
+/// Starts to connect to a TCP address or Unix socket. `timeout` bounds the one wait that shutting down does not end:
+/// for a Unix socket whose backlog is full.
 ///
 /// # Errors
 /// When no socket can be made (descriptors, memory).

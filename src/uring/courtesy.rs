@@ -1,21 +1,21 @@
-//! Courtesy: who computes for long offers its core to whoever is ready, again and again.
+//! Courtesy: a thread that computes for long offers its core to the other ready threads, again and again.
 //!
 //! The kernel lets a thread that computes go on for a whole slice (4 ms at 250 Hz) while a shard of the same core is
-//! ready and waits. A text cannot be parsed by halves, so a timer interrupts what computes, and the handler of its
-//! signal offers the core (`sched_yield(2)`). Changes nothing of what is computed. Tested below.
+//! ready and waits. Parsing a text cannot be split into turns, so a timer interrupts the thread, and the handler of its
+//! signal offers the core (`sched_yield(2)`). The result of the computation stays the same. Tested below.
 
 use std::cell::Cell;
 use std::ptr;
 use std::sync::LazyLock;
 
-/// From one offer to the next, in nanoseconds.
+/// The time from one offer to the next, in nanoseconds.
 const INTERVAL_NS: libc::c_long = 250_000;
 
-/// Whoever has computed less than this since its last offer goes on: the timer also runs while a thread waits for
-/// its core, and its signal is then there as soon as the thread goes on.
+/// A thread that has computed less than this since its last offer makes none: the timer also runs while a thread waits
+/// for its core, and its signal then arrives as soon as the thread goes on.
 const COMPUTED_NS_MIN: u64 = 125_000;
 
-/// Ignored by whoever does not ask for it, and passed on by debuggers without a word.
+/// A signal that a process ignores by default, and that debuggers pass on silently.
 const SIGNAL: libc::c_int = libc::SIGURG;
 
 thread_local! {
@@ -23,11 +23,11 @@ thread_local! {
     static OFFERED_AT_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// As long as it lives, its thread offers its core about every 250 µs that it computes. Where the kernel refuses a
-/// timer, it does not.
+/// As long as it lives, its thread offers its core about every 250 µs that it computes; where the kernel refuses a
+/// timer, it makes no offers.
 #[derive(Debug)]
 pub struct Courtesy {
-    /// Not to be sent: the timer is of the thread that made it.
+    /// The timer belongs to the thread that made it, so this type is not `Send`.
     timer: Option<libc::timer_t>,
 }
 
@@ -61,7 +61,7 @@ static HANDLES: LazyLock<bool> = LazyLock::new(|| {
 
 /// A timer of the calling thread, running.
 fn timer() -> Option<libc::timer_t> {
-    // SAFETY: a sigevent is integers and a pointer that nobody follows, so zeros are a valid one.
+    // SAFETY: a sigevent is integers and a pointer that is never followed, so zeros are a valid one.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
     event.sigev_notify = libc::SIGEV_THREAD_ID;
     event.sigev_signo = SIGNAL;
@@ -80,8 +80,8 @@ fn timer() -> Option<libc::timer_t> {
     Some(timer)
 }
 
-/// Runs in the middle of anything, so it only reads a clock, writes its own thread's cell and yields: all of them
-/// system calls or plain memory. What it came in between of finds its `errno` again.
+/// Runs in the middle of other code, so it only reads a clock, writes its own thread's cell and yields: all of them
+/// system calls or plain memory. It restores the `errno` of the code that it interrupted.
 extern "C" fn offer(_: libc::c_int) {
     keeping_errno(|| {
         let computed_ns = computed_ns();
@@ -102,7 +102,7 @@ fn keeping_errno(work: impl FnOnce()) {
     unsafe { *place = errno };
 }
 
-/// What this thread has computed since it began.
+/// The CPU time that this thread has used since it began.
 fn computed_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime writes one timespec; where it refuses, the time stays 0.
@@ -127,7 +127,7 @@ mod tests {
     fn who_computes_offers_its_core() {
         let _courtesy = Courtesy::begin();
         let mut steps: u64 = 0;
-        // The clock stands still for nobody who computes, so this ends.
+        // The thread's clock moves on while it computes, so this ends.
         while OFFERED_AT_NS.get() == 0 {
             steps = std::hint::black_box(steps.wrapping_add(1));
         }
@@ -179,7 +179,7 @@ mod tests {
             one.read(&mut [0])
         });
         let folder = is_told.recv().unwrap();
-        // Who only reads waits once; each further time a signal was in between.
+        // A thread that only reads waits once; each further wait was caused by a signal.
         let deadline = Instant::now() + Duration::from_secs(30);
         let first = waits(&folder);
         while waits(&folder) < first + 20 {

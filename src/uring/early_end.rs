@@ -1,8 +1,8 @@
 //! Signals that end the process at once while it has nothing to finish yet.
 //!
-//! At its start a process may be held up in the middle of a call: a file on a network file system, a pipe that
-//! nobody writes. Nobody looks at signals then, so what asks for the end has a handler that ends the process. The
-//! default action would not do: process 1 of a container has none. Tested by the black-box suite.
+//! At its start a process may block in a call: on a file of a network file system, or a pipe without a writer. The loop
+//! that handles signals does not run yet, so SIGTERM and SIGINT have a handler that ends the process. The default
+//! action would not do: the kernel does not apply it to process 1 of a container. Tested by the black-box suite.
 
 use std::io;
 use std::ptr;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static IS_EARLY: AtomicBool = AtomicBool::new(false);
 
 /// As long as it lives, SIGTERM and SIGINT end the process at once, with exit code 0; afterwards the handler does
-/// nothing. Whoever catches these signals besides must begin after this: handlers that come later call this one.
+/// nothing. Other handlers of these signals must be installed after this one, and call it.
 #[derive(Debug)]
 pub struct EarlyEnd(());
 
@@ -42,7 +42,7 @@ impl Drop for EarlyEnd {
     }
 }
 
-/// Runs in the middle of anything, so it only reads a flag and ends: nothing is unwound, flushed or freed.
+/// Runs in the middle of other code, so it only reads a flag and ends: nothing is unwound, flushed or freed.
 extern "C" fn end(_: libc::c_int) {
     if IS_EARLY.load(Ordering::Acquire) {
         // SAFETY: _exit takes a number, does not return, and may be called by a handler (signal-safety(7)).

@@ -1,4 +1,4 @@
-//! Which engine drives this thread. Who runs it by which is `running`'s.
+//! Which engine drives this thread. `running` runs a thread by its engine.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ pub enum Engine {
     /// io_uring through tokio-uring.
     TokioUring,
     Epoll,
-    /// No kernel at all: a world of tests.
+    /// No kernel at all: the simulated world of tests.
     #[cfg(test)]
     Simulated,
 }
@@ -38,7 +38,7 @@ pub(super) fn current() -> Engine {
     ENGINE.get()
 }
 
-/// Makes this thread one of a simulated world, or no longer one.
+/// Puts this thread into a simulated world, or takes it out.
 #[cfg(test)]
 pub(super) fn simulate(is_simulated: bool) {
     ENGINE.set(if is_simulated { Engine::Simulated } else { Engine::Epoll });
@@ -53,13 +53,13 @@ pub(super) fn is_ending() -> bool {
     ENDING.get()
 }
 
-/// Takes up a run of this engine on this thread.
+/// Starts a run of this engine on this thread.
 pub(super) fn begin(engine: Engine) {
     ENGINE.set(engine);
     ENDING.set(false);
 }
 
-/// Whether the main future of this thread has ended, and its tasks go.
+/// Notes whether the main future of this thread has ended and its tasks are being dropped.
 pub(super) fn set_ending(is_ending: bool) {
     ENDING.set(is_ending);
 }

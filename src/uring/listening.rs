@@ -1,7 +1,7 @@
 //! A listening socket of one shard.
 //!
-//! It never blocks, and no accept is ever in flight: an acceptor waits until a connection is there, reserves
-//! a place for it, and only then takes it. What it has no place for stays in the kernel's backlog.
+//! It never blocks, and no accept is ever in flight: an acceptor waits until a connection is there, reserves a place
+//! for it, and only then accepts it. Connections for which there is no place stay in the kernel's backlog.
 
 use std::future::Future;
 use std::io;
@@ -76,7 +76,7 @@ impl Listening {
         }
     }
 
-    /// Ends listening; whoever waits for a connection gets an error and must still be awaited.
+    /// Ends listening; a task that waits for a connection gets an error, and its wait must still be awaited.
     pub fn close(&self) {
         self.0.shutdown(Shutdown::Both);
     }
@@ -92,7 +92,7 @@ fn is_readable(listener: &socket2::Socket) -> io::Result<bool> {
     }
 }
 
-/// What poll(2)'s events say. A closed listener is readable for ever and has nobody to accept.
+/// The meaning of poll(2)'s events. A closed listener is readable for ever and has no connection to accept.
 fn readiness(events: u32) -> io::Result<()> {
     let closed = (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL).cast_unsigned();
     if events & u32::from(closed) == 0 {
@@ -136,7 +136,7 @@ impl Drop for Readable {
     }
 }
 
-/// What tokio remembers may be of a connection that has been accepted since: the kernel is asked again.
+/// tokio may remember a readiness that belonged to a connection accepted since, so the kernel is asked again.
 fn poll_readable(listener: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     let Handle::Ready(listener) = &listener.0.handle else {
         return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));

@@ -10,14 +10,14 @@
 //!   from (`provided`);
 //! * **epoll** through tokio's readiness (`ready`), for kernels and containers that refuse io_uring.
 //!
-//! Operations are *hot*: they are handed to the kernel when they are made, not when they are first
-//! polled, so that a receive and a send can be submitted together before either is awaited. An
-//! operation owns its buffer and holds its socket until it completes. None may be dropped while in
-//! flight: whoever wants to end one shuts its socket down and then still awaits it. The types enforce
-//! the rest: one that is dropped all the same shuts its socket down and is awaited in the background.
+//! Operations are *hot*: they are handed to the kernel when they are made, not when they are first polled, so that a
+//! receive and a send can be submitted together before either is awaited. An operation owns its buffer and holds its
+//! socket until it completes. None may be dropped while in flight: to end one, shut its socket down and still await it.
+//! The types enforce the rest: an operation that is dropped all the same shuts its socket down and is awaited in the
+//! background.
 //!
-//! Beside the engines stands what else has no safe interface: options of sockets, limits of the process, the timer
-//! by which who computes offers its core (`courtesy`), and signals that end a process that starts (`early_end`).
+//! Beside the engines stands what else has no safe interface: options of sockets, limits of the process, the timer that
+//! makes a computing thread offer its core (`courtesy`), and signals that end a process while it starts (`early_end`).
 //!
 //! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on every engine, and
 //! by the black-box suite, which serves on each.

@@ -1,8 +1,8 @@
-//! What one operation of a ring is, to either of the two drivers. Tested through the operations.
+//! One operation of a ring, as both drivers see it. Tested through the operations.
 
 use std::io;
 
-/// What came of an operation.
+/// The result of an operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Completion {
     /// As the system call would give it; an error is negative.
@@ -19,7 +19,7 @@ impl Completion {
     }
 }
 
-/// What an operation owns while it is in flight, and what becomes of it.
+/// The data that an operation owns while it is in flight, and the output made of it.
 pub(super) trait Operation: Unpin + 'static {
     type Output;
     fn complete(self, done: Completion) -> Self::Output;

@@ -69,7 +69,7 @@ pub(super) fn queued_bytes(socket: &socket2::Socket) -> Option<u32> {
     if result == 0 { u32::try_from(count).ok() } else { None }
 }
 
-/// What poll(2) says of how a connection has ended: POLLRDHUP, POLLHUP, POLLERR; 0 for one that has not.
+/// How a connection has ended, in the events of poll(2): POLLRDHUP, POLLHUP, POLLERR; 0 for one that has not.
 pub(super) fn hang_up(socket: &socket2::Socket) -> libc::c_short {
     let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: poll reads and writes the one pollfd, and does not wait.
@@ -77,11 +77,11 @@ pub(super) fn hang_up(socket: &socket2::Socket) -> libc::c_short {
     if result > 0 { asked.revents } else { 0 }
 }
 
-/// Dissolves a TCP connection with a reset (connect(2) to `AF_UNSPEC`): unlike close(2) after `SO_LINGER`, it does not
-/// wait until nobody holds the socket any more, and no shut-down that comes later makes a clean end of it.
+/// Dissolves a TCP connection with a reset (connect(2) to `AF_UNSPEC`): unlike close(2) after `SO_LINGER`, it takes
+/// effect while other references to the socket exist, and a later shut-down cannot turn it into a clean end.
 ///
 /// # Errors
-/// What connect(2) says: other sockets than those of TCP have no such thing.
+/// The error of connect(2): only TCP sockets can be dissolved.
 pub(super) fn disconnect(socket: &socket2::Socket) -> io::Result<()> {
     // SAFETY: a sockaddr is integers, so zeros are a valid one.
     let mut nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
@@ -103,8 +103,8 @@ pub(super) fn give_back_pages(buffer: &mut Vec<u8>) {
     let before = spare.as_ptr().align_offset(page);
     let bytes = spare.len().saturating_sub(before) / page * page;
     if let Some(pages) = spare.get_mut(before..before + bytes).filter(|pages| !pages.is_empty()) {
-        // SAFETY: the pages lie in the buffer, which we hold alone and whose content nobody reads: it is
-        // uninitialised. Where the kernel refuses nothing changes.
+        // SAFETY: the pages lie in the spare capacity of a buffer that we borrow exclusively, and its uninitialised
+        // content is never read. Where the kernel refuses, nothing changes.
         unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_DONTNEED) };
     }
 }

@@ -1,7 +1,7 @@
 //! A value at an address that the kernel has.
 //!
-//! Who moves a `Box` claims anew that nobody else uses what it points to; an operation's data is moved, and the kernel
-//! reads. A raw pointer claims nothing. Tested through the operations.
+//! Moving a `Box` asserts that its content has no other user, but an operation's data is moved while the kernel reads
+//! it. A raw pointer asserts nothing. Tested through the operations.
 
 use std::ptr::NonNull;
 
@@ -20,7 +20,7 @@ impl<T> Place<T> {
 
     /// For a place that the kernel has done with.
     pub(super) fn set(&mut self, value: T) {
-        // SAFETY: as in `get`, and nobody else has a reference.
+        // SAFETY: as in `get`, and `&mut self` excludes other references.
         unsafe { *self.0.as_mut() = value };
     }
 }

@@ -25,7 +25,7 @@ use io_uring::types::BufRingEntry;
 
 use super::buffers;
 
-/// Buffers in the ring; a power of two. More arrivals than this in one turn fall back to own buffers.
+/// Buffers in the ring; a power of two. When more arrive in one turn, the further receives bring their own buffers.
 pub(super) const ENTRIES: u16 = 512;
 /// The buffer group's id.
 pub(super) const GROUP: u16 = 0;
@@ -59,7 +59,7 @@ thread_local! {
 /// One ring at a time is made or closed in the process, so that a new descriptor is surely its own.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Must be held by whoever makes or closes a ring.
+/// The lock that must be held while a ring is made or closed.
 pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -72,7 +72,7 @@ pub(super) fn register_with(ring: RawFd) {
     }
 }
 
-/// Keeps this thread's buffers for good: operations that use them could not be ended.
+/// Never frees this thread's buffers: the operations that use them could not be ended.
 pub(super) fn leak() {
     let _kept = ManuallyDrop::new(PROVIDED.take());
 }

@@ -1,15 +1,16 @@
-//! Whether an engine still does what it is asked to.
+//! Whether an engine still does its work.
 //!
-//! limpet's own driver hears of a ring that fails from the call that enters it. Of the other two nobody does: tokio-uring
-//! drops what its submission says, and is therefore asked for something now and then that always succeeds; an epoll
-//! instance that takes no more sockets fails each of them alone, and the first one tells. Tested by the black-box suite.
+//! limpet's own driver learns that its ring has failed from the call that enters it. The other two engines do not
+//! report a failure: tokio-uring drops the result of its submission, so it is given an operation now and then that
+//! always succeeds; an epoll instance that takes no more sockets fails each of them alone, and the first failure is
+//! noted. Tested by the black-box suite.
 
 use std::io;
 
 use super::engine::{self, Engine};
 use super::{registration, tokio_ring};
 
-/// One engine's, as its shard feels it.
+/// The pulse of one shard's engine.
 #[derive(Default)]
 pub struct Pulse {
     of_tokio_ring: tokio_ring::Pulse,
@@ -19,7 +20,7 @@ impl Pulse {
     /// To be called at each of the shard's ticks.
     ///
     /// # Errors
-    /// The engine is of no use any more.
+    /// The engine can no longer be used.
     pub fn beat(&mut self) -> io::Result<()> {
         match engine::current() {
             Engine::IoUring => Ok(()),

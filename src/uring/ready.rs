@@ -1,4 +1,4 @@
-//! The same operations on tokio's readiness, for where io_uring is refused.
+//! The same operations on tokio's readiness, where io_uring is refused.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -36,7 +36,7 @@ pub(super) fn poll_recv(
         match guard.try_io(|socket| socket.get_ref().recv(spare)) {
             Ok(Ok(count)) => {
                 if count > 0 && count < room {
-                    // That was all there was: epoll tells of more, or of an end, by an edge of its own (epoll(7)).
+                    // Nothing is left: epoll reports more bytes, or an end, with an edge of its own (epoll(7)).
                     guard.clear_ready();
                 }
                 // SAFETY: recv(2) wrote `count` bytes into the spare capacity.
@@ -94,7 +94,7 @@ impl ReadySend {
         send
     }
 
-    /// Sends what the socket takes; `WouldBlock` when more is to be sent than it took.
+    /// Sends as much as the socket takes; `WouldBlock` when some is left.
     fn attempt(&mut self, socket: &socket2::Socket) -> io::Result<()> {
         loop {
             let rest = self.buffer.get(self.from + self.sent..).unwrap_or_default();
@@ -140,7 +140,7 @@ pub(super) fn start_connect(socket: &socket2::Socket, address: &SockAddr) -> io:
     }
 }
 
-/// Ends a non-blocking connect: writable means decided, and the socket's error says how.
+/// Ends a non-blocking connect: a writable socket has an outcome, and `SO_ERROR` says which.
 pub(super) fn poll_connect(socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     let Some(asynchronous) = asynchronous(socket) else {
         return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));

@@ -12,12 +12,12 @@ use super::simulated;
 use super::socket::{Handle, Shutdown, Socket};
 use super::{buffers, provided, ready as epoll};
 
-/// So many small receives one by one before one that goes on: it pays where a connection is kept and brings
-/// small messages, and costs where it ends soon or brings content, for which it has to be ended.
+/// How many small receives come one by one before a receive that goes on: that pays on a connection that is kept and
+/// brings small messages, and costs on one that ends soon or brings content, for which it has to be ended.
 pub(super) const CALM: u8 = 8;
 
 impl Socket {
-    /// Whether a receive goes on, or does from now on.
+    /// Whether the socket has a receive that goes on; begins one when it is time.
     #[inline]
     fn flows(&self) -> bool {
         let inner = &*self.0;
@@ -28,7 +28,7 @@ impl Socket {
             inner.calm.set(inner.calm.get() + 1);
             return false;
         }
-        // The engine whose driver can.
+        // Only limpet's own driver has receives that go on.
         if engine::current() != Engine::IoUring || !provided::is_available() || self.is_shut() {
             return false;
         }
@@ -36,7 +36,7 @@ impl Socket {
         inner.flow.get().is_some()
     }
 
-    /// What the flow of this socket brings next; when that is its end, it has none any more.
+    /// The next result of this socket's flow; when the flow ends, the socket has none any more.
     #[inline]
     fn poll_flow(&self, cx: &Context<'_>) -> Poll<FlowNext> {
         let next = match self.0.flow.get() {
@@ -51,7 +51,7 @@ impl Socket {
         self.0.calm.set(0);
         Poll::Ready(match end {
             0 => FlowNext::Result(Ok(Vec::new())),
-            // It was stopped, or found no buffer.
+            // The flow was stopped, or found no buffer.
             error if [-libc::ECANCELED, -libc::ENOBUFS].contains(&error) => FlowNext::Over,
             error => FlowNext::Result(Err(io::Error::from_raw_os_error(-error))),
         })
@@ -77,7 +77,7 @@ impl Socket {
         Recv { socket: self.clone(), op, done: false }
     }
 
-    /// Puts what a flow has brought into `buffer`, as a receive would; what it has no room for comes next.
+    /// Puts bytes of a flow into `buffer`, as a receive would; bytes that do not fit come next.
     fn fill(&self, buffer: &mut Vec<u8>, mut bytes: Vec<u8>) -> usize {
         let spare = buffer.capacity().saturating_sub(buffer.len());
         let count = bytes.len().min(spare.saturating_sub(buffers::TAIL_BYTES));
@@ -112,7 +112,7 @@ impl Socket {
 enum FlowNext {
     /// As a receive would; empty = end of stream.
     Result(io::Result<Vec<u8>>),
-    /// Nothing more, and the stream goes on.
+    /// The flow has ended; the stream goes on.
     Over,
 }
 
@@ -126,7 +126,7 @@ pub struct Recv {
 
 enum RecvOp {
     Ring(RingRecv),
-    /// Behind a receive that went on, which ends; the buffer for what it still brings, or what follows.
+    /// Behind a flow that is being ended; the buffer takes what the flow still brings, or a receive after it.
     Flow(Option<Vec<u8>>),
     Ready(Option<Vec<u8>>),
     #[cfg(test)]
@@ -218,7 +218,7 @@ impl Future for RecvAny {
                     }
                 },
                 Some(AnyOp::Provided(op)) => match ready!(Pin::new(op).poll(cx)) {
-                    // More arrivals in one turn than the ring has buffers: bring our own.
+                    // More bytes arrived in one turn than the ring has buffers: bring our own.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                         let own = this.socket.recv(buffers::small());
                         this.op = Some(AnyOp::Own(Box::new(own)));
@@ -240,7 +240,7 @@ impl Future for RecvAny {
                     result.map(|_| buffer)
                 }
                 Some(AnyOp::Ready) => ready!(epoll::poll_recv_any(&this.socket, cx)),
-                // Its end is not that of the stream, and nothing comes any more that would wake who waits.
+                // Polled after completion, which is not the end of the stream: pending would never be woken.
                 None => return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
             };
             this.op = None;

@@ -10,7 +10,7 @@ thread_local! {
     static REFUSAL: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
-/// Has a socket watched for as long as it is open.
+/// Registers a socket with epoll for as long as it is open.
 pub(super) fn register(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::Socket>> {
     socket.set_nonblocking(true)?;
     // SAFETY: a socket2::Socket owns its descriptor and keeps it open, the same one, for as long as the AsyncFd
@@ -19,14 +19,14 @@ pub(super) fn register(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::S
     registered.map_err(io::Error::from).inspect_err(note_refusal)
 }
 
-/// Notes that a socket could not be added, unless that passes.
+/// Notes that a socket could not be added, unless the cause is a passing shortage.
 fn note_refusal(error: &io::Error) {
     if !is_shortage(error) {
         REFUSAL.set(error.raw_os_error());
     }
 }
 
-/// Says so when a socket was refused.
+/// Returns an error when a socket was refused since the last call.
 pub(super) fn look_at_refusals() -> io::Result<()> {
     match REFUSAL.take() {
         Some(code) => {
@@ -37,7 +37,7 @@ pub(super) fn look_at_refusals() -> io::Result<()> {
     }
 }
 
-/// What passes when others let go of memory, or of their places among the user's watches.
+/// A refusal that passes when memory, or a place among the user's watches, becomes free.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOSPC))
 }

@@ -1,8 +1,8 @@
 //! Receive, send, connect and the wait for a connection as io_uring opcodes, for either of the two drivers.
 //!
-//! Every operation's data owns what the kernel uses: the buffer or address, and the socket, whose
-//! descriptor therefore stays open until the completion. One that is dropped in flight keeps its data
-//! all the same: each driver sees to that in its own way.
+//! Every operation's data owns what the kernel uses: the buffer or address, and the socket, whose descriptor therefore
+//! stays open until the completion. An operation that is dropped in flight keeps its data all the same: each driver
+//! does that in its own way.
 
 use std::future::Future;
 use std::io;
@@ -102,14 +102,14 @@ impl Operation for RecvProvidedData {
 impl RecvProvidedData {
     fn completed(done: Completion) -> io::Result<Vec<u8>> {
         let result = done.result();
-        // A slot that the kernel has used is refilled whatever came of it.
+        // The slot that the kernel has used is refilled whether the receive succeeded or not.
         let taken = cqueue::buffer_select(done.flags)
             .and_then(|slot| provided::take(slot, *result.as_ref().unwrap_or(&0)));
         arrived(result?, taken)
     }
 }
 
-/// What came of a receive of `count` bytes; only where there are none, nothing is the end of the stream.
+/// The result of a receive of `count` bytes. Without a buffer it is the end of the stream only when `count` is 0.
 fn arrived(count: usize, taken: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
     let buffer = taken.unwrap_or_default();
     if buffer.len() == count {
@@ -145,7 +145,7 @@ pub(super) fn recv_provided(socket: &Socket) -> RingRecvProvided {
         .buf_group(provided::GROUP)
         .build()
         .flags(squeue::Flags::BUFFER_SELECT);
-    // Nothing is there yet, as a rule: it is asked for before it can have been sent.
+    // As a rule nothing has arrived yet: a receive is begun before the peer can have sent.
     submit(RecvProvidedData { _socket: socket.clone() }, poll_first(entry))
 }
 
@@ -241,10 +241,10 @@ mod tests {
     #[test]
     fn bytes_without_their_buffer_are_no_end_of_the_stream() {
         assert!(arrived(5, None).is_err());
-        // A slot that there is not, and one that is smaller than what arrived.
+        // An empty buffer, and one that holds fewer bytes than arrived.
         assert!(arrived(5, Some(Vec::new())).is_err() && arrived(5, Some(vec![0; 4])).is_err());
         assert_eq!(arrived(5, Some(vec![7; 5])).unwrap(), [7; 5]);
-        // The kernel takes a buffer for the end of a stream, or does not.
+        // At the end of a stream the kernel may or may not take a buffer.
         assert!(
             arrived(0, None).unwrap().is_empty()
                 && arrived(0, Some(Vec::new())).unwrap().is_empty()

@@ -115,7 +115,7 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
 pub fn trim() {
     match engine::current() {
         Engine::IoUring => driver::trim(),
-        // Tokio's own are out of reach.
+        // Tokio's tables cannot be trimmed from here.
         Engine::TokioUring | Engine::Epoll => {}
         #[cfg(test)]
         Engine::Simulated => {}

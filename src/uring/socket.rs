@@ -1,4 +1,4 @@
-//! A connected socket. What is received, sent and connected on it stands in `receive`, `send` and `connect`.
+//! A connected socket. Its receives, sends and connects stand in `receive`, `send` and `connect`.
 
 use std::cell::Cell;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Inner {
     pub(super) handle: Handle,
     /// Both directions have been shut down already; saves repeating the call.
     is_shut: Cell<bool>,
-    /// Small receives since the last one of content, counted as far as `receive` needs it.
+    /// Small receives since the last one of content; counted up to `receive::CALM`.
     pub(super) calm: Cell<u8>,
     /// The receive that goes on, if there is one.
     pub(super) flow: Cell<Option<FlowKey>>,
@@ -44,7 +44,7 @@ pub(super) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Handle::Ring(socket) = &mut self.handle {
-            // SAFETY: taken once, here, and not used again: nobody has a reference to who is dropped.
+            // SAFETY: taken once, here in `drop`, and not used again.
             let socket = unsafe { ManuallyDrop::take(socket) };
             match self.flow.take() {
                 Some(flow) => flow.leave(socket),
@@ -56,7 +56,7 @@ impl Drop for Inner {
 
 pub(super) enum Handle {
     Ring(ManuallyDrop<socket2::Socket>),
-    /// Boxed: a sleeping connection on io_uring need not hold its room.
+    /// Boxed: a sleeping connection on io_uring need not hold room for it.
     Ready(Box<AsyncFd<socket2::Socket>>),
     #[cfg(test)]
     Simulated(simulated::End),
@@ -170,8 +170,8 @@ impl Socket {
         let _ = self.raw().shutdown(how);
     }
 
-    /// Ends both directions with a reset, at once: the peer cannot take what it has for the whole, what was not sent
-    /// yet is discarded, and every operation in flight completes. A Unix socket, which knows no reset, is shut down.
+    /// Ends both directions with a reset, at once: the peer cannot take what it has for the whole, unsent bytes are
+    /// discarded, and every operation in flight completes. A Unix socket has no reset and is shut down.
     pub fn abort(&self) {
         if self.is_shut() {
             return;
@@ -182,11 +182,12 @@ impl Socket {
             return end.abort();
         }
         if options::disconnect(self.raw()).is_err() {
-            // Nothing is to be ended in an orderly way any more: where there is a reset, closing sends it.
+            // No orderly end is wanted any more: closing the socket sends a reset where there is one.
             let _ = self.raw().set_linger(Some(Duration::ZERO));
             self.shutdown(Shutdown::Both);
         }
-        // A shut-down would find no connection; one that had come first would have told the peer of a clean end.
+        // The connection is dissolved, so a shut-down would find none; done first, it would have told the peer of a
+        // clean end.
         self.0.is_shut.set(true);
     }
 }

@@ -1,4 +1,4 @@
-//! The boundary as its users see it, over real sockets of this machine: each rule on every engine.
+//! The boundary as its users see it, over real sockets: each rule on every engine.
 
 mod behind;
 mod buffers_kept;
@@ -26,11 +26,11 @@ use super::{
     ring, run, sleep, spawn, tokio_ring, trim, yield_now,
 };
 
-/// Nothing here takes that long; what does hangs.
+/// No test takes that long; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The buffers of both sockets of a pair.
 const BUFFER_BYTES: usize = 128 * 1024;
-/// What a send cannot get rid of while nobody reads: more than both sockets' buffers hold.
+/// More than both sockets' buffers hold, so that a send cannot end while its peer does not read.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;
 /// More than the ring provides in one turn.
 const MANY: usize = provided::ENTRIES as usize + 200;
@@ -97,7 +97,7 @@ fn pair() -> (Socket, TcpStream) {
     let near = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
     let (far, _) = listener.accept().expect("accept");
     far.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    // A size that is set is never raised by the kernel, which else takes much more from who is slow to read.
+    // The kernel never raises a size that was set; else it would take much more for a slow reader.
     socket2::SockRef::from(&far).set_recv_buffer_size(BUFFER_BYTES).expect("buffer");
     let near = socket2::Socket::from(near);
     near.set_send_buffer_size(BUFFER_BYTES).expect("buffer");
@@ -117,7 +117,7 @@ fn listening() -> (Listening, SocketAddr) {
     (Listening::adopt(listener.into()).expect("adopt"), address)
 }
 
-/// A listener whose backlog is full: connecting to it takes as long as nobody accepts.
+/// A listener whose backlog is full: connecting to it takes as long as nothing is accepted.
 fn full_listener() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let listener = listener.expect("socket");
@@ -128,7 +128,7 @@ fn full_listener() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let socket = socket.expect("socket");
         socket.set_nonblocking(true).expect("nonblocking");
-        // In progress, all of them; the first few become connections that nobody accepts.
+        // All of them are in progress; the first few become connections that are never accepted.
         socket.connect(&address).expect_err("in progress");
         socket
     };
@@ -136,7 +136,7 @@ fn full_listener() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
     (listener, address.as_socket().expect("TCP"), filling)
 }
 
-/// One read of a peer's; the ring of this thread may interrupt it.
+/// One read by a peer; the ring of this thread may interrupt it.
 fn read(peer: &mut TcpStream) -> io::Result<usize> {
     loop {
         match peer.read(&mut [0; 8]) {
@@ -167,7 +167,7 @@ fn slow_reader(mut peer: TcpStream) -> std::thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// Whether the socket is closed: nobody, no operation either, holds it.
+/// Polls until the socket is closed: no clone and no operation holds it.
 async fn until_closed(socket: Socket) {
     let weak: Weak<Inner> = Rc::downgrade(&socket.0);
     drop(socket);
@@ -273,7 +273,7 @@ fn more_arrivals_in_one_turn_than_buffers_all_get_theirs() {
             for (at, peer) in peers.iter_mut().enumerate() {
                 peer.write_all(&[round, at as u8, (at >> 8) as u8]).expect("write");
             }
-            // Every arrival before the first is looked at.
+            // Every arrival comes before the first is looked at.
             sleep(Instant::now() + Duration::from_millis(30)).await;
             for (at, bytes) in all(receives).await.into_iter().enumerate() {
                 let bytes = bytes.expect("receive");
@@ -321,7 +321,7 @@ fn the_ring_of_provided_buffers_never_shrinks() {
             kept.push(sockets[at % MANY].recv_any().await.expect("receive"));
         }
         assert!(kept.iter().all(|bytes| bytes == b"y"));
-        // Streams that end and operations that are dropped take nothing with them either.
+        // Streams that end and operations that are dropped lose no buffer either.
         let (ending, ended) = unix_pairs(40);
         let receives: Vec<_> = ending.iter().map(Socket::recv_any).collect();
         drop(ended);

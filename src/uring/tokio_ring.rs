@@ -1,9 +1,9 @@
 //! Operations on tokio-uring, through its one-shot path.
 //!
-//! One that is dropped in flight keeps its data all the same: a task awaits it, or, where no task can
-//! run any more, it is put aside until the ring is closed. tokio-uring would not do: when a ring is
-//! closed it frees the data of dropped operations *before* it cancels them. Where it cannot await what it has
-//! cancelled it panics, and what was put aside is never freed.
+//! An operation that is dropped in flight keeps its data all the same: a task awaits it, or, where no task can run any
+//! more, the data is put aside until the ring is closed. tokio-uring alone would not do: when a ring is closed it frees
+//! the data of dropped operations *before* it cancels them. Where it cannot await the cancelled operations it panics,
+//! and the data put aside is never freed.
 //!
 //! tokio-uring does not show its ring's descriptor, which the registration of buffers needs; it is found as the one
 //! io_uring descriptor that appeared in /proc/self/fd while the runtime was made. Without /proc, receives bring their
@@ -30,7 +30,7 @@ use super::{engine, provided};
 thread_local! {
     /// Operations that were in flight when the runtime of this thread ended.
     static ABANDONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
-    /// The ring of this thread does nothing any more, so that nothing of it can be cancelled either.
+    /// The ring of this thread has failed, so that its operations cannot be cancelled either.
     static IS_BROKEN: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -87,7 +87,7 @@ impl Drop for Run {
             let _one_at_a_time = provided::one_at_a_time();
             let runtime = self.0.take();
             if IS_BROKEN.take() {
-                // Its end would panic twice over, which nothing survives.
+                // Dropping the runtime would panic while it panics, which aborts the process.
                 let _kept = ManuallyDrop::new(runtime);
                 Err(Box::new("the ring is broken") as Box<dyn Any + Send>)
             } else {
@@ -140,7 +140,7 @@ impl<D: Operation> Future for InFlight<D> {
 impl<D: Operation> Drop for InFlight<D> {
     fn drop(&mut self) {
         let Some(mut op) = self.0.take() else { return };
-        // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+        // The output of a completed operation is dropped: an accepted socket is closed, a slot refilled.
         if Pin::new(&mut op).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
@@ -155,10 +155,10 @@ impl<D: Operation> Drop for InFlight<D> {
 
 /// From one question to the next, in calls of [`Pulse::beat`].
 const EVERY: u32 = 20;
-/// An answer that has not come after so many turns of the shard, each of which asks the kernel, does not come.
+/// Most turns of the shard, each of which asks the kernel, before an answer counts as lost.
 const LATE: u32 = 40;
 
-/// Whether the ring still does what it is asked to: it is asked for something now and then that always succeeds.
+/// Whether the ring still does its work: it is given an operation now and then that always succeeds.
 #[derive(Default)]
 pub(super) struct Pulse {
     beats: u32,
@@ -179,7 +179,7 @@ impl Pulse {
     /// To be called at each of the shard's ticks.
     ///
     /// # Errors
-    /// The ring is of no use any more.
+    /// The ring can no longer be used.
     pub(super) fn beat(&mut self) -> io::Result<()> {
         self.beats += 1;
         self.ask().inspect_err(|_| IS_BROKEN.set(true))

@@ -3,11 +3,11 @@
 //! ```text
 //!   Waiting ⇄ Arrived ──▶ Ending: the stream's end, an error, no buffer, stopped, more than was asked for
 //! ```
-//! What has arrived waits, in order, for whoever asks. A second arrival that nobody has asked for stops the receive,
-//! so that a peer that sends on meets its window, as it does with receives that are asked for one by one. Before that
-//! is seen the kernel takes a few dozen buffers (before Linux 6.9 all that it is lent). Of all flows of a shard, so many
-//! as `TAKEN_MAX` leave their slots; others keep theirs, so that the ring of buffers runs dry before memory does: who
-//! finds no buffer brings its own. Tested through the sockets (`uring/tests/flows.rs`).
+//! Arrivals wait in order until they are asked for. A second arrival that was not asked for stops the receive, so that
+//! a peer that goes on sending meets its window, as with receives that are asked for one by one. Until that stop takes
+//! effect the kernel takes a few dozen buffers (before Linux 6.9 all that are lent to it). Up to `TAKEN_MAX` buffers of
+//! a shard's flows leave their slots; the others keep theirs, so that the ring of buffers runs dry before memory does:
+//! a receive that finds no buffer brings its own. Tested through the sockets (`uring/tests/flows.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,11 +23,12 @@ use crate::uring::{buffers, provided};
 /// Set in the user data of every flow; the rest is its place in the table.
 pub(super) const FLOW: u64 = 1 << 62;
 
-/// Places for what is rare that are kept, and arrivals for which each has room: ending allocates nothing.
+/// How many boxes for flows that end are kept, and the arrivals that each has room for: ending a flow allocates
+/// nothing.
 const ENDINGS_KEPT: usize = 16;
 const ARRIVALS_KEPT: usize = 4;
 
-/// Buffers that wait outside of their slots, of all flows of a shard: 2 MiB.
+/// Most buffers of all flows of a shard that wait outside of their slots: 2 MiB.
 const TAKEN_MAX: usize = 512;
 
 /// What has arrived.
@@ -37,7 +38,7 @@ pub(crate) enum Arrival {
     Taken(Vec<u8>),
 }
 
-/// What has become of a flow. Every kept connection has one: what is rare is boxed.
+/// The state of a flow. Every kept connection has one, so the rare state is boxed.
 pub(super) enum Flow {
     Waiting(Option<Waker>),
     Arrived(Completion),
@@ -50,7 +51,7 @@ pub(super) struct Ending {
     pub(super) arrivals: VecDeque<Arrival>,
     /// It has been told to end.
     pub(super) is_stopped: bool,
-    /// What has ended it, as the system call would say it: 0 is the end of the stream.
+    /// The result that ended it, as the system call would return it: 0 is the end of the stream.
     pub(super) end: Option<i32>,
     /// Its user is gone; the socket is closed when the kernel has let go of it.
     pub(super) orphan: Option<socket2::Socket>,
@@ -59,14 +60,14 @@ pub(super) struct Ending {
 /// The flows of a shard.
 pub(super) struct Flows {
     pub(super) table: RefCell<Table<Flow>>,
-    /// Places for those that end.
+    /// Empty boxes for flows that end.
     #[expect(clippy::vec_box, reason = "a box goes into its flow and back as it is")]
     endings: RefCell<Vec<Box<Ending>>>,
-    /// Buffers of theirs that wait outside of their slots.
+    /// How many buffers of the flows wait outside of their slots.
     taken: Cell<usize>,
 }
 
-/// Takes the buffer that the kernel has used, whatever came of it, out of its slot.
+/// Takes the buffer that the kernel has used out of its slot, whether the receive succeeded or not.
 pub(super) fn take(done: Completion) -> Option<Vec<u8>> {
     let slot = cqueue::buffer_select(done.flags)?;
     provided::take(slot, usize::try_from(done.result).unwrap_or(0))
@@ -76,7 +77,7 @@ pub(super) fn give_back(buffer: Option<Vec<u8>>) {
     buffer.into_iter().for_each(buffers::give_back);
 }
 
-/// Has `waker` be that of the task that polls.
+/// Sets `waker` to that of the task that polls.
 pub(super) fn set_waker(waker: &mut Option<Waker>, cx: &Context<'_>) {
     if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
         *waker = Some(cx.waker().clone());
@@ -101,14 +102,14 @@ impl Flows {
         self.endings.borrow_mut().resize_with(ENDINGS_KEPT, ending);
     }
 
-    /// For the end of a run in which the kernel has not let go of everything.
+    /// For the end of a run in which the kernel still holds some operations.
     pub(super) fn lose(&self) {
         for flow in self.table.borrow_mut().values_mut() {
             self.end_with(flow, |ending| *ending.end.get_or_insert(-libc::ECANCELED));
         }
     }
 
-    /// Does something with a flow that ends from now on.
+    /// Makes a flow one that ends, and applies `work` to its ending.
     pub(super) fn end_with<R>(&self, flow: &mut Flow, work: impl FnOnce(&mut Ending) -> R) -> R {
         let fresh = || self.endings.borrow_mut().pop().unwrap_or_default();
         let mut ending = match mem::replace(flow, Flow::Waiting(None)) {
@@ -142,23 +143,23 @@ impl Flows {
         }
     }
 
-    /// Has what was not needed of an arrival come first again.
+    /// Puts the unused rest of an arrival back in front.
     pub(super) fn put_back(&self, flow: &mut Flow, rest: Vec<u8>) {
         self.taken.set(self.taken.get() + 1);
         self.end_with(flow, |ending| ending.arrivals.push_front(Arrival::Taken(rest)));
     }
 
-    /// An arrival is its user's now.
+    /// Notes that an arrival has been handed to the flow's user.
     pub(super) fn note_left(&self, arrival: &Arrival) {
         if matches!(arrival, Arrival::Taken(_)) {
             self.taken.set(self.taken.get().saturating_sub(1));
         }
     }
 
-    /// Keeps what a flow that ends is still told.
+    /// Keeps a completion that a flow still receives while it ends.
     pub(super) fn note(&self, ending: &mut Ending, done: Completion, is_last: bool) {
         if is_last {
-            // The last completion may bring bytes as well; why it is the last is then asked anew.
+            // The last completion may bring bytes as well; the receive that follows then finds the reason itself.
             ending.end = Some(if done.result > 0 { -libc::ECANCELED } else { done.result });
         }
         if done.result <= 0 || ending.orphan.is_some() {

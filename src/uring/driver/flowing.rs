@@ -1,4 +1,4 @@
-//! What sockets do with their flows: begin one, ask for what it has brought, have it end.
+//! How a socket uses its flow: begins it, asks for what it has brought, stops it.
 
 use std::mem;
 use std::num::NonZeroU32;
@@ -11,11 +11,11 @@ use super::flow::{Arrival, FLOW, Flow, give_back, set_waker, take};
 use super::{DRIVER, Driver, NOBODY};
 use crate::uring::operation::Completion;
 
-/// The name of a flow, for the socket that it receives from.
+/// The name of a flow; its socket keeps it.
 #[derive(Clone, Copy)]
 pub(crate) struct FlowKey(NonZeroU32);
 
-/// Begins one; `None` when the ring does not take it.
+/// Begins a flow; `None` when the ring does not take it.
 pub(crate) fn begin(entry: squeue::Entry) -> Option<FlowKey> {
     DRIVER.with(|driver| {
         let place = driver.flows.table.borrow_mut().insert(Flow::Waiting(None));
@@ -34,7 +34,7 @@ impl FlowKey {
         self.0.get() as usize - 1
     }
 
-    /// What has arrived next; an error is what ended it, and then it is gone.
+    /// The next arrival; an error is the result that ended the flow, which is then gone.
     #[inline]
     pub(crate) fn poll_next(self, cx: &Context<'_>) -> Poll<Result<Arrival, i32>> {
         DRIVER.with(|driver| {
@@ -69,7 +69,7 @@ impl FlowKey {
         })
     }
 
-    /// Has what was not needed of an arrival come first again. For a flow that was stopped.
+    /// Puts the unused rest of an arrival back in front, for a flow that was stopped.
     pub(crate) fn put_back(self, rest: Vec<u8>) {
         DRIVER.with(|driver| {
             if let Some(flow) = driver.flows.table.borrow_mut().get_mut(self.place()) {
@@ -87,14 +87,14 @@ impl FlowKey {
         })
     }
 
-    /// Has it end soon; what has arrived by then can still be asked for.
+    /// Stops the flow soon; arrivals until then can still be asked for.
     pub(crate) fn stop(self) {
         DRIVER.with(|driver| driver.stop_flow(self.place()));
     }
 
-    /// Its user is gone. Closes the socket, once the kernel has let go of it.
+    /// The socket is no longer used: closes it once the kernel has let go of it.
     pub(crate) fn leave(self, socket: socket2::Socket) {
-        // A thread that ends may have no driver any more: its ring has let go of everything.
+        // A thread that ends may have no driver any more: its ring has already let go of everything.
         let _ = DRIVER.try_with(move |driver| driver.leave_flow(self.place(), socket));
     }
 }
@@ -110,7 +110,7 @@ impl Driver {
             }
         }
         let cancel = opcode::AsyncCancel2::new(CancelBuilder::user_data(FLOW | place as u64));
-        // A ring that takes nothing any more ends its run, and every flow with it.
+        // A ring that takes nothing any more ends its run, and with it every flow.
         let _ = self.push(&cancel.build().user_data(NOBODY));
     }
 
@@ -137,7 +137,7 @@ impl Driver {
         }
     }
 
-    /// One completion of a flow.
+    /// Handles one completion of a flow.
     pub(super) fn flow_on(&self, place: usize, done: Completion) {
         let is_last = !cqueue::more(done.flags);
         if is_last {

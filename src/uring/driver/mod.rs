@@ -1,7 +1,7 @@
 //! A driver of limpet's own: one ring, its operations, and the tasks that await them.
 //!
 //! ```text
-//!   poll who is ready ─▶ enter the kernel once: submit, run its deferred work, wait if nobody is ready
+//!   poll ready tasks ─▶ enter the kernel once: submit, run its deferred work, wait if no task is ready
 //!          ▲                                                     │
 //!          └────────────── completions wake their tasks ◀────────┘
 //! ```
@@ -10,9 +10,9 @@
 //! that call and nowhere else (deferred task-running), wakers without reference counts, and no second
 //! event queue. A timer is an operation too.
 //!
-//! An operation's data stays where it is while the kernel uses it: in the future that awaits it, or,
-//! when that is dropped first, in the table of operations until the completion has come. A run ends by
-//! cancelling what is in flight and awaiting that. What cannot be awaited is never freed.
+//! An operation's data stays where it is while the kernel uses it: in the future that awaits it, or, when that is
+//! dropped first, in the table of operations until the completion has come. A run ends by cancelling the operations in
+//! flight and awaiting them. Data of an operation that cannot be awaited is never freed.
 
 pub(super) mod flow;
 pub(super) mod flowing;
@@ -41,17 +41,17 @@ use arrayvec::ArrayVec;
 use io_uring::types::{CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 
-/// Completions that no operation waits for: a cancellation's own.
+/// User data of a cancellation itself, whose completion no operation waits for.
 const NOBODY: u64 = u64::MAX;
 /// The read of the eventfd by which other threads wake.
 const REMOTE: u64 = u64::MAX - 1;
-/// Places of timers that are kept.
+/// How many ended timers are kept for the next ones.
 const TIMES_KEPT: usize = 16;
 /// `IORING_ENTER_GETEVENTS`: the kernel's deferred work is done in the call, wait or not.
 const GETEVENTS: u32 = 1;
-/// Completions taken at a time.
+/// Completions taken from the ring at a time.
 const REAPED: usize = 32;
-/// How long the end of a run waits for what it has cancelled.
+/// How long the end of a run waits for the operations that it has cancelled.
 const CANCEL: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -76,9 +76,9 @@ struct Driver {
     /// Operations whose completion has not come.
     in_flight: Cell<usize>,
     remote: RefCell<Option<Arc<Remote>>>,
-    /// Places of timers that have ended, for the next ones.
+    /// Timers that have ended, kept for the next ones.
     times: RefCell<Vec<Timer>>,
-    /// Something was pushed that completes while it is submitted, so that waiting would not wait.
+    /// Something was pushed that completes while it is submitted, so that a wait would return at once.
     is_soon: Cell<bool>,
 }
 
@@ -88,7 +88,7 @@ enum State {
     Done(Completion),
     /// Its future was dropped: the data is kept until the kernel has done with it.
     Abandoned(Box<dyn Abandoned>),
-    /// Its run has ended without its completion: whoever has the data never frees it.
+    /// The run ended before the operation's completion came: its data is never freed.
     Lost,
 }
 
@@ -199,13 +199,13 @@ impl<D: Operation> Future for InFlight<D> {
 
 impl<D: Operation> Drop for InFlight<D> {
     fn drop(&mut self) {
-        // A thread that ends may have no driver any more: then the data stays for good.
+        // A thread that ends may have no driver any more: then the data is never freed.
         let Some(data) = self.data.take().map(ManuallyDrop::new) else { return };
         let _ = DRIVER.try_with(move |driver| {
             let noop = Context::from_waker(Waker::noop());
             let data = ManuallyDrop::into_inner(data);
             match driver.take_done(self.key, &noop) {
-                // What has completed goes with its output: an accepted socket is closed, a slot refilled.
+                // The output of a completed operation is dropped: an accepted socket is closed, a slot refilled.
                 Some(done) => drop(data.complete(done)),
                 None => driver.abandon(self.key, data),
             }
@@ -322,7 +322,7 @@ impl Driver {
             Some(state @ State::Waiting(_)) => {
                 mem::replace(state, State::Abandoned(Box::new(data)))
             }
-            // No completion will be taken, so it stays for good.
+            // Its completion will never be taken, so the data is never freed.
             _ => {
                 let _kept = ManuallyDrop::new(data);
                 return;
@@ -332,7 +332,7 @@ impl Driver {
         drop(before);
     }
 
-    /// Cancels what is in flight, awaits that, and closes the ring.
+    /// Cancels the operations in flight, awaits them, and closes the ring.
     fn end(&self) {
         if let Some(remote) = self.remote.take() {
             remote.forget();
@@ -365,8 +365,9 @@ impl Driver {
         }
     }
 
-    /// Nobody will hear of the operations that are in flight, and the kernel may still write where their data is: it
-    /// stays there for good. So do their places in the table, that no other takes their names.
+    /// Gives up the operations in flight: their completions will never be taken, and the kernel may still write to
+    /// their data, which is therefore never freed. Their places in the table stay taken as well, so that no other
+    /// operation gets their names.
     fn lose(&self) {
         for state in self.operations.borrow_mut().values_mut() {
             if !matches!(state, State::Done(_)) {
@@ -384,8 +385,8 @@ impl Driver {
         self.push(&entry.user_data(REMOTE))
     }
 
-    /// Another thread has woken one of our tasks, or cannot: without its descriptor, `result` is an error, or there is
-    /// nothing to read, and what asked again at once would do so for ever.
+    /// Another thread has woken one of our tasks, or waking has failed: `result` is an error, or there is nothing to
+    /// read because the eventfd is gone. A failure ends the run, since asking again would fail at once, for ever.
     fn hear(&self, result: i32) -> io::Result<()> {
         let names = match &*self.remote.borrow() {
             Some(_) if result < 0 => Err(io::Error::from_raw_os_error(-result)),

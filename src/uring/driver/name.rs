@@ -1,9 +1,9 @@
-//! What a task is called by who wakes it, on its own thread and on others. Tested through the tasks.
+//! The name by which a task is woken, on its own thread and from others. Tested through the tasks.
 
 /// The slot of the main future, which lies on the stack of `run`.
 pub(super) const MAIN: u32 = u32::MAX;
 
-/// Who is to be woken: thread, generation and slot, 16, 16 and 32 bits.
+/// The task to be woken: thread, generation and slot, 16, 16 and 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name(usize);
 
@@ -24,7 +24,7 @@ impl Name {
         self.0 as u32
     }
 
-    /// As a pointer that nobody follows.
+    /// The name as a pointer that is never followed.
     pub(super) fn as_pointer(self) -> *const () {
         std::ptr::without_provenance(self.0)
     }

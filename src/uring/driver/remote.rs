@@ -14,7 +14,7 @@ use super::name::Name;
 static RUNS: Mutex<Vec<Arc<Remote>>> = Mutex::new(Vec::new());
 static NEXT: AtomicU16 = AtomicU16::new(1);
 
-/// Where other threads wake the tasks of one run.
+/// Where other threads wake the tasks of a run.
 pub(super) struct Remote {
     pub(super) thread: u16,
     woken: Mutex<Vec<Name>>,
@@ -30,13 +30,13 @@ pub(super) fn wake(name: Name) {
     let remote = lock(&RUNS).iter().find(|run| run.thread == name.thread()).cloned();
     if let Some(remote) = remote {
         lock(&remote.woken).push(name);
-        // Full only when it is about to be read anyway.
+        // The write fails only when the counter is full, and then it is about to be read anyway.
         let _ = (&remote.event).write(&1_u64.to_ne_bytes());
     }
 }
 
 impl Remote {
-    /// Makes a run known under a number of its own.
+    /// Registers a run under a number of its own.
     pub(super) fn register() -> io::Result<Arc<Remote>> {
         // SAFETY: takes no pointers.
         let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -61,12 +61,12 @@ impl Remote {
         self.event.as_raw_fd()
     }
 
-    /// Takes the names of those whom others have asked to be woken, for their own thread.
+    /// Takes the names of the tasks that other threads have woken; called by the thread that owns them.
     ///
     /// # Errors
     /// The eventfd is gone.
     pub(super) fn take(&self) -> io::Result<Vec<Name>> {
-        // Before the list is taken, so that what comes after is told again.
+        // Reads before it takes the list, so that a name added afterwards sets the eventfd again.
         match (&self.event).read(&mut [0; 8]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),

@@ -1,8 +1,7 @@
 //! The tasks of one shard, and how they are woken.
 //!
-//! A waker is one number: which thread, which slot, and the slot's generation. It holds no reference, so
-//! cloning and dropping one costs nothing; a number that outlives its task wakes nobody. What wakes from
-//! another thread goes through `remote`.
+//! A waker is one number: thread, slot, and the slot's generation. It holds no reference, so cloning and dropping one
+//! costs nothing; a number that outlives its task wakes nothing. A wake from another thread goes through `remote`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -19,7 +18,7 @@ use crate::table::Table;
 /// A task's future, boxed when it was spawned.
 type Future_ = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Room for this many tasks that are ready at a time is kept.
+/// The queue keeps room for this many tasks that are ready at a time.
 const READY_KEPT: usize = 1024;
 
 /// A waker of the task of this name.
@@ -51,7 +50,7 @@ pub(super) struct Tasks {
     /// Number of this thread's run; 0 = none.
     thread: Cell<u16>,
     slots: RefCell<Table<Slot>>,
-    /// Counts on with every task, so that a slot's next task has another name.
+    /// Incremented with every task, so that the next task in a slot has another name.
     generation: Cell<u16>,
     ready: RefCell<VecDeque<u32>>,
     main_is_ready: Cell<bool>,
@@ -64,7 +63,7 @@ struct Slot {
     is_queued: bool,
 }
 
-/// Drops a task; a panic on the way is its own.
+/// Drops a task and catches a panic of its drop.
 fn drop_alone(future: Future_) {
     let _: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(move || drop(future)));
 }
@@ -80,7 +79,7 @@ impl Tasks {
         }
     }
 
-    /// Takes up a run with this number; the main future is ready.
+    /// Starts a run with this number; the main future is ready.
     pub(super) fn begin(&self, thread: u16) {
         self.thread.set(thread);
         self.main_is_ready.set(true);
@@ -96,7 +95,7 @@ impl Tasks {
         self.main_is_ready.replace(false)
     }
 
-    /// Nobody is ready.
+    /// No task is ready.
     pub(super) fn is_idle(&self) -> bool {
         !self.main_is_ready.get() && self.ready.borrow().is_empty()
     }
@@ -152,7 +151,7 @@ impl Tasks {
             }
             return;
         }
-        // A panic ends its own task only; what it held goes with it.
+        // A panic ends only its own task; everything the task held is dropped with it.
         drop_alone(future);
         self.slots.borrow_mut().remove(slot as usize);
     }
@@ -177,9 +176,9 @@ impl Tasks {
     pub(super) fn end(&self) {
         let slots = self.slots.take();
         self.ready.take();
-        // All of them go, whatever one does: the kernel uses what they hold until the run has ended.
+        // Every task is dropped, even if one panics: the kernel uses the data that tasks hold until the run has ended.
         slots.into_values().filter_map(|slot| slot.future).for_each(drop_alone);
-        // Dropping may have woken and spawned; nobody polls that any more.
+        // Dropping may have woken and spawned tasks, which will never be polled.
         drop(self.slots.take());
         self.ready.take();
         self.main_is_ready.set(false);

@@ -1,4 +1,4 @@
-//! Who answers at which address, and a connect on its way.
+//! Which listener answers at which address, and a connect on its way.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -12,16 +12,16 @@ use super::faults::{Far, Fault};
 use super::{wire, world};
 use crate::uring::socket::Socket;
 
-/// What becomes of a connect.
+/// The outcome of a connect.
 pub enum Answer {
-    /// It succeeds after so long, and the other end goes to whom the listener gives it.
+    /// It succeeds after so long, and the listener takes the other end.
     Accepted {
         after_us: u64,
     },
     Refused {
         after_us: u64,
     },
-    /// Nobody ever answers.
+    /// No answer ever comes.
     Silence,
 }
 
@@ -44,7 +44,7 @@ impl<A: Fn() -> Answer, T: Fn(Socket)> Listen for By<A, T> {
     }
 }
 
-/// Listens at `address`, in place of whoever did.
+/// Listens at `address`, in place of an earlier listener.
 pub fn listen(
     address: SocketAddr,
     answer: impl Fn() -> Answer + 'static,
@@ -99,7 +99,7 @@ pub fn connect(address: SocketAddr) -> io::Result<(Socket, Connecting)> {
         world.listeners.borrow().iter().find(|(at, _)| *at == address).map(|(_, l)| Rc::clone(l));
     let answer =
         listener.as_ref().map_or(Answer::Refused { after_us: 0 }, |listener| listener.answer());
-    // A socket that is shut down while it connects fails soon: whoever waits looks again and again.
+    // A connect whose socket is shut down fails soon: the waiting task looks again and again.
     watch(Rc::clone(&state), socket.clone());
     let late_us =
         if world.happens(world.knobs.late) { world.below(world.knobs.late_us) } else { 0 };
@@ -115,7 +115,7 @@ pub fn connect(address: SocketAddr) -> io::Result<(Socket, Connecting)> {
                     return;
                 }
                 listener.accept(far);
-                // What the other end does may come before its connecting is seen.
+                // Deeds of the other end may come before its connect is seen to complete.
                 super::world().after(late_us, move || state.end(Ok(())));
             });
         }

@@ -1,7 +1,7 @@
-//! What befell limpet in a run, and where its exchange was when it did.
+//! The faults that limpet met in a run, and the stage of its exchange at each.
 //!
-//! An exchange is known by its task: what the task does to a connection tells whose it is, and the exchange itself
-//! says, under `cfg(test)`, which stage it enters.
+//! A task stands for its exchange: the task that operates on a connection is taken to own it, and the exchange itself
+//! reports, under `cfg(test)`, each stage that it enters.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub enum Stage {
     Idle,
 }
 
-/// What may befall it.
+/// A fault that limpet's end may meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A receive brings less than is there.
@@ -41,13 +41,13 @@ pub enum Fault {
     ShortSend,
     /// A completion is seen later than it was done.
     Late,
-    /// A completion is seen behind that of another operation that was done after it.
+    /// A completion is seen after that of another operation that was done later.
     Reordered,
     /// The kernel has no provided buffer left (ENOBUFS).
     NoBuffer,
     /// There is no descriptor (EMFILE), or no memory (ENOBUFS), for a socket.
     NoSocket,
-    /// Nobody listens.
+    /// There is no listener.
     Refused,
     ClientEnds,
     ClientResets,
@@ -92,7 +92,7 @@ impl Fault {
 /// How often each fault happened in each stage.
 pub type Faults = BTreeMap<(Fault, Stage), u32>;
 
-/// Who is at a connection's far end.
+/// Which peer is at a connection's far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Far {
     Client,
@@ -141,7 +141,7 @@ impl Watch {
     }
 }
 
-/// Limpet's task comes to `stage`; nothing outside of a world.
+/// Limpet's task enters `stage`; does nothing outside of a world.
 pub fn enter(stage: Stage) {
     let Some(world) = super::current() else { return };
     let key = world.running.get();
@@ -164,7 +164,7 @@ pub fn enter(stage: Stage) {
     }
 }
 
-/// The task that runs does what it does for another: a connection that it uses stays the other's.
+/// The running task works for another: a connection that it uses still belongs to the other.
 pub fn helps() {
     if let Some(world) = super::current() {
         world.helpers.borrow_mut().insert(world.running.get());
@@ -179,8 +179,8 @@ pub fn is_at(stage: Stage) -> bool {
     })
 }
 
-/// Has `strike` done so long after the exchange of a client's connection came to `stage` for the first time from
-/// now on. It is given that client, and the target that the exchange used last.
+/// Has `strike` called so long after the exchange of a client's connection next enters `stage`. It is given that
+/// client, and the target that the exchange used last.
 pub fn watch(
     client: &Socket,
     stage: Stage,
@@ -192,14 +192,14 @@ pub fn watch(
     }
 }
 
-/// Nobody strikes at a client's connection any more, which a strike would keep open.
+/// Cancels a strike at a client's connection, which the strike would keep open.
 pub fn unwatch(socket: &Socket) {
     if let Some(end) = socket.simulated_end() {
         drop(end.wire.watch.take());
     }
 }
 
-/// Who is at the far end of one of limpet's connections.
+/// The peer at the far end of one of limpet's connections.
 pub struct Peer(Rc<Wire>);
 
 impl Peer {
@@ -229,7 +229,7 @@ pub fn stalls(socket: &Socket) {
 }
 
 impl World {
-    /// The task that runs has begun an operation of limpet's on this connection.
+    /// The running task has begun an operation of limpet's on this connection.
     pub(super) fn used_by_running(&self, wire: &Rc<Wire>) {
         let key = self.running.get();
         if self.helpers.borrow().contains(&key) {
@@ -254,7 +254,7 @@ impl World {
         };
         let is_current = std::ptr::eq(situation.target.as_ptr(), Rc::as_ptr(wire));
         match (wire.far, situation.stage) {
-            // One that is kept for another exchange.
+            // The connection is kept for another exchange.
             (Far::Target, Stage::Head | Stage::Queue | Stage::Connect) => Stage::Idle,
             (Far::Target, _) if !is_current => Stage::Idle,
             (_, Stage::Response)
@@ -266,17 +266,17 @@ impl World {
         }
     }
 
-    /// Counts what befalls limpet's end of a connection.
+    /// Counts a fault of limpet's end of a connection.
     pub(super) fn befalls(&self, fault: Fault, wire: &Rc<Wire>) {
         self.count(fault, self.stage(wire));
     }
 
-    /// Counts what the far end of a connection does.
+    /// Counts a deed of the far end of a connection.
     pub(super) fn deed(&self, wire: &Rc<Wire>, deed: Deed) {
         self.befalls(wire.far.fault(deed), wire);
     }
 
-    /// Counts what befalls a task that has no connection yet.
+    /// Counts a fault of a task that has no connection yet.
     pub(super) fn befalls_running(&self, fault: Fault) {
         let key = self.running.get();
         let stage = self.situations.borrow().get(&key).map(|situation| situation.stage);

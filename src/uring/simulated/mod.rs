@@ -7,8 +7,8 @@
 //! * here: the world, its clock, its chances and its tasks;
 //! * `pipe`: the bytes on their way in one direction;
 //! * `wire`: a connection's two ends and the operations on them;
-//! * `connecting`: who answers at which address;
-//! * `faults`: what befell limpet, and where its exchange was.
+//! * `connecting`: which listener answers at which address;
+//! * `faults`: the faults that limpet met, and the stage of its exchange at each.
 
 mod connecting;
 mod faults;
@@ -36,12 +36,12 @@ pub use connecting::{Answer, listen};
 pub use faults::{Fault, Faults, Peer, Stage, enter, helps, is_at, stalls, unwatch, watch};
 pub use wire::pair;
 
-/// No run lasts longer, in its own time: one that would has stopped making progress.
+/// The longest run, in the world's own time: a longer one has stopped making progress.
 const LASTS_US: u64 = 3_600_000_000;
-/// Nor does it poll more tasks between two moments: who wakes himself for ever hangs a core.
+/// The most tasks polled between two moments: a task that wakes itself for ever would hang a core.
 const TURNS_MAX: usize = 200_000;
 
-/// What the world does to those who live in it. Chances are parts of a thousand.
+/// How unkind the world is. Chances are parts of a thousand.
 #[derive(Debug, Clone)]
 pub struct Knobs {
     /// A completion is seen later than the operation was done, up to `late_us`.
@@ -51,11 +51,11 @@ pub struct Knobs {
     pub short_receive: u16,
     /// A send that need not be whole takes less than there is room for.
     pub short_send: u16,
-    /// A receive that is to find its buffer finds none.
+    /// A receive that is to find its buffer (ENOBUFS) finds none.
     pub no_buffer: u16,
     /// No socket can be made for a connect: no descriptor, or no memory.
     pub no_socket: u16,
-    /// A reset destroys what had arrived and nobody had received.
+    /// A reset destroys bytes that had arrived and were not received yet.
     pub reset_destroys: u16,
     /// Time on the wire, up to so much.
     pub latency_us: u64,
@@ -66,7 +66,7 @@ pub struct Knobs {
 }
 
 impl Default for Knobs {
-    /// A kernel that is as kind as can be.
+    /// The kindest kernel.
     fn default() -> Knobs {
         Knobs {
             late: 0,
@@ -98,9 +98,9 @@ struct World {
     /// The task that runs, and where each of limpet's is.
     running: Cell<usize>,
     situations: RefCell<BTreeMap<usize, faults::Situation>>,
-    /// Tasks that do what they do for others.
+    /// Tasks that work for others.
     helpers: RefCell<BTreeSet<usize>>,
-    /// Operations that were done, and the last of them that was seen to be.
+    /// Operations that were done, and the last of them whose completion was seen.
     done: Cell<u64>,
     seen: Cell<u64>,
     order: Cell<u64>,
@@ -112,7 +112,7 @@ struct World {
     /// Ends of connections that are open.
     ends: Cell<usize>,
     listeners: RefCell<Vec<(SocketAddr, connecting::Listener)>>,
-    /// What no engine's user may do, as it was done.
+    /// Violations of the engine's rules, in the order in which they happened.
     broken: RefCell<Vec<String>>,
 }
 
@@ -138,7 +138,7 @@ pub fn draw() -> Option<u64> {
     WORLD.with_borrow(|world| world.as_ref().map(|world| world.draw()))
 }
 
-/// Tells what somebody has done that no user of a stream may do.
+/// Records a violation of the rules for users of a stream.
 pub fn accuse(broken: &str) {
     if let Some(world) = current()
         && super::engine::is_simulated()
@@ -163,12 +163,12 @@ impl World {
         if end == 0 { 0 } else { self.draw() % end }
     }
 
-    /// Whether something happens that does `chance` times in a thousand; what never does draws no number.
+    /// Whether an event with this chance, in parts of a thousand, happens; a chance of 0 draws no number.
     fn happens(&self, chance: u16) -> bool {
         chance > 0 && self.below(1000) < u64::from(chance)
     }
 
-    /// Has `event` happen `after_us` from now, behind what is due at the same moment.
+    /// Schedules `event` in `after_us`, behind the events of the same moment.
     fn after(&self, after_us: u64, event: impl FnOnce() + 'static) {
         let order = self.order.get();
         self.order.set(order + 1);
@@ -178,7 +178,7 @@ impl World {
 
     fn poll_task(&self, key: usize) {
         let task = self.tasks.borrow_mut().get_mut(key).and_then(Option::take);
-        // One that has ended may have been woken before.
+        // A task that has ended may still be in the queue.
         let Some(mut task) = task else { return };
         self.running.set(key);
         let waker = Waker::from(Arc::new(Name { key, ready: Arc::clone(&self.ready) }));
@@ -198,7 +198,7 @@ impl World {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Runs every task that can run, then moves the time to the next event; `false` when there is none.
+    /// Runs every ready task, then moves the time to the next event; `false` when there is none.
     fn turn(&self, main: &mut impl FnMut() -> bool) -> bool {
         for _ in 0..TURNS_MAX {
             let Some(key) = self.next_ready() else {
@@ -243,7 +243,7 @@ impl Wake for Name {
     }
 }
 
-/// What is left of a run, and what it did that it may not.
+/// What a run has left over, and the rules that it broke.
 #[derive(Debug)]
 pub struct Left {
     pub operations: usize,
@@ -252,10 +252,10 @@ pub struct Left {
     pub faults: Faults,
 }
 
-/// Runs `main` to its end in a world of its own. Returns what it gave, and what was left when it had ended.
+/// Runs `main` to its end in a world of its own. Returns its output, and what was left over at the end.
 ///
 /// # Panics
-/// When `main` waits for what will never happen, or for longer than an hour of its time.
+/// When `main` waits for an event that never comes, or for longer than an hour of the world's time.
 pub fn run<F: Future>(seed: u64, knobs: Knobs, main: F) -> (F::Output, Left) {
     let world = Rc::new(World {
         began: Instant::now(),
@@ -303,14 +303,14 @@ pub fn run<F: Future>(seed: u64, knobs: Knobs, main: F) -> (F::Output, Left) {
     (output, left)
 }
 
-/// Takes the world apart, by a panic too.
+/// Takes the world apart when it is dropped, by a panic too.
 struct Ending;
 
 impl Drop for Ending {
     fn drop(&mut self) {
         let world = world();
         super::engine::simulate(false);
-        // What a task holds may spawn, or do something to a socket, when it goes.
+        // Dropping a task's data may spawn a task or operate on a socket.
         let tasks: Vec<usize> = world.tasks.borrow().iter().map(|(key, _)| key).collect();
         for key in tasks {
             let task = world.tasks.borrow_mut().remove(key);
@@ -329,7 +329,7 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     world.ready.lock().unwrap_or_else(PoisonError::into_inner).push_back(key);
 }
 
-/// Waits until a moment that was told by the real clock when the run began, plus its own time.
+/// Waits until a moment of the real clock, taken as its reading when the run began plus the world's time.
 pub(super) async fn sleep(at: Instant) {
     let world = world();
     let us = u64::try_from(at.saturating_duration_since(world.began).as_micros()).unwrap_or(0);
@@ -361,7 +361,7 @@ async fn pause(us: u64) {
     .await;
 }
 
-/// Lets every other task run that can.
+/// Lets every other ready task run.
 pub(super) async fn yield_now() {
     let mut has_yielded = false;
     poll_fn(|cx| {

@@ -1,6 +1,6 @@
 //! The bytes on their way in one direction of a connection.
 
-/// How a direction ends for who receives.
+/// How a direction ends for its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     Not,
@@ -9,11 +9,12 @@ pub(super) enum Ended {
     ByReset,
 }
 
-/// Bytes in their order. Taken from the front in pieces, without a look at each byte: most of what a run does is this.
+/// Bytes in their order. They are taken from the front in pieces, without a look at each byte: a run spends most of its
+/// time here.
 #[derive(Debug, Default)]
 struct Bytes {
     all: Vec<u8>,
-    /// Those before it are gone.
+    /// Bytes before this index are gone.
     from: usize,
 }
 
@@ -46,7 +47,7 @@ impl Bytes {
     }
 }
 
-/// One direction: what the sender's side holds, and what the receiver's does.
+/// One direction: the bytes that the sender's side holds, and those that the receiver's side holds.
 #[derive(Debug)]
 pub(super) struct Pipe {
     unsent: Bytes,
@@ -54,7 +55,7 @@ pub(super) struct Pipe {
     room: usize,
     /// Nothing more is sent behind `unsent`.
     is_finished: bool,
-    /// Something that was sent is lost: what arrives is not the whole, and has no clean end.
+    /// Bytes that were sent are lost: the receiver gets only a part, and no clean end.
     is_cut: bool,
     pub(super) ended: Ended,
     /// The receiver has been told of the reset.
@@ -77,7 +78,7 @@ impl Pipe {
         }
     }
 
-    /// Takes what there is room for, at most `most`; returns how much.
+    /// Takes as much as there is room for, at most `most` bytes; returns how much.
     pub(super) fn push(&mut self, bytes: &[u8], most: usize) -> usize {
         let count = bytes.len().min(most).min(self.room.saturating_sub(self.unsent.len()));
         self.unsent.append(&bytes[..count]);
@@ -121,11 +122,11 @@ impl Pipe {
         }
     }
 
-    /// What is on the way is lost; with `destroys` also what has arrived.
+    /// Loses the bytes on the way; with `destroys` also those that have arrived.
     pub(super) fn reset(&mut self, destroys: bool) {
         self.unsent.clear();
         if self.ended != Ended::Not {
-            // The end that has arrived stays what it was.
+            // An end that has arrived already stays as it was.
             return;
         }
         if destroys {

@@ -1,4 +1,4 @@
-//! The simulated kernel keeps to what the real one does, as far as an exchange can tell.
+//! The simulated kernel behaves as the real one, as far as an exchange can tell.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -215,7 +215,7 @@ fn who_sends_to_one_that_has_closed_is_told_by_a_reset() {
         let (near, far) = pair();
         drop(far);
         wait(Duration::from_millis(1)).await;
-        // The first is taken: that nobody is there any more is only its answer.
+        // The first send is taken: the peer's answer to it says that the connection is gone.
         let first = near.send(vec![1; 10], 0, true).await.0;
         wait(Duration::from_millis(1)).await;
         let second = near.send(vec![1; 10], 0, true).await.0;

@@ -1,7 +1,7 @@
 //! A connection's two ends, and the operations on them.
 //!
-//! An operation is done when what it waits for is there, and seen to be done some time later: between the two
-//! everything else may happen, as it may between the kernel's doing and the reading of its completion.
+//! An operation is done when its bytes or its room are there, and its completion is seen some time later: anything may
+//! happen between the two, as between the kernel's work and the reading of its completion.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,15 +23,15 @@ pub(super) struct Wire {
     pipes: [RefCell<Pipe>; 2],
     sides: [Side; 2],
     pub(super) far: Far,
-    /// The task of limpet's that used it last.
+    /// The task of limpet's that used the connection last.
     pub(super) owner: Cell<Option<usize>>,
     pub(super) watch: Watch,
 }
 
-/// The side that limpet's end is, and its operations.
+/// The index of limpet's side; the other is the peer's.
 pub(super) const LIMPET: usize = 0;
 
-/// What one end's kernel holds.
+/// The state of one end in its kernel.
 #[derive(Default)]
 struct Side {
     receives: RefCell<VecDeque<Rc<Operation>>>,
@@ -41,22 +41,23 @@ struct Side {
     /// This end has reset the connection.
     is_aborted: Cell<bool>,
     is_closed: Cell<bool>,
-    /// Nobody does anything at this end any more, until the other has let go.
+    /// This end does nothing any more, until the other has let go.
     is_stalled: Cell<bool>,
-    /// When the last of its operations is seen to be done: one socket's are seen in the order in which they were done.
+    /// When the completion of its last operation is seen: a socket's completions are seen in the order of its
+    /// operations.
     seen_us: Cell<u64>,
 }
 
 /// One operation from its making until it is seen to be done.
 struct Operation {
     buffer: RefCell<Vec<u8>>,
-    /// Bytes of the buffer that a send has to send from here.
+    /// For a send, where in the buffer the bytes begin.
     at: Cell<usize>,
     whole: bool,
-    /// It is to find its buffer when there are bytes.
+    /// A receive that finds its buffer when bytes arrive.
     is_found: bool,
     sent: Cell<usize>,
-    /// What it will be seen to have done.
+    /// Its result, before its completion is seen.
     result: RefCell<Option<io::Result<usize>>>,
     is_seen: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -114,7 +115,7 @@ impl Wire {
         &self.pipes[1 - side]
     }
 
-    /// Does what can be done at both ends.
+    /// Does what is possible at both ends.
     fn settle(self: &Rc<Self>, world: &World) {
         for side in [0, 1] {
             self.settle_sends(side, world);
@@ -140,7 +141,7 @@ impl Wire {
             }
             let receiver = &wire.sides[1 - side];
             if receiver.is_closed.get() && wire.outgoing(side).borrow().arrived() > 0 {
-                // Nobody will ever receive this: the sender is told so.
+                // The bytes will never be received: the sender is told so.
                 wire.reset_from(1 - side, &world);
             }
             wire.settle(&world);
@@ -181,7 +182,7 @@ impl Wire {
         let fault = if self.sides[side].is_aborted.get() || pipe.ended == Ended::ByReset {
             Some(reset())
         } else if self.incoming(side).borrow().ended == Ended::ByReset {
-            // Who is told of a reset first has taken the word from whoever asks later.
+            // A reset is reported once: later operations get the error that follows it.
             let was_told = std::mem::replace(&mut self.incoming(side).borrow_mut().is_told, true);
             Some(if was_told { broken_pipe() } else { reset() })
         } else if pipe.is_finished() {
@@ -282,14 +283,14 @@ impl Wire {
             let world = super::world();
             let destroys = world.happens(world.knobs.reset_destroys);
             wire.outgoing(side).borrow_mut().reset(destroys);
-            // Nor does anything that the other sends arrive any more.
+            // Bytes that the other end sends do not arrive any more.
             wire.incoming(side).borrow_mut().finish();
             wire.incoming(side).borrow_mut().discard();
             wire.settle(&world);
         });
     }
 
-    /// Nothing more comes from `side` behind what it has sent.
+    /// `side` sends nothing more behind what it has sent.
     fn finish(self: &Rc<Self>, side: usize, world: &World) {
         let is_first = {
             let mut pipe = self.outgoing(side).borrow_mut();
@@ -342,7 +343,7 @@ impl Operation {
         })
     }
 
-    /// It is done; it is seen to be now, or some time later.
+    /// The operation is done; its completion is seen now, or some time later.
     fn done(
         self: &Rc<Self>,
         result: io::Result<usize>,
@@ -382,7 +383,7 @@ impl Operation {
     }
 }
 
-/// An operation as who made it awaits it.
+/// An operation, as the task that made it awaits it.
 struct InFlight {
     operation: Rc<Operation>,
     world: Rc<World>,
@@ -529,7 +530,7 @@ impl Drop for End {
         self.world.ends.set(self.world.ends.get() - 1);
         let side = &self.wire.sides[self.side];
         side.is_closed.set(true);
-        // Who waits for a stage may hold the other end.
+        // The watch of a stage may hold the other end.
         drop(self.wire.watch.take());
         if !crate::uring::engine::is_simulated() || side.is_aborted.get() {
             return;

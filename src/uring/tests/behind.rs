@@ -20,7 +20,7 @@ fn an_end_or_a_reset_right_behind_the_last_bytes_is_seen_by_the_next_receive() {
                     (socket, b"last", Box::new(peer))
                 };
                 if is_reset {
-                    // What has come is read first.
+                    // The bytes that have come are read first.
                     assert_eq!(socket.recv_any().await.expect("receive"), first);
                     drop(peer);
                     let ended = socket.recv_any().await;

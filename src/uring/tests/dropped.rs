@@ -32,7 +32,7 @@ fn an_operation_dropped_in_flight_shuts_its_socket_down_and_lets_it_go() {
             }
             until_closed(socket).await;
             let mut read = Vec::new();
-            // The end comes, after whatever the send had got rid of.
+            // The end comes behind the bytes that were sent before it.
             let _ = peer.read_to_end(&mut read);
             assert!(read.len() < LARGE_BYTES, "kind {kind}");
             assert_eq!(read.is_empty(), kind != 2);
@@ -108,7 +108,7 @@ fn a_run_ends_with_operations_in_flight() {
         let large = pattern(LARGE_BYTES);
         spawn(async move { drop(sending.send(large, 0, true).await) });
         spawn(async move { drop(connecting.await) });
-        // And in one that never looks at its own.
+        // And in a task that never polls its operation.
         spawn(async move {
             let _readable = readable;
             std::future::pending::<()>().await;
@@ -157,7 +157,7 @@ fn a_panic_goes_through_with_operations_in_flight() {
     }
 }
 
-/// What an operation holds, and whether it was freed.
+/// Data that an operation holds, and whether it was freed.
 struct Watched {
     _buffer: Vec<u8>,
     _sockets: (UnixStream, UnixStream),
@@ -175,7 +175,7 @@ impl Drop for Watched {
     }
 }
 
-/// A receive that nothing comes for.
+/// A receive for which no bytes come.
 fn watched(freed: &Arc<AtomicUsize>) -> ring::InFlight<Watched> {
     let (mut buffer, sockets) = (Vec::with_capacity(64), UnixStream::pair().expect("sockets"));
     let (socket, room) = (types::Fd(sockets.0.as_raw_fd()), buffer.spare_capacity_mut());
@@ -184,7 +184,7 @@ fn watched(freed: &Arc<AtomicUsize>) -> ring::InFlight<Watched> {
     ring::submit(Watched { _buffer: buffer, _sockets: sockets, freed }, entry)
 }
 
-/// Says to a run of one test that it is alone in its process, where descriptors can be taken away.
+/// Tells a run of one test that it is alone in its process, where it may replace descriptors.
 const ALONE: &str = "LIMPET_TEST_ALONE";
 
 #[test]
@@ -213,11 +213,11 @@ fn lose_operations() {
             let in_a_task = watched(&counted);
             spawn(in_a_task);
             outlives.set(Some(watched(&counted)));
-            // All of them are the kernel's.
+            // The kernel has taken all of them.
             sleep(Instant::now() + Duration::from_millis(2)).await;
             let rings = tokio_ring::ring_descriptors();
             assert_eq!(rings.len(), 1);
-            // What is no ring cannot be entered.
+            // The descriptor is replaced by one that is no ring and cannot be entered.
             let other = std::fs::File::open("/dev/null").expect("open");
             for ring in rings {
                 // SAFETY: takes no pointers; the ring's owner closes what has its number now.
@@ -227,7 +227,7 @@ fn lose_operations() {
         });
         assert!(ended.is_err(), "{ended:?}");
         drop(outlives);
-        // The thread can go on, and does not take one operation for another.
+        // The thread can go on, and does not confuse a new operation with a lost one.
         let freed_before = counted.load(Ordering::Relaxed);
         let again = run(Engine::IoUring, 64, async {
             let dropped = watched(&counted);

@@ -24,7 +24,7 @@ fn shutting_down_ends_a_receive_in_flight() {
 fn shutting_down_ends_a_send_in_flight() {
     on_each_engine(|| async {
         let (socket, _peer) = pair();
-        // What the kernel would hold by itself grows with time.
+        // By itself the kernel would let the buffer grow with time.
         socket.raw().set_send_buffer_size(SMALL_BYTES).expect("a small buffer");
         let mut send = socket.send(pattern(LARGE_BYTES), 0, true);
         assert!(is_pending(&mut send));
@@ -118,7 +118,7 @@ fn no_shutting_down_undoes_an_abort() {
             socket.abort();
             socket.shutdown(how);
             socket.abort();
-            // What is dropped in flight shuts down as well.
+            // An operation that is dropped in flight shuts its socket down as well.
             drop(receive);
             drop(socket);
             assert_eq!(end_seen_by(&mut peer), io::ErrorKind::ConnectionReset);
@@ -149,7 +149,7 @@ fn an_abort_of_a_unix_socket_ends_it() {
     });
 }
 
-/// How the connection ends for a peer that reads on; a clean end is a failure here.
+/// How the connection ends for a peer that goes on reading; a clean end fails the test.
 fn end_seen_by(peer: &mut TcpStream) -> io::ErrorKind {
     peer.read_to_end(&mut Vec::new()).expect_err("a clean end").kind()
 }

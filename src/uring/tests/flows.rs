@@ -1,4 +1,4 @@
-//! Receives that go on by themselves, where the engine has them; on the others the same is asked for one by one.
+//! Receives that go on by themselves, where the engine has them; on the others the same is received one by one.
 
 use std::io::Write as _;
 
@@ -137,7 +137,7 @@ fn who_sends_on_meets_its_window() {
                 }
             }
         }
-        // What is lent to the kernel is 2 MiB, and before Linux 6.9 it stops no sooner.
+        // 2 MiB are lent to the kernel, and before Linux 6.9 it does not stop sooner.
         assert!(sent < 3 * 1024 * 1024, "{sent} bytes were taken from a peer that nobody asked");
         drop(peer);
         let mut received = 0;
@@ -164,7 +164,7 @@ fn what_has_arrived_unasked_makes_a_socket_readable() {
         assert!(!socket.is_readable());
         peer.write_all(b"two").expect("write");
         until_readable(&socket).await;
-        // Also when the engine has taken it already.
+        // Here the engine has taken it already.
         yield_now().await;
         yield_now().await;
         assert!(socket.is_readable());
@@ -241,7 +241,7 @@ fn a_run_ends_though_receives_go_on() {
             [peer, sends, answers]
         });
         for mut peer in ended.expect("a run") {
-            // Unread bytes make a reset of an end.
+            // Unread bytes turn an end into a reset.
             assert!(matches!(read(&mut peer), Ok(0) | Err(_)), "a socket is still open");
         }
     }
@@ -264,7 +264,7 @@ fn what_is_left_of_those_who_sent_on_gives_every_buffer_back() {
             }
             yield_now().await;
         }
-        // More than all the slots that there are were used up and let go; one receive still finds its buffer.
+        // More slots than there are were used up and let go; one receive still finds its buffer.
         let (socket, mut peer) = pair();
         peer.write_all(b"x").expect("write");
         let found = socket.recv_any().await.expect("receive");

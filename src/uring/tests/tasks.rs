@@ -1,4 +1,4 @@
-//! Tasks and sleep: whose turn it is, what wakes them, and what ends with an engine.
+//! Tasks and sleep: which task runs next, what wakes it, and what ends with an engine.
 
 use crate::uring::tests::*;
 
