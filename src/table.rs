@@ -1,30 +1,29 @@
-//! Tables of what a shard has many of: an entry keeps its number and its place while it lives, and the table gives
-//! memory back when a peak is over.
+//! Tables for the many things of a shard: an entry keeps its number and its place while it lives, and the table gives
+//! memory back after a peak.
 //!
 //! ```text
 //!   pages of 64 places:   [x..x] [....] [full] (no memory)
-//!   with room:            those without memory, those with nothing in them, the others ─▶ used next
+//!   with room:            without memory, then empty, then begun ─▶ used next
 //! ```
-//! A page that has nothing in it can be freed wherever it stands, so that one entry that stays keeps its own page
-//! and no other. New entries fill pages that are begun. Nothing is freed while entries come and go: [`Table::trim`]
-//! does, for a shard's tick. Tested below.
+//! An empty page can be freed wherever it stands, so that one entry that stays keeps only its own page. New entries
+//! fill pages that are begun. Nothing is freed while entries come and go, only by [`Table::trim`], on a shard's tick.
+//! Tested below.
 
 /// Places of a page: one for each bit of a word.
 const PLACES: usize = u64::BITS as usize;
 
-/// Pages that are kept with nothing in them, and the part of those in use that is kept beyond: a burst finds
-/// them still there.
+/// How many empty pages are kept at least, and as what part of the pages in use: a burst finds them still there.
 const KEPT: usize = 4;
 const KEPT_SHARE: usize = 4;
 
-/// This part of the pages that are too many goes at a time.
+/// Each call of [`Table::trim`] frees this part of the excess pages.
 const TRIM_SHARE: usize = 4;
 
 #[derive(Debug)]
 struct Page<T> {
     /// A bit for each place with an entry.
     taken: u64,
-    /// `None` until there is one, and when the memory was given back.
+    /// `None` before the first entry, and after the memory was given back.
     places: Option<Box<[Option<T>; PLACES]>>,
 }
 
@@ -42,7 +41,7 @@ impl<T> Page<T> {
         self.taken == 0 && self.places.is_some()
     }
 
-    /// The higher, the sooner it is used.
+    /// Pages of higher rank are used sooner.
     fn rank(&self) -> u8 {
         u8::from(self.places.is_some()) + u8::from(self.taken != 0)
     }
@@ -59,7 +58,7 @@ impl<T> Table<T> {
         Table { pages: Vec::new(), roomy: Vec::new() }
     }
 
-    /// Puts an entry in; its number, which is free again when it is taken out.
+    /// Puts an entry in and returns its number, which becomes free when the entry is taken out.
     #[inline]
     pub fn insert(&mut self, entry: T) -> usize {
         loop {
@@ -132,8 +131,8 @@ impl<T> Table<T> {
         places.flat_map(|places| (places as Box<[Option<T>]>).into_vec().into_iter().flatten())
     }
 
-    /// Frees a part of the pages that have nothing in them and are too many to be kept. For a shard's tick, about
-    /// once a second: looks at all pages.
+    /// Frees a part of the empty pages that are too many to be kept. For a shard's tick, about once a second: looks at
+    /// all pages.
     pub fn trim(&mut self) {
         let used = self.pages.iter().filter(|page| page.taken != 0).count();
         let spare = self.pages.iter().filter(|page| page.is_spare()).count();
@@ -201,7 +200,7 @@ mod tests {
             *value += 1;
         }
         assert!(table.iter().all(|(number, value)| numbers[value - 1] == number));
-        // Numbers of the kernel's that nobody has.
+        // Numbers of the kernel's that no entry has.
         assert_eq!(table.get_mut(usize::MAX), None);
         assert_eq!(table.remove(usize::MAX), None);
     }
@@ -210,7 +209,7 @@ mod tests {
     fn a_table_gives_its_memory_back_after_a_peak() {
         let mut table = Table::new();
         let numbers: Vec<usize> = (0..MANY).map(|value| table.insert(value)).collect();
-        // The last page has one that stays, and the middle.
+        // In the last page, and in the middle, one entry stays.
         for &number in &numbers {
             if ![MANY / 2, MANY - 1].contains(&number) {
                 table.remove(number);

@@ -4,8 +4,8 @@
 //! task ends its operation by shutting a socket down and then still awaits it. Deadlines are therefore
 //! met with the tick's resolution (50 ms) and cost nothing until they are missed.
 //!
-//! The slots also say since when each task waits for a request: when there is no room for new connections,
-//! those that have waited longest are ended (see `reclaim`).
+//! The slots also say since when each task waits for a request: when there is no room for new connections, those that
+//! have waited longest are ended (see `reclaim`).
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -22,13 +22,13 @@ use crate::table::Table;
 #[derive(Debug, Default)]
 pub struct Alarms {
     slots: RefCell<Table<Slot>>,
-    /// What goes on is being cut off: no deadline is renewed any more.
+    /// Set once everything is being cut off: no deadline is renewed any more.
     is_cut_off: Cell<bool>,
     /// When the table was scanned last.
     now_ms: Cell<Millis>,
 }
 
-/// A new connection is not ended for another before it has been silent for so long.
+/// A new connection that has been silent for less than this is not ended to make room for another.
 const FIRST_REQUEST_MS: u32 = 1000;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Slot {
     waits: Waits,
     /// Its connection is to end, because others need the room.
     is_evicted: bool,
-    /// While it waits, since when: the lower bits of a time in milliseconds.
+    /// While the task waits for a request, since when: the lower bits of a time in milliseconds.
     since: u32,
     waker: Option<Waker>,
 }
@@ -52,7 +52,7 @@ impl Slot {
         }
     }
 
-    /// How long its task has waited for a request, where that is what it may be ended by.
+    /// How long its task has waited for a request, if it may be ended for that.
     fn idle_ms(&self, now: u32) -> Option<u32> {
         let idle_ms = now.wrapping_sub(self.since);
         let is_idle = match self.waits {
@@ -72,10 +72,10 @@ pub struct Waiting {
     since: u32,
 }
 
-/// What a task waits for, as far as a stop of the shard cares.
+/// What a task waits for, as a stop of the shard distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
-    /// The end of something that was begun: a stop waits with it.
+    /// The end of work that was begun: a stop waits for it.
     Busy,
     /// The first request of a new connection, which may be on its way: a stop gives it a moment.
     Fresh,
@@ -103,7 +103,7 @@ impl Alarms {
         Alarm { alarms: Rc::clone(self), key }
     }
 
-    /// Alarms that there are.
+    /// How many alarms there are.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.slots.borrow().iter().count()
@@ -124,12 +124,12 @@ impl Alarms {
         self.slots.borrow_mut().trim();
     }
 
-    /// Makes the alarms of tasks that wait so due: the shard is being stopped.
+    /// Makes due the alarms of tasks with this kind of wait: the shard is being stopped.
     pub fn fire_waiting(&self, waits: Waits) {
         self.fire(|slot| slot.waits == waits);
     }
 
-    /// Makes every alarm due: what is left is cut off, and what renews its deadlines sees that it is.
+    /// Makes every alarm due and cuts everything off: a task that would renew its deadline sees that it must not.
     pub fn fire_all(&self) {
         self.is_cut_off.set(true);
         self.fire(|_| true);
@@ -163,7 +163,7 @@ impl Alarms {
         longest
     }
 
-    /// Makes the alarm of a task due for good, if it has waited ever since; `false` if not.
+    /// Makes the alarm of a task due for good, if the task is still in the same wait; `false` if not.
     pub fn evict(&self, waiting: &Waiting) -> bool {
         let now = self.now();
         let mut slots = self.slots.borrow_mut();
@@ -176,7 +176,7 @@ impl Alarms {
         true
     }
 
-    /// The time of the last scan, as slots keep it.
+    /// The time of the last scan, truncated as in the slots.
     fn now(&self) -> u32 {
         self.now_ms.get() as u32
     }
@@ -234,7 +234,7 @@ impl Alarm {
         slot.fired
     }
 
-    /// Whether everything is being cut off, so that a firing is not about this alarm's own deadline.
+    /// Whether everything is being cut off, so that the alarm fired without its own deadline being reached.
     #[inline]
     pub fn is_cut_off(&self) -> bool {
         self.alarms.is_cut_off.get()
@@ -263,7 +263,7 @@ impl Drop for Alarm {
 struct Bound<'a, F, E> {
     alarm: &'a Alarm,
     op: F,
-    /// Taken when the time is up, and the operation has been made to end.
+    /// Taken when the time is up and the operation has been made to end.
     expire: Option<E>,
     is_up: bool,
 }
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(ended.get(), 1);
     }
 
-    /// Alarms of tasks that wait so since these times, at the time `now_ms`.
+    /// Alarms of tasks that have waited since these times, at the time `now_ms`.
     fn waiting_since(
         alarms: &Rc<Alarms>,
         waits: Waits,
@@ -362,7 +362,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let fired: Vec<bool> = waiting.iter().map(|alarm| alarm.poll_fired(&mut cx)).collect();
         assert_eq!(fired, [false, true, false, false]);
-        // It may go on waiting for a moment, and that it is to end is not forgotten.
+        // It may go on waiting for a moment, but its eviction is not forgotten.
         waiting[1].set_waiting(NEVER, Waits::Idle);
         assert!(waiting[1].is_evicted());
         assert_eq!(alarms.longest_waiting(9).len(), 3);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrayvec::ArrayString;
 use nix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since the shard started. Deadlines are told in these.
+/// Milliseconds since the shard started, the unit of deadlines.
 pub type Millis = u64;
 
 /// A deadline that never comes.
@@ -23,14 +23,14 @@ pub struct Clock {
     last_ms: Cell<Millis>,
     /// Wall-clock time at the shard's start, as of the last tick: follows adjustments of the clock.
     unix_start_us: Cell<u64>,
-    /// The second that `date` tells.
+    /// The Unix second that `date` shows.
     date_s: Cell<u64>,
     /// An IMF-fixdate (RFC 9110 §5.6.7), renewed when the second changes.
     date: RefCell<ArrayString<32>>,
 }
 
-/// The kernel's monotonic clock. Asked for itself, since `Instant` costs as much again in sums that are
-/// checked and parts that are not needed.
+/// The kernel's monotonic clock. Read directly, because `Instant` would double the cost with checked sums and fields
+/// that are not needed.
 #[inline]
 fn monotonic_us() -> Option<u64> {
     #[cfg(test)]
@@ -66,7 +66,7 @@ impl Clock {
     /// Reads the monotonic clock, in microseconds since the shard started.
     #[inline]
     pub fn read_us(&self) -> u64 {
-        // A clock that could not be read, which none ever was, stands still.
+        // A clock that cannot be read, which has never been seen, stands still.
         let Some(now_us) = monotonic_us() else { return self.last_us.get() };
         let now_us = now_us.saturating_sub(self.start_us);
         self.last_us.set(now_us);
@@ -87,7 +87,7 @@ impl Clock {
         self.last_ms.get()
     }
 
-    /// The last reading itself, for what happens in the same turn as it.
+    /// The last reading itself, for events of the same turn.
     #[inline]
     pub fn last_us(&self) -> u64 {
         self.last_us.get()

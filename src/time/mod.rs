@@ -14,7 +14,7 @@ use self::alarms::Alarms;
 use self::clock::Clock;
 use self::stop::Stop;
 
-/// What all that runs on a shard shares of time.
+/// The time that all tasks of a shard share.
 #[derive(Debug, Clone)]
 pub struct Time {
     pub clock: Rc<Clock>,
@@ -23,7 +23,7 @@ pub struct Time {
 }
 
 impl Time {
-    /// Begins now.
+    /// Starts the clock.
     pub fn start(stop: Arc<Stop>) -> Time {
         Time { clock: Rc::new(Clock::start()), alarms: Rc::default(), stop }
     }

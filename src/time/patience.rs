@@ -1,10 +1,10 @@
-//! How long somebody may take nothing of what is sent.
+//! How long a peer may take nothing of what it is sent.
 
 use std::time::Duration;
 
 use super::timers::{Timer, Timers};
 
-/// The time that a peer has for each step forward, and the timer that bounds it.
+/// The time that a peer has for each step of progress, and the timer that bounds it.
 #[derive(Clone, Copy)]
 pub struct Patience<'a> {
     pub timers: &'a Timers<'a>,

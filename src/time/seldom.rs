@@ -1,20 +1,20 @@
-//! What may be said once a second at most: warnings that would flood the log.
+//! A limit of once a second, for warnings that would flood the log.
 
 use std::cell::Cell;
 
 use super::clock::Millis;
 
-/// The shortest time between two.
+/// The shortest time between two warnings.
 const APART_MS: Millis = 1000;
 
-/// When it was said last. The first second of a shard is silent.
+/// When the last warning was given. The first second of a shard is silent.
 #[derive(Debug, Default)]
 pub struct Seldom {
     last_ms: Cell<Millis>,
 }
 
 impl Seldom {
-    /// Whether it may be said at `now_ms`; it is then taken to be said.
+    /// Whether a warning may be given at `now_ms`; if so, it counts as given.
     pub fn may(&self, now_ms: Millis) -> bool {
         let may = now_ms >= self.last_ms.get().saturating_add(APART_MS);
         if may {

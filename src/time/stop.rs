@@ -1,4 +1,4 @@
-//! The stop of the process, as far as it has come.
+//! How far the stop of the process has come.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;

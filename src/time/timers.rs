@@ -1,4 +1,4 @@
-//! The deadlines of one exchange, each with its name: nothing overwrites another's.
+//! The deadlines of one exchange, each under its own name, so that none overwrites another.
 //!
 //! One alarm wakes for whichever comes first. Several waits may go on at once in the task (an upload beside a
 //! response); each asks for its own timer.
@@ -14,11 +14,11 @@ use super::clock::{Clock, Millis, NEVER};
 /// What a deadline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
-    /// A request's head, to be whole.
+    /// A whole request head.
     Head,
     /// More of a request's content, from the client.
     Content,
-    /// A step forward of what the target is sent.
+    /// Progress in sending a request to the target.
     Upload,
     /// A place on a target.
     Queue,
@@ -28,16 +28,16 @@ pub enum Timer {
     Response,
     /// More of a response's content, from the target.
     ResponseContent,
-    /// A step forward of what the client is sent.
+    /// Progress in sending a response to the client.
     Send,
-    /// The next look at a client of whom nothing tells.
+    /// The next look at a client that gives no other sign of whether it is still there.
     Look,
-    /// The moment that a client has which has ended its side.
+    /// How long a client that has ended its side may remain before it counts as gone.
     Gone,
-    /// Bytes of either side in a tunnel, as each of its directions sees it.
+    /// Bytes of either side in a tunnel, one timer for each of its directions.
     TunnelUp,
     TunnelDown,
-    /// The end of a response's last send, to be looked at.
+    /// The next look at whether a response's last send has ended.
     Settle,
     /// The next request.
     Idle,
@@ -46,7 +46,7 @@ pub enum Timer {
 }
 
 const COUNT: usize = Timer::Linger as usize + 1;
-/// Where the bits begin of those that are due.
+/// The lowest of the bits for timers that are due.
 const DUE: u32 = 16;
 
 /// A set of timers.
@@ -54,9 +54,10 @@ pub struct Timers<'a> {
     alarm: &'a Alarm,
     pub clock: &'a Clock,
     at_ms: [Cell<Millis>; COUNT],
-    /// Which of them are set, a bit each; above [`DUE`], those whose time has come, until they are set anew or stopped.
+    /// Which timers are set, a bit each; the bits from [`DUE`] on mark those whose time has come, until they are set
+    /// anew or stopped.
     state: Cell<u32>,
-    /// What the alarm has been armed with; one that fires before that was made to.
+    /// The time for which the alarm is armed. When it fires earlier, it was forced to.
     armed_ms: Cell<Millis>,
 }
 
@@ -65,7 +66,7 @@ fn bit(timer: Timer) -> u32 {
     1 << timer as u32
 }
 
-/// The timers of a mask.
+/// The numbers of the timers in a mask.
 fn each(mask: u32) -> impl Iterator<Item = usize> {
     let mut left = mask;
     std::iter::from_fn(move || {
@@ -76,7 +77,7 @@ fn each(mask: u32) -> impl Iterator<Item = usize> {
 }
 
 impl<'a> Timers<'a> {
-    /// None is set; `alarm` is nobody else's meanwhile.
+    /// Begins with no timer set; `alarm` must not be used for anything else meanwhile.
     pub fn new(alarm: &'a Alarm, clock: &'a Clock) -> Timers<'a> {
         Timers {
             alarm,
@@ -87,7 +88,7 @@ impl<'a> Timers<'a> {
         }
     }
 
-    /// Sets a timer, in place of what it was set to.
+    /// Sets a timer, replacing its earlier time.
     #[inline]
     pub fn set(&self, timer: Timer, at_ms: Millis) {
         let earliest_ms = self.note(timer, at_ms);
@@ -100,7 +101,7 @@ impl<'a> Timers<'a> {
         self.alarm.set_waiting(earliest_ms, waits);
     }
 
-    /// Notes what a timer is set to, and gives what the alarm is to be armed with.
+    /// Notes a timer's time, and returns the time for which the alarm is to be armed.
     #[inline]
     fn note(&self, timer: Timer, at_ms: Millis) -> Millis {
         if let Some(at) = self.at_ms.get(timer as usize) {
@@ -108,19 +109,19 @@ impl<'a> Timers<'a> {
         }
         let state = (self.state.get() | bit(timer)) & !(bit(timer) << DUE);
         self.state.set(state);
-        // Mostly it is the only one.
+        // Mostly it is the only timer that is set.
         let earliest_ms = if state == bit(timer) { at_ms } else { self.earliest_ms() };
         self.armed_ms.set(earliest_ms);
         earliest_ms
     }
 
-    /// Stops a timer. The alarm stays as it is: should it fire for nothing, it is armed anew.
+    /// Stops a timer. The alarm stays armed: if it fires for nothing, it is armed anew.
     #[inline]
     pub fn stop(&self, timer: Timer) {
         self.state.set(self.state.get() & !(bit(timer) | bit(timer) << DUE));
     }
 
-    /// Makes a timer that is set come due by `at_ms`.
+    /// Brings the time of a timer that is set forward to `at_ms`, if it is later.
     pub fn hasten(&self, timer: Timer, at_ms: Millis) {
         if self.at(timer).is_some_and(|before| at_ms < before) {
             self.set(timer, at_ms);
@@ -134,7 +135,7 @@ impl<'a> Timers<'a> {
         (self.state.get() & bit(timer) != 0).then_some(at.get())
     }
 
-    /// Whether its time has come; else the task is woken when it does. Without effect on others.
+    /// Whether its time has come; if not, the task is woken when it does. Does not affect other timers.
     #[inline]
     pub fn poll_due(&self, timer: Timer, cx: &mut Context<'_>) -> bool {
         if self.alarm.poll_fired(cx) {
@@ -143,24 +144,24 @@ impl<'a> Timers<'a> {
         self.state.get() & bit(timer) << DUE != 0
     }
 
-    /// Whether any has come due.
+    /// Whether any timer is due.
     #[inline]
     pub fn is_any_due(&self) -> bool {
         self.state.get() >> DUE != 0
     }
 
-    /// Whether everything is being cut off, so that what is due is not so by its own deadline.
+    /// Whether everything is being cut off, so that timers are due before their own deadlines.
     #[inline]
     pub fn is_cut_off(&self) -> bool {
         self.alarm.is_cut_off()
     }
 
-    /// Whether any is set.
+    /// Whether any timer is set.
     pub fn is_any_set(&self) -> bool {
         self.state.get() != 0
     }
 
-    /// The alarm has fired: for those whose time has come, or, before its time, for all that are set.
+    /// Handles a firing of the alarm: timers whose time has come are due, or, when it was forced, all that are set.
     #[cold]
     fn fired(&self) {
         let now_ms = self.clock.now_ms();
@@ -176,7 +177,7 @@ impl<'a> Timers<'a> {
         self.alarm.rearm(earliest_ms);
     }
 
-    /// When the first of those comes due that are not yet.
+    /// The earliest time among the timers that are not due yet.
     #[inline(never)]
     fn earliest_ms(&self) -> Millis {
         let state = self.state.get();
@@ -197,7 +198,7 @@ impl<'a> Timers<'a> {
         Bound { timers: self, timer, op, expire: once(expire), at_ms: Some(at_ms), is_up: false }
     }
 
-    /// As [`Self::bound`], but `expire` may give the operation more time: until when it says.
+    /// As [`Self::bound`], but `expire` may give the operation more time: it returns until when.
     #[inline]
     pub fn bound_until<F: Future + Unpin>(
         &self,
@@ -209,8 +210,8 @@ impl<'a> Timers<'a> {
         Bound { timers: self, timer, op, expire, at_ms: Some(at_ms), is_up: false }
     }
 
-    /// Awaits `wait` until `at_ms`, then gives it up. An operation of the kernel must not be dropped in flight:
-    /// one that is lent here must be kept, and be awaited in the end.
+    /// Awaits `wait` until `at_ms`, then gives it up. A kernel operation must not be dropped in flight: pass one by
+    /// reference, keep it, and await it in the end.
     pub async fn give_up<F: Future + Unpin>(
         &self,
         timer: Timer,
@@ -229,7 +230,7 @@ impl<'a> Timers<'a> {
     }
 }
 
-/// An end that is final.
+/// Turns an end without extension into an `expire` that grants no more time.
 fn once(expire: impl FnOnce()) -> impl FnMut() -> Option<Millis> {
     let mut expire = Some(expire);
     move || {
@@ -245,7 +246,7 @@ struct Bound<'t, 'a, F, E> {
     timer: Timer,
     op: F,
     expire: E,
-    /// What the timer is to be set to, once the operation was seen not to have ended.
+    /// The time to set the timer to, once the operation was found unfinished.
     at_ms: Option<Millis>,
     /// The time is up, and the operation has been made to end.
     is_up: bool,
@@ -294,7 +295,7 @@ mod tests {
     use std::task::Waker;
     use std::time::Duration;
 
-    /// Timers at a time of the test's choice.
+    /// Timers whose time the test sets.
     struct World {
         alarms: Rc<Alarms>,
         alarm: Alarm,
@@ -311,7 +312,7 @@ mod tests {
             Timers::new(&self.alarm, &self.clock)
         }
 
-        /// So long after the shard's start.
+        /// A time so long after the shard's start.
         fn at(&self, now_ms: Millis) {
             self.clock.stand_at(now_ms);
             self.alarms.scan(now_ms);

@@ -1,4 +1,4 @@
-//! Connecting to whoever listens, and the closed set of what can be in the way.
+//! Connecting to a target's address, and the closed set of reasons for which that fails.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use crate::uring::{self, ConnectAddress, Shutdown};
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectFault {
-    /// Nobody listens there.
+    /// Nothing listens there.
     Refused,
     Timeout,
     /// This process is out of descriptors, ports or memory.
@@ -33,7 +33,8 @@ pub enum Place<'a> {
 /// A connection that is being made.
 pub struct Connect(uring::Connect);
 
-/// Starts to connect. `timeout` bounds what cannot be ended from outside: a Unix socket whose backlog is full.
+/// Starts to connect. `timeout` bounds the one wait that aborting does not end: for a Unix socket whose backlog is
+/// full.
 ///
 /// # Errors
 /// When no socket can be made (descriptors, memory).
@@ -53,7 +54,7 @@ impl Connect {
         Poll::Ready(connected.map(Stream::to_target).map_err(|error| fault(&error)))
     }
 
-    /// Makes it fail soon.
+    /// Makes the connect fail soon.
     pub fn abort(&self) {
         self.0.socket().shutdown(Shutdown::Both);
     }

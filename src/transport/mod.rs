@@ -1,4 +1,4 @@
-//! Byte streams: what a connection is to everybody above it.
+//! Byte streams: a connection as all modules above see it.
 
 pub mod connect;
 pub mod pace;

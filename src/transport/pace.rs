@@ -1,8 +1,8 @@
-//! How fast content moves between limpet and a client, which only has so much patience with a slow one.
+//! How fast content moves between limpet and a client, so that a client that is too slow can be ended.
 
 use std::time::Duration;
 
-/// What has moved, and the time in which limpet waited for the client: nobody else's slowness counts.
+/// Bytes that have moved, and the time in which limpet waited for the client: only the client's own slowness counts.
 #[derive(Debug, Default)]
 pub struct Pace {
     waited_ms: u64,
@@ -15,7 +15,8 @@ impl Pace {
         self.bytes += bytes as u64;
     }
 
-    /// Judged over windows of the idle limit, so that a pause inside it is forgiven.
+    /// Whether less has moved than `minimum_rate` (bytes per second). Judged once a window of the idle limit, so that a
+    /// pause inside one is forgiven.
     pub fn is_below(&mut self, minimum_rate: u64, window: Duration) -> bool {
         if minimum_rate == 0 || !self.is_due(window) {
             return false;
@@ -25,22 +26,22 @@ impl Pace {
         is_below
     }
 
-    /// Whether a whole window has been waited.
+    /// Whether the waits have added up to a whole window.
     fn is_due(&self, window: Duration) -> bool {
         let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         self.waited_ms >= window_ms.max(1)
     }
 }
 
-/// The pace at which a client takes a response. What the system has taken and the client has not is no progress:
-/// it is counted in lumps of a third of a send buffer, which a slow client takes minutes for.
+/// The pace at which a client takes a response. Bytes that only the system has taken are no progress: the system takes
+/// them in lumps of a third of a send buffer, for which a slow client needs minutes.
 #[derive(Debug, Default)]
 pub struct Drain {
     /// Bytes per second; 0 = no pace is too slow.
     minimum_rate: u64,
     window: Duration,
     pace: Pace,
-    /// What the system held for the client when the window began.
+    /// Bytes that the system held for the client when the window began.
     queued: u64,
 }
 

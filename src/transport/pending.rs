@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use super::stream::{Send, Stream};
 
-/// A send whose completion nobody needs to be woken for: the kernel finishes it by itself, and it is
-/// looked at when something else has woken the task.
+/// A send whose completion need not wake the task: the kernel finishes it by itself, and the task looks at it when it
+/// is woken for another reason.
 #[derive(Default)]
 pub enum PendingSend {
     #[default]
@@ -28,7 +28,7 @@ impl PendingSend {
         PendingSend::InFlight { send: stream.send(bytes, 0, true), length }
     }
 
-    /// Drives it where the engine does not do so by itself.
+    /// Drives the send on engines that do not do so by themselves.
     #[inline]
     pub fn poll_if_needed(&mut self, cx: &mut Context<'_>) {
         if let PendingSend::InFlight { send, .. } = self
@@ -38,7 +38,7 @@ impl PendingSend {
         }
     }
 
-    /// Drives it to its end and keeps what came of it.
+    /// Drives the send to its end and keeps its result.
     pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let PendingSend::InFlight { .. } = self {
             let (result, buffer) = std::task::ready!(Pin::new(&mut *self).poll(cx));
@@ -48,13 +48,13 @@ impl PendingSend {
     }
 }
 
-/// Whether a send that failed may have been told of a reset. The kernel tells of one once, and who sends on behind a
-/// part that was taken keeps it to itself.
+/// Whether the fault of a send may report a reset. The kernel reports a reset once, but a send that goes on behind
+/// bytes already taken withholds it and fails with `EPIPE`.
 pub fn may_tell_of_a_reset(fault: &io::Error) -> bool {
     fault.kind() != io::ErrorKind::BrokenPipe
 }
 
-/// Drives it to its end and takes its result and buffer.
+/// Drives the send to its end and takes its result and buffer.
 impl Future for PendingSend {
     type Output = (io::Result<()>, Vec<u8>);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

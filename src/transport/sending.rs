@@ -10,12 +10,12 @@ use crate::time::patience::Patience;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Gone,
-    /// The peer has reset the connection. The kernel tells of that once: a receive now finds an end.
+    /// The peer has reset the connection. The kernel reports that once: a receive now finds an end.
     Reset,
     Timeout,
 }
 
-/// As [`send_at_pace`], to a peer that may take it at any pace.
+/// As [`send_at_pace`], to a peer that may be as slow as it likes.
 ///
 /// # Errors
 /// As there.
@@ -28,13 +28,13 @@ pub async fn send_all(
     send_at_pace(stream, buffer, from, patience, &mut Drain::default()).await
 }
 
-/// Sends `buffer[from..]`; the peer must take some bytes within its patience, or a little more: a socket that
-/// is not writeable for so long may still be draining a full send buffer to a slow peer, so what counts is
-/// whether its queue of unacknowledged bytes gets shorter. Returns the buffer.
+/// Sends `buffer[from..]`; the peer must take some bytes within its patience, or a little more: a socket that is not
+/// writeable for so long may still be draining a full send buffer to a slow peer, so progress is judged by whether its
+/// queue of unacknowledged bytes gets shorter. Returns the buffer.
 ///
 /// # Errors
-/// The peer is gone, or took nothing for too long, or less than `drain` asks for (its stream has then been aborted:
-/// what it was sent is not the whole).
+/// The peer is gone, took nothing for too long, or took less than `drain` asks for. A peer that is too slow has had its
+/// stream aborted, because it has only a part.
 pub async fn send_at_pace(
     stream: &Stream,
     mut buffer: Vec<u8>,
@@ -46,7 +46,7 @@ pub async fn send_at_pace(
     let clock = timers.clock;
     while from < buffer.len() {
         if timers.is_cut_off() {
-            // Who always finds something to send would never be seen waiting.
+            // A send that always finds more to send would never wait, and so never look at the time.
             stream.abort();
             return Err(Fault::Timeout);
         }

@@ -1,4 +1,4 @@
-//! One side's byte stream: a plain socket, and what an exchange asks of it.
+//! One side's byte stream: a plain socket, and the operations that an exchange needs of it.
 
 use std::future::Future;
 use std::io;
@@ -16,10 +16,10 @@ use crate::uring::{self, Shutdown, Socket, buffers, spawn};
 #[derive(Clone)]
 pub struct Stream(Kind);
 
-/// What its bytes travel in.
+/// The layer that carries its bytes.
 #[derive(Clone)]
 enum Kind {
-    /// Nothing else: they are the socket's.
+    /// The socket itself.
     Plain(Socket),
     #[cfg(test)]
     Records(Rc<Session>),
@@ -33,7 +33,7 @@ pub enum Recv {
     Records(Box<records::Recv>),
 }
 
-/// A receive into a buffer found when bytes arrive. Output: what arrived; empty = end of stream.
+/// A receive into a buffer found when bytes arrive. Output: the bytes; empty = end of stream.
 #[must_use = "an operation in flight must be awaited"]
 pub enum RecvAny {
     Plain(uring::RecvAny),
@@ -60,7 +60,7 @@ impl Stream {
         Stream(Kind::Records(Session::new(socket, manner)))
     }
 
-    /// A stream to a target that a socket has been connected to.
+    /// A stream to a target, over a connected socket.
     pub fn to_target(socket: Socket) -> Stream {
         #[cfg(test)]
         if records::are_spoken_to_targets() {
@@ -69,7 +69,7 @@ impl Stream {
         Stream::plain(socket)
     }
 
-    /// What it stands on, where a test does to that what no stream does.
+    /// The socket below, for tests that do to it what no stream does.
     #[cfg(test)]
     pub fn socket(&self) -> &Socket {
         match &self.0 {
@@ -126,7 +126,7 @@ impl Stream {
         }
     }
 
-    /// Whether the peer has ended the stream or sent bytes that nobody has received; asks the kernel.
+    /// Whether the peer has ended the stream or sent bytes that were not received yet; asks the kernel.
     pub fn is_readable(&self) -> bool {
         match &self.0 {
             Kind::Plain(socket) => socket.is_readable(),
@@ -162,7 +162,7 @@ impl Stream {
         }
     }
 
-    /// Ends both directions as if all had been said; every operation in flight completes.
+    /// Ends both directions as if everything had been sent; every operation in flight completes.
     pub fn end(&self) {
         match &self.0 {
             Kind::Plain(socket) => socket.shutdown(Shutdown::Both),
@@ -195,7 +195,7 @@ impl Future for Recv {
 }
 
 impl RecvAny {
-    /// Whether it has completed already.
+    /// Whether the receive has completed.
     pub fn is_over(&self) -> bool {
         match self {
             RecvAny::Plain(operation) => operation.is_over(),
@@ -218,7 +218,7 @@ impl Future for RecvAny {
 }
 
 impl Send {
-    /// Whether it goes on while nobody polls it.
+    /// Whether the send goes on without being polled.
     #[inline]
     pub fn runs_by_itself(&self) -> bool {
         match self {
@@ -241,7 +241,7 @@ impl Future for Send {
     }
 }
 
-/// Awaits a receive that nobody needs any more, in the background.
+/// Awaits a receive whose result is no longer needed, in the background.
 pub fn forget(receive: RecvAny) {
     spawn(async move {
         if let Ok(bytes) = receive.await {
