@@ -25,14 +25,14 @@ use crate::telemetry::counters::Counter;
 use crate::time::clock::{Millis, NEVER};
 use crate::uring::{self, Listening};
 
-/// Connections that are taken in a row before the shard's other tasks have their turn.
+/// Connections accepted in a row before the shard's other tasks run.
 const ACCEPTED_IN_A_ROW: usize = 16;
 /// How long accepting rests when the system is out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// How long there may be no descriptor before waiting connections are closed: longer than a new connection is
-/// given for its first request.
+/// How long there may be no descriptor before waiting connections are closed: longer than a new connection may stay
+/// silent before its first request.
 const SHORTAGE: Duration = Duration::from_secs(2);
-/// Refused clients that are being told so at the same time; beyond, they are just closed.
+/// Most clients that are sent a refusal at the same time; beyond, connections are just closed.
 const REFUSALS_MAX: usize = 64;
 
 /// One listener of one shard.
@@ -41,22 +41,22 @@ pub struct Acceptor<S: Serve> {
     serves: Rc<S>,
     listening: Listening,
     at: At,
-    /// The listener's name, as it is now.
+    /// The listener's current name.
     name: RefCell<Arc<str>>,
     origin: RefCell<Rc<S::Origin>>,
-    /// No more connections are taken.
+    /// Set when no more connections are to be taken.
     is_retired: Cell<bool>,
-    /// Told when it is retired.
+    /// Notified when the listener is retired.
     retirement: Notify,
-    /// A descriptor kept for the moment in which there is no other: freed, it lets one waiting
-    /// connection be taken and closed, instead of hanging until it gives up.
+    /// A descriptor in reserve for when there is no other: freed, it lets one waiting connection be accepted and
+    /// closed, instead of hanging until its client gives up.
     reserve: RefCell<Option<File>>,
     refusals: Rc<()>,
-    /// Until when connections that find no descriptor wait for one; [`NEVER`] while there are some.
+    /// When connections that wait for a descriptor begin to be closed; [`NEVER`] while descriptors are available.
     shortage_ms: Cell<Millis>,
 }
 
-/// Which of the process's listeners a socket is of, and where that is bound.
+/// The listener that a socket belongs to, and its bound address.
 pub struct At {
     pub id: ListenerId,
     pub bound: Bind,
@@ -91,7 +91,7 @@ impl<S: Serve> Acceptor<S> {
         self.at.id == listener
     }
 
-    /// The listener has another name for the connections that will come.
+    /// Changes the listener's name for the connections to come.
     pub fn rename(&self, name: Arc<str>) {
         *self.origin.borrow_mut() = Rc::new(S::origin(&name, &self.at.bound));
         *self.name.borrow_mut() = name;
@@ -111,11 +111,11 @@ impl<S: Serve> Acceptor<S> {
         }
     }
 
-    /// Takes connections that are there, each when it has a place.
+    /// Accepts waiting connections, each when it has a place.
     async fn take_waiting(&self) -> io::Result<()> {
         for _ in 0..ACCEPTED_IN_A_ROW {
             let Some(place) = self.place().await else { return Ok(()) };
-            // Where shards share the socket, another may have been faster.
+            // Where shards share the socket, another may have accepted it first.
             let Some(accepted) = self.listening.accept()? else { return Ok(()) };
             self.shortage_ms.set(NEVER);
             if accepted.descriptor >= self.shard.scarce_from {
@@ -130,8 +130,8 @@ impl<S: Serve> Acceptor<S> {
         Ok(())
     }
 
-    /// A place for a connection that is there; while the process is full it waits in the backlog, and what is
-    /// idle longest closes for it. `None` when the listener has ended meanwhile.
+    /// A place for a waiting connection. While the process is full the connection stays in the backlog, and the
+    /// connection that has been idle longest is closed for it. `None` when the listener has ended meanwhile.
     async fn place(&self) -> Option<Place<'_>> {
         if let Some(place) = self.shard.admission.reserve() {
             return Some(place);
@@ -146,7 +146,7 @@ impl<S: Serve> Acceptor<S> {
         self.is_retired.get() || self.shard.time.stop.has_begun()
     }
 
-    /// Takes what is still waiting in the backlog, then ends listening.
+    /// Accepts the connections still in the backlog, then ends listening.
     pub fn finish(&self) {
         self.is_retired.set(true);
         self.retirement.notify_one();
@@ -175,7 +175,7 @@ impl<S: Serve> Acceptor<S> {
         }
     }
 
-    /// Tells a client that it has too many connections, while not too many are being told.
+    /// Tells a client that it has too many connections, unless too many are being told so already.
     fn refuse(&self, accepted: Accepted<S::Origin>) {
         self.shard.counters.add(Counter::ConnectionsRefused, 1);
         if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
@@ -220,7 +220,7 @@ impl<S: Serve> Acceptor<S> {
         uring::pause(BACK_OFF).await;
     }
 
-    /// Other options for the connections that will come.
+    /// Changes the socket options for the connections to come.
     pub fn adjust(&self, options: &SocketOptions) {
         let name = &self.name.borrow();
         if let Err(error) = crate::listener::adjust(self.listening.raw(), options) {
@@ -228,7 +228,7 @@ impl<S: Serve> Acceptor<S> {
         }
     }
 
-    /// While nothing closes, connections wait in the backlog; after a while they are closed, one by one.
+    /// Lets connections wait in the backlog while none closes; after [`SHORTAGE`], closes them one by one.
     fn shed_when_late(&self) {
         let clock = &self.shard.time.clock;
         if self.shortage_ms.get() == NEVER {

@@ -1,9 +1,9 @@
 //! How many connections the process holds, in all and for each client address.
 //!
-//! A place is reserved before its connection is accepted; connections without one stay in the kernel's
-//! backlog. Acceptors that wait for a place get one in the order in which they came, whichever shard they
-//! are of. Counts by address exist only where the file sets that limit; they are touched when a connection
-//! comes and goes, never by a request, and hold no more entries than there are connections.
+//! A place is reserved before its connection is accepted; connections without one stay in the kernel's backlog.
+//! Acceptors that wait for a place get one in the order in which they asked, whichever shard they belong to. Counts by
+//! address exist only where the file sets that limit; they change when a connection opens and closes, never with a
+//! request, and have at most as many entries as there are connections.
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
@@ -15,13 +15,13 @@ use tokio::sync::Semaphore;
 use super::wishes::Wishes;
 
 const STRIPES: usize = 64;
-/// Room for this many clients is kept in each.
+/// Each stripe keeps room for this many clients.
 const CLIENTS_ROOM_KEPT: usize = 16;
 
 #[derive(Debug)]
 pub struct Admission {
     places: Semaphore,
-    /// Of those who find no place, or no descriptor.
+    /// Wishes for places and descriptors that were not available.
     pub wishes: Wishes,
     limit: usize,
     per_client: u32,
@@ -33,7 +33,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Place<'a> {
     admission: &'a Admission,
-    /// Where its client is counted; boxed, since most configurations count nobody.
+    /// The address that its client is counted under; boxed, since most configurations do not count clients.
     client: Option<Box<IpAddr>>,
 }
 
@@ -52,7 +52,7 @@ impl Admission {
         }
     }
 
-    /// Connections open now.
+    /// How many connections are open now.
     pub fn open(&self) -> usize {
         self.limit.saturating_sub(self.places.available_permits())
     }
@@ -63,19 +63,19 @@ impl Admission {
         Some(Place { admission: self, client: None })
     }
 
-    /// Waits for a place. Only for a connection that is there already: who held one while nobody comes
-    /// would keep it from the other listeners and shards.
+    /// Waits for a place. Only for a connection that is there already: an acceptor that held a place without one would
+    /// keep it from the other listeners and shards.
     pub async fn place(&self) -> Option<Place<'_>> {
         self.places.acquire().await.ok()?.forget();
         Some(Place { admission: self, client: None })
     }
 
-    /// Whether a client may have only so many connections.
+    /// Whether the number of connections of a client is limited.
     pub fn counts_clients(&self) -> bool {
         self.per_client > 0
     }
 
-    /// Takes a place back that was kept, with where its client is counted.
+    /// Frees a place that was kept; `client` is the address that it was counted under.
     pub fn give_back(&self, client: Option<&IpAddr>) {
         if let Some(client) = client {
             self.count_out(*client);
@@ -115,7 +115,7 @@ impl Admission {
     }
 }
 
-/// Whose connections count together: an IPv4 address, or a /64 of IPv6, which one client owns whole.
+/// The key under which connections count together: an IPv4 address, or a /64 of IPv6, all of which one client owns.
 fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
@@ -127,7 +127,7 @@ fn network(client: IpAddr) -> IpAddr {
 }
 
 impl Place<'_> {
-    /// Counts its connection as one of `client`; `false` when that client has as many as it may.
+    /// Counts the connection as one of `client`; `false` when the client has reached its limit.
     #[must_use]
     pub fn count_client(&mut self, client: IpAddr) -> bool {
         if !self.admission.counts_clients() || self.client.is_some() {
@@ -141,8 +141,7 @@ impl Place<'_> {
         is_counted
     }
 
-    /// Keeps the place until it is given back by [`Admission::give_back`], with what is returned here: where its
-    /// client is counted.
+    /// Keeps the place until [`Admission::give_back`] frees it. Returns the address that its client is counted under.
     pub fn keep(self) -> Option<Box<IpAddr>> {
         ManuallyDrop::new(self).client.take()
     }
@@ -230,7 +229,7 @@ mod tests {
         let Poll::Ready(Some(place)) = first.as_mut().poll(&mut cx) else {
             panic!("not handed on")
         };
-        // Who no longer waits is passed over.
+        // An acceptor that no longer waits is skipped.
         drop(second);
         drop(place);
         assert!(admission.reserve().is_some());

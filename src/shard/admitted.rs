@@ -1,6 +1,6 @@
-//! What a connection holds of its shard for as long as it is open.
+//! The part of its shard that an open connection holds.
 //!
-//! The shard ends when nothing of this is left. A task that is dropped in the middle gives everything back too.
+//! The shard ends when no connection holds any part. A task that is dropped half-way gives everything back too.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -20,13 +20,13 @@ pub struct Open {
 /// An open connection that has a place in the process.
 pub struct Admitted {
     open: Open,
-    /// Where its client is counted; boxed, since most configurations count nobody.
+    /// The address that its client is counted under; boxed, since most configurations do not count clients.
     client: Option<Box<IpAddr>>,
 }
 
 /// The task of a connection that is served.
 pub struct Served<C> {
-    /// Dropped first: what it holds is free when others are let in.
+    /// Dropped first: its resources are free before another connection is let in.
     connection: C,
     _admitted: Admitted,
 }
@@ -47,7 +47,7 @@ impl Drop for Open {
 }
 
 impl Admitted {
-    /// `place` is of the shard's own process.
+    /// `place` belongs to the shard's own process.
     pub fn new(shard: &Rc<Shard>, place: Place<'_>) -> Admitted {
         Admitted { open: Open::new(Rc::clone(shard)), client: place.keep() }
     }
@@ -97,7 +97,7 @@ mod tests {
         Admitted::new(shard, place)
     }
 
-    /// Open, and closed so far.
+    /// Open connections, and those closed so far.
     fn count(shard: &Shard) -> (usize, usize, u64) {
         let closed = shard.counters.snapshot().connections_open();
         (shard.connections.get(), shard.admission.open(), closed)

@@ -1,17 +1,17 @@
-//! Whether what the file asks of the process fits what the system gives: descriptors and cores.
+//! Whether the system gives what the file asks for: descriptors and cores.
 //!
-//! Says what would be right and changes nothing: the file is followed as it stands. Tested beside it.
+//! Warns with the value that would fit, and changes nothing: the file is followed as it stands. Tested beside it.
 
 use crate::snapshot::ProcessOptions;
 
-/// Descriptors of a shard besides its listeners: its ring or epoll instance, what wakes it, and its reserves.
+/// Descriptors of a shard besides its listeners: its ring or epoll instance, its eventfd, and its reserves.
 const OF_A_SHARD: u64 = 5;
 /// Descriptors of the rest of the process: logs, signals, checks, a few of the admin API's connections.
 const OF_THE_PROCESS: u64 = 32;
-/// More shards than so many for each core are hardly meant.
+/// More shards for each core than this are hardly intended.
 const SHARDS_PER_CORE_MAX: usize = 2;
 
-/// What the system gives.
+/// The limits of the system.
 #[derive(Debug, Clone, Copy)]
 pub struct Given {
     /// `RLIMIT_NOFILE`.
@@ -50,7 +50,7 @@ fn of_connections(
 ) -> Option<String> {
     let each = OF_A_SHARD.saturating_add(listeners as u64);
     let own = OF_THE_PROCESS.saturating_add((shards as u64).saturating_mul(each));
-    // One to the client and one to a target.
+    // One descriptor for the client and one for a target.
     let needed = (connections as u64).saturating_mul(2).saturating_add(own);
     if needed <= given.descriptors {
         return None;

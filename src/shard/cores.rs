@@ -25,15 +25,15 @@ fn allowed_of(cores: &[Core]) -> usize {
     if cores.is_empty() { quota } else { quota.min(cores.len()) }
 }
 
-/// Cores to pin shards to, in order. As many as affinity and the cgroup's CPU quota allow, unless
-/// `wanted` says otherwise; more shards than cores share them in turn.
+/// Cores to pin shards to, in order. As many as affinity and the cgroup's CPU quota allow, unless `wanted` sets another
+/// number; when there are more shards than cores, they share cores in turn.
 pub fn plan(wanted: Option<usize>) -> Vec<Option<Core>> {
     let cores = affine();
     let count = wanted.unwrap_or_else(|| allowed_of(&cores)).max(1);
     (0..count).map(|shard| cores.get(shard.checked_rem(cores.len())?).copied()).collect()
 }
 
-/// Pins the calling thread; where the system refuses, the thread runs wherever it is put.
+/// Pins the calling thread; where the system refuses, its scheduler chooses the core.
 pub fn pin(core: Option<Core>) {
     let Some(core) = core else { return };
     let mut only = CpuSet::new();

@@ -1,4 +1,4 @@
-//! What the control plane may ask of the running data plane, and the one thing it may tell it: where to
+//! The control plane's view of the running data plane, and the only thing that it can change there: where the shards
 //! listen. Cheap to clone. Never touches a connection. Tested through the server.
 
 use std::io;
@@ -30,7 +30,7 @@ pub struct Handle {
     pub(super) stop: Arc<Stop>,
 }
 
-/// How often it is looked whether a shard's thread is still there.
+/// How often it checks that every shard's thread still exists.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Handle {
@@ -42,7 +42,7 @@ impl Handle {
         self.threads.len()
     }
 
-    /// Every listener's name and where it listens in fact.
+    /// Every listener's name and actual address.
     pub fn addresses(&self) -> Vec<(Arc<str>, Bind)> {
         self.listeners.addresses()
     }
@@ -57,7 +57,7 @@ impl Handle {
         self.counters.shard(shard).map_or(0, |counters| counters.snapshot().connections_open())
     }
 
-    /// Waits until a shard ends that was not told to; for ever, as a rule.
+    /// Waits until a shard ends without having been told to; as a rule, for ever.
     pub async fn shard_ended(&self) -> Ended {
         let mut first_ended = self.first_ended.clone();
         let told = async {
@@ -65,7 +65,7 @@ impl Handle {
                 first_ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
             match ended {
                 Some(ended) => ended,
-                // All of them have ended as they were told.
+                // All shards have ended as they were told to.
                 None => std::future::pending().await,
             }
         };
@@ -76,13 +76,13 @@ impl Handle {
         }
     }
 
-    /// Waits until a shard's thread is not there any more: one that the kernel has ended tells nothing.
+    /// Waits until a shard's thread no longer exists: a thread that the kernel has killed reports nothing.
     async fn thread_gone(&self) -> Ended {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let gone = (0..self.threads.len()).find(|shard| self.is_gone(*shard));
             if let Some(shard) = gone.filter(|_| !self.stop.has_begun()) {
-                // What it has told itself says more.
+                // A cause that the shard has reported itself says more.
                 let told = self.first_ended.borrow().clone();
                 let cause = "its thread is gone".to_owned();
                 return told.unwrap_or(Ended { shard, cause });
@@ -90,7 +90,7 @@ impl Handle {
         }
     }
 
-    /// Whether the shard has no thread any more, as far as /proc tells.
+    /// Whether the shard's thread no longer exists, according to /proc.
     pub(super) fn is_gone(&self, shard: usize) -> bool {
         let proc = Path::new("/proc");
         self.threads.get(shard).is_some_and(|thread| {
@@ -102,7 +102,7 @@ impl Handle {
         &self.counters
     }
 
-    /// What became of the access log's lines so far.
+    /// How many lines of the access log were written and lost so far.
     pub fn log(&self) -> LogCounts {
         self.access_log.handle().counts()
     }
@@ -135,11 +135,11 @@ impl Handle {
         Duration::from_nanos(on_cpu_ns.unwrap_or(0))
     }
 
-    /// Opens what `after` needs and nobody has yet; what comes of it is to be given to [`Self::follow`]
-    /// when `after` is published.
+    /// Opens the addresses that `after` needs and that are not open yet. The plan goes to [`Self::follow`] when `after`
+    /// is published.
     ///
     /// # Errors
-    /// A sentence for the operator; nothing has changed.
+    /// A sentence for the operator; nothing was changed.
     pub fn open(&self, after: &Snapshot) -> Result<Plan, String> {
         let plan = self.listeners.plan(after).map_err(|error| error.to_string())?;
         if !self.listeners.has_room(&plan) {
@@ -148,7 +148,7 @@ impl Handle {
         Ok(plan)
     }
 
-    /// Lets the shards accept where the plan says, and take their leave of listeners that are gone.
+    /// Makes the shards accept where the plan says, and retires the listeners that are gone.
     pub fn follow(&self, plan: Plan) {
         self.listeners.commit(plan);
     }

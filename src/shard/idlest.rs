@@ -1,4 +1,5 @@
-//! Which of a shard's connections have been idle longest: found by a search through all, remembered until the next.
+//! Which of a shard's connections have been idle longest: found by a search through all of them, and remembered until
+//! the next search.
 //!
 //! Tested beside it.
 
@@ -10,7 +11,7 @@ use crate::time::clock::Millis;
 
 /// Idle connections that one search remembers.
 const REMEMBERED: usize = 256;
-/// A search goes through all connections: one follows another so much later at least.
+/// The shortest time between two searches, because each goes through all connections.
 const SEARCH_GAP: Duration = Duration::from_millis(25);
 
 /// The connections of a shard that had been idle longest when it last searched; the longest is the last.
@@ -21,7 +22,7 @@ pub struct Idlest {
 }
 
 impl Idlest {
-    /// Makes the connection end that has been idle longest; `false` when none is idle, or none was found lately.
+    /// Ends the connection that has been idle longest; `false` when none is idle, or the last search has none left.
     pub fn evict(&mut self, time: &Time) -> bool {
         loop {
             while let Some(waiting) = self.found.pop() {
@@ -40,7 +41,7 @@ impl Idlest {
         }
     }
 
-    /// What was found is worth its memory only while there is a shortage.
+    /// Frees the memory of a search, which is needed only during a shortage.
     pub fn forget(&mut self) {
         self.found = Vec::new();
     }
@@ -90,7 +91,7 @@ mod tests {
         alarms[1].set(NEVER);
         assert!(idlest.evict(&time));
         assert_eq!(evicted(&alarms), [0, 2]);
-        // All that was idle is gone, and nothing is searched for again at once.
+        // All idle connections are gone, and no new search follows at once.
         assert!(!idlest.evict(&time));
     }
 

@@ -1,8 +1,8 @@
-//! What is told of a shard's life: that it accepts, and that it has ended.
+//! Reports of a shard's life: that it accepts, and that it has ended.
 //!
-//! A shard tells both itself, the end also when it panics, so that neither the start nor the control plane ever
-//! waits for one that is gone. The first shard that ends without being told to is what ends the process: limpet
-//! never goes on with a core missing. Never touches a connection. Tested below and through the server.
+//! Each shard reports both itself, its end also when it panics, so that neither the start nor the control plane ever
+//! waits for a shard that is gone. The first shard that ends without being told to ends the process: limpet never goes
+//! on with a core missing. Never touches a connection. Tested below and through the server.
 
 use std::any::Any;
 use std::io;
@@ -23,10 +23,10 @@ pub struct Ended {
     pub cause: String,
 }
 
-/// What the start waits for, once from each shard.
+/// The report that the start awaits, once from each shard.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Told {
-    /// It accepts; `thread` is where /proc has it.
+    /// The shard accepts; `thread` is its path in /proc.
     Accepts {
         shard: usize,
         thread: String,
@@ -37,7 +37,7 @@ pub enum Told {
 /// The end of the first shard that ended without being told to.
 pub type FirstEnded = watch::Receiver<Option<Ended>>;
 
-/// What shards tell through, one clone for each.
+/// The sending end of the reports, one clone for each shard.
 #[derive(Debug, Clone)]
 pub struct Life {
     starting: mpsc::Sender<Told>,
@@ -46,7 +46,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// With what the start hears, and what everybody may ask afterwards.
+    /// Returns also the receivers for the start, and for everything that asks later.
     pub fn new(stop: Arc<Stop>) -> (Life, mpsc::Receiver<Told>, FirstEnded) {
         let (starting, told) = mpsc::channel();
         let (ended, first_ended) = watch::channel(None);
@@ -55,11 +55,11 @@ impl Life {
 
     /// The shard accepts.
     pub fn accepts(&self, shard: usize, thread: String) {
-        // Nobody listens any more when another shard failed to start.
+        // The start stops listening when another shard has failed.
         let _ = self.starting.send(Told::Accepts { shard, thread });
     }
 
-    /// Lives a shard's life and tells its end, unless it ended because it was told to.
+    /// Runs a shard's life and reports its end, unless the shard ended because it was told to.
     pub fn live(&self, shard: usize, life: impl FnOnce() -> io::Result<()>) {
         let cause = match catch_unwind(AssertUnwindSafe(life)) {
             Ok(Ok(())) if self.stop.has_begun() => return,
@@ -70,13 +70,13 @@ impl Life {
         self.tell(Ended { shard, cause });
     }
 
-    /// The shard ends of this error, as soon as it can.
+    /// Reports that the shard is ending with this error.
     pub fn fails(&self, shard: usize, error: &io::Error) {
         self.tell(Ended { shard, cause: error.to_string() });
     }
 
-    /// Runs a task without which a shard is of no use: a panic ends its own task only, and is told like the
-    /// shard's end.
+    /// Runs a task that a shard cannot do without: a panic would end only the task, so it is reported as the end of the
+    /// shard.
     pub async fn vital(self, shard: usize, name: &'static str, task: impl Future<Output = ()>) {
         let mut task = pin!(task);
         let polled = std::future::poll_fn(|cx| {
@@ -100,23 +100,23 @@ impl Life {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }
 
-/// Waits until `shards` shards accept; their places in /proc, in order.
+/// Waits until `shards` shards accept; returns their paths in /proc, in order.
 ///
 /// # Errors
-/// The first that ended instead.
+/// The first shard that ended instead.
 pub fn wait_for_all(told: &mpsc::Receiver<Told>, shards: usize) -> Result<Vec<String>, Ended> {
     let mut started = Vec::with_capacity(shards);
     while started.len() < shards {
         match told.recv() {
             Ok(Told::Accepts { shard, thread }) => started.push((shard, thread)),
             Ok(Told::Ended(ended)) => return Err(ended),
-            // Each of them tells at least its end.
+            // Each shard reports at least its end.
             Err(_) => return Err(Ended { shard: started.len(), cause: "it is gone".to_owned() }),
         }
     }
@@ -136,7 +136,7 @@ mod tests {
     fn a_shard_that_ends_beside_one_that_accepts_ends_the_start() {
         let (life, told, first) = Life::new(Arc::default());
         life.accepts(1, "1/task/3".to_owned());
-        // The life of shard 1 goes on: it can still tell.
+        // Shard 1 is still alive and can report.
         let other = life.clone();
         life.live(0, || Err(io::Error::other("no ring")));
         assert_eq!(wait_for_all(&told, 2), Err(ended(0, "no ring")));

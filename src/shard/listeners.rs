@@ -1,8 +1,7 @@
 //! The listeners that are open, and how they follow a new snapshot without losing a connection.
 //!
-//! A listener whose address stays keeps its sockets, whatever else changes; a new address is opened
-//! before the snapshot is published; what is gone takes its backlog and ends. Tested beside it and by the black-box
-//! suite.
+//! A listener whose address stays keeps its sockets, whatever else changes; a new address is opened before the snapshot
+//! is published; a listener that is gone accepts its backlog and ends. Tested beside it and by the black-box suite.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +14,12 @@ use crate::snapshot::{Bind, Listener, Snapshot, SocketOptions};
 struct Open {
     id: ListenerId,
     name: Arc<str>,
-    /// As the file says.
+    /// The address as the file gives it.
     wanted: Bind,
-    /// As it is: with the port that it got.
+    /// The actual address: with the port that the system chose.
     bound: Bind,
     options: SocketOptions,
-    /// Of a Unix socket: it goes when neither the table nor a plan has the listener.
+    /// The file of a Unix socket: removed when neither the table nor a plan has the listener.
     _file: Option<Arc<SocketFile>>,
 }
 
@@ -30,15 +29,15 @@ struct Table {
     last_id: u64,
 }
 
-/// All of them.
+/// All open listeners.
 pub struct Listeners {
     table: Mutex<Table>,
     orders: Vec<Arc<Orders>>,
 }
 
-/// What is to happen when a snapshot is published.
+/// The changes that are due when a snapshot is published.
 pub struct Plan {
-    /// Each with a socket for every shard.
+    /// New listeners, each with a socket for every shard.
     opened: Vec<(Open, Vec<socket2::Socket>)>,
     kept: Vec<Open>,
     renamed: Vec<ListenerId>,
@@ -48,7 +47,7 @@ pub struct Plan {
 }
 
 impl Listeners {
-    /// Nothing is open yet.
+    /// Begins with no listener open.
     pub fn new(shards: usize) -> Listeners {
         let orders = (0..shards).map(|_| Arc::default()).collect();
         Listeners { table: Mutex::default(), orders }
@@ -59,13 +58,13 @@ impl Listeners {
         self.orders.get(shard).cloned()
     }
 
-    /// Every listener's name and where it listens in fact.
+    /// Every listener's name and actual address.
     pub fn addresses(&self) -> Vec<(Arc<str>, Bind)> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.open.iter().map(|open| (Arc::clone(&open.name), open.bound.clone())).collect()
     }
 
-    /// Opens what `after` needs and nobody has yet.
+    /// Opens the addresses that `after` needs and that are not open yet.
     ///
     /// # Errors
     /// The first listener that cannot be opened; the others are closed again.
@@ -83,7 +82,7 @@ impl Listeners {
         drop(table);
         let mut wanted = Vec::new();
         for listener in &after.listeners {
-            // By address: two listeners may have exchanged their names, or their addresses.
+            // Matched by address: two listeners may have exchanged their names, or their addresses.
             let position = left.iter().position(|open| open.wanted == listener.bind);
             match position {
                 Some(position) => plan.keep(left.swap_remove(position), listener),
@@ -108,7 +107,7 @@ impl Listeners {
         Ok(plan)
     }
 
-    /// Carries a plan out: the shards follow at their next tick.
+    /// Carries out a plan: the shards follow at their next tick.
     pub fn commit(&self, plan: Plan) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let mut open = plan.kept;
@@ -136,14 +135,14 @@ impl Listeners {
         table.last_id = plan.last_id;
     }
 
-    /// Whether every shard can take the orders of `plan`.
+    /// Whether every shard has room for the orders of `plan`.
     pub fn has_room(&self, plan: &Plan) -> bool {
         let count =
             plan.opened.len() + plan.renamed.len() + plan.adjusted.len() + plan.retired.len();
         self.orders.iter().all(|orders| orders.has_room(count))
     }
 
-    /// Forgets all of them, and with them the files of Unix sockets: no shard accepts any more.
+    /// Forgets all listeners and removes the files of Unix sockets: no shard accepts any more.
     pub fn close(&self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.open.clear();

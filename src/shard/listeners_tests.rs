@@ -1,4 +1,4 @@
-//! What the shards are told when the listeners of a configuration change.
+//! The orders that shards get when the listeners of a configuration change.
 
 use crate::control::compile::compile;
 use crate::control::config;
@@ -24,7 +24,7 @@ fn snapshot(lines: &[Line<'_>]) -> Snapshot {
     compile(&file, &Registry::new(), &ring, None, &[]).unwrap()
 }
 
-/// Follows a snapshot. Returns what each shard is told, which is the same for all.
+/// Follows a snapshot. Returns the orders of each shard, which are the same for all.
 fn follow(listeners: &Listeners, lines: &[Line<'_>]) -> Vec<String> {
     listeners.commit(listeners.plan(&snapshot(lines)).unwrap());
     told(listeners)
@@ -71,7 +71,7 @@ fn what_is_new_is_opened_and_what_is_gone_retires() {
     assert_eq!(follow(&listeners, &[B]), ["listen 2 b", "retire 1"]);
     let names: Vec<_> = listeners.addresses().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["b".into()]);
-    // A listener that comes back is another one.
+    // A listener that comes back is a new one.
     assert_eq!(follow(&listeners, &[B, A]), ["listen 3 a"]);
 }
 

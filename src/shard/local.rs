@@ -1,6 +1,6 @@
-//! What one shard owns.
+//! The state that one shard owns.
 //!
-//! Lives on one thread and is shared there by `Rc`. Other threads see only what is behind an `Arc`: the counters, the
+//! Lives on one thread and is shared there by `Rc`. Other threads see only the parts behind an `Arc`: the counters, the
 //! places of the process, the flags of a stop.
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ use crate::time::seldom::Seldom;
 use crate::time::stop::Stop;
 use crate::uring;
 
-/// How often deadlines are looked at.
+/// How often deadlines are checked.
 pub const TICK: Duration = Duration::from_millis(50);
 
 pub struct Shard {
@@ -29,23 +29,23 @@ pub struct Shard {
     pub admission: Arc<Admission>,
     /// Connections of this shard that have not ended.
     pub connections: Cell<usize>,
-    /// Told when one of its own tasks has made a wish for room.
+    /// Notified when one of the shard's own tasks wishes for room.
     pub(super) wished: Notify,
-    /// For when there is no room for new connections.
+    /// The idle connections to close when there is no room for new ones.
     pub(super) idlest: RefCell<Idlest>,
-    /// From this descriptor on hardly any are left.
+    /// A descriptor with this number or a higher one says that hardly any are left.
     pub(super) scarce_from: RawFd,
     warnings: Seldom,
 }
 
-/// What a shard is made of that other threads know as well.
+/// The parts of a shard that other threads share.
 pub struct Shared {
     pub admission: Arc<Admission>,
     pub stop: Arc<Stop>,
 }
 
-/// The kernel gives the lowest descriptor that is free: one of the last 16, or of the last 32nd, says that
-/// hardly any other is.
+/// The kernel gives the lowest free descriptor: one among the last 16, or the last 32nd, means that hardly any lower
+/// one is free.
 fn scarce_from(limit: u64) -> RawFd {
     RawFd::try_from(limit.saturating_sub((limit / 32).max(16))).unwrap_or(RawFd::MAX)
 }

@@ -1,13 +1,13 @@
 //! One core: its thread, runtime, connections, deadlines and clock; and the server that is all of them.
 //!
-//! [`server::Server::start`] opens the listeners, starts one pinned thread for each shard and returns when all
-//! of them accept. Each thread runs [`run`]: accept loops, and a ticker that wakes what is overdue. What serves
-//! the connections comes in through [`serve::Serve`]: a shard knows no protocol and reads no byte.
+//! [`server::Server::start`] opens the listeners, starts one pinned thread for each shard and returns when all of them
+//! accept. Each thread runs [`run`]: accept loops, and a ticker that wakes overdue tasks. The code that serves the
+//! connections comes in through [`serve::Serve`]: a shard knows no protocol and reads no byte.
 //!
-//! * [`accept`]: a listener's socket on one shard; [`admission`]: who finds a place; [`admitted`]: what an open
-//!   connection holds; [`reclaim`]: room is made, as [`wishes`] ask for it, by what is [`idlest`];
-//! * [`local`]: what a shard owns; [`life`]: what is told of it; [`cores`], [`capacity`]: what it runs on;
-//! * [`server`]: all of them; [`handle`], [`listeners`], [`orders`]: what the control plane asks and tells them.
+//! * [`accept`]: a listener's socket on one shard; [`admission`]: which connections get a place; [`admitted`]: what an
+//!   open connection holds; [`reclaim`]: closes the [`idlest`] connections to grant [`wishes`] for room;
+//! * [`local`]: the state of a shard; [`life`]: its reports; [`cores`], [`capacity`]: the limits of the machine;
+//! * [`server`]: all shards; [`handle`], [`listeners`], [`orders`]: what the control plane asks and orders.
 
 pub mod accept;
 pub mod admission;
@@ -45,10 +45,10 @@ use crate::time::alarms::Waits;
 use crate::time::stop::LAST_REQUEST;
 use crate::uring::{self, Listening, Pulse, buffers};
 
-/// How often tables give back what a peak has left behind.
+/// How often tables give back the memory of a peak.
 const TRIM: Duration = Duration::from_secs(1);
 
-/// How often, and how far apart, what is left is ended when the grace period is over.
+/// How often, and how far apart, the remaining connections are cut off when the grace period is over.
 const CUT_OFF_TURNS: usize = 20;
 const CUT_OFF_TURN: Duration = Duration::from_millis(10);
 
@@ -70,11 +70,11 @@ async fn run<S: Serve>(
     let mut pulse = Pulse::default();
     loop {
         uring::sleep(next).await;
-        // A shard that was held up does not make up for ticks it has missed.
+        // A shard that was held up does not catch up on missed ticks.
         next = (next + TICK).max(Instant::now());
         shard.tick(&*serves);
         if let Err(error) = pulse.beat() {
-            // Told before anything is waited for that may never come.
+            // Reported before anything is awaited that may never come.
             life.fails(shard.index, &error);
             return Err(error);
         }
@@ -83,7 +83,7 @@ async fn run<S: Serve>(
             shard.time.alarms.trim();
             uring::trim();
         }
-        // A listener that cannot be followed while others are served was complained of.
+        // `follow` has logged a listener that it could not follow while others are served.
         let _ = follow((&shard, &serves), &orders, &mut acceptors, &life);
         if shard.time.stop.has_begun() && !is_stopping {
             is_stopping = true;
@@ -106,7 +106,7 @@ async fn run<S: Serve>(
     Ok(())
 }
 
-/// Does what the shard is told about its listeners; an error when it could not listen somewhere.
+/// Carries out the shard's orders about listeners; an error when it could not listen on one.
 fn follow<S: Serve>(
     (shard, serves): (&Rc<Shard>, &Rc<S>),
     orders: &Orders,
@@ -161,13 +161,13 @@ fn follow<S: Serve>(
     has_followed
 }
 
-/// Where /proc has this thread.
+/// The path of this thread in /proc.
 fn thread_path() -> Option<String> {
     std::fs::read_link("/proc/thread-self").ok()?.to_str().map(str::to_owned)
 }
 
-/// Ends what is left: every deadline is made due, so that requests are answered 503, or their
-/// connections reset, and logged. What does not end in a moment is dropped.
+/// Ends the remaining connections: every deadline is made due, so that requests are answered 503 or their connections
+/// reset, and logged. Connections that do not end in a moment are dropped.
 async fn cut_off(shard: &Shard) {
     for _ in 0..CUT_OFF_TURNS {
         shard.time.alarms.fire_all();
@@ -187,7 +187,7 @@ impl Shard {
         buffers::trim();
     }
 
-    /// Lets go of everything that only waits.
+    /// Ends idle connections, and lets go of what is kept for later.
     pub(crate) fn stop_idle(&self, serves: &impl Serve) {
         self.time.alarms.fire_waiting(Waits::Idle);
         serves.stop_idle();

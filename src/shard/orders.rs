@@ -1,7 +1,7 @@
-//! What a shard is told while it runs: which sockets to accept on, and which no longer.
+//! The orders of a shard while it runs: which sockets to accept on, and which no longer.
 //!
-//! Orders come from the control plane by way of a bounded queue that the shard looks at on every tick.
-//! Never about a request. Tested through the server.
+//! Orders come from the control plane through a bounded queue that the shard reads on every tick. No order concerns a
+//! request. Tested through the server.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub struct ListenerId(pub u64);
 pub enum Order {
     /// Accept on this socket.
     Listen { id: ListenerId, socket: socket2::Socket, name: Arc<str>, bound: Bind },
-    /// Take what waits in the backlog, then end listening.
+    /// Accept the connections in the backlog, then end listening.
     Retire(ListenerId),
-    /// The listener has another name now.
+    /// Change the listener's name.
     Rename(ListenerId, Arc<str>),
-    /// Other options for the connections that will be accepted.
+    /// Change the socket options of connections to come.
     Adjust(ListenerId, SocketOptions),
     #[cfg(test)]
     Panic,
@@ -32,7 +32,7 @@ pub enum Order {
     PanicAccepting,
 }
 
-/// The orders that wait for one shard.
+/// The orders waiting for one shard.
 pub struct Orders {
     queue: ArrayQueue<Order>,
 }
@@ -44,12 +44,12 @@ impl Default for Orders {
 }
 
 impl Orders {
-    /// `false` when too many wait already.
+    /// Whether `count` more orders fit.
     pub fn has_room(&self, count: usize) -> bool {
         self.queue.capacity().saturating_sub(self.queue.len()) >= count
     }
 
-    /// Gives an order; the caller has asked for room.
+    /// Gives an order; the caller has made sure that there is room.
     pub fn give(&self, order: Order) {
         if self.queue.push(order).is_err() {
             tracing::error!("a shard takes no orders: a listener could not be changed on it");

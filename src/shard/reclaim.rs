@@ -1,13 +1,13 @@
-//! Making room: when the process is full or short of descriptors, what has been idle longest is closed.
+//! Making room: when the process is full or short of descriptors, the connection that has been idle longest is closed.
 //!
 //! ```text
-//!   no place, no descriptor ─▶ a wish ─▶ this shard closes its connection that is idle longest
+//!   no place, no descriptor ─▶ a wish ─▶ this shard closes the connection that has been idle longest
 //!                                │ it has none: the other shards are called, and look at every tick
-//!                                └ nobody has one: the wish stays until somebody has
+//!                                └ none has one: the wish stays until a connection becomes idle
 //! ```
-//! Requests in flight and tunnels are never closed, nor is a client that has connected within the last second.
-//! Descriptors come first from what is kept for later: nobody waits for that. Tested beside it, as what it is made of
-//! (`wishes`, `idlest`), and by the black-box suite.
+//! Requests in flight and tunnels are never closed, nor is a client that has connected within the last second. A shard
+//! frees descriptors that it keeps for later first, because no client waits for those. Tested beside it, as are its
+//! parts (`wishes`, `idlest`), and by the black-box suite.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,7 +23,7 @@ use super::wishes::{Wanted, Wish};
 use crate::telemetry::counters::Counter;
 use crate::uring;
 
-/// Until a connection that was closed has given its descriptor back.
+/// How long a closed connection takes to give its descriptor back.
 const SOON: Duration = Duration::from_millis(2);
 
 /// Whether the process, or the system, is out of descriptors.
@@ -31,7 +31,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Grants wishes when this shard or another has made one.
+/// Grants wishes whenever this shard or another makes one.
 pub async fn hear_wishes<S: Serve>(shard: Rc<Shard>, serves: Rc<S>) {
     let wishes = &shard.admission.wishes;
     loop {
@@ -47,10 +47,10 @@ pub async fn hear_wishes<S: Serve>(shard: Rc<Shard>, serves: Rc<S>) {
 }
 
 impl Shard {
-    /// Waits for a place, which is to be had when an idle connection has closed for it.
+    /// Waits for a place, which becomes free when an idle connection is closed for it.
     pub async fn place(&self) -> Option<Place<'_>> {
         let mut place = pin!(self.admission.place());
-        // It stands in the queue before anything closes: what is given back is then its own.
+        // The wait joins the queue before anything is closed, so that the freed place is its own.
         let at_once = poll_fn(|cx| Poll::Ready(place.as_mut().poll(cx))).await;
         if let Poll::Ready(place) = at_once {
             return place;
@@ -65,7 +65,7 @@ impl Shard {
         place.await
     }
 
-    /// Has something idle give its descriptor back, and waits for that; `false` when nothing did within a tick.
+    /// Has something idle closed and waits for its descriptor; `false` when none was closed within a tick.
     pub async fn descriptor(&self) -> bool {
         let wish = self.wish_for(Wanted::Descriptor);
         let mut pause = SOON;
@@ -79,15 +79,15 @@ impl Shard {
         false
     }
 
-    /// Makes a wish, for this shard to hear first.
+    /// Makes a wish, which this shard hears first.
     fn wish_for(&self, wanted: Wanted) -> Wish<'_> {
         let wish = self.admission.wishes.make(wanted);
         self.wished.notify_one();
         wish
     }
 
-    /// Closes something idle of this shard's while a few descriptors are left, for connections to targets, checks
-    /// and files.
+    /// Closes something idle of this shard's while a few descriptors are left, so that some remain for connections to
+    /// targets, checks and files.
     pub fn spare_descriptor(&self, serves: &impl Serve) {
         self.close_idle(Wanted::Descriptor, serves);
     }
@@ -96,7 +96,7 @@ impl Shard {
         self.admission.wishes.grant(|wanted| self.close_idle(wanted, serves));
     }
 
-    /// What has become idle since a wish was made is looked for at every tick.
+    /// Looks for connections that have become idle since a wish was made; called at every tick.
     pub fn look_after_wishes(&self, serves: &impl Serve) {
         let wishes = &self.admission.wishes;
         if wishes.are_none() {

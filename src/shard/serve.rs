@@ -1,7 +1,7 @@
-//! What a shard asks of whatever serves the connections that it accepts, and what it lends to it.
+//! The interface between a shard and the code that serves the connections that it accepts.
 //!
-//! A shard knows nothing else of it: no protocol, no client and no target. Whoever starts the server says how it is
-//! made, once on each shard's thread, where it lives. Nothing of this is called for a request.
+//! A shard knows nothing else of that code: no protocol, no client and no target. The caller that starts the server
+//! passes a function that makes it, once on each shard's thread. None of these methods is called for a request.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use crate::snapshot::Bind;
 use crate::telemetry::access_log::ShardLog;
 use crate::uring::Socket;
 
-/// What a shard lends when what serves its connections is made.
+/// The resources that a shard lends to the code that serves its connections.
 pub struct Lent {
     pub shard: Rc<Shard>,
-    /// Its way into the access log.
+    /// The shard's access to the access log.
     pub log: ShardLog,
 }
 
@@ -25,22 +25,22 @@ pub struct Accepted<O> {
     pub socket: Socket,
     /// `None` on Unix sockets.
     pub peer: Option<SocketAddr>,
-    /// Of the listener where it came in.
+    /// Shared by the connections of the listener that accepted it.
     pub origin: Rc<O>,
 }
 
 /// Serves the connections of one shard.
 pub trait Serve: Sized + 'static {
-    /// What the connections that come in by one listener share.
+    /// Data that the connections of one listener share.
     type Origin: 'static;
 
-    /// The task of a connection that is served. There is one for each client, so it is small while nothing happens.
+    /// The task that serves a connection. There is one for each client, so it must be small while nothing happens.
     type Connection: Future<Output = ()> + Unpin + 'static;
 
-    /// What the connections of `listener`, which is bound there, share.
+    /// Makes the data that connections of `listener`, bound to `bound`, share.
     fn origin(listener: &Arc<str>, bound: &Bind) -> Self::Origin;
 
-    /// Serves a connection from now on; `None` closes it at once.
+    /// Begins to serve a connection; `None` closes it at once.
     fn begin(self: &Rc<Self>, accepted: Accepted<Self::Origin>) -> Option<Self::Connection>;
 
     /// Tells a client that it has too many connections, and ends this one.
@@ -49,18 +49,18 @@ pub trait Serve: Sized + 'static {
         accepted: Accepted<Self::Origin>,
     ) -> impl Future<Output = ()> + 'static;
 
-    /// Whether those who connect there are the clients whose connections are counted. Asked only where they are.
+    /// Whether the peers of this listener are the clients to count. Asked only when clients are counted.
     fn counts_peers(&self, origin: &Self::Origin) -> bool;
 
-    /// Is called at every tick.
+    /// Called at every tick.
     fn tick(&self);
 
-    /// The process stops: lets go of what is kept for later. Connections that wait are told by their alarms.
+    /// The process stops: frees what is kept for later. Connections that wait are woken by their alarms.
     fn stop_idle(&self);
 
-    /// Closes one thing that is kept for later and has a descriptor, which others need; `false` when there is none.
+    /// Closes one thing that is kept for later and holds a descriptor; `false` when there is none.
     fn close_kept(&self) -> bool;
 
-    /// Is called last, when all connections have ended or were cut off.
+    /// Called last, when all connections have ended or were cut off.
     fn end(&self);
 }

@@ -27,10 +27,10 @@ use crate::uring::{self, Engine, EngineRefused, buffers};
 /// Threads of shards need little stack: futures live on the heap.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// How often it is looked whether shards have ended that should.
+/// How often to check whether stopped shards have ended.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How long shards have to end when everything is cut off: more than the kernel is given to cancel what is in flight.
+/// How long shards have to end once everything is cut off: longer than the kernel has to cancel operations in flight.
 const CUT_OFF: Duration = Duration::from_secs(8);
 
 /// Why the data plane could not start.
@@ -58,11 +58,11 @@ pub struct Server {
 pub struct Stopped {
     /// Everything finished by itself within the grace period.
     pub is_finished: bool,
-    /// A shard that had ended before it was told to, or ended by a failure.
+    /// A shard that ended before it was told to, or ended with a failure.
     pub failure: Option<Ended>,
 }
 
-/// What one shard's thread starts with.
+/// The state that one shard's thread starts with.
 struct Seed {
     index: usize,
     shared: Arc<Shared>,
@@ -75,8 +75,8 @@ struct Seed {
 }
 
 impl Server {
-    /// Opens every listener of `snapshot` and starts the shards; returns once all accept. `make` makes what serves
-    /// their connections, once on each shard's thread.
+    /// Opens every listener of `snapshot` and starts the shards; returns once all accept. `make` makes the code that
+    /// serves their connections, once on each shard's thread.
     ///
     /// # Errors
     /// A listener that cannot be opened, an engine that is refused, a log file that cannot be written.
@@ -135,7 +135,7 @@ impl Server {
                 Ok(server)
             }
             Err(ended) => {
-                // The others have nothing in flight, and what was opened is taken back.
+                // The other shards have no requests in flight, and the opened listeners are closed.
                 server.shutdown(Duration::ZERO);
                 Err(StartError::Shard(ended))
             }
@@ -164,12 +164,12 @@ impl Server {
         Ok(())
     }
 
-    /// What the control plane may ask and tell the shards.
+    /// The handle through which the control plane asks and orders the shards.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Stops accepting, lets what is in flight finish for at most `grace`, then cuts the rest off.
+    /// Stops accepting, lets requests in flight finish for at most `grace`, then cuts off the rest.
     pub fn shutdown(mut self, grace: Duration) -> Stopped {
         self.stop.begin();
         let deadline = Instant::now() + grace;
@@ -178,7 +178,7 @@ impl Server {
         self.wait_until(Instant::now() + CUT_OFF);
         for (shard, thread) in self.shards.drain(..).enumerate() {
             if thread.is_finished() {
-                // What it panicked of, it has told itself.
+                // The shard has reported its panic itself.
                 let _ = thread.join();
             } else {
                 tracing::error!(shard, "a shard does not end; it is left behind");
@@ -192,7 +192,7 @@ impl Server {
 }
 
 impl Server {
-    /// Waits for the shards' ends; whether all have ended.
+    /// Waits until all shards have ended; `false` when the deadline comes first.
     fn wait_until(&self, deadline: Instant) -> bool {
         let goes_on = |(shard, thread): (usize, &JoinHandle<()>)| {
             !thread.is_finished() && !self.handle.is_gone(shard)
@@ -244,7 +244,7 @@ fn best_engine() -> Engine {
     next
 }
 
-/// 80 % of what the descriptors allow when each client connection may need one to a target.
+/// The default limit of connections: 80 % of what the descriptors allow if each needs one to a target as well.
 fn connection_limit(descriptors: u64) -> usize {
     usize::try_from(descriptors / 2 * 8 / 10).unwrap_or(usize::MAX).max(1)
 }
@@ -266,7 +266,7 @@ mod tests {
         name = \"app\"
         target = [{ address = \"127.0.0.1:9\" }]";
 
-    /// A server whose second shard was broken in this way, and what the control plane hears of it.
+    /// A server whose second shard was broken by `order`, and the end that the control plane is told of.
     fn broken_by(order: Order) -> (Server, Ended) {
         let start = start::from_text(FILE, "test.toml").unwrap();
         let server = server::start(start.control.published(), &start.process).unwrap();

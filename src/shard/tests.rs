@@ -1,4 +1,4 @@
-//! Shards that serve something that is no HTTP: a shard knows nothing of what it serves.
+//! Shards that serve a protocol other than HTTP: a shard does not know what it serves.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -23,7 +23,7 @@ use crate::time::clock::NEVER;
 use crate::uring::simulated::{self, Knobs};
 use crate::uring::spawn;
 
-/// Greets whoever connects with the listener's name, and waits until it has gone.
+/// Greets each client with the listener's name, and waits until the client has gone.
 #[derive(Default)]
 struct Greeter {
     /// Things with a descriptor that are kept for later.
@@ -100,7 +100,7 @@ fn serve() -> Server {
     Server::start(&snapshot, &start.process, |_| Greeter::default()).unwrap()
 }
 
-/// Connects to a listener, and says how that is greeted.
+/// Connects to a listener and returns its greeting.
 fn connect(server: &Server, listener: &str) -> (TcpStream, String) {
     let addresses = server.handle().addresses();
     let (_, bound) = addresses.iter().find(|(name, _)| **name == *listener).unwrap();

@@ -1,7 +1,7 @@
-//! Wishes for room: of connections that find no place, and of sockets that find no descriptor.
+//! Wishes for room, made for connections without a place and sockets without a descriptor.
 //!
-//! A wish is granted once, by whichever shard can: the oldest first. It stays until it is withdrawn, which its maker
-//! does by dropping it. Never looked at by a request. Tested beside it.
+//! A wish is granted once, by the first shard that can; the oldest wish comes first. It stays until its maker drops it.
+//! No request looks at wishes. Tested beside it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// After so long a wish is open again: the connection that was closed for it had a request after all.
+/// A granted wish is open again after this time: the connection that was to be closed had a request after all.
 const RENEWAL: Duration = Duration::from_millis(100);
 
-/// What there is too little of.
+/// What is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Place,
@@ -24,11 +24,11 @@ pub enum Wanted {
 pub struct Wishes {
     places: Queue,
     descriptors: Queue,
-    /// Calls all shards that are not at it already.
+    /// Calls the shards that are not looking already.
     pub call: Notify,
 }
 
-/// Wishes of one kind, the oldest first. Its lock is taken by ticks, and by who finds no room.
+/// Wishes of one kind, the oldest first. Its lock is taken by ticks, and by tasks that find no room.
 #[derive(Debug, Default)]
 struct Queue(Mutex<Entries>);
 
@@ -47,9 +47,9 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// A shard looks for something to close.
+    /// A shard is looking for something to close.
     Taken,
-    /// Something was made to close then.
+    /// When something was made to close for it.
     Granted(Instant),
 }
 
@@ -64,7 +64,7 @@ impl Wanted {
 }
 
 impl Wishes {
-    /// Makes one.
+    /// Makes a wish.
     pub fn make(&self, wanted: Wanted) -> Wish<'_> {
         self.of(wanted).make()
     }
@@ -76,17 +76,17 @@ impl Wishes {
         }
     }
 
-    /// Opens wishes again that were granted in vain.
+    /// Reopens wishes that were granted in vain.
     pub fn renew(&self, now: Instant) {
         Wanted::ALL.iter().for_each(|wanted| self.of(*wanted).renew(now));
     }
 
-    /// Nobody wishes for anything.
+    /// Whether there are no wishes.
     pub fn are_none(&self) -> bool {
         Wanted::ALL.iter().all(|wanted| self.of(*wanted).is_empty())
     }
 
-    /// A wish waits for a shard that can grant it.
+    /// Whether a wish waits for a shard that can grant it.
     pub fn has_open(&self) -> bool {
         Wanted::ALL.iter().any(|wanted| self.of(*wanted).has_open())
     }
@@ -121,7 +121,7 @@ impl Queue {
         while let Some(id) = self.take() {
             let is_closed = close();
             let state = if is_closed { State::Granted(Instant::now()) } else { State::Open };
-            // Whoever no longer wants it is gone; what was closed is somebody else's gain.
+            // A wish that was dropped meanwhile is not found; the freed room serves another.
             if let Some(entry) = self.entries().waiting.iter_mut().find(|entry| entry.id == id) {
                 entry.state = state;
             }
@@ -135,7 +135,7 @@ impl Queue {
         self.entries().waiting.iter().any(|entry| entry.state == State::Open)
     }
 
-    /// Takes the oldest open wish over, to grant it.
+    /// Takes the oldest open wish, to grant it.
     fn take(&self) -> Option<u64> {
         let mut entries = self.entries();
         let entry = entries.waiting.iter_mut().find(|entry| entry.state == State::Open)?;
@@ -143,7 +143,7 @@ impl Queue {
         Some(entry.id)
     }
 
-    /// Opens wishes again that were granted in vain.
+    /// Reopens wishes that were granted in vain.
     fn renew(&self, now: Instant) {
         for entry in &mut self.entries().waiting {
             if let State::Granted(at) = entry.state
@@ -156,7 +156,7 @@ impl Queue {
 }
 
 impl Wish<'_> {
-    /// Whether something was made to close for it.
+    /// Whether something was made to close for this wish.
     pub fn is_granted(&self) -> bool {
         let entries = self.queue.entries();
         let entry = entries.waiting.iter().find(|entry| entry.id == self.id);
@@ -181,7 +181,7 @@ mod tests {
         let mut left = 1;
         queue.grant(|| std::mem::replace(&mut left, 0) > 0);
         assert!(first.is_granted() && !second.is_granted());
-        // Whose wish was granted takes no other's with it.
+        // Dropping a granted wish withdraws no other.
         drop(first);
         queue.grant(|| true);
         assert!(second.is_granted());
