@@ -1,4 +1,4 @@
-//! What limpet says by itself: the standard reason phrases and bodies, and those that the file gives.
+//! Responses that limpet itself gives: the standard reason phrases and bodies, and those of the file.
 
 /// Body and content type of a status, settable per status in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

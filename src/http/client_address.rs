@@ -1,16 +1,16 @@
 //! The client behind trusted hops: the walk over X-Forwarded-For, or Forwarded, from the right.
 //!
-//! Believes an entry only when the hop that wrote it is trusted, so that a client can never choose
-//! its own address. Where both fields come X-Forwarded-For is walked, which nearly every proxy writes: one
-//! that writes it lets a stranger's Forwarded pass, and must not be misled by it. Pure; tested by tables.
+//! Believes an entry only when the hop that wrote it is trusted, so that a client can never choose its own address.
+//! Where both fields come, X-Forwarded-For is walked, which nearly every proxy writes: a proxy that writes only that
+//! field passes a stranger's Forwarded on, which must not be believed. Pure; tested by tables.
 
 use std::net::IpAddr;
 
 use super::fields::{Field, FieldId, eq_ignore_case, find, members};
 use super::forwarded::{Element, elements_from_right, parse_address};
 
-/// The address of the client: `peer` itself unless it is trusted, else the right-most entry of what the
-/// hops say that is not a trusted hop. A peer without an address (`None`) is one on a Unix socket.
+/// The address of the client: `peer` itself unless it is trusted, else the right-most entry of the fields that is not a
+/// trusted hop. A peer without an address (`None`) is one on a Unix socket.
 ///
 /// An entry that is not an address ends the walk at the hop that wrote it. When every entry is
 /// trusted the left-most one is the client.
@@ -30,10 +30,10 @@ pub fn client_address(
     walk(peer, hops, trusted).0
 }
 
-/// Whether the hops say that the client's own connection is encrypted: by the first word of
-/// X-Forwarded-Proto, else by Forwarded, in the element that names the client. `None` when they do not say.
+/// Whether the client's own connection is encrypted, according to the hops: by the first member of X-Forwarded-Proto,
+/// else by Forwarded, in the element that names the client. `None` when neither tells.
 ///
-/// For a peer that is trusted.
+/// Call it only for a trusted peer.
 pub fn is_told_encrypted(
     peer: Option<IpAddr>,
     fields: &[Field<'_>],
@@ -44,7 +44,7 @@ pub fn is_told_encrypted(
     of_field.or_else(|| is_encrypted(walk(peer, elements(fields), trusted).1?))
 }
 
-/// Of the schemes that HTTP is spoken in.
+/// Whether a scheme is encrypted; `None` for one that is not HTTP's.
 fn is_encrypted(proto: &[u8]) -> Option<bool> {
     let is = |schemes: [&[u8]; 2]| schemes.iter().any(|scheme| eq_ignore_case(proto, scheme));
     if is([b"https", b"wss"]) {
@@ -56,13 +56,13 @@ fn is_encrypted(proto: &[u8]) -> Option<bool> {
     }
 }
 
-/// The port that the client connected to, where a hop says it: the first member of X-Forwarded-Port.
+/// The port that the client connected to, where a hop tells it: the first member of X-Forwarded-Port.
 pub fn told_port(fields: &[Field<'_>]) -> Option<u16> {
     let value = find(fields, FieldId::XForwardedPort)?;
     parse_port(members(value).next()?)
 }
 
-/// A port in digits; 0 is none.
+/// A port in digits; `None` for 0.
 pub fn parse_port(digits: &[u8]) -> Option<u16> {
     let is_number = digits.iter().all(u8::is_ascii_digit);
     let port = std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()?;

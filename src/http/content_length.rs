@@ -1,12 +1,11 @@
 //! The Content-Length fields of a head (RFC 9110 §8.6), and what they mean together.
 //!
-//! Never guesses: everything that two recipients could read in two ways is refused. Tested with the framing of
-//! HTTP/1.
+//! Never guesses: a value that two recipients could read in two ways is refused. Tested with the framing of HTTP/1.
 
 use super::head::ContentLength;
 use super::refusal::Refusal;
 
-/// What the Content-Length fields of a head said.
+/// The Content-Length fields of a head, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LengthField {
     #[default]
@@ -28,10 +27,10 @@ impl LengthField {
         };
     }
 
-    /// What it says of a request that says its length in no other way.
+    /// The length of a request that is not framed in another way.
     ///
     /// # Errors
-    /// When it is not one number.
+    /// When the fields are not one number.
     #[inline]
     pub fn request(self) -> Result<ContentLength, Refusal> {
         match self {

@@ -1,6 +1,6 @@
-//! What changes in a head on its way, as values: who writes a head for the wire applies them.
+//! The changes to a head on its way, as values; the writers of heads for the wire apply them.
 
-/// What becomes of X-Real-IP, which names the client and has one value.
+/// What happens to X-Real-IP, which names the client and has one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RealIp {
     #[default]
@@ -18,20 +18,20 @@ pub enum ForwardedFor {
     Remove,
 }
 
-/// What changes in a request's head on its way to the target.
+/// The changes to a request's head on its way to the target.
 pub struct RequestEdits<'e> {
     pub forwarded_for: ForwardedFor,
-    /// At most so many entries are kept, the nearest ones (right-most); ours included.
+    /// Most entries that are kept, the nearest (right-most) ones; ours included.
     pub forwarded_for_entries: usize,
     /// The peer's address as text, without port, no brackets for IPv6; "unknown" on Unix sockets.
     pub peer: &'e [u8],
     /// The peer is a trusted hop: its X-Forwarded-Proto, -Port, -Host and Forwarded are kept; else replaced by ours.
     pub peer_trusted: bool,
-    /// How the peer itself came, for Forwarded: "http" or "https".
+    /// The scheme of the peer's own connection, for Forwarded: "http" or "https".
     pub scheme: &'e [u8],
-    /// How the client came to whoever stands in front, for X-Forwarded-Proto where none is kept.
+    /// The scheme of the client's connection to the foremost hop, for X-Forwarded-Proto where none is kept.
     pub front_scheme: &'e [u8],
-    /// To which port, as text; empty on Unix sockets (then no X-Forwarded-Port).
+    /// The port of that connection, as text; empty on Unix sockets (then no X-Forwarded-Port).
     pub front_port: &'e [u8],
     /// Whether X-Real-IP passes as it came.
     pub keep_real_ip: bool,
@@ -48,7 +48,7 @@ pub struct RequestEdits<'e> {
     pub path: Option<&'e [u8]>,
     /// Host to send in place of the request's.
     pub host: Option<&'e [u8]>,
-    /// Names of cookies that limpet keeps to itself.
+    /// Names of limpet's own cookies, which the target does not get.
     pub strip_cookies: &'e [&'e [u8]],
     /// The protocols to send in Upgrade, with the connection option that it needs.
     pub upgrade: Option<&'e [u8]>,
@@ -56,7 +56,7 @@ pub struct RequestEdits<'e> {
     pub max_forwards: Option<u64>,
 }
 
-/// What changes in a response's head on its way to the client.
+/// The changes to a response's head on its way to the client.
 #[derive(Default)]
 pub struct ResponseEdits<'e> {
     /// Whole `Set-Cookie` values of ours, one field each.
@@ -66,6 +66,6 @@ pub struct ResponseEdits<'e> {
     /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.
     pub protect_cookie: bool,
     pub via: Option<&'e [u8]>,
-    /// The time to give a response that the target sent without Date (RFC 9110 §6.6.1).
+    /// The value of Date for a response that the target sent without one (RFC 9110 §6.6.1).
     pub date: Option<&'e [u8]>,
 }

@@ -50,7 +50,7 @@ pub const FIELD_COUNT_MAX: usize = 256;
 /// The fields of one head, on the caller's stack.
 pub type Fields<'b> = arrayvec::ArrayVec<Field<'b>, FIELD_COUNT_MAX>;
 
-/// Lower case, and `_` read as `-`: what many application servers make of a field name.
+/// Lower case, and `_` read as `-`: many application servers fold a field name like this.
 #[expect(
     clippy::indexing_slicing,
     reason = "the compiler evaluates it, and refuses an index that is out of bounds"
@@ -114,7 +114,7 @@ pub fn folds_to(name: &[u8], lower_case: &[u8]) -> bool {
         && name.iter().zip(lower_case).all(|(byte, lower)| FOLDED[usize::from(*byte)] == *lower)
 }
 
-/// Whether two field names are one to a server that reads `_` as `-`.
+/// Whether two field names are the same to a server that reads `_` as `-`.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 pub fn folds_alike(one: &[u8], other: &[u8]) -> bool {
@@ -137,7 +137,7 @@ pub fn classify(name: &[u8]) -> FieldId {
     }
 }
 
-/// The id of a field name in any case with `_` read as `-`, and whether that made the difference.
+/// The id of a field name in any case with `_` read as `-`, and whether only that folding found it.
 ///
 /// The length and the first letter leave at most one or two candidates, so that an unknown name
 /// costs one jump and rarely a comparison.
@@ -190,8 +190,8 @@ fn known<const N: usize>(name: &[u8], lower_case: &[u8; N], id: FieldId) -> (Fie
     }
 }
 
-/// Whether `bytes` is `lower_case`, which holds letters and hyphens alone, in any case: compared in the
-/// widest words that `N` allows, the last of which may overlap the one before.
+/// Whether `bytes` is `lower_case` in any case; `lower_case` consists of letters and hyphens. Compared in the widest
+/// words that `N` allows, the last of which may overlap the one before.
 #[inline]
 fn is_in_any_case<const N: usize>(bytes: &[u8; N], lower_case: &[u8; N]) -> bool {
     fn differ<const N: usize, const W: usize>(
@@ -199,7 +199,7 @@ fn is_in_any_case<const N: usize>(bytes: &[u8; N], lower_case: &[u8; N]) -> bool
         lower_case: &[u8; N],
         number: impl Fn([u8; W]) -> u64,
     ) -> u64 {
-        // 0x20 in the place of each letter: of those, and not of the hyphen, bit 6 is set.
+        // Sets 0x20 in `word` where `lower` has a letter: letters have 0x40 set, the hyphen does not.
         let differ = |word: &[u8; W], lower: &[u8; W]| {
             let lower = number(*lower);
             (number(*word) | ((lower >> 1) & 0x2020_2020_2020_2020)) ^ lower
@@ -216,8 +216,8 @@ fn is_in_any_case<const N: usize>(bytes: &[u8; N], lower_case: &[u8; N]) -> bool
 }
 
 impl FieldId {
-    /// Whether this field frames the message, is hop by hop, or is one that limpet sets or relies on: a look-alike of
-    /// it is dropped, and it may not come late.
+    /// Whether this field frames the message, is hop by hop, or is one that limpet sets or relies on: an underscore
+    /// look-alike of it is dropped, and it is forbidden in trailers.
     pub(crate) fn steers(self) -> bool {
         match self {
             FieldId::Other

@@ -1,8 +1,7 @@
-//! Forwarded, as received (RFC 7239): its elements from the right, each with what a hop says of the one
-//! before it.
+//! Forwarded, as received (RFC 7239): its elements from the right, each written by one hop about the hop before it.
 //!
-//! Read from the right, since the nearest hop wrote what stands there: whatever a stranger put before it,
-//! unbalanced quotes included, cannot change how that is read. Pure; tested by tables.
+//! Read from the right, where the nearest hop has written: anything that a stranger put before it, unbalanced quotes
+//! included, cannot change how that part is read. Pure; tested by tables.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -13,7 +12,7 @@ use super::fields::{eq_ignore_case, trim};
 /// One element of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Element<'v> {
-    /// `for`; `None` where it is unknown, hidden, or not to be understood.
+    /// `for`; `None` where it is unknown, obfuscated or malformed.
     pub address: Option<IpAddr>,
     /// `proto`.
     pub proto: Option<&'v [u8]>,
@@ -38,7 +37,7 @@ pub(super) fn elements_from_right(value: &[u8]) -> impl Iterator<Item = Element<
     })
 }
 
-/// What stands behind the last comma outside of quotes, and what before it.
+/// The part behind the last comma outside of quotes, and the part before it.
 fn split_last(value: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let mut is_quoted = false;
     for (at, byte) in value.iter().enumerate().rev() {
@@ -54,13 +53,13 @@ fn split_last(value: &[u8]) -> (Option<&[u8]>, &[u8]) {
     (None, value)
 }
 
-/// Whether an odd count of backslashes stands before `at`.
+/// Whether an odd number of backslashes precedes `at`.
 fn is_escaped(value: &[u8], at: usize) -> bool {
     let before = value.get(..at).unwrap_or_default();
     before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// The pairs of one element; the first `proto` counts, and a second `for` makes both void.
+/// The pairs of one element; the first `proto` counts, and a second `for` voids both.
 fn read(element: &[u8]) -> Element<'_> {
     let mut found = Element::default();
     let mut has_for = false;
@@ -81,7 +80,7 @@ fn read(element: &[u8]) -> Element<'_> {
     found
 }
 
-/// What stands before the first semicolon outside of quotes, and what behind it.
+/// The part before the first semicolon outside of quotes, and the part behind it.
 fn split_first(pairs: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut is_quoted = false;
     for (at, byte) in pairs.iter().enumerate() {
@@ -97,7 +96,7 @@ fn split_first(pairs: &[u8]) -> (&[u8], Option<&[u8]>) {
     (pairs, None)
 }
 
-/// What stands between quotes; `None` without them.
+/// The content between quotes; `None` without them.
 fn unquoted(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
@@ -110,7 +109,7 @@ fn node(value: &[u8]) -> Option<IpAddr> {
     for byte in quoted {
         match byte {
             b'\\' if !is_escaped => is_escaped = true,
-            // The quotes of another string.
+            // A quote that belongs to another string.
             b'"' if !is_escaped => return None,
             byte => {
                 text.try_push(*byte).ok()?;

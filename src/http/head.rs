@@ -1,7 +1,7 @@
-//! Heads as every version of HTTP has them: what was asked, what was answered, and with which fields.
+//! Heads as every version of HTTP has them: the request or the status, and the fields.
 //!
-//! A head is never copied: every part is a range of the block that its field lines stand in. Who reads bytes
-//! fills it ([`crate::http1::head`]), everybody else reads it.
+//! A head is never copied: every part is a range of the block that its field lines stand in. The parser of a wire fills
+//! it ([`crate::http1::head`]), all other code reads it.
 
 use super::fields::{self, Field, FieldId, Fields, eq_ignore_case, is_token};
 
@@ -50,8 +50,8 @@ impl Method {
         }
     }
 
-    /// The other methods of IANA's registry (RFC 9110 §16.1.1), those of WebDAV and its relatives most of
-    /// all, by the column that says whether they are idempotent. LOCK, like PATCH, is not.
+    /// The other methods of IANA's registry (RFC 9110 §16.1.1), mostly those of WebDAV and its relatives, by the
+    /// registry's column for idempotence. LOCK, like PATCH, is not idempotent.
     fn of_registered(name: &[u8]) -> Method {
         match name {
             b"ACL" | b"BASELINE-CONTROL" | b"BIND" | b"CHECKIN" | b"CHECKOUT" | b"COPY"
@@ -64,7 +64,7 @@ impl Method {
         }
     }
 
-    /// Whether repeating the request means what sending it once means (RFC 9110 §9.2.2).
+    /// Whether a repeated request has the effect of a single one (RFC 9110 §9.2.2).
     pub fn is_idempotent(self) -> bool {
         match self {
             Method::Get
@@ -79,15 +79,15 @@ impl Method {
     }
 }
 
-/// How much content belongs to a message, as far as its head tells. How its end is found on a wire, and how it is
-/// framed on another, is the business of those who read and write the wire.
+/// How much content belongs to a message, as far as its head tells. How a wire marks its end is left to the readers and
+/// writers of that wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentLength {
     /// None at all, whatever the fields say (to HEAD, with 204, …).
     None,
     /// So many bytes; 0 is content of no bytes.
     Exact(u64),
-    /// It ends where it ends.
+    /// Until its end comes.
     Unknown,
 }
 
@@ -111,7 +111,7 @@ pub enum Mode {
     Monitor,
 }
 
-/// RFC 9112 §3.2, split in place.
+/// A request-target (RFC 9112 §3.2), split in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestTarget<'b> {
     /// As on the request line, or in `:path`.
@@ -124,7 +124,7 @@ pub struct RequestTarget<'b> {
     pub query: Option<&'b [u8]>,
 }
 
-/// What the request's head says, judged. `fields` is borrowed from the caller's storage.
+/// A request's head after its judgement. `fields` is borrowed from the caller's storage.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'h, 'b> {
     /// The whole head, from the first byte of the method to the empty line's LF.
@@ -149,11 +149,11 @@ pub struct RequestHead<'h, 'b> {
     pub upgrade: bool,
     /// The client takes trailers (`TE: trailers`, RFC 9110 §10.1.4).
     pub te_trailers: bool,
-    /// Class of what a relaxed `Mode` let pass, for the log.
+    /// Class of the deviation that a relaxed `Mode` let pass, for the log.
     pub anomaly: Option<&'static str>,
 }
 
-/// What a response's head says, judged.
+/// A response's head after its judgement.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseHead<'h, 'b> {
     pub raw: &'b [u8],
@@ -169,14 +169,13 @@ pub struct ResponseHead<'h, 'b> {
 }
 
 impl<'b> RequestHead<'_, 'b> {
-    /// The protocols in Upgrade that a target may choose from (RFC 9110 §7.8), the one that the client
-    /// likes best first.
+    /// The protocols in Upgrade that a target may choose from (RFC 9110 §7.8), in the client's order of preference.
     pub fn protocols(&self) -> impl Iterator<Item = &'b [u8]> {
         protocols(self.fields)
     }
 }
 
-/// Never HTTP/2: it would carry requests that limpet has not seen.
+/// Leaves out HTTP/2, which would carry requests that limpet does not see.
 pub fn protocols<'f, 'b>(fields: &'f [Field<'b>]) -> impl Iterator<Item = &'b [u8]> + use<'f, 'b> {
     fields::list(fields, FieldId::Upgrade).filter(|protocol| {
         let mut parts = protocol.splitn(2, |byte| *byte == b'/');

@@ -1,9 +1,9 @@
-//! The judgement of a request, which is one for all versions of HTTP.
+//! The judgement of a request, the same for all versions of HTTP.
 //!
-//! Who reads a wire finds the parts of a head (a request line or pseudo-fields, field lines), gathers what the
-//! lines say by [`Notes`], and asks [`request`] what they mean together. What only one version has (obs-fold,
-//! Transfer-Encoding and connection options in HTTP/1, the order of pseudo-fields and the ban of connection
-//! fields in HTTP/2) it judges itself.
+//! The parser of a wire finds the parts of a head (a request line or pseudo-fields, field lines), gathers in [`Notes`]
+//! what the lines contribute, and calls [`request`] to judge them together. The parser itself judges the parts that
+//! only its version has (obs-fold, Transfer-Encoding and connection options in HTTP/1, the order of pseudo-fields and
+//! the ban of connection fields in HTTP/2).
 //!
 //! # Modes
 //! `strict` refuses everything that the rules name. The others let these pass, and say so in
@@ -28,21 +28,21 @@ use super::notes::Notes;
 use super::refusal::Refusal;
 pub use target::Target;
 
-/// Longest method: nobody knows one that is half as long (RFC 9112 §3).
+/// Longest method: no known method is half as long (RFC 9112 §3).
 pub const METHOD_BYTES_MAX: usize = 64;
 
-/// What a request says beside its field lines.
+/// The parts of a request beside its field lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'b> {
     pub version: Version,
     /// A token.
     pub method: &'b [u8],
     pub target: Target<'b>,
-    /// It is CONNECT with a protocol that may be spoken in it (RFC 8441 §4).
+    /// The method is CONNECT with a protocol to speak in its tunnel (RFC 8441 §4).
     pub extended_connect: bool,
 }
 
-/// What a request means, as far as all versions agree.
+/// The meaning of a request, as far as all versions agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged<'b> {
     pub method: Method,
@@ -52,15 +52,15 @@ pub struct Judged<'b> {
     pub content: ContentLength,
     pub expect_continue: bool,
     pub te_trailers: bool,
-    /// Class of what a relaxed mode let pass.
+    /// Class of the deviation that a relaxed mode let pass.
     pub anomaly: Option<&'static str>,
 }
 
-/// Judges a request whose field lines stand in `fields` and in `notes`; marks those that must not go on.
-/// `content` is what the reader of the wire says of its length: it judges framing.
+/// Judges a request whose field lines stand in `fields` and in `notes`; marks the fields that must not be forwarded.
+/// `content` is the length that the parser of the wire has found, since framing is its own to judge.
 ///
 /// # Errors
-/// Why it is refused; the first reason in the order below.
+/// The reason to refuse it; the first in the order below.
 #[inline]
 pub fn request<'b>(
     asked: Asked<'b>,
@@ -91,7 +91,7 @@ pub fn request<'b>(
     Ok(Judged { method, target, host, content, expect_continue, te_trailers, anomaly })
 }
 
-/// Expect (RFC 9110 §10.1.1): 100-continue, and only where content is to come; HTTP/1.0 has none.
+/// Expect (RFC 9110 §10.1.1): 100-continue counts only where content is to come, and never in HTTP/1.0.
 fn expectation(
     notes: &Notes<'_>,
     version: Version,

@@ -1,12 +1,12 @@
 //! Max-Forwards, RFC 9110 §7.6.2: how many further hops an OPTIONS request may take.
 //!
-//! TRACE, the other method that it counts for, is not forwarded at all. Pure; tested beside the code.
+//! TRACE, the other method with this field, is not forwarded at all. Pure; tested beside the code.
 
 use super::fields::{Field, eq_ignore_case};
 use super::head::Method;
 
-/// The count that came; the smallest of several. `None` where it says nothing: for other methods, and where
-/// it is no number, which passes as it came.
+/// The received count; the smallest of several. `None` for other methods, and for a value that is no number, which
+/// passes unchanged.
 pub fn count(method: Method, fields: &[Field<'_>]) -> Option<u64> {
     if method != Method::Options {
         return None;
@@ -20,7 +20,7 @@ pub(crate) fn is_named(name: &[u8]) -> bool {
     eq_ignore_case(name, b"max-forwards")
 }
 
-/// 1*DIGIT; what does not fit is as good as endless.
+/// 1*DIGIT; a number that does not fit counts as the largest.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! What all versions of HTTP share: methods, fields, heads, edits, cookies, who the client is.
+//! The parts that all versions of HTTP share: methods, fields, heads, edits, cookies, the client's address.
 //!
 //! Pure: nothing here knows a socket, a clock, a byte on a wire or another module of limpet. A head is field
 //! lines in one contiguous block with a table of ranges; nothing is copied out of it.

@@ -1,6 +1,6 @@
-//! What the field lines of a head say that its judgement needs, gathered one line after the other.
+//! The facts of a head's field lines that its judgement needs, gathered line by line.
 //!
-//! Classifies, marks hop-by-hop fields and look-alikes, keeps the limits of a line and of their number. Never
+//! Classifies, marks hop-by-hop fields and look-alikes, enforces the limits on a line and on their number. Never
 //! judges: see [`super::judge`]. Tested with the parser of HTTP/1.
 
 use super::content_length::LengthField;
@@ -8,7 +8,7 @@ use super::fields::{Field, FieldId, Fields, classify_folded, eq_ignore_case, mem
 use super::head::HeadLimits;
 use super::refusal::LineFault;
 
-/// What the lines said so far.
+/// The facts of the lines so far.
 #[derive(Debug, Default)]
 pub struct Notes<'b> {
     pub host: Option<&'b [u8]>,
@@ -21,8 +21,8 @@ pub struct Notes<'b> {
     pub has_set_cookie: bool,
 }
 
-/// Appends one field line of so many bytes to `fields`. `note` is told of a field that limpet knows, and says
-/// whether it must not go on: by [`Notes::note`], but for what only its version of HTTP has.
+/// Appends one field line of `line_bytes` to `fields`. `note` is called for a field that limpet knows, and returns
+/// whether to drop it: [`Notes::note`], unless the version of HTTP has rules of its own for the field.
 #[inline(always)]
 pub(crate) fn push<'b>(
     (name, value, line_bytes): (&'b [u8], &'b [u8], usize),
@@ -42,7 +42,7 @@ pub(crate) fn push<'b>(
 }
 
 impl<'b> Notes<'b> {
-    /// Takes in one field that limpet knows and says whether it is hop by hop.
+    /// Notes one field that limpet knows and returns whether it is hop by hop.
     #[inline(always)]
     pub fn note(&mut self, id: FieldId, value: &'b [u8]) -> bool {
         match id {

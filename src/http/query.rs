@@ -1,15 +1,15 @@
-//! The query of a request-target, taken apart as the forms of a browser put it together.
+//! The query of a request-target, split as a browser's form joins it.
 //!
-//! Pairs are split before anything is decoded, so that an encoded `&` or `=` never divides; then `+` is a
-//! space and an encoded octet is itself, so that two spellings of a value are one value. What is forwarded
-//! stays as it came. Nothing here allocates or fails. Tested beside it.
+//! Pairs are split before anything is decoded, so that an encoded `&` or `=` never divides; then `+` is a space and an
+//! encoded octet is itself, so that two spellings of a value are equal. The forwarded query stays unchanged. Nothing
+//! here allocates or fails. Tested beside it.
 
 /// Keys and values as they are sent; a pair without "=" has an empty value, empty pairs are skipped.
 pub fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     pieces(query).filter_map(pair)
 }
 
-/// What stands between the "&" of a query, also where nothing does.
+/// The pieces between the "&" of a query, empty ones included.
 pub fn pieces(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(query);
     std::iter::from_fn(move || {
@@ -20,17 +20,17 @@ pub fn pieces(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Key and value of one piece; an empty one is no pair.
+/// Key and value of one piece; an empty piece is no pair.
 #[inline]
 pub fn pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key, value) = piece.split_at_checked(find(b'=', piece))?;
     (!piece.is_empty()).then(|| (key, value.strip_prefix(b"=").unwrap_or(value)))
 }
 
-/// How far a byte mostly stands at most: to begin a search would take longer than to find it.
+/// How many bytes are compared one by one first: starting a vector search costs more than finding a byte among them.
 pub const NEAR_BYTES: usize = 16;
 
-/// Where a byte stands first; the end of `text` where it does not.
+/// The index of the first such byte; the length of `text` where there is none.
 #[inline]
 fn find(byte: u8, text: &[u8]) -> usize {
     let (near, far) = text.split_at(text.len().min(NEAR_BYTES));
@@ -41,7 +41,7 @@ fn find(byte: u8, text: &[u8]) -> usize {
     }
 }
 
-/// The octets that a key or a value stands for.
+/// The decoded octets of a key or a value.
 pub fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + Clone {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -51,8 +51,8 @@ pub fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + Clone {
     })
 }
 
-/// The octet that `text` begins with, and how many bytes it takes there. A "%" without two hexadecimal
-/// digits is itself.
+/// The octet that `text` begins with, and how many bytes encode it. A "%" without two hexadecimal digits stands for
+/// itself.
 #[inline]
 pub fn first_octet(text: &[u8]) -> Option<(u8, usize)> {
     match text {

@@ -96,7 +96,7 @@ causes! {
         ChunkedRepeated = 400 "chunked_repeated",
         /// `chunked` is not the final coding (RFC 9112 §6.3 rule 4).
         ChunkedNotFinal = 400 "chunked_not_final",
-        /// More connection options than any sender has use for.
+        /// More connection options than any sender needs.
         TooManyConnectionOptions = 400 "too_many_connection_options",
         /// TRACE or CONNECT.
         MethodNotAllowed = 405 "method_not_allowed",
@@ -112,7 +112,7 @@ causes! {
         HeadTooLong = 431 "head_too_long",
         /// More field lines than the listener allows.
         TooManyFields = 431 "too_many_fields",
-        /// A method longer than any that anybody implements (RFC 9112 §3).
+        /// A method longer than any that is in use (RFC 9112 §3).
         MethodTooLong = 501 "method_too_long",
         /// A transfer coding that limpet does not know (RFC 9112 §6.1).
         TransferCodingUnknown = 501 "transfer_coding_unknown",
@@ -148,7 +148,7 @@ causes! {
         HeadTooLong = 502 "response_head_too_long",
         /// More field lines than allowed.
         TooManyFields = 502 "response_too_many_fields",
-        /// More connection options than any sender has use for.
+        /// More connection options than any sender needs.
         TooManyConnectionOptions = 502 "response_too_many_connection_options",
         /// Content-Length is a list or not 1*DIGIT.
         ContentLengthInvalid = 502 "response_content_length_invalid",
@@ -162,14 +162,14 @@ causes! {
         TransferEncodingInHttp10 = 502 "response_transfer_encoding_in_http10",
         /// Transfer-Encoding is anything but exactly one `chunked`.
         TransferEncodingInvalid = 502 "response_transfer_encoding_invalid",
-        /// More interim heads before the final one than any sender has use for, or more bytes of them.
+        /// More interim heads before the final one than any sender needs, or more bytes of them.
         TooManyInterim = 502 "response_too_many_interim",
     }
 }
 
 causes! {
-    /// Why chunked content is invalid. `status` is for content of a request; from a target it is a
-    /// 502 before the response has begun and an aborted connection after.
+    /// Why chunked content is invalid. `status` is for the content of a request; a fault in a target's content is a 502
+    /// before the response has begun and an aborted connection after.
     ChunkFault {
         /// A chunk line without a digit.
         SizeEmpty = 400 "chunk_size_empty",
@@ -198,7 +198,7 @@ causes! {
     }
 }
 
-/// What is wrong with the lines of a head, whichever the direction.
+/// The fault in the lines of a head, in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineFault {
     BareCr,

@@ -1,7 +1,6 @@
 //! Responses of limpet's own on the wire: small, framed by Content-Length, no version banner.
 //!
-//! Never reads a clock: Date, where it is wanted, comes
-//! in `extra`. Tested beside the code.
+//! Never reads a clock: the caller passes Date, where it is wanted, in `extra`. Tested beside the code.
 
 use crate::http::answers::{Answer, reason};
 
@@ -12,7 +11,7 @@ pub struct OwnResponse<'a> {
     pub answer: &'a Answer,
     /// Whole field lines (each with CRLF), e.g. Location or Allow.
     pub extra: &'a [u8],
-    /// The connection stays open after it.
+    /// Whether the connection stays open after the response.
     pub keep: bool,
     /// The request's method is HEAD: the body is left out, Content-Length stays.
     pub head_only: bool,
@@ -21,7 +20,7 @@ pub struct OwnResponse<'a> {
 }
 
 impl OwnResponse<'_> {
-    /// Appends all of it.
+    /// Appends the whole response.
     ///
     /// 204 and 304 have neither content nor Content-Length, whatever `answer` holds (RFC 9110 §8.6).
     pub fn write(&self, out: &mut Vec<u8>) {

@@ -1,9 +1,9 @@
 //! Chunked transfer coding, RFC 9112 §7.1: a decoder that compacts in place, and canonical encoding.
 //!
-//! Chunk lines are never passed through: what comes out is content alone, and what goes on is written anew without
-//! extensions. Lines end with CRLF and nothing else, sizes are hex digits and nothing else; behind them white space may
-//! stand before an extension, and in responses alone. Never buffers content. Tested whole, byte by byte, at every split,
-//! with trailing data, and by the fuzz target `chunked`.
+//! Chunk lines are never passed through: the decoder returns content alone, and the encoder writes new lines without
+//! extensions. A line ends with CRLF and nothing else, a size is hex digits and nothing else; white space may follow a
+//! size before an extension, and in responses also without one. Never buffers content. Tested whole, byte by byte, at
+//! every split, with trailing data, and by the fuzz target `chunked`.
 
 mod extension;
 mod trailers;
@@ -12,18 +12,18 @@ use crate::http::refusal::ChunkFault;
 use extension::Extension;
 use trailers::Trailers;
 
-/// What one call to [`Decoder::decode_in_place`] found.
+/// The result of one call to [`Decoder::decode_in_place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
     /// Bytes of content now at the front of the buffer.
     pub content: usize,
-    /// Bytes of input used; what follows belongs to the next message (only possible when `end`).
+    /// Bytes of input used; the bytes behind them belong to the next message (only possible when `end`).
     pub consumed: usize,
     /// The last chunk and the trailer section have been read whole.
     pub end: bool,
 }
 
-/// Most hex digits of a chunk size: what fits 64 bits, leading zeros included.
+/// Most hex digits of a chunk size: those of 64 bits, leading zeros included.
 const SIZE_DIGITS_MAX: u8 = 16;
 
 /// ```text
@@ -45,12 +45,13 @@ enum State {
     End,
 }
 
-/// State across buffers. Limits: chunk extensions of a chunk ≤ 256 bytes (and 16 KiB a message), trailer section ≤ 16 KiB,
-/// 64 trailer fields. Trailer lines are judged like head fields; framing and routing fields among them refuse.
+/// State across buffers. Limits: chunk extensions of a chunk ≤ 256 bytes (and 16 KiB a message), trailer section ≤ 16
+/// KiB, 64 trailer fields. Trailer lines are judged like head fields; framing and routing fields among them are
+/// refused.
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
-    /// The size that is being read, then the bytes of the chunk that are still to come.
+    /// The size while it is read, then how many bytes of the chunk are still to come.
     size: u64,
     size_digits: u8,
     takes_padding: bool,
@@ -59,15 +60,15 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For content that comes from a target: old servers fill up the line of a size with spaces. Whoever
-    /// reads a request in another way than limpet stands behind it; nobody does here.
+    /// For content from a target: old servers pad the line of a size with spaces. A request gets no such leniency,
+    /// because its target may read it differently; a response reaches the client framed anew.
     pub fn of_response() -> Decoder {
         Decoder { takes_padding: true, ..Decoder::default() }
     }
 
-    /// Takes in the next bytes of the message and moves the content among them to the front of
-    /// `buf`. Everything is consumed unless the message ends within. After an error the decoder and
-    /// the content of `buf` must not be used any more.
+    /// Reads the next bytes of the message and moves the content among them to the front of `buf`. All bytes are
+    /// consumed unless the message ends within. After an error neither the decoder nor the content of `buf` may be used
+    /// any more.
     pub fn decode_in_place(&mut self, buf: &mut [u8]) -> Result<Decoded, ChunkFault> {
         let mut read = 0_usize;
         let mut content = 0_usize;
@@ -100,7 +101,7 @@ impl Decoder {
         Ok(Decoded { content, consumed: read, end: self.state == State::End })
     }
 
-    /// How many of `available` bytes are content of this chunk; counts them off.
+    /// How many of `available` bytes are content of this chunk; subtracts them from its size.
     #[inline]
     fn content_run(&mut self, available: usize) -> usize {
         let run = usize::try_from(self.size).unwrap_or(usize::MAX).min(available);
@@ -186,7 +187,7 @@ fn hex_value(digit: u8) -> u64 {
 /// Most bytes [`write_size`] writes.
 pub const SIZE_LINE_BYTES_MAX: usize = 18;
 
-/// Writes the canonical size line (lower-case hex, CRLF) of a chunk right-aligned at the end of `room` and returns its length.
+/// Writes the canonical size line (lower-case hex, CRLF) of a chunk at the end of `room` and returns its length.
 pub fn write_size(length: usize, room: &mut [u8; SIZE_LINE_BYTES_MAX]) -> usize {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = length;

@@ -1,10 +1,10 @@
-//! Content framed in place: what a piece becomes on an HTTP/1 wire.
+//! Content framed in place for an HTTP/1 wire.
 
 use super::chunked::{self, SIZE_LINE_BYTES_MAX};
 
-/// Makes a chunk of `buffer[from..]`, in place, where there are bytes, and the end of the chunked content behind it
-/// when `end` gives its trailer lines. At least [`SIZE_LINE_BYTES_MAX`] bytes before `from` are free. Returns where
-/// the bytes to send begin.
+/// Makes a chunk of `buffer[from..]`, in place, unless it is empty, and appends the end of the chunked content when
+/// `end` gives its trailer lines. At least [`SIZE_LINE_BYTES_MAX`] bytes before `from` are free. Returns the index of
+/// the first byte to send.
 pub fn close_chunk(buffer: &mut Vec<u8>, mut from: usize, end: Option<&[u8]>) -> usize {
     let length = buffer.len().saturating_sub(from);
     if length > 0 {

@@ -1,8 +1,8 @@
 //! Message framing, RFC 9112 §6.3, one numbered function per direction.
 //!
-//! What the fields said is gathered by [`Codings`] and by
-//! [`LengthField`] during the one pass over a head; what it means is decided here and nowhere else. Never guesses: everything that two recipients could read
-//! in two ways is refused. Tested by tables for each direction.
+//! [`Codings`] and [`LengthField`] gather the fields during the one pass over a head; their meaning is decided here and
+//! nowhere else. Never guesses: a head that two recipients could read in two ways is refused. Tested by tables for each
+//! direction.
 
 use crate::http::content_length::LengthField;
 use crate::http::fields::{eq_ignore_case, is_token, trim};
@@ -19,7 +19,7 @@ pub enum ResponseFraming {
 }
 
 impl ResponseFraming {
-    /// What of it concerns those who do not read the wire.
+    /// The content's length, without how the wire marks its end.
     #[inline]
     pub fn content(self) -> ContentLength {
         match self {
@@ -30,7 +30,7 @@ impl ResponseFraming {
     }
 }
 
-/// What the Transfer-Encoding fields of a head said, taken together as one list.
+/// The Transfer-Encoding fields of a head, taken together as one list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum TransferEncoding {
     #[default]
@@ -55,7 +55,7 @@ pub struct Codings {
 }
 
 impl Codings {
-    /// Takes in one Transfer-Encoding field line; several are one list (RFC 9110 §5.3).
+    /// Notes one Transfer-Encoding field line; several are one list (RFC 9110 §5.3).
     pub fn note(&mut self, value: &[u8]) {
         if self.list == TransferEncoding::Absent && eq_ignore_case(value, b"chunked") {
             self.list = TransferEncoding::Chunked;
@@ -73,11 +73,11 @@ impl Codings {
         }
     }
 
-    /// RFC 9112 §6.3 for a request, which is chunked where its length is not known and never ends with its
+    /// RFC 9112 §6.3 for a request: without Content-Length its content is chunked or absent, and never ends with the
     /// connection.
     pub fn request(self, length: LengthField, version: Version) -> Result<ContentLength, Refusal> {
         use TransferEncoding as Te;
-        // 3. Both fields: an attempt at smuggling, whatever they say.
+        // 3. Both fields: an attempt at smuggling, whatever their values.
         if self.list != Te::Absent && length != LengthField::Absent {
             return Err(Refusal::ContentLengthAndTransferEncoding);
         }
@@ -112,7 +112,7 @@ impl Codings {
         if self.list != Te::Absent && length != LengthField::Absent {
             return Err(ResponseFault::ContentLengthAndTransferEncoding);
         }
-        // 4. Transfer-Encoding: limpet offers no coding but `chunked`, so no other may come.
+        // 4. Transfer-Encoding: limpet offers no coding but `chunked`, so a target must not use another.
         match self.list {
             Te::Absent => {}
             _ if version == Version::Http10 => return Err(ResponseFault::TransferEncodingInHttp10),
@@ -134,7 +134,7 @@ impl Codings {
             LengthField::Overflow => return Err(ResponseFault::ContentLengthOverflow),
             LengthField::Repeated => return Err(ResponseFault::ContentLengthRepeated),
         };
-        // 1. No content whatever the fields say. (2. CONNECT is never forwarded.)
+        // 1. No content whatever the fields' values. (2. CONNECT is never forwarded.)
         if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
             return Ok(ResponseFraming::None);
         }
@@ -146,7 +146,7 @@ impl Codings {
     }
 }
 
-/// The list so far with one more coding behind it.
+/// The list with one more coding appended.
 fn after_coding(list: TransferEncoding, coding: &[u8]) -> TransferEncoding {
     use TransferEncoding as Te;
     let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();

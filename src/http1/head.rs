@@ -1,9 +1,9 @@
 //! Request and response heads over the receive buffer.
 //!
-//! httparse splits the lines; everything that it lets pass and limpet does not is refused here or in
-//! the files beside: bare LF (`collect`), connection options (`connection`), framing ([`super::framing`]); and
-//! what all versions of HTTP ask of a request by [`judge`]. A head is never copied: every part is a range of
-//! the buffer. Refusals on the cold side are made exact by `diagnose`.
+//! httparse splits the lines; what it accepts and limpet does not is refused here or in the files beside: bare LF
+//! (`collect`), connection options (`connection`), framing ([`super::framing`]); [`judge`] applies the rules that all
+//! versions of HTTP share. A head is never copied: every part is a range of the buffer. `diagnose` finds the exact
+//! reason of a refusal, off the fast path.
 //!
 //! Tested whole, at every split, byte by byte and with trailing data, by the vectors of others
 //! (`tests/corpora.rs`) and by the fuzz target `head`.
@@ -34,21 +34,21 @@ pub enum Parsed<T> {
     Complete(T),
 }
 
-/// What a response's head says of the wire and the connection that it came on.
+/// The part of a response's head that concerns its wire and connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnWire {
     pub framing: ResponseFraming,
-    /// Whether the target keeps its connection (RFC 9112 §9.3); never when its end is the content's.
+    /// Whether the target keeps its connection (RFC 9112 §9.3); never when the connection's end is the content's.
     pub persistent: bool,
     /// `Keep-Alive: timeout=N`, in seconds.
     pub keep_alive_s: Option<u32>,
 }
 
-/// A response's head, and what concerns only who reads the connection.
+/// A response's head, and the part that only the reader of its connection needs.
 pub type Response<'h, 'b> = (ResponseHead<'h, 'b>, OnWire);
 
 /// Parses and judges a request head at the start of `buf` (leading empty lines already skipped by
-/// [`skip_empty_lines`]). Every refusal of RFC 9112 and of limpet's own rules is found here.
+/// [`skip_empty_lines`]). All reasons to refuse one, of RFC 9112 and of limpet's own rules, are found here.
 pub fn parse_request<'h, 'b>(
     buf: &'b [u8],
     limits: &HeadLimits,
@@ -126,7 +126,7 @@ pub fn skip_empty_lines(buf: &[u8]) -> usize {
     lines.saturating_mul(2)
 }
 
-/// A request line that httparse or [`newer_minor_request`] has split, with the head it opens.
+/// A request line, split by httparse or by [`newer_minor_request`], with the head that it begins.
 struct RequestLine<'b> {
     raw: &'b [u8],
     method: &'b [u8],
@@ -140,7 +140,7 @@ struct StatusLine<'b> {
     version: Version,
 }
 
-/// Judges a head whose lines are split: what they mean together.
+/// Judges the split lines of a request head together.
 #[inline]
 fn judge_request<'h, 'b>(
     line: RequestLine<'b>,
@@ -182,7 +182,7 @@ fn judge_request<'h, 'b>(
     })
 }
 
-/// Judges a response head whose lines are split.
+/// Judges the split lines of a response head together.
 #[inline]
 fn judge_response<'h, 'b>(
     line: StatusLine<'b>,
@@ -199,7 +199,7 @@ fn judge_response<'h, 'b>(
         0 => connection::Options::default(),
         _ => connection::apply(fields).ok_or(ResponseFault::TooManyConnectionOptions)?,
     };
-    // `HTTP/1.1 200` is twelve bytes; SP and the reason follow, or nothing does.
+    // `HTTP/1.1 200` is twelve bytes; SP and the reason may follow.
     let status_line = line.raw.get(..collected.start_line_bytes).unwrap_or_default();
     let on_wire = OnWire {
         framing,
@@ -231,7 +231,7 @@ fn keep_alive_timeout_s(value: &[u8]) -> Option<u32> {
     })
 }
 
-/// A head that is not complete: more is awaited unless what has come already refuses it.
+/// For a head that is not complete: more is awaited unless the bytes so far already refuse it.
 #[cold]
 fn unfinished_request<T>(buf: &[u8], limits: &HeadLimits) -> Result<Parsed<T>, Refusal> {
     match diagnose::unfinished(buf, limits) {

@@ -1,12 +1,13 @@
-//! Content of a response that is still to come, and how its end is found among the bytes that come.
+//! The content of a response that is still to come, and how its end is found among the arriving bytes.
 //!
-//! One for traffic and for checks, so that a check never passes where all traffic fails. Pure. Tested below.
+//! Used for traffic and for health checks alike, so that a check never passes where all traffic fails. Pure. Tested
+//! below.
 
 use super::chunked::Decoder;
 use super::framing::ResponseFraming;
 use crate::http::refusal::ChunkFault;
 
-/// What is left, by its framing.
+/// The remaining content, by its framing.
 #[derive(Debug)]
 pub enum Rest {
     None,
@@ -15,19 +16,19 @@ pub enum Rest {
     UntilClose,
 }
 
-/// What a piece of the connection's bytes was.
+/// How a piece of the connection's bytes was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// So many bytes in front are content now.
+    /// How many bytes at the front are content now.
     pub content: usize,
-    /// So many belonged to the message; what is behind them does not.
+    /// How many bytes belonged to the message; those behind them do not.
     pub used: usize,
-    /// The content has come to its end.
+    /// The content has ended.
     pub end: bool,
 }
 
 impl Rest {
-    /// Of a response that was framed so.
+    /// For a response with this framing.
     #[inline]
     pub fn of(framing: ResponseFraming) -> Rest {
         match framing {
@@ -38,10 +39,10 @@ impl Rest {
         }
     }
 
-    /// Takes the next bytes; content moves to their front.
+    /// Reads the next bytes; content moves to their front.
     ///
     /// # Errors
-    /// Chunks that are not valid.
+    /// Invalid chunks.
     #[inline]
     pub fn take(&mut self, bytes: &mut [u8]) -> Result<Taken, ChunkFault> {
         Ok(match self {
@@ -59,7 +60,7 @@ impl Rest {
         })
     }
 
-    /// Whether nothing is left before a byte of it has come.
+    /// Whether the content is known to be over before any byte of it has come.
     pub fn is_none(&self) -> bool {
         matches!(self, Rest::None | Rest::Length(0))
     }

@@ -9,10 +9,10 @@
 //! X-Forwarded-For: …        folded, ours appended
 //! ```
 //!
-//! Hop-by-hop fields go before ours come, and framing is written from what limpet understood, never
-//! from what was sent. Nothing here judges: a head that reaches it has passed [`super::head`]. Never
-//! allocates beyond the growth of `out`. Tested by examples for each edit and by fuzzing: what is
-//! written must parse again, with the same framing.
+//! Hop-by-hop fields are removed before ours are added, and framing is written from limpet's own reading, never from
+//! the sender's fields. Nothing here judges: a head that reaches it has passed [`super::head`]. Never allocates beyond
+//! the growth of `out`. Tested by examples for each edit and by fuzzing: every written head must parse again, with the
+//! same framing.
 
 mod forwarded;
 mod lines;
@@ -79,11 +79,11 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
     out.extend_from_slice(b"\r\n");
 }
 
-/// What becomes of one field line.
+/// What happens to one field line.
 enum Step {
     Copy,
     Drop,
-    /// Copied where it stands in canonical form, else written anew.
+    /// Copied if it is canonical, else written anew.
     CopyFraming,
     StripCookies,
 }
@@ -155,7 +155,7 @@ fn request_connection(te_trailers: bool, upgrade: Option<&[u8]>, out: &mut Vec<u
     }
 }
 
-/// Where in a Cookie value the first cookie stands that limpet keeps to itself, and what follows it.
+/// The first of limpet's own cookies in a Cookie value, and the text behind it.
 struct Own<'v> {
     before: &'v [u8],
     after: Option<&'v [u8]>,
@@ -181,8 +181,8 @@ fn is_own(part: &[u8], names: &[&[u8]]) -> bool {
     names.iter().any(is_named)
 }
 
-/// Writes a Cookie field without the named cookies, of which `own` is the first, and with every other
-/// byte as it came; nothing when no cookie is left.
+/// Writes a Cookie field without the named cookies, of which `own` is the first, and leaves every other byte unchanged;
+/// writes nothing when no cookie is left.
 fn stripped_cookie(cookie: &Field<'_>, own: Own<'_>, names: &[&[u8]], out: &mut Vec<u8>) {
     let line = out.len();
     out.extend_from_slice(cookie.name);
@@ -217,13 +217,13 @@ fn trim_start(text: &[u8]) -> &[u8] {
     text.get(blank..).unwrap_or_default()
 }
 
-/// What the connection to the client makes of a response.
+/// How the connection to the client carries a response.
 #[derive(Debug, Clone, Copy)]
 pub struct ToClient {
     pub version: Version,
     /// How the content goes to the client (chunked when a close-delimited response is re-framed).
     pub framing: ResponseFraming,
-    /// Whether the client's connection stays: decides the Connection field for its version.
+    /// Whether the client's connection stays open: decides the Connection field for its version.
     pub keep: bool,
     pub upgrade: bool,
 }
@@ -298,8 +298,8 @@ fn status_line(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether the target's own Content-Length goes on: as the framing that stays, or as information
-/// about content that is not sent (HEAD, 304), which RFC 9110 §8.6 forbids for 1xx and 204.
+/// Whether the target's own Content-Length is forwarded: as the framing that stays, or as information about content
+/// that is not sent (HEAD, 304), which RFC 9110 §8.6 forbids for 1xx and 204.
 fn keeps_content_length(head: &ResponseHead<'_, '_>, to: &ToClient) -> bool {
     match to.framing {
         ResponseFraming::None => !matches!(head.status, 100..=199 | 204),
@@ -345,7 +345,7 @@ fn without_leading_zeros(digits: &[u8]) -> &[u8] {
     rest
 }
 
-/// RFC 9110 §7.6.3: the version that the message was received in, and who received it.
+/// RFC 9110 §7.6.3: the version that the message was received in, and the pseudonym of the recipient.
 fn via(received: Version, pseudonym: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(match received {
         Version::Http10 => b"Via: 1.0 ",

@@ -5,8 +5,8 @@ use crate::http::head::{Mode, RequestTarget, Version};
 use crate::http::notes::Notes;
 use crate::http::refusal::Refusal;
 
-/// The effective authority of a request (RFC 9110 §7.1): the target's own, else Host. HTTP/1.1 wants Host in
-/// either case (RFC 9112 §3.2), later versions where the target has none (RFC 9113 §8.3.1).
+/// The effective authority of a request (RFC 9110 §7.1): the target's own, else Host. HTTP/1.1 requires Host in either
+/// case (RFC 9112 §3.2), later versions only where the target has none (RFC 9113 §8.3.1).
 #[inline]
 pub(super) fn effective<'b>(
     target: &RequestTarget<'b>,
@@ -55,7 +55,7 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
     }
 }
 
-/// Nearly every host is a name of these bytes alone.
+/// The fast path, since nearly every host is a name of these bytes alone.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "a byte has 256 values")]
 fn split_reg_name(authority: &[u8]) -> (&[u8], &[u8]) {
@@ -63,7 +63,7 @@ fn split_reg_name(authority: &[u8]) -> (&[u8], &[u8]) {
     authority.split_at_checked(end.unwrap_or(authority.len())).unwrap_or_default()
 }
 
-/// The same for addresses in brackets and for names with encoded bytes.
+/// The slow path, for addresses in brackets and names with encoded bytes.
 #[cold]
 fn is_valid_unusual(authority: &[u8]) -> bool {
     let (host, port) = split_port(authority);
@@ -75,7 +75,7 @@ fn is_valid_unusual(authority: &[u8]) -> bool {
     host_is_valid && port.is_none_or(is_port)
 }
 
-/// The host and what follows its colon. A colon inside brackets is the address's own.
+/// The host and the text behind its colon. A colon inside brackets belongs to the address.
 fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     let host_end = match authority.first() {
         Some(b'[') => memchr::memchr(b']', authority).map(|bracket| bracket.saturating_add(1)),
@@ -121,12 +121,12 @@ fn is_reg_name(name: &[u8]) -> bool {
     true
 }
 
-/// An IPv6 address; limpet knows no IPvFuture and no zone.
+/// An IPv6 address; limpet supports neither IPvFuture nor zones.
 fn is_ip_literal(address: &[u8]) -> bool {
     std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// Whether two valid authorities name one place: case and a default or empty port do not count.
+/// Whether two valid authorities are equivalent: case and a default or empty port do not count.
 fn same(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
     let (one_host, one_port) = split_port(one);
     let (other_host, other_port) = split_port(other);

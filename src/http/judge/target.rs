@@ -1,11 +1,11 @@
-//! Where a request goes: the four forms of a request-target (RFC 9112 §3.2) and the pseudo-fields that took their
-//! place (RFC 9113 §8.3.1), split in place.
+//! The target of a request: the four forms of a request-target (RFC 9112 §3.2) and the pseudo-fields that replaced them
+//! (RFC 9113 §8.3.1), split in place.
 
 use crate::http::fields::eq_ignore_case;
 use crate::http::head::{Method, Mode, RequestTarget};
 use crate::http::refusal::Refusal;
 
-/// Where a request goes.
+/// The source of a request's target.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'b> {
     /// On a request line, in one of four forms (RFC 9112 §3.2): no control, no space, UTF-8, not empty.
@@ -18,7 +18,7 @@ pub enum Target<'b> {
     Parts { scheme: &'b [u8], authority: Option<&'b [u8]>, path: &'b [u8] },
 }
 
-/// Splits and judges a target; says whether its scheme is https, as far as it has one.
+/// Splits and judges a target; also returns whether its scheme is https, if it has one.
 #[inline]
 pub(super) fn judge<'b>(
     target: Target<'b>,

@@ -1,4 +1,4 @@
-//! Chunk extensions, RFC 9112 §7.1.1: read only to know that they are ones, then forgotten.
+//! Chunk extensions, RFC 9112 §7.1.1: checked for their syntax, then forgotten.
 
 use crate::http::fields::{is_token_byte, is_value_byte};
 use crate::http::refusal::ChunkFault;
@@ -41,7 +41,7 @@ impl Extension {
         self.count()
     }
 
-    /// One byte that is neither CR nor LF.
+    /// Reads one byte that is neither CR nor LF.
     pub fn take_in(&mut self, byte: u8) -> Result<(), ChunkFault> {
         self.count()?;
         self.place = match (self.place, byte) {

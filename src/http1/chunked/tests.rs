@@ -1,5 +1,5 @@
-//! Every message is decoded whole, byte by byte, at every split and with trailing data, and must say
-//! the same each time.
+//! Every message is decoded whole, byte by byte, at every split and with trailing data, and must give the same result
+//! each time.
 
 use crate::http1::chunked::*;
 use proptest::prelude::*;
@@ -295,7 +295,7 @@ fn the_end_is_the_last_chunk_the_trailers_and_an_empty_line() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-    /// What is written canonically is read back, however it is cut.
+    /// Canonical encoding is decoded to the same content, however it is cut.
     #[test]
     fn written_chunks_are_read_back(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..80), 0..8),

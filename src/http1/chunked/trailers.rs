@@ -12,7 +12,7 @@ const FIELDS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Trailers {
-    /// Lines that are judged, then the one that is coming in. Allocates only where there are any.
+    /// The judged lines, then the one that is coming in. Allocates only when there is one.
     bytes: Vec<u8>,
     /// Where the line that is coming in begins.
     line_start: usize,
@@ -20,14 +20,14 @@ pub(super) struct Trailers {
 }
 
 impl Trailers {
-    /// Takes in what belongs to the section: the count of bytes used, and whether it ended.
+    /// Reads bytes of the section; returns how many were used, and whether it ended.
     pub fn take_in(&mut self, input: &[u8]) -> Result<(usize, bool), ChunkFault> {
         let mut used = 0_usize;
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
             let lf = memchr::memchr(b'\n', rest);
             let piece_bytes = lf.map_or(rest.len(), |at| at.saturating_add(1));
             let piece = rest.get(..piece_bytes).unwrap_or_default();
-            // The common end needs no room of its own.
+            // The usual end, an empty section, needs no allocation.
             if self.line_start == self.bytes.len() && piece == b"\r\n" {
                 return Ok((used.saturating_add(piece_bytes), true));
             }
@@ -43,7 +43,7 @@ impl Trailers {
         Ok((used, false))
     }
 
-    /// Judges the line that has just come in whole; `true` for the empty one, which is taken away.
+    /// Judges a line that has come in whole; `true` for the empty one, which is removed.
     fn line_ends(&mut self) -> Result<bool, ChunkFault> {
         let Some([line @ .., b'\r', b'\n']) = self.bytes.get(self.line_start..) else {
             return Err(ChunkFault::BareLf);
@@ -76,8 +76,8 @@ impl Trailers {
     }
 }
 
-/// Fields that frame, route, authenticate, control or describe the message: RFC 9110 §6.5.1 forbids
-/// them late, and a recipient that merges them would be steered. Case and underscores do not hide one.
+/// Fields that frame, route, authenticate, control or describe the message: RFC 9110 §6.5.1 forbids them in trailers,
+/// because a recipient that merges them would be steered. Case and underscores do not hide one.
 fn is_forbidden(name: &[u8]) -> bool {
     const OTHERS: &[&[u8]] = &[
         b"proxy-authorization",
@@ -101,7 +101,7 @@ fn is_forbidden(name: &[u8]) -> bool {
         b"vary",
         b"http2-settings",
     ];
-    // RFC 9530 §2 and RFC 1864 have these two come late.
+    // RFC 9530 §2 and RFC 1864 allow these two in trailers.
     const DIGESTS: &[&[u8]] = &[b"content-digest", b"content-md5"];
     let any_of = |names: &[&[u8]]| names.iter().any(|other| folds_to(name, other));
     let has_prefix =

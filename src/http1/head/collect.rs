@@ -1,5 +1,5 @@
-//! The one pass over the field lines of a head: line endings, limits, and what the judgement needs. What all
-//! versions of HTTP ask of a line is [`notes`]'; what Connection names is marked by [`super::connection`].
+//! The one pass over the field lines of a head: line endings, limits, and the facts for the judgement. [`notes`] has
+//! the rules that all versions of HTTP share; [`super::connection`] marks the fields that Connection names.
 
 use httparse::Header;
 
@@ -9,7 +9,7 @@ use crate::http::notes::{self, Notes};
 use crate::http::refusal::LineFault;
 use crate::http1::framing::Codings;
 
-/// What the pass saw.
+/// The facts that the pass has gathered.
 #[derive(Debug, Default)]
 pub(super) struct Collected<'b> {
     /// Length of the start line without its CRLF.
@@ -21,7 +21,7 @@ pub(super) struct Collected<'b> {
     pub keep_alive: Option<&'b [u8]>,
 }
 
-/// Where `part`, a range of `whole`, begins in it.
+/// The index in `whole` at which its range `part` begins.
 #[inline]
 pub(in crate::http1) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize)
@@ -29,8 +29,8 @@ pub(in crate::http1) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
 
 /// Fills `fields` from the lines that httparse split. `raw` is the whole head.
 ///
-/// httparse takes a bare LF for a line's end; every other LF or CR it refuses. So each line's end
-/// being CRLF, checked here, means that the head has no bare one.
+/// httparse accepts a bare LF as a line's end; it refuses every other bare LF or CR. So when each line ends with CRLF,
+/// which is checked here, the head has no bare one.
 pub(super) fn collect<'b>(
     raw: &'b [u8],
     headers: &[Header<'b>],
@@ -73,7 +73,7 @@ fn line_bytes(raw: &[u8], start: usize, next: usize) -> Result<usize, LineFault>
 }
 
 impl<'b> Collected<'b> {
-    /// Takes in one field that limpet knows and says whether it is hop by hop.
+    /// Notes one field that limpet knows and returns whether it is hop by hop.
     #[inline]
     fn note(&mut self, id: FieldId, value: &'b [u8]) -> bool {
         match id {

@@ -1,13 +1,13 @@
-//! Connection options, RFC 9110 §7.6.1: what they say about the connection, and which fields they
-//! take out of the message. They never take out a field that limpet sets or relies on.
+//! Connection options, RFC 9110 §7.6.1: what they tell about the connection, and which fields they remove from the
+//! message. They never remove a field that limpet sets or relies on.
 
 use crate::http::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
 use crate::http::head::Version;
 
-/// Most options that are looked at: each costs a walk over the fields.
+/// Most options that are considered: each costs a walk over the fields.
 const OPTIONS_MAX: usize = 32;
 
-/// What the options say.
+/// The options that limpet acts on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     pub close: bool,
@@ -25,7 +25,7 @@ impl Options {
     }
 }
 
-/// Reads every Connection field and marks what it names; `None` when there are too many options.
+/// Reads every Connection field and marks the fields that it names; `None` when there are too many options.
 pub(super) fn apply(fields: &mut Fields<'_>) -> Option<Options> {
     let mut options = Options::default();
     let mut count = 0_usize;
@@ -57,8 +57,8 @@ pub(super) fn apply(fields: &mut Fields<'_>) -> Option<Options> {
     Some(options)
 }
 
-/// Whether an option may take the field of its name out of the message: only a field in which limpet
-/// has no part, and which neither frames, routes, authenticates nor traces the request (4-http).
+/// Whether an option may remove the field of its name: only a field that limpet does not use, and that neither frames,
+/// routes, authenticates nor traces the request (4-http).
 fn may_name(option: &[u8]) -> bool {
     const KEPT: &[&[u8]] = &[
         b"x-real-ip",

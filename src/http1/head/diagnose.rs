@@ -1,7 +1,7 @@
-//! Says exactly what is wrong with a head that httparse refused or could not finish.
+//! Finds the exact fault of a head that httparse refused or could not finish.
 //!
-//! The cold side: walks the lines from the top and names the first fault, so that a refusal does not
-//! depend on how the head was cut into segments. Also reads the start lines of newer minor versions.
+//! Off the fast path: walks the lines from the top and names the first fault, so that a refusal does not depend on how
+//! the head was cut into segments. Also reads the start lines of newer minor versions.
 
 use super::scan::{Found, HeadScan};
 use crate::http::fields::{is_token, is_token_byte, is_value_byte};
@@ -13,11 +13,11 @@ use crate::http::refusal::{LineFault, Refusal, ResponseFault};
 pub(super) struct Line<'b> {
     pub method: &'b [u8],
     pub target: &'b [u8],
-    /// With the CRLF.
+    /// Its length, CRLF included.
     pub length: usize,
 }
 
-/// A head that begins with CR or LF: an empty line too many, or, which is no fault yet, one that has only half come.
+/// A head that begins with CR or LF: one empty line too many, or, which is no fault yet, half an empty line.
 #[cold]
 pub(super) fn leading_line(buf: &[u8]) -> Result<(), Refusal> {
     match buf {
@@ -28,19 +28,19 @@ pub(super) fn leading_line(buf: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// What already refuses a head that is not complete: waiting for the rest would help nobody.
+/// The fault that already refuses an incomplete head: its rest cannot change the outcome.
 #[cold]
 pub(super) fn unfinished(buf: &[u8], limits: &HeadLimits) -> Option<LineFault> {
     match HeadScan::default().advance(buf, limits) {
         Found::Unfinished => None,
         Found::Fault(fault) => Some(fault),
-        // httparse is still inside a line that ended with CRLF CRLF: impossible, so nothing to say.
+        // Impossible: httparse would still be inside a line that ended with CRLF CRLF.
         Found::Whole => None,
     }
 }
 
-/// What a fault of the lines means for a request: a line that is too long for its method alone is none
-/// with too long a target.
+/// The refusal for a fault of the lines of a request: when the method alone makes the line too long, the target is not
+/// to blame.
 #[cold]
 pub(super) fn refusal(buf: &[u8], fault: LineFault) -> Refusal {
     if fault != LineFault::StartLineTooLong {
@@ -118,7 +118,7 @@ fn start_line(buf: &[u8]) -> Result<Option<(&[u8], usize)>, LineFault> {
     }
 }
 
-/// Splits and judges the request line (RFC 9112 §3); `None` while it is unfinished and so far right.
+/// Splits and judges the request line (RFC 9112 §3); `None` while it is unfinished and without fault.
 #[cold]
 pub(super) fn request_line(buf: &[u8]) -> Result<Option<Line<'_>>, Refusal> {
     let (line, length) = match start_line(buf)? {
@@ -235,7 +235,7 @@ pub(in crate::http1) fn line_is_field(line: &[u8]) -> bool {
     memchr::memchr(b':', line).is_some()
 }
 
-/// What is wrong with one field line, as far as it has come.
+/// The fault of one field line, as far as it has come.
 pub(in crate::http1) fn line_fault(line: &[u8]) -> Option<LineFault> {
     let name_end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
     match (name_end, line.get(name_end..).unwrap_or_default()) {

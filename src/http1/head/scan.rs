@@ -1,10 +1,10 @@
-//! How far an incomplete head was searched, so that one that drips in costs linear time.
+//! How far an incomplete head was searched, so that one that arrives in small pieces costs linear time.
 
 use crate::http::head::HeadLimits;
 use crate::http::refusal::LineFault;
 
-/// Remembers how far an incomplete head was searched: [`HeadScan::worth_parsing`] is `true` when
-/// `buf` may hold a whole head, a byte that refuses it, or more than a limit allows.
+/// Remembers how far an incomplete head was searched: [`HeadScan::worth_parsing`] is `true` when `buf` may hold a whole
+/// head, a byte that refuses it, or more than a limit allows.
 ///
 /// ```text
 /// GET / HTTP/1.1\r\nHost: a\r\nCoo|
@@ -21,7 +21,7 @@ pub struct HeadScan {
     line_count: usize,
 }
 
-/// What is known of a head so far.
+/// The knowledge of a head so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Unfinished,
@@ -38,7 +38,7 @@ impl HeadScan {
             || self.advance(buf, limits) != Found::Unfinished
     }
 
-    /// Searches the bytes that are new.
+    /// Searches the new bytes.
     pub(super) fn advance(&mut self, buf: &[u8], limits: &HeadLimits) -> Found {
         if buf.len() < self.scanned {
             *self = HeadScan::default();
@@ -78,7 +78,7 @@ impl HeadScan {
         }
     }
 
-    /// Whether the line that reaches to `end` is one too many or too long.
+    /// The fault when the line that ends at `end` is one too many or too long.
     fn line_fault(&self, end: usize, limits: &HeadLimits) -> Option<LineFault> {
         let line_bytes = end.saturating_sub(self.line_start);
         if self.line_count == 0 {

@@ -5,8 +5,8 @@ use crate::http::edits::{ForwardedFor, RequestEdits};
 use crate::http::fields::{FieldId, find, is_token_byte, members};
 use crate::http::head::RequestHead;
 
-/// Appends them all. The received X-Forwarded-For lines were left out and are folded here; the other
-/// received ones were left out unless the peer is trusted.
+/// Appends all of them. The received X-Forwarded-For lines were left out and are merged here; the other received ones
+/// were left out unless the peer is trusted.
 pub(super) fn write(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     forwarded_for(head, edits, out);
     let is_kept = |id| edits.peer_trusted && find(head.fields, id).is_some();
@@ -60,8 +60,8 @@ fn forwarded_for(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut
     }
 }
 
-/// One element of Forwarded. What a trusted peer sent stands in field lines before it, which is the
-/// same list (RFC 7239 §4).
+/// One element of Forwarded. The elements that a trusted peer sent stand in field lines before it, which are the same
+/// list (RFC 7239 §4).
 fn forwarded(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Forwarded: for=");
     if edits.peer.contains(&b':') {

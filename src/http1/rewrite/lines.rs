@@ -8,7 +8,7 @@ pub(super) fn line<const N: usize>(start: &[u8; N], value: &[u8], out: &mut Vec<
     out.extend_from_slice(b"\r\n");
 }
 
-/// One field line with a name that the configuration gives.
+/// One field line with a name from the configuration.
 #[inline]
 pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);

@@ -1,25 +1,25 @@
-//! Runs of field lines that go on unchanged: copied from the received head in one piece each.
+//! Runs of unchanged field lines, each copied from the received head in one piece.
 
 use crate::http::fields::Field;
 use crate::http1::head::offset_in;
 
-/// Copies what lies between the field lines that are left out.
+/// Copies the stretches between the field lines that are left out.
 pub(super) struct Runs<'h, 'b> {
     raw: &'b [u8],
     fields: &'h [Field<'b>],
-    /// Where the run that is not copied yet begins.
+    /// Where the run begins that is not copied yet.
     start: usize,
 }
 
 impl<'h, 'b> Runs<'h, 'b> {
-    /// Over the field lines of the head `raw`, whose ranges `fields` are.
+    /// For the field lines of the head `raw`; `fields` are ranges of it.
     pub fn of_fields(raw: &'b [u8], fields: &'h [Field<'b>]) -> Self {
         let mut runs = Runs { raw, fields, start: 0 };
         runs.start = runs.line_start(0);
         runs
     }
 
-    /// Where line `at` begins; behind the last one, where the empty line begins.
+    /// Where line `at` begins; behind the last line, where the empty line begins.
     #[inline]
     fn line_start(&self, at: usize) -> usize {
         match self.fields.get(at) {
@@ -42,8 +42,8 @@ impl<'h, 'b> Runs<'h, 'b> {
         out.extend_from_slice(self.raw.get(self.start..end).unwrap_or_default());
     }
 
-    /// Whether line `at` is `name: value` with one space and no more, and a number without leading
-    /// zeros if it is one, so that every recipient reads it alike.
+    /// Whether line `at` is `name: value` with exactly one space, and without leading zeros if the value is a number,
+    /// so that every recipient reads it alike.
     pub fn is_canonical(&self, at: usize) -> bool {
         let Some(field) = self.fields.get(at) else { return false };
         let start = self.line_start(at);

@@ -1,4 +1,4 @@
-//! Each edit by example, byte for byte; then: whatever was written parses again and means the same.
+//! Each edit by example, byte for byte; then: every written head parses again and means the same.
 
 use crate::http::edits::ForwardedFor;
 use crate::http::fields::Fields;
@@ -470,7 +470,7 @@ fn field_line() -> impl Strategy<Value = String> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-    /// What is written parses again, means the same, and is already in the form it would be given.
+    /// Every written head parses again, means the same, and would be written the same again.
     #[test]
     fn a_rewritten_request_parses_and_means_the_same(
         lines in prop::collection::vec(field_line(), 0..12),

@@ -1,4 +1,4 @@
-//! The same request as HTTP/1.1 says it and as HTTP/2 would (pseudo-fields, names in lower case) is judged alike.
+//! A request is judged alike in the form of HTTP/1.1 and in that of HTTP/2 (pseudo-fields, names in lower case).
 
 use crate::http::fields::Field;
 use crate::http::head::RequestTarget;
@@ -6,7 +6,7 @@ use crate::http::judge::{Asked, Judged, Target, request};
 use crate::http::notes::{self, Notes};
 use crate::http1::head::tests::*;
 
-/// What a request says, whatever its version.
+/// A request, independent of its version.
 #[derive(Clone, Copy)]
 struct Row<'r> {
     method: &'r str,
@@ -16,7 +16,7 @@ struct Row<'r> {
     fields: &'r [(&'r str, &'r str)],
 }
 
-/// What became of it: the judgement, and the names of the fields that do not go on.
+/// The result: the judgement, and the names of the fields that are dropped.
 type Outcome = Result<(String, Vec<String>), Refusal>;
 
 fn dropped(fields: &[Field<'_>]) -> Vec<String> {
@@ -24,7 +24,7 @@ fn dropped(fields: &[Field<'_>]) -> Vec<String> {
     names.map(|name| String::from_utf8_lossy(name).to_lowercase()).collect()
 }
 
-/// As HTTP/1.1 has it: a request line, Host, names in some other case.
+/// In the form of HTTP/1.1: a request line, Host, names in another case.
 fn as_http1(row: &Row<'_>, mode: Mode) -> Outcome {
     let mut text = format!("{} {} HTTP/1.1\r\nHOST: {}\r\n", row.method, row.path, row.authority);
     for (name, value) in row.fields {
@@ -49,7 +49,7 @@ fn as_http1(row: &Row<'_>, mode: Mode) -> Outcome {
     }
 }
 
-/// As a decoder of HTTP/2 would have it: the authority apart, no framing but END_STREAM.
+/// As a decoder of HTTP/2 would give it: the authority apart, no framing but END_STREAM.
 fn as_http2(row: &Row<'_>, mode: Mode) -> Outcome {
     let mut fields = Fields::new();
     let mut notes = Notes::default();

@@ -1,4 +1,4 @@
-//! What a head may be at most, and that nobody waits for the rest of one that is refused already.
+//! The limits on a head, and that a head that is refused already is not awaited further.
 
 use crate::http1::head::tests::*;
 
