@@ -1,4 +1,4 @@
-//! What the clients of one shard share: all that they are served with and that no connection has to itself.
+//! What the clients of one shard share.
 //!
 //! Lives on the shard's thread. Never accepts, counts or evicts a connection: its shard does. Tested beside it and
 //! by the simulation.
@@ -20,9 +20,9 @@ pub struct Clients {
     pub local: Local,
     pub views: Views,
     pub pool: RefCell<Pool<Lease>>,
-    /// Who makes room for a connection to a target when descriptors are short.
+    /// Makes room for a connection to a target when descriptors are short.
     pub room: Rc<dyn Room>,
-    /// Warnings of what clients do.
+    /// Limits the warnings about clients' behaviour.
     pub warnings: Seldom,
 }
 
@@ -43,15 +43,15 @@ impl Clients {
         self.views.latest(&self.local.clock)
     }
 
-    /// Whether those who connect to a listener are clients themselves: those who announce the clients behind them
-    /// are not.
+    /// Whether the peers of a listener are the clients themselves; a balancer that announces clients by PROXY headers
+    /// is not one.
     pub fn are_peers_of(&self, listener: &str) -> bool {
         let view = self.view();
         let listener = view.listener(listener);
         listener.is_none_or(|listener| listener.proxy_protocol == ProxyProtocol::Off)
     }
 
-    /// Lets go of what nobody needs any more, and hands the log on.
+    /// Drops snapshots that are no longer needed, and hands on the log.
     pub fn tick(&self) {
         let now_ms = self.local.clock.now_ms();
         self.pool.borrow_mut().expire(now_ms, |lease| self.close(lease));
@@ -59,18 +59,18 @@ impl Clients {
         self.views.tick(&self.local.clock);
     }
 
-    /// The process stops: closes all connections to targets on which no request is.
+    /// The process stops: closes the idle connections to targets.
     pub fn stop_idle(&self) {
         self.pool.borrow_mut().drain_all(|lease| self.close(lease));
     }
 
-    /// Closes the connection to a target that would be closed next; `false` when none is kept.
+    /// Closes the kept connection to a target that would expire first; `false` when none is kept.
     pub fn close_kept(&self) -> bool {
         let lease = self.pool.borrow_mut().take_first_to_expire();
         lease.map(|lease| self.close(lease)).is_some()
     }
 
-    /// Hands on what the log has been given.
+    /// Hands on the lines that the log has collected.
     pub fn flush(&self) {
         self.local.log.borrow_mut().flush();
     }

@@ -1,4 +1,4 @@
-//! What the clients of one shard share, and connections of a shard that there is not.
+//! The shared state of a shard's clients, and connections without a shard.
 
 use std::future::Future;
 use std::io;
@@ -29,7 +29,7 @@ pub fn snapshot(listeners: &[(&str, &str)]) -> Arc<Snapshot> {
     Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).unwrap())
 }
 
-/// Nobody makes room.
+/// Never makes room.
 struct NoRoom;
 
 impl Room for NoRoom {

@@ -1,4 +1,4 @@
-//! A client's connection: what lasts as long as it does, whichever protocol is spoken on it.
+//! A client's connection: the state that lasts as long as it does, whichever protocol is spoken on it.
 //!
 //! Never awaits: its task is in `serving`. Tested beside it.
 
@@ -20,16 +20,16 @@ pub struct Arrival {
     pub peer: Peer,
 }
 
-/// What lasts as long as the connection does.
+/// The state that lasts as long as the connection.
 pub struct Connection {
     pub clients: Rc<Clients>,
     pub client: Stream,
     pub caller: Caller,
-    /// Position of its listener when it began; none is there before.
+    /// Position of its listener when the connection began; before that, a position that no listener has.
     listener: u32,
     pub alarm: Alarm,
     pub opened_ms: Millis,
-    /// After this the connection closes behind the request it is at.
+    /// When this time has passed the connection closes after its current request.
     pub expires_ms: Millis,
     pub requests: Cell<u32>,
 }
@@ -52,8 +52,8 @@ impl Connection {
         }
     }
 
-    /// What is published now, or, when the connection's listener is no longer in it, what was last;
-    /// and where the listener is in it. `None` when nobody knows the listener any more.
+    /// The latest snapshot, or, when the connection's listener is no longer in it, the last one that had the listener;
+    /// and the listener's position there. `None` when no snapshot that is kept has the listener.
     #[inline]
     pub fn view(&self) -> Option<(View, usize)> {
         let view = self.clients.view();
@@ -65,7 +65,7 @@ impl Connection {
         Some((view, position))
     }
 
-    /// Where the listener is: where it was when the connection began, unless a reload has moved it.
+    /// The listener's position: the one at the connection's begin, unless a reload has moved the listener.
     #[inline]
     fn listener_in(&self, view: &View) -> Option<usize> {
         let name = &self.caller.origin.listener_name;
@@ -78,13 +78,13 @@ impl Connection {
         view.listeners.iter().position(is_it)
     }
 
-    /// Remembers by which listener it has come, and how old it may get there.
+    /// Remembers the listener of the connection, and the age that it may reach there.
     pub fn comes_by(&mut self, listener: &Listener, position: usize) {
         self.listener = u32::try_from(position).unwrap_or(u32::MAX);
         self.expires_ms = self.age_limit_ms(listener);
     }
 
-    /// Whether the connection may serve another request after the one it is at.
+    /// Whether the connection may serve another request after the current one.
     pub fn may_continue(&self, listener: &Listener) -> bool {
         let limit = listener.requests_per_connection;
         (limit == 0 || self.requests.get() < limit)
@@ -93,7 +93,7 @@ impl Connection {
             && !self.clients.views.is_retired(&self.caller.origin.listener_name)
     }
 
-    /// Whether the client has not taken all that it was sent, and would lose it by a reset.
+    /// Whether the client has not taken everything that it was sent, and would lose the rest by a reset.
     pub fn has_bytes_to_take(&self) -> bool {
         self.client.queued_bytes().is_some_and(|count| count > 0)
     }

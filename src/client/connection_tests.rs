@@ -1,4 +1,4 @@
-//! What a connection remembers of its listener, and when it ends behind a request.
+//! The listener that a connection remembers, and when it ends behind a request.
 
 use crate::client::clients::tests::{clients, snapshot};
 use crate::client::connection::*;
@@ -25,7 +25,7 @@ fn begun(clients: &Rc<Clients>, listener: &str) -> Connection {
     connection
 }
 
-/// The listeners of the snapshot that it sees, and which of them is its own.
+/// The listeners of the snapshot that the connection sees, and the position of its own.
 fn seen(connection: &Connection) -> Option<(Vec<String>, usize)> {
     let (view, position) = connection.view()?;
     Some((view.listeners.iter().map(|one| one.name.to_string()).collect(), position))

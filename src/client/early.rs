@@ -1,4 +1,4 @@
-//! Operations that were handed to the kernel ahead of the moment in which their result is needed.
+//! Operations that are handed to the kernel before their result is needed.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,14 +10,14 @@ use crate::transport::pace::Drain;
 use crate::transport::pending::PendingSend;
 use crate::transport::stream::{Recv, RecvAny, Stream};
 
-/// The receive of the client's next request, submitted together with the request before it went out.
+/// The receive of the client's next request, submitted before the current request went out.
 #[derive(Default)]
 pub enum NextReceive {
     #[default]
     None,
     InFlight(RecvAny),
-    /// One that was waited for in vain. It is not made to end, because a socket that receives no more resets
-    /// who goes on to send; what it brings is of no use.
+    /// A receive that brought nothing in time. It is not made to end, because a socket that receives no more answers a
+    /// client that goes on sending with a reset; its bytes are not used.
     Late(Recv),
     Arrived(io::Result<Vec<u8>>),
 }
@@ -32,7 +32,7 @@ impl NextReceive {
         matches!(self, NextReceive::None)
     }
 
-    /// Completes it when its bytes are there. `true` when nothing more is to be waited for.
+    /// Completes the receive when its bytes are there. `true` when there is nothing more to wait for.
     pub fn poll_arrived(&mut self, cx: &mut Context<'_>) -> bool {
         let polled = match self {
             NextReceive::InFlight(receive) => Pin::new(receive).poll(cx),
@@ -54,7 +54,7 @@ impl NextReceive {
         }
     }
 
-    /// What the receive tells of the client, as far as it has completed.
+    /// Whether the client is still there, as far as a completed receive tells.
     pub fn client(&self) -> Presence {
         match self {
             NextReceive::Arrived(Err(_)) => Presence::Reset,
@@ -66,13 +66,13 @@ impl NextReceive {
         }
     }
 
-    /// Awaits what is in flight and takes the result; an empty buffer is the end of the stream.
+    /// Awaits the receive in flight and takes its bytes; an empty buffer is the end of the stream.
     pub async fn finish(&mut self) -> io::Result<Vec<u8>> {
         poll_fn(|cx| if self.poll_arrived(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
         self.take_arrived()
     }
 
-    /// What has arrived; an empty buffer is the end of the stream.
+    /// Takes the bytes that have arrived; an empty buffer is the end of the stream.
     pub fn take_arrived(&mut self) -> io::Result<Vec<u8>> {
         match std::mem::take(self) {
             NextReceive::Arrived(result) => result,
@@ -81,14 +81,14 @@ impl NextReceive {
     }
 }
 
-/// What goes on at the client's side of an exchange while it goes on, and from one to the next.
+/// The operations on the client's side during an exchange, and from one exchange to the next.
 #[derive(Default)]
 pub struct Ahead {
     /// The last bytes of a response, on their way.
     pub last: PendingSend,
     /// The receive of the next request, when it was submitted already.
     pub next: NextReceive,
-    /// The pace at which the client takes a response that is waited for.
+    /// The pace at which the client takes the current response.
     pub drain: Drain,
 }
 

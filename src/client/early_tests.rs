@@ -1,4 +1,4 @@
-//! What a receive that was handed over early tells, and what it leaves.
+//! What a receive that was submitted early tells, and what it leaves.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn what_was_waited_for_in_vain_is_finished_and_its_bytes_are_those_that_came() {
         assert_eq!(late.finish().await.unwrap(), b"late");
     });
     play(|client, far| async move {
-        // What stood in the buffer before is none of it.
+        // Bytes that stood in the buffer before do not belong to it.
         let mut buffer = Vec::with_capacity(64);
         buffer.extend_from_slice(b"before");
         let mut late = NextReceive::Late(client.recv(buffer));

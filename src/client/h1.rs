@@ -1,10 +1,9 @@
 //! Requests back to back, while they come.
 //!
-//! One boxed future of this module serves a connection from the first byte of a request until the
-//! client has been silent for about a second. Responses are finished lazily: the last send of a
-//! response is handed to the kernel together with nothing to wait for, because the receive of the
-//! next request is in flight already; its result is looked at when that receive completes, or a tick
-//! later, and only then is the request's log record closed.
+//! One boxed future of this module serves a connection from the first byte of a request until the client has been
+//! silent for about a second. Responses are finished lazily: the task does not wait for the last send of a response,
+//! because the receive of the next request is in flight already; the send's result is looked at when that receive
+//! completes, or a tick later, and only then is the request's log record closed.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -47,22 +46,22 @@ use crate::upstream::h1::Draft;
 use crate::upstream::side::{First, Plain};
 use crate::uring::buffers::{self, SMALL_BYTES};
 
-/// After this silence a finished response is looked at, so that its log line is not held back.
+/// After this silence the last send of a response is looked at, so that its log line is not held back.
 const SETTLE: Duration = Duration::from_millis(50);
 /// After this silence the connection goes back to sleep and its serving state is freed.
 const QUIET: Duration = Duration::from_secs(1);
-/// Bytes and time that a closing connection reads on, so that the client gets the response
-/// instead of a reset (RFC 9112 §9.6).
+/// How many bytes, and for how long, a closing connection goes on reading, so that the client gets the response instead
+/// of a reset (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What becomes of the connection.
+/// The next state of the connection.
 pub enum Next {
     Wait { receive: RecvAny, idle_deadline: Millis },
     Close,
 }
 
-/// Where an exchange left the client's connection; what is still in flight on it is in [`Ahead`].
+/// How an exchange left the client's connection; operations still in flight on it are in [`Ahead`].
 #[derive(Clone, Copy)]
 pub struct Done {
     /// Another request may follow.
@@ -72,13 +71,13 @@ pub struct Done {
 }
 
 impl Done {
-    /// Nothing more is to be said on this connection.
+    /// The response is complete, and the connection closes.
     pub const CLOSED: Done = Done { keep: false, abort: false };
-    /// What was begun cannot be ended properly.
+    /// The response cannot be completed.
     pub const ABORTED: Done = Done { abort: true, ..Done::CLOSED };
 }
 
-/// Serves what has been received and what follows, until the client is silent or gone.
+/// Serves the received bytes and the requests that follow, until the client is silent or gone.
 pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     let connection = &*connection;
     let local = &connection.clients.local;
@@ -129,7 +128,7 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     }
 }
 
-/// What a head turned out to be.
+/// The outcome of judging a head.
 enum Judged {
     /// It is not whole yet.
     Partial,
@@ -139,12 +138,12 @@ enum Judged {
     Answer(Box<Reply>),
 }
 
-/// What outlives a head of the connection's own matters.
+/// The facts of a head that the connection needs after the head is gone.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
     head_bytes: usize,
     content: ContentLength,
-    /// The client wants its connection kept.
+    /// Whether the client wants its connection kept.
     persistent: bool,
 }
 
@@ -158,7 +157,7 @@ struct Served<'a, 's> {
 }
 
 impl Served<'_, '_> {
-    /// Looks whether what has come is a whole head, or can be refused already.
+    /// Judges whether the received bytes are a whole head, or can be refused already.
     fn judge(&mut self, input: &mut Input, scan: &mut HeadScan) -> Judged {
         let empty_lines = head::skip_empty_lines(input.unread());
         input.consume(empty_lines);
@@ -168,7 +167,7 @@ impl Served<'_, '_> {
             return Judged::Partial;
         }
         let mut fields = Fields::new();
-        // Looked at where it is: a head is large.
+        // Matched by reference, since a head is large.
         match &head::parse_request(bytes, &listener.head_limits, listener.mode, &mut fields) {
             Ok(Parsed::Partial) => Judged::Partial,
             Ok(Parsed::Complete(head)) => match self.scene.prepare(head, self.out, self.entry) {
@@ -189,8 +188,8 @@ impl Served<'_, '_> {
         }
     }
 
-    /// Receives until a head is whole, or refused, or late; `late` is then what was waited for. `Partial`: no head
-    /// has begun, or the client ended the connection.
+    /// Receives until a head is whole, or refused, or late; the receive that was in vain is then in `late`. `Partial`:
+    /// no head has begun, or the client ended the connection.
     async fn read_head(
         &mut self,
         (input, late): (&mut Input, &mut NextReceive),
@@ -232,7 +231,7 @@ impl Served<'_, '_> {
         }
     }
 
-    /// The time for a head is up, of which so many bytes have come.
+    /// Handles a head that is late, of which `begun` bytes have come.
     fn too_late(&mut self, begun: usize) -> Judged {
         if begun == 0 {
             return Judged::Partial;
@@ -241,7 +240,7 @@ impl Served<'_, '_> {
         Judged::Answer(Box::new(Reply::refusal(Refusal::HeadTimeout)))
     }
 
-    /// Has a target answer.
+    /// Forwards the request to a target.
     async fn forward(
         &mut self,
         facts: Facts,
@@ -253,7 +252,7 @@ impl Served<'_, '_> {
         content.begin(facts.head_bytes, facts.content);
         let mut request = Request { client: &connection.client, listener, input, content };
         let taken = request.take_along();
-        // Behind content that is refused nothing can be trusted to be a request.
+        // Bytes behind refused content cannot be trusted to be a request.
         let was_whole = request.is_whole() && taken.is_ok();
         let asked = Asked {
             version: self.out.plan.version,
@@ -328,7 +327,7 @@ impl Served<'_, '_> {
         Done { keep: reply.keep, abort: false }
     }
 
-    /// Writes and counts what the entry says of an exchange that has ended.
+    /// Writes the record of an exchange that has ended, and counts it.
     fn record(&self) {
         if !self.entry.is_blank() {
             let Scene { local, caller, view, listener, .. } = *self.scene;
@@ -352,7 +351,7 @@ impl Served<'_, '_> {
             self.timers.bound(Timer::Send, deadline, sent, || connection.client.abort()).await;
         buffers::give_back(buffer);
         if is_awaited {
-            // It was handed over long before it went.
+            // The time noted when the send was submitted is too early.
             self.entry.last_byte_read(clock);
         }
         self.entry.settle(&result, expired);
@@ -392,7 +391,7 @@ impl Served<'_, '_> {
     }
 }
 
-/// A request of HTTP/1 and its response, as an exchange knows them.
+/// An HTTP/1 request and its response, in the form that an exchange takes.
 struct H1<'a> {
     listener: &'a Listener,
     request: Request<'a>,
@@ -419,7 +418,7 @@ impl<'a> Client for H1<'a> {
     }
 
     fn tunnel(&mut self) -> Plain {
-        // Content either came with the head, and what is early behind it, or had a way of its own.
+        // Early bytes are in `beyond` when content was received by itself, else behind the request in the input.
         let beyond = self.request.content.beyond.unread();
         let early = if beyond.is_empty() { self.request.early() } else { beyond };
         let first = match std::mem::take(&mut self.response.ahead.next) {
@@ -431,7 +430,7 @@ impl<'a> Client for H1<'a> {
     }
 }
 
-/// A second chance for the next request before the serving state is freed. `true` when it came.
+/// Waits a little longer for the next request before the serving state is freed. `true` when it came.
 async fn wait_quietly(timers: &Timers<'_>, next: &mut NextReceive) -> bool {
     timers.set_waiting(Timer::Idle, timers.clock.deadline(QUIET), Waits::Idle);
     let arrived = poll_fn(|cx| {
@@ -456,8 +455,7 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
     }
 }
 
-/// Ends the connection such that the client gets everything that was sent, or, where what was sent is
-/// not the whole, a reset.
+/// Ends the connection such that the client gets everything that was sent, or a reset where the response is incomplete.
 async fn close(connection: &Connection, timers: &Timers<'_>, done: Done, next: &mut NextReceive) {
     if done.abort {
         connection.client.abort();
@@ -469,9 +467,8 @@ async fn close(connection: &Connection, timers: &Timers<'_>, done: Done, next: &
     linger(&connection.client, timers, next).await;
 }
 
-/// Says that nothing more comes, then reads and discards for a bounded while: whatever is left unread, or comes in
-/// later, would become a reset, which takes from the client what it has not read yet. Begins with the receive that is
-/// in flight, if there is one.
+/// Ends sending, then reads and discards for a bounded while: bytes that are left unread, or arrive later, would cause
+/// a reset, by which the client loses what it has not read yet. Begins with the receive in flight, if there is one.
 async fn linger(client: &Stream, timers: &Timers<'_>, next: &mut NextReceive) {
     client.end_sending();
     let deadline = timers.clock.deadline(LINGER);
@@ -499,8 +496,8 @@ async fn linger(client: &Stream, timers: &Timers<'_>, next: &mut NextReceive) {
     }
 }
 
-/// Closes a connection whose time is up while its client has not taken all that it was sent. `receive` is the one
-/// of its next request.
+/// Closes a connection that is over while its client has not taken everything that it was sent. `receive` is that of
+/// its next request.
 pub async fn leave(connection: Rc<Connection>, receive: RecvAny) -> Next {
     let timers = Timers::new(&connection.alarm, &connection.clients.local.clock);
     linger(&connection.client, &timers, &mut NextReceive::InFlight(receive)).await;

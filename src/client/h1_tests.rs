@@ -1,4 +1,4 @@
-//! What becomes of a connection behind each request, and of one on which nothing comes.
+//! The fate of a connection after each request, and of one on which nothing comes.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ struct World {
     next: Rc<RefCell<Option<Next>>>,
 }
 
-/// Plays with a connection on which so much has been received.
+/// Runs `main` on a connection that has received `received`.
 fn play(settings: &str, received: &str, main: impl AsyncFnOnce(&World)) {
     simulated::run(0, Knobs::default(), async {
         let (_, clients) = clients(snapshot(&[("web", &format!("{settings}\n{RULE}"))]));
@@ -45,7 +45,7 @@ fn connection(clients: &Rc<Clients>, near: Socket) -> Rc<Connection> {
 }
 
 impl World {
-    /// Lets so much time pass, tick by tick.
+    /// Lets this time pass, tick by tick.
     async fn pass(&self, time: Duration) {
         let local = &self.clients.local;
         let until_ms = local.clock.deadline(time);
@@ -60,7 +60,7 @@ impl World {
         self.client.send(text.into(), 0, true).await.0.unwrap();
     }
 
-    /// All that has arrived at the client, and whether that is the end.
+    /// Everything that has arrived at the client, and whether its end has.
     async fn arrived(&self) -> (String, bool) {
         simulated::wait(Duration::from_millis(1)).await;
         let (mut all, mut is_end) = (Vec::new(), false);
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-/// Has a target answer every connection's first request with `response`, and end the connection if it is to.
+/// Answers every connection's first request with `response`; `ends`: then ends the connection.
 fn target(response: &'static str, ends: bool) {
     let address: SocketAddr = ([127, 0, 0, 1], 9).into();
     simulated::listen(
@@ -93,7 +93,7 @@ fn target(response: &'static str, ends: bool) {
                 if ends {
                     return far.shutdown(Shutdown::Write);
                 }
-                // Until limpet has let go.
+                // Waits until limpet has let go.
                 let _ = far.recv(Vec::with_capacity(16)).await;
             });
         },

@@ -30,7 +30,7 @@ impl Input {
         self.start = self.start.saturating_add(count).min(self.buffer.len());
     }
 
-    /// The bytes `from` positions into what is unread, for decoding in place.
+    /// The unread bytes from position `from` on, for decoding in place.
     pub fn unread_mut(&mut self, from: usize) -> &mut [u8] {
         let from = self.start.saturating_add(from).min(self.buffer.len());
         self.buffer.get_mut(from..).unwrap_or_default()
@@ -51,8 +51,8 @@ impl Input {
         self.start = 0;
     }
 
-    /// Takes the buffer out for a receive, with room behind the unread bytes: they are moved to the
-    /// front, and to a larger buffer (at most `limit` bytes and a little) when there is none left.
+    /// Takes the buffer out for a receive, with room behind the unread bytes. Where there is no room, they are moved to
+    /// the front, or to a larger buffer (of little more than `limit` bytes).
     pub fn take_with_room(&mut self, limit: usize) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.buffer);
         if self.start > 0 {

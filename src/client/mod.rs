@@ -1,11 +1,11 @@
-//! Who asks: clients' connections, asleep between requests, and the requests that come on them.
+//! The client's side: clients' connections, asleep between requests, and the requests that come on them.
 //!
 //! * `clients`: what the clients of one shard share; `views`: the snapshot as they see it;
-//! * `connection`: what lasts as long as a client's connection; `serving`: its task, asleep between requests;
-//!   `proxy_protocol`: who a balancer in front says that the client is;
-//! * `h1`: requests of HTTP/1 back to back, while they come; `request`: one's content; `response`: what it is
-//!   answered; `reply`: answers of limpet's own; `input`: what has come and is not used yet; `early`: operations that
-//!   were handed to the kernel before their result is needed.
+//! * `connection`: the state that lasts as long as a client's connection; `serving`: its task, asleep between requests;
+//!   `proxy_protocol`: the client that a balancer in front announces;
+//! * `h1`: requests of HTTP/1 back to back, while they come; `request`: the content of one; `response`: its response;
+//!   `reply`: answers of limpet's own; `input`: received bytes that are not used yet; `early`: operations that are
+//!   handed to the kernel before their result is needed.
 
 pub mod clients;
 pub mod connection;

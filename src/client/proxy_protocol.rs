@@ -1,14 +1,13 @@
 //! The PROXY protocol, versions 1 and 2: the first bytes of a connection, in which a balancer in front
 //! of limpet names the client (haproxy.org, `proxy-protocol.txt`).
 //!
-//! The listener's setting alone decides: where it is on, every connection must begin with a header of
-//! the accepted version, and one that does not is closed at once. A header that names no TCP client
-//! (LOCAL, UNKNOWN, Unix sockets, datagrams) leaves the real peer in place. Of what may follow the
-//! addresses (TLVs) only SSL is read; whatever else stands there is passed over. The client that a header
-//! names is never trusted for what the header says: that is asked of the socket's peer. Must never wait
-//! longer than for a head, guess at bytes that are no header, or take a byte beyond the header for its own.
-//! [`decode`] is tested whole, byte by byte, at every split and with what follows it; [`receive`] by
-//! the black-box suite.
+//! The listener's setting alone decides: where it is on, every connection must begin with a header of the accepted
+//! version, and one that does not is closed at once. A header that names no TCP client (LOCAL, UNKNOWN, Unix sockets,
+//! datagrams) leaves the real peer in place. Of the TLVs, which may follow the addresses, only SSL is read; the others
+//! are skipped. A client is never trusted because a header names it: trust depends on the socket's peer. Must never
+//! wait longer than for a head, guess at bytes that are no header, or take a byte beyond the header for its own.
+//! [`decode`] is tested whole, byte by byte, at every split and with bytes behind it; [`receive`] by the black-box
+//! suite.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -30,12 +29,12 @@ const V2_FIXED_BYTES: usize = 16;
 /// The longest header of version 2 that is taken. Most senders keep to 536 bytes, so that a header fits
 /// in any first segment; names of certificates and clouds can make it several times as long.
 const V2_BYTES_MAX: usize = 4096;
-/// The TLV that says how the client's own connection was encrypted (PP2_TYPE_SSL).
+/// The TLV about the encryption of the client's own connection (PP2_TYPE_SSL).
 const TLV_SSL: u8 = 0x20;
-/// The bit of its first byte that says that it was (PP2_CLIENT_SSL).
+/// The bit of the TLV's first byte that says that the client's connection was encrypted (PP2_CLIENT_SSL).
 const CLIENT_SSL: u8 = 0x01;
 
-/// What stands at the start of a connection.
+/// The decoded start of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded {
     /// More bytes are needed.
@@ -47,16 +46,16 @@ pub enum Decoded {
     },
 }
 
-/// Why a connection's first bytes are not taken.
+/// Why a connection's first bytes are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// No header of an accepted version.
     Missing,
     /// A header longer than its version, or limpet, allows.
     TooLong,
-    /// It begins as a header and is none.
+    /// It begins like a header but is malformed.
     Malformed,
-    /// It was not whole in the time that a head has.
+    /// It did not come whole within the time for a head.
     Late,
     /// The connection ended inside it.
     Closed,
@@ -75,11 +74,11 @@ impl Fault {
     }
 }
 
-/// Reads the header at the start of `bytes`, in a version that is `accepted`. Pure: the same bytes
-/// with more behind them are decoded again.
+/// Reads the header at the start of `bytes`, in an `accepted` version. Pure: call it again from the start when more
+/// bytes have come.
 ///
 /// # Errors
-/// As soon as no further byte could make a header of what has come.
+/// As soon as no further byte could complete a valid header.
 pub fn decode(bytes: &[u8], accepted: ProxyProtocol) -> Result<Decoded, Fault> {
     let takes_v1 = matches!(accepted, ProxyProtocol::V1 | ProxyProtocol::Any);
     let takes_v2 = matches!(accepted, ProxyProtocol::V2 | ProxyProtocol::Any);
@@ -110,8 +109,8 @@ fn decode_v1(bytes: &[u8]) -> Result<Decoded, Fault> {
     Ok(Decoded::Complete { consumed: end + 2, announced })
 }
 
-/// What stands behind `PROXY `, where the rest of UNKNOWN says nothing; `None` for what the protocol does
-/// not allow.
+/// The announced client in the text behind `PROXY `; UNKNOWN announces none. `None` for text that the protocol does not
+/// allow.
 fn v1_announced(line: &[u8]) -> Option<Announced> {
     if line == b"UNKNOWN" || line.starts_with(b"UNKNOWN ") {
         return Some(Announced::default());
@@ -141,7 +140,7 @@ fn v1_port(text: &str) -> Option<u16> {
 ///   signature 12 | version, command 1 | family, transport 1 | length 2 | addresses, then TLVs
 /// ```
 fn decode_v2(bytes: &[u8]) -> Result<Decoded, Fault> {
-    // What is wrong is said as early as it is seen; the rest of the header need not come.
+    // A fault is returned as soon as it is seen; the rest of the header need not come.
     let is_proxied = match bytes.get(12) {
         None => return Ok(Decoded::Partial),
         Some(0x20) => false,
@@ -155,7 +154,7 @@ fn decode_v2(bytes: &[u8]) -> Result<Decoded, Fault> {
     let Some(&[high, low]) = bytes.get(14..V2_FIXED_BYTES) else { return Ok(Decoded::Partial) };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let consumed = V2_FIXED_BYTES + length;
-    // LOCAL: the balancer speaks for itself, and what it says of a client is ignored.
+    // LOCAL: the balancer speaks for itself, and any addresses are ignored.
     let family = if is_proxied { family.ok_or(Fault::Malformed)? } else { Family::Other(0) };
     if length < family.address_bytes() {
         return Err(Fault::Malformed);
@@ -170,8 +169,8 @@ fn decode_v2(bytes: &[u8]) -> Result<Decoded, Fault> {
     Ok(Decoded::Complete { consumed, announced })
 }
 
-/// Whether the TLVs say that the client's connection was encrypted. One that would go beyond the header's
-/// end is the last that is looked at: where the header ends is certain without it.
+/// Whether the TLVs say that the client's connection was encrypted. A TLV that exceeds the header ends the search, but
+/// not the connection: the header's own length is certain.
 fn says_encrypted(mut tlvs: &[u8]) -> bool {
     while let Some((&[kind, high, low], rest)) = tlvs.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes([high, low]));
@@ -184,17 +183,17 @@ fn says_encrypted(mut tlvs: &[u8]) -> bool {
     false
 }
 
-/// What a header of version 2 is about.
+/// The address family of a header of version 2.
 #[derive(Clone, Copy)]
 enum Family {
     Tcp4,
     Tcp6,
-    /// Nothing that a listener of limpet's could use; the length of its addresses, in bytes.
+    /// A family that limpet's listeners cannot use; the length of its addresses, in bytes.
     Other(usize),
 }
 
 impl Family {
-    /// `None` for what the protocol does not know.
+    /// `None` for a family that the protocol does not define.
     fn of(byte: u8) -> Option<Family> {
         match byte {
             0x00 => Some(Family::Other(0)),
@@ -238,8 +237,8 @@ impl Family {
     }
 }
 
-/// Receives the header, within the time that a head has, and takes the client it names for the
-/// connection's peer. Returns what was received beyond it; `None` when the connection must be closed.
+/// Receives the header, within the time for a head, and makes the client that it names the connection's peer. Returns
+/// the bytes received beyond it; `None` when the connection must be closed.
 pub async fn receive(connection: &Connection, listener: &Listener) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     match receive_header(connection, listener, &mut bytes).await {
@@ -252,7 +251,7 @@ pub async fn receive(connection: &Connection, listener: &Listener) -> Option<Vec
             Some(bytes)
         }
         Err(fault) => {
-            // One that ends before its first byte is a balancer's health check, or limpet stops.
+            // A connection that ends before its first byte is a balancer's health check, or limpet is stopping.
             if fault != Fault::Closed || !bytes.is_empty() {
                 complain(connection, listener, fault);
             }
@@ -287,8 +286,8 @@ async fn receive_header(
     }
 }
 
-/// One receive behind `bytes`. Returns how many came, 0 at the end, and whether the time was up. No
-/// request has begun, so a stop need not wait for it.
+/// One receive behind `bytes`. Returns how many bytes came, 0 at the end, and whether the time was up. A stop need not
+/// wait for it, since no request has begun.
 async fn receive_more(
     connection: &Connection,
     deadline: Millis,

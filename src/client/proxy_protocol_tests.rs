@@ -21,7 +21,7 @@ fn tcp6_block() -> Vec<u8> {
     block
 }
 
-/// Every header that is taken, and the client in it.
+/// Every valid header, and the client in it.
 fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
     let v1 = |line: &str| [line.as_bytes(), b"\r\n"].concat();
     let longest = "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535";
@@ -46,17 +46,17 @@ fn good() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (v2(0x21, 0x32, &[0; 216]), None),
         (v2(0x20, 0x00, b""), None),
         (v2(0x20, 0x11, &tcp4_block(b"")), None),
-        // What LOCAL says of addresses is ignored, the family included.
+        // The addresses of LOCAL are ignored, the family included.
         (v2(0x20, 0xff, b"x"), None),
     ]
 }
 
-/// The version that a header is of.
+/// The version of a header.
 fn version_of(header: &[u8]) -> ProxyProtocol {
     if header.starts_with(V1_PREFIX) { ProxyProtocol::V1 } else { ProxyProtocol::V2 }
 }
 
-/// The length of a header that is whole, and the client in it.
+/// The length of a whole header, and the client in it.
 fn taken(bytes: &[u8], accepted: ProxyProtocol) -> Option<(usize, Option<SocketAddr>)> {
     match decode(bytes, accepted) {
         Ok(Decoded::Complete { consumed, announced }) => Some((consumed, announced.source)),
@@ -107,10 +107,10 @@ fn the_tlv_of_ssl_says_whether_the_client_came_encrypted() {
         (vec![&authority, &encrypted], true),
         (vec![&cloud, &authority, &encrypted, &authority], true),
         (vec![&authority], false),
-        // Inside of another's value it is nothing.
+        // Inside another TLV's value it does not count.
         (vec![&tlv(0x05, &encrypted)], false),
         (vec![&tlv(0x20, b"")], false),
-        // One that goes beyond the header ends the reading.
+        // A TLV that exceeds the header ends the search.
         (vec![&vec![0x02, 0xff, 0xff], &encrypted], false),
         (vec![&encrypted, &vec![0x02, 0xff]], true),
     ] {
@@ -280,7 +280,7 @@ fn a_header_of_version_2_that_is_too_long_is_refused_before_it_comes() {
     }
 }
 
-/// The bytes are refused so, byte by byte: waited for up to some point and never taken back after it.
+/// The bytes are refused with this fault, byte by byte: awaited up to some point and always refused after it.
 #[track_caller]
 fn assert_faults(bytes: &[u8], fault: Fault) {
     for accepted in [version_of(bytes), ProxyProtocol::Any] {

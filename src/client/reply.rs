@@ -1,10 +1,10 @@
-//! Answers of limpet's own, as a client of HTTP/1 gets them.
+//! Answers of limpet's own, as HTTP/1.
 
 use crate::exchange::answer::Reply;
 use crate::http1::answers::OwnResponse;
 use crate::snapshot::Listener;
 
-/// Appends the whole response. `date` is the time as the Date field tells it.
+/// Appends the whole response. `date` is the value of Date.
 pub fn write(reply: &mut Reply, listener: Option<&Listener>, date: &str, out: &mut Vec<u8>) {
     reply.extra.extend_from_slice(b"Date: ");
     reply.extra.extend_from_slice(date.as_bytes());

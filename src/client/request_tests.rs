@@ -1,4 +1,4 @@
-//! Where a request's content ends, what stands behind it, and when it is given up.
+//! Where a request's content ends, which bytes follow it, and when it is given up.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl World<'_> {
     }
 }
 
-/// What has come along: its content, whether that is all, and what stands behind it.
+/// The content that came along, whether it is complete, and the bytes behind it.
 fn along(length: ContentLength, along: &str) -> Result<(String, bool, String), Failure> {
     let mut seen = Err(Failure::Stopped);
     with("", (length, along), async |world| {

@@ -23,13 +23,13 @@ use crate::uring::buffers;
 /// Responses up to this size are sent without waiting for the send's end.
 const LAZY_SEND_BYTES: usize = 16 * 1024;
 
-/// What a request asked of its response.
+/// The properties of a request that its response depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
     pub version: Version,
-    /// The client wants its connection kept.
+    /// Whether the client wants its connection kept.
     pub persistent: bool,
-    /// Nothing but this request has come, whole.
+    /// The request has come whole, with no bytes behind it.
     pub may_listen: bool,
 }
 
@@ -40,14 +40,14 @@ pub struct Response<'a> {
     timers: &'a Timers<'a>,
     asked: Asked,
     pub ahead: &'a mut Ahead,
-    /// Written and not sent.
+    /// Bytes that are written but not sent.
     out: Vec<u8>,
     is_chunked: bool,
-    /// Another request may follow.
+    /// Whether another request may follow.
     pub keep: bool,
-    /// Bytes that were handed to the system.
+    /// Bytes that the system has taken.
     pub sent: u64,
-    /// The pace of this response is being looked at.
+    /// Whether the pace of this response is being measured.
     is_paced: bool,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Response<'a> {
         Patience { timers: self.timers, timer: Timer::Send, idle: self.listener.timeouts.send_idle }
     }
 
-    /// How the content goes to this client.
+    /// How the content is framed for this client.
     fn framing(&self, head: &ResponseHead<'_, '_>) -> ResponseFraming {
         match head.content {
             ContentLength::None => ResponseFraming::None,
@@ -89,7 +89,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Sends `buffer[from..]` and awaits that it is taken.
+    /// Sends `buffer[from..]` and waits until it is taken.
     async fn send_from(&mut self, buffer: Vec<u8>, from: usize) -> Result<(), SendFault> {
         self.sent += (buffer.len() - from) as u64;
         let (client, patience) = (&self.connection.client, self.patience());
@@ -141,7 +141,7 @@ impl Answering for Response<'_> {
     }
 
     fn respond(&mut self, head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, may_keep: bool) {
-        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
+        // HTTP/1.0 has no interim responses (RFC 9110 §15.2).
         let is_interim = head.status < 200 && head.status != 101;
         if is_interim && self.asked.version == Version::Http10 {
             return;

@@ -1,4 +1,4 @@
-//! How a response goes to its client, and whether another request may follow.
+//! How a response is sent to its client, and whether another request may follow.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -37,7 +37,7 @@ fn play(settings: &str, main: impl AsyncFnOnce(&World)) {
 }
 
 impl World {
-    /// A response to what was `asked`.
+    /// A response to a request with the properties `asked`.
     fn response<T>(
         &self,
         asked: Asked,
@@ -50,7 +50,7 @@ impl World {
         look(&mut Response::new(&self.connection, listener, &timers, asked, ahead))
     }
 
-    /// All that has arrived at the client.
+    /// Everything that has arrived at the client.
     async fn arrived(&self) -> String {
         simulated::wait(Duration::from_millis(1)).await;
         let mut all = Vec::new();
@@ -73,7 +73,7 @@ impl World {
     }
 }
 
-/// Gives a head of a target's to a response.
+/// Passes a target's head to a response.
 fn respond(response: &mut Response<'_>, text: &str, may_keep: bool) {
     let limits = HeadLimits {
         request_line_bytes: 8192,
@@ -248,7 +248,7 @@ fn the_system_is_asked_about_a_client_whose_bytes_are_unread() {
 #[test]
 fn what_is_on_its_way_is_waited_for_as_long_as_a_client_may_take_nothing() {
     play("timeouts.send_idle = \"2s\"", async |world| {
-        // More than anybody's buffers hold.
+        // More than the buffers of both sides hold.
         let last = PendingSend::start(&world.connection.client, vec![0; 1_000_000]);
         let mut ahead = Ahead { last, ..Ahead::default() };
         let timers = Timers::new(&world.connection.alarm, &world.connection.clients.local.clock);
@@ -261,7 +261,7 @@ fn what_is_on_its_way_is_waited_for_as_long_as_a_client_may_take_nothing() {
         assert!(poll(&mut finish).is_pending());
         world.at(2000).await;
         if poll(&mut finish).is_pending() {
-            // What was aborted is seen to have ended a moment later.
+            // An aborted send is seen to have ended a moment later.
             world.at(2010).await;
             assert_eq!(poll(&mut finish), Poll::Ready(()));
         }

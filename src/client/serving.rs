@@ -5,9 +5,9 @@
 //!                                    │                      │
 //!                                    └── idle limit, EOF ───┴── close ─▶ ended
 //! ```
-//! While it waits, its task holds this module's small future and one receive whose buffer the kernel
-//! finds only when bytes arrive. Everything that serving needs is in the boxed `busy` future, which
-//! goes away again when the client falls silent. Tested beside it and by the simulation.
+//! While it waits, its task holds this module's small future and one receive whose buffer the kernel finds only when
+//! bytes arrive. Everything else that serving needs is in the boxed `busy` future, which is freed when the client falls
+//! silent. Tested beside it and by the simulation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,8 +25,8 @@ use crate::time::stop::LAST_REQUEST;
 use crate::transport::stream::RecvAny;
 use crate::uring::buffers;
 
-/// Serves a client until it or limpet ends the connection. All that a sleeping connection's task holds,
-/// besides the connection.
+/// Serves a client until it or limpet ends the connection. It is all that a sleeping connection's task holds, besides
+/// the connection.
 pub struct Serving {
     connection: Rc<Connection>,
     state: State,
@@ -44,7 +44,7 @@ enum State {
 }
 
 impl Serving {
-    /// Serves a client from now on; `None` when nobody knows its listener any more.
+    /// Begins to serve a client; `None` when no snapshot that is kept has its listener.
     pub fn begin(clients: &Rc<Clients>, arrival: Arrival) -> Option<Serving> {
         let mut connection = Connection::new(Rc::clone(clients), arrival);
         let (view, position) = connection.view()?;
@@ -111,16 +111,16 @@ pub fn refuse(clients: &Rc<Clients>, arrival: Arrival) -> impl Future<Output = (
     async move { h1::refuse(&connection).await }
 }
 
-/// Goes to sleep until bytes come, or `deadline`.
+/// Makes the state that sleeps until bytes come, or until `deadline`.
 fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State {
     let clock = &connection.clients.local.clock;
     let mut deadline = deadline.min(connection.expires_ms);
     let waits = if connection.requests.get() == 0 { Waits::Fresh } else { Waits::Idle };
     if connection.clients.local.stop.has_begun() {
         match waits {
-            // Its first request may be on its way; the answer will say that it is the last.
+            // The first request may be on its way; its answer will say that it is the last.
             Waits::Fresh => deadline = deadline.min(clock.deadline(LAST_REQUEST)),
-            // What has arrived already is still read and answered.
+            // Bytes that have arrived already are still read and answered.
             Waits::Idle | Waits::Busy if connection.has_bytes_to_take() => {
                 deadline = clock.now_ms();
             }
@@ -129,16 +129,16 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State 
     }
     connection.alarm.set_waiting(deadline, waits);
     if connection.alarm.is_evicted() {
-        // What has arrived already is still read and answered.
+        // Bytes that have arrived already are still read and answered.
         connection.client.end_receiving();
     }
     State::Asleep { receive, is_up: false }
 }
 
-/// Has a balancer in front announce the client, then serves what follows.
+/// Receives a balancer's PROXY header, then serves the requests that follow.
 async fn announced(connection: Rc<Connection>, view: View, position: usize) -> Next {
-    // The view is held, and not the listener alone: what shards hold of a snapshot keeps the whole of it, which
-    // the control plane frees.
+    // The view is held, not the listener alone: shards hold a snapshot only as a whole, so that the control plane is
+    // the one to free it.
     let Some(listener) = view.listeners.get(position) else { return Next::Close };
     let Some(rest) = proxy_protocol::receive(&connection, listener).await else {
         return Next::Close;

@@ -1,4 +1,4 @@
-//! How long a connection sleeps, what ends its sleep, and what it costs meanwhile.
+//! How long a connection sleeps, what ends its sleep, and its cost meanwhile.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Begun {
         Begun { clients, client, is_over }
     }
 
-    /// How many milliseconds later it is over, to a tick; `None` when it is not within a minute.
+    /// After how many milliseconds it is over, to a tick; `None` when it is not within a minute.
     async fn over_after_ms(&self) -> Option<u128> {
         let mut waited = Duration::ZERO;
         while !self.is_over.get() {

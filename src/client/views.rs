@@ -1,8 +1,8 @@
-//! The published snapshot as one shard's connections see it, and what they need of those before it.
+//! The published snapshot as one shard's connections see it, and the earlier snapshots that they still need.
 //!
-//! A request looks at the snapshot published last. A connection whose listener a reload took away is served by the
-//! last snapshot that had it, until nobody can sleep on such a connection any more. Must never hold a snapshot that
-//! no connection needs: the control plane waits for it to free it. Tested beside it.
+//! A request uses the snapshot published last. A connection whose listener a reload took away is served by the last
+//! snapshot that had it, for as long as a client may sleep on such a connection. Must never hold a snapshot that no
+//! connection needs: the control plane waits for its release to free it. Tested beside it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use crate::snapshot::{Published, Snapshot, View};
 use crate::time::clock::{Clock, Millis};
 
-/// How much longer than its clients may sleep a listener is remembered that was taken away.
+/// How much longer a listener that was taken away is remembered than its clients may sleep.
 const RETIRED_MARGIN: Duration = Duration::from_secs(10);
 
 pub struct Views {
     latest: RefCell<Latest>,
-    /// Listeners that a reload took away, for connections that came in by them.
+    /// Listeners that a reload took away, for connections that they have accepted.
     retired: RefCell<Vec<Retired>>,
 }
 
@@ -27,11 +27,11 @@ struct Latest {
     view: View,
 }
 
-/// A listener that is no longer in the configuration, as it was last.
+/// A listener that is no longer in the configuration, in its last form.
 struct Retired {
     name: Arc<str>,
     view: View,
-    /// Nobody sleeps on a connection of it any more.
+    /// When no client can be asleep on a connection of it any more.
     until_ms: Millis,
 }
 
@@ -54,7 +54,7 @@ impl Views {
         Rc::clone(view)
     }
 
-    /// Takes up a new snapshot, and keeps the one before for the connections of listeners that went with it.
+    /// Turns to a new snapshot, and keeps the one before for connections of listeners that it no longer has.
     #[cold]
     fn turn_to(&self, view: &mut View, latest: &Arc<Snapshot>, clock: &Clock) {
         let before = std::mem::replace(view, Rc::new(Arc::clone(latest)));
@@ -87,7 +87,7 @@ impl Views {
         !retired.is_empty() && retired.iter().any(|one| *one.name == *listener)
     }
 
-    /// Lets go of snapshots that no connection needs any more, also when no request comes.
+    /// Drops snapshots that no connection needs any more, also when no request comes.
     pub fn tick(&self, clock: &Clock) {
         drop(self.latest(clock));
         self.forget(clock.now_ms());

@@ -39,7 +39,7 @@ fn a_listener_that_is_gone_is_seen_as_it_was_last() {
     views.latest(&clock);
     assert!(views.is_retired("b") && !views.is_retired("a"));
     assert_eq!(names(&views.last_of("b").unwrap()), ["a", "b"]);
-    // Also after a further reload that knows nothing of it.
+    // A further reload that does not have it either changes nothing.
     published.store(snapshot(&["a", "c"]));
     views.latest(&clock);
     assert_eq!(names(&views.last_of("b").unwrap()), ["a", "b"]);
