@@ -1,4 +1,4 @@
-//! A connection to a target, and what its waiting receive knows while it is idle.
+//! A connection to a target, and its waiting receive, which notices what happens while it is idle.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::Context;
 
 use crate::transport::stream::{self, RecvAny, Stream};
 
-/// A connection that belongs to nobody but its holder: an exchange, or the pool.
+/// A connection that belongs to its holder alone: an exchange, or the pool.
 ///
 /// Its receive is always in flight. While the connection is idle in the pool it notices a close or
 /// stray bytes, and makes the connection useless; in an exchange it becomes the receive of the
@@ -14,7 +14,7 @@ use crate::transport::stream::{self, RecvAny, Stream};
 pub struct TargetConnection {
     pub stream: Stream,
     pub receive: RecvAny,
-    /// In this very turn `receive` was seen not to have completed, and will wake the task that looked.
+    /// In this very turn `receive` was polled and is pending, so that it will wake the task that polled it.
     pub is_awaited: bool,
 }
 
@@ -24,14 +24,14 @@ impl TargetConnection {
         TargetConnection { stream, receive, is_awaited: false }
     }
 
-    /// Makes it ready for another request: its receive has completed.
+    /// Makes the connection ready for another request; its receive must have completed.
     pub fn renew(&mut self) {
         self.receive = self.stream.recv_any();
     }
 
-    /// Whether nothing has arrived since it was put away. A pooled connection with a close, an error
-    /// or bytes waiting is never used again (RFC 9112 §9.2). What arrived in this very turn is only
-    /// seen when `surely`, which asks the kernel: for requests that could not be sent again.
+    /// Whether nothing has arrived since it was put into the pool. A pooled connection with a close, an error or bytes
+    /// waiting is never used again (RFC 9112 §9.2). Bytes of this very turn are seen only with `surely`, which asks the
+    /// kernel: for requests that could not be sent again.
     pub fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
         self.is_awaited = Pin::new(&mut self.receive).poll(cx).is_pending();
         self.is_awaited && !(surely && self.stream.is_readable())

@@ -19,7 +19,7 @@ use crate::transport::sending;
 use crate::transport::stream::Stream;
 use crate::uring::buffers;
 
-/// A request as a target of HTTP/1.1 is sent it: its head, and the content that came along.
+/// A request for a target of HTTP/1.1: its head, and the content that came along.
 #[derive(Default)]
 pub struct Draft {
     bytes: Vec<u8>,
@@ -52,7 +52,7 @@ impl target::Draft for Draft {
     }
 }
 
-/// The lease of a whole connection. What it needs is made with the connection, and is the pool's between leases.
+/// The lease of a whole connection. Its parts are made with the connection, and belong to the pool between leases.
 pub struct Lease(Box<Parts>);
 
 struct Parts {
@@ -63,7 +63,7 @@ struct Parts {
 /// The request on its way.
 pub struct Request {
     stream: Stream,
-    /// The head, and what came along with it.
+    /// The head, and the content that came along with it.
     first: PendingSend,
     head_bytes: usize,
     is_chunked: bool,
@@ -84,7 +84,7 @@ impl Lease {
         Lease(Box::new(Parts { request, response: Response::new(connection) }))
     }
 
-    /// Whether nothing has happened on the connection since it was put away.
+    /// Whether nothing has happened on the connection since it was put into the pool.
     pub(super) fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
         self.0.response.connection.is_quiet(surely, cx)
     }
@@ -95,7 +95,7 @@ impl Lease {
         response.close();
     }
 
-    /// Makes the connection ready for another request, if another may use it.
+    /// Makes the connection ready for another request, if it can take one.
     pub(super) fn renew(&mut self) -> Option<Kept> {
         let Parts { request, response } = &mut *self.0;
         let is_sent = request.is_whole && matches!(request.first, PendingSend::None);
@@ -131,7 +131,7 @@ impl target::Lease for Lease {
     }
 }
 
-/// The connection that is leased.
+/// The leased connection.
 pub struct Handle(Stream);
 
 impl target::Handle for Handle {

@@ -1,4 +1,4 @@
-//! What a target of HTTP/1 is sent, and when its connection may be leased again.
+//! The bytes that a target of HTTP/1 is sent, and when its connection may be leased again.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const LIMITS: HeadLimits = HeadLimits {
 };
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Plays with a lease and the target's end of its connection.
+/// Runs `main` with a lease and the target's end of its connection.
 fn play(room_bytes: usize, main: impl AsyncFnOnce(&mut Lease, &Socket, &Timers<'_>)) {
     let knobs = Knobs { room_bytes, ..Knobs::default() };
     simulated::run(0, knobs, async {
@@ -71,7 +71,7 @@ fn draft(text: &str) -> Draft {
     draft
 }
 
-/// All that has arrived at the target.
+/// Everything that has arrived at the target.
 async fn arrived(far: &Socket) -> String {
     simulated::wait(Duration::from_millis(1)).await;
     let mut all = Vec::new();
@@ -96,7 +96,7 @@ async fn sent(lease: &mut Lease, draft: Option<&mut Draft>) -> Result<(), SendFa
     poll_fn(|cx| lease.parts().0.poll_sent(cx, draft.as_deref_mut())).await
 }
 
-/// The target answers, whole; says whether the connection may be leased again.
+/// Has the target answer whole; returns whether the connection may be leased again.
 async fn answered(lease: &mut Lease, far: &Socket) -> bool {
     let (result, _) = far.send(b"HTTP/1.1 204 N\r\n\r\n".to_vec(), 0, true).await;
     result.unwrap();

@@ -1,8 +1,8 @@
-//! Who answers: connections to targets, the pool that keeps them between requests, and the leases on them.
+//! The target's side: connections to targets, the pool that keeps them between requests, and the leases on them.
 //!
 //! * [`connection`]: a connection to a target, and the pool of a shard ([`pool`]);
-//! * [`h1`]: the lease of a whole connection, and the request on it; [`response`]: what comes back;
-//! * [`side`]: what is left of it once its bytes are a tunnel's.
+//! * [`h1`]: the lease of a whole connection, and the request on it; [`response`]: the response on it;
+//! * [`side`]: the connection once its bytes belong to a tunnel.
 
 pub mod connection;
 pub mod h1;
@@ -32,12 +32,12 @@ use crate::transport::sending;
 /// How often a connection to a target waits for something idle to give its descriptor back.
 const SHORTAGES_MAX: usize = 8;
 
-/// Who can make room for another connection.
+/// Makes room for another connection.
 pub trait Room {
-    /// Whether an error says that there are no descriptors, or no memory, which others may give back.
+    /// Whether an error is a shortage of descriptors or memory, which others may give back.
     fn is_shortage(&self, error: &std::io::Error) -> bool;
 
-    /// Waits for somebody idle to give a descriptor back.
+    /// Waits until something idle has given a descriptor back; `false` when nothing did.
     fn descriptor(&self) -> Pin<Box<dyn Future<Output = bool> + '_>>;
 }
 
@@ -51,7 +51,7 @@ impl From<sending::Fault> for SendFault {
     }
 }
 
-/// The targets as one shard reaches them.
+/// The access of one shard to its targets.
 pub struct Targets<'a> {
     pub local: &'a Local,
     pub pool: &'a RefCell<Pool<Lease>>,
@@ -69,7 +69,7 @@ impl<'a> target::Upstream for Targets<'a> {
     type Lease = Lease;
     type Connecting = Connecting<'a>;
 
-    /// A kept connection on which nothing has happened since; others are closed on the way.
+    /// A kept connection on which nothing has happened since; unusable ones that are found on the way are closed.
     fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Lease> {
         loop {
             let now_ms = self.local.clock.now_ms();
@@ -110,7 +110,7 @@ impl<'a> target::Upstream for Targets<'a> {
         let Some(kept) = lease.renew() else { return self.close(lease) };
         let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
         if let Some(seconds) = kept.idle_s {
-            // A little less than the target says, so that it is we who close first.
+            // A little less than the target's own time, so that limpet closes first.
             idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
         }
         let expires_ms = self.local.clock.now_ms().saturating_add(idle_ms);

@@ -1,16 +1,15 @@
 //! Bookkeeping of one shard's idle target connections: last in, first out, per target.
 //!
-//! Owns which connection may be used again and until when; knows nothing of what a connection is and never
-//! closes one: whatever leaves the pool without being used is handed to the caller. While connections of a
-//! target are kept, so is its state, hence its slot cannot become another target's. Times are coarse
-//! milliseconds of one clock. Allocates only when a target first gets as many connections as never before.
-//! Tested beside it.
+//! Decides which connection may be used again and until when; does not look into a connection and never closes one:
+//! every connection that leaves the pool unused is handed to the caller. While connections of a target are kept, so is
+//! its state, hence its slot cannot become another target's. Times are coarse milliseconds of one clock. Allocates only
+//! when a target has more connections than ever before. Tested beside it.
 
 use std::sync::Arc;
 
 use crate::group::state::TargetState;
 
-/// Room for this many idle connections of a target is kept.
+/// A target's shelf keeps room for this many idle connections.
 const IDLE_ROOM_KEPT: usize = 8;
 
 #[derive(Debug)]
@@ -19,7 +18,7 @@ struct Idle<C> {
     expires_at_ms: u64,
 }
 
-/// Connections of one target, oldest first. Whenever there is one, there is a holder.
+/// Connections of one target, oldest first. `holder` is set whenever there is a connection.
 #[derive(Debug)]
 struct Shelf<C> {
     holder: Option<Arc<TargetState>>,
@@ -32,7 +31,7 @@ pub struct Pool<C> {
     /// Indexed by slot.
     shelves: Vec<Shelf<C>>,
     count: usize,
-    /// No connection expires before.
+    /// The time before which no connection expires.
     next_expiry_ms: u64,
 }
 
@@ -73,8 +72,8 @@ impl<C> Pool<C> {
         Some(shelf.idle.remove(at).connection)
     }
 
-    /// Keeps a connection; returns the one that must be closed instead: the oldest when `limit` are kept
-    /// already, or the given one when none may be kept.
+    /// Keeps a connection; returns the one to be closed instead: the oldest when `limit` are kept already, or the given
+    /// one when none may be kept.
     pub fn checkin(
         &mut self,
         target: &Arc<TargetState>,
@@ -100,7 +99,7 @@ impl<C> Pool<C> {
         oldest
     }
 
-    /// Hands over everything that has expired. Looks at nothing before the first can have.
+    /// Hands over every connection that has expired. Returns at once before the first can have.
     pub fn expire(&mut self, now_ms: u64, mut close: impl FnMut(C)) {
         if now_ms < self.next_expiry_ms {
             return;
@@ -118,7 +117,7 @@ impl<C> Pool<C> {
             if shelf.idle.is_empty() {
                 shelf.holder = None;
             }
-            // What a peak has left behind; no more than half of it goes at a time.
+            // Gives back the memory of a peak, no more than half of it at a time.
             if shelf.idle.len() < shelf.idle.capacity() / 4 {
                 let half = shelf.idle.capacity() / 2;
                 shelf.idle.shrink_to(half.max(IDLE_ROOM_KEPT));
@@ -127,7 +126,7 @@ impl<C> Pool<C> {
         self.next_expiry_ms = next_expiry_ms;
     }
 
-    /// The connection that would expire first, of all targets: descriptors are short.
+    /// Takes the connection that would expire first, of all targets, when descriptors are short.
     pub fn take_first_to_expire(&mut self) -> Option<C> {
         let first = |shelf: &Shelf<C>| shelf.idle.first().map(|idle| idle.expires_at_ms);
         let shelves = self.shelves.iter_mut().filter(|shelf| !shelf.idle.is_empty());
@@ -150,7 +149,7 @@ impl<C> Pool<C> {
         shelf.holder = None;
     }
 
-    /// Hands over everything: the shard ends.
+    /// Hands over all connections: the shard ends.
     pub fn drain_all(&mut self, mut close: impl FnMut(C)) {
         for slot in 0..self.shelves.len() as u32 {
             self.drain(slot, &mut close);

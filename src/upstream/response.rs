@@ -1,4 +1,4 @@
-//! A response of HTTP/1 as it comes in: heads, then content by its framing.
+//! A response of HTTP/1 as it arrives: heads, then content by its framing.
 
 use std::future::Future;
 use std::io;
@@ -22,14 +22,14 @@ const ROOM_BYTES_MIN: usize = 512;
 /// One response.
 pub struct Response {
     pub(super) connection: TargetConnection,
-    /// Bytes that have come; the first `used` of them are used up.
+    /// Bytes that have arrived; the first `used` of them are used up.
     bytes: Vec<u8>,
     used: usize,
     receive: Receive,
     rest: Rest,
-    /// The content has come to its end.
+    /// The content has ended.
     is_over: bool,
-    /// The connection may be used again, as far as the response tells.
+    /// Whether the connection may be used again, as far as the response tells.
     may_keep: bool,
     /// How long the target keeps it, from its Keep-Alive field.
     idle_s: Option<u32>,
@@ -37,7 +37,7 @@ pub struct Response {
 
 /// The receive that is in flight.
 enum Receive {
-    /// The one that the connection has always.
+    /// The receive of the connection itself.
     Waiting,
     None,
     Further(Recv),
@@ -57,7 +57,7 @@ impl Response {
         }
     }
 
-    /// Makes the connection ready for another request, if another may use it.
+    /// Makes the connection ready for another request, if it can take one.
     pub(super) fn renew(&mut self) -> Option<Kept> {
         buffers::give_back(std::mem::take(&mut self.bytes));
         if !(self.is_over && self.may_keep) {
@@ -78,7 +78,7 @@ impl Response {
         self.connection.close();
     }
 
-    /// What has come and is not used up: of a tunnel, once the head has been looked at.
+    /// Takes the bytes that are not used up: those of a tunnel, once its head has been used.
     pub(super) fn take_bytes(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.drain(..self.used.min(bytes.len()));
@@ -86,7 +86,7 @@ impl Response {
         bytes
     }
 
-    /// The buffer for more of a head, with what has come of it in front.
+    /// The buffer for more of a head, with the bytes of the head so far in front.
     fn take_with_room(&mut self) -> Vec<u8> {
         let mut bytes = self.take_bytes();
         if bytes.capacity() - bytes.len() < ROOM_BYTES_MIN {
@@ -100,7 +100,7 @@ impl Response {
         bytes
     }
 
-    /// What a receive has brought of a head.
+    /// Handles the result of a receive for a head.
     fn more_head(&mut self, result: io::Result<usize>) -> Result<(), ReceiveFault> {
         self.receive = Receive::None;
         match result {
@@ -110,7 +110,7 @@ impl Response {
         }
     }
 
-    /// What a receive has brought of the content, behind [`ROOM`] bytes of `buffer`.
+    /// Handles the result of a receive for content, which lies behind [`ROOM`] bytes of `buffer`.
     fn more_content(
         &mut self,
         result: io::Result<usize>,
@@ -139,7 +139,7 @@ impl Response {
 /// A connection that another request may use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    /// How long the target says that it keeps it.
+    /// For how long the target promises to keep it.
     pub idle_s: Option<u32>,
 }
 
@@ -147,7 +147,7 @@ impl Receiving for Response {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveFault>> {
         if let Receive::Waiting = self.receive {
             if std::mem::take(&mut self.connection.is_awaited) {
-                // It was seen not to have completed in this very turn.
+                // It was polled in this very turn and was pending.
                 return Poll::Pending;
             }
             let result = ready!(Pin::new(&mut self.connection.receive).poll(cx));

@@ -17,7 +17,7 @@ const LIMITS: HeadLimits = HeadLimits {
     field_count: 100,
 };
 
-/// Plays with a response and the target's end of its connection.
+/// Runs `main` with a response and the target's end of its connection.
 fn play(main: impl AsyncFnOnce(&mut Response, &Socket)) {
     simulated::run(0, Knobs::default(), async {
         let (near, far) = simulated::pair();
@@ -33,7 +33,7 @@ async fn says(far: &Socket, text: &str) {
     simulated::wait(Duration::from_millis(1)).await;
 }
 
-/// Receives until a head is whole, and gives its status.
+/// Receives until a head is whole, and returns its status.
 async fn head(response: &mut Response, method: Method) -> u16 {
     loop {
         if let Some(status) = response.head(method, &LIMITS, |head| head.status).unwrap() {
@@ -43,7 +43,7 @@ async fn head(response: &mut Response, method: Method) -> u16 {
     }
 }
 
-/// The content that came along, and whether that is all.
+/// The content that came along, and whether it is complete.
 fn along(response: &mut Response) -> (String, bool) {
     let along = response.along().unwrap();
     (String::from_utf8_lossy(along.bytes).into_owned(), along.is_whole())

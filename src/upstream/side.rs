@@ -12,36 +12,36 @@ use crate::transport::sending;
 use crate::transport::stream::{Recv, RecvAny, Stream};
 use crate::uring::buffers;
 
-/// A stream whose bytes are a tunnel's now.
+/// A stream whose bytes belong to a tunnel.
 pub struct Plain {
     stream: Stream,
     early: Vec<u8>,
     first: First,
 }
 
-/// The receive that was submitted before the tunnel was one.
+/// The receive that was submitted before the tunnel began.
 pub enum First {
     None,
     InFlight(RecvAny),
     Arrived(io::Result<Vec<u8>>),
 }
 
-/// What is received of it.
+/// The receiving half.
 pub struct PlainReader {
     stream: Stream,
-    /// Came before the tunnel was one.
+    /// Bytes that came before the tunnel began.
     early: Vec<u8>,
     first: First,
     large: Option<Recv>,
 }
 
-/// What it is sent.
+/// The sending half.
 pub struct PlainWriter {
     stream: Stream,
 }
 
 impl Plain {
-    /// `early` came before the tunnel was one, and what `first` brings behind it.
+    /// The tunnel's first bytes are `early`, which came before it began, then those that `first` brings.
     pub fn new(stream: Stream, early: Vec<u8>, first: First) -> Plain {
         Plain { stream, early, first }
     }

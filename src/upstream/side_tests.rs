@@ -1,4 +1,4 @@
-//! In which order a tunnel's end gives what came before and what comes, and how it ends.
+//! In which order a tunnel's end delivers early and later bytes, and how it ends.
 
 use std::future::poll_fn;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which kept connections are used, how long they are kept, and what a connect comes to.
+//! Which kept connections are used, how long they are kept, and the outcomes of a connect.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Answer, Knobs};
 use crate::uring::{Shutdown, Socket};
 
-/// Somebody who makes room, and how often that was asked for.
+/// Makes room, and counts how often it was asked to.
 struct Makes {
     is_short: bool,
     asked: Cell<usize>,
@@ -32,7 +32,7 @@ impl Room for Makes {
     }
 }
 
-/// Plays with the targets of a shard.
+/// Runs `main` with the targets of a shard.
 fn with(group: &str, main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
     play(&file("", group, 1), async |shard| {
         let (pool, room) =
