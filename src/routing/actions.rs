@@ -1,8 +1,7 @@
-//! What a rule does with a request.
+//! The actions of a rule.
 //!
-//! Pure: an action is carried out by `exchange`; here stand its settings, the path rewrite and the
-//! words that describe it. Redirect templates are in `redirect`, the choice among groups in
-//! `weighted`. Tested by tables.
+//! Pure: `exchange` carries an action out; this file has its settings, the path rewrite and its description in words.
+//! Redirect templates are in `redirect`, the choice among groups in `weighted`. Tested by tables.
 use std::fmt;
 
 use super::path;
@@ -41,7 +40,7 @@ pub enum PathRewrite {
 }
 
 impl PathRewrite {
-    /// Writes the new path (always starting with "/", but for `*`, which stays) into `out`, cleared first.
+    /// Writes the new path into `out`, cleared first. It always starts with "/"; only `*` stays as it is.
     pub fn apply(&self, path: &[u8], out: &mut Vec<u8>) {
         out.clear();
         let rest = match self {
@@ -69,7 +68,7 @@ impl PathRewrite {
     }
 }
 
-/// What follows `prefix` in `path`: empty or beginning with a slash.
+/// The rest of `path` behind `prefix`: empty or beginning with a slash.
 fn strip_segments<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let rest = path::strip_prefix(path, prefix.as_bytes())?;
@@ -83,11 +82,11 @@ fn push_rooted(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// A path of the file in the form in which paths are matched and forwarded: what no path may have is
-/// encoded, everything else must be in normal form already.
+/// A path of the file in the form in which paths are matched and forwarded: bytes that no path may have are encoded,
+/// and everything else must be in normal form already.
 ///
 /// # Errors
-/// Why it is none, as a sentence.
+/// A sentence that says why it is not.
 pub fn normal_path(text: &str) -> Result<Box<str>, String> {
     if !text.starts_with('/') {
         return Err(format!("{text:?} does not begin with \"/\""));

@@ -1,32 +1,32 @@
-//! What finding the rule of one request may cost, whatever the rules and the request.
+//! The most that finding the rule of one request may cost, whatever the rules and the request.
 //!
-//! A thousand rules that each walk a long query cost as much as ten thousand ordinary requests, and all that while no
-//! other connection of the shard is served. Whatever depends on both the rules and the request is paid for here, in
-//! instructions: estimates, rather too high than too low. What is found once it is spent is not to be used. Tested
-//! through `table`.
+//! A thousand rules that each walk a long query cost as much as ten thousand ordinary requests, and meanwhile no other
+//! connection of the shard is served. Each step whose cost depends on both the rules and the request is paid for here,
+//! in instructions: estimates, rather too high than too low. A result that is found after the budget is spent must not
+//! be used. Tested through `table`.
 
 use std::cell::Cell;
 
-/// Instructions that finding the rule of one request may take: with what an estimate may be too low by, and with the
-/// normal form of its path, 2 million.
+/// Most instructions, as estimated, for finding the rule of one request. With the errors of the estimates, and the
+/// normal form of the path, it is 2 million.
 pub const INSTRUCTIONS_MAX: u32 = 1_700_000;
 
-/// What is left of it.
+/// The instructions that are left.
 #[derive(Debug)]
 pub struct Budget(Cell<u64>);
 
 impl Budget {
-    /// Of one request.
+    /// The budget of one request.
     pub fn of_request() -> Budget {
         Budget(Cell::new(u64::from(INSTRUCTIONS_MAX)))
     }
 
-    /// For whoever asks on the control plane.
+    /// For the control plane, where nothing waits.
     pub fn unlimited() -> Budget {
         Budget(Cell::new(u64::MAX))
     }
 
-    /// Pays for what comes next; `false` when there is not that much.
+    /// Spends so many instructions; `false` when that leaves none.
     #[inline]
     pub fn spend(&self, instructions: usize) -> bool {
         let left = self.0.get().saturating_sub(instructions as u64);
@@ -34,7 +34,7 @@ impl Budget {
         left > 0
     }
 
-    /// How many steps at this price there is enough for.
+    /// How many steps at this price are left.
     #[inline]
     pub(super) fn steps(&self, price: usize) -> usize {
         usize::try_from(self.0.get() / price.max(1) as u64).unwrap_or(usize::MAX)
@@ -45,7 +45,7 @@ impl Budget {
         self.0.get() == 0
     }
 
-    /// There was not enough.
+    /// Leaves nothing, because a step could not be paid for.
     #[cold]
     pub(super) fn exhaust(&self) {
         self.0.set(0);

@@ -1,7 +1,7 @@
 //! Conditions of a rule: each has several values (any matches); all conditions of a rule must match.
 //!
-//! This is the meaning of a condition, value by value; how a thousand rules are searched is the
-//! business of `table`. Nothing here allocates while it matches. Tested by a table per condition.
+//! This file defines the meaning of a condition, value by value; `table` searches a thousand rules. Nothing here
+//! allocates while it matches. Tested by a table per condition.
 use std::fmt;
 use std::net::IpAddr;
 
@@ -15,9 +15,9 @@ use crate::http::query;
 /// Longest host that can match a host condition, in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 
-/// Instructions that comparing with one value of a condition takes, looking at one field's name, and taking one pair
-/// of a query, with each byte of it that is looked at alone, as the first ones are, and beginning to search the others;
-/// and bytes that are compared in one.
+/// Costs in instructions: comparing with one value of a condition; looking at one field's name; taking one pair of a
+/// query; each of its first bytes, which are compared one by one; starting the search of the others. And how many bytes
+/// are compared with one instruction.
 const VALUE: usize = 16;
 pub(super) const FIELD: usize = 8;
 const PAIR: usize = 96;
@@ -25,12 +25,12 @@ const NEAR_BYTE: usize = 8;
 const FAR: usize = 64;
 const BYTES_COMPARED: usize = 4;
 
-/// Everything routing may look at. `fields` are (name, value) pairs in order, names in any case.
+/// The parts of a request that routing may use. `fields` are (name, value) pairs in order, names in any case.
 pub struct Request<'a> {
     pub method: &'a [u8],
     /// Host without port, any case.
     pub host: &'a [u8],
-    /// As paths are compared (see `path`).
+    /// In the form in which paths are compared (see `path`).
     pub path: &'a [u8],
     pub query: Option<&'a [u8]>,
     pub source: Option<IpAddr>,
@@ -42,7 +42,7 @@ pub struct Request<'a> {
 pub enum Condition {
     Host(Vec<HostPattern>),
     Path(Vec<PathPattern>),
-    /// Method names, compared with regard to case (RFC 9110 §9.1).
+    /// Method names, which are case-sensitive (RFC 9110 §9.1).
     Method(Vec<Box<str>>),
     /// Any field line of that name (in any case) may match any value.
     Header {
@@ -55,7 +55,7 @@ pub enum Condition {
     Source(Vec<IpNet>),
 }
 
-/// Hosts are compared without regard to case, to port and to one trailing dot.
+/// Hosts are compared without case, port and one trailing dot.
 #[derive(Debug, Clone)]
 pub enum HostPattern {
     Exact(Box<str>),
@@ -64,7 +64,7 @@ pub enum HostPattern {
     Glob(Glob),
 }
 
-/// Paths are compared in one form (see `path`), with regard to case.
+/// Paths are compared in one form (see `path`), with case.
 #[derive(Debug, Clone)]
 pub enum PathPattern {
     Exact(Box<str>),
@@ -182,7 +182,7 @@ impl Condition {
         Ok((key.map(glob).transpose()?, glob(value)?))
     }
 
-    /// Whether any value of this condition matches, as far as that is paid for.
+    /// Whether any value of this condition matches; `false` when the budget ends first.
     pub fn matches(&self, request: &Request<'_>, budget: &Budget) -> bool {
         match self {
             Condition::Host(patterns) => patterns.iter().any(|p| p.matches(request.host, budget)),
@@ -220,12 +220,12 @@ impl Condition {
     }
 }
 
-/// Without the dot of the root, which names the same host (RFC 3986 §3.2.2).
+/// The host without the dot of the root, which names the same host (RFC 3986 §3.2.2).
 pub(super) fn without_root_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
 
-/// Keys and values as they are sent, as far as they are paid for.
+/// Keys and values as they are sent; ends early when the budget does.
 pub(super) fn query_pairs<'q>(
     request: &Request<'q>,
     budget: &Budget,

@@ -1,14 +1,14 @@
-//! Which conditions leave nothing to others, for notes about rules that no request can reach.
+//! Which conditions cover others entirely, for notes about rules that no request can reach.
 //!
-//! Says "covers" only where that is certain: of two patterns with wildcards inside, most often nothing is. Never
-//! asked for a request. Tested by a table.
+//! Says "covers" only where that is certain: two patterns with inner wildcards mostly count as not covering each other.
+//! Never used for a request. Tested by a table.
 
 use super::budget::Budget;
 use super::conditions::{Condition, Glob, HostPattern, PathPattern};
 use super::path;
 
-/// Whether every request for which all of `later` hold is one for which all of `earlier` do. `steps` bounds the
-/// comparisons; when there are none left the answer is no.
+/// Whether every request that fulfils all of `later` fulfils all of `earlier`. `steps` bounds the comparisons; when
+/// none are left the answer is no.
 pub fn covers(earlier: &[Condition], later: &[Condition], steps: &mut usize) -> bool {
     earlier.iter().all(|one| later.iter().any(|other| one.covers(other, steps)))
 }

@@ -1,9 +1,8 @@
 //! Patterns with `*` (any run, also none) and `?` (one character).
 //!
-//! A match walks the text once and returns only to the last `*`, so its cost is bounded by
-//! text × pattern length, and patterns are bounded by [`GLOB_BYTES_MAX`]; nothing backtracks
-//! exponentially and nothing allocates. Behind a `*` it goes to the next byte that can go on at once. Each step is
-//! paid for. Tested against a recursive model.
+//! A match walks the text once and returns only to the last `*`, so its cost is bounded by text × pattern length, and
+//! patterns are bounded by [`GLOB_BYTES_MAX`]; nothing backtracks exponentially and nothing allocates. Behind a `*` the
+//! walk jumps to the next byte that may match. Each step is paid for. Tested against a recursive model.
 use std::fmt;
 
 use super::budget::Budget;
@@ -13,18 +12,18 @@ use crate::http::query::{first_octet, octet};
 /// Longest pattern that is accepted, in bytes.
 pub const GLOB_BYTES_MAX: usize = 1024;
 
-/// Instructions that asking a pattern takes, that a walk takes before its first step, and that each step takes.
+/// Costs in instructions: calling a pattern, starting a walk, and each step of it.
 const ASK: usize = 64;
 const WALK: usize = 180;
 const STEP: usize = 40;
-/// What a step takes more where texts are decoded.
+/// The factor for a step where texts are decoded.
 const DECODING: usize = 2;
-/// Steps that going back to a `*` takes.
+/// How many steps it costs to go back to a `*`.
 const RETURN_STEPS: usize = 2;
-/// What lies so near is looked at byte by byte; what lies farther is searched, which takes its time to begin.
+/// So many bytes are compared one by one; the others are searched, and starting a search costs `SEARCH_STEPS`.
 const NEAR_BYTES: usize = 16;
 const SEARCH_STEPS: usize = 4;
-/// Bytes that are looked at, and that are searched, in a step.
+/// How many bytes a step compares one by one, and how many it searches.
 const NEAR_BYTES_PER_STEP: usize = 4;
 const BYTES_PER_STEP: usize = 48;
 
@@ -37,7 +36,7 @@ enum Token {
     Run,
 }
 
-/// What a pattern is compared with, and how the two are brought into one form.
+/// The kind of text that a pattern is compared with, and the form in which the two are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     /// Byte by byte, letters of ASCII in any case: hosts and field values.
@@ -53,21 +52,21 @@ pub enum Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     tokens: Box<[Token]>,
-    /// Bytes of the shortest text that can match, and what it begins and ends with where that is one byte.
+    /// Length of the shortest text that can match, in bytes; and its first and last byte where the pattern fixes them.
     least: usize,
     begin: Option<u8>,
     end: Option<u8>,
     reading: Reading,
 }
 
-/// What stands at a place of a text.
+/// One byte of a text as it is compared.
 struct Unit {
     byte: u8,
-    /// Another byte that it can be read as; most often the same.
+    /// Another reading of it; most often the same byte.
     also: u8,
-    /// Bytes of text that it takes.
+    /// How many bytes of text encode it.
     length: usize,
-    /// Bytes of text that the whole character takes.
+    /// How many bytes of text its whole character takes.
     character_length: usize,
 }
 
@@ -75,7 +74,7 @@ impl Glob {
     /// Parses and checks one value of the file.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence.
+    /// A sentence that says what is wrong with it.
     pub fn parse(text: &str, reading: Reading) -> Result<Self, String> {
         if text.len() > GLOB_BYTES_MAX {
             return Err(format!(
@@ -105,7 +104,7 @@ impl Glob {
         Ok(Glob { tokens: tokens.into(), least, begin, end, reading })
     }
 
-    /// Whether the whole of `text` matches, as far as that is paid for.
+    /// Whether the whole of `text` matches; `false` when the budget ends first.
     pub fn matches(&self, text: &[u8], budget: &Budget) -> bool {
         if !budget.spend(ASK) || self.differs_at_an_end(text) {
             return false;
@@ -133,7 +132,7 @@ impl Glob {
         }
     }
 
-    /// Whether the ends of `text` say that it does not match; most texts that do not are told by them.
+    /// Whether the ends of `text` show that it does not match, which they do for most texts.
     #[inline]
     fn differs_at_an_end(&self, text: &[u8]) -> bool {
         let differs = |wanted: Option<u8>, found: Option<&u8>| match (wanted, found) {
@@ -145,7 +144,7 @@ impl Glob {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        // An end that may be an encoding says nothing of what it stands for.
+        // An end that may be part of an encoding does not show which byte it encodes.
         let is_plain = |at: Option<usize>| {
             self.reading != Reading::Query
                 || at.and_then(|at| text.get(at)).is_none_or(|&byte| byte != b'%')
@@ -155,7 +154,7 @@ impl Glob {
             || (differs(self.end, text.last()) && is_plain(text.len().checked_sub(3)))
     }
 
-    /// A walk at a price for each of its steps.
+    /// Walks, and pays this price for each step.
     #[inline]
     fn paid(
         &self,
@@ -177,18 +176,18 @@ impl Glob {
         }
     }
 
-    /// The text that this pattern stands for when it has no wildcard.
+    /// The text that this pattern matches when it has no wildcard.
     pub(super) fn literal(&self) -> Option<Vec<u8>> {
         let prefix = self.literal_prefix();
         (prefix.len() == self.tokens.len()).then_some(prefix)
     }
 
-    /// What every matching text begins with.
+    /// The beginning that every matching text has.
     pub(super) fn literal_prefix(&self) -> Vec<u8> {
         self.tokens.iter().map_while(|token| token.byte()).collect()
     }
 
-    /// What every matching text ends with.
+    /// The end that every matching text has.
     pub(super) fn literal_suffix(&self) -> Vec<u8> {
         let mut suffix: Vec<u8> =
             self.tokens.iter().rev().map_while(|token| token.byte()).collect();
@@ -203,8 +202,8 @@ impl Glob {
         (end == [Token::Run]).then_some(prefix)
     }
 
-    /// The walk. `unit` reads what stands at a position. Takes the steps that it makes; `None` when there are not
-    /// enough.
+    /// The walk. `unit` reads the byte at a position. Subtracts its steps from `steps`; `None` when they do not
+    /// suffice.
     fn walk(
         &self,
         text: &[u8],
@@ -243,7 +242,7 @@ impl Glob {
                 at += taken;
                 continue;
             }
-            // The last `*` takes one more unit, and what cannot go on.
+            // The last `*` takes one more character, and those behind which the walk cannot go on.
             let Some((behind, tried)) = resume else { return Some(false) };
             let Some(skipped) = unit(text, tried) else { return Some(false) };
             let (found, taken) = self.seek(behind, text, tried + skipped.character_length);
@@ -254,15 +253,15 @@ impl Glob {
         }
     }
 
-    /// The first position from `at` on, which begins a character, where the token behind a `*` may hold; and the
-    /// steps that it took to find.
+    /// The first position from `at` on, at the beginning of a character, where the token behind a `*` may match; and
+    /// the steps that the search took.
     #[inline]
     fn seek(&self, token: usize, text: &[u8], at: usize) -> (Option<usize>, usize) {
         let wanted = match self.tokens.get(token) {
             Some(Token::Byte(wanted)) => *wanted,
             Some(Token::One | Token::Run) | None => return (Some(at), 0),
         };
-        // What is encoded is met at its beginning: it may stand for what is wanted, and is passed as a whole.
+        // An encoding is found by its "%": it may stand for the wanted byte, and is skipped as a whole.
         let [one, two, three] = match (self.reading, wanted) {
             (Reading::Text, _) => [wanted, wanted.to_ascii_uppercase(), wanted],
             (Reading::Path, _) => [wanted, b'%', wanted],
@@ -290,7 +289,7 @@ fn plain_unit(text: &[u8], at: usize) -> Option<Unit> {
     Some(Unit { byte, also: byte, length: 1, character_length: 1 })
 }
 
-/// The tokens of `text`, its bytes as they stand there.
+/// The tokens of `text`, its bytes unchanged.
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -317,8 +316,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// `tokens` with each byte written by `push`, which learns whether it was percent-encoded. `None` where a
-/// "%" has no two hexadecimal digits behind it.
+/// The tokens of `text`; `push` writes each byte and is told whether it was percent-encoded. `None` where a "%" has no
+/// two hexadecimal digits behind it.
 fn read_encodings(
     tokens: &[Token],
     push: impl Fn(u8, bool, &mut Vec<Token>),
@@ -340,8 +339,8 @@ fn read_encodings(
     Some(out)
 }
 
-/// As a path is compared: characters that mean the same either way as themselves, what divides when it is not
-/// encoded, and what has to be encoded, as an encoding in upper case.
+/// Writes a byte as paths are compared: a character that means the same encoded or not, as itself; an encoded
+/// delimiter, and a byte that must be encoded, as an encoding in upper case.
 fn push_compared(byte: u8, was_encoded: bool, out: &mut Vec<Token>) {
     let is_plain = is_unreserved(byte) || has_one_meaning(byte);
     if must_be_encoded(byte) || (was_encoded && !is_plain) {
@@ -365,7 +364,7 @@ impl Token {
 }
 
 impl fmt::Display for Glob {
-    /// As it would stand in the file.
+    /// In the file's notation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Vec::with_capacity(self.tokens.len());
         for token in &self.tokens {
@@ -514,7 +513,7 @@ mod tests {
     fn many_stars_on_a_long_text_stay_linear() {
         let pattern = "*a".repeat(64) + "b";
         let text = "a".repeat(20_000);
-        // An exponential matcher would not come back; 20 000 × 129 steps do.
+        // An exponential matcher would not return; 20 000 × 129 steps do.
         assert!(!matches(&pattern, &text));
     }
 
@@ -527,7 +526,7 @@ mod tests {
             assert!(!glob.matches(text.as_bytes(), &budget));
             assert!(budget.is_spent());
             assert!(glob.matches(text.as_bytes(), &Budget::unlimited()));
-            // Neither does one that could be paid for alone.
+            // Nor does a walk that the budget would have allowed at first.
             assert!(!glob.matches(b"aab", &budget));
         }
     }

@@ -6,10 +6,10 @@
 //!       └─ any ────────────────────┘                    ├─ prefix (sorted, one binary search)
 //!                                                       └─ any
 //! ```
-//! Each leaf is a list of candidates in ascending rule order, and a map of those that are told apart
-//! by a header or query value (see `literals`). A pattern with inner wildcards stands
-//! under its literal prefix (path) or its literal labels at the end (host) and is verified when it is
-//! met. Nothing here decides a match; tested through `table` against the naive model.
+//! Each leaf is a list of candidates in ascending rule order, and a map of those that differ by a header or query value
+//! (see `literals`). A pattern with inner wildcards stands under its literal prefix (path) or its literal labels at the
+//! end (host) and is verified when it is found. Nothing here decides a match; tested through `table` against the naive
+//! model.
 use std::collections::{BTreeMap, HashMap};
 
 use super::budget::Budget;
@@ -29,7 +29,7 @@ pub(super) struct Entry<'r> {
     pub selector: Option<&'r Selector>,
 }
 
-/// All rules of a table that can hold at all.
+/// All rules of a table that can match at all.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     exact: Map<PathIndex>,
@@ -71,7 +71,7 @@ impl Index {
         self.suffix.entry(suffix.into()).or_default()
     }
 
-    /// Ends the building: what is searched is sorted.
+    /// Ends the building by sorting.
     pub fn finish(&mut self) {
         self.exact.values_mut().chain(self.suffix.values_mut()).for_each(PathIndex::finish);
         self.any.finish();
@@ -113,13 +113,13 @@ impl Index {
     }
 }
 
-/// The rules of one host entry by path.
+/// The rules of one host entry, by path.
 #[derive(Debug, Default)]
 struct PathIndex {
-    /// Lowest rule entered; nothing here is looked at when a lower one has already been found.
+    /// The lowest rule of this entry; the entry is skipped when a lower one has already been found.
     lowest: Option<u32>,
     exact: Map<Leaf>,
-    /// While building; sorted into `prefixes`.
+    /// The prefixes while the index is built; sorted into `prefixes`.
     unsorted: BTreeMap<Box<[u8]>, Leaf>,
     prefixes: Box<[Prefix]>,
     any: Leaf,
@@ -129,7 +129,7 @@ struct PathIndex {
 #[derive(Debug)]
 struct Prefix {
     bytes: Box<[u8]>,
-    /// Position of the longest other prefix that this one begins with.
+    /// Position of the longest other prefix that begins this one.
     parent: Option<u32>,
     leaf: Leaf,
 }
@@ -169,7 +169,7 @@ impl PathIndex {
 
     fn finish(&mut self) {
         let mut prefixes: Vec<Prefix> = Vec::with_capacity(self.unsorted.len());
-        // Positions of the prefixes that the current one may begin with, longest last.
+        // Positions of the prefixes that may begin the current one, longest last.
         let mut open: Vec<u32> = Vec::new();
         for (position, (bytes, leaf)) in (0..).zip(std::mem::take(&mut self.unsorted)) {
             while let Some(last) = open.last().and_then(|&at| prefixes.get(at as usize)) {
@@ -207,8 +207,8 @@ impl PathIndex {
 
     /// The rules of every prefix of `path`, longest first.
     ///
-    /// Among sorted texts, each prefix of `path` is a prefix of the last text that is not above `path`,
-    /// or is that text: what lies between a prefix and `path` begins with that prefix.
+    /// Among sorted texts, each prefix of `path` begins, or is, the last text that is not above `path`: every text
+    /// between a prefix and `path` begins with that prefix.
     fn prefixes_of(&self, path: &[u8]) -> impl Iterator<Item = &Leaf> {
         let below = self.prefixes.partition_point(|prefix| *prefix.bytes <= *path);
         let last = below.checked_sub(1).and_then(|at| self.prefixes.get(at));

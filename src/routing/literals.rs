@@ -1,9 +1,9 @@
-//! Rules of one host and path told apart by a header or a query value without wildcards.
+//! Rules of one host and path that differ by a header or query value without wildcards.
 //!
-//! A thousand rules for `x-tenant: a`, `x-tenant: b`, … are one hash map over the values of that field,
-//! not a walk. As in `index`, an entry only says that a rule may hold. Values are compared in lower
-//! case in a stack buffer; what is longer than [`LITERAL_BYTES_MAX`], or belongs to a name beyond the
-//! first [`NAME_COUNT_MAX`], is left to the walk. Tested through `table` against the naive model.
+//! A thousand rules for `x-tenant: a`, `x-tenant: b`, … are one hash map over the values of that field, not a walk. As
+//! in `index`, an entry only says that a rule may match. Values are compared in lower case in a stack buffer; values
+//! longer than [`LITERAL_BYTES_MAX`], and those of names beyond the first [`NAME_COUNT_MAX`], are left to the walk.
+//! Tested through `table` against the naive model.
 use std::collections::HashMap;
 
 use super::budget::Budget;
@@ -15,7 +15,7 @@ use crate::http::query;
 const LITERAL_BYTES_MAX: usize = 128;
 /// Most distinct field names, and most distinct query keys, of one place in the index.
 const NAME_COUNT_MAX: usize = 8;
-/// Instructions that looking a value up takes, and that each byte of it takes.
+/// Costs in instructions: looking a value up, and each byte of it.
 const LOOK_UP: usize = 150;
 const BYTE: usize = 12;
 
@@ -60,7 +60,7 @@ fn literal(glob: &Glob) -> Option<Box<[u8]>> {
     (literal.len() <= LITERAL_BYTES_MAX).then(|| literal.into())
 }
 
-/// With "+" as a space: one that is not encoded is read as either (see `glob`).
+/// With "+" for a space: a "+" that is not encoded is read as either (see `glob`).
 fn query_literal(glob: &Glob) -> Option<Box<[u8]>> {
     let mut literal = literal(glob)?;
     literal.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
@@ -77,7 +77,7 @@ pub(super) struct Literals {
 }
 
 impl Literals {
-    /// Enters `candidate`; `false`, and nothing is entered, when there are too many names.
+    /// Adds `candidate`; `false`, and nothing is added, when there are too many names.
     pub fn insert(&mut self, selector: &Selector, candidate: Candidate) -> bool {
         match selector {
             Selector::Header { name, values } => {
@@ -102,7 +102,7 @@ impl Literals {
         true
     }
 
-    /// Calls `visit` with each list of candidates that `request` has the value of, as far as that is paid for.
+    /// Calls `visit` with each list of candidates whose value `request` has; ends early when the budget does.
     pub fn each(
         &self,
         request: &Request<'_>,
@@ -165,7 +165,7 @@ fn lower<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [
     Some(lower)
 }
 
-/// As [`query_literal`] has it.
+/// The value in the form of [`query_literal`].
 fn lower_decoded<'r>(text: &[u8], room: &'r mut [u8; LITERAL_BYTES_MAX]) -> Option<&'r [u8]> {
     let mut length = 0;
     for octet in query::decoded(text) {

@@ -1,10 +1,9 @@
-//! Rules by priority, compiled so that a thousand cost about what one costs.
+//! Rules by priority, compiled so that a thousand cost about as much as one.
 //!
-//! Pure: no sockets, no clock, no randomness of its own; it knows no other module than
-//! `http`. A request meets [`path`] (its normal form), [`table`] (the first rule whose
-//! [`conditions`] all hold) and the rule's [`actions`]. The compiled table is tested against the
-//! naive model "first rule in order all of whose conditions hold", the normal form for idempotence.
-//! What finding a rule may cost has a limit (see [`budget`]).
+//! Pure: no sockets, no clock, no randomness of its own; it uses no other module than `http`. A request is matched by
+//! its [`path`] (in normal form) in the [`table`] (the first rule whose [`conditions`] all hold), which gives the
+//! rule's [`actions`]. The compiled table is tested against the naive model "first rule in order all of whose
+//! conditions hold", the normal form for idempotence. The cost of finding a rule is limited (see [`budget`]).
 pub mod actions;
 pub mod budget;
 pub mod conditions;

@@ -13,10 +13,10 @@
 //!   compared decoded (see [`push_compared`]).
 //! * The asterisk-form `*` stays alone. The query is no part of the path and is never touched.
 //!
-//! What is matched is so what a server will read, and a rule cannot be passed by another spelling of its
-//! path; the patterns and prefixes of the file are brought into the same form. Nothing else is judged here: which
-//! raw bytes a request-target may have is decided by `http1`. Tested by tables, and by proptest for
-//! idempotence and for agreement of the two functions.
+//! So rules match the path that a server will read, and another spelling of a path cannot evade a rule; the patterns
+//! and prefixes of the file are brought into the same form. Nothing else is judged here: which raw bytes a
+//! request-target may have is decided by `http1`. Tested by tables, and by proptest for idempotence and for agreement
+//! of the two functions.
 
 use crate::http::query::octet;
 
@@ -49,14 +49,14 @@ impl PathFault {
     }
 }
 
-/// How far a path is from the form in which it is forwarded, and from that in which it is compared.
+/// How far a path is from its forwarded form, and from its compared form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Both forms are the path as it stands: the common case.
+    /// The path is in both forms already: the common case.
     Plain,
-    /// In normal form; has encodings, which may be compared decoded.
+    /// In normal form, with encodings that may be compared decoded.
     Normal,
-    /// Is brought into normal form by [`normalize`], unless that finds a fault.
+    /// [`normalize`] brings it into normal form, unless it finds a fault.
     Other,
 }
 
@@ -65,7 +65,7 @@ pub fn form(path: &[u8], merge_slashes: bool) -> Form {
     if path.first() != Some(&b'/') {
         return if path == b"*" { Form::Plain } else { Form::Other };
     }
-    // Nearly every path has neither an encoding nor, behind a slash, another one or a dot.
+    // Nearly every path has no encoding, no double slash and no segment that begins with a dot.
     let mut looked_for = ANYWHERE;
     for &byte in path {
         let class = class(byte);
@@ -78,14 +78,14 @@ pub fn form(path: &[u8], merge_slashes: bool) -> Form {
     Form::Plain
 }
 
-/// Worth a closer look wherever it stands: "%", and what has to be encoded.
+/// Bytes that need a closer look anywhere: "%", and those that have to be encoded.
 const ANYWHERE: u8 = 1;
-/// Worth a closer look behind a slash: another one, a dot.
+/// Bytes that need a closer look behind a slash: another slash, a dot.
 const BEHIND_SLASH: u8 = 2;
 const SLASH: u8 = BEHIND_SLASH << 1;
 const ENCODED: u8 = 8;
 
-/// What is to be known of a byte at a glance.
+/// The classes of each byte.
 #[expect(
     clippy::indexing_slicing,
     reason = "the compiler evaluates it, and refuses an index that is out of bounds"
@@ -115,7 +115,7 @@ fn class(byte: u8) -> u8 {
     CLASSES[usize::from(byte)]
 }
 
-/// Whether a path has `byte` percent-encoded only.
+/// Whether a path may have `byte` only percent-encoded.
 pub(super) fn must_be_encoded(byte: u8) -> bool {
     class(byte) & ENCODED != 0
 }
@@ -133,7 +133,7 @@ pub(super) fn encode(text: &str) -> String {
     out
 }
 
-/// How `byte` is written where it is encoded.
+/// The encoding of `byte`.
 pub(super) fn encoded(byte: u8) -> [u8; 3] {
     let digit = |value: u8| match value {
         0..10 => b'0'.wrapping_add(value),
@@ -205,8 +205,8 @@ pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// Judges the segment that ends at the end of `out`: a dot segment is removed (with the segment before
-/// it for `..`), which leaves `out` at the slash before the place. Says whether it was one.
+/// Judges the segment that ends at the end of `out`: a dot segment is removed (for `..` with the segment before it), so
+/// that `out` ends with the slash before it. Returns whether it was one.
 fn remove_dots(out: &mut Vec<u8>, segment_start: &mut usize) -> Result<bool, PathFault> {
     match out.get(*segment_start..) {
         Some(b".") => {
@@ -214,7 +214,7 @@ fn remove_dots(out: &mut Vec<u8>, segment_start: &mut usize) -> Result<bool, Pat
             Ok(true)
         }
         Some(b"..") => {
-            // Without its closing slash, what stands before is "/a" or, at the root, nothing.
+            // Without its closing slash, the path before is "/a" or, at the root, empty.
             let before = out.get(..segment_start.saturating_sub(1)).unwrap_or_default();
             let slash = memchr::memrchr(b'/', before).ok_or(PathFault::AboveRoot)?;
             *segment_start = slash.saturating_add(1);
@@ -225,7 +225,7 @@ fn remove_dots(out: &mut Vec<u8>, segment_start: &mut usize) -> Result<bool, Pat
     }
 }
 
-/// Writes the octet whose two hex digits begin `after` in its normal form; returns what follows it.
+/// Writes the octet whose two hex digits begin `after` in its normal form; returns the text behind them.
 fn push_encoded<'p>(after: &'p [u8], out: &mut Vec<u8>) -> Result<&'p [u8], PathFault> {
     let [high, low, tail @ ..] = after else { return Err(PathFault::BadPercentEncoding) };
     match octet(*high, *low) {
@@ -239,13 +239,13 @@ fn push_encoded<'p>(after: &'p [u8], out: &mut Vec<u8>) -> Result<&'p [u8], Path
     Ok(tail)
 }
 
-/// Appends a path in normal form as it is compared: encodings of reserved characters that divide nothing
+/// Appends a path in normal form as it is compared: encodings of reserved characters that are no delimiters of a path
 /// (RFC 3986 §2.2 without "/", "?" and "#") are decoded. Never longer than `path`.
 pub fn push_compared(path: &[u8], out: &mut Vec<u8>) {
     out.extend(compared(path).map(|(byte, _)| byte));
 }
 
-/// Whether `path`, in normal form, has something that [`push_compared`] changes.
+/// Whether [`push_compared`] changes anything in `path`, which is in normal form.
 pub fn is_compared_decoded(path: &[u8]) -> bool {
     let mut rest = path;
     while let Some(at) = memchr::memchr(b'%', rest) {
@@ -258,7 +258,7 @@ pub fn is_compared_decoded(path: &[u8]) -> bool {
     false
 }
 
-/// What follows `prefix` in `path`, both in normal form, when they are compared.
+/// The rest of `path` behind `prefix`, both in normal form, as paths are compared.
 pub(super) fn strip_prefix<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
     if let Some(rest) = path.strip_prefix(prefix) {
         return Some(rest);
@@ -275,7 +275,7 @@ pub(super) fn strip_prefix<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]
     path.get(taken..)
 }
 
-/// The bytes by which `path` is compared, each with the number of bytes that it takes there.
+/// The compared bytes of `path`, each with the number of bytes that encode it.
 fn compared(path: &[u8]) -> impl Iterator<Item = (u8, usize)> {
     let mut rest = path;
     std::iter::from_fn(move || {

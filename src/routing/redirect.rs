@@ -1,9 +1,9 @@
 //! Redirects: a template of the file becomes the value of a Location field.
 //!
-//! The template has ALB's placeholders `#{protocol} #{host} #{port} #{path} #{query}`. It is taken
-//! apart once, when the file is compiled; per request its pieces are only appended. Whatever a request
-//! puts into a placeholder is percent-encoded where it could leave its component, so a client can
-//! neither inject a field nor choose another host. Tested by tables and by proptest.
+//! The template has ALB's placeholders `#{protocol} #{host} #{port} #{path} #{query}`. It is split once, when the file
+//! is compiled; per request its pieces are only appended. A request's part of a placeholder is percent-encoded where it
+//! could leave its component, so a client can neither inject a field nor choose another host. Tested by tables and by
+//! proptest.
 use std::fmt;
 
 /// A redirect; its URL is built from a template with `#{protocol} #{host} #{port} #{path} #{query}` (ALB's placeholders).
@@ -39,12 +39,12 @@ enum Piece {
     Query,
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 pub struct RedirectParts<'a> {
     /// "http" or "https".
     pub protocol: &'a [u8],
-    /// Without port; IPv6 addresses in brackets. Where it is empty (HTTP/1.0 without Host), a template that
-    /// asks for it gives a relative reference.
+    /// Without port; IPv6 addresses in brackets. Where it is empty (HTTP/1.0 without Host), a template that uses it
+    /// gives a relative reference.
     pub host: &'a [u8],
     /// Empty where there is none (Unix sockets).
     pub port: &'a [u8],
@@ -204,7 +204,7 @@ impl Origin {
         Ok(Origin { protocol, host: host.into(), port })
     }
 
-    /// Writes "https://host:port"; writes nothing and says `false` when the host is not known.
+    /// Writes "https://host:port"; writes nothing and returns `false` when the host is not known.
     fn write(&self, parts: &RedirectParts<'_>, out: &mut Vec<u8>) -> bool {
         if parts.host.is_empty() && self.host.contains(&Piece::Host) {
             return false;
@@ -218,7 +218,7 @@ impl Origin {
         }
         let port = match &self.port {
             Some(Piece::Text(digits)) => digits.as_bytes(),
-            // The default of the request's own protocol stands for the default of any.
+            // The default port of the request's own protocol becomes the default of any protocol.
             Some(_) if parts.port != default_port(parts.protocol) => parts.port,
             Some(_) | None => b"",
         };
@@ -244,7 +244,7 @@ impl Piece {
     }
 }
 
-/// Takes a component of a template apart.
+/// Splits a component of a template.
 fn pieces(mut text: &str, component: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     while !text.is_empty() {

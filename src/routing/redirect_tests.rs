@@ -1,4 +1,4 @@
-//! Redirect templates: what is refused, what is written, and what a client cannot do.
+//! Redirect templates: which are refused, what they write, and what a client cannot do.
 use super::redirect::{Redirect, RedirectParts};
 use proptest::prelude::*;
 

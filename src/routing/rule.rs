@@ -1,4 +1,4 @@
-//! A rule, and a rule that may hold for a request. What makes the search for them fast is in `table` and `index`.
+//! A rule, and a rule that may match a request. `table` and `index` make the search fast.
 
 use super::actions::Action;
 #[cfg(any(test, feature = "internals"))]
@@ -24,7 +24,7 @@ impl Rule {
     }
 }
 
-/// A rule that may hold; what the index already proved need not be verified.
+/// A rule that may match; conditions that the index has proved need not be verified.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
     /// Position among the rules.

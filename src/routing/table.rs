@@ -1,8 +1,8 @@
 //! The compiled table of one listener.
 //!
-//! Precedence is the position alone: rules stand in ascending priority, the default last, and the
-//! lowest one whose conditions all hold wins. The index only says which rules are worth a look.
-//! [`Table::find_index`] never allocates, never locks and has its limit. Tested by proptest against the naive model.
+//! Position alone gives precedence: rules stand in ascending priority, the default last, and the lowest one whose
+//! conditions all hold wins. The index only finds the rules to look at. [`Table::find_index`] never allocates, never
+//! locks and has its limit. Tested by proptest against the naive model.
 use std::cell::Cell;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     rule::{Candidate, Rule},
 };
 
-/// Instructions that looking at one candidate takes, without its conditions.
+/// The cost of looking at one candidate without its conditions, in instructions.
 const CANDIDATE: usize = 24;
 
 /// Rules ready to be searched.
@@ -27,7 +27,7 @@ pub struct Table {
     index: Index,
 }
 
-/// Which conditions of a rule the index stands for, and which are verified on candidates.
+/// Which conditions of a rule the index has proved, and which must be verified on candidates.
 #[derive(Debug, Default)]
 struct Split {
     host: Option<usize>,
@@ -63,7 +63,7 @@ impl Table {
     /// default has no conditions, so a rule is always found.
     ///
     /// # Errors
-    /// Finding it costs more than a request may.
+    /// Finding the rule costs more than a request may.
     #[inline]
     pub fn find_index(&self, request: &Request<'_>) -> Result<usize, TooCostly> {
         self.find_index_within(request, &Budget::of_request())
@@ -85,7 +85,7 @@ impl Table {
         };
         let found = self.index.first(request, default, budget, &verify);
         match budget.is_spent() {
-            // What was found is not the first by priority if a rule before it was not paid for.
+            // The found rule may not be the first by priority: one before it could not be paid for.
             true => Err(TooCostly { rule: last.get() as usize }),
             false => Ok(found as usize),
         }
@@ -96,7 +96,7 @@ impl Table {
         &self.rules
     }
 
-    /// Why: each rule in order with the first condition that failed, up to the one that matched. For `explain`.
+    /// Each rule in order with the first condition that failed, up to the one that matched. For `explain`.
     pub fn explain(&self, request: &Request<'_>) -> Vec<Considered> {
         let mut considered = Vec::new();
         for (position, rule) in self.rules.iter().enumerate() {
@@ -164,12 +164,12 @@ impl Split {
 /// A request whose rule costs too much to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooCostly {
-    /// The rule that was looked at last.
+    /// The last rule that was looked at.
     pub rule: usize,
 }
 
 impl TooCostly {
-    /// The status of limpet's answer, and its stable word.
+    /// The status and the stable word of limpet's answer.
     pub const STATUS: u16 = 400;
     pub const CODE: &str = "routing_cost";
 }

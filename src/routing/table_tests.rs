@@ -1,4 +1,4 @@
-//! The compiled table against the naive model, and what `explain` says.
+//! The compiled table against the naive model, and the output of `explain`.
 use super::actions::{Action, Forward};
 use super::budget::{Budget, INSTRUCTIONS_MAX};
 use super::conditions::{Condition, HostPattern, PathPattern, Request};
@@ -95,7 +95,7 @@ fn nested_prefixes_are_all_considered() {
     assert_eq!(&*find(&table, &request("h", "/a/a/b")).name, "default");
 }
 
-/// A table whose rules of these conditions all fail, and what finding the default among them costs.
+/// The cost of finding the default in a table whose rules of these conditions all fail.
 fn cost_of(rules: impl Iterator<Item = Vec<Condition>>, request: &Request<'_>) -> Option<u64> {
     let rules = (0..).zip(rules).map(|(n, conditions)| rule("r", n, conditions)).collect();
     let (table, budget) = (Table::compile(rules, forward(0)), Budget::of_request());
@@ -124,14 +124,14 @@ fn whatever_a_thousand_rules_look_at_is_paid_for() {
     assert_eq!(cost_of(thousand().map(header), &with_fields), None);
     let path = |n| vec![paths(&[&format!("/*/a/ab{n}*")])];
     assert_eq!(cost_of(thousand().map(path), &request("h", &slashes)), None);
-    // A literal value under each of hundreds of prefixes of one path: each looks through the whole query.
+    // A literal value under each of hundreds of prefixes of one path: each walks the whole query.
     let nested = |n: u32| {
         let literal = vec![Condition::query_pair(Some("k"), "v").unwrap()];
         vec![paths(&[&("/a".repeat(n as usize + 1) + "*")]), Condition::Query(literal)]
     };
     let both = Request { query: Some(pairs.as_bytes()), ..request("h", &slashes) };
     assert_eq!(cost_of((0..500).map(nested), &both), None);
-    // What is not hostile is far from the limit.
+    // An ordinary request is far from the limit.
     let ordinary = query(b"id=4711&lang=en&page=2&q=shoes%20and%20socks");
     let item = |n| vec![Condition::query_pair(None, &format!("item-{n}*")).unwrap()];
     let cost = cost_of(thousand().map(|n| vec![Condition::Query(item(n))]), &ordinary).unwrap();
@@ -140,7 +140,7 @@ fn whatever_a_thousand_rules_look_at_is_paid_for() {
 
 #[test]
 fn a_rule_that_was_found_before_it_became_too_costly_is_not_taken() {
-    // The index meets the literal path before what may stand anywhere.
+    // The index finds the literal path before rules for any path.
     let rules = vec![
         rule(
             "costly",

@@ -6,8 +6,8 @@ use super::actions::GroupIndex;
 
 /// Picks a group by weight among those that `usable` accepts; `random` is evenly spread over all u64.
 ///
-/// Weight 0 is never picked. `None` when no group with a weight is usable: the caller then picks again
-/// with every group, to answer 503 in one group's name.
+/// Weight 0 is never picked. `None` when no group with a weight is usable: the caller then picks again among all
+/// groups, to answer 503 in the name of one.
 pub fn pick(
     groups: &[(GroupIndex, u32)],
     random: u64,
