@@ -1,17 +1,16 @@
-//! The access log: records go from the shards to one thread, which makes lines and writes them.
+//! The access log: records go from the shards to one thread, which formats and writes them.
 //!
 //! ```text
 //! shard ── current batch ──▶ full  (bounded queue) ──▶ log thread ──▶ a write per 64 KiB
 //!               ▲                                          │   ▲
 //!               └────────── empty (bounded queue) ◀────────┘   └── changes: a new output, a new style
 //! ```
-//! All batches of a shard are made at its start and circulate; when none is free the record is dropped
-//! and counted, the shard never waits. The thread sleeps until a batch is handed over. A write that
-//! fails loses its lines, counts them and is warned of once a second; the next lines are tried again. A
-//! batch leaves nothing behind: its last lines are written before the thread looks for another.
-//! What is not sampled is left out before it is copied, and is not a drop. Files are opened by whoever
-//! asks for the change, so that the thread never waits for one and a failure changes nothing.
-//! Tested with outputs that fail, block and remember.
+//! All batches of a shard are made at its start and circulate; when none is free the record is dropped and counted: the
+//! shard never waits. The thread sleeps until a batch is handed over. A failed write loses its lines, counts them and
+//! is warned of at most once a second; the next lines are tried again. The last lines of a batch are written before the
+//! thread takes the next batch. A record that is not sampled is skipped before it is copied, and does not count as
+//! dropped. A file is opened by the caller that asks for the change, so that the thread never waits for one and a
+//! failure changes nothing. Tested with outputs that fail, block and remember.
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -30,14 +29,14 @@ use crate::telemetry::options::{AccessLogOptions, LogOutput};
 
 /// Batches into which a shard's buffer is split.
 const BATCH_COUNT: usize = 8;
-/// Memory in which lines gather; it is written when it is full, or when a batch has ended.
+/// Memory that collects lines; it is written when it is full, or when a batch has ended.
 const LINES_BYTES: usize = 64 * 1024;
-/// Lines that cannot be written are warned of no more often than this.
+/// The shortest time between two warnings about lines that cannot be written.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// The sample that records nothing.
 const OFF: u32 = 0;
 
-/// The process's access log. Dropping it writes what was handed over and ends the thread.
+/// The process's access log. Dropping it writes the batches that were handed over and ends the thread.
 #[derive(Debug)]
 pub struct AccessLog {
     handle: LogHandle,
@@ -45,33 +44,33 @@ pub struct AccessLog {
     buffer_bytes: usize,
 }
 
-/// The log as others steer and ask it, while it runs and afterwards.
+/// The handle through which the log is changed and asked, while it runs and afterwards.
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     shared: Arc<Shared>,
     thread: Thread,
 }
 
-/// What became of the lines so far.
+/// How many lines were written, dropped and lost so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogCounts {
     pub lines_written: u64,
-    /// Found no free batch.
+    /// Lines that found no free batch.
     pub lines_dropped: u64,
-    /// Lost to an output that failed.
+    /// Lines lost to an output that failed.
     pub lines_failed: u64,
 }
 
-/// What the thread and the outside share.
+/// The state that the thread shares with shards and handles.
 #[derive(Debug)]
 struct Shared {
     /// Locked when a shard starts, and by the thread once each time it wakes; never by a shard at work.
     channels: Mutex<Vec<Arc<Channel>>>,
-    /// What the thread is to do before its next batch.
+    /// The changes that the thread makes before its next batch.
     change: Mutex<Change>,
-    /// Where lines go, as the operator named it; locked for as long as a change takes.
+    /// The output as the operator named it; locked for as long as a change takes.
     destination: Mutex<LogOutput>,
-    /// One record of so many is taken, and every failure; [`OFF`] = none. Read by shards.
+    /// One of so many records is taken, and every failure; [`OFF`] = none. Read by shards.
     sample: AtomicU32,
     stop: AtomicBool,
     lines_written: AtomicU64,
@@ -98,17 +97,17 @@ impl fmt::Debug for Change {
 struct Channel {
     full: ArrayQueue<RecordBuffer>,
     empty: ArrayQueue<RecordBuffer>,
-    /// Written by the shard alone.
+    /// Counted by the shard alone.
     lines_dropped: AtomicU64,
-    /// The shard has handed over its last batch.
+    /// Whether the shard has handed over its last batch.
     closed: AtomicBool,
 }
 
 impl AccessLog {
-    /// Opens the output and starts the thread, which sleeps as long as the output is off.
+    /// Opens the output and starts the thread, which sleeps while the output is off.
     ///
     /// # Errors
-    /// A file that cannot be opened, by its name; a template that is not understood.
+    /// A file that cannot be opened, named in the error; a template that cannot be parsed.
     pub fn start(options: &AccessLogOptions) -> io::Result<AccessLog> {
         AccessLog::start_on(log_output::open(&options.output)?, options)
     }
@@ -130,7 +129,7 @@ impl AccessLog {
         Ok(AccessLog { handle, join: Mutex::new(Some(join)), buffer_bytes: options.buffer_bytes })
     }
 
-    /// What steers the log and asks it; outlives it.
+    /// The handle that changes and asks the log; it outlives the log.
     pub fn handle(&self) -> &LogHandle {
         &self.handle
     }
@@ -156,7 +155,7 @@ impl AccessLog {
         }
     }
 
-    /// Writes everything that was handed over and ends the thread. Shards are dropped or flushed before.
+    /// Writes everything that was handed over and ends the thread. Shards must have been dropped or flushed before.
     pub fn shutdown(&self) {
         self.handle.shared.stop.store(true, Ordering::Release);
         self.handle.thread.unpark();
@@ -176,7 +175,7 @@ impl Drop for AccessLog {
 }
 
 impl LogHandle {
-    /// All three counts.
+    /// All three counts, as one value.
     pub fn counts(&self) -> LogCounts {
         LogCounts {
             lines_written: self.lines_written(),
@@ -185,12 +184,12 @@ impl LogHandle {
         }
     }
 
-    /// Lines that were written.
+    /// How many lines were written.
     pub fn lines_written(&self) -> u64 {
         self.shared.lines_written.load(Ordering::Relaxed)
     }
 
-    /// Lines that found no free batch.
+    /// How many lines found no free batch.
     pub fn lines_dropped(&self) -> u64 {
         let channels = lock(&self.shared.channels);
         let current: u64 =
@@ -198,16 +197,16 @@ impl LogHandle {
         current.wrapping_add(self.shared.lines_dropped_before.load(Ordering::Relaxed))
     }
 
-    /// Lines lost to an output that failed.
+    /// How many lines were lost to an output that failed.
     pub fn lines_failed(&self) -> u64 {
         self.shared.lines_failed.load(Ordering::Relaxed)
     }
 
-    /// Opens the file anew: whatever is handed over afterwards goes to the new one. Nothing happens when
-    /// the output is no file. May wait for a file system.
+    /// Opens the file anew: batches that are handed over afterwards go to the new one. Does nothing when the output is
+    /// no file. May wait for a file system.
     ///
     /// # Errors
-    /// A file that cannot be opened, by its name; the old one is kept, and a warning was given.
+    /// A file that cannot be opened, named in the error; the old one is kept, and a warning was given.
     pub fn reopen(&self) -> io::Result<()> {
         let destination = self.shared.destination();
         if matches!(*destination, LogOutput::File(_)) {
@@ -238,7 +237,7 @@ impl LogHandle {
         Ok(())
     }
 
-    /// Adds to what the thread has not done yet, and wakes it.
+    /// Adds to the changes that the thread has not made yet, and wakes it.
     fn change(&self, change: Change) {
         let mut waiting = lock(&self.shared.change);
         waiting.output = change.output.or_else(|| waiting.output.take());
@@ -267,7 +266,7 @@ impl Shared {
     }
 }
 
-/// What these locks protect is whole at any time.
+/// The data behind these locks is consistent at any time, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -285,7 +284,7 @@ fn sample(options: &AccessLogOptions) -> u32 {
     }
 }
 
-/// A shard's end of the log. Dropping it hands over what it holds.
+/// A shard's end of the log. Dropping it hands over its current batch.
 #[derive(Debug)]
 pub struct ShardLog {
     shared: Arc<Shared>,
@@ -294,12 +293,12 @@ pub struct ShardLog {
     current: Option<RecordBuffer>,
     /// The batch that was used last is used next, while it is still in the cache.
     free: Vec<RecordBuffer>,
-    /// Records to leave out before the next one that is taken.
+    /// How many records to skip before the next one is taken.
     skip: u32,
 }
 
 impl ShardLog {
-    /// Notes one request; `false` when it was dropped for want of room. Never waits.
+    /// Notes one request; `false` when it was dropped for lack of room. Never waits.
     pub fn record(&mut self, record: &Record<'_>) -> bool {
         let sample = self.shared.sample.load(Ordering::Relaxed);
         if sample != 1 && !self.is_sampled(sample, record) {
@@ -314,7 +313,7 @@ impl ShardLog {
         false
     }
 
-    /// Whether this record is the one of `sample`, or a failure.
+    /// Whether this record is the next of the sample, or a failure.
     fn is_sampled(&mut self, sample: u32, record: &Record<'_>) -> bool {
         if sample == OFF {
             return false;
@@ -322,15 +321,15 @@ impl ShardLog {
         if record.is_failure() {
             return true;
         }
-        // A sample that has become smaller counts at once.
+        // A sample that has become smaller takes effect at once.
         self.skip = self.skip.min(sample - 1);
         let is_due = self.skip == 0;
         self.skip = if is_due { sample - 1 } else { self.skip - 1 };
         is_due
     }
 
-    /// Hands over what was noted, so that lines appear although batches are not full. Called on the shard's
-    /// coarse tick.
+    /// Hands over the current batch, so that its lines appear although it is not full. Called on the shard's coarse
+    /// tick.
     pub fn flush(&mut self) {
         self.hand_over();
     }
@@ -365,7 +364,7 @@ impl ShardLog {
     fn hand_over(&mut self) {
         let Some(batch) = self.current.take_if(|batch| !batch.is_empty()) else { return };
         if let Err(batch) = self.channel.full.push(batch) {
-            // There are no more batches than places; kept rather than lost.
+            // There are no more batches than places, so this does not happen; the batch is kept rather than lost.
             self.current = Some(batch);
         }
         self.thread.unpark();
@@ -380,13 +379,13 @@ impl Drop for ShardLog {
     }
 }
 
-/// The thread's side.
+/// The state of the log thread.
 struct Writer {
     shared: Arc<Shared>,
     formatter: Formatter,
     output: Output,
     lines: Lines,
-    /// The last write ended within a line.
+    /// Whether the last write ended within a line.
     mid_line: bool,
     last_warning: Option<Instant>,
 }
@@ -394,7 +393,7 @@ struct Writer {
 impl Writer {
     fn run(&mut self) {
         loop {
-            // Read before the queues: what was handed over before the stop is then seen.
+            // Read before the queues, so that batches handed over before the stop are seen.
             let stop = self.shared.stop.load(Ordering::Acquire);
             self.take_change();
             let wrote = self.write_round();
@@ -402,13 +401,13 @@ impl Writer {
                 return;
             }
             if !wrote {
-                // A batch handed over since leaves a token that ends this at once.
+                // A batch handed over since then has left a token, which ends this at once.
                 std::thread::park();
             }
         }
     }
 
-    /// Does what was asked for since the last time.
+    /// Makes the changes that were asked for since the last call.
     fn take_change(&mut self) {
         let change = std::mem::take(&mut *lock(&self.shared.change));
         if let Some(output) = change.output {
@@ -420,13 +419,13 @@ impl Writer {
         }
     }
 
-    /// Writes at most one batch of every shard; says whether there was any.
+    /// Writes at most one batch of every shard; returns whether there was one.
     fn write_round(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let channels: Vec<_> = {
             let mut channels = lock(&shared.channels);
             channels.retain(|channel| {
-                // Closed is read first: afterwards nothing more comes.
+                // Read before the queue: no batch comes after it was closed.
                 let closed = channel.closed.load(Ordering::Acquire) && channel.full.is_empty();
                 if closed {
                     let dropped = channel.lines_dropped.load(Ordering::Relaxed);
@@ -440,7 +439,7 @@ impl Writer {
         for channel in &channels {
             if let Some(mut batch) = channel.full.pop() {
                 wrote = true;
-                // A batch that was handed over behind a change is written behind it.
+                // A batch that was handed over after a change is written after it.
                 self.take_change();
                 self.write_batch(&batch);
                 batch.clear();
@@ -467,7 +466,7 @@ impl Writer {
         self.write_lines();
     }
 
-    /// Writes what has gathered, and counts what became of it.
+    /// Writes the collected lines, and counts how many were written and lost.
     fn write_lines(&mut self) {
         let Some(output) = &mut self.output else { return };
         let mut result = Ok(());
@@ -507,7 +506,7 @@ impl Writer {
     }
 }
 
-/// Like `Write::write_all`, and says how many bytes were taken when it fails.
+/// Like `Write::write_all`, but returns how many bytes were taken when it fails.
 fn write_all(output: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut taken = 0;
     while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {

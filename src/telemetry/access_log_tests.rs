@@ -10,7 +10,7 @@ use super::record_tests::full;
 use crate::telemetry::batch::RECORD_BYTES_MAX;
 use crate::telemetry::options::{AccessLogOptions, LogFormat, LogOutput, LogQuery};
 
-/// Keeps what is written.
+/// Keeps everything that is written.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -31,7 +31,7 @@ impl Write for Kept {
     }
 }
 
-/// Waits for a permission before each write.
+/// Waits for a permit before each write.
 struct Gated {
     kept: Kept,
     began: Sender<()>,
@@ -92,7 +92,7 @@ fn full_batches_go_without_a_flush() {
     let log = start(kept.clone());
     let mut shard = log.shard_writer();
     let mut recorded = 0;
-    // Nothing flushes: that lines are written at all shows that full batches went.
+    // Nothing flushes here, so lines are written only if full batches are handed over.
     while log.handle().lines_written() == 0 {
         recorded += u64::from(shard.record(&full()));
     }
@@ -160,7 +160,7 @@ fn records_without_a_free_batch_are_dropped_and_counted_and_the_shard_never_wait
     assert_eq!(log.handle().lines_dropped(), dropped, "kept after the shard has gone");
 }
 
-/// Fails on the writes of its script, each after having taken some bytes.
+/// Fails on the writes of its script, each after taking some bytes.
 struct Failing {
     kept: Kept,
     script: Vec<Option<usize>>,
@@ -228,7 +228,7 @@ fn a_file_is_appended_to_and_an_impossible_one_named() {
             ..options(LogOutput::File(path.clone()))
         };
         let log = AccessLog::start(&options).expect("log");
-        // The shard is dropped before the log, which drains.
+        // The shard is dropped before the log, which then writes its lines.
         log.shard_writer().record(&full());
     }
     let text = std::fs::read_to_string(&path).expect("file");

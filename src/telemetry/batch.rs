@@ -1,11 +1,11 @@
 //! The batches in which records travel from a shard to the log thread.
 //!
-//! [`RecordBuffer::push`] copies a record into memory that never grows, [`RecordBuffer::records`] shows it
-//! there. Nothing here allocates after a buffer was made, and a record is never cut. Tested by writing
-//! records and reading them back.
+//! [`RecordBuffer::push`] copies a record into memory that never grows, [`RecordBuffer::records`] reads it there.
+//! Nothing here allocates after a buffer was made, and a record is never cut. Tested by writing records and reading
+//! them back.
 //!
 //! ```text
-//! facts:   ┌ facts ┬ facts ┬ free … ┐       what has a fixed size, as the shard had it
+//! facts:   ┌ facts ┬ facts ┬ free … ┐       the parts of fixed size, copied unchanged
 //! lengths: ┌ 13 ┬ 13 ┬ free … ┐             of the texts, in the order of the struct
 //! texts:   ┌ names, method, host … ┬ names, method, host … ┬ free … ┐
 //! ```
@@ -31,14 +31,14 @@ const TEXTS_BYTES_MAX: usize = 4 * NAME_BYTES_MAX
     + RARE_BYTES_MAX;
 const TEXT_COUNT: usize = 13;
 
-/// Most bytes a record takes in a batch.
+/// Most bytes that a record takes in a batch.
 #[cfg(any(test, feature = "internals"))]
 pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + TEXTS_BYTES_MAX;
 
-/// How long a record's texts are, in the order of the struct.
+/// The lengths of a record's texts, in the order of the struct.
 type Lengths = [u16; TEXT_COUNT];
 
-/// What a record takes without its texts.
+/// The size of a record without its texts.
 const FIXED_BYTES: usize = size_of::<Facts>() + size_of::<Lengths>();
 
 /// A record as it lies in a batch. Texts are as in [`Record`], clipped.
@@ -62,7 +62,7 @@ pub struct Logged<'a> {
 }
 
 impl<'a> Logged<'a> {
-    /// What only some requests have.
+    /// The facts that only some requests have.
     #[inline(always)]
     pub fn rare(&self) -> Option<Rare<'a>> {
         if self.rare.is_empty() { None } else { Rare::read(self.rare) }
@@ -95,13 +95,13 @@ pub struct RecordBuffer {
     /// One of each for a record; neither grows.
     facts: Vec<Facts>,
     lengths: Vec<Lengths>,
-    /// All of it is there from the start; texts fill it from the front.
+    /// All of it is allocated from the start; texts fill it from the front.
     texts: Box<[u8]>,
     texts_used: usize,
 }
 
 impl RecordBuffer {
-    /// Room for `capacity` bytes, at least for one record: half of them for texts.
+    /// Room for `capacity` bytes, and at least for one record: half of them for texts.
     pub fn new(capacity: usize) -> RecordBuffer {
         let count_max = (capacity / 2 / FIXED_BYTES).max(1);
         RecordBuffer {
@@ -116,7 +116,7 @@ impl RecordBuffer {
     pub fn push(&mut self, record: &Record<'_>) -> bool {
         let place = self.texts.get_mut(self.texts_used..).unwrap_or_default();
         let room = place.len();
-        // Where the largest record has room, nothing is to be added up.
+        // Where the largest record fits, its texts need not be added up.
         if self.facts.len() == self.facts.capacity()
             || self.lengths.len() == self.lengths.capacity()
             || room < TEXTS_BYTES_MAX && room < texts_bytes_of(record)
@@ -164,8 +164,7 @@ impl RecordBuffer {
     }
 }
 
-/// Copies the texts of `record` in the order of the struct, clipped; returns how long they are and how many bytes
-/// are left.
+/// Copies the texts of `record` in the order of the struct, clipped; returns their lengths and how many bytes are left.
 #[inline]
 fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
     let mut rest = place;
@@ -173,7 +172,7 @@ fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
         if !text.is_empty() {
             rest = copy::put(text, std::mem::take(&mut rest));
         }
-        // Every limit of a text fits.
+        // The limits of all texts fit.
         u16::try_from(text.len()).unwrap_or(u16::MAX)
     };
     let lengths = [
@@ -194,7 +193,7 @@ fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
     (lengths, rest.len())
 }
 
-/// The same for what only some requests have; returns its length.
+/// Copies the facts that only some requests have; returns their length.
 #[cold]
 fn put_rare(rare: &Rare<'_>, rest: &mut &mut [u8]) -> u16 {
     let room = rest.len();
@@ -202,7 +201,7 @@ fn put_rare(rare: &Rare<'_>, rest: &mut &mut [u8]) -> u16 {
     u16::try_from(room - rest.len()).unwrap_or(u16::MAX)
 }
 
-/// At least what the texts of `record` need.
+/// An upper bound of the bytes that the texts of `record` need.
 #[cold]
 fn texts_bytes_of(record: &Record<'_>) -> usize {
     let names = [
@@ -226,7 +225,7 @@ fn texts_bytes_of(record: &Record<'_>) -> usize {
     names.chain(others).chain(record.rare.map(Rare::bytes)).sum()
 }
 
-/// Cuts the texts of a record from the front of `texts`, and returns what is behind them.
+/// Cuts the texts of a record from the front of `texts`, and returns the rest.
 #[inline]
 fn with_texts<'a>(facts: &'a Facts, lengths: Lengths, texts: &'a [u8]) -> (Logged<'a>, &'a [u8]) {
     let mut rest = texts;

@@ -1,15 +1,16 @@
-//! Copies of texts, which are mostly short: a few loads and stores, where a call of the library's copy
-//! would cost more than what it does.
+//! Copies of texts, which are mostly short: a few loads and stores, because a call of the library's copy would cost
+//! more than the copy itself.
 //!
-//! Tested beside it, and by everything that is logged.
+//! Tested beside it, and by the tests of the log.
 
-/// The front of `text`, as far as it is wanted.
+/// The front of `text`, of at most this many bytes.
 #[inline]
 pub fn clip(text: &[u8], limit: usize) -> &[u8] {
     text.get(..limit).unwrap_or(text)
 }
 
-/// Copies `text` to the front of `place`, and returns what is behind it: nothing when it does not fit.
+/// Copies `text` to the front of `place`, and returns the rest of it; copies nothing and returns an empty rest when it
+/// does not fit.
 #[inline(never)]
 pub fn put<'a>(text: &[u8], place: &'a mut [u8]) -> &'a mut [u8] {
     let Some((to, rest)) = place.split_at_mut_checked(text.len()) else { return &mut [] };

@@ -1,9 +1,9 @@
-//! Counters of the whole process: for what the log says, and for the connections beneath.
+//! Counters of the whole process: for the facts in the log, and for the connections beneath.
 //!
-//! What belongs to a listener, rule, group or target is counted in `series`; these numbers go on when
-//! those end. Each shard has a block of its own that only it writes. Anybody may read at any time; a reading is exact for each number, not across
-//! numbers. Reading may allocate, counting never does (but for the first sight of an error's word).
-//! Tested in-process, single and across threads.
+//! Numbers of a listener, rule, group or target are counted in `series`; these numbers go on when those end. Each shard
+//! has a block of its own that only it writes. Any thread may read at any time; a reading is exact for each number, not
+//! across numbers. Reading may allocate, counting never does (except the first time for each word of an error). Tested
+//! in-process, single and across threads.
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use super::number::Number;
 use super::record::{CODE_BYTES_MAX, Record};
 use super::series::{STATUS_CLASSES, status_class};
 
-/// Everything that is counted as one number.
+/// The numbers of a counter block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Counter {
@@ -34,7 +34,7 @@ pub enum Counter {
     /// Of the closed ones, those that the target closed while they were idle.
     TargetConnectionsClosedIdle,
     Retries,
-    /// Exchanges that were cut (`Ended::aborted`).
+    /// Exchanges that were cut short (`Ended::aborted`).
     Aborted,
     /// Lines that found no room in the log's buffers.
     LogLinesDropped,
@@ -80,12 +80,12 @@ impl Counter {
     }
 }
 
-/// Most distinct words of refusals and errors; further ones are counted together.
+/// Most distinct words of refusals and errors; further words are counted together.
 const CODE_COUNT: usize = 128;
-/// The word for those.
+/// The word for the further ones.
 const OTHER_CODE: &str = "other";
 
-/// The counters of one shard. Only that shard's thread may count; anybody may read.
+/// The counters of one shard. Only that shard's thread may count; any thread may read.
 #[derive(Debug)]
 pub struct ShardCounters {
     block: CachePadded<Block>,
@@ -152,7 +152,7 @@ impl ShardCounters {
         }
     }
 
-    /// Requests until now, without the trouble of a snapshot.
+    /// Requests so far, without the cost of a snapshot.
     pub fn requests(&self) -> u64 {
         self.block.classes.iter().fold(0, |sum: u64, class| sum.wrapping_add(class.get()))
     }
@@ -167,7 +167,7 @@ impl ShardCounters {
         found.map_or(&self.block.other_codes, |slot| &slot.count).add(1);
     }
 
-    /// What was counted until now.
+    /// The numbers so far.
     pub fn snapshot(&self) -> CounterSnapshot {
         let block = &*self.block;
         let mut codes: BTreeMap<String, u64> = block
@@ -199,7 +199,7 @@ impl Counters {
         Counters { shards: Arc::new((0..shard_count).map(|_| Arc::default()).collect()) }
     }
 
-    /// The block of one shard, for its thread to count and for anybody to read.
+    /// The block of one shard, for its thread to count and for any thread to read.
     pub fn shard(&self, index: usize) -> Option<Arc<ShardCounters>> {
         self.shards.get(index).cloned()
     }

@@ -1,4 +1,4 @@
-//! Termination: who ended an exchange, in which phase, and why, in the spirit of HAProxy's codes.
+//! Termination: which side ended an exchange, in which phase, and why, in the spirit of HAProxy's codes.
 //!
 //! The code in the log has one letter for each of the three:
 //!
@@ -23,7 +23,7 @@
 //! request as it should be `---`. Every combination has a code; letters never change their meaning.
 use std::fmt;
 
-/// Whose act or omission ended an exchange.
+/// The side whose act or omission ended an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum By {
@@ -204,8 +204,8 @@ impl Ended {
         [self.by.letter(), self.phase.letter(), self.cause.letter()]
     }
 
-    /// Whether the exchange was cut: the client went away, or what was begun could not be ended properly
-    /// and the connection was closed in the middle.
+    /// Whether the exchange was cut short: the client went away, or the exchange could not be completed and the
+    /// connection was closed in the middle.
     pub fn aborted(self) -> bool {
         match self.phase {
             Phase::ResponseContent | Phase::Tunnel => self.by != By::Nobody,

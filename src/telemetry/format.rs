@@ -1,8 +1,8 @@
 //! One record as one line: as JSON, in Apache's combined format, as AWS ALB writes it, or by a template.
 //!
-//! Runs on the log thread only; writes into memory that is reused (`line`) and formats a timestamp once a
-//! second. Bytes of a request never end a line and never leave their string; values of queries stand in
-//! it only where the operator wants them (`redact`).
+//! Runs on the log thread only; writes into memory that is reused (`line`) and formats a timestamp once a second. Bytes
+//! of a request never end a line and never leave their string; values of queries appear only where the operator wants
+//! them (`redact`).
 //!
 //! The fields of JSON and of templates are in `fields`, those of ALB's format in `alb`. Tested by tables
 //! and, for JSON, by reading any line back.
@@ -26,7 +26,7 @@ use super::batch::Logged;
 use super::template::{Form, Part, Template, TemplateFault};
 use crate::telemetry::options::{AccessLogOptions, LogFormat, LogQuery};
 
-/// How lines look.
+/// The format of the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Style {
     layout: Layout,
@@ -42,10 +42,10 @@ enum Layout {
 }
 
 impl Style {
-    /// What the options ask for.
+    /// The style that the options ask for.
     ///
     /// # Errors
-    /// A template that is not understood; without one, its format writes empty lines.
+    /// A template that cannot be parsed; without one, the template format writes empty lines.
     pub fn of(options: &AccessLogOptions) -> Result<Style, TemplateFault> {
         let layout = match options.format {
             LogFormat::Json => Layout::Json,
@@ -59,11 +59,11 @@ impl Style {
     }
 }
 
-/// Formats records of one log; keeps the text of the last second.
+/// Formats the records of one log; keeps the text of the last second.
 #[derive(Debug)]
 pub struct Formatter {
     style: Style,
-    /// Arrivals, and the times of responses.
+    /// For arrivals, and for the times of responses.
     arrival: SecondText,
     response: SecondText,
     path: Vec<u8>,
@@ -87,7 +87,7 @@ impl Formatter {
         }
     }
 
-    /// Adds the line of `record`; `false`, and nothing was added, when it did not fit.
+    /// Adds the line of `record`; `false`, and adds nothing, when it does not fit.
     pub fn line(&mut self, record: &Logged<'_>, lines: &mut Lines) -> bool {
         let query = self.style.query;
         let mut record = *record;
@@ -143,7 +143,7 @@ fn combined(record: &Logged<'_>, arrival: &mut SecondText, line: &mut Line<'_>) 
     }
 }
 
-/// As Apache does it: `\"`, `\\` and `\xhh` for what is not visible ASCII.
+/// As Apache does it: `\"`, `\\`, and `\xhh` for bytes that are not visible ASCII.
 fn push_escaped(text: &[u8], line: &mut Line<'_>) {
     if !line.put_if_plain::<b' '>(text) {
         push_odd(text, line);

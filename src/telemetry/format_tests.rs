@@ -28,7 +28,7 @@ fn formatter(format: LogFormat) -> Formatter {
     Formatter::new(Style::of(&options(format, None, LogQuery::Keep)).expect("a style"))
 }
 
-/// By way of a batch, as everything is logged.
+/// Goes through a batch, as all records do.
 fn add(formatter: &mut Formatter, record: &Record<'_>, lines: &mut Lines) {
     let mut batch = RecordBuffer::new(0);
     assert!(batch.push(record));
@@ -404,7 +404,7 @@ fn an_impossible_time_is_no_panic() {
     assert!(line(LogFormat::Json, &record).contains("1970-01-01"));
 }
 
-/// Lines as they were before they were written the fast way; they have not changed by a byte.
+/// Lines as they were written before the formatter was made faster; they have not changed by a byte.
 #[test]
 fn lines_stay_as_they_were() {
     let long = "0123456789abcdef".repeat(5) + "/%E2%82%AC?q=\u{20ac}&r";

@@ -4,20 +4,20 @@
 //!   microseconds  0 1 … 7 │ 8 9 … 15 │ 16,17 … 30,31 │ 32–35 … 60–63 │ …   up to 2³² µs, over an hour
 //!   buckets       8 exact │ 8 to each octave, so no value is off by more than 1/16 of itself
 //! ```
-//! Recording is one bucket and the sum; there is no count beside them, it is what the buckets hold.
-//! [`Histogram`] knows nobody and never allocates; [`Distribution`] is what is read from it. Tested below.
+//! Recording changes one bucket and the sum; the count is the sum of the buckets. [`Histogram`] depends on nothing else
+//! and never allocates; [`Distribution`] is a reading of it. Tested below.
 use super::number::Number;
 
 /// Buckets of each octave, and of the values below the first one.
 const SUB_BUCKETS: usize = 8;
 /// 2³ = [`SUB_BUCKETS`].
 const SUB_BITS: u32 = 3;
-/// Everything from 2³² µs on counts as the longest that has a bucket.
+/// Durations of 2³² µs and more count as the longest that has a bucket.
 const OCTAVES_END: u32 = 32;
-/// All of them.
+/// The number of all buckets.
 pub const BUCKET_COUNT: usize = SUB_BUCKETS * (OCTAVES_END - SUB_BITS + 1) as usize;
 
-/// Counted by one thread; anybody may read.
+/// Counted by one thread; any thread may read.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Histogram {
@@ -42,7 +42,7 @@ impl Histogram {
         self.sum_us.add(us);
     }
 
-    /// Adds what was counted until now to `all`.
+    /// Adds the counts so far to `all`.
     pub fn read_into(&self, all: &mut Distribution) {
         for (sum, bucket) in all.counts.iter_mut().zip(&self.buckets) {
             *sum = sum.wrapping_add(bucket.get());
@@ -79,7 +79,7 @@ impl Default for Distribution {
     }
 }
 
-/// Latencies as people ask for them, in microseconds.
+/// The usual percentiles of latencies, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Percentiles {
     pub p50: u64,
@@ -104,11 +104,11 @@ impl Distribution {
         self.sum_us = self.sum_us.wrapping_add(other.sum_us);
     }
 
-    /// What came after `earlier`, a reading of the same histogram.
+    /// The durations counted after `earlier`, a reading of the same histogram.
     pub fn since(&self, earlier: &Distribution) -> Distribution {
         let mut difference = self.clone();
         for (count, before) in difference.counts.iter_mut().zip(earlier.counts.iter()) {
-            // A reading is exact for each number, so none goes back.
+            // A reading is exact for each number, so no number is smaller than before.
             *count = count.saturating_sub(*before);
         }
         difference.sum_us = self.sum_us.saturating_sub(earlier.sum_us);

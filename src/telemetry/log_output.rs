@@ -10,14 +10,14 @@ use crate::telemetry::options::LogOutput;
 /// An open output; `None` = off.
 pub type Output = Option<Box<dyn Write + Send>>;
 
-/// Opens an output; a file is made when it is not there, and appended to.
+/// Opens an output; a file is created if it does not exist, and appended to.
 ///
 /// # Errors
-/// They name the file that could not be opened.
+/// The file that could not be opened, named in the error.
 pub fn open(output: &LogOutput) -> io::Result<Output> {
     match output {
         LogOutput::Off => Ok(None),
-        // Past the standard library's own buffer and lock: lines gather before they come here.
+        // Bypasses the standard library's own buffer and lock: lines are already collected.
         LogOutput::Stdout => {
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
             Ok(Some(Box::new(std::fs::File::from(stdout))))

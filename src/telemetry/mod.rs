@@ -1,9 +1,9 @@
-//! What limpet says about its requests: the access log and the counters.
+//! Records of limpet's requests: the access log and the counters.
 //!
-//! A shard describes each finished exchange by one [`record::Record`] and hands it to its
-//! [`access_log::ShardLog`], its [`counters::ShardCounters`] and the [`series`] of where it was served;
-//! all of them only copy or add, without lock, allocation or formatting. Lines are made and written by the one log thread. Everything that is not
-//! per request is a tracing event and has nothing to do with this module.
+//! A shard describes each finished exchange by one [`record::Record`] and hands it to its [`access_log::ShardLog`], its
+//! [`counters::ShardCounters`] and the [`series`] that it belongs to; all of them only copy or add, without lock,
+//! allocation or formatting. Lines are formatted and written by the one log thread. Messages that do not belong to a
+//! request are tracing events and have nothing to do with this module.
 pub mod access_log;
 pub mod batch;
 mod copy;

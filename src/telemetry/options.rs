@@ -13,11 +13,11 @@ pub enum LogFormat {
     Template,
 }
 
-/// What becomes of queries in the log.
+/// How queries appear in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogQuery {
-    /// Names stay, values go.
+    /// Names stay, values are replaced.
     Redact,
     Keep,
     Remove,
@@ -36,9 +36,10 @@ pub struct AccessLogOptions {
     pub format: LogFormat,
     /// The line of [`LogFormat::Template`].
     pub template: Option<Box<str>>,
-    /// One request of so many is logged, and every one that failed; 1 = all.
+    /// One of so many requests is logged, and every one that failed; 1 = all.
     pub sample: u32,
     pub query: LogQuery,
-    /// Bytes of records a shard may have waiting for the log thread; what does not fit is dropped and counted.
+    /// Bytes of records that a shard may have waiting for the log thread; records that do not fit are dropped and
+    /// counted.
     pub buffer_bytes: usize,
 }

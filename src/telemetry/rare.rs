@@ -1,8 +1,8 @@
-//! What the log says of some requests only: those of encrypted connections, of connections that carry
-//! several requests at a time, and to targets that are spoken to in another way than HTTP/1 in clear.
+//! The facts that the log has of some requests only: of encrypted connections, of connections that carry several
+//! requests at a time, and of targets with another protocol than HTTP/1 in clear.
 //!
-//! A record without them points nowhere, and nothing is copied for it. A record with them takes them to the
-//! log thread behind its texts, as one more text:
+//! A record without them has a null reference, and nothing is copied for it. A record with them carries them to the log
+//! thread behind its texts, as one more text:
 //!
 //! ```text
 //! ┌ 15 bytes: numbers and words ┬ 7 × 2 bytes: lengths ┬ cipher, server name, subject … ┐
@@ -10,7 +10,7 @@
 //! Never allocates. Tested beside it and with `batch`.
 use super::copy::{self, clip};
 
-/// Longest texts, in bytes; what is longer is cut there.
+/// Longest texts, in bytes; longer ones are cut there.
 pub const CIPHER_BYTES_MAX: usize = 64;
 pub const SERVER_NAME_BYTES_MAX: usize = 255;
 pub const SUBJECT_BYTES_MAX: usize = 512;
@@ -23,7 +23,7 @@ const NUMBERS_BYTES: usize = 15;
 const TEXT_COUNT: usize = 7;
 const FIXED_BYTES: usize = NUMBERS_BYTES + 2 * TEXT_COUNT;
 
-/// Most bytes that it takes in a batch.
+/// Most bytes that the facts take in a batch.
 pub(super) const RARE_BYTES_MAX: usize = FIXED_BYTES
     + CIPHER_BYTES_MAX
     + SERVER_NAME_BYTES_MAX
@@ -33,7 +33,7 @@ pub(super) const RARE_BYTES_MAX: usize = FIXED_BYTES
     + SERIAL_BYTES_MAX
     + FINGERPRINT_BYTES_MAX;
 
-/// What a batch has in place of a number that is not known.
+/// How a batch writes a stream number that is not known.
 const NO_STREAM: u64 = u64::MAX;
 const NO_STATUS: u32 = u32::MAX;
 const NO_WORD: u8 = u8::MAX;
@@ -43,7 +43,7 @@ const NO_WORD: u8 = u8::MAX;
 pub struct Rare<'a> {
     /// Number of the request's stream on the client's connection (RFC 9113 §5.1.1, RFC 9000 §2.1).
     pub stream: Option<u64>,
-    /// How the target was spoken to; `None` where it was HTTP/1 in clear, or where none was reached.
+    /// The protocol of the target; `None` for HTTP/1 in clear, or where none was reached.
     pub target: Option<TargetProtocol>,
     /// The `grpc-status` of the response.
     pub grpc_status: Option<u32>,
@@ -51,7 +51,7 @@ pub struct Rare<'a> {
     pub tls: Option<Tls<'a>>,
 }
 
-/// How a target is spoken to.
+/// The protocol that a target is spoken to in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TargetProtocol {
     pub version: ProtocolVersion,
@@ -87,14 +87,14 @@ pub struct Tls<'a> {
     pub client: ClientCertificate<'a>,
 }
 
-/// The certificate that a client showed. Empty texts stand for "none".
+/// The certificate that a client presented. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientCertificate<'a> {
     pub subject: &'a [u8],
     pub issuer: &'a [u8],
     /// Its alternative names.
     pub names: &'a [u8],
-    /// In hexadecimal digits, and so is the SHA-256 fingerprint.
+    /// In hexadecimal digits, like the SHA-256 fingerprint.
     pub serial: &'a [u8],
     pub fingerprint: &'a [u8],
 }
@@ -115,7 +115,7 @@ impl ProtocolVersion {
 impl TlsVersion {
     pub const ALL: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 
-    /// As OpenSSL and ALB name it.
+    /// The name that OpenSSL and ALB use.
     pub fn word(self) -> &'static str {
         match self {
             TlsVersion::Tls12 => "TLSv1.2",
@@ -125,8 +125,8 @@ impl TlsVersion {
 }
 
 impl<'a> Rare<'a> {
-    /// Copies it to the front of `place`, its texts clipped; returns what is behind it: nothing when it does
-    /// not fit.
+    /// Copies the facts to the front of `place`, their texts clipped; returns the rest of it, which is empty when they
+    /// do not fit.
     #[cold]
     pub(super) fn put<'p>(&self, place: &'p mut [u8]) -> &'p mut [u8] {
         let texts = self.texts();
@@ -147,7 +147,7 @@ impl<'a> Rare<'a> {
         self.texts().iter().fold(FIXED_BYTES, |sum, text| sum + text.len())
     }
 
-    /// Reads what [`Rare::put`] has written.
+    /// Reads the facts that [`Rare::put`] has written.
     #[cold]
     pub(super) fn read(bytes: &'a [u8]) -> Option<Rare<'a>> {
         let (numbers, rest) = bytes.split_first_chunk::<NUMBERS_BYTES>()?;

@@ -1,6 +1,6 @@
-//! Why a request to a sticky group went where it went, as logs and metrics tell it.
+//! Why a request to a sticky group was sent where it was, as logs and metrics report it.
 
-/// Why a request to a sticky group went where it went; exactly the table of the documentation.
+/// Why a request to a sticky group was sent where it was; exactly the table of the documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {

@@ -12,7 +12,7 @@ use crate::http::head::Version;
 use crate::telemetry::rare::Rare;
 use crate::telemetry::reason::Reason;
 
-/// Longest texts of a record, in bytes; what is longer is cut there.
+/// Longest texts of a record, in bytes; longer ones are cut there.
 pub const NAME_BYTES_MAX: usize = 128;
 pub const CODE_BYTES_MAX: usize = 64;
 pub const METHOD_BYTES_MAX: usize = 32;
@@ -26,7 +26,7 @@ pub const LOCATION_BYTES_MAX: usize = 2048;
 /// Priority of a listener's default rule.
 pub const DEFAULT_PRIORITY: u32 = u32::MAX;
 
-/// What the matching rule wanted.
+/// The action of the matching rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Acted {
@@ -49,7 +49,7 @@ impl Acted {
     }
 }
 
-/// Everything the log says of one request. Empty texts stand for "none".
+/// The log's facts about one request. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Record<'a> {
     pub facts: Facts,
@@ -67,28 +67,28 @@ pub struct Record<'a> {
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
     pub request_id: &'a [u8],
-    /// Where a rule redirected the client to.
+    /// The URL that a rule redirected the client to.
     pub location: &'a [u8],
-    /// What only some requests have.
+    /// The facts that only some requests have.
     pub rare: Option<&'a Rare<'a>>,
 }
 
-/// What a record says without its texts: it has a fixed size, and is copied as it is.
+/// The facts of a record without its texts: they have a fixed size, and are copied unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Facts {
     /// When the first byte of the request arrived, in milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
-    /// The client as the trusted hops tell it; `None` on Unix sockets.
+    /// The client's address as trusted hops give it; `None` on Unix sockets.
     pub client: Option<IpAddr>,
     /// 0 where it is not known.
     pub client_port: u16,
-    /// The peer of the connection where it is another than `client`.
+    /// The peer of the connection where it differs from `client`.
     pub peer: Option<IpAddr>,
-    /// The client's connection is encrypted.
+    /// Whether the client's connection is encrypted.
     pub encrypted: bool,
     /// Port of the listener; 0 on Unix sockets.
     pub listener_port: u16,
-    /// `None` when no request line was understood.
+    /// `None` when the request line could not be parsed.
     pub version: Option<Version>,
     /// Status sent to the client, 499 when it went away first, 0 when nothing was sent.
     pub status: u16,
@@ -110,7 +110,7 @@ pub struct Facts {
     pub action: Option<Acted>,
     /// The target that was tried last; `None` without one, and for Unix sockets.
     pub target_address: Option<SocketAddr>,
-    /// The exchange became a tunnel (101).
+    /// Whether the exchange became a tunnel (101).
     pub upgraded: bool,
     pub ended: Ended,
 }
@@ -132,8 +132,8 @@ impl From<Facts> for Record<'_> {
 }
 
 impl Record<'_> {
-    /// Whether something went wrong: nothing was sent, a server error, or somebody ended it before its
-    /// time. A rule's own answer is as it should be.
+    /// Whether something went wrong: nothing was sent, a server error, or an end before its time. A rule's own answer
+    /// is no failure.
     pub fn is_failure(&self) -> bool {
         let is_regular = matches!(self.ended.cause, Cause::None | Cause::Rule);
         self.status == 0 || self.status >= 500 || !is_regular
@@ -155,17 +155,17 @@ pub struct Timings {
     pub total_us: u64,
 }
 
-/// The texts of a request, kept from its head until its record is written, because the head's buffer is
-/// reused before. Allocates only to grow; meant to be reused.
+/// The texts of a request, kept from its head until its record is written, because the buffer of the head is reused
+/// earlier. Allocates only to grow; meant to be reused.
 #[derive(Debug, Default)]
 pub struct RequestText {
-    /// All of it may be written; texts fill it from the front.
+    /// All of it is initialised; texts fill it from the front.
     bytes: Vec<u8>,
     /// Where each text ends in `bytes`; each begins where the one before ends.
     ends: [usize; 7],
 }
 
-/// What [`RequestText::fill`] copies.
+/// The texts that [`RequestText::fill`] copies.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestTextParts<'a> {
     pub method: &'a [u8],
@@ -179,7 +179,7 @@ pub struct RequestTextParts<'a> {
 }
 
 impl RequestText {
-    /// Replaces what was there, each text cut at its limit; the location is empty.
+    /// Replaces the texts, each cut at its limit; the location becomes empty.
     pub fn fill(&mut self, parts: &RequestTextParts<'_>) {
         let method = clip(parts.method, METHOD_BYTES_MAX);
         let host = clip(parts.host, HOST_BYTES_MAX);
@@ -203,8 +203,7 @@ impl RequestText {
         }
     }
 
-    /// Replaces the request id, which is made or kept only after the head was judged, and forgets the
-    /// location.
+    /// Replaces the request id, which is made or kept only after the head was judged, and clears the location.
     pub fn set_request_id(&mut self, request_id: &[u8]) {
         let request_id = clip(request_id, REQUEST_ID_BYTES_MAX);
         let [.., start, end, last] = &mut self.ends;
@@ -214,7 +213,7 @@ impl RequestText {
         copy::put(request_id, self.from(start, request_id.len()));
     }
 
-    /// Replaces where a rule redirects to.
+    /// Replaces the URL that a rule redirects to.
     pub fn set_location(&mut self, location: &[u8]) {
         let location = clip(location, LOCATION_BYTES_MAX);
         let [.., start, end] = &mut self.ends;
@@ -243,7 +242,7 @@ impl RequestText {
         })
     }
 
-    /// Forgets the texts and, when they needed more than `keep_bytes`, their memory.
+    /// Forgets the texts, and frees their memory if it is more than `keep_bytes`.
     pub fn clear(&mut self, keep_bytes: usize) {
         if self.bytes.len() > keep_bytes {
             self.bytes.truncate(keep_bytes);
@@ -253,7 +252,7 @@ impl RequestText {
     }
 }
 
-/// Position in [`Reason::ALL`]: how a reason is counted and how it travels.
+/// Position in [`Reason::ALL`]: the form in which a reason is counted and carried to the log.
 pub fn reason_position(reason: Reason) -> u8 {
     reason as u8
 }

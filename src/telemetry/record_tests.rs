@@ -1,4 +1,4 @@
-//! Records written into a batch come back as they were, clipped to their limits.
+//! Records written into a batch are read back unchanged, clipped to their limits.
 use super::batch::Logged;
 use super::ended::{By, Cause, Ended, Phase};
 use super::record::*;
@@ -66,7 +66,7 @@ pub fn full_facts() -> Facts {
     }
 }
 
-/// A record as it lies in a batch, as the shard had it.
+/// The record that the shard pushed, made from one in a batch.
 fn unlogged<'a>(logged: &Logged<'a>) -> Record<'a> {
     let name = |name| std::str::from_utf8(name).expect("UTF-8");
     Record {
@@ -83,7 +83,7 @@ fn unlogged<'a>(logged: &Logged<'a>) -> Record<'a> {
         user_agent: logged.user_agent,
         request_id: logged.request_id,
         location: logged.location,
-        // Made anew in the batch: `rare_facts_come_back_beside_records_without`.
+        // Compared by another test: `rare_facts_come_back_beside_records_without`.
         rare: None,
     }
 }
@@ -201,7 +201,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
         rare: Some(&rare),
         ..full()
     };
-    // The largest record fits the smallest batch exactly but for the character that was cut.
+    // The largest record fits the smallest batch exactly, except for the character that was cut.
     let mut buffer = RecordBuffer::new(0);
     assert!(buffer.push(&record));
     assert!(!buffer.push(&Record::default()));
@@ -233,7 +233,7 @@ fn a_batch_takes_what_fits_and_keeps_it() {
 fn a_batch_is_full_by_the_bytes_of_its_texts_too() {
     let path = [b'p'; PATH_BYTES_MAX];
     let record = Record { path: &path, ..full() };
-    // Room for many records of no text.
+    // Room for many records without texts.
     let mut buffer = RecordBuffer::new(4 * RECORD_BYTES_MAX);
     let mut pushed = 0;
     while buffer.push(&record) {

@@ -1,10 +1,9 @@
 //! The numbers of one listener, rule, group or target: a block for each shard, that only it writes.
 //!
-//! A series hangs in what outlives snapshots, found by name, so that it goes on over a reload and ends
-//! with the last holder; nobody else can take its place and inherit its counts. A block is made when
-//! its shard first counts there, by that shard: what is never used costs a pointer, and no two shards
-//! share a cache line. Knows nobody but the numbers it is made of; what a request adds is in `tally`.
-//! Tested below and with `tally`.
+//! A series is owned by objects that outlive snapshots and are found by name, so that it goes on over a reload and ends
+//! with its last holder; a different object never inherits its counts. A block is made when its shard first counts
+//! there, by that shard: an unused block costs a pointer, and no two shards share a cache line. Depends only on the
+//! numbers that it is made of; `tally` adds a request to it. Tested below and with `tally`.
 use std::sync::OnceLock;
 
 use super::histogram::{Distribution, Histogram};
@@ -12,13 +11,13 @@ use super::number::Number;
 
 /// Classes of statuses: none sent, then 1xx to 5xx.
 pub const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-/// Methods that are counted apart, and all others, with requests whose method was not understood.
+/// Methods that are counted apart, and all others together with requests whose method could not be parsed.
 pub const METHOD_CLASSES: [&str; 8] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
-/// Versions of HTTP, and requests of which no version was understood. HTTP/1.1 is not among them: it is every
-/// request that none of these is.
+/// Versions of HTTP, and requests whose version could not be parsed. HTTP/1.1 is not among them: it is the remainder of
+/// all requests.
 pub const OTHER_VERSIONS: [&str; 4] = ["none", "1.0", "2", "3"];
-/// The version that is counted by leaving the others out.
+/// The version that is counted as the remainder.
 pub const COMMON_VERSION: &str = "1.1";
 /// Verdicts of stickiness, by their position in `Reason::ALL`.
 pub const STICKY_REASON_COUNT: usize = 10;
@@ -54,7 +53,7 @@ pub struct PerShard<T> {
 }
 
 impl<T> Default for PerShard<T> {
-    /// A series that counts nothing, for what no server will ever use.
+    /// A series that counts nothing, for objects that no server will use.
     fn default() -> Self {
         PerShard { blocks: Box::default() }
     }
@@ -65,7 +64,7 @@ impl<T: Default> PerShard<T> {
         PerShard { blocks: (0..shard_count).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The block of one shard, for its thread to count in; made at the first sight of it.
+    /// The block of one shard, for its thread to count in; made at the first call.
     #[inline]
     pub fn of(&self, shard: usize) -> Option<&T> {
         self.blocks.get(shard).map(|block| &**block.get_or_init(Box::default))
@@ -73,7 +72,7 @@ impl<T: Default> PerShard<T> {
 }
 
 impl<T> PerShard<T> {
-    /// The blocks in which something was counted.
+    /// The blocks that a shard has counted in.
     pub fn blocks(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().filter_map(OnceLock::get).map(|block| &**block)
     }
@@ -98,7 +97,7 @@ impl<T> PerShard<T> {
     }
 }
 
-/// What a shard counts for a listener. The first cache line is all that a GET adds to beside durations.
+/// The numbers of a listener on one shard. Durations apart, a GET adds only to the first cache line.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct ListenerBlock {
@@ -107,7 +106,7 @@ pub struct ListenerBlock {
     pub bytes_sent: Number,
     /// By [`METHOD_CLASSES`] and [`STATUS_CLASSES`].
     pub requests: [[Number; STATUS_CLASSES.len()]; METHOD_CLASSES.len()],
-    /// Exchanges that were cut.
+    /// Exchanges that were cut short.
     pub aborted: Number,
     /// By [`OTHER_VERSIONS`].
     pub other_versions: [Number; OTHER_VERSIONS.len()],
@@ -117,13 +116,13 @@ pub struct ListenerBlock {
     pub total: Histogram,
 }
 
-/// What a shard counts for a rule.
+/// The numbers of a rule on one shard.
 #[derive(Debug, Default)]
 pub struct RuleBlock {
     pub requests: Number,
 }
 
-/// What a shard counts for a target group. The first cache line is what every request adds to.
+/// The numbers of a target group on one shard. Every request adds to the first cache line.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct GroupBlock {
@@ -148,7 +147,7 @@ pub struct GroupBlock {
     pub total: Histogram,
 }
 
-/// What a shard counts for a target: a handful of numbers, since there may be ten thousand of them.
+/// The numbers of a target on one shard: only a handful, since there may be ten thousand targets.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct TargetBlock {
@@ -173,12 +172,11 @@ impl ListenerSeries {
         sums
     }
 
-    /// Requests by the version of HTTP that they came in, for every version that has come; those in HTTP/1.0
-    /// and HTTP/1.1 are always told.
+    /// Requests by their version of HTTP, for every version that has come; HTTP/1.0 and HTTP/1.1 are always included.
     pub fn versions(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let others = self.sums(|block| &block.other_versions);
         let all: u64 = self.requests().iter().flatten().sum();
-        // What a shard has counted in between may make the others more than all.
+        // A shard that counts in between may make the others more than all.
         let common = all.saturating_sub(others.iter().sum());
         let others = OTHER_VERSIONS.into_iter().zip(others);
         let others = others.filter(|&(version, count)| count > 0 || version == "1.0");
@@ -192,7 +190,7 @@ fn add_to(sums: &mut [u64], numbers: &[Number]) {
     }
 }
 
-/// Where one request was received and served, as far as it came.
+/// Where one request was received and served, as far as it got.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Places<'a> {
     pub listener: Option<&'a ListenerSeries>,

@@ -1,6 +1,6 @@
-//! What one finished request adds to the series of its listener, rule, group and target.
+//! Adds one finished request to the series of its listener, rule, group and target.
 //!
-//! Runs on the shard, once for each request: adds, and nothing else. Tested below.
+//! Runs on the shard, once for each request: it adds, and nothing else. Tested below.
 use super::record::{Record, reason_position};
 use super::series::{GroupBlock, ListenerBlock, Places, method_class, status_class};
 use crate::http::head::Version;

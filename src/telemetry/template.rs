@@ -1,19 +1,19 @@
 //! A log line by the operator's own template: text with `{fields}`.
 //!
 //! ```text
-//! {status}        the field's value, "-" where there is none; quotes, backslashes and what is not
+//! {status}        the field's value, "-" where there is none; quotes, backslashes and bytes that are not
 //!                 visible ASCII are \xhh, so no request can end the line or leave its quotes
 //! {status:json}   the value as JSON: "text" in quotes, 200, true, null
 //! {{ and }}       braces
 //! ```
-//! Owns the reading of templates; `format` writes by them. Never: a field that JSON would not show for
-//! reasons of secrecy. Tested beside it.
+//! Parses templates; `format` writes lines by them. Must never offer a field that JSON leaves out for secrecy. Tested
+//! beside it.
 use super::format::fields::{FIELDS, Field};
 
-/// Names further away than this are no slips of the pen.
+/// Names that differ more than this are no typing errors.
 const DISTANCE_MAX: usize = 3;
 
-/// A template that was understood.
+/// A template after parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Box<[Part]>,
@@ -32,7 +32,7 @@ pub enum Form {
     Json,
 }
 
-/// What is wrong with a template; reads as the predicate of a sentence.
+/// The fault of a template; reads as the predicate of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateFault {
     #[error("has an unknown field {name:?}{}", suggestion(.nearest))]
@@ -50,7 +50,7 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     /// See [`TemplateFault`].
@@ -83,13 +83,13 @@ impl Template {
         Ok(Template { parts: parts.into() })
     }
 
-    /// What it is made of, in order.
+    /// The parts of the template, in order.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 }
 
-/// What stands before the first brace, the brace, and what stands behind it.
+/// The text before the first brace, the brace, and the text behind it.
 fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
     let at = text.find(['{', '}'])?;
     let (before, after) = text.split_at_checked(at)?;
@@ -112,7 +112,7 @@ fn field(inside: &str) -> Result<Part, TemplateFault> {
     Ok(Part::Field(found, form))
 }
 
-/// The field whose name is nearest, when it is near at all.
+/// The name most similar to this one, if it is similar enough.
 fn nearest(name: &str) -> Option<&'static str> {
     let distance = |known: &str| strsim::osa_distance(known, name);
     let best = FIELDS.iter().map(|info| info.name).min_by_key(|known| distance(known))?;

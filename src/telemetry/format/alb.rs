@@ -1,7 +1,7 @@
 //! The access log of AWS Application Load Balancer, field for field.
 //!
-//! Fields and order as "Access logs for your Application Load Balancer" documents them, 33 in all, so that
-//! what reads ALB's logs reads limpet's. What limpet does not know is `-`:
+//! Fields and order as "Access logs for your Application Load Balancer" documents them, 33 in all, so that a reader of
+//! ALB's logs can read limpet's. A field that limpet does not know is `-`:
 //!
 //! | # | field | limpet |
 //! |---|---|---|
@@ -33,8 +33,8 @@
 //! | 30 | `conn_trace_id` | `-` |
 //! | 31, 32, 33 | `"transformed_host"`, `"transformed_uri"`, `"request_transform_status"` | `-` |
 //!
-//! Quotes, backslashes and what is not visible ASCII are `\xhh`: no reader has to know about `\"`.
-//! Tested by whole lines, read back by ALB's rules.
+//! Quotes, backslashes and bytes that are not visible ASCII are `\xhh`: no reader needs to understand `\"`. Tested by
+//! whole lines, read back by ALB's rules.
 use super::fields::scheme;
 use super::line::Line;
 use super::text::{SecondText, push_hex_escaped, push_socket_address, push_word, version_text};
@@ -45,7 +45,7 @@ use crate::telemetry::rare::{ProtocolVersion, Rare};
 use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 use std::net::SocketAddr;
 
-/// limpet's status of a client that went away, and ALB's.
+/// limpet's and ALB's status for a client that went away.
 const CLIENT_GONE: u16 = 499;
 const CLIENT_GONE_AT_ALB: u16 = 460;
 
@@ -181,7 +181,7 @@ fn has_port(host: &[u8]) -> bool {
         .is_some_and(|colon| !host.get(colon..).unwrap_or_default().contains(&b']'))
 }
 
-/// The targets of the request and their statuses, of which limpet tells the last.
+/// The lists of the request's targets and their statuses, which hold only the last one.
 fn lists(record: &Logged<'_>, line: &mut Line<'_>) {
     line.put(b" \"");
     match record.target_address {

@@ -1,7 +1,7 @@
-//! The fields of a line, in one table: the keys of JSON, the names that a template may use, and what
-//! `limpet help access-log` lists.
+//! The fields of a line, in one table: the keys of JSON, the names that a template may use, and the list of `limpet
+//! help access-log`.
 //!
-//! Owns what each field says of a record. Never: how it is written. Tested with the formats.
+//! Gives the value of each field for a record; the formats write it. Tested with the formats.
 use super::json::push_field;
 use super::line::Line;
 use super::text::{SecondText, version_text};
@@ -44,7 +44,7 @@ macro_rules! fields {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Field { $first, $($json,)* $($other,)* Rare(RareField) }
 
-        /// One that only some requests have.
+        /// One field that only some requests have.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum RareField { $($rare),* }
 
@@ -55,8 +55,8 @@ macro_rules! fields {
             $(FieldInfo { field: Field::$other, name: $other_name, about: $other_about },)*
         ];
 
-        /// The fields that only some requests have: behind the others in JSON where they are known, and
-        /// without a key where they are not.
+        /// The fields that only some requests have: JSON writes them after the others where they are known, and leaves
+        /// their keys out where they are not.
         pub static RARE_FIELDS: &[FieldInfo] = &[
             $(FieldInfo {
                 field: Field::Rare(RareField::$rare),
@@ -65,11 +65,11 @@ macro_rules! fields {
             },)*
         ];
 
-        /// How many fields JSON writes of every request; the others are for templates.
+        /// How many fields JSON writes for every request; the others are for templates.
         pub const JSON_COUNT: usize = [$first_name, $($json_name),*].len();
 
-        /// Appends a record as one object of JSON, without a line feed: a straight run, in which the compiler
-        /// knows every key and the kind of every value.
+        /// Appends a record as one object of JSON, without a line feed: straight-line code, in which the compiler knows
+        /// every key and the kind of every value.
         #[inline(never)]
         pub(super) fn push_json(
             record: &Logged<'_>,
@@ -157,13 +157,14 @@ fields! {
 }
 
 impl Field {
-    /// The field of that name.
+    /// The field with that name.
     pub fn named(name: &str) -> Option<Field> {
         let mut all = FIELDS.iter().chain(RARE_FIELDS);
         all.find(|info| info.name == name).map(|info| info.field)
     }
 
-    /// What the field says of `record`; of a field that the compiler knows, nothing but its value is left.
+    /// The value of the field in `record`. For a field that is a constant, the compiler leaves only the code for its
+    /// value.
     #[inline(always)]
     pub fn value<'a>(self, record: &Logged<'a>) -> Value<'a> {
         let timings = &record.timings;
@@ -214,7 +215,7 @@ impl Field {
 }
 
 impl RareField {
-    /// What the field says of `rare`.
+    /// The value of the field in `rare`.
     #[inline(always)]
     fn value<'a>(self, rare: &Rare<'a>) -> Value<'a> {
         let of_target = |word: fn(TargetProtocol) -> &'static str| {
@@ -242,7 +243,7 @@ impl RareField {
     }
 }
 
-/// "http" or "https", as the client came.
+/// "http" or "https", the scheme of the client's connection.
 pub fn scheme(record: &Logged<'_>) -> &'static str {
     scheme_of(record.encrypted)
 }

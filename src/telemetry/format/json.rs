@@ -1,6 +1,6 @@
-//! Values as JSON, with their keys: `null` where one does not apply. Bytes that are not UTF-8 become U+FFFD.
+//! Values as JSON, with their keys: `null` for a value that does not apply. Bytes that are not UTF-8 become U+FFFD.
 //!
-//! Which fields the object of a line has, and in which order, stands in `fields`.
+//! `fields` gives the object's fields and their order.
 //! Tested with the other formats, and by reading any line back.
 use super::line::Line;
 use super::text::{SecondText, hex, push_address, push_socket_address, push_time};
@@ -11,7 +11,7 @@ pub fn push_value(value: Value<'_>, arrival: &mut SecondText, line: &mut Line<'_
     push_field(Key { bare: "", null: "null", quote: "\"" }, value, arrival, line);
 }
 
-/// Appends a key and its value. All of it is here for the compiler to leave out what a field never is.
+/// Appends a key and its value. Inlined whole, so that the compiler can drop the kinds that a field never has.
 #[inline(always)]
 pub(super) fn push_field(
     key: Key,

@@ -1,11 +1,11 @@
-//! A line in the making, and the memory in which lines gather before they are written.
+//! A line being written, and the memory that collects lines for the output.
 //!
 //! ```text
 //! Lines: line\nline\nline\n┆ rest: a Line writes here, from the front
 //! ```
-//! The memory is there before a line is begun, so that an append is one comparison and a copy. A line that
-//! does not fit is none: it is made again, in a buffer that was emptied or has grown. Never allocates but
-//! for that. Tested beside it, and by the lines of each format.
+//! The memory exists before a line is begun, so that an append is one comparison and a copy. A line that does not fit
+//! is undone and written again, into memory that was emptied or has grown. Never allocates except for that. Tested
+//! beside it, and by the lines of each format.
 use crate::telemetry::copy::{copy, copy_ends, copy_few};
 
 /// Every number of two digits.
@@ -23,11 +23,11 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// One line in the making.
+/// One line being written.
 #[derive(Debug)]
 pub struct Line<'a> {
     rest: &'a mut [u8],
-    /// Something did not fit; the rest is empty since.
+    /// Whether something did not fit; `rest` is empty from then on.
     is_cut: bool,
 }
 
@@ -36,10 +36,10 @@ impl<'a> Line<'a> {
         Line { rest: memory, is_cut: false }
     }
 
-    /// Memory for the next bytes; `None`, and the line is cut, when there is not so much.
+    /// Memory for the next `length` bytes; `None`, and the line is cut, when there is less.
     #[inline(always)]
     fn place(&mut self, length: usize) -> Option<&mut [u8]> {
-        // Asked first, so that nothing has to be put back.
+        // Checked first, so that `rest` need not be restored.
         if self.rest.len() < length {
             self.cut();
             return None;
@@ -71,7 +71,7 @@ impl<'a> Line<'a> {
         self.put(&[byte]);
     }
 
-    /// Appends the first `length` bytes of `text`, which are stored as one block; the line needs room for it.
+    /// Appends the first `length` bytes of `text` by storing all of `text`, for which the line needs room.
     #[inline(always)]
     pub fn put_front<const N: usize>(&mut self, text: &[u8; N], length: usize) {
         match self.rest.first_chunk_mut() {
@@ -111,8 +111,8 @@ impl<'a> Line<'a> {
         self.put(&[digit_of(number / 100), digit_of(number / 10), digit_of(number)]);
     }
 
-    /// Appends `text` and says so when all of it is plain: visible ASCII from `LOWEST` on, no quote and no
-    /// backslash. Else nothing is appended.
+    /// Appends `text` and returns `true` when all of it is plain: visible ASCII from `LOWEST` on, no quote and no
+    /// backslash. Else appends nothing.
     #[inline(always)]
     pub fn put_if_plain<const LOWEST: u8>(&mut self, text: &[u8]) -> bool {
         let Some(place) = self.rest.get_mut(..text.len()) else {
@@ -151,7 +151,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Copies a text of at least 16 bytes; says whether it is plain.
+/// Copies a text of at least 16 bytes; returns whether it is plain.
 #[inline(always)]
 fn copy_blocks<const LOWEST: u8>(text: &[u8], place: &mut [u8]) -> bool {
     let mut is_plain = true;
@@ -165,7 +165,7 @@ fn copy_blocks<const LOWEST: u8>(text: &[u8], place: &mut [u8]) -> bool {
     is_plain & ends.is_some_and(|(_, last)| is_plain_block(last, LOWEST))
 }
 
-/// Says so in a few instructions, for the compiler compares all bytes at once.
+/// Whether a block is plain; a few instructions, since the compiler compares all bytes at once.
 #[inline(always)]
 fn is_plain_block(block: &[u8; 16], lowest: u8) -> bool {
     let bad = block.map(|byte| {
@@ -182,13 +182,13 @@ fn is_plain_pair(first: u64, last: u64, lowest: u8) -> bool {
     is_plain_block(&(u128::from(first) | u128::from(last) << 64).to_le_bytes(), lowest)
 }
 
-/// The last digit.
+/// The last digit of a number.
 #[inline(always)]
 fn digit_of(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
 
-/// With the zeros before a number that has fewer.
+/// The four digits of a number, with leading zeros.
 #[inline(always)]
 fn four_digits(number: u64) -> [u8; 4] {
     let pair = |at: u64| {
@@ -198,10 +198,10 @@ fn four_digits(number: u64) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Whole lines, one behind the other.
+/// Whole lines, one after another.
 #[derive(Debug)]
 pub struct Lines {
-    /// All of it is there; lines fill it from the front.
+    /// All of it is initialised; lines fill it from the front.
     bytes: Vec<u8>,
     used: usize,
     count: u64,
@@ -213,8 +213,8 @@ impl Lines {
         Lines { bytes: vec![0; size], used: 0, count: 0 }
     }
 
-    /// Has `write` write a line behind the others; `false`, and there is none, when it did not fit. A
-    /// line feed is part of what it writes.
+    /// Has `write` write a line behind the others; returns `false`, and adds none, when it does not fit. `write`
+    /// includes the line feed.
     #[inline]
     pub fn add(&mut self, write: impl FnOnce(&mut Line<'_>)) -> bool {
         let mut line = Line::new(self.bytes.get_mut(self.used..).unwrap_or_default());
@@ -233,7 +233,7 @@ impl Lines {
         self.bytes.resize(self.bytes.len().max(1).saturating_mul(2), 0);
     }
 
-    /// All of them.
+    /// All lines.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }

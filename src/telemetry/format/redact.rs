@@ -1,4 +1,4 @@
-//! What of a path, a referer or a redirect may stand in the log: values of queries may be secrets.
+//! Which parts of a path, a referer or a redirect may stand in the log: values of queries may be secrets.
 //!
 //! | | `redact` | `remove` |
 //! |---|---|---|
@@ -6,15 +6,15 @@
 //! | fragment | becomes `***` | goes, with its "#" |
 //! | user and password before a host | become `***` | go, with their "@" |
 //!
-//! `keep` leaves everything. Works on bytes as they came, cut ones too. Tested by a table.
+//! `keep` leaves everything. Works on the received bytes, cut ones too. Tested by a table.
 use crate::telemetry::options::LogQuery;
 
 const HIDDEN: &[u8] = b"***";
-/// A shorter text is searched in less time than it takes to begin a search of vectors.
+/// A text shorter than this is searched faster byte by byte than by a vector search.
 const SHORT_BYTES: usize = 32;
 
-/// Writes `url`, absolute or beginning with its path, into `out`, cleared first, as `query` wants it.
-/// Returns what to log: `url` itself when nothing in it has to change.
+/// Writes `url`, absolute or beginning with its path, into `out`, cleared first, with the changes that `query` asks
+/// for. Returns the text to log: `url` itself when nothing in it has to change.
 pub fn redact<'a>(url: &'a [u8], query: LogQuery, out: &'a mut Vec<u8>) -> &'a [u8] {
     let is_removed = match query {
         LogQuery::Keep => return url,
@@ -24,7 +24,7 @@ pub fn redact<'a>(url: &'a [u8], query: LogQuery, out: &'a mut Vec<u8>) -> &'a [
     if url.is_empty() {
         return url;
     }
-    // What may have to change shows in one search, and mostly there is nothing.
+    // One search finds any part that may have to change, and mostly there is none.
     let Some(first) = first_of_note(url) else { return url };
     let has_at = url.get(first) == Some(&b'@');
     let tail_at =
@@ -52,7 +52,7 @@ pub fn redact<'a>(url: &'a [u8], query: LogQuery, out: &'a mut Vec<u8>) -> &'a [
     out
 }
 
-/// Where the first query, fragment or user may be.
+/// Where the first query, fragment or user may begin.
 fn first_of_note(url: &[u8]) -> Option<usize> {
     if url.len() < SHORT_BYTES {
         url.iter().position(|byte| matches!(byte, b'?' | b'#' | b'@'))
@@ -61,10 +61,10 @@ fn first_of_note(url: &[u8]) -> Option<usize> {
     }
 }
 
-/// What stands before user and password, and what stands behind their "@".
+/// The text before user and password, and the text behind their "@".
 fn user_of(before: &[u8]) -> Option<(&[u8], &[u8])> {
     let authority_at = memchr::memmem::find(before, b"//")? + 2;
-    // Slashes inside a path begin no authority.
+    // A double slash inside a path begins no authority.
     let is_authority = authority_at == 2 || before.get(..authority_at)?.ends_with(b"://");
     let (scheme, rest) = before.split_at_checked(authority_at).filter(|_| is_authority)?;
     let authority = rest.split(|&byte| byte == b'/').next()?;

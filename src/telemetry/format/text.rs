@@ -1,6 +1,6 @@
 //! How values are written into a line: addresses, times, and texts that cannot break out of it.
 //!
-//! Keeps nothing but the text of a second. Tested by tables, and by whole lines beside each format.
+//! Keeps no state but the text of a second. Tested by tables, and by whole lines beside each format.
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::line::Line;
@@ -8,10 +8,10 @@ use crate::http::head::Version;
 
 /// Longest text of a second.
 const SECOND_BYTES_MAX: usize = 32;
-/// "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255" is the longest there is.
+/// The longest address: "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".
 const V6_BYTES_MAX: usize = 45;
 
-/// Every octet as [`octet_text`] gives it.
+/// The result of [`octet_text`] for every octet.
 #[expect(
     clippy::indexing_slicing,
     reason = "the compiler evaluates it, and refuses an index that is out of bounds"
@@ -34,7 +34,7 @@ const OCTETS: [[u8; 4]; 256] = {
     }
 };
 
-/// The text of a second, made anew only when the second changes.
+/// The text of a second, made again only when the second changes.
 #[derive(Debug)]
 pub struct SecondText {
     pattern: &'static str,
@@ -44,7 +44,7 @@ pub struct SecondText {
 }
 
 impl SecondText {
-    /// By a pattern of strftime.
+    /// With a pattern of strftime.
     pub fn new(pattern: &'static str) -> SecondText {
         SecondText { pattern, second: None, text: [0; SECOND_BYTES_MAX], length: 0 }
     }
@@ -73,7 +73,7 @@ impl SecondText {
     }
 }
 
-/// As the standard library writes addresses.
+/// Appends an address as the standard library writes it.
 #[inline]
 pub fn push_address(address: IpAddr, line: &mut Line<'_>) {
     match address {
@@ -96,7 +96,7 @@ fn push_v6(v6: Ipv6Addr, line: &mut Line<'_>) {
     line.put(text.as_bytes());
 }
 
-/// The digits of an octet from the front, a dot behind them.
+/// The digits of an octet at the front, with a dot behind them.
 #[inline(always)]
 fn octet_text(octet: u8) -> [u8; 4] {
     OCTETS.get(usize::from(octet)).copied().unwrap_or_default()
@@ -128,7 +128,7 @@ pub fn push_time(time_unix_ms: u64, second: &mut SecondText, line: &mut Line<'_>
     line.put_byte(b'Z');
 }
 
-/// "HTTP/1.1"; empty when no request line was understood.
+/// "HTTP/1.1"; empty when the request line could not be parsed.
 pub fn version_text(version: Option<Version>) -> &'static str {
     match version {
         None => "",
@@ -139,14 +139,14 @@ pub fn version_text(version: Option<Version>) -> &'static str {
     }
 }
 
-/// `\xhh` for quotes, backslashes and everything that is not visible ASCII: safe inside and outside of
-/// quotes, and for readers that look for the next quote.
+/// `\xhh` for quotes, backslashes and all bytes that are not visible ASCII: safe inside and outside of quotes, and for
+/// readers that look for the next quote.
 #[inline]
 pub fn push_hex_escaped(text: &[u8], line: &mut Line<'_>) {
     push_from::<b' '>(text, line);
 }
 
-/// As [`push_hex_escaped`], and spaces too: for a text that stands without quotes.
+/// As [`push_hex_escaped`], and spaces too: for a text without quotes around it.
 #[inline]
 pub fn push_word(text: &[u8], line: &mut Line<'_>) {
     push_from::<b'!'>(text, line);

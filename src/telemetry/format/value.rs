@@ -1,8 +1,8 @@
-//! What stands in a field of a line, whichever way it is written.
+//! The value of a field of a line, independent of how it is written.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Does not apply, or is not known.
@@ -10,9 +10,9 @@ pub enum Value<'a> {
     /// The time of arrival, in milliseconds since the Unix epoch.
     Time(u64),
     Text(&'a [u8]),
-    /// A word of limpet's own, which is plain.
+    /// A word of limpet's own, which needs no escapes.
     Word(&'static str),
-    /// Three letters of a termination.
+    /// The three letters of a termination.
     Code([u8; 3]),
     Number(u64),
     Flag(bool),
@@ -20,8 +20,8 @@ pub enum Value<'a> {
     Address(SocketAddr),
 }
 
-/// How JSON begins a field: the comma before the key, or the brace before the first, the key, and what
-/// is certain of a value of its kind.
+/// The beginning of a field in JSON: the comma, or the brace for the first field, the key, and any opening that all
+/// values of its kind share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub bare: &'static str,
