@@ -1,9 +1,8 @@
-//! Listening sockets: one for each shard and listener, and clear errors when one cannot be had.
+//! Listening sockets: one for each shard and listener, and clear errors when one cannot be opened.
 //!
-//! TCP listeners use SO_REUSEPORT, so that the kernel spreads connections over the shards. The first
-//! socket of an address is bound *without* it, which fails where anybody else listens already, and is
-//! opened for sharing only then. A Unix socket is one socket that all shards accept from; its file goes with
-//! whoever holds its [`SocketFile`].
+//! TCP listeners use SO_REUSEPORT, so that the kernel spreads connections over the shards. The first socket of an
+//! address is bound *without* it, which fails where another process listens already, and is opened for sharing only
+//! then. A Unix socket is one socket that all shards accept from; its file is removed with its [`SocketFile`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,22 +23,22 @@ pub struct ListenError {
     remedy: &'static str,
 }
 
-/// The sockets of one listener, one for each shard, and where they listen in fact.
+/// The sockets of one listener, one for each shard, and their actual address.
 pub struct Opened {
     pub sockets: Vec<Socket>,
     pub bound: Bind,
-    /// Of a Unix socket.
+    /// Set for a Unix socket.
     pub file: Option<SocketFile>,
 }
 
-/// The file of a Unix socket, removed when this is dropped: nobody listens there any more.
+/// The file of a Unix socket, removed on drop, when nothing listens there any more.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     identity: Identity,
 }
 
-/// Device, inode and time of creation: inodes are used again at once.
+/// Device, inode and time of creation: an inode alone may be reused at once.
 type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
@@ -50,7 +49,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One that somebody else has put there since is not ours; one that is gone already is no loss.
+        // A file that another process has put there since is not ours; one that is gone already needs no removal.
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -62,11 +61,11 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
-/// Opens a listener for `shards` shards. With `shares_port` a listener of this process that is about to
-/// go may have its port still.
+/// Opens a listener for `shards` shards. With `shares_port`, a listener of this process that is about to end may still
+/// have the port.
 ///
 /// # Errors
-/// Address in use, not permitted, not on this machine: with what would help.
+/// Address in use, not permitted, not on this machine; each with a remedy.
 pub fn open(listener: &Listener, shards: usize, shares_port: bool) -> Result<Opened, ListenError> {
     let result = match &listener.bind {
         Bind::Tcp(address) => open_tcp(*address, &listener.socket, shards, shares_port),
@@ -133,11 +132,11 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket
     Ok(socket)
 }
 
-/// Other options for a socket that listens already. What cannot change any more stays: `ipv6_only`, and
-/// buffer sizes that go back to the kernel's own.
+/// Changes the options of a socket that listens already. Two cannot be changed: `ipv6_only`, and buffer sizes that
+/// would go back to the kernel's own.
 ///
 /// # Errors
-/// What setsockopt(2) or listen(2) says.
+/// The error of setsockopt(2) or listen(2).
 pub fn adjust(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     if socket.domain()? != Domain::UNIX {
         inherited(socket, options)?;
@@ -173,10 +172,10 @@ fn open_unix(path: &Path, options: &SocketOptions, shards: usize) -> io::Result<
     Ok(Opened { sockets, bound: Bind::Unix(path.to_owned()), file: Some(file) })
 }
 
-/// Listens on a Unix socket with these permission bits; a file that is left from an earlier run is replaced.
+/// Listens on a Unix socket with these permission bits; a file left over from an earlier run is replaced.
 ///
 /// # Errors
-/// [`io::ErrorKind::AddrInUse`] where somebody listens, or what is there is no socket.
+/// [`io::ErrorKind::AddrInUse`] where a process listens, or the file is no socket.
 pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -187,11 +186,11 @@ pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<(Socket, So
         if !is_left {
             return Err(error);
         }
-        // A socket file that nobody listens on is left from an earlier run.
+        // A socket file without a listener is left over from an earlier run.
         std::fs::remove_file(path)?;
         socket.bind(&address)?;
     }
-    // From here on whatever fails takes the file with it.
+    // From here on any failure removes the file.
     let file = SocketFile::of(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -200,7 +199,7 @@ pub fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<(Socket, So
 
 fn is_alive(address: &SockAddr) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Whatever else is the matter, as a full backlog, somebody is there.
+    // Any other error, such as a full backlog, means that a process listens.
     let refused =
         probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     Ok(!refused)

@@ -1,7 +1,7 @@
-//! What the control plane publishes and the data plane reads: compiled, immutable, ready to use.
+//! The compiled, immutable configuration that the control plane publishes and the data plane reads.
 //!
-//! A shard looks at the published pointer once per request and never waits for it. What must outlive
-//! a snapshot (health, in-flight counts, totals, round-robin counters) is shared by `Arc` from one to the next.
+//! A shard reads the published pointer once per request and never waits for it. State that must outlive a snapshot
+//! (health, in-flight counts, totals, round-robin counters) is shared by `Arc` from one to the next.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -104,11 +104,11 @@ pub struct ForwardedOptions {
     pub request_id: Option<Box<str>>,
 }
 
-/// Whose X-Forwarded-*, Forwarded and request id are believed.
+/// The hops whose X-Forwarded-*, Forwarded and request id are believed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
-    /// Whoever may connect to a Unix socket, as the permissions of its file decide.
+    /// Peers on a Unix socket, to which the permissions of its file admit.
     pub unix: bool,
 }
 
@@ -119,7 +119,7 @@ impl TrustedProxies {
         self.unix || !self.networks.is_empty()
     }
 
-    /// Whether a hop is one of them; `None` is a peer on a Unix socket.
+    /// Whether a hop is trusted; `None` is a peer on a Unix socket.
     #[inline]
     pub fn hold(&self, hop: Option<IpAddr>) -> bool {
         match hop {
@@ -139,7 +139,7 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     pub trusted_proxies: TrustedProxies,
     pub head_limits: HeadLimits,
-    /// 0 = no limit; more is answered 413.
+    /// 0 = no limit; longer content is answered 413.
     pub content_bytes: u64,
     pub requests_per_connection: u32,
     pub timeouts: ListenerTimeouts,
@@ -150,7 +150,7 @@ pub struct Listener {
     pub rules: Table,
     /// Parallel to `rules.rules()`: the stickiness of a rule that is sticky across its groups.
     pub rule_stickiness: Vec<Option<Arc<Stickiness>>>,
-    /// What shards count for the metrics, carried over by name.
+    /// The shards' counts for the metrics, carried over by name.
     pub series: Arc<ListenerSeries>,
     /// Parallel to `rules.rules()`.
     pub rule_series: Vec<Arc<RuleSeries>>,
@@ -174,13 +174,13 @@ pub struct ProcessOptions {
     /// Entries of each shard's submission queue.
     pub ring_entries: u32,
     pub grace_period: Duration,
-    /// `None` = 80 % of what RLIMIT_NOFILE allows in pairs.
+    /// `None` = 80 % of half of RLIMIT_NOFILE.
     pub connections: Option<usize>,
     /// 0 = no limit.
     pub connections_per_client: u32,
     /// Size of a content buffer.
     pub content_buffer_bytes: usize,
-    /// Free content buffers a shard keeps.
+    /// How many free content buffers a shard keeps.
     pub buffers_kept: usize,
     pub access_log: AccessLogOptions,
 }

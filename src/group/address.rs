@@ -1,4 +1,4 @@
-//! Where a target is: on the network, and among the targets of its group.
+//! The network address of a target, and its position in its group.
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {

@@ -1,7 +1,8 @@
-//! Picking a target for a request that is bound to none.
+//! Picking a target for a request that is not bound to one.
 //!
-//! One or two table look-ups per pick, whatever the number of targets. A target at its connection limit or
-//! tried before by the same request is passed over while another may take the request; only then, and
+//! One or two table look-ups per pick, whatever the number of targets. A target at its connection limit or tried before
+//! by the same request is skipped while another may take the request; only then, and rarely, does the cost grow with
+//! the group. Randomness is an argument. Tested beside it.
 //! rarely, does the cost grow with the group. Randomness is an argument. Tested beside it.
 
 use std::net::IpAddr;
@@ -13,20 +14,20 @@ use crate::http::fields::{Field, FieldId};
 use crate::http::query;
 use crate::stickiness::cookie;
 
-/// Draws of the algorithm before every target is looked at in turn.
+/// Draws of the algorithm before every target is examined in turn.
 const DRAWS_MAX: u64 = 8;
 
-/// What a pick may depend on.
+/// The inputs of a pick.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draw {
     /// Two independent random numbers.
     pub random: [u64; 2],
-    /// From [`request_hash`]; `None` for other algorithms or when the request lacks what is hashed.
+    /// From [`request_hash`]; `None` for other algorithms or when the request lacks the hashed part.
     pub hash: Option<u64>,
 }
 
 impl Draw {
-    /// The same draw, drawn anew.
+    /// Another draw made from this one.
     fn again(&self, attempt: u64) -> Draw {
         let shift = attempt.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Draw {
@@ -37,9 +38,9 @@ impl Draw {
 }
 
 impl TargetGroup {
-    /// A target for a new request: by the group's algorithm, not excluded (by slot), with a place if any
-    /// has one. When all are full the algorithm's own choice among them. When there is nobody, one that is
-    /// ejected, if possible one that no check speaks against; `None` when there is none of these either.
+    /// A target for a new request: by the group's algorithm, not excluded (by slot), with a place if any has one. When
+    /// all are full, the algorithm's own choice among them. When no target takes new requests, an ejected one, if
+    /// possible one whose checks pass; `None` when there is none of these either.
     pub fn pick(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
         self.pick_eligible(draw, excluded).or_else(|| self.pick_spare(draw, excluded))
     }
@@ -62,7 +63,7 @@ impl TargetGroup {
             .or_else(|| self.scan(spare, draw, may_take))
     }
 
-    /// Like [`Self::pick`], but `None` when nobody has a place.
+    /// Like [`Self::pick`], but `None` when no target has a place, and without ejected ones.
     pub fn pick_with_place(&self, draw: &Draw, excluded: &[u32]) -> Option<TargetIndex> {
         let first = self.draw(draw)?;
         if self.may_take(first, excluded) {
@@ -71,8 +72,8 @@ impl TargetGroup {
         self.pick_another(draw, excluded)
     }
 
-    /// The deterministic choice for a session whose target cannot serve it; limits play no part in it, so
-    /// that all shards and nodes agree.
+    /// The deterministic choice for a session whose target cannot serve it; limits are ignored, so that all shards and
+    /// nodes agree.
     pub fn fail_over(&self, session: u128, excluded: &[u32]) -> Option<TargetIndex> {
         let candidates = self
             .eligible()
@@ -81,7 +82,7 @@ impl TargetGroup {
         rendezvous::choose(session, candidates)
     }
 
-    /// The same among those that are ejected, for want of others.
+    /// The same among ejected targets, when there are no others.
     pub fn fail_over_to_spare(&self, session: u128, excluded: &[u32]) -> Option<TargetIndex> {
         let spare = self.spare_besides(excluded).iter().map(|index| *index as TargetIndex);
         let candidates = spare
@@ -123,7 +124,7 @@ impl TargetGroup {
         Some(if is_second_freer { second } else { first })
     }
 
-    /// Any but `one`, unless there is no other.
+    /// Any target but `one`, unless there is no other.
     fn any_other(&self, one: TargetIndex, random: u64) -> Option<TargetIndex> {
         let position = mix(random).checked_rem(self.eligible.len() as u64)? as usize;
         let index = *self.eligible.get(position)? as TargetIndex;
@@ -134,15 +135,15 @@ impl TargetGroup {
         Some(*next as TargetIndex)
     }
 
-    /// May be a target that takes no new requests; the caller then draws again.
+    /// The result may be a target that takes no new requests; the caller then draws again.
     fn consistent_target(&self, hash: u64) -> Option<TargetIndex> {
         let consistent = self.consistent.as_ref()?;
         let position = consistent.table.find(hash)?;
         consistent.targets.get(position).map(|index| *index as TargetIndex)
     }
 
-    /// Whether the target must not have this request, full or not. The consistent table alone holds
-    /// targets that take no new requests.
+    /// Whether the target must not have this request, full or not. Only the consistent table can contain targets that
+    /// take no new requests.
     fn refuses(&self, index: TargetIndex, excluded: &[u32]) -> bool {
         self.is_excluded(index, excluded) || (self.consistent.is_some() && !self.takes_new(index))
     }
@@ -166,7 +167,7 @@ impl TargetGroup {
         self.scan(&self.eligible, draw, |index| self.may_take(index, excluded))
     }
 
-    /// The first of these targets that will do, from a start that depends on the request.
+    /// The first suitable one of these targets, from a start that depends on the request.
     fn scan(
         &self,
         among: &[u32],
@@ -179,7 +180,7 @@ impl TargetGroup {
     }
 }
 
-/// What a request shows of itself to the `hash` algorithm.
+/// The parts of a request that the `hash` algorithm can use.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
     pub fields: &'a [Field<'a>],
@@ -187,8 +188,8 @@ pub struct Shown<'a> {
     pub query: Option<&'a [u8]>,
 }
 
-/// The hash of what the group looks at; the same on all nodes and in all versions. `None` when the request
-/// lacks it.
+/// The hash of the part that the group's setting names; the same on all nodes and in all versions. `None` when the
+/// request lacks that part.
 pub fn request_hash(on: &HashOn, shown: &Shown<'_>) -> Option<u64> {
     match on {
         HashOn::Header(name) => {
@@ -228,8 +229,8 @@ fn hash_octets(octets: impl Iterator<Item = u8>) -> u64 {
     mix(hash)
 }
 
-/// Two spellings of a value are one user: cookies are encoded like forms by many frameworks, and values wander
-/// from queries into fields.
+/// Decoded, because different spellings of a value mean one user: many frameworks encode cookies like forms, and values
+/// move from queries into fields.
 fn hash_decoded(text: &[u8]) -> u64 {
     hash_octets(query::decoded(text))
 }

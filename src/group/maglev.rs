@@ -1,10 +1,10 @@
 //! The consistent table of the `hash` algorithm (Maglev, Eisenbud et al., NSDI 2016, §3.4), weighted.
 //!
-//! A look-up is one index whatever the number of targets. Stability: the table is built over every target
-//! that has a weight, healthy or not, so a change of health moves only the keys of the target that changed
-//! (the pick hashes again past a target that may not take the request). A target that is added or removed,
-//! or a changed weight, moves its own share and, as a property of Maglev, a few percent of the others.
-//! Entries are sorted by key, so the order of the file does not matter and all nodes agree.
+//! A look-up is one index whatever the number of targets. Stability: the table is built over every target with a
+//! weight, healthy or not, so a change of health moves only the keys of the target that changed (the pick hashes again
+//! when a target may not take the request). Adding or removing a target, or changing a weight, moves its own share and,
+//! as a property of Maglev, a few percent of the others. Entries are sorted by key, so the order of the file does not
+//! matter and all nodes agree.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,11 +12,11 @@ use super::rendezvous::mix;
 
 /// Prime, and at least a hundred cells for each of 655 targets.
 const SIZE: usize = 65_537;
-/// Prime, for groups that the small table would serve unevenly.
+/// Prime, for groups that the small table would balance unevenly.
 const LARGE_SIZE: usize = 655_373;
 const ENTRIES_MAX_OF_SIZE: usize = 2_000;
 
-/// One target that may be found.
+/// One target of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub key: u64,
@@ -44,7 +44,7 @@ impl Maglev {
     }
 }
 
-/// Every entry takes cells in the order of its own permutation, in turns that its weight earns it.
+/// Every entry takes cells in the order of its own permutation, with as many turns as its weight gives it.
 #[expect(
     clippy::indexing_slicing,
     reason = "a credit and a walk for each entry; a walk stays below `size`"
@@ -73,7 +73,8 @@ fn fill(entries: &[Entry], size: usize) -> Box<[u32]> {
     }
 }
 
-/// An entry's way through all cells: a start and a step, which reach every cell of a prime number.
+/// The order in which an entry visits all cells: a start and a step, which reaches every cell because their number is
+/// prime.
 struct Walk {
     at: usize,
     step: usize,
@@ -97,12 +98,12 @@ impl Walk {
     }
 }
 
-/// The table of the last compilation: most snapshots change nothing that it depends on.
+/// The table of the last compilation: most snapshots do not change its inputs.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<Option<Arc<Maglev>>>);
 
 impl Cache {
-    /// The table for `entries`, which are sorted here.
+    /// The table for `entries`, which this sorts.
     pub(super) fn table(&self, mut entries: Vec<Entry>) -> Arc<Maglev> {
         entries.sort_unstable();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

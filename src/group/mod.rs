@@ -1,10 +1,9 @@
-//! Target groups: who may get a request, and who gets it. Pure but for atomics in [`state`]; time and
+//! Target groups: which targets may get a request, and which gets it. Pure but for atomics in [`state`]; time and
 //! randomness are arguments.
 //!
-//! [`select`] is what the exchange calls: it asks the scope's stickiness what a cookie is worth and [`placing`]
-//! where it leads, and without one asks the [`target_group`] to [`balance`]; [`state`] counts the place, and a
-//! [`ticket`] stands for one who waits for one in the [`queue`]; [`retry`] decides after a failure, within the
-//! [`retry_budget`].
+//! The exchange calls [`select`]: it has the scope's stickiness judge a cookie and [`placing`] find its target, and
+//! without a cookie has the [`target_group`] [`balance`]. [`state`] counts the place; a [`ticket`] is held by a request
+//! that waits in the [`queue`] for a place. [`retry`] decides after a failure, within the [`retry_budget`].
 
 pub mod address;
 pub mod balance;

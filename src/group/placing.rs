@@ -1,6 +1,6 @@
-//! Where a living cookie leads within its group.
+//! The target of a living cookie within its group.
 //!
-//! What the cookie is worth was read before; here its targets' standing decides. Pure. Tested through `select`.
+//! The cookie was judged before; this file decides by the standing of targets. Pure. Tested through `select`.
 
 use super::address::TargetIndex;
 use super::target_group::{Standing, TargetGroup};
@@ -8,20 +8,20 @@ use crate::stickiness::cookie::Plain;
 use crate::stickiness::options::Failback;
 use crate::telemetry::reason::Reason;
 
-/// Where a living cookie leads within a group.
+/// The target of a living cookie within a group, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     /// Valid, Draining, Unhealthy or Removed.
     pub reason: Reason,
-    /// `None` when the group has nobody for it.
+    /// `None` when the group has no target for it.
     pub target: Option<TargetIndex>,
     /// Key of the home target from now on.
     pub home: u64,
 }
 
 impl TargetGroup {
-    /// Where a living cookie of this group leads within it; `excluded` (slots of targets that refused this very
-    /// request) count as unhealthy.
+    /// Places a living cookie of this group; `excluded` (slots of targets that have refused this very request) count as
+    /// unhealthy.
     pub fn place(&self, plain: &Plain, failback: Failback, excluded: &[u32]) -> Placed {
         if let Some(home) = self.way_home(plain, failback, excluded) {
             return Placed { reason: Reason::Valid, target: Some(home), home: plain.home };
@@ -52,8 +52,8 @@ impl TargetGroup {
         Placed { reason, target, home }
     }
 
-    /// The home target of a session that lives elsewhere, if it may return: the settings say so, and the
-    /// home is truly healthy (not only used because nobody is) and takes sessions.
+    /// The home target of a session that lives elsewhere, if it may return: the settings allow it, and the home takes
+    /// sessions and is healthy itself (not only used because too few targets are).
     fn way_home(&self, plain: &Plain, failback: Failback, excluded: &[u32]) -> Option<TargetIndex> {
         if failback == Failback::Never || plain.home == plain.target {
             return None;

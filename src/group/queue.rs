@@ -1,19 +1,18 @@
-//! The line of those who wait for a place on a target that is at its connection limit: bounded, lock-free,
-//! across shards.
+//! The line of requests that wait for a place on a target at its connection limit: bounded, lock-free, across shards.
 //!
-//! Owns the line and the hand-over between the one who releases a place and the one who waits for it; the
-//! count of places belongs to the target's state, and who stands in line holds a ticket. It never sleeps and
-//! knows no deadline: the caller drops the ticket when its own runs out.
+//! Owns the line and the hand-over between the request that releases a place and the one that waits for it; the
+//! target's state counts the places, and each waiting request holds a ticket. It never sleeps and knows no deadline:
+//! the caller drops the ticket when its own runs out.
 //!
 //! ```text
 //! waiter:  Waiting ──grant──▶ Granted ──poll──▶ Taken
 //!             └──drop──▶ Abandoned        └──drop──▶ the place is released again
 //! ```
 //!
-//! Why nobody is forgotten: a joiner pushes itself and then tries to take a place; a releaser gives the
-//! place back and then looks into the line. All four steps are sequentially consistent, so of two that
-//! cross, at least one sees the other's first step. Tested with `ticket`, by every order of the steps of one
-//! joiner, one releaser and one drop, and with threads.
+//! No waiter is forgotten: a joiner pushes itself and then tries to take a place; a releaser gives the place back and
+//! then looks into the line. All four steps are sequentially consistent, so when a joiner and a releaser cross, at
+//! least one sees the other's first step. Tested with `ticket`, by every order of the steps of one joiner, one releaser
+//! and one drop, and with threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -27,7 +26,7 @@ const GRANTED: u8 = 1;
 const ABANDONED: u8 = 2;
 const TAKEN: u8 = 3;
 
-/// Abandoned entries a line may hold beyond its capacity before a newcomer clears them out.
+/// Abandoned entries that a line may hold beyond its capacity before a joiner clears them out.
 const ABANDONED_MAX: usize = 16;
 
 /// One request in line.
@@ -42,13 +41,14 @@ impl Waiter {
         self.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Takes the place that was granted, and says so; else `context` is woken when one is. Stays `Ready` once it was.
+    /// Takes a granted place and returns `Ready`; until one is granted, registers `context` to be woken. Stays `Ready`
+    /// afterwards.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.take() {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        // Granted between the look and the registration: nobody else would wake us.
+        // Granted between the check and the registration, whose wake was therefore missed.
         if self.take() || self.state.load(Ordering::SeqCst) == TAKEN {
             return Poll::Ready(());
         }
@@ -59,7 +59,7 @@ impl Waiter {
         self.state.compare_exchange(GRANTED, TAKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// A place was handed over that nobody has taken.
+    /// Whether a place was granted and not taken yet.
     pub(super) fn is_granted(&self) -> bool {
         self.state.load(Ordering::SeqCst) == GRANTED
     }
@@ -69,9 +69,9 @@ impl Waiter {
 #[derive(Debug)]
 pub struct WaitQueue {
     line: SegQueue<Arc<Waiter>>,
-    /// Those in line who are neither granted nor gone; never more than the capacity.
+    /// Waiters that are neither granted nor gone; never more than the capacity.
     count: AtomicU32,
-    /// The connection limit under which the last one joined, for releasers, who know none.
+    /// The connection limit under which the last waiter joined, for releasers, which do not know it.
     limit: AtomicU32,
 }
 
@@ -80,12 +80,12 @@ impl WaitQueue {
         WaitQueue { line: SegQueue::new(), count: AtomicU32::new(0), limit: AtomicU32::new(0) }
     }
 
-    /// Requests that wait now.
+    /// How many requests wait now.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed) as usize
     }
 
-    /// Whether there is nothing to grant; entries of those who left may still make it `false`.
+    /// Whether there is nothing to grant; entries of waiters that have left may still make it `false`.
     pub fn is_empty(&self) -> bool {
         self.line.is_empty()
     }
@@ -94,7 +94,7 @@ impl WaitQueue {
         self.limit.load(Ordering::SeqCst)
     }
 
-    /// Enters the line, or not when `capacity` wait already.
+    /// Enters the line, unless `capacity` requests wait already.
     pub(super) fn enter(&self, limit: u32, capacity: u32) -> Option<Arc<Waiter>> {
         self.count
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
@@ -110,7 +110,7 @@ impl WaitQueue {
         Some(waiter)
     }
 
-    /// Hands an acquired place to the first who still waits; `false` when there is none.
+    /// Hands an acquired place to the first entry that still waits; `false` when there is none.
     pub(super) fn grant_first(&self) -> bool {
         while let Some(waiter) = self.line.pop() {
             if waiter.settle(GRANTED) {
@@ -122,8 +122,9 @@ impl WaitQueue {
         false
     }
 
-    /// Turns the line once, dropping those who left. The order of the others stays; whoever finds the line
-    /// empty meanwhile is covered by the caller, who looks for free places after entering.
+    /// Goes through the line once and drops the entries of waiters that have left. The order of the others stays. A
+    /// releaser may find the line empty meanwhile; the caller makes up for it by looking for free places after
+    /// entering.
     fn clear_abandoned(&self) {
         for _ in 0..self.line.len() {
             let Some(waiter) = self.line.pop() else { return };
@@ -133,7 +134,7 @@ impl WaitQueue {
         }
     }
 
-    /// Leaves the line; `false` for one who is no longer in it.
+    /// Leaves the line; `false` for a waiter that is no longer in it.
     pub(super) fn leave(&self, waiter: &Waiter) -> bool {
         let left = waiter.settle(ABANDONED);
         if left {

@@ -1,10 +1,10 @@
 //! Weighted rendezvous hashing: the deterministic choice of fail-over.
 //!
-//! Every node and shard computes the same winner from the session id and the keys and weights of the
-//! candidates alone. A candidate that leaves moves only what it had won; one that joins takes its share
-//! from everyone. Nothing here may change between versions, since old and new nodes run side by side; so
-//! the logarithm is computed from additions, multiplications and divisions, whose results IEEE 754 fixes,
-//! instead of a library's. Tested by vectors and by properties.
+//! Every node and shard computes the same winner from the session id and the keys and weights of the candidates alone.
+//! When a candidate leaves, only the sessions that it had won move; a candidate that joins takes its share from all
+//! others. Nothing here may change between versions, since old and new nodes run side by side; so the logarithm is
+//! computed from additions, multiplications and divisions, whose results IEEE 754 fixes, instead of by a library.
+//! Tested by vectors and by properties.
 
 /// Spreads 64 bits over 64 bits; a bijection (the finalizer of MurmurHash3).
 pub(super) fn mix(mut bits: u64) -> u64 {
@@ -20,8 +20,8 @@ fn fold(session: u128) -> u64 {
     mix(session as u64).wrapping_add((session >> 64) as u64)
 }
 
-/// How strongly a session is drawn to a candidate: `weight / -ln(u)` with `u` in (0, 1) from the hash of
-/// both. The highest wins; a candidate wins in proportion to its weight.
+/// The score of a candidate for a session: `weight / -ln(u)` with `u` in (0, 1) from the hash of both. The highest
+/// wins; a candidate wins in proportion to its weight.
 fn score(session: u64, key: u64, weight: u32) -> f64 {
     let hash = mix(mix(session ^ key).wrapping_add(key));
     // 52 bits, in the middle of their interval: neither 0 nor 1, and exact.

@@ -1,6 +1,6 @@
-//! May a request that failed be tried again, and where?
+//! Whether a request that failed may be tried again, and where.
 //!
-//! [`decide`] is pure; a [`RetryPermit`] is leave within the budget of the group. Nothing here sends or waits.
+//! [`decide`] is pure; a [`RetryPermit`] is a permission within the budget of the group. Nothing here sends or waits.
 //! Tested as a table.
 
 use std::sync::Arc;
@@ -10,56 +10,56 @@ use super::state::GroupState;
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection came about; the target has seen nothing of the request.
+    /// No connection was made; the target has seen nothing of the request.
     ConnectFailed,
-    /// The target closed before any byte of a response: a kept connection that had gone stale, or a
-    /// target that died with the request in its hands. RFC 9110 §9.2.2 lets idempotent ones be repeated.
+    /// The target closed before any byte of a response: a kept connection that had gone stale, or a target that died
+    /// while it held the request. RFC 9110 §9.2.2 allows idempotent ones to be repeated.
     ClosedBeforeByte,
     /// Anything else; the target may have acted on the request.
     Other,
 }
 
-/// What is known when an attempt has failed.
+/// The facts about a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     pub failure: Failure,
-    /// The connection had been kept from an earlier request.
+    /// Whether the connection had been kept from an earlier request.
     pub was_reused: bool,
-    /// Of the method (RFC 9110 §9.2.2).
+    /// Whether the method is idempotent (RFC 9110 §9.2.2).
     pub is_idempotent: bool,
-    /// No byte of the content is lost to us.
+    /// Whether limpet still has every byte of the content.
     pub is_replayable: bool,
-    /// Stickiness led to this target (`StickyOutcome::bound`).
+    /// Whether stickiness led to this target (`StickyOutcome::bound`).
     pub is_bound: bool,
-    /// [`Decision::SameTarget`] was taken before for this target.
+    /// Whether [`Decision::SameTarget`] was taken before for this target.
     pub was_tried_again: bool,
-    /// There is time left to connect to this target.
+    /// Whether there is time left to connect to this target.
     pub has_connect_time: bool,
     /// Retries of this request on other targets.
     pub retries: u32,
     pub retries_max: u32,
 }
 
-/// What follows.
+/// Where the next attempt goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// On a new connection to the same target; not counted among the retries.
     SameTarget,
-    /// Never to the same target.
+    /// To another target, never to the same one.
     OtherTarget,
     /// To another target, or on a new connection to the same one if there is no other.
     OtherTargetElseSame,
     GiveUp,
 }
 
-/// Decides; `budget` is asked only if the answer depends on it, and at most once. It says whether a
-/// request may (still) be retried: a request that holds a [`RetryPermit`] needs no other.
+/// Decides; `budget` is asked only if the answer depends on it, and at most once. It returns whether a request may
+/// (still) be retried: a request that holds a [`RetryPermit`] needs no other.
 ///
-/// The budget holds back retries of requests that a target may have seen. A failed connect has cost the
-/// target nothing: that there must be another target to go to, and the count of retries, bound it enough.
+/// The budget limits retries of requests that a target may have seen. A failed connect has cost the target nothing, and
+/// its retries are bounded enough by the number of other targets and the count of retries.
 ///
-/// A bound request tries its own target once more before it fails over, whichever way the first attempt
-/// failed: that a kept connection closed says nothing about the target.
+/// A bound request tries its own target once more before it fails over, however the first attempt failed: the close of
+/// a kept connection says nothing about the target.
 pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     if attempt.retries_max == 0 {
         return Decision::GiveUp;
@@ -67,7 +67,7 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     let (other, needs_budget) = match attempt.failure {
         Failure::ConnectFailed => (Decision::OtherTarget, false),
         Failure::ClosedBeforeByte if attempt.is_idempotent && attempt.is_replayable => {
-            // A target that ends a new connection without an answer is not asked twice for nothing.
+            // A target that ends a new connection without an answer would most likely do so again.
             let other = match attempt.was_reused {
                 true => Decision::OtherTargetElseSame,
                 false => Decision::OtherTarget,
@@ -86,7 +86,7 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     if is_same { Decision::SameTarget } else { other }
 }
 
-/// Leave to retry one request; held until the retry has an answer or has failed.
+/// The permission to retry one request; held until the retry has an answer or has failed.
 #[derive(Debug)]
 #[must_use = "a retry runs as long as its permit is held"]
 pub struct RetryPermit {
@@ -100,7 +100,7 @@ impl Drop for RetryPermit {
 }
 
 impl GroupState {
-    /// Leave for one retry within the budget (see `GroupOptions`).
+    /// Permits one retry within the budget (see `GroupOptions`).
     pub fn start_retry(
         self: &Arc<Self>,
         now_s: u64,

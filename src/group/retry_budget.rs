@@ -1,4 +1,4 @@
-//! How much of a group's load may be retries: its recent requests and retries, counted in atomics.
+//! Which share of a group's load may be retries: its recent requests and retries, counted in atomics.
 //!
 //! The coarse time is an argument. Tested beside it, and with `retry`.
 
@@ -42,8 +42,8 @@ impl Window {
     }
 }
 
-/// Keeps retries of one group that its targets may see twice to a share of its recent requests, so that they
-/// cannot become the load that keeps a group down; but never to fewer than a few at a time.
+/// Limits the retries of a group that its targets may see twice to a share of its recent requests, so that retries
+/// cannot become the load that keeps a group down; a few at a time are always allowed.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
     requests: Window,
@@ -61,8 +61,8 @@ impl RetryBudget {
         self.requests.count(now_s);
     }
 
-    /// Takes leave for one retry: `minimum` at a time always, else while the retries of the last seconds
-    /// stay within `percent` of the requests.
+    /// Permits one retry: always while fewer than `minimum` run, else while the retries of the last seconds stay within
+    /// `percent` of the requests.
     pub(super) fn try_start(&self, now_s: u64, percent: u32, minimum: u32) -> bool {
         let running = self.retries.running.fetch_add(1, Ordering::Relaxed);
         let allowed = running < minimum || {

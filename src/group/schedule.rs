@@ -5,14 +5,14 @@ use crate::group::address::TargetIndex;
 
 /// Turns that any schedule may have; weights are scaled to fit.
 const TURNS: usize = 4_096;
-/// Where there are many targets a schedule may have as many turns as the steps of a slow start need …
+/// With many targets a schedule may have as many turns as the steps of a slow start need …
 const TURNS_PER_TARGET: usize = 20;
 /// … up to this, or one for each target.
 const TURNS_MAX: usize = 65_536;
 
-/// The turns of smooth weighted round-robin: each entry `weight` times (after reduction), as evenly spread
-/// as weights allow. Entry `i` of `n` takes its `k`-th turn at time `(k + i/n) / weight`; sorting by that
-/// time gives equal weights their order in the file, and lets no heavy entry take its turns in a row.
+/// The turns of smooth weighted round-robin: each entry `weight` times (after reduction), as evenly spread as weights
+/// allow. Entry `i` of `n` takes its `k`-th turn at time `(k + i/n) / weight`; sorting by that time keeps equal weights
+/// in the order of the file, and spreads the turns of a heavy entry.
 pub(super) fn turns(entries: &[(TargetIndex, u32)]) -> Box<[u32]> {
     let weights = reduce(entries);
     let count = entries.len() as u128;
@@ -51,8 +51,8 @@ fn common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-/// Walker's alias table: every cell is shared by two entries, so one random number finds a cell and one
-/// of its two.
+/// Walker's alias table: every cell is shared by two entries, so one random number selects a cell and one of its
+/// entries.
 #[derive(Debug, Default)]
 pub(super) struct AliasTable {
     cells: Box<[Cell]>,
@@ -60,7 +60,7 @@ pub(super) struct AliasTable {
 
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    /// Below it the cell is its own entry's, from it on the other's.
+    /// Random values below it select `own`, the others `other`.
     threshold: u32,
     own: u32,
     other: u32,
@@ -90,7 +90,7 @@ impl AliasTable {
         AliasTable { cells: cells.into_boxed_slice() }
     }
 
-    /// An entry in proportion to its weight.
+    /// Draws an entry in proportion to its weight.
     pub(super) fn draw(&self, random: u64) -> Option<TargetIndex> {
         let position = ((random >> 32) * self.cells.len() as u64) >> 32;
         let cell = self.cells.get(position as usize)?;

@@ -29,7 +29,7 @@ struct World {
 struct Plan<'a> {
     name: &'a str,
     healths: &'a [Health],
-    /// Who is ejected besides.
+    /// Targets that are ejected as well.
     ejected: &'a [TargetIndex],
     sticky: Option<StickinessOptions>,
     limit: u32,
@@ -89,10 +89,10 @@ fn two(blue: &[Health], green: &[Health], rule: Option<StickinessOptions>) -> Wo
     }
 }
 
-/// One client: what it sends, and the connection's memory.
+/// One client: the cookie that it sends, and the connection's memory.
 #[derive(Clone, Default)]
 struct Client {
-    /// The memory of the shard that it comes to; without one every cookie is opened anew.
+    /// The memory of the client's shard; without one every cookie is opened anew.
     opened: Option<Rc<CookieMemo>>,
     cookies: String,
     pinned: Vec<Pinned>,
@@ -139,7 +139,7 @@ impl Client {
         self.select(world).expect("a target")
     }
 
-    /// Asks, and remembers connection and cookie as a browser would.
+    /// Sends a request, and remembers connection and cookie as a browser would.
     fn visit(&mut self, world: &World) -> Choice {
         let choice = self.choose(world);
         if let Some(outcome) = choice.sticky {
@@ -151,7 +151,7 @@ impl Client {
         choice
     }
 
-    /// What its connection remembers.
+    /// Remembers what its connection would.
     fn remember(&mut self, world: &World, outcome: &StickyOutcome) {
         if outcome.is_pinned {
             let (sticky, now_s) = (scope_of(world), NOW_S + self.later_s);
@@ -369,7 +369,7 @@ fn another_group_comes_before_targets_that_are_ejected() {
         for _ in 0..20 {
             assert_eq!(client.choose(&world(&[Healthy], rule.clone())).group, 1);
             let choice = client.choose(&world(&[Unhealthy, Draining], rule.clone()));
-            // Green fails open with its first; when that has been tried as well, only blue's is left.
+            // Green fails open with its first target; when that has been tried as well, only blue's is left.
             assert_eq!((choice.group, choice.target), (1, 0));
             let mut last = client.clone();
             last.excluded.push(200);

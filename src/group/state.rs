@@ -1,9 +1,8 @@
-//! What outlives a snapshot: one target's health, in-flight count and totals, and one group's counters.
+//! The state that outlives a snapshot: one target's health, in-flight count and totals, and one group's counters.
 //!
-//! Keyed by group name, target id and address in a [`Registry`] that only the control plane asks, while it
-//! compiles a snapshot; the data plane reads and writes atomics and never meets a lock here except behind
-//! [`Registry`]. Nothing in this file knows time, sockets or configuration. Tested beside it, with threads
-//! where the rule is about threads.
+//! Keyed by group name, target id and address in a [`Registry`] that only the control plane uses, while it compiles a
+//! snapshot; the data plane reads and writes atomics and never meets a lock here except behind [`Registry`]. Nothing in
+//! this file depends on time, sockets or configuration. Tested beside it, with threads where the rule is about threads.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -27,14 +26,14 @@ pub enum Health {
     Initial,
     Healthy,
     Unhealthy,
-    /// Deregistering: serves what is bound to it until the deregistration delay ends.
+    /// Deregistering: serves the requests bound to it until the deregistration delay ends.
     Draining,
     /// Not in use: its deregistration delay has ended.
     Unused,
 }
 
 impl Health {
-    /// The word of metrics and the admin API; of a target that is in use and that nobody checks, see
+    /// The word of metrics and the admin API; for a target that is in use and not checked, see
     /// `TargetGroup::health_code`.
     pub const fn code(self) -> &'static str {
         match self {
@@ -60,13 +59,13 @@ impl Health {
 /// The bits of a [`Health`].
 const HEALTH: u8 = 0b111;
 
-/// While a target drains, what checks say of it stands this far above [`HEALTH`].
+/// While a target drains, the result of its checks is stored this many bits above [`HEALTH`].
 const BENEATH: u32 = 3;
 
-/// Beside the health that checks give a target: it is kept out for a while whatever they say.
+/// A flag beside the health: the target is ejected, whatever its checks say.
 const EJECTED: u8 = 0x80;
 
-/// What checks say, as [`TargetState::checked_health`] has it.
+/// The result of the checks, for [`TargetState::checked_health`].
 fn checked_health(bits: u8) -> Option<Health> {
     match Health::from_bits(bits) {
         in_service @ (Health::Initial | Health::Healthy | Health::Unhealthy) => Some(in_service),
@@ -75,13 +74,13 @@ fn checked_health(bits: u8) -> Option<Health> {
     }
 }
 
-/// Beside [`Health::Initial`]: it drained before, and what was bound to it still is.
+/// A flag beside [`Health::Initial`]: the target has drained before, and still serves the requests bound to it.
 const RETURNED: u8 = 0x40;
 
-/// A share that no slow start diminishes.
+/// The share of a target that is not in a slow start.
 const FULL_SHARE_PERCENT: u8 = 100;
 
-/// What every request to a target writes; one cache line, apart from what is only read.
+/// The counters that every request to a target writes; in one cache line, apart from fields that are only read.
 #[derive(Debug, Default)]
 struct Hot {
     in_flight: AtomicU32,
@@ -89,32 +88,32 @@ struct Hot {
     failures: AtomicU64,
 }
 
-/// Shared by every shard and the control plane, for as long as anyone holds it.
+/// Shared by every shard and the control plane, for as long as there is a reference.
 #[derive(Debug)]
 pub struct TargetState {
     /// Dense index, unique in the process while this state lives: shards index their pools by it.
     pub slot: u32,
-    /// A [`Health`], what checks say beneath [`Health::Draining`], [`EJECTED`] and [`RETURNED`].
+    /// A [`Health`], the result of checks above [`Health::Draining`], [`EJECTED`] and [`RETURNED`].
     health: AtomicU8,
-    /// Of its weight, 1 to 100; less than all of it while it starts slowly.
+    /// Percent of its weight, 1 to 100; below 100 during a slow start.
     share_percent: AtomicU8,
-    /// Beside what is only read, since in the normal case it is only read as well.
+    /// Stands beside fields that are only read, because normally it is not written either.
     errors_in_a_row: AtomicU32,
     hot: CachePadded<Hot>,
     /// Requests waiting for a place on this target.
     pub waiting: WaitQueue,
-    /// What shards count for the metrics.
+    /// The shards' counts for the metrics.
     pub series: TargetSeries,
     /// Upgraded connections that are open; each holds a place as well.
     tunnels: AtomicU32,
-    /// Made with the first cookie that comes back, since most targets never see one.
+    /// Made with the first cookie that comes back, since most targets never get one.
     sessions: OnceLock<Box<SessionSketch>>,
-    /// Gives the slot back when the last holder has gone; `None` for a state outside a registry.
+    /// Takes the slot back when the last reference is gone; `None` for a state outside a registry.
     slots: Option<Arc<Slots>>,
 }
 
 impl TargetState {
-    /// A state outside any registry, healthy; the caller answers for the slot being unique.
+    /// A state outside any registry, healthy; the caller must make sure that the slot is unique.
     #[cfg(any(test, feature = "internals"))]
     pub fn detached(slot: u32) -> Arc<TargetState> {
         Arc::new(TargetState::new(slot, Health::Healthy, TargetSeries::default(), None))
@@ -140,7 +139,7 @@ impl TargetState {
         }
     }
 
-    /// What counts for routing: a target in service that is ejected is unhealthy.
+    /// The health that routing uses: an ejected target in service counts as unhealthy.
     pub fn health(&self) -> Health {
         let bits = self.health.load(Ordering::Relaxed);
         match Health::from_bits(bits) {
@@ -149,18 +148,18 @@ impl TargetState {
         }
     }
 
-    /// What checks and the operator say, ejected or not.
+    /// The health that checks and the operator have set, whether the target is ejected or not.
     pub fn health_by_checks(&self) -> Health {
         Health::from_bits(self.health.load(Ordering::Relaxed))
     }
 
-    /// What checks say of a target that is in service or drains; `None` of one that is not in use.
+    /// The result of the checks of a target that is in service or drains; `None` for one that is not in use.
     pub fn checked_health(&self) -> Option<Health> {
         checked_health(self.health.load(Ordering::Relaxed))
     }
 
-    /// Takes effect on routing with the next snapshot that is compiled. Leaves an ejection as it is, and of
-    /// a target that drains from now on what checks say.
+    /// Takes effect on routing with the next snapshot that is compiled. Keeps an ejection, and for a target that drains
+    /// from now on the result of its checks.
     pub fn set_health(&self, health: Health) {
         self.update_health(|bits| {
             let beneath = match health {
@@ -171,19 +170,19 @@ impl TargetState {
         });
     }
 
-    /// Takes a target that drained into service again, to be checked before anything new comes: until
-    /// then it serves what is bound to it, as it did while it drained.
+    /// Takes a target that drained into service again, to be checked before it gets new requests: until then it serves
+    /// the requests bound to it, as it did while it drained.
     pub fn set_returned(&self) {
         self.update_health(|bits| Some((bits & EJECTED) | RETURNED | Health::Initial as u8));
     }
 
-    /// Whether it waits for the first check after it drained.
+    /// Whether it drained and still waits for the first check.
     pub fn has_returned(&self) -> bool {
         self.health.load(Ordering::Relaxed) & RETURNED != 0
     }
 
-    /// Notes what checks say: of a target in service it is its health; one that drains goes on draining
-    /// until the next compilation of its group. Says whether the target is in use.
+    /// Notes the result of checks: for a target in service it is its health; a target that drains goes on draining
+    /// until the next compilation of its group. Returns whether the target is in use.
     pub fn set_health_by_check(&self, health: Health) -> bool {
         self.update_health(|bits| match Health::from_bits(bits) {
             Health::Initial | Health::Healthy | Health::Unhealthy => {
@@ -209,7 +208,7 @@ impl TargetState {
         self.health.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update).is_ok()
     }
 
-    /// How much of its weight counts for new requests, in percent; below 100 while it starts slowly.
+    /// The part of its weight that counts for new requests, in percent; below 100 during a slow start.
     pub fn share_percent(&self) -> u8 {
         self.share_percent.load(Ordering::Relaxed)
     }
@@ -220,7 +219,7 @@ impl TargetState {
         self.share_percent.store(percent, Ordering::Relaxed);
     }
 
-    /// Notes how the target answered, or that it did not. As long as all goes well nothing is written.
+    /// Notes whether the target failed to answer. Writes nothing while all answers are good.
     pub fn note_outcome(&self, is_gateway_error: bool) {
         if is_gateway_error {
             self.errors_in_a_row.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +228,7 @@ impl TargetState {
         }
     }
 
-    /// Gateway errors since the last response that was none.
+    /// Gateway errors since the last response without one.
     pub fn errors_in_a_row(&self) -> u32 {
         self.errors_in_a_row.load(Ordering::Relaxed)
     }
@@ -238,17 +237,17 @@ impl TargetState {
         self.errors_in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// Requests that hold a place now, open tunnels among them.
+    /// How many requests hold a place now, open tunnels among them.
     pub fn in_flight(&self) -> u32 {
         self.hot.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Requests that ever got a place.
+    /// How many requests have got a place so far.
     pub fn requests(&self) -> u64 {
         self.hot.requests.load(Ordering::Relaxed)
     }
 
-    /// Exchanges that failed on the target's side.
+    /// How many exchanges have failed on the target's side.
     pub fn failures(&self) -> u64 {
         self.hot.failures.load(Ordering::Relaxed)
     }
@@ -262,8 +261,8 @@ impl TargetState {
         limit == 0 || self.in_flight() < limit
     }
 
-    /// Takes a place if fewer than `limit` are taken (0 = no limit, still counted). Every `true` is
-    /// answered by exactly one [`Self::release`].
+    /// Takes a place if fewer than `limit` are taken (0 = no limit, still counted). Every `true` must be followed by
+    /// exactly one [`Self::release`].
     pub fn try_acquire(&self, limit: u32) -> bool {
         let taken = self.take_place(limit);
         if taken {
@@ -284,7 +283,7 @@ impl TargetState {
             .is_ok()
     }
 
-    /// Gives a place back: to the first waiter if there is one (the count does not move), else to everyone.
+    /// Gives a place back: to the first waiter if there is one (the count stays the same), else to all.
     pub fn release(&self) {
         if !self.waiting.is_empty() && self.waiting.grant_first() {
             self.hot.requests.fetch_add(1, Ordering::Relaxed);
@@ -312,38 +311,38 @@ impl TargetState {
     }
 }
 
-/// What a drain waits for.
+/// The counts that a drain waits for.
 impl TargetState {
-    /// Upgraded connections that are open now.
+    /// How many upgraded connections are open now.
     pub fn tunnels(&self) -> u32 {
         self.tunnels.load(Ordering::Relaxed)
     }
 
-    /// Requests that hold a place now and have not become tunnels.
+    /// How many requests hold a place now and have not become tunnels.
     pub fn requests_in_flight(&self) -> u32 {
         self.in_flight().saturating_sub(self.tunnels())
     }
 
-    /// A request has become a tunnel; it is one until what is returned is dropped.
+    /// Counts a request as a tunnel until the returned value is dropped.
     pub fn open_tunnel(self: &Arc<Self>) -> OpenTunnel {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
         OpenTunnel { target: Arc::clone(self) }
     }
 
-    /// A session whose cookie has come back was served here; see [`SessionSketch::note`]. Allocates once in
+    /// Notes that a session whose cookie has come back was served here; see [`SessionSketch::note`]. Allocates once in
     /// the target's life.
     pub fn note_session(&self, session: u128, life: Life, now_s: u64) {
         self.sessions.get_or_init(Box::default).note(session, life, now_s);
     }
 
-    /// A session lives here no more.
+    /// Notes that a session no longer lives here.
     pub fn forget_session(&self, session: u128, life: Life) {
         if let Some(sessions) = self.sessions.get() {
             sessions.forget(session, life.tag);
         }
     }
 
-    /// Who lives at this target; `None` before the first cookie that comes back.
+    /// The sessions that live at this target; `None` before the first cookie that comes back.
     pub fn sessions(&self) -> Option<&SessionSketch> {
         self.sessions.get().map(|sketch| &**sketch)
     }
@@ -369,16 +368,16 @@ impl Drop for TargetState {
     }
 }
 
-/// What the requests of one group share across shards and snapshots.
+/// The state that the requests of one group share across shards and snapshots.
 #[derive(Debug, Default)]
 pub struct GroupState {
     hot: CachePadded<GroupHot>,
-    /// What shards count for the metrics.
+    /// The shards' counts for the metrics.
     pub series: GroupSeries,
     ejections: AtomicU64,
     /// Session cookies seen in responses of this group's targets.
     pub sessions: SessionNotes,
-    /// The consistent table of the last compilation, kept because it is costly to build.
+    /// The consistent table of the last compilation, kept because it is expensive to build.
     pub(super) maglev: super::maglev::Cache,
 }
 
@@ -394,12 +393,12 @@ impl GroupState {
         Arc::new(GroupState::default())
     }
 
-    /// Targets that were taken out for what they answered, ever.
+    /// How many targets were ejected for their responses so far.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
 
-    /// A target was taken out for what it answered.
+    /// Counts the ejection of a target for its responses.
     pub fn count_ejection(&self) {
         self.ejections.fetch_add(1, Ordering::Relaxed);
     }
@@ -450,7 +449,7 @@ struct TargetKey {
     address: Address,
 }
 
-/// Something that lives as long as anyone holds it, found by its name.
+/// Objects found by name, each alive for as long as there is a reference.
 type Shared<K, V> = Mutex<HashMap<K, Weak<V>, ahash::RandomState>>;
 
 fn shared<K: Eq + Hash, V>(all: &Shared<K, V>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
@@ -459,7 +458,7 @@ fn shared<K: Eq + Hash, V>(all: &Shared<K, V>, key: K, make: impl FnOnce() -> V)
         return one;
     }
     if all.len() == all.capacity() {
-        // Before the map grows, those whom nobody holds any more make room.
+        // Before the map grows, entries without a reference are removed.
         all.retain(|_, one| one.strong_count() > 0);
     }
     let one = Arc::new(make());
@@ -467,7 +466,7 @@ fn shared<K: Eq + Hash, V>(all: &Shared<K, V>, key: K, make: impl FnOnce() -> V)
     one
 }
 
-/// Process-wide keeper of what snapshots share. Asked only by the control plane, so it may lock.
+/// The process-wide registry of the state that snapshots share. Used only by the control plane, so it may lock.
 #[derive(Debug, Default)]
 pub struct Registry {
     slots: Arc<Slots>,
@@ -484,8 +483,8 @@ impl Registry {
         Registry::default()
     }
 
-    /// Says how many shards will count. The first answer holds: a process keeps its shards. Without
-    /// one, nothing is counted.
+    /// Sets how many shards will count; only the first call counts, because a process keeps its shards. Before it,
+    /// nothing is counted.
     pub fn decide_shard_count(&self, count: impl FnOnce() -> usize) {
         self.shard_count.get_or_init(count);
     }
@@ -494,10 +493,10 @@ impl Registry {
         PerShard::new(self.shard_count.get().copied().unwrap_or(0))
     }
 
-    /// The state of a target, the same as long as anyone holds it; new ones start with `initial`.
+    /// The state of a target, the same for as long as there is a reference; new ones start with `initial`.
     ///
-    /// The address is part of the identity: a target that moves is another server, so its health, its
-    /// count of requests in flight and above all its pooled connections must not follow it.
+    /// The address is part of the identity: a target with a new address is another server, so its health, its count of
+    /// requests in flight and above all its pooled connections must not follow it.
     pub fn target(
         &self,
         group: &str,
@@ -512,18 +511,18 @@ impl Registry {
         })
     }
 
-    /// The shared state of a group, the same as long as anyone holds it.
+    /// The shared state of a group, the same for as long as there is a reference.
     pub fn group(&self, name: &str) -> Arc<GroupState> {
         let new = || GroupState { series: self.series(), ..GroupState::default() };
         shared(&self.groups, name.into(), new)
     }
 
-    /// The counts of a listener, the same as long as anyone holds them.
+    /// The counts of a listener, the same for as long as there is a reference.
     pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
         shared(&self.listeners, name.into(), || self.series())
     }
 
-    /// The counts of a listener's rule, the same as long as anyone holds them.
+    /// The counts of a listener's rule, the same for as long as there is a reference.
     pub fn rule(&self, listener: &str, name: &str) -> Arc<RuleSeries> {
         shared(&self.rules, (listener.into(), name.into()), || self.series())
     }

@@ -1,8 +1,8 @@
-//! A target group of a snapshot: immutable, with everything a pick needs computed beforehand.
+//! A target group of a snapshot: immutable, with the tables of a pick computed beforehand.
 //!
-//! Owns the settings of a group, its targets, and who of them may take which request. What changes while
-//! requests are served lives in [`TargetState`] and [`GroupState`]. Built by the control plane, read by
-//! shards; reads no clock and never locks after [`TargetGroup::new`]. Tested beside it.
+//! Owns the settings of a group, its targets, and which of them may take which request. State that changes while
+//! requests are served lives in [`TargetState`] and [`GroupState`]. Built by the control plane, read by shards; reads
+//! no clock and never locks after [`TargetGroup::new`]. Tested beside it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub struct Target {
     /// [`stable_key`] of `id`, which stands in cookies and rendezvous; unique in the group.
     pub key: u64,
     pub address: Address,
-    /// 0 takes no new requests; what is bound to it stays.
+    /// At 0 it takes no new requests, but keeps those bound to it.
     pub weight: u32,
-    /// What counts of the weight where requests are balanced, in hundredths: less than all of it while
-    /// the target starts slowly. Hashes and sessions follow `weight`, so a slow start moves none of them.
+    /// The part of the weight that counts for balancing, in hundredths: less than all of it during a slow start. Hashes
+    /// and sessions follow `weight`, so a slow start moves none of them.
     pub share: u32,
     pub state: Arc<TargetState>,
 }
@@ -35,7 +35,7 @@ impl Target {
         Target { key: stable_key(&id), id, address, weight, share, state }
     }
 
-    /// The weight that counts now where requests are balanced.
+    /// The weight that counts for balancing now.
     #[cfg(any(test, feature = "internals"))]
     pub fn effective_weight(&self) -> f64 {
         f64::from(self.share) / 100.0
@@ -50,7 +50,7 @@ pub enum Algorithm {
     Hash(HashOn),
 }
 
-/// What the `hash` algorithm looks at. A request that lacks it is balanced in turns.
+/// The part of a request that the `hash` algorithm uses. A request that lacks it is balanced in turns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HashOn {
     /// The first field of this name.
@@ -74,7 +74,7 @@ pub enum OnFull {
 pub struct GroupOptions {
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
-    /// A 102 (Processing) begins `response_timeout` anew.
+    /// Whether a 102 (Processing) restarts `response_timeout`.
     pub response_renewed_by_102: bool,
     pub pool_idle_timeout: Duration,
     pub pool_idle_per_shard: usize,
@@ -90,14 +90,14 @@ pub struct GroupOptions {
     pub retry_budget_minimum: u32,
     pub response_head_bytes: usize,
     pub allow_upgrades: bool,
-    /// Decides nothing: who is not checked counts as healthy, but must not be called so.
+    /// Changes no decision: an unchecked target counts as healthy, but must not be reported so.
     pub is_checked: bool,
     pub fail_open: FailOpen,
     /// Names of session cookies to watch besides the well-known ones.
     pub session_cookies: Box<[Box<str>]>,
 }
 
-/// When targets that are not healthy are better than too few: either figure alone opens, 0 never does.
+/// When unhealthy targets are used because too few are healthy: either figure alone is enough, and 0 never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailOpen {
     /// With fewer healthy targets than this.
@@ -114,20 +114,20 @@ impl FailOpen {
     }
 }
 
-/// What a target may serve, as of this snapshot.
+/// The requests that a target may serve, as of this snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// New requests and bound ones. `healthy` is false when only failing open makes it usable.
+    /// New requests and bound ones. `healthy` is false when the target is usable only because the group fails open.
     Usable { healthy: bool },
-    /// Bound ones only: it drains, or has drained and waits for a check.
+    /// Bound requests only: it drains, or has drained and waits for a check.
     Draining,
-    /// Registered, but it must not be used: unhealthy, or not checked yet.
+    /// None: it is unhealthy, or not checked yet.
     Unhealthy,
-    /// No longer in use, as good as removed.
+    /// None: it is no longer in use, as if removed.
     Gone,
 }
 
-/// What a target is called that serves as a healthy one does, though nobody checks whether it works.
+/// The word for a target that serves like a healthy one although it is not checked.
 pub const UNCHECKED: &str = "unchecked";
 
 /// All words for a target's health.
@@ -140,7 +140,7 @@ pub const HEALTH_CODES: [&str; 6] = [
     Health::Unused.code(),
 ];
 
-/// What a group is made of.
+/// The parts that a group is made of.
 #[derive(Debug)]
 pub struct GroupParts {
     pub name: Arc<str>,
@@ -176,19 +176,19 @@ pub struct TargetGroup {
     standings: Box<[Standing]>,
     fails_open: bool,
     by_key: HashMap<u64, u32, ahash::RandomState>,
-    /// Usable and of a weight: who takes new requests.
+    /// Usable targets with a weight: they take new requests.
     pub(super) eligible: Box<[u32]>,
-    /// Of a weight and ejected, though no check speaks against them: better than nobody.
+    /// Ejected targets with a weight whose checks pass: used when there are no others.
     pub(super) spare: Box<[u32]>,
-    /// As `spare`, and a check speaks against them: for who has tried everybody else.
+    /// Ejected targets with a weight whose checks do not pass: for requests that have tried all others.
     last_resort: Box<[u32]>,
     pub(super) turns: Box<[u32]>,
     pub(super) alias: AliasTable,
-    /// Of the `hash` algorithm only.
+    /// For the `hash` algorithm only.
     pub(super) consistent: Option<Consistent>,
 }
 
-/// The consistent table and the targets its positions mean.
+/// The consistent table, and the targets at its positions.
 #[derive(Debug)]
 pub(super) struct Consistent {
     pub table: Arc<Maglev>,
@@ -198,8 +198,8 @@ pub(super) struct Consistent {
 impl TargetGroup {
     /// Judges every target by its health now and computes the tables of the algorithm.
     ///
-    /// Fail open: when fewer targets are healthy than [`FailOpen`] asks for, those that are unhealthy or
-    /// not checked yet are used as well; never those that drain or are out of use.
+    /// Fail open: when fewer targets are healthy than [`FailOpen`] requires, unhealthy and unchecked ones are used as
+    /// well; never those that drain or are out of use.
     pub fn new(parts: GroupParts) -> Result<TargetGroup, GroupFault> {
         let GroupParts { name, algorithm, options, stickiness, targets, state } = parts;
         let by_key = index_by_key(&name, &targets)?;
@@ -237,13 +237,13 @@ impl TargetGroup {
         })
     }
 
-    /// Whether targets that are not healthy are used because too few are.
+    /// Whether unhealthy targets are used because too few are healthy.
     pub fn fails_open(&self) -> bool {
         self.fails_open
     }
 
-    /// The word for the health of a target of this group now, as people are told: one that no check speaks for is
-    /// [`UNCHECKED`]. Who is ejected, drains or has drained is called so whoever checks it.
+    /// The word for the health of a target of this group now, as it is reported. A target without checks is
+    /// [`UNCHECKED`], unless it is ejected, drains or has drained.
     pub fn health_code(&self, target: &Target) -> &'static str {
         match target.state.health() {
             Health::Healthy if !self.options.is_checked => UNCHECKED,
@@ -269,7 +269,7 @@ impl TargetGroup {
         })
     }
 
-    /// Targets that take what nobody else may have: they are ejected, and no check speaks against them.
+    /// Ejected targets whose checks pass: they take requests that no other target may have.
     pub fn spare(&self) -> impl Iterator<Item = (TargetIndex, &Target)> {
         self.spare.iter().filter_map(|index| {
             let index = *index as TargetIndex;
@@ -277,7 +277,7 @@ impl TargetGroup {
         })
     }
 
-    /// Of those who are ejected, whom a request may have for want of others, which has tried those excluded.
+    /// The ejected targets that a request may use when there are no others; `excluded` are those that it has tried.
     pub(super) fn spare_besides(&self, excluded: &[u32]) -> &[u32] {
         let is_left = |index: &u32| !self.is_excluded(*index as TargetIndex, excluded);
         match excluded.is_empty() || self.spare.iter().any(is_left) {
@@ -292,7 +292,7 @@ impl TargetGroup {
         limit == 0 || self.targets.get(target).is_some_and(|target| target.state.has_place(limit))
     }
 
-    /// Whether the target's slot is among those excluded.
+    /// Whether the target's slot is in `excluded`.
     pub(crate) fn is_excluded(&self, target: TargetIndex, excluded: &[u32]) -> bool {
         !excluded.is_empty()
             && self.targets.get(target).is_some_and(|target| excluded.contains(&target.state.slot))
@@ -318,9 +318,9 @@ fn index_by_key(
     Ok(by_key)
 }
 
-/// What each target may serve, and whether some of them only because the group fails open.
+/// The standing of each target, and whether some are usable only because the group fails open.
 fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool) {
-    // Read once: health may change while we look.
+    // Read once, because health may change meanwhile.
     let healths: Vec<Health> = targets.iter().map(|target| target.state.health()).collect();
     let count = |of: &[Health]| healths.iter().filter(|health| of.contains(health)).count();
     let (healthy, others) =
@@ -334,7 +334,7 @@ fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool)
             Health::Initial | Health::Unhealthy if fails_open => {
                 Standing::Usable { healthy: false }
             }
-            // Nobody bound to it is moved before a check has failed.
+            // No bound session is moved before a check has failed.
             Health::Initial if target.state.has_returned() => Standing::Draining,
             Health::Initial | Health::Unhealthy => Standing::Unhealthy,
             Health::Draining => Standing::Draining,
@@ -344,9 +344,9 @@ fn standings(targets: &[Target], fail_open: FailOpen) -> (Box<[Standing]>, bool)
     (standings, fails_open)
 }
 
-/// Who of those that are ejected serves for want of others, and who only those that have tried everybody else: the
-/// check that an ejection asks for speaks against a target at its first failure, which is no reason to have nobody,
-/// unless the group never fails open.
+/// The ejected targets that serve when there are no others, and those only for requests that have tried all others. An
+/// ejection asks for a check, whose first failure makes a target one of the latter; it must not leave the group without
+/// any target, unless the group never fails open.
 fn ejected(
     targets: &[Target],
     standings: &[Standing],

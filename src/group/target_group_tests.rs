@@ -83,7 +83,7 @@ fn when_none_is_healthy_all_but_draining_and_unused_are_used() {
     assert_eq!(standings, [open, open, D, Gone, open, Gone]);
 }
 
-/// What `t0`, … of these healths may serve, and whether the group fails open.
+/// The standings of `t0`, … with these healths, and whether the group fails open.
 fn standings_of(healths: &[Health], count: u32, percent: u32) -> (Vec<Standing>, bool) {
     let of: Vec<_> = healths.iter().map(|health| (1, *health)).collect();
     let mut parts = parts(Algorithm::RoundRobin, &of);
@@ -101,7 +101,7 @@ fn a_group_fails_open_below_its_count_or_its_share_of_healthy_targets() {
         (1, 0, false),
         (2, 0, false),
         (3, 0, true),
-        // Two of four in service; what drains is not in service.
+        // Two of four in service; a draining target is not in service.
         (0, 50, false),
         (0, 51, true),
         (3, 50, true),

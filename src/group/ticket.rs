@@ -1,4 +1,4 @@
-//! Waiting for a place on a target: the ticket of one who stands in its line.
+//! The ticket of a request that waits in line for a place on a target.
 //!
 //! Joins the line of `queue` with the places of `state`. Tested beside it.
 
@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use super::queue::Waiter;
 use super::state::TargetState;
 
-/// A place in line; resolves once a place on the target has been handed over and is owned by the holder,
-/// who must then [`TargetState::release`] it. Dropped before, it leaves the line, and a place that was
-/// granted at the same moment is released.
+/// A place in line; resolves once a place on the target has been handed over. The holder then owns it and must
+/// [`TargetState::release`] it. Dropped before, the ticket leaves the line, and a place that was granted at the same
+/// moment is released.
 #[derive(Debug)]
 #[must_use = "a dropped ticket leaves the line"]
 pub struct Ticket {

@@ -78,8 +78,8 @@ fn the_waker_is_woken_by_the_hand_over() {
     assert_eq!(counter.1.load(Ordering::SeqCst), 1);
 }
 
-/// Steps of one holder that releases, one request that joins and perhaps gives up: in every order in which
-/// they can come, the place ends up either with the one who waits or free.
+/// Steps of one holder that releases, and one request that joins and perhaps gives up: in every possible order, the
+/// place ends up either with the waiting request or free.
 #[test]
 fn no_order_of_release_join_and_drop_loses_or_doubles_a_place() {
     for order in ["RJD", "JRD", "JDR", "RJP", "JRP", "JPR", "JPRP"] {

@@ -6,10 +6,10 @@ use std::fmt;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// Whom to become.
+/// The user and group to change to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// As the file says it.
+    /// The text of the file.
     pub text: String,
     /// Its name, for its supplementary groups; `None` for a number that has no name.
     pub name: Option<String>,

@@ -1,7 +1,7 @@
-//! What the process will need to write when it is no longer root: made beforehand, and given away.
+//! The files that the process must be able to write when it is no longer root: made beforehand, and given away.
 //!
-//! Gives away only what it has made itself, and a state directory that was root's until now: in a folder
-//! of somebody else's, a name may be a link to anything. Tested by the black-box suite as root.
+//! Gives away only files that it has made itself, and a state directory that was root's until now: in another user's
+//! folder, a name may be a link to anything. Tested by the black-box suite as root.
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::account::Account;
 
-/// Files and folders that belong to whom the process becomes.
+/// Files and folders that the process's new user must own.
 #[derive(Debug, Default)]
 pub struct Belongings {
     pub state_directory: PathBuf,
@@ -22,10 +22,10 @@ pub struct Belongings {
 }
 
 impl Belongings {
-    /// Makes what is not there yet and gives it to `account`.
+    /// Makes the missing ones and gives them to `account`.
     ///
     /// # Errors
-    /// With the path that could not be made or given away.
+    /// The path that could not be made or given away, and why.
     pub(super) fn hand_over(&self, account: &Account) -> Result<(), (PathBuf, io::Error)> {
         let named = |path: &Path| {
             let path = path.to_owned();
@@ -48,7 +48,7 @@ fn give(path: &Path, account: &Account) -> io::Result<()> {
     chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
 }
 
-/// A folder that is there stays as it is.
+/// An existing folder stays unchanged.
 fn make_directory(path: &Path, mode: u32, account: &Account) -> io::Result<()> {
     if path.exists() {
         return Ok(());
@@ -57,7 +57,7 @@ fn make_directory(path: &Path, mode: u32, account: &Account) -> io::Result<()> {
     give(path, account)
 }
 
-/// A file that is there stays as it is: whether it can be written shows when it is opened.
+/// An existing file stays unchanged: opening it later shows whether it can be written.
 fn make_file(path: &Path, account: &Account) -> io::Result<()> {
     match OpenOptions::new().append(true).create_new(true).mode(0o640).open(path) {
         Ok(file) => fchown(&file, Some(account.uid.as_raw()), Some(account.gid.as_raw())),
@@ -66,11 +66,11 @@ fn make_file(path: &Path, account: &Account) -> io::Result<()> {
     }
 }
 
-/// A state directory from a time when the process stayed root: its files are needed still.
+/// Gives away a state directory from a time when the process stayed root, whose files are still needed.
 fn take_from_root(directory: &Path, account: &Account) -> io::Result<()> {
     let metadata = fs::symlink_metadata(directory)?;
     if !metadata.is_dir() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-        // Somebody else's, or one that somebody else may have put links into.
+        // Another user's, or one in which another user may have put links.
         return Ok(());
     }
     for entry in fs::read_dir(directory)? {

@@ -1,6 +1,6 @@
-//! Being a good service: what is said to the service manager, and whose rights the process has.
+//! Being a good service: the messages to the service manager, and the rights of the process.
 //!
-//! Never: a setting of its own, or anything that a request waits for. Tested beside each part, and by
+//! Has no settings of its own, and nothing that a request waits for. Tested beside each part, and by
 //! `tests/blackbox/service` against the real program.
 
 mod account;

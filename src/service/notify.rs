@@ -1,12 +1,12 @@
-//! What systemd, or whoever set NOTIFY_SOCKET, is told: sd_notify(3).
+//! The messages to systemd, or to whatever set NOTIFY_SOCKET: sd_notify(3).
 //!
-//! Without NOTIFY_SOCKET nothing happens. A message that cannot be sent is a warning and no more: the
-//! service manager will say what it misses. Tested by the black-box suite with a socket of its own.
+//! Without NOTIFY_SOCKET nothing happens. A message that cannot be sent is only a warning: the service manager reports
+//! what it misses. Tested by the black-box suite with a socket of its own.
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Every listener accepts; also ends what [`reloading`] began. `text` is what `systemctl status` shows.
+/// Every listener accepts; also ends a [`reloading`]. `text` appears in `systemctl status`.
 pub fn ready(text: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(text))]);
 }
@@ -14,7 +14,7 @@ pub fn ready(text: &str) {
 /// A reload begins; [`ready`] ends it, however it went.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        // systemd from 253 on tells this reload from an earlier one by the time.
+        // From version 253 on, systemd tells reloads apart by this time.
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "the service manager is not told of a reload"),
     }
@@ -30,13 +30,13 @@ pub fn watchdog() {
     send(&[NotifyState::Watchdog]);
 }
 
-/// How often [`watchdog`] is to be called, when the service manager watches: half of what it waits.
+/// How often [`watchdog`] must be called, if the service manager watches: twice in its timeout.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|interval| !interval.is_zero())
 }
 
-/// Calls [`watchdog`] as often as the service manager wants, for as long as it is polled; waits forever
-/// where nobody watches. Belongs on the control thread, whose being stuck is what is watched for.
+/// Calls [`watchdog`] as often as the service manager wants, for as long as it is polled; waits forever where it does
+/// not watch. Belongs on the control thread, because that thread is the one that may get stuck.
 pub async fn watch() {
     let Some(interval) = watchdog_interval() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(interval);
@@ -53,7 +53,7 @@ fn send(states: &[NotifyState<'_>]) {
     }
 }
 
-/// A line feed would begin another message.
+/// Replaces line feeds, which would begin another message.
 fn one_line(text: &str) -> String {
     text.replace(|c: char| c.is_control(), " ")
 }

@@ -1,9 +1,9 @@
 //! From root to an ordinary user that may bind ports below 1024, and nothing else.
 //!
-//! Must be called while the process has one thread: capabilities belong to threads, and are inherited
-//! by those that are started afterwards. Everything that follows (sockets, logs, keys, io_uring) is then
-//! done with the rights that a reload will have, so that a reload cannot find out later what a start
-//! did not. Tested by the black-box suite as root, by what /proc says.
+//! Must be called while the process has one thread: capabilities belong to threads, and are inherited by those that are
+//! started afterwards. Everything that follows (sockets, logs, keys, io_uring) is then done with the rights that a
+//! reload will have, so that a missing right shows at the start already. Tested by the black-box suite as root, through
+//! /proc.
 use std::ffi::CString;
 use std::io;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use nix::unistd::{self, Uid};
 use super::account::{Account, AccountFault};
 use super::belongings::Belongings;
 
-/// What stays: ports below 1024, at the start and at a reload.
+/// The capability that is kept: ports below 1024, at the start and at a reload.
 const KEPT: Capability = Capability::CAP_NET_BIND_SERVICE;
 
-/// Why the process stays who it is.
+/// Why the process keeps its user.
 #[derive(Debug, thiserror::Error)]
 pub enum BecomeError {
     #[error(transparent)]
@@ -31,8 +31,8 @@ pub enum BecomeError {
     Refused { user: String, what: &'static str, cause: String },
 }
 
-/// Becomes the user that `text` names ("USER" or "USER:GROUP"), for good. `belongings` are made and given
-/// to them first. Nothing happens when the process is that user already; root may stay root.
+/// Changes to the user that `text` names ("USER" or "USER:GROUP"), for good. `belongings` are made and given to that
+/// user first. Does nothing when the process has that user already; root may stay root.
 ///
 /// # Errors
 /// An unknown account, a process that is not root, a step that the system refuses: it names user and
@@ -58,7 +58,7 @@ pub fn become_user(text: &str, belongings: &Belongings) -> Result<(), BecomeErro
     })
 }
 
-/// Whether the process may do everything, as it is now.
+/// Whether the process has all of root's rights now.
 pub fn is_root() -> bool {
     unistd::geteuid().is_root()
 }
@@ -78,18 +78,18 @@ fn change(account: &Account) -> Step {
     drop_bounding()?;
     step("keeping capabilities", prctl::set_keepcaps(true))?;
     change_ids(account)?;
-    // With the user the effective set has gone; of the permitted one only this much may stay.
+    // The change of user has emptied the effective set; of the permitted set only this much may stay.
     step("capabilities", caps::set(None, CapSet::Effective, &kept))?;
     step("capabilities", caps::set(None, CapSet::Permitted, &kept))?;
     step("capabilities", caps::clear(None, CapSet::Inheritable))?;
     step("keeping capabilities", prctl::set_keepcaps(false))?;
     step("no new privileges", prctl::set_no_new_privs())?;
-    // As a process that was started by that user: its own /proc can be read, for its metrics.
+    // Makes its own /proc readable for its metrics, as in a process that was started by that user.
     step("reading its own state", prctl::set_dumpable(true))?;
     check(account)
 }
 
-/// No program that this process might ever start gets more.
+/// No program that this process might start gets more capabilities.
 fn drop_bounding() -> Step {
     for capability in caps::all() {
         let is_there = caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false);
@@ -100,7 +100,7 @@ fn drop_bounding() -> Step {
     Ok(())
 }
 
-/// Groups first: afterwards there is no right to change them.
+/// Groups first: afterwards the right to change them is gone.
 fn change_ids(account: &Account) -> Step {
     match &account.name {
         Some(name) => {
@@ -114,7 +114,7 @@ fn change_ids(account: &Account) -> Step {
     step("its user", unistd::setresuid(uid, uid, uid))
 }
 
-/// What was done cannot be undone: root must be out of reach now.
+/// Verifies that the change is final: root must be out of reach now.
 fn check(account: &Account) -> Step {
     let ids = step("its user", unistd::getresuid())?;
     let is_changed = [ids.real, ids.effective, ids.saved].iter().all(|&id| id == account.uid);

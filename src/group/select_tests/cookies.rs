@@ -1,4 +1,4 @@
-//! Cookies of one group: how long they count, when they are issued anew, and what else a user is known by.
+//! Cookies of one group: how long they count, when they are issued anew, and other cookies that identify a user.
 
 use crate::group::select::tests::*;
 
@@ -37,8 +37,8 @@ fn a_cookie_is_refreshed_when_a_tenth_of_the_idle_duration_has_passed() {
     );
 }
 
-/// One world after another, as reloads, checks and operators make them: the same cookie at one shard, whose
-/// memory goes through all of them, and at one that remembers nothing.
+/// One world after another, as reloads, checks and operators make them: the same cookie at a shard whose memory lasts
+/// through all of them, and at one that remembers nothing.
 #[test]
 fn a_remembered_cookie_is_judged_like_one_that_is_opened_anew() {
     let flushed = StickinessOptions { generation: 6, ..options() };
@@ -47,7 +47,7 @@ fn a_remembered_cookie_is_judged_like_one_that_is_opened_anew() {
     let first = one(sticky_plan());
     Client::default().visit(&first);
     let mut visitor = Client::default();
-    // Not the first target, so that the group without its home still has somebody.
+    // Not the first target, so that the group without its home still has another.
     let home = visitor.visit(&first).target;
     let of_target = |health: Health| {
         let mut healths = [Healthy; 3];
@@ -77,7 +77,7 @@ fn a_remembered_cookie_is_judged_like_one_that_is_opened_anew() {
                 let remembering = Client { opened: Some(Rc::clone(&memo)), ..forgetful.clone() };
                 let [anew, remembered] = [forgetful, remembering].map(|mut client| {
                     client.select(world).map(|choice| {
-                        // Whom a session begins with depends on the turn.
+                        // The target of a new session depends on the turn.
                         let is_bound = choice.sticky.is_some_and(|sticky| sticky.bound);
                         let outcome =
                             choice.sticky.filter(|_| is_bound).map(|s| (choice.target, s));

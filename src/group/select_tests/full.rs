@@ -1,4 +1,4 @@
-//! Targets that are at their limit: what becomes of the bound, and where the others go.
+//! Targets at their limit: what happens to bound requests, and where the others go.
 
 use crate::group::select::tests::*;
 
