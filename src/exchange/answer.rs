@@ -1,4 +1,4 @@
-//! Responses of limpet's own: what they say, and whether the client's connection survives them.
+//! Responses of limpet's own: their status and content, and whether the client's connection stays open after them.
 
 use std::borrow::Cow;
 
@@ -23,14 +23,14 @@ const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// Why, for the log; empty when the file asked for this answer.
+    /// The reason, for the log; empty when the file asked for this answer.
     pub code: &'static str,
-    /// Content that the file gives for this very answer.
+    /// Content that the file gives for this particular answer.
     content: Option<Answer>,
     /// Further field lines, each with its CRLF.
     pub extra: Vec<u8>,
-    /// Bytes of the request that have been received whole: head and content. `None`: some of the
-    /// content is still to come, so the connection cannot be used for another request.
+    /// Bytes of the request, head and content, if all of it has been received. `None`: some of the content is still to
+    /// come, so the connection cannot be used for another request.
     pub request_bytes: Option<usize>,
     pub keep: bool,
     ended: Option<Ended>,
@@ -53,7 +53,7 @@ impl Reply {
         }
     }
 
-    /// A head that was refused: nothing behind it can be trusted to be a request.
+    /// For a refused head: no bytes behind it can be trusted to be a request.
     pub fn refusal(refusal: Refusal) -> Reply {
         let mut reply = Reply::new(refusal.status(), refusal.code());
         let cause = match reply.status {
@@ -68,7 +68,7 @@ impl Reply {
         reply
     }
 
-    /// To OPTIONS that may not be forwarded any further: limpet is the one that it asks about.
+    /// For OPTIONS that must not be forwarded any further: limpet is the server that it asks about.
     pub fn no_more_forwards() -> Reply {
         let mut reply = Reply::new(204, "max_forwards");
         reply.extra.extend_from_slice(ALLOW);
@@ -81,7 +81,7 @@ impl Reply {
         reply
     }
 
-    /// Finding its rule costs more than a request may.
+    /// For a request whose rule costs too much to find.
     pub fn too_costly() -> Reply {
         let mut reply = Reply::new(TooCostly::STATUS, TooCostly::CODE);
         reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Limit));
@@ -94,7 +94,7 @@ impl Reply {
         reply
     }
 
-    /// More connections from one client than it may have.
+    /// For a client with more connections than it may have.
     pub fn too_many_connections() -> Reply {
         Reply::new(429, "client_connection_limit")
     }
@@ -113,8 +113,8 @@ impl Reply {
         reply
     }
 
-    /// Makes it the answer to this request: the connection stays when the client wants it to and all
-    /// of the request has been received.
+    /// Adapts it to this request: the connection stays when the client wants it to and the whole request has been
+    /// received.
     pub fn of(&mut self, head: &RequestHead<'_, '_>, received: &[u8]) {
         self.head_only = head.method == Method::Head;
         self.http10 = head.version == Version::Http10;
@@ -126,12 +126,12 @@ impl Reply {
         self.request_bytes = content
             .and_then(|content| content.checked_add(head.raw.len()))
             .filter(|&bytes| bytes <= received.len());
-        // A request that was refused says nothing good about what follows it.
+        // Bytes behind a refused request cannot be trusted.
         let is_refused = matches!(self.status, 400 | 413) && self.content.is_none();
         self.keep = head.persistent && self.request_bytes.is_some() && !is_refused;
     }
 
-    /// As [`Self::of`], from what a plan still knows of its request.
+    /// As [`Self::of`], from the facts that a plan still has of its request.
     pub fn after(
         mut self,
         method: Method,
@@ -145,18 +145,18 @@ impl Reply {
         self
     }
 
-    /// Where it sends the client; empty when it is no redirect.
+    /// The Location of a redirect; empty for other answers.
     pub fn location(&self) -> &[u8] {
         let line = self.extra.strip_prefix(LOCATION).unwrap_or_default();
         line.split(|&byte| byte == b'\r').next().unwrap_or_default()
     }
 
-    /// What the log says of an exchange that ended with this answer.
+    /// How an exchange ends with this answer, for the log.
     pub fn ended(&self) -> Ended {
         self.ended.unwrap_or(Ended::new(By::Limpet, Phase::Done, Cause::Rule))
     }
 
-    /// Content and type: what the file gives for this answer or its status, else the standard.
+    /// Content and type: those that the file gives for this answer or its status, else the standard.
     pub fn answer<'r>(&'r self, listener: Option<&'r Listener>) -> Cow<'r, Answer> {
         if let Some(content) = &self.content {
             return Cow::Borrowed(content);

@@ -1,10 +1,10 @@
-//! What limpet's own answers say, and whether the connection goes on behind them.
+//! The status and content of limpet's own answers, and whether the connection goes on after them.
 
 use super::*;
 use crate::exchange::doubles::{file, play, with_head};
 use crate::telemetry::ended::Cause;
 
-/// An answer to a request of which all of `received` has come, its head first.
+/// Answers a request that has come as `received`, whole or in part, with its head first.
 fn to(received: &str, mut reply: Reply) -> Reply {
     let end = received.find("\r\n\r\n").expect("a head") + 4;
     with_head(&received[..end], |head| reply.of(head, received.as_bytes()));

@@ -1,4 +1,4 @@
-//! What has been tried for one request, and whether another attempt may be made.
+//! The attempts that were made for one request, and whether another may be made.
 
 use super::client::Client;
 use super::entry::Entry;
@@ -11,14 +11,14 @@ use crate::group::target_group::Standing;
 use crate::routing::actions::Action;
 use crate::time::clock::Millis;
 
-/// What has been tried for one request, and whether more may be.
+/// The attempts for one request.
 pub struct Attempts<'a, 's> {
     scene: &'a Scene<'s>,
     pub tried: Tried,
     retries: u32,
-    /// The target that the request is bound to has had its second chance.
+    /// Whether the request has tried its bound target a second time.
     was_tried_again: bool,
-    /// A kept connection has failed this request; another one may be as stale.
+    /// Whether a kept connection has failed this request, so that only new ones are used: another may be as stale.
     pub only_fresh: bool,
     is_idempotent: bool,
     is_replayable: bool,
@@ -85,7 +85,8 @@ impl<'a, 's> Attempts<'a, 's> {
             Decision::GiveUp => (false, false),
             Decision::SameTarget => (false, true),
             Decision::OtherTarget => (self.other(client, (out, entry), true), false),
-            // A connection that had gone stale leads to nobody who is ejected, before the target has refused another.
+            // A stale connection is no reason to use an ejected target, before the target itself has refused a
+            // connection.
             Decision::OtherTargetElseSame => {
                 (self.other(client, (out, entry), false), self.retries == 0)
             }
@@ -100,8 +101,7 @@ impl<'a, 's> Attempts<'a, 's> {
         is_ready
     }
 
-    /// Chooses another target, one that is ejected at most if `even_ejected`; `plan` keeps its own when there
-    /// is none.
+    /// Chooses another target, an ejected one only with `even_ejected`; `plan` keeps its own when there is none.
     fn other<C: Client, D: Draft>(
         &mut self,
         client: &C,

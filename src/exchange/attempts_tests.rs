@@ -1,4 +1,4 @@
-//! Which requests get another attempt, and where.
+//! Which requests get another attempt, and at which target.
 
 use super::*;
 use crate::exchange::doubles::{ClientDouble, Shard, Text, file, play, play_prepared};
@@ -28,14 +28,14 @@ impl<'a, 's> Tries<'a, 's> {
         Tries { attempts: Attempts::new(scene, &out, is_replayable), client, out, entry }
     }
 
-    /// Where the next attempt leads, if there is one.
+    /// The target of the next attempt, if there is one.
     fn after(&mut self, failed: (Failure, bool)) -> Option<usize> {
         let parts = (&mut self.out, &mut self.entry);
         let is_again = self.attempts.again(failed, &self.client, parts);
         is_again.then_some(self.out.plan.choice.target)
     }
 
-    /// As one that stickiness has led to its target.
+    /// Marks the request as led to its target by stickiness.
     fn bind(&mut self) {
         let assignment =
             Assignment { generation: 0, group: 0, target: 0, home: 0, session: 1, issued_s: 0 };

@@ -1,5 +1,5 @@
-//! Who asks, as far as a connection tells: the peer, whom a balancer in front announces, and what is remembered
-//! of those who came before on it.
+//! The client of a connection: the socket's peer, the client that a balancer in front announces, and what is remembered
+//! of earlier requests on it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use arrayvec::{ArrayString, ArrayVec};
 
 use crate::group::select::Pinned;
 
-/// Who is at the other end.
+/// The address at the other end.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     /// `None` on Unix sockets.
@@ -27,8 +27,7 @@ impl Peer {
         Peer { ip, port: address.map_or(0, |address| address.port()) }
     }
 
-    /// Its address as it goes into X-Forwarded-For; one of IPv4, as most are, without the machinery of
-    /// formatting.
+    /// The address as it goes into X-Forwarded-For; an IPv4 address, the usual case, is written without `fmt`.
     pub fn text(&self) -> PeerText {
         use std::fmt::Write;
         let mut text = PeerText::new();
@@ -47,7 +46,7 @@ impl Peer {
     }
 }
 
-/// Where connections come in; shared by all that came in there.
+/// The listener side of a connection; shared by all that came in there.
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub listener_name: Arc<str>,
@@ -57,7 +56,7 @@ pub struct Origin {
     pub port_text: PortText,
 }
 
-/// What a PROXY header says of the client's own connection.
+/// The facts of a PROXY header about the client's own connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Announced {
     /// The client; `None` leaves the real peer in place.
@@ -67,26 +66,26 @@ pub struct Announced {
     pub encrypted: bool,
 }
 
-/// What lasts as long as a client's connection does, of the client itself.
+/// The state of a client that lasts as long as its connection.
 pub struct Caller {
     pub origin: Rc<Origin>,
-    /// Whom a PROXY header has named, else the socket's peer.
+    /// The client that a PROXY header has named, else the socket's peer.
     peer: Cell<Peer>,
-    /// The connection itself is encrypted.
+    /// Whether the connection itself is encrypted.
     is_encrypted: bool,
     memory: OnceCell<Box<Memory>>,
 }
 
-/// What only some connections have to remember.
+/// The state that only some connections need.
 #[derive(Default)]
 struct Memory {
     way: OnceCell<Box<Way>>,
-    /// The assignments of first visits, so that parallel first requests of a client agree: of one client
-    /// on most connections, of some of those who share one behind a proxy.
+    /// The assignments of first visits, so that parallel first requests of a client agree: of the one client on most
+    /// connections, of several clients on a connection that a proxy shares among them.
     pins: RefCell<Vec<Pinned>>,
 }
 
-/// How the client came to the balancer that announces it.
+/// The client's own connection to the balancer that announces it.
 struct Way {
     /// The socket's peer.
     socket: Peer,
@@ -95,7 +94,7 @@ struct Way {
     encrypted: bool,
 }
 
-/// First visits that a connection remembers; a further one takes the place of the oldest.
+/// First visits that a connection remembers; a further one replaces the oldest.
 const PINS_MAX: usize = 16;
 
 /// A port as text.
@@ -114,12 +113,12 @@ impl Caller {
         Caller { origin, peer: Cell::new(peer), is_encrypted, memory: OnceCell::new() }
     }
 
-    /// The client as far as the connection tells: the socket's peer, or whom a PROXY header has named.
+    /// The client as the connection gives it: the socket's peer, or the client that a PROXY header has named.
     pub fn peer(&self) -> Peer {
         self.peer.get()
     }
 
-    /// Who is at the socket's other end: the one whose word counts, or does not.
+    /// The peer of the socket, on which trust depends.
     pub fn socket_peer(&self) -> Peer {
         self.way().map_or(self.peer.get(), |way| way.socket)
     }
@@ -129,7 +128,7 @@ impl Caller {
         self.is_encrypted || self.way().is_some_and(|way| way.encrypted)
     }
 
-    /// The port that a PROXY header says the client connected to.
+    /// The port that the client connected to, according to a PROXY header.
     pub fn announced_port(&self) -> Option<&PortText> {
         self.way()?.port.as_ref()
     }
@@ -142,7 +141,7 @@ impl Caller {
         self.memory.get_or_init(Box::default)
     }
 
-    /// Takes what a PROXY header says of the client.
+    /// Takes over the facts of a PROXY header.
     pub fn announce(&self, announced: &Announced) {
         if *announced == Announced::default() {
             return;
@@ -155,7 +154,7 @@ impl Caller {
         }
     }
 
-    /// Looks at the assignments of first visits that were made on this connection.
+    /// Passes `look` the assignments of first visits on this connection.
     pub fn with_pins<T>(&self, look: impl FnOnce(&[Pinned]) -> T) -> T {
         match self.memory.get() {
             Some(memory) => look(&memory.pins.borrow()),
@@ -163,7 +162,7 @@ impl Caller {
         }
     }
 
-    /// Remembers an assignment in place of the same client's last.
+    /// Remembers an assignment, replacing the same client's last.
     pub fn pin(&self, pinned: Pinned) {
         let mut pins = self.memory().pins.borrow_mut();
         if let Some(at) = pins.iter().position(|pin| pin.is_of_the_same(&pinned)) {

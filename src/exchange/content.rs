@@ -1,9 +1,9 @@
-//! Content on its way through an exchange: in owned pieces, which only who puts bytes on a wire frames.
+//! Content on its way through an exchange: in owned pieces, which only the writers of a wire frame.
 
-/// Room at the front of every piece's buffer for what stands before it on a wire: the size line of a chunk.
+/// Room at the front of every piece's buffer for its framing on a wire: the size line of a chunk.
 pub const ROOM: usize = 18;
 
-/// One piece of content: `buffer[from..]`. What is before it may be written over.
+/// One piece of content: `buffer[from..]`. The bytes before it may be overwritten.
 #[derive(Debug, Default)]
 pub struct Piece {
     pub buffer: Vec<u8>,
@@ -25,13 +25,13 @@ impl Piece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     No,
-    /// The message says that this is all.
+    /// The framing says that this was all.
     Last,
-    /// Its sender has ended the stream, which is all that tells.
+    /// Only the end of the sender's stream says so.
     ByClose,
 }
 
-/// A piece that has come.
+/// A received piece.
 #[derive(Debug)]
 pub struct Received {
     pub piece: Piece,
@@ -53,18 +53,18 @@ pub struct Along<'a> {
 }
 
 impl Along<'_> {
-    /// Whether no more is to come.
+    /// Whether the content is complete.
     pub fn is_whole(&self) -> bool {
         self.end.is_some()
     }
 }
 
-/// Why content that is sent is not taken.
+/// Why sent content is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendFault {
     Gone,
-    /// The peer has reset the connection, of which the system tells once: a receive finds an end now.
+    /// The peer has reset the connection. The system reports that once: a receive now finds an end.
     Reset,
-    /// It took nothing for too long, or less than it must, and was given up.
+    /// The peer took nothing for too long, or less than it must, and was given up.
     Timeout,
 }

@@ -1,4 +1,4 @@
-//! One conversation with a target: the request out, the response back, the lease given back.
+//! One conversation with a target: sends the request, relays the response, gives the lease back.
 //!
 //! Drives the two directions: a request without further content is answered by [`Respond`] alone; with content to
 //! come, an [`Upload`] runs beside it in the same task.
@@ -25,13 +25,13 @@ use crate::telemetry::ended::Phase;
 use crate::time::clock::NEVER;
 use crate::time::timers::{Timer, Timers};
 
-/// How long an upload that nobody wants any more may take to notice.
+/// How long an upload that is no longer wanted may take to stop.
 const STOP_UPLOAD: Duration = Duration::from_millis(500);
 
 /// One conversation with a target over one lease.
 pub struct Converse<'a, 's, C, D> {
     pub scene: &'a Scene<'s>,
-    /// Its draft goes out, and is there again when it may be sent once more.
+    /// Its draft is sent, and is restored when it may be sent once more.
     pub out: &'a mut Outgoing<D>,
     pub place: &'a Place<'s>,
     pub client: &'a mut C,
@@ -69,7 +69,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             }
             Ok(_) => upstream.close(lease),
             Err(_) => {
-                // Neither side has said all it should have.
+                // Neither side has sent everything that it should have.
                 lease.handle().abort();
                 upstream.close(lease);
             }
@@ -111,7 +111,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             sending.poll_sent(cx, Some(draft))
         };
         if bound((timers, Timer::Upload), deadline, sent).await == Err(SendFault::Reset) {
-            // What is received from now on finds an end that is none.
+            // An end that is received from now on is not the real one.
             progress.upload.set(UploadState::TargetReset);
         }
         first?;
@@ -126,7 +126,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         let (timers, options) = (self.timers, &self.place.group.options);
         let state = &self.progress.upload;
         state.set(UploadState::Running);
-        // Only when all of it is sent does the target owe a response.
+        // The target owes a response only when the whole request is sent.
         timers.set(Timer::Response, NEVER);
         let target = lease.handle();
         let before = self.client.parts().0.received();
@@ -168,8 +168,8 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             let both =
                 Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(response) };
             let stop = || {
-                // The client is not read any further than a moment; what it sends goes nowhere. The target must not take
-                // what it has for the whole.
+                // The client is read only a moment longer, and its bytes are dropped. The target must not take the part
+                // that it has for the whole.
                 target.abort();
                 let soon = timers.clock.deadline(STOP_UPLOAD);
                 timers.hasten(Timer::Content, soon);
@@ -183,7 +183,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         both_ended(result, (at_response_end, state.get()), entry)
     }
 
-    /// From here on both sides are plain bytes.
+    /// From here on both sides exchange plain bytes.
     async fn tunnel<L: Lease<Draft = D>>(
         &mut self,
         lease: &mut L,
@@ -193,7 +193,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         entry.enter(Phase::Tunnel);
         let idle = self.place.group.options.tunnel_idle_timeout;
         let sides = (self.client.tunnel(), lease.tunnel());
-        // Beside its two directions everything else that a busy connection holds is small.
+        // Boxed, since all other state of a busy connection is small.
         let over = Box::pin(tunnel::run(self.timers, sides.0, sides.1, idle)).await;
         entry.request_bytes += over.bytes_up;
         entry.response_bytes += over.bytes_down;
@@ -208,8 +208,8 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
     }
 }
 
-/// How a conversation with an upload has ended: `upload` says how far that had come when the response ended, and how
-/// it has ended itself.
+/// How a conversation with an upload has ended; `upload` is the state of the upload when the response ended, and its
+/// final state.
 fn both_ended(
     response: Result<Answered, Failure>,
     upload: (UploadState, UploadState),
@@ -228,10 +228,11 @@ fn both_ended(
     Ok((answered, End::Complete))
 }
 
-/// Notes that the response was whole before the request's content was, unless all of that had gone and was only
-/// seen to afterwards.
+/// Notes that the response was whole before the request's content was, unless all content had been sent and only the
+/// confirmation came later.
 fn note_overtaken(upload: UploadState, entry: &mut Entry) {
-    // Who went away in that moment would not have sent the rest; else it is the response that made it useless.
+    // A client that went away at that moment would not have sent the rest; otherwise the response made the rest
+    // useless.
     let failure = match upload {
         UploadState::Complete => return,
         UploadState::Failed(Failure::ClientGone) => Failure::ClientGone,
@@ -244,7 +245,7 @@ fn note_overtaken(upload: UploadState, entry: &mut Entry) {
 /// Both directions of an exchange, driven by one task.
 struct Both<U, R> {
     upload: U,
-    /// It has ended.
+    /// Whether it has ended.
     is_uploaded: bool,
     response: R,
 }
@@ -254,9 +255,8 @@ where
     U: Future<Output = ()> + Unpin,
     R: Future<Output = T> + Unpin,
 {
-    /// `uploaded` is called when the upload has ended first; `stop` when the response has ended first,
-    /// and must make the upload end soon. Gives the response's result, and how far the upload had come
-    /// when the response ended.
+    /// `uploaded` is called when the upload has ended first; `stop` when the response has ended first, and must make
+    /// the upload end soon. Returns the response's result, and the state of the upload when the response ended.
     async fn run(
         mut self,
         uploaded: impl FnOnce(),

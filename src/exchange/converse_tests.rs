@@ -1,4 +1,4 @@
-//! What becomes of a lease when its conversation ends, and what its two directions owe each other.
+//! What happens to a lease when its conversation ends, and what its two directions owe each other.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,7 +17,7 @@ const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgra
 const OK: Says = Says::Head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 const SWITCHES: Says = Says::Head("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
 
-/// One conversation, and what came of it.
+/// One conversation and its result.
 struct World {
     client: ClientDouble,
     out: Outgoing<Text>,
@@ -33,7 +33,8 @@ impl World {
         World { client, out, entry, target, reach: Reach::default() }
     }
 
-    /// What comes of it after `steps`, before each of which it is polled; each is given the client and the target.
+    /// The result after `steps`, before each of which the conversation is polled; each step is given the client and the
+    /// target.
     async fn run(&mut self, shard: &Shard, steps: &[Step<'_>]) -> Poll<Result<End, Failure>> {
         assert!(shard.target(0).state.try_acquire(0));
         let place = Place { group: shard.group(), target: shard.target(0) };
@@ -65,14 +66,14 @@ impl World {
 }
 
 enum Step<'a> {
-    /// So late is it now.
+    /// Moves the time to this.
     At(u64),
     Do(&'a dyn Fn(&ClientState, &TargetState)),
-    /// So is a timer set.
+    /// Checks the time of a timer.
     Deadline(Timer, Option<u64>),
 }
 
-/// Runs a conversation, and looks at what came of it.
+/// Runs a conversation, and passes its result to the test.
 fn run(
     head: &str,
     says: &[Says],

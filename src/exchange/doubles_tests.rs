@@ -1,7 +1,7 @@
-//! What surrounds an exchange, for the tests beside it: a shard at a time of the test's choice, a client and targets
+//! The surroundings of an exchange, for the tests beside it: a shard whose time the test sets, and a client and targets
 //! that do as they are told.
 //!
-//! Nothing here wakes anybody. A test polls by hand, moves the time, and looks what has come of it.
+//! Nothing here wakes a task. A test polls by hand, moves the time, and checks the results.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -57,7 +57,8 @@ pub struct Shard {
     alarm: Alarm,
 }
 
-/// A listener before a group of so many targets (`a` at 10.0.0.1:80, `b` at 10.0.0.2:80, …), each with further settings.
+/// A listener before a group of this many targets (`a` at 10.0.0.1:80, `b` at 10.0.0.2:80, …); listener and group with
+/// further settings.
 pub fn file(listener: &str, group: &str, targets: u8) -> String {
     let mut text = format!(
         "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\nforward = \"app\"\n{listener}\n\
@@ -69,21 +70,21 @@ pub fn file(listener: &str, group: &str, targets: u8) -> String {
     text
 }
 
-/// Plays on a shard with this file, whose time moves by [`Shard::at`] alone.
+/// Runs a test on a shard with this file, whose time only [`Shard::at`] moves.
 pub fn play(file: &str, main: impl AsyncFnOnce(&Shard)) {
     play_prepared(file, |_| {}, main);
 }
 
-/// As [`play`], where `prepare` may tell targets apart before they are judged.
+/// As [`play`]; `prepare` may change the state of targets before it is judged.
 pub fn play_prepared(file: &str, prepare: impl FnOnce(&Snapshot), main: impl AsyncFnOnce(&Shard)) {
     let registry = Registry::new();
-    // What is told of targets lasts as long as somebody knows them.
+    // The state of targets lasts only as long as there is a reference.
     let before = snapshot(file, &registry);
     prepare(&before);
     stage(Knobs::default(), &snapshot(file, &registry), main);
 }
 
-/// As [`play`], on a kernel with these whims.
+/// As [`play`], on a kernel with these knobs.
 pub fn play_on(knobs: Knobs, file: &str, main: impl AsyncFnOnce(&Shard)) {
     stage(knobs, &snapshot(file, &Registry::new()), main);
 }
@@ -105,7 +106,7 @@ pub fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What `future` gives without having to wait.
+/// The output of a `future` that must be ready at once.
 pub fn at_once<F: Future>(future: F) -> F::Output {
     match poll(&mut Box::pin(future)) {
         Poll::Ready(output) => output,
@@ -144,7 +145,7 @@ impl Shard {
         Timers::new(&self.alarm, &self.local.clock)
     }
 
-    /// Moves the time to so long after the shard's start, and fires what is due.
+    /// Moves the time to so long after the shard's start, and fires the timers that are due.
     pub async fn at(&self, now_ms: Millis) {
         let clock = &self.local.clock;
         let left_us = (now_ms * 1000).saturating_sub(clock.read_us());
@@ -161,7 +162,7 @@ impl Shard {
         &self.group().targets[at]
     }
 
-    /// Reads a head and makes a plan of it, which must lead to a target.
+    /// Reads a head and makes its plan, which must lead to a target.
     pub fn plan(&self, head: &str) -> (ClientDouble, Outgoing<Text>, Entry) {
         let client = ClientDouble::new(head);
         let (mut out, mut entry) = (Outgoing::default(), Entry::default());
@@ -171,7 +172,7 @@ impl Shard {
         (client, out, entry)
     }
 
-    /// What the log would say.
+    /// Passes `look` the record that the log would get.
     pub fn logged<T>(&self, entry: &Entry, look: impl FnOnce(&Record<'_>) -> T) -> T {
         let mut seen = None;
         let places = ((&self.local, &self.caller), (&self.view, &*self.listener));
@@ -199,25 +200,25 @@ pub fn with_head<T>(head: &str, look: impl FnOnce(&RequestHead<'_, '_>) -> T) ->
     }
 }
 
-/// What a client does, and what it was sent.
+/// The behaviour of a client, and what it was sent.
 pub struct ClientState {
-    /// It would tell by itself that it goes away …
+    /// Whether its connection would report that it goes away …
     pub is_told: Cell<bool>,
-    /// … and has told this.
+    /// … and what it has reported.
     pub tells: Cell<Option<Presence>>,
-    /// What is found when the system is asked, and how often it was.
+    /// The answer of the system about the client, and how often it was asked.
     pub is: Cell<Presence>,
     pub looks: Cell<u32>,
     /// Further content of its request; with each piece, whether it is the last.
     pub says: RefCell<VecDeque<Result<(&'static str, bool), Failure>>>,
-    /// It takes nothing of what it is sent.
+    /// Whether it takes nothing that it is sent.
     pub is_stalled: Cell<bool>,
     pub fault: Cell<Option<SendFault>>,
-    /// Small responses that are whole may still be on their way.
+    /// Whether small responses that are whole may still be on their way.
     pub is_lazy: Cell<bool>,
     pub was_sent: RefCell<Vec<u8>>,
     pub has_end: Cell<bool>,
-    /// The last `may_keep` of a head.
+    /// The last `may_keep` that came with a head.
     pub may_keep: Cell<Option<bool>>,
     pub side: Rc<SideState>,
 }
@@ -279,7 +280,7 @@ pub struct Answers {
 }
 
 impl ClientDouble {
-    /// Nothing comes behind the head, unless the test says so.
+    /// Nothing comes behind the head, unless the test adds it.
     pub fn new(head: &str) -> ClientDouble {
         let state = Rc::<ClientState>::default();
         let asks = Asks { state: Rc::clone(&state), along: "", is_whole: true, received: 0 };
@@ -381,12 +382,12 @@ impl Answering for Answers {
     async fn finish(&mut self) {}
 }
 
-/// What one end of a tunnel does, and what it was sent.
+/// The behaviour of one end of a tunnel, and what it was sent.
 #[derive(Default)]
 pub struct SideState {
     /// An empty text is the end of the stream.
     pub says: RefCell<VecDeque<io::Result<Vec<u8>>>>,
-    /// Whether much was expected when it was asked last.
+    /// Whether much was expected at the last receive.
     pub is_bulk: Cell<bool>,
     pub was_sent: RefCell<Vec<u8>>,
     pub fault: Cell<Option<SendFault>>,

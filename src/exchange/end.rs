@@ -1,4 +1,4 @@
-//! How an exchange has ended, for the client side to say in its own version's words.
+//! How an exchange has ended; the client side expresses it in its own version of HTTP.
 
 use super::failure::Failure;
 
@@ -6,11 +6,11 @@ use super::failure::Failure;
 pub enum End {
     /// Request and response are whole; another request may follow.
     Complete,
-    /// All is said that will be: the response was whole before the request, or a tunnel is over.
+    /// No more is to be sent: the response was whole before the request, or a tunnel is over.
     Over,
-    /// Nothing of a response has been sent: the client is to be told why there is none.
+    /// No part of a response has been sent: the client is to be told why there is none.
     Refused(Failure),
-    /// What has begun will not be whole, which the client must see; or it is gone.
+    /// The response will not be completed, which the client must see; or the client is gone.
     Aborted(Failure),
 }
 

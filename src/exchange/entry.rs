@@ -1,4 +1,4 @@
-//! What the access log will say of one exchange, gathered on the way and written once, at its end.
+//! The access record of one exchange, gathered on the way and written once, at its end.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::telemetry::record::{Acted, Facts, Record, RequestText, RequestTextPar
 use crate::telemetry::series::Places;
 use crate::time::clock::Clock;
 
-/// Texts beyond this are freed with their request.
+/// Texts longer than this are freed after their request.
 const TEXT_BYTES_KEPT: usize = 1024;
 
 /// One exchange's facts. Reused from request to request of a connection.
@@ -29,12 +29,12 @@ pub struct Entry {
     client: Option<IpAddr>,
     /// Position of the rule; `None` before one has matched.
     pub rule: Option<usize>,
-    /// Position of the group; `None` where the rule leads to none, or to several with nobody for it.
+    /// Position of the group; `None` where the rule leads to none, or to several without a usable target.
     group: Option<usize>,
     /// Position of the target in its group.
     target: Option<usize>,
     version: Option<Version>,
-    /// Something has been received of this exchange.
+    /// Whether any byte of this exchange has been received.
     has_come: bool,
 
     begun_us: u64,
@@ -52,7 +52,7 @@ pub struct Entry {
     pub response_bytes: u64,
     pub response_content_bytes: u64,
     pub retries: u32,
-    /// The connection to the target has served before; `None` before there is one.
+    /// Whether the connection to the target has served before; `None` before there is one.
     pub reused: Option<bool>,
     pub sticky: Option<Reason>,
     code: &'static str,
@@ -60,7 +60,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A new request's first bytes are there.
+    /// Begins with the first bytes of a new request.
     pub fn begin(&mut self, local: &Local, caller: &Caller) {
         let begun_us = local.clock.read_us();
         *self = Entry {
@@ -76,7 +76,7 @@ impl Entry {
         self.enter(Phase::RequestHead);
     }
 
-    /// The exchange has come to `phase`.
+    /// Notes that the exchange has come to `phase`.
     #[inline]
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
@@ -84,7 +84,7 @@ impl Entry {
         crate::simulation::enter(phase);
     }
 
-    /// The head is whole and was understood.
+    /// Notes a whole and valid head.
     pub fn request(&mut self, head: &RequestHead<'_, '_>, client: Option<IpAddr>, now_us: u64) {
         self.has_come = true;
         self.client = client;
@@ -102,7 +102,7 @@ impl Entry {
         });
     }
 
-    /// The head was refused, or was not whole in the end; so many bytes of it came.
+    /// Notes a head that was refused, or was not completed; `bytes` of it came.
     pub fn refused(&mut self, bytes: usize) {
         self.has_come = true;
         self.request_bytes = bytes as u64;
@@ -115,7 +115,7 @@ impl Entry {
 
     /// Gives the request an id: 128 random bits in hexadecimal.
     pub fn new_request_id(&mut self, random: [u8; 16]) {
-        // No table: a digit is computed, and so are sixteen at once.
+        // Computes the digits without a table, which lets the compiler do sixteen at once.
         let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let pairs = self.request_id.as_chunks_mut::<2>().0;
         for (byte, pair) in random.into_iter().zip(pairs) {
@@ -128,60 +128,60 @@ impl Entry {
         &self.request_id
     }
 
-    /// The request goes to this target now.
+    /// Notes the target that the request goes to now.
     pub fn target(&mut self, group: usize, target: usize) {
         self.group = Some(group);
         self.target = Some(target);
     }
 
-    /// The request was for this group, which has nobody for it.
+    /// Notes the group of a request for which the group has no target.
     pub fn group(&mut self, group: usize) {
         self.group = Some(group);
     }
 
-    /// Where the head was not whole by now, or not understood, it will not be: the time until now was its.
+    /// Ends the time of the head now, unless the head was whole and valid before.
     pub fn head_ends_now(&mut self, clock: &Clock) {
         if self.version.is_none() {
             self.head_us = clock.read_us();
         }
     }
 
-    /// The first byte of a response, the target's or limpet's own, is there.
+    /// Notes the time of the response's first byte, the target's or limpet's own.
     pub fn first_byte_now(&mut self, clock: &Clock) {
         if self.first_byte_us.is_none() {
             self.first_byte_us = Some(clock.read_us().saturating_sub(self.head_us));
         }
     }
 
-    /// What has come was no final response.
+    /// Forgets the time of the first byte, which belonged to no final response.
     pub fn no_first_byte(&mut self) {
         self.first_byte_us = None;
     }
 
-    /// The last byte of the response has been handed to the kernel, in the turn of the last reading.
+    /// Notes that the kernel took the last byte of the response in the turn of the last reading of the clock.
     pub fn last_byte_now(&mut self, clock: &Clock) {
         self.last_byte_us = Some(clock.last_us());
     }
 
-    /// The last byte of the response has just been taken by the kernel, after a wait.
+    /// Notes that the kernel has just taken the last byte of the response, after a wait.
     pub fn last_byte_read(&mut self, clock: &Clock) {
         self.last_byte_us = Some(clock.read_us());
     }
 
-    /// What has begun ends with this.
+    /// Notes a failure that ends a begun response.
     pub fn fail(&mut self, failure: Failure) {
         self.code = failure.code();
         self.ended = Some(failure.ended(self.phase));
     }
 
-    /// No response of the target has begun, and none will.
+    /// Notes a failure before the target's response has begun; none will follow.
     pub fn refuse(&mut self, failure: Failure) {
         self.fail(failure);
         self.status = failure.status();
         self.no_first_byte();
     }
 
-    /// limpet answers by itself.
+    /// Notes an answer of limpet's own.
     pub fn answered(&mut self, reply: &Reply) {
         self.has_come = true;
         self.status = reply.status;
@@ -192,10 +192,10 @@ impl Entry {
         }
     }
 
-    /// The last send of the response has ended so.
+    /// Notes the result of the response's last send.
     pub fn settle(&mut self, result: &io::Result<()>, expired: bool) {
         if result.is_err() {
-            // It was tried for as long.
+            // The attempt lasted until now.
             self.last_byte_us = None;
         }
         if self.ended.is_some() {
@@ -215,12 +215,12 @@ impl Entry {
         }
     }
 
-    /// Whether there is anything to tell.
+    /// Whether there is nothing to record.
     pub fn is_blank(&self) -> bool {
         !self.has_come
     }
 
-    /// Gives the finished record to `write`, and where it is to be counted.
+    /// Passes `write` the finished record, and the series that it counts in.
     pub fn finish(
         &self,
         (local, caller): (&Local, &Caller),

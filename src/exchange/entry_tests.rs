@@ -1,4 +1,4 @@
-//! What the log says of an exchange, by how it went and how it ended.
+//! The log's record of an exchange, by how it went and how it ended.
 
 use super::*;
 use crate::exchange::doubles::{Shard, file, play};
@@ -99,7 +99,7 @@ fn who_is_refused_has_had_no_first_byte_and_the_status_that_follows() {
         let facts = facts(shard, &entry);
         assert_eq!((facts.status, facts.timings.first_byte_us), (504, None));
         assert_eq!(facts.ended, Ended::new(By::Target, Phase::ResponseHead, Cause::Timeout));
-        // The answer that tells the client why takes nothing of that back.
+        // The answer that tells the client why changes none of that.
         entry.answered(&Reply::failure(Failure::ResponseTimeout));
         assert_eq!(code(shard, &entry), "response_timeout");
         assert_eq!(shard.logged(&entry, |record| record.facts.ended), facts.ended);

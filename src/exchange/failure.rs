@@ -1,7 +1,7 @@
-//! Everything that can go wrong in an exchange, and what follows from it: small, closed, total.
+//! Everything that can go wrong in an exchange, and its consequences: small, closed, total.
 //!
-//! Each variant is one cause on one side. Its status is what the client is told where nothing has
-//! been sent yet; once a response has begun a failure can only be shown by an aborted connection.
+//! Each variant is one cause on one side. Its status is the client's response where nothing has been sent yet; once a
+//! response has begun a failure can only be shown by an aborted connection.
 
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
@@ -9,7 +9,7 @@ use crate::telemetry::ended::{By, Cause, Ended, Phase};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     // The client's side.
-    /// Reset, or gone before its request was whole or its response taken.
+    /// Reset, or gone before its request was whole or its response was taken.
     ClientGone,
     /// Its content stopped coming, or came slower than the minimum rate.
     ClientContentTimeout,
@@ -35,7 +35,7 @@ pub enum Failure {
     NoSocket,
 
     // The target's side.
-    /// Closed before the response's head was whole. `any_byte` says that some of it had come.
+    /// Closed before the response's head was whole. `any_byte`: whether some of it had come.
     TargetClosed {
         any_byte: bool,
     },
@@ -44,7 +44,7 @@ pub enum Failure {
     },
     ResponseTimeout,
     ResponseInvalid(ResponseFault),
-    /// A 101 that nobody asked for.
+    /// A 101 that the client did not ask for.
     UnaskedUpgrade,
     /// Closed inside the response's content.
     TargetContentShort,
@@ -52,7 +52,7 @@ pub enum Failure {
     TargetContentReset,
     TargetContentTimeout,
     TargetContentInvalid(ChunkFault),
-    /// Its response was whole before the request's content was, which then went nowhere.
+    /// Its response was whole before the request's content, the rest of which was dropped.
     EarlyResponse,
     /// It took no byte of a request's content, or of a tunnel, for too long.
     TargetSendTimeout,
@@ -124,7 +124,7 @@ impl Failure {
         }
     }
 
-    /// Who ended the exchange and why, for the log; `phase` is how far it had come.
+    /// Which side ended the exchange and why, for the log, in the given `phase`.
     pub fn ended(self, phase: Phase) -> Ended {
         let (by, cause) = match self {
             Failure::ClientGone => (By::Client, Cause::Closed),
@@ -154,8 +154,8 @@ impl Failure {
         Ended::new(by, phase, cause)
     }
 
-    /// The target closed its connection before it answered a single byte: the connection had gone
-    /// stale in the pool, or the target died with the request in its hands.
+    /// Whether the target closed its connection before any byte of an answer: the connection had gone stale in the
+    /// pool, or the target died while it held the request.
     pub fn is_before_any_byte(self) -> bool {
         matches!(
             self,
@@ -163,8 +163,8 @@ impl Failure {
         )
     }
 
-    /// The target could not be reached or gave no valid response, which counts towards its ejection.
-    /// That a kept connection (`was_reused`) had gone stale says nothing about the target.
+    /// Whether the target could not be reached or gave no valid response, which counts towards its ejection. That a
+    /// kept connection (`was_reused`) had gone stale says nothing about the target.
     pub fn is_gateway_error(self, was_reused: bool) -> bool {
         match self {
             Failure::TargetClosed { any_byte } | Failure::TargetReset { any_byte } => {
@@ -197,12 +197,12 @@ impl Failure {
         }
     }
 
-    /// The client is not there to be told anything; the status stands only in the log.
+    /// Whether the client is gone and cannot be told; the status stands only in the log.
     pub fn is_clients_absence(self) -> bool {
         self.status() == 499
     }
 
-    /// No connection to the target came to be, so it has seen nothing of the request.
+    /// Whether no connection to the target was made, so that it has seen nothing of the request.
     pub fn is_connect(self) -> bool {
         matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)
     }

@@ -1,4 +1,4 @@
-//! Every failure, and what follows from it.
+//! Every failure and its consequences.
 
 use super::Failure;
 use crate::exchange::end::End;
@@ -7,8 +7,9 @@ use crate::telemetry::ended::{By, Cause, Ended, Phase};
 
 use Failure::*;
 
-/// A failure, its status and word, who ended the exchange and why, and what else it is, one letter each: `g` a gateway
-/// error, `f` one on a fresh connection only, `c` a connect that failed, `b` before any byte, `a` the client's absence.
+/// A failure, its status and word, which side ended the exchange and why, and its properties, one letter each: `g` a
+/// gateway error, `f` one on a fresh connection only, `c` a connect that failed, `b` before any byte, `a` the client's
+/// absence.
 type Row = (Failure, u16, &'static str, By, Cause, &'static str);
 
 const TABLE: [Row; 28] = [
@@ -45,7 +46,7 @@ const CLIENT_CHUNK: Failure = ClientContentInvalid(ChunkFault::SizeEmpty);
 const TARGET_CHUNK: Failure = TargetContentInvalid(ChunkFault::SizeInvalid);
 const RESPONSE: Failure = ResponseInvalid(ResponseFault::BadStatusLine);
 
-/// Where a failure stands in the table: one that is new must be put there.
+/// The row of a failure in the table: a new failure needs a row there.
 fn row_of(failure: Failure) -> usize {
     match failure {
         ClientGone => 0,

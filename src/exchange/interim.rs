@@ -1,15 +1,15 @@
-//! Interim heads of a response (1xx): how many of them, and what they do to its deadline.
+//! Interim heads of a response (1xx): how many are allowed.
 
 use super::failure::Failure;
 use crate::http::refusal::ResponseFault;
 use crate::time::clock::Millis;
 
-/// So many heads come at once before a target is told to be broken …
+/// A target is at fault when it sends more heads than this at once …
 const HEADS_MAX: u64 = 100;
-/// … or this many times the longest head that the group allows.
+/// … or more bytes than this many of the longest heads that the group allows.
 const LONGEST_HEADS_MAX: u64 = 4;
-/// What each second forgives: one that says every few seconds that it is still at work is not broken,
-/// however long that takes.
+/// How much each second allows in addition: a target that sends a head every few seconds while it works is not at
+/// fault, however long that takes.
 const BYTES_PER_S: u64 = 1024;
 const HEADS_PER_S: u64 = 1;
 
@@ -22,10 +22,10 @@ pub struct Interims {
 }
 
 impl Interims {
-    /// Counts one. `longest` is the group's limit of a response's head.
+    /// Counts one head. `longest` is the group's limit for a response's head.
     ///
     /// # Errors
-    /// When there are too many, or too much.
+    /// There are too many heads, or too many bytes of them.
     pub fn count(
         &mut self,
         head_bytes: usize,

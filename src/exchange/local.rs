@@ -1,4 +1,4 @@
-//! What an exchange finds on its shard: time, chance, counters, the log, and whether the process stops.
+//! The shard as an exchange sees it: time, chance, counters, the log, and whether the process stops.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::time::alarms::Alarms;
 use crate::time::clock::Clock;
 use crate::time::stop::Stop;
 
-/// One shard's own things that every exchange on it uses.
+/// The parts of a shard that every exchange on it uses.
 pub struct Local {
     /// Position of the shard.
     index: usize,

@@ -1,20 +1,19 @@
 //! One request and its response between a client and a target, whatever version of HTTP either speaks.
 //!
-//! In the order in which a request meets them:
+//! In the order in which a request passes them:
 //!
 //! * `scene`: from a head to a plan (route, verdict, pick, draft), without I/O;
-//! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: what may be tried again;
-//! * `converse`: the request out and the response back, over one lease; `upload`, `respond`: the two directions, and
-//!   the `progress` that one sees of the other;
-//!   `interim`, `cookies`: what stands in a response's heads;
-//! * `watch`: waiting for any of that with an eye on the client;
-//! * `tunnel`: what follows a 101;
-//! * `answer`: responses of limpet's own; `failure`: what can go wrong, and what then; `end`: how it ended;
-//! * `entry`: what the access log will say.
+//! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: which attempts may follow;
+//! * `converse`: sends the request and relays the response over one lease; `upload`, `respond`: the two directions;
+//!   `progress`: what each sees of the other; `interim`, `cookies`: rules for a response's heads;
+//! * `watch`: waits for any of these while it watches the client;
+//! * `tunnel`: the bytes behind a 101;
+//! * `answer`: responses of limpet's own; `failure`: what can go wrong, and its consequences; `end`: how it ended;
+//! * `entry`: the access record.
 //!
-//! `client` and `target` are the traits by which an exchange knows who asks and who answers; `content` goes from one to
-//! the other in pieces. `local` is what it finds on its shard, `caller` what the connection tells of the client. Knows
-//! no socket and no byte of a wire.
+//! `client` and `target` are the traits through which an exchange uses its client and its target; `content` goes from
+//! one to the other in pieces. `local` is the exchange's view of its shard, `caller` the client of the connection. Uses
+//! no socket and sees no byte of a wire.
 
 pub mod answer;
 pub mod attempts;

@@ -1,4 +1,4 @@
-//! A place on a target: so many requests may be at it at a time.
+//! A place on a target, which limits how many requests may be at it at a time.
 
 use crate::group::select::Choice;
 use crate::group::target_group::{Target, TargetGroup};

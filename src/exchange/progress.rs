@@ -1,4 +1,4 @@
-//! How far an exchange has come: what decides about the rest of it. What the log will say stands in the entry.
+//! How far an exchange has come, as far as the rest of it depends on that. `entry` has the facts for the log.
 
 use std::cell::Cell;
 
@@ -7,11 +7,11 @@ use super::failure::Failure;
 /// How far an exchange has come, as both of its directions see it.
 #[derive(Debug)]
 pub struct Progress {
-    /// A final response of the target has begun to go out.
+    /// Whether a final response of the target has begun to go out.
     pub has_begun: Cell<bool>,
-    /// The lease is on a connection that has served before.
+    /// Whether the lease is on a connection that has served before.
     pub is_reused: Cell<bool>,
-    /// The request's content, where more of it came than with the head.
+    /// The state of the request's content, where more of it comes than with the head.
     pub upload: Cell<UploadState>,
 }
 
@@ -28,22 +28,22 @@ impl Default for Progress {
 /// How far an upload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadState {
-    /// All there is came with the head.
+    /// All content came with the head.
     None,
     Running,
     /// The target has been sent the whole request.
     Complete,
     /// The target takes no more; its response decides what happens.
     TargetStopped,
-    /// It has reset the connection: nothing that is received ends well any more.
+    /// The target has reset the connection: an end that is received now is not the real one.
     TargetReset,
-    /// It took nothing for too long, and was reset for that.
+    /// The target took nothing for too long, and was reset for that.
     TargetTimeout,
     Failed(Failure),
 }
 
 impl UploadState {
-    /// Whether the connection to the target was reset, by whichever side.
+    /// Whether the connection to the target was reset, by either side.
     pub fn has_lost_target(self) -> bool {
         matches!(self, UploadState::TargetReset | UploadState::TargetTimeout)
     }

@@ -1,7 +1,7 @@
-//! Who answers, as an exchange sees it: a lease on a connection to a target, or on a stream of one.
+//! The target of an exchange: a lease on a connection, or on a stream of one.
 //!
-//! An upstream side implements these traits once for each version of HTTP. It frames what it sends; a lease that is
-//! dropped before its time has failed.
+//! An upstream side implements these traits once for each version of HTTP. It frames the request. A lease that is
+//! dropped before it is given back has failed.
 
 use std::future::Future;
 use std::task::{Context, Poll};
@@ -15,26 +15,26 @@ use crate::http::head::{HeadLimits, Method, RequestHead, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::time::patience::Patience;
 
-/// A request written once for whoever may answer it, in the form that its group's targets are spoken to.
+/// A request, written once for any target of its group, in the form that those targets understand.
 pub trait Draft: Default {
-    /// Writes the head in place of the one before; content behind it stays.
+    /// Writes the head, replacing the earlier one; the content behind it stays.
     fn write(&mut self, head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>);
 
     /// Writes the content that came along with the head.
     fn append(&mut self, along: Along<'_>);
 
-    /// Lets go of what has been written.
+    /// Frees the written bytes.
     fn clear(&mut self);
 }
 
-/// Where leases come from.
+/// The source of leases.
 pub trait Upstream {
     type Draft: Draft;
     type Lease: Lease<Draft = Self::Draft>;
     type Connecting: Connecting<Lease = Self::Lease>;
 
-    /// A lease on what is there and may be used at once. `surely` asks the system whether it is still open: for
-    /// requests that could not be sent again.
+    /// A lease on a connection that can be used at once, if there is one. `surely` asks the system whether the
+    /// connection is still open: for requests that could not be sent again.
     fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Self::Lease>;
 
     /// Begins to connect.
@@ -47,10 +47,10 @@ pub trait Upstream {
         options: &GroupOptions,
     ) -> impl Future<Output = Result<Self::Connecting, Failure>>;
 
-    /// Takes a lease back whose exchange went well.
+    /// Takes back the lease of an exchange that went well.
     fn give_back(&self, lease: Self::Lease, target: &Target, options: &GroupOptions);
 
-    /// Ends a lease of which nothing more is to come.
+    /// Ends a lease that will not be used any more.
     fn close(&self, lease: Self::Lease);
 }
 
@@ -59,10 +59,10 @@ pub trait Connecting {
     type Lease;
 
     /// # Errors
-    /// Why there will be none.
+    /// Why there will be no connection.
     fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Lease, Failure>>;
 
-    /// Makes it fail soon.
+    /// Makes the connect fail soon.
     fn abort(&self);
 }
 
@@ -74,25 +74,25 @@ pub trait Lease {
     type Handle: Handle;
     type Side: Side;
 
-    /// Hands the request over. `is_whole`: no content is still to come.
+    /// Hands the request over. `is_whole`: no content follows.
     fn request(&mut self, draft: &mut Self::Draft, is_whole: bool);
 
     /// The two directions.
     fn parts(&mut self) -> (&mut Self::Sending, &mut Self::Receiving);
 
-    /// What both directions may be asked and told while they are at work.
+    /// A handle on the lease for both directions, while they are at work.
     fn handle(&self) -> Self::Handle;
 
-    /// Its end of a tunnel, with what the target has sent behind its head.
+    /// The target's end of a tunnel, beginning with the bytes that it has sent behind its head.
     fn tunnel(&mut self) -> Self::Side;
 }
 
-/// A lease as both of its directions know it.
+/// The part of a lease that both of its directions may use.
 pub trait Handle {
-    /// Bytes that were sent and are not known to have arrived, where the system tells.
+    /// Bytes that were sent and that the target has not acknowledged, where the system tells.
     fn queued_bytes(&self) -> Option<u32>;
 
-    /// Ends both directions as a failure; whatever is awaited completes.
+    /// Ends both directions as a failure; every operation that is awaited completes.
     fn abort(&self);
 }
 
@@ -100,10 +100,10 @@ pub trait Handle {
 pub trait Sending {
     type Draft;
 
-    /// Keeps what was handed over going where the engine does not do so by itself.
+    /// Drives the send that was handed over, on engines that do not do so by themselves.
     fn keep_going(&mut self, cx: &mut Context<'_>);
 
-    /// Drives what was handed over to its end; a draft is there again then, to be sent once more.
+    /// Drives the send that was handed over to its end; then restores `draft`, to be sent once more.
     ///
     /// # Errors
     /// The target takes no more.
@@ -113,8 +113,8 @@ pub trait Sending {
         draft: Option<&mut Self::Draft>,
     ) -> Poll<Result<(), SendFault>>;
 
-    /// Sends a piece, and the end behind the last one with its trailer lines; completes when it is taken, within
-    /// the patience that the group has.
+    /// Sends a piece, and behind the last one the end with its trailer lines; completes when it is taken, within the
+    /// group's patience.
     ///
     /// # Errors
     /// The target takes no more.
@@ -126,7 +126,7 @@ pub trait Sending {
     ) -> impl Future<Output = Result<(), SendFault>>;
 }
 
-/// Why no more comes of a head or content.
+/// Why no more of a head or content comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveFault {
     Closed,
@@ -136,13 +136,13 @@ pub enum ReceiveFault {
 
 /// The response on its way.
 pub trait Receiving {
-    /// Further bytes of a head.
+    /// Receives further bytes of a head.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveFault>>;
 
-    /// Looks at the head that has come; `None` while it is not whole. Its bytes are used up by that.
+    /// Passes the received head to `look`; `None` while it is not whole. Uses up its bytes.
     ///
     /// # Errors
-    /// It is none.
+    /// The head is invalid.
     fn head<T>(
         &mut self,
         method: Method,
@@ -150,16 +150,16 @@ pub trait Receiving {
         look: impl FnOnce(&ResponseHead<'_, '_>) -> T,
     ) -> Result<Option<T>, ResponseFault>;
 
-    /// Whether nothing has come of the next head.
+    /// Whether no byte of the next head has come.
     fn is_empty(&self) -> bool;
 
     /// The content that came along with a final head.
     ///
     /// # Errors
-    /// It is none.
+    /// The content is invalid.
     fn along(&mut self) -> Result<Along<'_>, ChunkFault>;
 
-    /// The next piece.
+    /// Receives the next piece.
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, ReceiveFault>>;
 
     /// Trailer lines behind the last piece.

@@ -20,11 +20,11 @@ pub struct Upload<'a, A, S, H> {
     pub target: &'a H,
     pub state: &'a Cell<UploadState>,
     pub timers: &'a Timers<'a>,
-    /// Where the target's willingness to take bytes is bounded.
+    /// How long the target may take no byte.
     pub idle: Duration,
 }
 
-/// Who stopped an upload.
+/// The side that stopped an upload.
 enum Stopped {
     Target(SendFault),
     Client(Failure),
@@ -53,7 +53,7 @@ impl<A: Asking, S: Sending, H: Handle> Upload<'_, A, S, H> {
 
     async fn pump(&mut self) -> Result<(), Stopped> {
         let Upload { asking, sending, target, timers, idle, .. } = self;
-        // A target that takes nothing must not hold the client for ever, which has no other deadline yet.
+        // A target that takes nothing must not hold the client for ever, and no other deadline runs yet.
         let mut is_late = false;
         let first = bound((timers, Timer::Upload), timers.clock.deadline(*idle), |cx, is_up| {
             if is_up {

@@ -1,4 +1,4 @@
-//! How an upload ends, and what the target is told then.
+//! How an upload ends, and how the target learns of it.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::http::refusal::ChunkFault;
 const IDLE: Duration = Duration::from_secs(5);
 const HEAD: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n";
 
-/// Has a client say so much to a target, and gives how the upload has ended.
+/// Has a client send these pieces to a target, and returns how the upload has ended.
 fn upload(
     says: &[Result<(&'static str, bool), Failure>],
     target: &Rc<TargetState>,

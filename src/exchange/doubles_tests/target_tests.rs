@@ -1,17 +1,17 @@
-//! Targets that do as a test says: what they say and were sent, leases on them, and how they are reached.
+//! Targets that behave as a test says: their responses and requests, leases on them, and how they are reached.
 
 use super::*;
 
-/// What a target says.
+/// A part of a target's response.
 #[derive(Clone, Copy)]
 pub enum Says {
-    /// Of a head, and what is behind it.
+    /// Bytes of a head, and those behind it.
     Head(&'static str),
     Content(&'static str, End),
     Fault(ReceiveFault),
 }
 
-/// What a target does on one connection, and what it was sent.
+/// The behaviour of a target on one connection, and what it was sent.
 #[derive(Default)]
 pub struct TargetState {
     pub says: RefCell<VecDeque<Says>>,
@@ -19,14 +19,14 @@ pub struct TargetState {
     /// The trailers that the end of the request came with.
     pub end: RefCell<Option<Vec<u8>>>,
     pub queued: Cell<Option<u32>>,
-    /// It takes nothing of what it is sent …
+    /// Whether it takes nothing that it is sent …
     pub is_stalled: Cell<bool>,
-    /// … or what was handed over fails, or what is sent behind it.
+    /// … or the fault of the first send, or of later ones.
     pub first_fault: Cell<Option<SendFault>>,
     pub fault: Cell<Option<SendFault>>,
-    /// The connection was made to end as a failure.
+    /// Whether the connection was made to end as a failure.
     pub is_aborted: Cell<bool>,
-    /// What is received then; a reset where nothing else is said.
+    /// What is received then; a reset unless the test says otherwise.
     pub at_abort: Cell<Option<Says>>,
     pub side: Rc<SideState>,
 }
@@ -245,13 +245,13 @@ impl Receiving for Receives {
 /// Targets that are reached as a test says.
 #[derive(Default)]
 pub struct Reach {
-    /// Connections that are there to be used at once.
+    /// Connections that can be used at once.
     pub kept: RefCell<VecDeque<Rc<TargetState>>>,
     /// Connects, in the order in which they are begun.
     pub connects: RefCell<VecDeque<Rc<ConnectState>>>,
     /// Ids of the targets that were connected to.
     pub connected: RefCell<Vec<String>>,
-    /// What the last lease was asked for with.
+    /// The `surely` of the last request for a lease.
     pub surely: Cell<Option<bool>>,
     pub given_back: Cell<u32>,
     pub closed: Cell<u32>,
@@ -262,12 +262,12 @@ pub struct Reach {
 pub struct ConnectState {
     pub result: RefCell<Option<Result<Rc<TargetState>, Failure>>>,
     pub is_aborted: Cell<bool>,
-    /// It has come to be in the moment in which it was aborted.
+    /// Made at the moment in which it was aborted.
     pub late: RefCell<Option<Rc<TargetState>>>,
 }
 
 impl Reach {
-    /// A connect that ends so; one that does not, where nothing is said.
+    /// Adds a connect with this result; without one, it does not end.
     pub fn connect(&self, result: Option<Result<&Rc<TargetState>, Failure>>) -> Rc<ConnectState> {
         let state = Rc::<ConnectState>::default();
         *state.result.borrow_mut() = result.map(|result| result.map(Rc::clone));
