@@ -1,4 +1,4 @@
-//! A simulated client: sends its requests in pieces, cuts where its plan says, and reads what comes.
+//! A simulated client: sends its requests in pieces, cuts where its plan says, and reads the responses.
 
 use std::cell::Cell;
 use std::io;
@@ -12,27 +12,27 @@ use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, now_us, wait};
 use crate::uring::{Shutdown, spawn};
 
-/// Nobody waits longer for the end of a connection that limpet is to close.
+/// How long a client waits at most for limpet to close a connection.
 const LAST: Duration = Duration::from_secs(60);
 
-/// What one client saw on its connection.
+/// The observations of one client on its connection.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub index: usize,
     /// In the order in which they came.
     pub responses: Vec<Response>,
-    /// Requests of which the whole was sent, and when the first byte of each was.
+    /// Requests that were sent whole, and when the first byte of each was.
     pub sent: Vec<(u32, u64)>,
-    /// Requests of which the whole head was sent.
+    /// Requests whose head was sent whole.
     pub heads_sent: Vec<u32>,
     /// How limpet ended the connection.
     pub end: Option<End>,
-    /// How this client has cut it, where it has.
+    /// How this client has cut the connection, if it has.
     pub cut: Option<Cut>,
     pub cut_us: u64,
-    /// It has said that this is all, before it was.
+    /// Whether it has ended its side before everything was sent.
     pub has_ended: bool,
-    /// Against the protocol.
+    /// A violation of the protocol.
     pub fault: Option<String>,
 }
 
@@ -40,31 +40,31 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Response {
     pub status: u16,
-    /// The request it tells of, where a target has made it.
+    /// The request that its target answered, if a target made it.
     pub id: Option<u32>,
     pub content: Vec<u8>,
     pub end: End,
     pub ended_us: u64,
-    /// It says that the connection closes.
+    /// Whether it announces the close of the connection.
     pub closes: bool,
 }
 
-/// What writer and reader of one connection know of each other.
+/// The state that writer and reader of one connection share.
 #[derive(Default)]
 pub(super) struct Talk {
-    /// Final responses that have come.
+    /// How many final responses have come.
     answered: Cell<usize>,
-    /// A 100 has come for the request at hand.
+    /// Whether a 100 has come for the current request.
     may_continue: Cell<bool>,
     pub(super) is_over: Cell<bool>,
     pub(super) cut: Cell<Option<Cut>>,
     cut_us: Cell<u64>,
     has_ended: Cell<bool>,
-    /// A send was told of a reset. The kernel tells of it once: a receive then finds an end.
+    /// Whether a send has reported a reset. The kernel reports one once: a receive then finds an end.
     was_reset: Cell<bool>,
-    /// Became a tunnel.
+    /// Whether it became a tunnel.
     is_tunnel: Cell<bool>,
-    /// Closes without the record that says so.
+    /// Whether it closes without the record of the end.
     is_rude: bool,
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn run(
     (seen.sent, seen.heads_sent) = (whole, heads);
     (seen.cut, seen.cut_us) = (talk.cut.get(), talk.cut_us.get());
     seen.has_ended = talk.has_ended.get();
-    // Nothing keeps the stream open any more.
+    // Ends the stream, which would stay open otherwise.
     stream.end();
     simulated::unwatch(stream.socket());
     board.clients.borrow_mut().push(seen);
@@ -124,7 +124,7 @@ impl Talk {
         Talk { is_rude, ..Talk::default() }
     }
 
-    /// The client cuts the connection now.
+    /// Notes that the client cuts the connection now.
     pub(super) fn cuts(&self, how: Cut) {
         self.cut.set(Some(how));
         let ends = !self.is_rude && matches!(how, Cut::HalfClose | Cut::Close);
@@ -202,7 +202,7 @@ async fn write(stream: &Stream, client: &Client, talk: &Talk, sent: &SentRequest
         let until = cut.map_or(message.len(), |(after, _)| after);
         let head_until = until.min(head.len());
         let has_head = pieces(stream, &message[..head_until], request, talk).await;
-        // One that was cut meanwhile may not have arrived.
+        // A head that was cut meanwhile may not have arrived.
         if has_head && head_until == head.len() && talk.cut.get().is_none() {
             sent.borrow_mut().1.push(request.id);
         }
@@ -227,7 +227,7 @@ async fn write(stream: &Stream, client: &Client, talk: &Talk, sent: &SentRequest
     }
 }
 
-/// Says the rest of what a tunnel is told, once there is one, and then nothing more.
+/// Sends the rest of the client's bytes for a tunnel, once there is one, and ends sending.
 async fn speak(stream: &Stream, request: &Request, talk: &Talk) {
     while !talk.is_tunnel.get() {
         if talk.is_over.get() || talk.cut.get().is_some() {
@@ -247,7 +247,7 @@ async fn pieces(stream: &Stream, bytes: &[u8], request: &Request, talk: &Talk) -
     for piece in bytes.chunks(request.piece) {
         let (result, _) = stream.send(piece.to_vec(), 0, true).await;
         if !matches!(result, Ok(count) if count == piece.len()) {
-            // One that took a part keeps to itself what ended it.
+            // A send that took a part of the bytes does not report what ended it.
             let kind = result.err().map(|error| error.kind());
             talk.was_reset.set(kind.is_none_or(|kind| kind == io::ErrorKind::ConnectionReset));
             return false;
@@ -290,7 +290,7 @@ async fn read(
             continue;
         }
         let request = client.requests.get(talk.answered.get());
-        // Who does not get the whole head cannot tell by the method.
+        // A target that does not get the whole head does not know the method.
         let is_known = |request: &Request| {
             request.cut.is_none_or(|(after, _)| after >= head_of(request).len())
         };
@@ -313,7 +313,7 @@ async fn read(
         let closes = response.closes;
         seen.responses.push(response);
         talk.answered.set(talk.answered.get() + 1);
-        // What was said early is no request now; nobody waits for what becomes of it.
+        // The early bytes of a tunnel are no request now, and their result is not awaited.
         let was_early = request.is_some_and(|it| it.is_tunnel() && it.tunnel.early > 0);
         if was_early {
             return Ok(());
@@ -325,7 +325,7 @@ async fn read(
     rest(reader, client, talk).await
 }
 
-/// Waits for the end of the connection: limpet's own, or this client's once it has all it asked for.
+/// Waits for the end of the connection: limpet's own, or this client's once it has all responses.
 async fn rest(reader: &mut Reader, client: &Client, talk: &Talk) -> Result<(), String> {
     if talk.answered.get() == client.requests.len()
         && !client.requests.last().is_some_and(|last| last.is_last)

@@ -1,7 +1,7 @@
-//! What a plan makes of each request: whether anything may disturb it, and what it may end of.
+//! The expected outcome of each request of a plan: whether anything may disturb it, and which ends are allowed.
 //!
-//! Told by the plan and the kernel's knobs alone, never by what came of it. A request that nothing may disturb must
-//! succeed; one that something may must find what it ended of among its causes.
+//! Derived from the plan and the kernel's knobs alone, never from the run. A request that nothing may disturb must
+//! succeed; the cause of any other end must be among those listed here.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use super::target::has_content;
 use crate::telemetry::ended::{By, Cause};
 use crate::uring::simulated::Knobs;
 
-/// What a plan makes of one request.
+/// The expected outcome of one request.
 #[derive(Debug, Default)]
 pub(super) struct Fate {
-    /// What it may end of; nothing: it must succeed.
+    /// The causes of an end that are allowed; if there are none, the request must succeed.
     pub causes: Vec<(By, Cause)>,
-    /// Nothing keeps its client from sending it, and limpet from reading it.
+    /// Whether the client can send it and limpet will read it, whatever happens.
     pub is_reached: bool,
-    /// Another request may follow it on the client's connection.
+    /// Whether another request may follow it on the client's connection.
     pub is_kept: bool,
-    /// It goes over the connection to its target that the request before it has used.
+    /// Whether it uses the same connection to its target as the request before it.
     pub reuses: bool,
-    /// No target has the time to answer it.
+    /// Whether no target can answer it in time.
     pub is_too_late: bool,
 }
 
@@ -34,7 +34,7 @@ impl Fate {
 const CLIENT_LEAVES: [(By, Cause); 3] = [
     (By::Client, Cause::Closed),
     (By::Client, Cause::Reset),
-    // What it was saying is not whole, or it takes nothing any more.
+    // Its message is incomplete, or it takes no bytes any more.
     (By::Client, Cause::Invalid),
 ];
 const CLIENT_STALLS: (By, Cause) = (By::Client, Cause::Timeout);
@@ -48,7 +48,7 @@ pub(super) fn fates(plan: &Plan, knobs: &Knobs) -> BTreeMap<u32, Fate> {
         let mut is_reached = true;
         for (at, request) in client.requests.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|at| client.requests.get(at));
-            // Who does not wait for a response may cut in a later request before it comes.
+            // A client that does not wait for a response may cut in a later request before it comes.
             let sent = if client.pipelines { client.requests.len() } else { at + 1 };
             let sent = &client.requests[..sent];
             let draft = Draft { plan, knobs, client, request, before, sent };
@@ -63,7 +63,7 @@ pub(super) fn fates(plan: &Plan, knobs: &Knobs) -> BTreeMap<u32, Fate> {
     fates
 }
 
-/// A request among all that may have to do with it.
+/// A request, with everything that may affect it.
 struct Draft<'a> {
     plan: &'a Plan,
     knobs: &'a Knobs,
@@ -71,7 +71,7 @@ struct Draft<'a> {
     request: &'a Request,
     /// The one before it on its client's connection.
     before: Option<&'a Request>,
-    /// All that its client may have begun to send by its end.
+    /// All requests that its client may have begun to send by its end.
     sent: &'a [Request],
 }
 
@@ -87,7 +87,7 @@ impl Draft<'_> {
             is_reached: true,
             is_kept: self.is_kept(),
             reuses: self.reuses(),
-            // With content the target may wait while it is still being sent.
+            // With content, the target may wait while it is still being sent.
             is_too_late: after_ms >= self.plan.settings.response_ms + 2 * self.op_ms() + 500
                 && self.request.response.early.is_none()
                 && self.request.content.is_none()
@@ -102,7 +102,7 @@ impl Draft<'_> {
         let strikes = client.strike.filter(|strike| !strike.by_target).map(|strike| strike.how);
         for how in cuts.chain(leaves).chain(strikes) {
             match how {
-                // It closes when it has its response, though it has not said all.
+                // It closes once it has its response, although it has not sent everything.
                 Cut::Stall if self.request.response.early.is_some() => {
                     causes.push(CLIENT_STALLS);
                     causes.extend(CLIENT_LEAVES);
@@ -111,13 +111,13 @@ impl Draft<'_> {
                 Cut::HalfClose | Cut::Close | Cut::Reset => causes.extend(CLIENT_LEAVES),
             }
         }
-        // The last bytes of a response have a time in which all of them must be taken.
+        // All of a response's last bytes must be taken within one deadline.
         let last = self.request.response.length.min(16_384);
         let is_narrow = knobs.room_bytes < 16_384;
         if is_narrow && (!client.reads_after.is_zero() || self.moves_ms(last) > 1_500) {
             causes.push(CLIENT_STALLS);
         }
-        // A head that begins as the connection is given up ends in the middle.
+        // A head that begins while the connection is being closed as idle may be cut.
         if self.before.is_some() && !self.is_in_time() {
             causes.extend(CLIENT_LEAVES);
         }
@@ -155,7 +155,7 @@ impl Draft<'_> {
         if plan.settings.limit != 0 && plan.clients.len() > plan.settings.limit {
             causes.extend([(By::Limpet, Cause::Full), (By::Limpet, Cause::Timeout)]);
         }
-        // A tunnel in which somebody stalls is idle, and the other side may be seen to take nothing.
+        // A tunnel in which a side stalls is idle, and the other side may seem to take nothing.
         let stalls = causes.iter().any(|(_, cause)| *cause == Cause::Timeout);
         if request.is_tunnel() && (stalls || !self.client.reads_after.is_zero()) {
             causes.extend([By::Limpet, By::Target, By::Client].map(|by| (by, Cause::Timeout)));
@@ -174,7 +174,7 @@ impl Draft<'_> {
         })
     }
 
-    /// Whether the request is there before its client's connection has been idle for too long.
+    /// Whether the request comes before its client's connection has been idle for too long.
     fn is_in_time(&self) -> bool {
         let Draft { plan, client, .. } = self;
         let before = self.before.map_or(0, |before| before.response.length);
@@ -185,16 +185,16 @@ impl Draft<'_> {
     fn is_kept(&self) -> bool {
         let Draft { request, knobs, .. } = self;
         let response = &request.response;
-        // HTTP/1.0 knows no content of a length that nobody knows but by the close.
+        // HTTP/1.0 has no way to send content of unknown length except until the close.
         let is_until_close = request.version == "HTTP/1.0"
             && has_content(request)
             && response.framing != Framing::Length;
-        // That all of the content has gone may be seen after the response.
+        // The confirmation that all content was sent may come after the response.
         let is_seen_to_go = request.content.is_none() || knobs.late == 0;
         !request.is_last && !is_until_close && !request.is_tunnel() && is_seen_to_go
     }
 
-    /// Whether there is but one connection that it may go over, and that is kept.
+    /// Whether only one connection is possible for it, and that one is kept.
     fn reuses(&self) -> bool {
         let Draft { plan, client, .. } = self;
         let Some(before) = self.before else { return false };
@@ -206,20 +206,20 @@ impl Draft<'_> {
             && idle_ms + 50 < plan.settings.idle_ms
     }
 
-    /// The longest that one thing takes until it is seen to be done.
+    /// The longest time until a single operation is seen to be done.
     fn op_ms(&self) -> u64 {
         let late_us = if self.knobs.late > 0 { self.knobs.late_us } else { 0 };
         (late_us + self.knobs.latency_us) / 1_000
     }
 
-    /// How long so many bytes take from one end to the other, at most, with all that is around them.
+    /// The longest time in which this many bytes get from one end to the other, with their framing.
     fn moves_ms(&self, bytes: usize) -> u64 {
         let Knobs { late, late_us, latency_us, .. } = *self.knobs;
         let piece_us = late_us * u64::from(late) / 2_000 + latency_us / 2;
         16 * self.op_ms() + bytes as u64 / 500 * piece_us / 1_000 + 50
     }
 
-    /// When the head of the response is there, at the latest.
+    /// When the head of the response must have come.
     fn answers_after_ms(&self) -> u64 {
         let length = self.request.content.map_or(0, |(_, length)| length);
         self.request.response.after.as_millis() as u64 + self.moves_ms(length)

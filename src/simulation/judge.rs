@@ -1,4 +1,4 @@
-//! What every run must keep to, whatever happened in it.
+//! The rules that every run must keep, whatever happened in it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,14 +16,14 @@ use crate::telemetry::counters::{Counter, CounterSnapshot};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
 use crate::uring::simulated::{Faults, Left};
 
-/// How much later than it was done something may be seen to be done, in microseconds: completions that come
-/// late, and the tick of deadlines.
+/// How much later than it happened an event may be seen, in microseconds: because of late completions, and the tick of
+/// deadlines.
 const SEEN_LATE_US: u64 = 400_000;
 
-/// How much later a client's reset may be seen where limpet does not listen, but looks from time to time.
+/// How much later a client's reset may be seen where limpet does not listen for it, but looks from time to time.
 const UNTOLD_US: u64 = 500_000;
 
-/// What limpet holds when everybody has gone.
+/// The resources that limpet still holds when all peers have gone.
 #[derive(Debug)]
 pub(super) struct Held {
     pub is_quiet: bool,
@@ -44,7 +44,7 @@ pub(super) struct Run<'a> {
     pub noted: Vec<Noted>,
 }
 
-/// What was met, over all runs.
+/// The events of all runs.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub runs: u64,
@@ -105,7 +105,7 @@ pub(super) fn judge(run: &Run<'_>, counters: &CounterSnapshot) -> Result<Report,
     Ok(report(run, by_path.len() as u64))
 }
 
-/// Every place, buffer, operation and connection has gone back.
+/// Every place, buffer, operation and connection has been given back.
 fn nothing_is_left(run: &Run<'_>, counters: &CounterSnapshot) -> Verdict {
     let Run { held, left, snapshot, .. } = run;
     must(left.broken.is_empty(), || left.broken.join("; "))?;
@@ -129,7 +129,7 @@ fn nothing_is_left(run: &Run<'_>, counters: &CounterSnapshot) -> Verdict {
     must(opened == closed, || format!("{opened} connections to targets opened, {closed} closed"))
 }
 
-/// Whether the target never says all of its response.
+/// How the target cuts its response, if it does.
 fn is_cut(request: &Request) -> Option<Cut> {
     let (message, _) = target::response(request, request.is_tunnel());
     request.response.cut.filter(|(after, _)| *after < message.len()).map(|(_, how)| how)
@@ -158,7 +158,7 @@ fn client(run: &Run<'_>, seen: &client::Seen) -> Verdict {
     Ok(())
 }
 
-/// What nothing disturbs succeeds, exactly as planned.
+/// A request that nothing disturbs succeeds, exactly as planned.
 fn undisturbed(
     run: &Run<'_>,
     request: &Request,
@@ -209,7 +209,7 @@ fn undisturbed(
     })
 }
 
-/// All that the client says in a tunnel, and all that it is told.
+/// All bytes that the client sends in a tunnel.
 fn asked(request: &Request) -> Vec<u8> {
     message::content(request.id, false, request.tunnel.early + request.tunnel.late)
 }
@@ -220,7 +220,7 @@ fn told(request: &Request) -> Vec<u8> {
     told
 }
 
-/// Whatever ended before its time ended of what the plan has a cause for.
+/// Every end before its time has a cause in the plan.
 fn blame(run: &Run<'_>) -> Verdict {
     for noted in &run.noted {
         let id = noted.path.strip_prefix("/r/").and_then(|id| id.parse().ok());
@@ -240,7 +240,7 @@ fn blame(run: &Run<'_>) -> Verdict {
     Ok(())
 }
 
-/// A response is its own request's, and none that was cut ends as if it were whole.
+/// A response belongs to its request, and none that was cut ends as if it were whole.
 fn answer(
     run: &Run<'_>,
     request: &Request,
@@ -250,7 +250,7 @@ fn answer(
     let Some(id) = response.id else { return Ok(()) };
     if id == target::UNASKED {
         let is_clean = response.end != End::ByReset && response.end != End::Short;
-        // Who has no content, and who has closed, sees no end of a target's making.
+        // A client without content, and one that has closed, does not see the end that its target made.
         let is_struck = cut.is_some() || run.board.has_target_closed.get();
         let is_seen = !is_struck && request.method != "HEAD";
         return must(!is_clean || !is_seen, || "it was cut off, and ends as if whole".to_owned());
@@ -261,7 +261,7 @@ fn answer(
         must(whole.starts_with(&response.content), || "its tunnel says another's".to_owned())?;
         let is_clean = response.end == End::ByClose;
         let is_struck = cut.is_some() || run.board.has_target_closed.get();
-        // Who stalls until his client has said all ends well enough.
+        // A target that stalls until its client has sent everything makes a good end.
         let is_rude = run.plan.records.is_target_rude();
         let is_cut =
             is_cut(request).is_some_and(|how| how == Cut::Stall || !is_rude && how != Cut::Reset);
@@ -277,10 +277,10 @@ fn answer(
     let whole = message::content(id, true, plan.length);
     must(whole.starts_with(&response.content), || "its content is another's".to_owned())?;
     let is_whole = response.content.len() == whole.len();
-    // Who has closed sees an end of his own making.
+    // A client that has closed sees an end that it made itself.
     let ends_well = response.end == End::Complete
         || response.end == End::ByClose && !matches!(cut, Some(Cut::Close | Cut::Reset));
-    // Who ends content by closing cannot tell a cut from an end, unless there is a record for that.
+    // Content that ends by closing does not show a cut, unless there is a record of the end.
     let is_rude = run.plan.records.is_target_rude();
     let is_unseen = plan.framing == Framing::Close
         && (!is_rude && matches!(is_cut(request), Some(Cut::Close | Cut::HalfClose))
@@ -329,7 +329,7 @@ fn recorded(
     if response.end != End::Complete || response.status == 101 || is_unasked {
         return Ok(());
     }
-    // A target that closes behind an early response may be noted; nobody else.
+    // Only the close of a target after an early response may be noted.
     if request.response.early.is_none() {
         must(facts.ended == Ended::default(), || format!("it ended {}", facts.ended))?;
     }
@@ -340,9 +340,9 @@ fn recorded(
     })
 }
 
-/// A client that resets has its exchange ended at once; a little later where limpet cannot listen to it.
+/// The exchange of a client that resets ends at once; a little later where limpet cannot listen for the reset.
 fn told_at_once(run: &Run<'_>, seen: &client::Seen, record: &Noted) -> Verdict {
-    // A tunnel does not listen to a side that it has bytes of, which the other side does not take.
+    // A tunnel does not listen to a side whose bytes the other side does not take.
     let is_tunnel = record.facts.ended.phase == Phase::Tunnel;
     if seen.cut != Some(Cut::Reset) || record.at_us <= seen.cut_us || is_tunnel {
         return Ok(());
@@ -356,7 +356,7 @@ fn told_at_once(run: &Run<'_>, seen: &client::Seen, record: &Noted) -> Verdict {
     })
 }
 
-/// What targets have seen of one request.
+/// The targets have seen one request as planned.
 fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
     for seen in attempts {
         must(seen.fault.is_none(), || format!("{:?}", seen.fault))?;
@@ -368,7 +368,7 @@ fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
         must(whole.starts_with(&seen.content), || "its content is another's".to_owned())?;
         let is_whole = seen.content.len() == whole.len();
         must(seen.end != Some(End::Complete) || is_whole, || "short content ends well".to_owned())?;
-        // Who closes sees an end of his own making.
+        // A target that closes sees an end that it made itself.
         must(seen.end != Some(End::Short) || run.board.has_target_closed.get(), || {
             format!("{} of {length} bytes end cleanly", seen.content.len())
         })?;
@@ -380,7 +380,7 @@ fn targets(run: &Run<'_>, id: u32, attempts: &[target::Seen]) -> Verdict {
     let heard = asked(request);
     for (bytes, end) in attempts.iter().map(|seen| &seen.tunnel) {
         must(heard.starts_with(bytes), || "its tunnel is told another's".to_owned())?;
-        // Who has closed has said that this is all.
+        // A target that has closed has ended its side.
         let is_said = has_ended || run.board.has_target_closed.get();
         must(*end != Some(End::Short) || is_said || *bytes == heard, || {
             format!("{} of {} bytes to a tunnel end cleanly", bytes.len(), heard.len())

@@ -1,11 +1,11 @@
-//! Messages as the simulated peers write and read them: strictly, and with content that tells whose it is.
+//! Messages as the simulated peers write and read them: strictly, and with content that identifies its request.
 
 use memchr::memmem;
 
 use super::plan::{Chance, Framing};
 use crate::transport::stream::Stream;
 
-/// No content is longer.
+/// The longest content.
 const LENGTH_MAX: usize = 300_000;
 /// How far apart the contents of two requests begin in the noise that all are taken from.
 const STEP: usize = 61;
@@ -17,7 +17,7 @@ thread_local! {
     };
 }
 
-/// The content that belongs to a request; `is_response` tells the two directions apart.
+/// The content of a request; `is_response` selects the direction.
 pub(super) fn content(id: u32, is_response: bool, length: usize) -> Vec<u8> {
     let from = (id as usize % 128 * 2 + usize::from(is_response)) * STEP;
     NOISE.with(|noise| noise[from..from + length].to_vec())
@@ -28,7 +28,7 @@ pub(super) fn put_content(message: &mut Vec<u8>, content: &[u8], framing: Framin
     match framing {
         Framing::Length | Framing::Close => message.extend_from_slice(content),
         Framing::Chunked => {
-            // Chunks that are not as long as anybody's buffer.
+            // Chunks of another length than any buffer.
             for chunk in content.chunks(7000) {
                 message.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
                 message.extend_from_slice(chunk);
@@ -46,7 +46,7 @@ pub(super) enum End {
     Complete,
     /// By the clean end of the connection, where that is how content ends.
     ByClose,
-    /// By the clean end of the connection, before its time.
+    /// By a clean end of the connection that came too early.
     Short,
     ByReset,
 }
@@ -100,7 +100,7 @@ pub(super) struct Reader {
     pause: std::time::Duration,
 }
 
-/// Longer heads are nobody's here.
+/// The longest head.
 const HEAD_MAX: usize = 65_536;
 
 impl Reader {
@@ -194,7 +194,7 @@ impl Reader {
             let size =
                 usize::from_str_radix(&text, 16).map_err(|_| format!("chunk line {text:?}"))?;
             if size == 0 {
-                // No trailers are sent here.
+                // No peer sends trailers here.
                 return match self.line().await {
                     Ok(line) if line.is_empty() => Ok(End::Complete),
                     Ok(line) => Err(format!("a trailer {line:?}")),
@@ -213,7 +213,7 @@ impl Reader {
         }
     }
 
-    /// All that comes until the connection ends.
+    /// All bytes until the connection ends.
     pub(super) async fn rest(&mut self) -> (Vec<u8>, End) {
         let mut content = Vec::new();
         match self.exactly(usize::MAX, &mut content).await {
@@ -222,7 +222,7 @@ impl Reader {
         }
     }
 
-    /// The content behind `head`; without framing it lasts until the close where `until_close`.
+    /// The content behind `head`; with `until_close`, content without framing lasts until the close.
     pub(super) async fn content(
         &mut self,
         head: &Head,

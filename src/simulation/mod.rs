@@ -1,9 +1,10 @@
-//! Whole exchanges in a simulated world: clients and targets that misbehave, and what must hold all the same.
+//! Whole exchanges in a simulated world: clients and targets that misbehave, and rules that must hold all the same.
 //!
-//! A seed decides everything: the kernel's whims, the settings, who asks for what in how many pieces, where
-//! each side cuts, stalls or resets. What a run must keep to stands in `judge`. A seed that fails is printed;
-//! `LIMPET_SEED=<seed> cargo test --lib simulation` runs it alone, and `LIMPET_SEEDS=<count>` runs as many, up to
-//! `LIMPET_FAILURES=<count>` that fail. Each run prints which fault has met exchanges in which stage (`table`); a standard run has met all that can be.
+//! A seed decides everything: the kernel's whims, the settings, the requests and their pieces, where each side cuts,
+//! stalls or resets. `judge` has the rules that a run must keep. A seed that fails is printed; `LIMPET_SEED=<seed>
+//! cargo test --lib simulation` runs it alone, and `LIMPET_SEEDS=<count>` runs as many, up to `LIMPET_FAILURES=<count>`
+//! that fail. Each run prints which faults have met exchanges in which stages (`table`); a standard run has met all
+//! possible ones.
 
 mod client;
 mod fate;
@@ -51,12 +52,12 @@ use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Knobs, Left, Stage};
 use crate::uring::spawn;
 
-/// Runs in an ordinary test; `LIMPET_SEEDS` asks for another number.
+/// Seeds of an ordinary test; `LIMPET_SEEDS` sets another number.
 const SEEDS: u64 = 5000;
-/// Nothing that an exchange waits for takes longer than this together.
+/// All waits of an exchange together are shorter than this.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What was recorded of one request.
+/// The record of one request.
 #[derive(Debug, Clone)]
 pub(super) struct Noted {
     pub path: String,
@@ -77,7 +78,7 @@ pub fn note(record: &Record<'_>) {
     NOTED.with_borrow_mut(|all| all.push(noted));
 }
 
-/// An exchange comes to a phase of its record.
+/// Notes that an exchange comes to a phase of its record.
 pub fn enter(phase: Phase) {
     simulated::enter(match phase {
         Phase::RequestHead => Stage::Head,
@@ -91,7 +92,7 @@ pub fn enter(phase: Phase) {
     });
 }
 
-/// An upload begins, or is over; once the response has begun, that is what counts.
+/// Notes that an upload begins, or is over; once the response has begun, only that counts.
 pub fn uploads(begins: bool) {
     if begins {
         simulated::enter(Stage::Content);
@@ -100,15 +101,15 @@ pub fn uploads(begins: bool) {
     }
 }
 
-/// What the parts of a run tell each other.
+/// The state that the parts of a run share.
 #[derive(Default)]
 struct Board {
-    /// What each client's connection saw.
+    /// The observations of each client's connection.
     clients: RefCell<Vec<client::Seen>>,
-    /// What the targets saw of each request, in the order in which they saw it.
+    /// The targets' observations of each request, in their order.
     targets: RefCell<BTreeMap<u32, Vec<target::Seen>>>,
     clients_running: Cell<usize>,
-    /// A target has closed a connection before its time.
+    /// Whether a target has closed a connection before its time.
     has_target_closed: Cell<bool>,
 }
 
@@ -165,7 +166,7 @@ fn snapshot(plan: &Plan) -> Arc<Snapshot> {
     Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).expect("a snapshot"))
 }
 
-/// Sets the stage, waits until everybody has left it, and says what limpet holds then.
+/// Sets up a run, waits until all peers have gone, and returns what limpet still holds.
 async fn stage(
     plan: Rc<Plan>,
     snapshot: Arc<Snapshot>,
@@ -205,7 +206,7 @@ async fn stage(
         waited += TICK;
     }
     shard.stop_idle(&*clients);
-    // What closes in the background has the time to.
+    // Leaves time for closes in the background.
     simulated::wait(Duration::from_secs(5)).await;
     is_over.set(true);
     simulated::wait(TICK * 2).await;
@@ -225,7 +226,7 @@ async fn tick(shard: Rc<Shard>, clients: Rc<Clients>, is_over: Rc<Cell<bool>>) {
     }
 }
 
-/// Takes a connection as an acceptor does.
+/// Serves a connection as an acceptor does.
 fn accept(shard: &Rc<Shard>, clients: Rc<Clients>, client: Stream, index: usize) {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::try_from(index).unwrap_or(0)));
     let origin = Origin { listener_name: Arc::from("web"), port: 8080, port_text: PortText::new() };

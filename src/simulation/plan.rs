@@ -1,4 +1,4 @@
-//! What a seed makes of clients, targets and settings.
+//! The clients, targets and settings of a seed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -47,14 +47,14 @@ pub(super) enum Framing {
     Close,
 }
 
-/// How somebody leaves before all is said.
+/// How a side leaves before everything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// Nothing more is sent, what comes is still received.
+    /// Nothing more is sent, and bytes are still received.
     HalfClose,
     Close,
     Reset,
-    /// Nothing more is sent, and nothing closed.
+    /// Nothing more is sent, and nothing is closed.
     Stall,
 }
 
@@ -67,25 +67,25 @@ pub(super) struct Request {
     pub content: Option<(Framing, usize)>,
     pub expects_continue: bool,
     pub upgrades: bool,
-    /// What is said once it has been granted.
+    /// The bytes of the tunnel, once it is granted.
     pub tunnel: Tunnel,
-    /// Asks for its connection to be closed.
+    /// Whether it asks for its connection to be closed.
     pub is_last: bool,
-    /// After so many of its bytes.
+    /// The cut, and after how many of its bytes.
     pub cut: Option<(usize, Cut)>,
-    /// The piece in which its bytes are sent.
+    /// The size of the pieces in which its bytes are sent.
     pub piece: usize,
-    /// Between two pieces.
+    /// The pause between two pieces.
     pub pause: Duration,
     pub response: Response,
 }
 
-/// Bytes of a tunnel, each sent back to who has sent it.
+/// The bytes of a tunnel; each side sends back those that it receives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tunnel {
-    /// Sent by the client right behind its request, before it knows that there will be a tunnel.
+    /// Sent by the client right behind its request, before it knows whether there will be a tunnel.
     pub early: usize,
-    /// Sent by the client when there is one.
+    /// Sent by the client once the tunnel is there.
     pub late: usize,
     /// Sent by the target right behind its 101.
     pub greets: usize,
@@ -98,65 +98,65 @@ impl Request {
     }
 }
 
-/// What a target does with a request; each attempt is the same.
+/// How a target handles a request; each attempt is the same.
 #[derive(Debug, Clone)]
 pub(super) struct Response {
     pub interims: u32,
     pub status: u16,
     pub framing: Framing,
     pub length: usize,
-    /// Answers before it has read the content, and then reads it or not.
+    /// Whether it answers before it has read the content, and then whether it reads it.
     pub early: Option<bool>,
-    /// 101 where the request asked for it.
+    /// Whether it answers 101 to a request that asks for it.
     pub upgrades: bool,
     pub after: Duration,
     pub cut: Option<(usize, Cut)>,
     pub piece: usize,
     pub pause: Duration,
-    /// What follows the response.
+    /// The target's behaviour after the response.
     pub then: Then,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     Keep,
-    /// Says that it closes, and does.
+    /// Announces that it closes, and closes.
     Close,
-    /// Closes without a word.
+    /// Closes without announcing it.
     Drop,
-    /// Bytes that belong to no response, right behind it.
+    /// Sends bytes right behind it that belong to no response.
     Surplus,
 }
 
-/// Who says more than his response says no more than so much in it.
+/// Most content of a response with surplus bytes behind it.
 const BEFORE_SURPLUS_MAX: usize = 5_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub starts_after: Duration,
     pub requests: Vec<Request>,
-    /// Sends the next request without waiting for the response.
+    /// Whether it sends the next request without waiting for the response.
     pub pipelines: bool,
-    /// Between two requests.
+    /// The pause between two requests.
     pub pause: Duration,
-    /// How fast it reads: a pause before each receive.
+    /// A pause before each receive, which sets how fast it reads.
     pub reads_after: Duration,
-    /// Goes away so long after it has sent a request that it waits for.
+    /// Whether it goes away, and how long after it has sent a request that it waits for.
     pub leaves: Option<(Duration, Cut)>,
     pub strike: Option<Strike>,
 }
 
-/// What befalls a connection once its exchange has come to a stage.
+/// A strike at a connection whose exchange has come to a stage.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Strike {
-    /// The target strikes, not the client.
+    /// Whether the target strikes, instead of the client.
     pub by_target: bool,
     pub how: Cut,
     pub at: Stage,
     pub after_us: u64,
 }
 
-/// What the file says where seeds differ.
+/// The settings of the file that vary with the seed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub keep_alive_ms: u64,
@@ -169,28 +169,28 @@ pub(super) struct Settings {
     is_sticky: bool,
 }
 
-/// How those of a run behave.
+/// How the peers of a run behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
-    /// Whoever likes to cuts, stalls and resets.
+    /// Any peer may cut, stall and reset.
     Wild,
-    /// Only the kernel does what it likes, and targets what they may.
+    /// Only the kernel is unkind, and targets as far as the protocol allows.
     Calm,
-    /// Targets too are as kind as can be.
+    /// Targets are as kind as possible, too.
     Kind,
 }
 
-/// Which connections of a run are streams of records, and how their ends are kept.
+/// Which connections of a run are streams of records, and how peers treat their ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Records {
     to_clients: bool,
     pub to_targets: bool,
-    /// Who cuts closes his socket without the record of the end.
+    /// Whether a peer that cuts closes its socket without the record of the end.
     is_rude: bool,
 }
 
 impl Records {
-    /// By numbers of its own, so that the rest of a plan is the same for streams of each kind.
+    /// Drawn from separate numbers, so that the rest of a plan is the same for streams of each kind.
     fn draw(seed: u64) -> Records {
         let chance = &mut Chance::new(seed ^ 0x5EA1_ED00_0000_0000);
         let (to_clients, to_targets) = chance.of(&[
@@ -232,7 +232,7 @@ fn stream(socket: Socket, has_records: bool, manner: Manner) -> Stream {
     if has_records { Stream::records(socket, manner) } else { Stream::plain(socket) }
 }
 
-/// All of one run.
+/// All parts of one run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub seed: u64,
@@ -240,17 +240,17 @@ pub(super) struct Plan {
     pub target_count: u8,
     pub settings: Settings,
     pub records: Records,
-    /// Of a thousand connects.
+    /// In how many of a thousand connects.
     pub refuses: u16,
     pub silent: u16,
     pub connects_after_us: u64,
-    /// Send a response before they have been asked anything, and reset.
+    /// In how many of a thousand the target sends a response before any request, and resets.
     pub speaks_first: u16,
-    /// Somebody strikes while a request is on its way to a target.
+    /// Whether a peer strikes while a request is on its way to a target.
     pub is_slow: bool,
-    /// A target says more than its response, which is then to come together.
+    /// Whether a target sends bytes behind its response, which must arrive together with it.
     pub has_surplus: bool,
-    /// Somebody strikes, and a kernel that is kind would hardly do anything meanwhile.
+    /// Whether the kernel is unkind because a strike needs time: a kind one would hardly do anything meanwhile.
     pub is_unkind: bool,
 }
 
@@ -270,7 +270,7 @@ impl Plan {
         };
         let queues = strikes(&clients, Stage::Queue);
         if queues {
-            // Somebody must be there to be waited for.
+            // Another client must hold the place that is waited for.
             clients.push(client(chance, &mut ids, Mood::Calm));
             for client in &mut clients {
                 client.requests[0].response.after = Duration::from_millis(200);
@@ -284,7 +284,7 @@ impl Plan {
         Plan {
             seed,
             has_surplus,
-            // What is to come together would come in records of its own.
+            // Records would separate bytes that must arrive together.
             records: Records { to_targets: records.to_targets && !has_surplus, ..records },
             clients,
             target_count: if queues { 1 } else { 1 + chance.below(3) as u8 },
@@ -386,7 +386,7 @@ fn client(chance: &mut Chance, ids: &mut impl Iterator<Item = u32>, mood: Mood) 
     }
 }
 
-/// Stages that a strike waits for; those that last for a moment, or have more to be struck, more often.
+/// Stages that a strike waits for; short ones, and those with more to strike at, are listed more often.
 const STRUCK: [Stage; 24] = [
     Stage::Head,
     Stage::Content,
@@ -434,7 +434,7 @@ fn strike(chance: &mut Chance) -> Strike {
     }
 }
 
-/// Has the first request come to `stage`, and stay there for a while.
+/// Makes the first request come to `stage` and stay there for a while.
 fn prone(mut requests: Vec<Request>, stage: Stage) -> Vec<Request> {
     let Some(first) = requests.first_mut() else { return requests };
     let millis = Duration::from_millis;

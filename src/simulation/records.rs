@@ -1,9 +1,9 @@
-//! A double of an encrypted stream: data travels in records, among others that are no data.
+//! A double of an encrypted stream: data travels in records, among others that carry no data.
 //!
-//! It has the shape of TLS and none of its secrets. A record is opened only when all of it has come, and their numbers
-//! tell when one is lost; some say nothing to anybody, also while the stream is idle, and some must be answered by
-//! whoever receives. The end of the data is a record: a socket that ends without it is cut. Both ends of a
-//! simulated connection speak by this one; what the tests beside it hold it to, they say in bytes.
+//! It has the form of TLS without its secrets. A record is opened only when all of it has come, and its number shows
+//! whether one was lost; some records carry no message, also while the stream is idle, and some must be answered by the
+//! receiver. The end of the data is a record: a socket that ends without it is cut. Both ends of a simulated connection
+//! use this code; the tests beside it write and check the bytes.
 
 mod codec;
 mod reading;
@@ -23,12 +23,12 @@ use crate::uring::{Presence, Socket, buffers, simulated, spawn};
 use reading::Wanted;
 use session::Inner;
 
-/// What an end says by itself.
+/// The records that an end sends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// Data, answers and the end.
     Terse,
-    /// Records that are no data too, before its data and while it is idle. Until the other has answered those that
+    /// Also records without data, before its data and while it is idle. Until the other end has answered those that
     /// must be answered, it sends no data.
     Chatty,
 }
@@ -37,7 +37,7 @@ thread_local! {
     static TO_TARGETS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Until it is dropped, this thread speaks records to targets, or does not.
+/// While it lives, connections to targets on this thread use records, if the plan says so.
 pub(super) struct ToTargets(());
 
 impl ToTargets {
@@ -57,7 +57,7 @@ pub fn are_spoken_to_targets() -> bool {
     TO_TARGETS.get()
 }
 
-/// One end of a stream of records. When it is dropped, the other end is told that this was all.
+/// One end of a stream of records. Dropping it sends the record of the end.
 pub struct Session(Rc<Inner>);
 
 impl Session {
@@ -98,7 +98,7 @@ impl Session {
         self.0.socket().queued_bytes().map(|queued| queued.saturating_add(sealed))
     }
 
-    /// Opens what is there: data and the end are something to be received, other records are not.
+    /// Opens the records that are there: data and the end can be received, other records cannot.
     pub fn is_readable(&self) -> bool {
         self.0.drive();
         self.0.has_something() || self.0.socket().is_readable()
@@ -131,7 +131,7 @@ impl Drop for Session {
     }
 }
 
-/// A receive that has been begun, of whatever kind.
+/// A receive of any kind that has been begun.
 struct Receive {
     session: Rc<Session>,
     buffer: Vec<u8>,

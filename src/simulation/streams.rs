@@ -1,5 +1,5 @@
-//! Many streams of one connection, and streams of one shared target: the shape that a version of HTTP with streams gives
-//! to an exchange. Both sides are doubles in memory; the exchange between them is the real one.
+//! Many streams of one connection, and streams of one shared target: the form that an exchange has in a version of HTTP
+//! with streams. Both sides are doubles in memory; the exchange between them is the real one.
 
 mod line;
 mod share;
@@ -35,9 +35,9 @@ use std::time::Duration;
 use stream::{Connection, Down, Frame, Stream, Up, with_head};
 
 const STREAMS: u8 = 32;
-/// This stream's client takes nothing of its response.
+/// The stream whose client takes nothing of its response.
 const STALLED: u8 = 7;
-/// This stream is reset by its client while it goes on.
+/// The stream that its client resets while it goes on.
 const RESET: u8 = 11;
 /// The target resets this stream inside its response.
 const CUT: u8 = 19;
@@ -57,7 +57,7 @@ id = "a"
 address = "127.0.0.1:1"
 "#;
 
-/// Answers each stream with as many bytes as it asks for, all of its own kind, in pieces.
+/// Answers each stream with as many bytes as it asks for, all of the stream's own value, in pieces.
 async fn serve(shared: Rc<Shared>, seed: u64) {
     let mut streams = 0;
     while let Some((head, from_client, to_client)) = shared.asked.hear().await {
@@ -95,7 +95,7 @@ async fn pause(chance: &mut Chance, most_ms: u64) {
     simulated::wait(Duration::from_millis(chance.below(most_ms + 1))).await;
 }
 
-/// Stream and length in the path of a request.
+/// Stream and length that the path of a request asks for.
 fn asked_for(head: &[u8]) -> (u8, usize) {
     with_head(head, |head| {
         let path = std::str::from_utf8(head.target.path).expect("ASCII");
@@ -106,7 +106,7 @@ fn asked_for(head: &[u8]) -> (u8, usize) {
     })
 }
 
-/// What all streams of a run share.
+/// The state that all streams of a run share.
 struct World {
     local: Local,
     caller: Caller,
@@ -201,7 +201,7 @@ fn snapshot() -> Arc<Snapshot> {
     Arc::new(compile(&file, &Registry::new(), &ring, None, &[]).expect("a snapshot"))
 }
 
-/// Plays all streams of one connection, and judges them.
+/// Runs all streams of one connection, and judges them.
 async fn play(seed: u64) {
     let snapshot = snapshot();
     let log = quiet_log();
@@ -261,7 +261,7 @@ fn judge(world: &World) {
         let is_whole = (data, ends) == (*length, 1);
         let is_lost = world.shared.is_lost.get() && ends == 0;
         match *id {
-            // Those that had said all by then, or were asked for later, are not concerned.
+            // Streams that were complete by then, or were begun later, are not affected.
             _ if is_lost && is_loss(*end) => {}
             STALLED => assert_eq!((*end, ends), (End::Aborted(Failure::ClientSendTimeout), 0)),
             CUT => assert_eq!((*end, ends), (End::Aborted(Failure::TargetContentReset), 0)),
@@ -272,13 +272,13 @@ fn judge(world: &World) {
     let shared = &world.shared;
     assert_eq!(shared.open.get(), 0, "leases that nobody gave back");
     let leases = shared.given_back.get() + shared.closed.get();
-    // A stream that was lost before a byte of its response came may have been asked for again.
+    // A stream that was lost before the first byte of its response may have been tried again.
     assert!(leases == u32::from(STREAMS) || leases > u32::from(STREAMS) && shared.is_lost.get());
     assert_eq!(world.view.groups[0].targets[0].state.in_flight(), 0, "places");
     assert_eq!(world.local.alarms.count(), 0, "alarms");
 }
 
-/// Whether a stream has ended of its target's connection.
+/// Whether a stream ended because its target's connection was lost.
 fn is_loss(end: End) -> bool {
     matches!(
         end,

@@ -1,4 +1,4 @@
-//! What befalls a connection in a stage of its exchange that the plan names.
+//! A strike at a connection in the stage of its exchange that the plan names.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::transport::stream::Stream;
 use crate::uring::Socket;
 use crate::uring::simulated::{self, Peer};
 
-/// Waits for the stage. Returns what the client is to know of it.
+/// Waits for the stage. Returns the state of the strike for the client.
 pub(super) fn prepare(
     near: &Socket,
     far: &Stream,
@@ -25,7 +25,7 @@ pub(super) fn prepare(
     simulated::watch(near, at, after_us, move |client, target| {
         if by_target {
             if let Some(target) = target {
-                // A socket that ends says nothing of the data in records.
+                // The end of a socket does not end the data in records.
                 let closes = closes(how) && !is_cut;
                 board.has_target_closed.set(board.has_target_closed.get() || closes);
                 cut(&target, how);

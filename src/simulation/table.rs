@@ -1,13 +1,13 @@
-//! Which faults met exchanges in which stage, and which cells of that table there cannot be.
+//! Which faults met exchanges in which stages, and which cells of that table are impossible.
 
 use std::fmt;
 
 use crate::uring::simulated::{Fault, Faults, Stage};
 
-/// A standard run meets each cell that there can be at least so often.
+/// A standard run meets each possible cell at least this often.
 const ENOUGH: u32 = 50;
 
-/// Cells that there cannot be, and why.
+/// Impossible cells, and why.
 const IMPOSSIBLE: [(&[Fault], &[Stage], &str); 5] = [
     (
         &[Fault::ShortSend],
@@ -52,7 +52,7 @@ fn why_not(fault: Fault, stage: Stage) -> Option<&'static str> {
     found.map(|(.., why)| *why)
 }
 
-/// Writes a row for each fault and a column for each stage; `-` stands where there can be none.
+/// Writes a row for each fault and a column for each stage; `-` marks an impossible cell.
 pub(super) fn write(faults: &Faults, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{:>14}", "")?;
     for stage in Stage::ALL {
@@ -74,7 +74,7 @@ pub(super) fn write(faults: &Faults, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         .try_for_each(|(faults, stages, why)| writeln!(f, "- {faults:?} in {stages:?}: {why}"))
 }
 
-/// Cells that were not met often enough, or were met although they cannot be.
+/// Cells that were met too rarely, or were met although they are impossible.
 pub(super) fn missed(faults: &Faults) -> Vec<String> {
     let cells = Fault::ALL.into_iter().flat_map(|fault| Stage::ALL.map(|stage| (fault, stage)));
     cells

@@ -1,4 +1,4 @@
-//! A simulated target: reads each request strictly, and does with it what its plan says.
+//! A simulated target: reads each request strictly, and handles it as its plan says.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,17 +11,17 @@ use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Answer, wait};
 use crate::uring::{Shutdown, spawn};
 
-/// What a target saw of one request.
+/// The observations of a target about one request.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub content: Vec<u8>,
     /// How the content ended; `None` where it was not read.
     pub end: Option<End>,
-    /// All of the response was sent.
+    /// Whether the whole response was sent.
     pub is_answered: bool,
-    /// What came through a tunnel, and how that ended where it did while the target listened.
+    /// The bytes that came through a tunnel, and how it ended if it did while the target listened.
     pub tunnel: (Vec<u8>, Option<End>),
-    /// Against the protocol.
+    /// A violation of the protocol.
     pub fault: Option<String>,
 }
 
@@ -50,9 +50,9 @@ pub(super) fn listen(address: SocketAddr, plan: &Rc<Plan>, board: &Rc<Board>) {
     });
 }
 
-/// What a target says that has not been asked.
+/// The id of a response that was sent without a request.
 pub(super) const UNASKED: u32 = u32::MAX;
-/// What it says behind a response.
+/// The surplus bytes behind a response.
 const SURPLUS: &[u8] = b"HTTP/1.1 200 Surplus\r\nX-Id: 4294967294\r\nContent-Length: 0\r\n\r\n";
 
 /// Begins a response that lasts until the connection ends, and resets.
@@ -121,7 +121,7 @@ async fn exchange(
     let upgrades = plan.upgrades && head.field("Upgrade").is_some();
     let goes_on = respond((stream, whole), request, upgrades, &mut seen).await;
     if goes_on && upgrades {
-        // What it has agreed to begins behind the content.
+        // The bytes of the granted tunnel begin behind the content.
         if is_early && !read_content(reader, head, &mut seen).await {
             note(board, request.id, seen);
             return false;
@@ -136,7 +136,7 @@ async fn exchange(
     goes_on && matches!(plan.then, Then::Keep | Then::Surplus) && plan.framing != Framing::Close
 }
 
-/// `false` when the content did not come whole.
+/// Reads the content; `false` when it did not come whole.
 async fn read_content(reader: &mut Reader, head: &Head, seen: &mut Seen) -> bool {
     match reader.content(head, false).await {
         Ok((content, end)) => {
@@ -155,7 +155,7 @@ pub(super) fn has_content(request: &Request) -> bool {
     request.method != "HEAD" && !matches!(request.response.status, 204 | 304)
 }
 
-/// Whether the target says more than the response, which its content does not swallow.
+/// Whether the target sends surplus bytes that are not part of the response's content.
 pub(super) fn has_surplus(request: &Request) -> bool {
     let plan = &request.response;
     let is_until_close = has_content(request) && plan.framing == Framing::Close;
@@ -232,7 +232,7 @@ async fn respond(
             seen.is_answered = true;
             return true;
         }
-        // Who is rude closes without the record that says so.
+        // A rude target closes without the record of the end.
         Some((_, Cut::HalfClose)) if is_rude => stream.socket().shutdown(Shutdown::Write),
         Some((_, Cut::HalfClose)) => stream.end_sending(),
         Some((_, Cut::Close)) if is_rude => stream.socket().shutdown(Shutdown::Both),
@@ -240,7 +240,7 @@ async fn respond(
         Some((_, Cut::Reset)) => stream.abort(),
         Some((_, Cut::Stall)) => {
             simulated::stalls(stream.socket());
-            // Until limpet gives up.
+            // Waits until limpet gives up.
             let mut nothing = Reader::new(stream.clone(), Duration::ZERO);
             while nothing.more().await {}
         }
@@ -248,7 +248,7 @@ async fn respond(
     false
 }
 
-/// Sends back what comes in a tunnel, until it ends. Gives what came, and how it ended where that was heard.
+/// Sends back the bytes that come in a tunnel, until it ends. Returns them, and how it ended if that was seen.
 async fn echo(stream: &Stream, reader: &mut Reader) -> (Vec<u8>, Option<End>) {
     let mut all = Vec::new();
     loop {

@@ -1,20 +1,20 @@
-//! Records as bytes: a kind, a length, what it says, and its number, which takes the place of a seal.
+//! Records as bytes: a kind, a length, the payload, and its number, which takes the place of a seal.
 
-/// A record says no more.
+/// The longest payload.
 pub(super) const PAYLOAD_MAX: usize = 16 * 1024;
 const HEAD: usize = 3;
-/// What stands behind what a record says.
+/// The bytes behind the payload.
 const TAIL: usize = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Data,
-    /// Nothing that concerns the receiver.
+    /// A record that the receiver ignores.
     Notice,
-    /// The receiver is to answer before its next data.
+    /// The receiver must answer before its next data.
     Ask,
     Answer,
-    /// Nothing follows.
+    /// The end: nothing follows.
     End,
 }
 
@@ -53,16 +53,16 @@ impl Sealer {
     }
 }
 
-/// Takes records apart.
+/// Opens records.
 #[derive(Debug, Default)]
 pub(super) struct Opener {
     sealed: Vec<u8>,
-    /// Those before it are opened.
+    /// Bytes before this index are opened.
     at: usize,
     number: u8,
 }
 
-/// What has come is no record, or not the next one.
+/// The bytes are no record, or not the next one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
@@ -73,7 +73,7 @@ impl Opener {
         self.sealed.extend_from_slice(bytes);
     }
 
-    /// The next record, once all of it has come. What it says goes behind `data` where it is that.
+    /// The next record, once all of it has come. The payload of a data record is appended to `data`.
     pub(super) fn open(&mut self, data: &mut Vec<u8>) -> Result<Option<Kind>, Broken> {
         let rest = &self.sealed[self.at..];
         let Some((&first, _)) = rest.split_first() else { return Ok(None) };

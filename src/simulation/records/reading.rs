@@ -1,4 +1,4 @@
-//! What has come of a stream of records, and the receive of its socket.
+//! The received part of a stream of records, and the receive of its socket.
 
 use std::future::Future;
 use std::io;
@@ -8,18 +8,18 @@ use std::task::{Context, Poll, Waker};
 use super::codec::{Kind, Opener};
 use crate::uring::{self, Socket, buffers};
 
-/// What a receive of the stream asks for.
+/// The kind of the stream's receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// As much as there is room for.
     Data,
-    /// Whatever comes while the stream may be idle.
+    /// Any bytes that come while the stream may be idle.
     Any,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The other has said that this was all, or this end wants no more.
+    /// The other end has sent the record of the end, or this end wants no more.
     Clean,
     Cut(io::ErrorKind),
 }
@@ -30,19 +30,19 @@ enum Raw {
     Into(uring::Recv),
 }
 
-/// Room for what the socket brings where more than a few bytes are expected.
+/// Room for the socket's bytes where more than a few are expected.
 const RAW_BYTES: usize = 16_400;
 
 #[derive(Default)]
 pub(super) struct Reading {
     raw: Option<Raw>,
     opener: Opener,
-    /// Opened, and not received yet.
+    /// Data that was opened and not received yet.
     data: Vec<u8>,
     pub(super) end: Option<End>,
     pub(super) wanted: Option<Wanted>,
     pub(super) waker: Option<Waker>,
-    /// This end receives no more.
+    /// Whether this end receives no more.
     pub(super) is_shut: bool,
 }
 
@@ -55,7 +55,7 @@ impl Reading {
         !self.data.is_empty() || self.end.is_some()
     }
 
-    /// What the receive of the stream gives, if there is anything.
+    /// The result of the stream's receive, if there is one.
     pub(super) fn give(&mut self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
         if !self.data.is_empty() {
             let room = (buffer.capacity() - buffer.len()).saturating_sub(buffers::TAIL_BYTES);
@@ -69,8 +69,8 @@ impl Reading {
         })
     }
 
-    /// Receives from the socket as long as somebody waits for what has not come. Calls `said` for each record that
-    /// is no data.
+    /// Receives from the socket while a receive of the stream waits for data. Calls `said` for each record without
+    /// data.
     pub(super) fn drive(
         &mut self,
         socket: &Socket,
@@ -145,7 +145,7 @@ impl Reading {
         }
     }
 
-    /// Nothing more is received, and what has come is of no use.
+    /// Receives nothing more, and drops what has come.
     pub(super) fn fail(&mut self, kind: io::ErrorKind) {
         self.data.clear();
         self.end = Some(End::Cut(kind));

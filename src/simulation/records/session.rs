@@ -1,4 +1,4 @@
-//! One end of a stream of records, and the task that keeps it going while nobody asks for anything.
+//! One end of a stream of records, and the task that keeps it going while it is not polled.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,9 +13,9 @@ use super::reading::{End, Reading, Wanted};
 use super::writing::{Writing, below};
 use crate::uring::{Presence, Shutdown, Socket, pause, simulated, spawn};
 
-/// So long the record of the end waits to be taken by who takes nothing.
+/// How long the record of the end waits for a peer that takes nothing.
 const LAST: Duration = Duration::from_secs(1);
-/// Times that an end says something while it is idle, and how long it waits before each.
+/// How many records an end sends while it is idle, and how long it waits before each.
 const CHATS: usize = 6;
 const CHAT_AFTER_US: u64 = 200_000;
 
@@ -23,11 +23,11 @@ pub(super) struct Inner {
     socket: Socket,
     reading: RefCell<Reading>,
     writing: RefCell<Writing>,
-    /// Of the task that keeps it going.
+    /// The waker of the task that keeps it going.
     keeper: RefCell<Option<Waker>>,
-    /// Both directions are ended, or are to be.
+    /// Whether both directions are ended, or are to be.
     is_ended: Cell<bool>,
-    /// Nobody has it any more but that task.
+    /// Whether only that task still has it.
     is_let_go: Cell<bool>,
 }
 
@@ -55,7 +55,7 @@ impl Inner {
         self.reading.borrow().has_something()
     }
 
-    /// Does what can be done without waiting. What comes later wakes the keeper.
+    /// Does everything that is possible without waiting. Later events wake the keeper.
     pub(super) fn drive(&self) {
         let keeper = self.keeper.borrow().clone();
         let waker = keeper.as_ref().unwrap_or(Waker::noop());
@@ -70,7 +70,7 @@ impl Inner {
             };
             reading.drive(&self.socket, was_awaited, said, cx);
             if reading.end.is_some() {
-                // Nobody will answer any more.
+                // No answer will come any more.
                 writing.is_answer_awaited = false;
             }
             writing.drive(&self.socket, cx);
@@ -179,7 +179,7 @@ impl Inner {
     }
 }
 
-/// Keeps a stream going until all have let go of it and its end is said.
+/// Keeps a stream going until it was let go and its end is sent.
 pub(super) async fn keep(inner: Rc<Inner>) {
     simulated::helps();
     let mut is_bound = false;
@@ -208,7 +208,7 @@ async fn bound(inner: Weak<Inner>) {
     }
 }
 
-/// Says from time to time what is no data.
+/// Sends records without data from time to time.
 pub(super) async fn chat(inner: Weak<Inner>) {
     for _ in 0..CHATS {
         pause(Duration::from_micros(below(CHAT_AFTER_US))).await;

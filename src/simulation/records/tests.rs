@@ -1,4 +1,4 @@
-//! What a stream of records makes of bytes, and what bytes it makes.
+//! The records that a stream makes of data, and the data that it makes of records.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -12,7 +12,7 @@ use crate::transport::stream::{RecvAny, Stream};
 use crate::uring::simulated::{Knobs, pair, run, wait};
 use crate::uring::{Presence, Shutdown, Socket, buffers, spawn};
 
-/// Plays with one end of a stream, and the bare socket of the other.
+/// Runs `main` with one end of a stream, and the bare socket of the other.
 fn play<F: Future>(main: impl FnOnce(Stream, Far) -> F) -> F::Output {
     play_in(Knobs::default(), main)
 }
@@ -31,12 +31,12 @@ fn play_in<F: Future>(knobs: Knobs, main: impl FnOnce(Stream, Far) -> F) -> F::O
     output
 }
 
-/// All that can happen by now happens.
+/// Lets everything happen that can by now.
 async fn moment() {
     wait(Duration::from_millis(10)).await;
 }
 
-/// The other end, which says records in bytes.
+/// The other end, which writes records as bytes.
 struct Far {
     socket: Socket,
     sealer: Sealer,
@@ -263,7 +263,7 @@ fn the_end_is_said_behind_all_data_and_before_the_sockets() {
         stream.end_sending();
         spawn(async move {
             assert_eq!(sent.await.0.unwrap(), 1_000);
-            // Whoever lets go last says nothing again.
+            // The last one to let go sends no second end.
             drop(stream);
         });
         let (mut kinds, mut data) = (Vec::new(), 0);
@@ -324,7 +324,7 @@ fn a_send_is_over_when_its_records_are_taken() {
         };
         let (sent, ()) = both(send, heard).await;
         assert_eq!(sent.0.unwrap(), 1_000);
-        // A part is some of it, and no more than a record.
+        // A send that need not be whole takes a part of the data, no more than a record.
         let (part, buffer) = stream.send(vec![2; 50], 10, false).await;
         assert!((1..=40).contains(&part.unwrap()));
         assert_eq!(buffer.len(), 50);

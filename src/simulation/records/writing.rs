@@ -1,4 +1,4 @@
-//! What is to go out on a stream of records, in its order: answers and notices, then data, then the end.
+//! The bytes to be sent on a stream of records, in their order: answers and notices, then data, then the end.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,7 +10,7 @@ use super::Manner;
 use super::codec::{Kind, PAYLOAD_MAX, Sealer};
 use crate::uring::{self, Shutdown, Socket, simulated};
 
-/// Below `end`, by the world's chance.
+/// A number below `end`, drawn from the world's sequence.
 pub(super) fn below(end: u64) -> u64 {
     simulated::draw().map_or(0, |drawn| drawn % end.max(1))
 }
@@ -23,7 +23,7 @@ fn one_in(count: u64) -> bool {
 struct Data {
     buffer: Vec<u8>,
     from: usize,
-    /// Sealed as far as here.
+    /// How much of it is sealed.
     at: usize,
     until: usize,
     whole: bool,
@@ -31,36 +31,36 @@ struct Data {
     waker: Option<Waker>,
 }
 
-/// How far this end has come in saying that this was all.
+/// How far the end of this side's data has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Ending {
     #[default]
     Not,
-    /// The record of it is to go out.
+    /// The record of the end is to be sent.
     Asked,
     /// It is on its way.
     Sealed,
     Done,
 }
 
-/// Records that must be answered, which one end sends at most.
+/// Most records to be answered that one end sends.
 const ASKS: u8 = 3;
 
 pub(super) struct Writing {
     manner: Manner,
     sealer: Sealer,
     raw: Option<uring::Send>,
-    /// How long the buffer in flight is, and how much of it was taken.
+    /// The length of the buffer in flight, and how much of it was taken.
     raw_length: usize,
     raw_at: usize,
     control: VecDeque<Kind>,
     data: Option<Data>,
     ending: Ending,
-    /// Both directions end with it.
+    /// Whether both directions end with the record of the end.
     ends_both: bool,
     fault: Option<io::ErrorKind>,
     asks_left: u8,
-    /// It has sent a record that is not answered yet.
+    /// Whether it has sent a record that is not answered yet.
     pub(super) is_answer_awaited: bool,
 }
 
@@ -120,14 +120,14 @@ impl Writing {
         Poll::Ready((result, buffer))
     }
 
-    /// A record of the other's must be answered.
+    /// Answers a record of the other end's.
     pub(super) fn answer(&mut self) {
         if self.ending == Ending::Not && self.fault.is_none() {
             self.control.push_back(Kind::Answer);
         }
     }
 
-    /// Says something that is no data, though there is none.
+    /// Sends a record without data, while there is none to send.
     pub(super) fn chat(&mut self) {
         if self.ending == Ending::Not && self.fault.is_none() && self.control.is_empty() {
             let kind = if one_in(3) { self.ask() } else { None };
@@ -144,14 +144,14 @@ impl Writing {
         Some(Kind::Ask)
     }
 
-    /// Says that this was all, behind what was said already.
+    /// Ends this side behind everything that was sent already.
     pub(super) fn end(&mut self) {
         if self.ending == Ending::Not {
             self.ending = Ending::Asked;
         }
     }
 
-    /// As [`Self::end`], and ends both directions with it.
+    /// As [`Self::end`], but ends both directions.
     pub(super) fn end_both(&mut self, socket: &Socket) {
         self.ends_both = true;
         self.end();
@@ -160,7 +160,7 @@ impl Writing {
         }
     }
 
-    /// Sends as long as there is something to be sent that the socket takes.
+    /// Sends while there are bytes to send and the socket takes them.
     pub(super) fn drive(&mut self, socket: &Socket, cx: &mut Context<'_>) {
         loop {
             if let Some(raw) = &mut self.raw {
@@ -187,7 +187,7 @@ impl Writing {
         }
     }
 
-    /// Makes records of what is to go out next; whether all of them are to be taken together.
+    /// Seals the next records; returns whether all of them must be taken together.
     fn seal(&mut self, out: &mut Vec<u8>) -> bool {
         while let Some(kind) = self.control.pop_front() {
             self.seal_saying_nothing(kind, out);
@@ -226,7 +226,7 @@ impl Writing {
         self.sealer.seal(kind, &noise[..length], out);
     }
 
-    /// The socket has taken some of what is on its way.
+    /// Notes that the socket has taken some of the buffer in flight.
     fn taken(&mut self, socket: &Socket, buffer: Vec<u8>, count: usize) {
         self.raw_at += count;
         if self.raw_at < self.raw_length {
@@ -242,7 +242,7 @@ impl Writing {
         }
     }
 
-    /// Ends what is ended by the record that has gone out, or cannot.
+    /// Shuts the directions down that end with the last record, whether or not it could be sent.
     fn shut(&mut self, socket: &Socket) {
         if self.ending != Ending::Not && self.ending != Ending::Done {
             self.ending = Ending::Done;
@@ -261,7 +261,7 @@ impl Writing {
         }
     }
 
-    /// A send that waits is ended; what was sealed of it goes out.
+    /// Ends a send that waits; the sealed part of it is still sent.
     pub(super) fn end_send(&mut self) {
         if let Some(data) = &mut self.data {
             let taken = data.at - data.from;

@@ -1,4 +1,4 @@
-//! What one side says to the other, in memory.
+//! One direction between the two sides, in memory.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// What one side has said and the other has not heard yet.
+/// The messages that one side has sent and the other has not received yet.
 pub(super) struct Line<T>(pub(super) Rc<RefCell<Inner<T>>>);
 
 pub(super) struct Inner<T> {

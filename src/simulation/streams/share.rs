@@ -33,7 +33,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The connection is lost, and all of its streams with it; what is asked later has another.
+    /// Loses the connection and all of its streams; later requests get another one.
     pub(super) fn lose(&self) {
         self.is_lost.set(true);
         self.streams.take().iter().for_each(target::Handle::abort);
@@ -86,7 +86,7 @@ impl target::Handle for Both {
     }
 }
 
-/// The one connection, and what has come with each request already.
+/// The one connection, and the bytes that have come with each request already.
 pub(super) struct ToShared(pub(super) Rc<Shared>, pub(super) RefCell<Option<Vec<u8>>>);
 
 impl ToShared {
@@ -128,7 +128,7 @@ impl Upstream for ToShared {
     }
 }
 
-/// A connection in place of one that was lost, and the first stream of it.
+/// A new connection in place of a lost one, and its first stream.
 pub(super) struct Fresh(Option<Shares>);
 
 impl target::Connecting for Fresh {

@@ -1,4 +1,4 @@
-//! A client's connection with streams, each of which asks for one thing.
+//! A client's connection with streams, each with one request.
 
 use super::line::{Line, Upwards};
 use crate::exchange::client::{Answering, Asking, Client, Flushed, Presence};
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// What a client's connection was sent, of all its streams, in order.
+/// The bytes that a client's connection was sent, of all its streams, in order.
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) frames: RefCell<Vec<(u8, Frame)>>,
@@ -99,7 +99,7 @@ impl Asking for Up {
     }
 
     async fn content(&mut self, timers: &Timers<'_>) -> Result<Received, Failure> {
-        // Who wants no more of it hastens the timer.
+        // An exchange that wants no more content hastens the timer.
         timers.set(Timer::Content, NEVER);
         let next = poll_fn(|cx| match self.more.poll_hear(cx) {
             Poll::Pending if timers.poll_due(Timer::Content, cx) => Poll::Ready(None),
@@ -190,7 +190,7 @@ impl Answering for Down {
     async fn finish(&mut self) {}
 }
 
-/// No stream of these becomes a tunnel.
+/// None of these streams becomes a tunnel.
 pub(super) struct Nobody;
 
 impl Side for Nobody {
