@@ -1,7 +1,7 @@
-//! The audit log: who changed what, from what to what, and what was refused.
+//! The audit log: who changed what, with the values before and after, and which changes were refused.
 //!
 //! One JSON object a line, in a file of its own or, without one, as an event of limpet's own log with the target
-//! "audit". Never shows a secret, never stops a change: a line that cannot be written is said in limpet's own log.
+//! "audit". Never shows a secret, never stops a change: a line that cannot be written is reported in limpet's own log.
 //! Tested below.
 
 use std::fs::{File, OpenOptions};
@@ -23,23 +23,23 @@ pub struct AuditLog {
     file: File,
 }
 
-/// One change, or the refusal of one.
+/// One change, or a refused one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry<'e> {
     pub actor: &'e str,
-    /// As in `HistoryEntry::what`; "log_level", "drain" and "enable" for what the configuration does not have;
-    /// "request" for one that was refused for who asks.
+    /// As in `HistoryEntry::what`; "log_level", "drain" and "enable" for changes outside the configuration; "request"
+    /// for one that was refused because of its author.
     pub what: &'static str,
     pub keep: Option<Keep>,
-    /// What was asked for, where it was one edit.
+    /// The requested edit, if it was a single one.
     pub edit: Option<&'e Edit>,
     pub change: Option<u64>,
     pub version: u64,
-    /// From what to what, one sentence each.
+    /// The changes with their values before and after, one sentence each.
     pub summary: &'e [String],
     /// "accepted" or "refused".
     pub outcome: &'static str,
-    /// Why it was refused, or happened by itself.
+    /// Why it was refused, or why it happened by itself.
     pub why: Option<&'e str>,
 }
 
@@ -60,7 +60,7 @@ impl AuditLog {
         Ok(AuditLog { path: path.to_owned(), file })
     }
 
-    /// Opens the same name again, after the file was moved away.
+    /// Opens the same path again, after the file was moved away.
     ///
     /// # Errors
     /// The file cannot be opened; the old one stays in use.
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(lines[1]["why"], "two\nlines");
         assert!(lines[1]["time"].as_str().unwrap().ends_with('Z'));
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        // The process's own mask may take more away.
+        // The umask of the process may remove more.
         assert_eq!(mode & !MODE, 0);
         std::fs::rename(&path, home.path().join("old.log")).unwrap();
         log.reopen().unwrap();

@@ -1,7 +1,7 @@
-//! What an operator may change at run time, who asked for it, and what became of it.
+//! The changes that an operator can make at run time, their authors, and their results.
 //!
-//! Words only: [`super::runtime::Control`] carries changes out. Every edit is in the file's own vocabulary, so that it can
-//! be written back, shown and undone. Tested with `runtime`.
+//! Only types: [`super::runtime::Control`] carries changes out. Every edit uses the file's own vocabulary, so that it
+//! can be written back, shown and undone. Tested with `runtime`.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::config::Problems;
 
 /// One change of the configuration.
 ///
-/// `set` maps keys as the file has them, dotted below the table they belong to (`stickiness.duration`,
-/// `slow_start`), to their new values; `null` takes the key out, back to its default.
+/// `set` maps keys of the file, dotted below the table they belong to (`stickiness.duration`, `slow_start`), to their
+/// new values; `null` removes the key, which restores its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Edit {
@@ -22,7 +22,7 @@ pub enum Edit {
         group: String,
         set: Map<String, Value>,
     },
-    /// Outdates every cookie of the group that was sealed until now.
+    /// Makes every cookie of the group that was sealed until now invalid.
     FlushStickiness {
         group: String,
     },
@@ -54,25 +54,25 @@ pub enum Keep {
     File,
 }
 
-/// Who asks for a change, and on what condition.
+/// The author of a change, and its condition.
 #[derive(Debug, Clone, Copy)]
 pub struct By<'a> {
     /// For the audit log: "console 127.0.0.1", "ctl root (uid 0)", "signal SIGHUP", "file".
     pub actor: &'a str,
-    /// The configuration version that the asker saw; another one refuses the change.
+    /// The configuration version that the author saw; when another one runs, the change is refused.
     pub if_version: Option<u64>,
 }
 
 /// A change that is in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Applied {
-    /// Its number in the history; what [`super::runtime::Control::undo`] takes. Unchanged if nothing differed.
+    /// Its number in the history, for [`super::runtime::Control::undo`]. Unchanged if there was no difference.
     pub change: u64,
     /// The configuration version from now on.
     pub version: u64,
-    /// What changed, in words, one sentence each; the last one counts those that were left out.
+    /// The changes in words, one sentence each; the last one counts those that were left out.
     pub summary: Vec<String>,
-    /// What is not in force before a restart, and other things to know.
+    /// Changes that need a restart, and other hints.
     pub notes: Vec<String>,
 }
 
@@ -110,18 +110,18 @@ pub enum ChangeError {
     Refused(String),
 }
 
-/// The names that there are.
+/// The names to choose from.
 fn among(names: &str) -> String {
     if names.is_empty() { "there is none at all".to_owned() } else { format!("allowed: {names}") }
 }
 
-/// A configuration that goes back by itself.
+/// A configuration that will be rolled back unless it is confirmed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pending {
     pub change: u64,
     pub summary: Vec<String>,
     pub actor: String,
-    /// Until it goes back.
+    /// The time until the rollback.
     #[serde(serialize_with = "as_seconds")]
     pub remaining: Duration,
 }
@@ -140,23 +140,23 @@ pub struct HistoryEntry {
     pub can_undo: bool,
 }
 
-/// What differs between two configurations, in words.
+/// One difference between two configurations, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// "listener", "rule", "group", "target", "stickiness", "process", …; "lost" for an edit on top of the file
-    /// that goes with it.
+    /// "listener", "rule", "group", "target", "stickiness", "process", …; "lost" for an edit on top of the file that is
+    /// dropped.
     pub kind: &'static str,
     /// One sentence: "2 targets removed from app, about 410 live sessions bound to them".
     pub text: String,
-    /// Not in force before a restart.
+    /// Whether it needs a restart to take effect.
     pub needs_restart: bool,
 }
 
-/// What differs, in the order of the file.
+/// The differences, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences {
     pub said: Vec<Difference>,
-    /// Those after them, which are only counted.
+    /// How many more there are.
     pub more: usize,
 }
 
@@ -165,7 +165,7 @@ impl Differences {
         self.said.is_empty()
     }
 
-    /// As a list that says at its end how many are not in it.
+    /// A list whose last entry counts the differences that are not in it.
     pub fn listed(self) -> Vec<Difference> {
         let mut listed = self.said;
         if self.more > 0 {
@@ -179,22 +179,22 @@ impl Differences {
     }
 }
 
-/// What a change was, in words.
+/// A change in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
     pub sentences: Vec<String>,
-    /// Those after them, which are only counted.
+    /// How many more there are.
     pub more: usize,
 }
 
 impl Summary {
-    /// As a list that says at its end how many are not in it.
+    /// A list whose last entry counts the sentences that are not in it.
     pub fn listed(&self) -> Vec<String> {
         let more = (self.more > 0).then(|| and_more(self.more));
         self.sentences.iter().cloned().chain(more).collect()
     }
 
-    /// The first `count` sentences in one line, and how many there are besides.
+    /// The first `count` sentences in one line, and the number of the others.
     pub fn line(&self, count: usize) -> String {
         let shown: Vec<&str> = self.sentences.iter().take(count).map(String::as_str).collect();
         let more = self.sentences.len().saturating_sub(shown.len()).saturating_add(self.more);

@@ -1,7 +1,7 @@
 //! From a validated configuration to a snapshot: immutable, indexed, ready for the request path.
 //!
-//! Carries over from the snapshot before whatever its settings leave unchanged, so that an unrelated
-//! edit costs nothing. Never reads a file, never publishes. Tested beside it.
+//! Takes over from the snapshot before every part whose settings are unchanged, so that an unrelated edit costs
+//! nothing. Never reads a file, never publishes. Tested beside it.
 
 mod groups;
 mod options;
@@ -25,26 +25,26 @@ use crate::shard::cores;
 use crate::snapshot::{Listener, Snapshot, TrustedProxies};
 use crate::stickiness::keyring::KeyRing;
 
-/// Why a configuration cannot be compiled. What a file can cause has been refused by its validation, but
-/// for two ids with one hash.
+/// Why a configuration cannot be compiled. Validation has refused every cause in a file, except two ids with the same
+/// hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CompileError(pub String);
 
-/// The configuration before, and what was compiled from it under which keys.
+/// The configuration before, its snapshot, and the keys that it was compiled with.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'c> {
     pub file: &'c File,
     pub snapshot: &'c Snapshot,
     pub ring: &'c Arc<KeyRing>,
-    /// Groups that are compiled anew though they may be equal: the health of their targets is to be looked at.
+    /// Groups that are compiled anew even if they are equal, because the health of their targets must be read again.
     pub changed: &'c [&'c str],
 }
 
-/// Where each group of a file is: there may be tens of thousands, and as many that name them.
+/// The position of each group in a file: there may be tens of thousands, and as many references to them.
 type Positions<'f> = HashMap<&'f str, usize, ahash::RandomState>;
 
-/// Compiles `file`. What is equal in `before` is taken from it, except its changed groups. Targets that are
+/// Compiles `file`. Parts that are equal in `before` are taken over, except its changed groups. Targets that are
 /// `leaving` stay in their group, draining.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ pub fn compile(
         });
     }
     let context = routes::Context { groups: &positions(file), ring };
-    // A listener's table names groups by position, so their order must be the same as well.
+    // A listener's table refers to groups by position, so their order must be the same as well.
     let before = before.filter(|before| names(before.file).eq(names(file)));
     let mut listeners: Vec<Arc<Listener>> = Vec::with_capacity(file.listeners.len());
     for (index, listener) in file.listeners.iter().enumerate() {
@@ -101,7 +101,7 @@ fn positions(file: &File) -> Positions<'_> {
     names(file).enumerate().map(|(position, name)| (name, position)).collect()
 }
 
-/// `position`: of the group of this name in the configuration before.
+/// `position`: that of the group with this name in the configuration before.
 fn same_group(
     before: Before<'_>,
     position: usize,
@@ -111,7 +111,7 @@ fn same_group(
     is_same.then(|| before.snapshot.groups.get(position).cloned()).flatten()
 }
 
-/// Groups are in the same order.
+/// Call it only when groups are in the same order.
 fn same_listener(before: Before<'_>, file: &File, index: usize) -> Option<Arc<Listener>> {
     if before.file.listeners.get(index)? != file.listeners.get(index)? {
         return None;

@@ -1,7 +1,7 @@
-//! Whether a change that waits to be confirmed has to go back: its time is over, or it does harm.
+//! Whether a change that waits for its confirmation must be rolled back: its time is over, or it does harm.
 //!
-//! Harm is a jump of the share of gateway errors (502, 503 and 504, limpet's own or a target's, but no rule's
-//! answer) against the time before the change. Pure: time and counts come as arguments. Tested below.
+//! Harm is a jump in the share of gateway errors (502, 503 and 504, limpet's own or a target's, but no rule's answer)
+//! over the time before the change. Pure: time and counts are arguments. Tested below.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 /// How far back counts are remembered, for the share before a change.
 const BEFORE: Duration = Duration::from_secs(30);
 
-/// The time whose share is judged after a change; earlier good times must not hide a bad one.
+/// The time that is judged after a change; a longer one would let earlier good times hide a bad one.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Counts that are remembered at most, however often they come.
+/// Most counts that are remembered, however often they come.
 const SAMPLES_MAX: usize = 256;
 
 /// Fewer errors than this are no jump.
@@ -21,7 +21,7 @@ const ERRORS_MIN: u64 = 5;
 /// A share up to this, in percent, is no jump.
 const PERCENT_MIN: u64 = 2;
 
-/// How many times the share before is a jump.
+/// A share that is this many times the share before is a jump.
 const TIMES_MIN: u64 = 3;
 
 /// Requests and gateway errors since the start.
@@ -40,7 +40,7 @@ impl ErrorCounts {
     }
 }
 
-/// The counts of the last while.
+/// The recent counts.
 #[derive(Debug, Default)]
 pub struct Recent {
     samples: VecDeque<(Instant, ErrorCounts)>,
@@ -55,24 +55,24 @@ impl Recent {
         self.samples.push_back((now, counts));
     }
 
-    /// What was counted from the oldest sample on until `until`.
+    /// The counts from the oldest sample until `until`.
     fn before(&self, until: ErrorCounts) -> ErrorCounts {
         self.samples.front().map_or(ErrorCounts::default(), |(_, first)| until.since(*first))
     }
 
-    /// The counts at `at` or, if that is not remembered, right after.
+    /// The counts at `at` or, if there are none, the next ones.
     fn at(&self, at: Instant) -> Option<ErrorCounts> {
         self.samples.iter().find(|(time, _)| *time >= at).map(|(_, counts)| *counts)
     }
 }
 
-/// What becomes of a change.
+/// The verdict on a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Wait,
-    /// Nobody confirmed it in time.
+    /// It was not confirmed in time.
     Expired,
-    /// Gateway errors since the change, and the requests they are among.
+    /// Gateway errors since the change, and the requests among which they are.
     Jumped(ErrorCounts),
 }
 
@@ -91,7 +91,7 @@ impl Trial {
     pub fn new(now: Instant, time: Duration, recent: &Recent, counts: ErrorCounts) -> Trial {
         Trial {
             begun: now,
-            // A time beyond what clocks can say never comes.
+            // A time beyond the range of the clock never comes.
             deadline: now.checked_add(time).unwrap_or_else(|| now + BEFORE * 1000),
             at_begin: counts,
             before: recent.before(counts),

@@ -1,8 +1,8 @@
-//! What differs between two configurations, in words.
+//! The differences between two configurations, in words.
 //!
-//! Compares completed documents key by key, so that no setting can be forgotten; a few things (targets, rules,
-//! keys of the ring) have sentences of their own. The order of listeners, rules, groups and targets is no
-//! difference. Never shows a secret. Pure; tested beside it.
+//! Compares completed documents key by key, so that no setting can be forgotten; a few things (targets, rules, keys of
+//! the ring) have sentences of their own. The order of listeners, rules, groups and targets does not count. Never shows
+//! a secret. Pure; tested beside it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use super::config::schema::{FILE, Kind, Section};
 /// Longest value that is shown whole, in characters.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// Settings that are followed at once in sections that are otherwise read at start.
+/// Settings that take effect at once in sections that are otherwise read at start.
 const LIVE: [(&str, &str); 8] = [
     ("process", "grace_period"),
     ("process", "watch_config"),
@@ -28,11 +28,11 @@ const LIVE: [(&str, &str); 8] = [
     ("access_log", "query"),
 ];
 
-/// Differences that are put into words; more are counted. Those of the process, of which some wait for a restart,
-/// come first and are fewer.
+/// Most differences that are put into words; more are counted. Those of the process, some of which need a restart, come
+/// first and are fewer.
 const DIFFERENCES_MAX: usize = 100;
 
-/// Targets that are named one by one; more are counted.
+/// Most targets that are named; more are counted.
 const NAMES_MAX: usize = 8;
 
 /// About how many live sessions are bound to a target of a group; `None` = not known.
@@ -60,17 +60,17 @@ pub fn differences(before: &Table, after: &Table, sessions: Sessions<'_>) -> Dif
     found.differences
 }
 
-/// Whose settings are compared.
+/// The owner of the compared settings.
 struct About {
     kind: &'static str,
     label: String,
     needs_restart: bool,
-    /// Keys that are told of elsewhere.
+    /// Keys that have sentences of their own.
     apart: &'static [&'static str],
 }
 
 impl About {
-    /// Something that may be there more than once; its settings are followed at once.
+    /// A thing of which there may be several; its settings take effect at once.
     fn thing(kind: &'static str, label: String, apart: &'static [&'static str]) -> About {
         About { kind, label, needs_restart: false, apart }
     }
@@ -95,7 +95,7 @@ impl<'t> Sides<&'t Table> {
 }
 
 impl<'t> Sides<Option<&'t Value>> {
-    /// As tables, of which the one that is not there is empty.
+    /// As tables; a missing one counts as empty.
     fn tables(self) -> Sides<&'t Table> {
         let table = |value: Option<&'t Value>| value.and_then(Value::as_table).unwrap_or(empty());
         Sides { before: table(self.before), after: table(self.after) }
@@ -115,14 +115,14 @@ impl Found<'_> {
         }
     }
 
-    /// Whether another difference is put into words; otherwise it is counted.
+    /// Whether another difference may be put into words; otherwise it is counted.
     fn has_room(&mut self) -> bool {
         let has_room = self.differences.said.len() < DIFFERENCES_MAX;
         self.differences.more += usize::from(!has_room);
         has_room
     }
 
-    /// Every setting of a table that differs; `prefix` is what stands before its keys.
+    /// Compares every setting of a table; `prefix` stands before its keys.
     fn settings(
         &mut self,
         about: &About,
@@ -204,7 +204,7 @@ impl Found<'_> {
         self.differences.said.push(Difference { kind, text, needs_restart });
     }
 
-    /// The key ring, of which only ids are ever shown.
+    /// Compares the key ring, of which only ids are shown.
     fn keys(&mut self, tables: Sides<&Table>) {
         let ring = |table: &Table| -> Vec<(i64, String)> {
             let key = |key: &&Table| {
@@ -325,7 +325,7 @@ impl Found<'_> {
                 Pair::Added(target) => added.push(target),
                 Pair::Both(both) => {
                     let label = format!("target {} of {group}", target_id(both.before));
-                    // The id may be given or follow from the address; here it is the same.
+                    // The id may be given or derived from the address; here it is the same.
                     let about = About::thing("target", label, &["id"]);
                     self.settings(&about, section, "", both);
                 }
@@ -356,7 +356,7 @@ impl Found<'_> {
         }
     }
 
-    /// ", about 410 live sessions bound to them", where that is known and not nothing.
+    /// ", about 410 live sessions bound to them", if the number is known and not 0.
     fn bound(&self, group: &str, targets: &[&Table]) -> String {
         let known = targets.iter().filter_map(|target| (self.sessions)(group, target_id(target)));
         match (known.fold(0, u64::saturating_add), targets.len()) {
@@ -376,7 +376,7 @@ enum Pair<'t> {
     Both(Sides<&'t Table>),
 }
 
-/// Pairs tables of one name; first what was there before, then what is new.
+/// Pairs tables by name; the earlier ones first, then the new ones.
 fn pairs<'t>(
     lists: Sides<Vec<&'t Table>>,
     name: impl Fn(&'t Table) -> Cow<'t, str>,
@@ -417,7 +417,7 @@ fn target_id(target: &Table) -> &str {
     }
 }
 
-/// The name given, or the one that follows from the priority.
+/// The given name, or the one derived from the priority.
 fn rule_name(rule: &Table) -> Cow<'_, str> {
     let priority = rule.get("priority").and_then(Value::as_integer).unwrap_or_default();
     match name(rule, "name") {
@@ -438,7 +438,7 @@ fn counted(count: usize, of: &str) -> String {
     format!("{count} {of}{plural}")
 }
 
-/// A value as the file has it, cut where it is long.
+/// A value in the file's form, cut if it is long.
 fn shown(value: &Value) -> String {
     let whole = inline(value);
     let short: String = whole.chars().take(VALUE_CHARS_MAX).collect();

@@ -51,7 +51,7 @@ fn texts(changes: &[(&str, &str)]) -> Vec<String> {
 
 type Changes = Vec<(&'static str, &'static str)>;
 
-/// Each with the sentence that it leads to.
+/// Each change with its sentence.
 fn said(table: &[(Changes, &str)]) {
     for (changes, expected) in table {
         let texts = texts(changes);
@@ -192,7 +192,7 @@ fn what_needs_a_restart_is_marked_and_secrets_are_not_shown() {
     assert!(differences.iter().all(|one| !one.text.contains(&SECRET[4..])));
 }
 
-/// Whatever setting of a group differs is found, by its own name.
+/// The difference of any setting of a group is found, under its own name.
 #[test]
 fn no_setting_of_a_group_is_forgotten() {
     let text = |lines: &str| {

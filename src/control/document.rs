@@ -1,9 +1,8 @@
-//! The configuration as a text that is edited in place: comments, order and everything that an edit does not
-//! name stay byte for byte.
+//! The configuration as a text that is edited in place: comments, order and everything that an edit does not name stay
+//! unchanged byte for byte.
 //!
-//! Knows where groups and targets stand, and no setting but the few that name them. What an edit makes of the
-//! document is judged by `config::parse` like any file; nothing is validated here. Never touches a disk.
-//! Tested beside it.
+//! Knows where groups and targets stand, and only the few settings that name them. `config::parse` judges an edited
+//! document like any file; nothing is validated here. Never touches a disk. Tested beside it.
 
 mod comments;
 mod insert;
@@ -17,7 +16,7 @@ pub use secrets::{redacted, with_secrets_of};
 
 use super::change::{ChangeError, Edit};
 
-/// Names that a refusal lists; more are counted.
+/// Most names that a refusal lists; more are counted.
 const NAMES_LISTED_MAX: usize = 12;
 
 /// A configuration's text, ready to be edited.
@@ -48,11 +47,11 @@ impl Document {
         self.toml.to_string()
     }
 
-    /// Makes one edit and returns the edit that takes it back; a flush cannot be taken back.
+    /// Makes one edit and returns the edit that undoes it; a flush cannot be undone.
     ///
     /// # Errors
-    /// The group or the target is unknown, or the edit says what it may not. The document may then be half
-    /// changed: edit a copy.
+    /// The group or the target is unknown, or the edit is not allowed. The document may then be half changed: edit a
+    /// copy.
     pub fn apply(&mut self, edit: &Edit) -> Result<Option<Edit>, ChangeError> {
         match edit {
             Edit::SetGroup { group, set } => {
@@ -100,7 +99,7 @@ impl Document {
         }
     }
 
-    /// What the document itself says for the keys of `set`; null where it says nothing.
+    /// The document's own values for the keys of `set`; null where it has none.
     ///
     /// # Errors
     /// The group or the target is unknown.
@@ -124,7 +123,7 @@ impl Document {
         self.table(place).map(values::settings)
     }
 
-    /// Raises a group's `stickiness.generation` to at least `generation`. Whether it had to.
+    /// Raises a group's `stickiness.generation` to at least `generation`. Returns whether that changed it.
     pub fn raise_generation(&mut self, group: &str, generation: u32) -> bool {
         let Ok(place) = self.group(group) else { return false };
         self.generation(place) < i64::from(generation)
@@ -140,7 +139,7 @@ impl Document {
         put(table, "stickiness.generation", generation.into())
     }
 
-    /// Sets dotted keys below a table; returns what stood there.
+    /// Sets dotted keys below a table; returns the values before.
     fn set(
         &mut self,
         place: Place,
@@ -167,7 +166,7 @@ impl Document {
         item.and_then(values::to_json).unwrap_or(Json::Null)
     }
 
-    /// Takes a key out. Of a line of its own only that line goes: comments above it stay where they are.
+    /// Removes a key. If it stands on a line of its own, only that line is removed: comments above it stay.
     fn take_out(&mut self, place: Place, key: &str) -> Result<(), ChangeError> {
         let text = self.text();
         if let Some(range) = line_of(&text, place, key) {
@@ -247,7 +246,7 @@ fn resolve(root: &toml_edit::Table, place: Place) -> Option<&dyn TableLike> {
     }
 }
 
-/// The tables of a list, whether they stand as `[[…]]` or inline.
+/// The tables of a list, whether they are written as `[[…]]` or inline.
 fn elements(list: &Item) -> Vec<&dyn TableLike> {
     match list {
         Item::ArrayOfTables(tables) => tables.iter().map(|one| one as &dyn TableLike).collect(),
@@ -294,7 +293,7 @@ fn descend_mut<'t>(table: &'t mut dyn TableLike, path: &str) -> Option<&'t mut d
     }
 }
 
-/// Sets a dotted key. Tables on its way that are not there begin as dotted keys, `stickiness.enabled = true`.
+/// Sets a dotted key. Missing tables on its way are written as dotted keys, `stickiness.enabled = true`.
 fn put(table: &mut dyn TableLike, key: &str, value: Value) -> Result<(), ChangeError> {
     let Some((first, rest)) = key.split_once('.') else {
         insert::value(table, key, value);

@@ -1,10 +1,10 @@
-//! Who is at the other end of an admin connection, and how the audit log names him. Pure; tested below.
+//! The peer of an admin connection, and its name in the audit log. Pure; tested below.
 
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// What a client calls itself: "console", "ctl root".
+/// The name that a client gives itself: "console", "ctl root".
 pub const ACTOR: HeaderName = HeaderName::from_static("x-limpet-actor");
 
 /// Longest name that a client may give itself, in characters.
@@ -14,7 +14,7 @@ const NAME_CHARS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     Tcp(SocketAddr),
-    /// As the kernel says; `None` for what it does not say.
+    /// As the kernel reports it; `None` for a part that it does not report.
     Unix {
         uid: Option<u32>,
         pid: Option<i32>,
@@ -38,7 +38,7 @@ impl Peer {
     }
 }
 
-/// A claim must not be able to look like the part that limpet knows by itself, nor break a line.
+/// Makes a claimed name safe: it cannot look like the part that limpet adds itself, nor break a line.
 fn plain(given: &str) -> String {
     let kept =
         given.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '@'));

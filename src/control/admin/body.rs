@@ -1,6 +1,6 @@
-//! What handlers take from a request, with refusals as problem details: content, path and query.
+//! The parts of a request that handlers take, with refusals as problem details: content, path and query.
 //!
-//! Content is JSON of at most 4 MiB; none at all stands for `{}`. Tested by `tests/admin`.
+//! Content is JSON of at most 4 MiB; no content means `{}`. Tested by `tests/admin`.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
 fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<InBody<T>, Problem> {
     let refuse = |error: serde_json::Error| Problem::new(Cause::BadRequest, error.to_string());
     let mut value: Value = serde_json::from_slice(content).map_err(refuse)?;
-    // A list could stand for the fields of a type in their order, which is nobody's business.
+    // serde would accept a list as the fields of a type in their order, which the API does not offer.
     if !value.is_object() {
         return Err(Problem::new(Cause::BadRequest, "the content is no JSON object"));
     }
@@ -53,7 +53,7 @@ fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<InBody<T>, Problem> {
     serde_json::from_value(value).map(InBody).map_err(refuse)
 }
 
-/// JSON does not tell 5.0 from 5, so that neither do we.
+/// Makes 5.0 the whole number 5, since JSON does not tell the two apart.
 fn make_whole(value: &mut Value) {
     match value {
         Value::Number(number) => {

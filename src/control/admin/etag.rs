@@ -1,6 +1,6 @@
 //! The configuration version as an entity tag, so that two operators do not overwrite each other.
 //!
-//! Strong tags of the form `"3"` (RFC 9110 §8.8.3); only If-Match is looked at. Pure; tested below.
+//! Strong tags of the form `"3"` (RFC 9110 §8.8.3); only If-Match is used. Pure; tested below.
 
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderValue, IF_MATCH};
@@ -10,7 +10,7 @@ pub fn tag(version: u64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
 }
 
-/// On what condition a change is asked for (RFC 9110 §13.1.1).
+/// The condition of a change (RFC 9110 §13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     /// There is no If-Match, or it is `*`.
@@ -19,7 +19,7 @@ pub enum Condition {
     OneOf(Vec<u64>),
 }
 
-/// An If-Match field that is not what RFC 9110 §13.1.1 describes.
+/// An If-Match field that does not follow RFC 9110 §13.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -43,19 +43,18 @@ impl Condition {
         Ok(versions.map_or(Condition::None, Condition::OneOf))
     }
 
-    /// The version that the change is to be made for, given the one that runs; a version that does not
-    /// run makes it fail.
+    /// The version that the change requires, given the one that runs; another version makes the change fail.
     pub fn version(&self, current: u64) -> Option<u64> {
         match self {
             Condition::None => None,
             Condition::OneOf(versions) if versions.contains(&current) => Some(current),
-            // Versions begin with 1: nothing was ever seen as 0.
+            // Versions begin with 1, so no client has seen 0.
             Condition::OneOf(versions) => Some(versions.first().copied().unwrap_or(0)),
         }
     }
 }
 
-/// A weak tag never matches, by the strong comparison that If-Match asks for (RFC 9110 §13.1.1).
+/// A weak tag never matches, by the strong comparison that If-Match requires (RFC 9110 §13.1.1).
 fn version(tag: &str) -> Result<Option<u64>, Malformed> {
     let (strong, quoted) = match tag.strip_prefix("W/") {
         Some(quoted) => (false, quoted),
@@ -63,7 +62,7 @@ fn version(tag: &str) -> Result<Option<u64>, Malformed> {
     };
     let inner = match quoted.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"').filter(|inner| !inner.contains('"')),
-        // A shell eats quotes; a bare number cannot mean anything else.
+        // A shell removes quotes; a bare number cannot mean anything else.
         None => Some(quoted).filter(|bare| strong && bare.parse::<u64>().is_ok()),
     };
     let inner = inner.ok_or(Malformed)?;

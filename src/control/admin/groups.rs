@@ -1,5 +1,5 @@
-//! Target groups and targets as the API shows them: settings from the file, standing from the snapshot,
-//! numbers from the sources. Tested by `tests/admin`.
+//! Target groups and targets as the API shows them: settings from the file, health from the snapshot, numbers from
+//! their counters. Tested by `tests/admin`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,20 +21,20 @@ use crate::group::target_group::{self, HEALTH_CODES, TargetGroup};
 use crate::snapshot::Snapshot;
 use crate::stickiness::sketch;
 
-/// A group of the file with what was compiled from it.
+/// A group of the file, and what was compiled from it.
 struct Both<'a> {
     file: &'a file::TargetGroup,
     group: &'a TargetGroup,
     /// By id: a group may have thousands of targets.
     states: HashMap<&'a str, TargetState, ahash::RandomState>,
-    /// How long a session with this group lives without a request; `None` = nothing is sticky.
+    /// How long a session with this group lives without a request; `None` = the group is not sticky.
     lives: Lives,
 }
 
 impl Operator {
     pub fn groups(&self) -> Groups {
         let (file, snapshot) = (self.control.file(), self.control.snapshot());
-        // There may be tens of thousands, so none is searched for.
+        // Read all at once: there may be tens of thousands, and searching for each would be too slow.
         let mut attributes = self.control.all_group_attributes();
         let groups = both(&file, &snapshot).map(|both| {
             let attributes = attributes.remove(&*both.group.name).unwrap_or_default();
@@ -168,7 +168,7 @@ fn both<'a>(
     file: &'a file::File,
     snapshot: &'a Snapshot,
 ) -> impl Iterator<Item = Both<'a>> + use<'a> {
-    // The snapshot may be another's than the file, so groups are found by name.
+    // The snapshot may belong to another version than the file, so groups are matched by name.
     let by_name: HashMap<&str, &file::TargetGroup, ahash::RandomState> =
         file.target_groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let groups = snapshot.groups.iter().zip(sessions::lives(snapshot));
@@ -179,7 +179,7 @@ fn both<'a>(
     })
 }
 
-/// All states, also those that no target is in.
+/// A count for every state, also those without a target.
 fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
     HEALTH_CODES
         .into_iter()
@@ -187,7 +187,7 @@ fn health_summary(targets: &[Target]) -> BTreeMap<&'static str, usize> {
         .collect()
 }
 
-/// What a target that warms up counts for; nothing while it takes no new requests.
+/// The weight of a target that counts during a slow start; 0 while it takes no new requests.
 fn effective_weight(target: &target_group::Target, share_percent: u8) -> f64 {
     match target.state.health() {
         Health::Draining | Health::Unused => 0.0,
@@ -197,7 +197,7 @@ fn effective_weight(target: &target_group::Target, share_percent: u8) -> f64 {
     }
 }
 
-/// The table `stickiness` of a group's attributes, with the cookie's name as it is in fact.
+/// The table `stickiness` of a group's attributes, with the cookie's actual name.
 fn stickiness(group: &str, attributes: &Value) -> Value {
     let mut table = attributes.get("stickiness").cloned().unwrap_or_default();
     if let Some(table) = table.as_object_mut() {
@@ -210,8 +210,8 @@ fn stickiness(group: &str, attributes: &Value) -> Value {
     table
 }
 
-/// What does not go with the sessions of the application; of a group that keeps nobody, that it has some. One
-/// target alone loses no session, and a rule may keep users in the group's place.
+/// Mismatches between stickiness and the application's sessions; for a group that is not sticky, the sessions that it
+/// has. A single target loses no session, and a sticky rule may bind users instead of the group.
 fn session_matches(both: &Both<'_>) -> Vec<SessionMatch> {
     let (group, file) = (both.group, &both.file.stickiness);
     let Some(sticky) = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled()) else {

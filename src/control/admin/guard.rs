@@ -1,8 +1,8 @@
-//! Who may ask for what: names, tokens, and writes that no other site can cause.
+//! Access to the API: names, tokens, and protection against writes that another site causes.
 //!
-//! Every request passes here before it meets a handler, and every response on its way out. A page of another
-//! site must neither read (no CORS, Host check against DNS rebinding) nor write (a custom field, Origin and
-//! Sec-Fetch-Site). Never decides by the content. Tested below and by `tests/admin`.
+//! Every request passes here before its handler, and every response on its way out. A page of another site can neither
+//! read (no CORS, Host check against DNS rebinding) nor write (a custom field, Origin and Sec-Fetch-Site). Never
+//! decides by the content. Tested below and by `tests/admin`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::control::config::file::Admin;
 use crate::control::refusals::Refusal;
 use crate::control::runtime::Control;
 
-/// A field that a form or a simple cross-site request cannot have.
+/// A field that neither a form nor a simple cross-site request can have.
 pub const WRITE_MARK: HeaderName = HeaderName::from_static("x-limpet-request");
 
 /// How long a request may take, its content included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Characters of a path that the audit log has.
+/// Most characters of a path in the audit log.
 const PATH_CHARS_MAX: usize = 200;
 
-/// What is true of every response. Nothing from elsewhere is loaded, framed or guessed.
+/// The fields of every response. They forbid to load from elsewhere, to frame, and to guess types.
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -41,11 +41,11 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    // Assets of the console say otherwise for themselves.
+    // Assets of the console set their own value.
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Under which names the API is reached, and with which token.
+/// The names under which the API is reached, and its token.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// In lower case, without port.
@@ -53,7 +53,7 @@ pub struct Access {
     token: Option<Secret>,
 }
 
-/// What every request passes, and what is known of those who were turned away.
+/// The checks that every request passes, and the memory of peers that were refused.
 #[derive(Debug)]
 pub struct Door {
     access: Access,
@@ -66,14 +66,14 @@ impl Door {
         Door { access, throttle: Throttle::default(), control }
     }
 
-    /// Counts and notes who is turned away, and lets him wait who is again and again.
+    /// Counts and logs a refused visitor, and delays one that is refused again and again.
     async fn turn_away(&self, visitor: &Visitor, refusal: Refusal) {
         let (control, entry) = (Arc::clone(&self.control), visitor.clone());
-        // A disk may take its time.
+        // Writing to a disk may take time.
         let noted = tokio::task::spawn_blocking(move || {
             control.refuse_request(&entry.actor, refusal, &entry.request);
         });
-        // How that goes is said in limpet's own log.
+        // The outcome is reported in limpet's own log.
         let _ = noted.await;
         let is_guess = refusal == Refusal::Unauthorized && visitor.has_token;
         let kind = if is_guess { Kind::Guess } else { Kind::Other };
@@ -81,12 +81,12 @@ impl Door {
     }
 }
 
-/// Who asks, and for what, in words for the audit log.
+/// The visitor and its request, in words for the audit log.
 #[derive(Debug, Clone)]
 struct Visitor {
     peer: Peer,
     actor: String,
-    /// Method and path, without what may be a secret.
+    /// Method and path, without parts that may be secret.
     request: String,
     has_token: bool,
 }
@@ -109,7 +109,7 @@ impl Visitor {
     }
 }
 
-/// A refusal for who asks; those for what is asked are noted where the change is.
+/// The reason why a visitor was refused. Refusals for the content of a change are logged where the change is made.
 fn refusal_of(response: &Response) -> Option<Refusal> {
     match response.extensions().get()? {
         Cause::Unauthorized => Some(Refusal::Unauthorized),
@@ -120,11 +120,11 @@ fn refusal_of(response: &Response) -> Option<Refusal> {
     }
 }
 
-/// What every handler of one path is behind.
+/// The check in front of every handler of one path.
 #[derive(Debug, Clone)]
 pub struct Gate {
     pub door: Arc<Door>,
-    /// As the router has it.
+    /// In the router's form.
     pub path: &'static str,
 }
 
@@ -145,7 +145,7 @@ impl Access {
         }
     }
 
-    /// A rebound name is never `localhost`, an address or one that the operator chose.
+    /// A host that was rebound is never `localhost`, an address or a name that the operator chose.
     fn allows_host(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -158,13 +158,13 @@ impl Access {
             || self.hosts.contains(&host)
     }
 
-    /// What one may change who has come in.
+    /// What a visitor who was admitted may change.
     fn scope(&self, request: &Request) -> Scope {
         let is_open = is_tcp(request) && self.token.is_none();
         if is_open { Scope::Attributes } else { Scope::Everything }
     }
 
-    /// Takes as long for a token that is nearly right as for one that is not.
+    /// Takes the same time whether a token is nearly right or quite wrong.
     fn allows_token(&self, headers: &HeaderMap) -> bool {
         let Some(Secret(token)) = &self.token else { return true };
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -193,7 +193,7 @@ fn host_of(authority: &str) -> Option<&str> {
     (!host.is_empty() && port_is_fine).then_some(host)
 }
 
-/// The only name that the client says it asks for; `None` where there is none, or more than one.
+/// The only host that the client names; `None` where it names none, or more than one.
 fn authority(request: &Request) -> Option<&str> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -207,8 +207,8 @@ fn authority(request: &Request) -> Option<&str> {
     }
 }
 
-/// Whether a page of another site may have caused this. Browsers say where a request comes from, and do
-/// not let a page of another site set our own field.
+/// Whether a page of another site may have caused this. Browsers tell where a request comes from, and do not let a page
+/// of another site set our own field.
 fn is_cross_site(request: &Request) -> bool {
     let headers = request.headers();
     if let Some(site) = headers.get("sec-fetch-site")
@@ -243,7 +243,7 @@ pub async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) 
     response
 }
 
-/// Nobody but us asks for a name that is ours.
+/// Refuses a request that names another host.
 fn judge_name(access: &Access, request: &Request) -> Result<(), Problem> {
     if is_tcp(request) && !authority(request).is_some_and(|host| access.allows_host(host)) {
         let detail = "Host must be localhost, an IP address, or a name in admin.hosts";
@@ -252,7 +252,7 @@ fn judge_name(access: &Access, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Nobody but us changes anything.
+/// Refuses a write that may come from a page of another site.
 fn judge_write(request: &Request) -> Result<(), Problem> {
     if [Method::GET, Method::HEAD].contains(request.method()) {
         return Ok(());
@@ -268,12 +268,12 @@ fn judge_write(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The Unix socket's permissions stand in for name and token.
+/// On the Unix socket, permissions take the place of name and token.
 fn is_tcp(request: &Request) -> bool {
     !matches!(request.extensions().get(), Some(Peer::Unix { .. }))
 }
 
-/// A handler has a task of its own, so that its panic is an answer and not the end of the connection.
+/// Runs the handler in a task of its own, so that its panic becomes an answer and does not end the connection.
 async fn run(request: Request, next: Next) -> Response {
     let task = tokio::spawn(async move { next.run(request).await });
     let abort = task.abort_handle();
@@ -288,7 +288,7 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-/// The layer of every handler of the API: needs the token, and for a write its mark and the right to it.
+/// The layer around every handler of the API: checks the token, and for a write its mark and the right to it.
 pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let Gate { door, .. } = &gate;
     let scope = door.access.scope(&request);

@@ -1,8 +1,8 @@
 //! The admin API, version 1: HTTP and JSON on an address and a Unix socket.
 //!
-//! [`Operator`] knows and does; [`read`] and [`write`] are its HTTP; [`guard`] says who may; [`problem`] words
-//! every refusal; [`serve`] has the sockets. Whatever asks the operator runs on the blocking pool, so that no
-//! client holds up the control loop. Never decides about the configuration. `openapi.json` describes every path, and
+//! [`Operator`] answers and acts; [`read`] and [`write`] are its HTTP; [`guard`] controls access; [`problem`] words
+//! every refusal; [`serve`] has the sockets. Every call of the operator runs on the blocking pool, so that no client
+//! holds up the control loop. Never decides about the configuration. `openapi.json` describes every path, and
 //! `tests/admin` holds both to it.
 
 pub mod actor;
@@ -44,7 +44,7 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 
 type App = Arc<Operator>;
 
-/// Every path of the API and what it answers; `tests/admin` compares it with [`OPENAPI`].
+/// Every path of the API and its handlers; `tests/admin` compares it with [`OPENAPI`].
 fn paths() -> [(&'static str, MethodRouter<App>); 29] {
     [
         ("/metrics", get(read::metrics)),
@@ -82,13 +82,13 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
     ]
 }
 
-/// Every path that needs the token where there is one.
+/// Every path that needs the token, if one is set.
 #[cfg(any(test, feature = "internals"))]
 pub fn path_names() -> [&'static str; 29] {
     paths().map(|(path, _)| path)
 }
 
-/// The whole service. The console's assets and `/healthz` are worth no token; the API is.
+/// The whole service. The console's assets and `/healthz` need no token; the API does.
 pub fn router(operator: App, access: Access) -> Router {
     let door = Arc::new(guard::Door::new(access, Arc::clone(&operator.control)));
     let mut api = Router::new();
@@ -108,12 +108,12 @@ pub fn router(operator: App, access: Access) -> Router {
         .with_state(operator)
 }
 
-/// The Allow field is added by the router, which knows.
+/// The router adds the Allow field, because it knows the methods.
 async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(Cause::MethodNotAllowed, format!("{method} means nothing here; see Allow"))
 }
 
-/// Asks the operator on the blocking pool, where an answer that takes long keeps no shard from its core.
+/// Asks the operator on the blocking pool, so that a slow answer does not hold up the control loop.
 async fn ask<T: Send + 'static>(
     app: App,
     question: impl FnOnce(&Operator) -> Result<T, Problem> + Send + 'static,
@@ -124,12 +124,12 @@ async fn ask<T: Send + 'static>(
     };
     match tokio::task::spawn_blocking(answer).await {
         Ok(answer) => answer,
-        // It has panicked; that was logged where it happened.
+        // The panic was logged where it happened.
         Err(_) => Err(Problem::new(Cause::Internal, "see the log")),
     }
 }
 
-/// A JSON answer, with the version of the configuration that it belongs to.
+/// A JSON answer, with the configuration version that it belongs to.
 struct Answer<T> {
     view: T,
     version: Option<u64>,

@@ -1,7 +1,7 @@
-//! Everything an operator may know and do, as methods: the admin API without HTTP.
+//! Everything that an operator can ask and do, as methods: the admin API without HTTP.
 //!
-//! Holds the parts of the control plane together and asks them; decides nothing that they decide. May block,
-//! so that its callers keep it away from the control loop. Tested by `tests/admin`.
+//! Holds the parts of the control plane together and calls them; leaves all their decisions to them. May block, so its
+//! callers must keep it away from the control loop. Tested by `tests/admin`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,10 +30,10 @@ use crate::telemetry::counters::Counter;
 /// Most events in one answer.
 const EVENTS_MAX: usize = 1000;
 
-/// Every listener and where it listens in fact.
+/// Every listener and its actual address.
 pub type Addresses = Box<dyn Fn() -> Vec<(Arc<str>, Bind)> + Send + Sync>;
 
-/// The parts that the API shows and moves.
+/// The parts that the API shows and changes.
 pub struct Operator {
     pub control: Arc<Control>,
     pub board: Arc<HealthBoard>,
@@ -41,9 +41,9 @@ pub struct Operator {
     pub sampler: Arc<Sampler>,
     pub sources: Arc<metrics::Sources>,
     pub addresses: Addresses,
-    /// Where the demo is looked at; empty outside of it.
+    /// The URLs of the demo's pages; empty outside of the demo.
     pub demo_urls: Vec<String>,
-    /// What [`Status::uptime_s`] counts from.
+    /// The start of [`Status::uptime_s`].
     pub started: Instant,
 }
 
@@ -151,7 +151,7 @@ impl Operator {
         History { entries: self.control.history() }
     }
 
-    /// What `text`, or the file on disk, would change.
+    /// The changes that `text`, or the file on disk, would make.
     ///
     /// # Errors
     /// It cannot be read, or is refused.
@@ -176,7 +176,7 @@ impl Operator {
         LogLevelView { level: log_level::level() }
     }
 
-    /// Until limpet ends or it is set again.
+    /// Lasts until limpet ends or the level is set again.
     pub fn set_log_level(&self, level: LogLevel, actor: &str) -> LogLevelView {
         let before = log_level::set(level);
         if before != level {
@@ -197,7 +197,7 @@ impl Operator {
         Ok(self.control.edit(edit, keep, by)?)
     }
 
-    /// Lets a target drain.
+    /// Makes a target drain.
     ///
     /// # Errors
     /// See [`crate::control::change::ChangeError`].
@@ -221,7 +221,7 @@ impl Operator {
         keep: Keep,
         by: &By<'_>,
     ) -> Result<Applied, Problem> {
-        // Out with what was said: in service is where a target is when nobody says anything.
+        // Removes the attribute: a target without a state is in service.
         let set = [("state".to_owned(), serde_json::Value::Null)].into_iter().collect();
         let edit = Edit::SetTarget { group: group.to_owned(), target: target.to_owned(), set };
         let mut applied = self.control.edit(&edit, keep, by)?;
@@ -233,12 +233,12 @@ impl Operator {
         Ok(applied)
     }
 
-    /// A condition that is about a version of the configuration, held against the one that runs.
+    /// The version of the running configuration, for conditions that name one.
     pub fn version(&self) -> u64 {
         self.control.version()
     }
 
-    /// The refusal of a group that is not there.
+    /// The refusal for a group that does not exist.
     pub(super) fn no_group(&self, group: &str) -> Problem {
         let snapshot = self.control.snapshot();
         let names: Vec<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
@@ -246,7 +246,7 @@ impl Operator {
     }
 }
 
-/// Turns an answer that is a sentence into a refusal of the question.
+/// Turns a sentence about a bad question into a refusal.
 pub fn refuse(sentence: String) -> Problem {
     let mut problem = Problem::new(Cause::Invalid, sentence);
     problem.problems = Some(Vec::new());
@@ -263,7 +263,7 @@ fn word(level: LogLevel) -> &'static str {
     }
 }
 
-/// As the file writes it.
+/// In the file's form.
 pub fn address(bind: &Bind) -> String {
     match bind {
         Bind::Tcp(address) => address.to_string(),
@@ -271,7 +271,7 @@ pub fn address(bind: &Bind) -> String {
     }
 }
 
-/// Groups with targets in service that nobody checks.
+/// The number of groups with targets in service that are not checked.
 pub(super) fn unchecked_count(snapshot: &Snapshot) -> usize {
     let has_unchecked = |group: &TargetGroup| {
         group.targets.iter().any(|target| group.health_code(target) == UNCHECKED)

@@ -1,7 +1,7 @@
-//! The overview: what goes through the process, and how each group stands, those in trouble first.
+//! The overview: the traffic of the process, and the state of each group, those in trouble first.
 //!
-//! Asked for every second by everybody who looks, so that it counts and does not describe: only what the trouble is
-//! about is told target by target. Tested by `tests/admin`.
+//! Requested every second by every viewer, so it counts and does not describe: it lists only the targets that cause the
+//! trouble. Tested by `tests/admin`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -12,11 +12,11 @@ use super::views::{GroupStanding, Overview, TargetStanding};
 use crate::group::state::Health;
 use crate::group::target_group::{Target, TargetGroup};
 
-/// Groups that are told.
+/// Most groups that are listed.
 const GROUPS_MAX: usize = 50;
-/// Troubled targets of one group that are told.
+/// Most troubled targets that are listed for one group.
 const TARGETS_MAX: usize = 5;
-/// What a target is called that is out for its gateway errors, whatever its checks say.
+/// The word for a target that is ejected for its gateway errors, whatever its checks say.
 const EJECTED: &str = "ejected";
 
 /// Failures of the last two minutes, by target.
@@ -81,7 +81,7 @@ fn word(group: &TargetGroup, target: &Target) -> &'static str {
     if target.state.is_ejected() { EJECTED } else { group.health_code(target) }
 }
 
-/// Nobody is in service, or somebody is not as he should be.
+/// Whether no target is in service, too few are healthy, or one of them is in trouble.
 fn is_troubled(group: &TargetGroup, failing: &Failing) -> bool {
     let is_out =
         |target: &Target| matches!(target.state.health(), Health::Draining | Health::Unused);

@@ -1,7 +1,7 @@
 //! Errors as problem details (RFC 9457): one document for every refusal of the admin API.
 //!
-//! Owns the closed list of causes with their status and words. Never tells more of an internal fault than
-//! that there was one. Tested below and by `tests/admin`.
+//! Owns the closed list of causes with their status and words. Of an internal fault it reveals only that there was one.
+//! Tested below and by `tests/admin`.
 
 use axum::http::header::{self, HeaderValue};
 use axum::http::{Response, StatusCode};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::control::change::ChangeError;
 use crate::control::config::{self, Problems};
 
-/// Where the types of problems are explained.
+/// The base of the URIs that explain the types of problems.
 const TYPES: &str = "https://limpet.dev/problems/";
 
 /// Every cause of a refusal.
@@ -132,7 +132,7 @@ pub struct Problem {
     pub cause: Cause,
     /// One sentence for the operator.
     pub detail: String,
-    /// What is wrong with a configuration; with [`Cause::Invalid`] only.
+    /// The mistakes of a configuration; with [`Cause::Invalid`] only.
     pub problems: Option<Vec<config::Problem>>,
     /// The configuration version now; with [`Cause::VersionMismatch`] only.
     pub version: Option<u64>,
@@ -143,7 +143,7 @@ impl Problem {
         Problem { cause, detail: detail.into(), problems: None, version: None }
     }
 
-    /// One mistake in the content of a request, in the form in which a file's mistakes are shown.
+    /// One mistake in the content of a request, in the form of a file's mistakes.
     pub fn invalid(key: &str, what: impl Into<String>, found: &str, allowed: &str) -> Problem {
         let problem = config::Problem {
             file: "request".to_owned(),
@@ -157,7 +157,7 @@ impl Problem {
         Problems(vec![problem]).into()
     }
 
-    /// No such group; names those that there are.
+    /// For a group that does not exist; lists those that do.
     pub fn no_group(group: &str, allowed: String) -> Problem {
         ChangeError::NoGroup { group: group.to_owned(), allowed }.into()
     }
@@ -254,7 +254,7 @@ impl IntoResponse for Problem {
         let text = serde_json::to_vec(&self.document()).unwrap_or_default();
         let mut response = Response::new(text.into());
         *response.status_mut() = self.cause.status();
-        // Whoever turns somebody away counts it by this.
+        // The guard counts refusals by this.
         response.extensions_mut().insert(self.cause);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

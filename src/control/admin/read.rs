@@ -1,5 +1,5 @@
-//! Handlers that change nothing. What is read from the configuration carries its version as ETag, taken
-//! before the look, so that a change in between is noticed. Tested by `tests/admin`.
+//! Handlers that change nothing. An answer from the configuration carries its version as ETag, taken before the
+//! reading, so that a change in between is noticed. Tested by `tests/admin`.
 
 use axum::extract::{Extension, State};
 use axum::http::header::{self, HeaderValue};
@@ -16,7 +16,7 @@ use crate::control::metrics;
 
 type Result<T> = std::result::Result<T, Problem>;
 
-/// Events in one answer when the question does not say.
+/// Events in an answer when the question sets no number.
 const EVENTS: usize = 200;
 
 /// An answer about the running state.
@@ -112,7 +112,7 @@ pub struct Text {
     text: String,
 }
 
-/// A POST, for the sake of its content; it changes nothing.
+/// A POST because it has content; it changes nothing.
 pub async fn diff_with(State(app): State<App>, InBody(text): InBody<Text>) -> Result<Response> {
     look_at_config(app, move |operator| operator.diff(Some(&text.text))).await
 }

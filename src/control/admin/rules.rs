@@ -1,4 +1,4 @@
-//! The rules of every listener in words, in the order in which they are asked. Tested below.
+//! The rules of every listener in words, in the order in which they are tried. Tested below.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! What one who asks may change: everything, or attributes of groups and targets.
+//! What a visitor may change: everything, or attributes of groups and targets.
 //!
-//! An address without a token is open to every user of the machine. What limpet can do and they cannot (write a
-//! file as its user, listen anywhere, send clients anywhere) must not be had through it; shares, drains and
-//! stickiness may. What is not named here needs the Unix socket or a token. Pure; tested below and by `tests/admin`.
+//! Every user of the machine can reach an address without a token. Such a user must not gain limpet's own powers
+//! through it (to write files as its user, to listen anywhere, to send clients anywhere); shares, drains and stickiness
+//! are allowed. Everything not named here needs the Unix socket or a token. Pure; tested below and by `tests/admin`.
 
 use axum::http::Method;
 
@@ -25,13 +25,13 @@ const ATTRIBUTES: [(Method, &str); 10] = [
     (Method::POST, "/v1/groups/{group}/targets/{target}/drain"),
     (Method::POST, "/v1/groups/{group}/targets/{target}/enable"),
     (Method::POST, "/v1/groups/{group}/targets/{target}/disable"),
-    // Of an edit that could be made in the first place.
+    // The undo of an edit that the visitor could have made.
     (Method::POST, "/v1/config/undo"),
     (Method::POST, "/v1/config/diff"),
     (Method::POST, "/v1/explain"),
 ];
 
-/// Settings of a group that say what limpet itself sends to a port, and those that make its targets.
+/// Settings of a group that decide what limpet itself sends to a port, and those that define its targets.
 const GROUP_KEPT: [&str; 7] = [
     "name",
     "target",
@@ -41,11 +41,11 @@ const GROUP_KEPT: [&str; 7] = [
     "health_check.port",
     "health_check.body",
 ];
-/// Settings of a target that say where clients are sent.
+/// Settings of a target that decide where clients are sent.
 const TARGET_KEPT: [&str; 2] = ["id", "address"];
 
 impl Scope {
-    /// As the API says it.
+    /// The API's word.
     pub fn word(self) -> &'static str {
         match self {
             Scope::Everything => "everything",
@@ -53,7 +53,7 @@ impl Scope {
         }
     }
 
-    /// Whether a request may be made at all; `path` as the router has it.
+    /// Whether a request may be made at all; `path` in the router's form.
     ///
     /// # Errors
     /// [`Cause::NotTrusted`].
@@ -69,7 +69,7 @@ impl Scope {
     /// Whether an edit may be made.
     ///
     /// # Errors
-    /// [`Cause::NotTrusted`], naming what is out of reach.
+    /// [`Cause::NotTrusted`], naming the setting that is out of reach.
     pub fn judge_edit(self, edit: &Edit) -> Result<(), Problem> {
         if self == Scope::Everything {
             return Ok(());
@@ -89,7 +89,8 @@ impl Scope {
         }
     }
 
-    /// Whether a change may be taken back; `inverse` is the edit that does, `None` where it is a whole configuration.
+    /// Whether a change may be undone; `inverse` is the edit that undoes it, `None` where that is a whole
+    /// configuration.
     ///
     /// # Errors
     /// [`Cause::NotTrusted`].
@@ -165,7 +166,7 @@ mod tests {
         assert!(Scope::Attributes.judge_undo(None).is_err());
     }
 
-    /// Tables and settings that lead nowhere and write nothing. One that is new must be put here, or be kept.
+    /// Tables and settings that decide about no address and no file. A new setting must be added here, or be refused.
     #[test]
     fn every_setting_of_groups_and_targets_is_decided() {
         const OPEN: &str = "algorithm hash_on connection_limit queue queue_timeout on_full upgrades slow_start \

@@ -1,8 +1,8 @@
 //! The sockets of the admin API: opened before anything runs, served until the end.
 //!
-//! Limits bound what a client can take: connections for each socket (so that the Unix socket stays open when
-//! the address is flooded), size and age of a request's head, time that a response may not be taken.
-//! Never waits for a single client. Tested by `tests/admin` over real sockets.
+//! Limits bound what a client can use: connections for each socket (so that the Unix socket stays available when the
+//! address is flooded), size and duration of a request's head, and how long a response may not be taken. Never waits
+//! for a single client. Tested by `tests/admin` over real sockets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,15 +33,15 @@ use crate::listener::{self, SocketFile};
 const CONNECTIONS_MAX: usize = 256;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
-/// A request's head, and the silence before it.
+/// The time for a request's head, and for the silence before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take no byte of a response.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Pause after a failed accept, which is about descriptors and passes.
+/// Pause after a failed accept, which is mostly a shortage of descriptors and passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What requests in flight have left when the end comes.
+/// The time for requests in flight when the API ends.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Why the admin API cannot be served.
@@ -67,7 +67,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens what the file names; neither address nor socket is fine.
+    /// Opens the sockets that the file names, if any.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -81,7 +81,7 @@ impl Sockets {
         Ok(Sockets { tcp, unix })
     }
 
-    /// Where TCP is served in fact.
+    /// The actual TCP address.
     pub fn address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
@@ -101,14 +101,14 @@ impl Sockets {
             () = end => {}
         }
         drop(file);
-        // Who is not finished by then is cut off with the runtime.
+        // Connections that are not finished by then are cut off with the runtime.
         let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
         Ok(())
     }
 }
 
 fn open_tcp(address: SocketAddr, has_token: bool) -> Result<std::net::TcpListener, BindError> {
-    // The file's validation says the same; nothing else may open a door either.
+    // The file's validation has this rule too; no other caller may open a door either.
     if !has_token && !address.ip().to_canonical().is_loopback() {
         return Err(BindError::NoToken(address));
     }
@@ -151,7 +151,7 @@ async fn accept_tcp(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, address)) => {
-                // A socket that cannot be told to hurry is as good, only slower.
+                // Without the option the socket works as well, only slower.
                 let _ = stream.set_nodelay(true);
                 serve(stream, Peer::Tcp(address), router, connections, place);
             }
@@ -210,7 +210,7 @@ fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
-        // How a connection ends is the client's affair.
+        // How the connection ends does not matter here.
         let _ = connection.await;
         drop(place);
     });

@@ -1,4 +1,4 @@
-//! The session-match warning of a group in words, with the settings that would make it go away.
+//! The session-match warning of a group in words, with the settings that would remove it.
 //!
 //! Pure; the comparison itself is `stickiness::session_match`. Tested below.
 
@@ -12,11 +12,11 @@ use crate::control::config::schema::{self, Kind};
 use crate::control::config::units::show_duration;
 use crate::stickiness::session_match::{self, Life, Mismatch, MismatchKind, Seen};
 
-/// From here on a lifetime is shown and suggested in whole minutes: one that is written as a date is
-/// always a few seconds short.
+/// From here on a lifetime is shown and suggested in whole minutes: one that is given as a date is always a few seconds
+/// short.
 const WHOLE_MINUTES_FROM_S: u64 = 600;
 
-/// What is said of one mismatch, under these durations of the group's stickiness.
+/// The warning about one mismatch, for these durations of the group's stickiness.
 pub fn describe(mismatch: &Mismatch, duration: Duration, max_age: Duration) -> SessionMatch {
     let Mismatch { cookie, session: life, gap } = mismatch;
     let stickiness = show_duration(Duration::from_secs(gap.stickiness_s));
@@ -44,7 +44,7 @@ pub fn describe(mismatch: &Mismatch, duration: Duration, max_age: Duration) -> S
     SessionMatch { cookie: cookie.to_string(), kind, session, stickiness, text, suggestion }
 }
 
-/// What is said of a session in a group that keeps nobody, with the durations that stickiness would have.
+/// The advice about a session in a group that is not sticky, for the durations that its stickiness would have.
 pub fn advise(seen: &Seen, duration: Duration, max_age: Duration) -> SessionMatch {
     let Seen { cookie, life } = seen;
     let mut settings = Settings::from([("stickiness.enabled", true.into())]);
@@ -91,7 +91,7 @@ fn to_set(settings: &Settings) -> String {
     format!("set {}", said.collect::<Vec<String>>().join(" and "))
 }
 
-/// Both durations as they must be, as far as a file may have them; `None` when nothing would be better.
+/// Both durations with the values that they need, as far as a file may have them; `None` when nothing would be better.
 fn suggestion(
     kind: MismatchKind,
     session: Duration,
@@ -118,7 +118,7 @@ fn suggestion(
     (!settings.is_empty()).then_some(settings)
 }
 
-/// What a file may say.
+/// The range that a file may use.
 fn range(key: &str) -> Option<(Duration, Duration)> {
     match schema::STICKINESS.setting(key)?.kind {
         Kind::Duration { min, max, .. } => Some((min, max)),
@@ -210,7 +210,7 @@ mod tests {
                 Some(vec![("stickiness.duration", "2d"), ("stickiness.max_age", "2d")]),
             ),
             (EndsBefore, 2 * DAY_S, 2 * DAY_S, DAY_S, Some(vec![("stickiness.max_age", "2d")])),
-            // A week is the longest idle duration there is.
+            // A week is the longest idle duration that is allowed.
             (
                 EndsBefore,
                 30 * DAY_S,
@@ -221,7 +221,7 @@ mod tests {
             (EndsBefore, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, None),
             (EndsBefore, 900 * DAY_S, 7 * DAY_S, 366 * DAY_S, None),
             (FarOutlives, HOUR_S, DAY_S, 7 * DAY_S, Some(vec![("stickiness.duration", "1h")])),
-            // An Expires that is a date: two weeks short of a moment.
+            // An Expires that is a date: a moment less than two weeks.
             (
                 EndsBefore,
                 2 * DAY_S - 1,

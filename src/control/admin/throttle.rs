@@ -1,8 +1,8 @@
-//! Slows down whoever is refused again and again, so that tokens cannot be guessed by the thousand and the audit log
-//! is not flooded.
+//! Slows down peers that are refused again and again, so that tokens cannot be guessed by the thousand and the audit
+//! log is not flooded.
 //!
-//! Everybody has an allowance that grows back with time. Who has used it up waits for each further answer; who
-//! guesses tokens waits before the next one is looked at, right or wrong, so that hanging up early gains nothing.
+//! Every peer has an allowance that grows back with time. A peer that has used it up waits for each further answer. One
+//! that guesses tokens waits before its next token is checked, right or wrong, so that hanging up early gains nothing.
 //! Other refusals do not count as guesses: pages of other sites can cause those in an operator's browser. Keeps one
 //! time for each of a bounded number of peers. Never sleeps itself. Pure but for its lock; tested below.
 
@@ -19,10 +19,10 @@ const ALLOWANCE: u32 = 10;
 const EVERY: Duration = Duration::from_millis(100);
 /// Longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Peers that are remembered.
+/// Most peers that are remembered.
 const PEERS_MAX: usize = 1024;
 
-/// What a peer is known by: whoever has one IPv6 address has all of its /64.
+/// The key of a peer: an IPv6 address stands for its whole /64, which one client owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Who {
     V4([u8; 4]),
@@ -45,22 +45,22 @@ impl Who {
     }
 }
 
-/// What somebody was refused for.
+/// The kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A token that is not the right one.
+    /// A wrong token.
     Guess,
     Other,
 }
 
-/// When each peer's refusals are all forgotten.
+/// For each peer, when all of its refusals will be forgotten.
 #[derive(Debug, Default)]
 pub struct Throttle {
     forgotten: Mutex<HashMap<(Who, Kind), Instant, ahash::RandomState>>,
 }
 
 impl Throttle {
-    /// Notes a refusal; says how long its answer waits.
+    /// Notes a refusal; returns how long its answer must wait.
     pub fn refuse(&self, peer: &Peer, kind: Kind, now: Instant) -> Duration {
         let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Who::of(peer), kind);
@@ -73,7 +73,7 @@ impl Throttle {
         beyond(*at, now)
     }
 
-    /// How long a peer waits that comes with a token.
+    /// How long a peer that brings a token must wait.
     pub fn wait(&self, peer: &Peer, now: Instant) -> Duration {
         let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         let at = forgotten.get(&(Who::of(peer), Kind::Guess));
@@ -85,7 +85,7 @@ fn beyond(at: Instant, now: Instant) -> Duration {
     at.saturating_duration_since(now).saturating_sub(EVERY * ALLOWANCE).min(WAIT_MAX)
 }
 
-/// Forgets who has nothing left to be remembered for, and where that is nobody the one with the least.
+/// Forgets peers whose time has passed, and if there are none, the one with the least time left.
 fn make_room(forgotten: &mut HashMap<(Who, Kind), Instant, ahash::RandomState>, now: Instant) {
     forgotten.retain(|_, at| *at > now);
     if forgotten.len() >= PEERS_MAX {

@@ -1,7 +1,7 @@
-//! What the admin API answers, as types: keys and words of version 1, every key always present.
+//! The answers of the admin API, as types: keys and words of version 1, every key always present.
 //!
-//! Shapes only: `operator` and its siblings fill them. `openapi.json` describes the same; `tests/admin` holds
-//! the two to each other.
+//! Types only: `operator` and its siblings fill them. `openapi.json` describes the same; `tests/admin` compares the
+//! two.
 
 use std::collections::BTreeMap;
 
@@ -33,14 +33,14 @@ pub struct Status {
     pub listeners: Vec<ListenerAddress>,
     pub connections: ClientConnections,
     pub target_connections: OpenConnections,
-    /// Resident; `None` = the kernel does not say.
+    /// Resident; `None` = not reported by the kernel.
     pub memory_bytes: Option<u64>,
     pub log: LogStatus,
     /// One sentence each.
     pub warnings: Vec<String>,
-    /// Groups with targets in service that nobody checks.
+    /// Groups with targets in service that are not checked.
     pub unchecked_count: usize,
-    /// What the one who asks may change: "everything", or "attributes" of groups and targets.
+    /// What the visitor may change: "everything", or "attributes" of groups and targets.
     pub may_change: &'static str,
     pub demo: bool,
     pub demo_urls: Vec<String>,
@@ -62,7 +62,7 @@ pub struct ConfigStatus {
 #[derive(Debug, Serialize)]
 pub struct ListenerAddress {
     pub name: String,
-    /// Where it listens in fact.
+    /// The actual address.
     pub address: String,
 }
 
@@ -92,22 +92,22 @@ pub struct Overview {
     #[serde(flatten)]
     pub rates: metrics::Overview,
     pub group_count: usize,
-    /// Groups that somebody should look at.
+    /// Groups that need attention.
     pub troubled_count: usize,
-    /// Groups with targets in service that nobody checks.
+    /// Groups with targets in service that are not checked.
     pub unchecked_count: usize,
-    /// Those in trouble first, else in the order of the file; not all of very many.
+    /// Those in trouble first, then in the order of the file; when there are very many, not all.
     pub groups: Vec<GroupStanding>,
 }
 
-/// How a group stands.
+/// The state of a group.
 #[derive(Debug, Serialize)]
 pub struct GroupStanding {
     pub name: String,
-    /// Something is unhealthy, ejected, failing or empty.
+    /// Whether a target is unhealthy, ejected or failing, or there is none in service.
     pub is_troubled: bool,
     pub target_count: usize,
-    /// Targets by the words of `HEALTH_CODES`; "ejected" for those that are, which are in no other number.
+    /// Targets by the words of `HEALTH_CODES`; "ejected" for ejected ones, which count in no other number.
     pub standing: BTreeMap<&'static str, usize>,
     pub failing_open: bool,
     pub requests_per_second: f64,
@@ -115,11 +115,11 @@ pub struct GroupStanding {
     /// In the last two minutes.
     pub failures_recently: u64,
     pub in_flight: u64,
-    /// The targets that the trouble is about; not all of very many.
+    /// The targets that cause the trouble; when there are very many, not all.
     pub troubled_targets: Vec<TargetStanding>,
 }
 
-/// A target that is not as it should be.
+/// A target in trouble.
 #[derive(Debug, Serialize)]
 pub struct TargetStanding {
     pub id: String,
@@ -144,7 +144,7 @@ pub struct Group {
     pub algorithm: AlgorithmName,
     /// Targets by the words of `HEALTH_CODES`.
     pub health_summary: BTreeMap<&'static str, usize>,
-    /// Nobody, or too few, are healthy: unhealthy targets are used as well.
+    /// Whether unhealthy targets are used as well, because none or too few are healthy.
     pub failing_open: bool,
     pub requests_per_second: f64,
     pub requests_history: Vec<f64>,
@@ -153,7 +153,7 @@ pub struct Group {
     pub in_flight: u64,
     pub tunnels: u64,
     pub waiting: usize,
-    /// Estimated; `None` where nothing is known of any target.
+    /// Estimated; `None` where no target has an estimate.
     pub sessions: Option<u64>,
     /// Every setting of the group's table but its targets, as the file has them.
     pub attributes: Value,
@@ -168,13 +168,13 @@ pub struct Group {
 pub struct SessionMatch {
     pub cookie: String,
     pub kind: MatchKind,
-    /// "12h"; `None` where nobody says how long it lives.
+    /// "12h"; `None` where its lifetime is not known.
     pub session: Option<String>,
     /// "1d", "off"
     pub stickiness: String,
     /// One sentence with both figures and the setting to change.
     pub text: String,
-    /// Settings of the group that make the two match; `None` where none can.
+    /// Settings of the group that would make the two match; `None` where none can.
     pub suggestion: Option<BTreeMap<&'static str, Value>>,
 }
 
@@ -185,7 +185,7 @@ pub enum MatchKind {
     EndsBefore,
     /// Stickiness lasts far longer than the session.
     Outlives,
-    /// There is a session, and the group keeps nobody.
+    /// There is a session, and the group is not sticky.
     NotSticky,
 }
 
@@ -195,7 +195,7 @@ pub struct Target {
     pub id: String,
     pub address: String,
     pub weight: u32,
-    /// The weight that counts now, while the target warms up.
+    /// The weight that counts now, during a slow start.
     pub effective_weight: f64,
     pub configured_state: ConfiguredState,
     pub health: &'static str,
@@ -225,7 +225,7 @@ pub struct Target {
 pub enum ConfiguredState {
     InService,
     Draining,
-    /// No longer in the configuration; serves what is bound to it until its drain ends.
+    /// No longer in the configuration; serves the requests bound to it until its drain ends.
     Removed,
 }
 
@@ -260,7 +260,7 @@ pub struct Rules {
 pub struct ListenerRules {
     pub name: String,
     pub address: String,
-    /// In the order in which they are asked; the default is last.
+    /// In the order in which they are tried; the default is last.
     pub rules: Vec<Rule>,
 }
 

@@ -1,5 +1,5 @@
-//! Handlers that change something: each with its author, and with the version it was made for where it is
-//! about the configuration. Tested by `tests/admin`.
+//! Handlers that change something: each with its author, and, for the configuration, with the version that it was made
+//! for. Tested by `tests/admin`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::control::drain::{DrainOptions, DrainOrder, Until};
 
 type Result<T> = std::result::Result<T, Problem>;
 
-/// Who asks for a change, and under which condition.
+/// The author of a change, and its condition.
 #[derive(Debug)]
 pub struct Author {
     actor: String,
@@ -62,18 +62,18 @@ async fn change(
     Ok(Answer { view, version }.into_response())
 }
 
-/// Makes one edit, which its author must be allowed.
+/// Makes one edit, if its author may make it.
 async fn edit(app: App, author: Author, edit: Edit, keep: Keep) -> Result<Response> {
     author.scope.judge_edit(&edit)?;
     change(app, author, move |operator, by| operator.edit(&edit, keep, by)).await
 }
 
-/// A change that is not about a version that somebody saw.
+/// Drops the condition, for a change that does not depend on a version.
 fn unconditional(author: Author) -> Author {
     Author { condition: Condition::None, ..author }
 }
 
-/// Settings to change; `null` takes one back to its default.
+/// Settings to change; `null` resets one to its default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
@@ -82,7 +82,7 @@ pub struct Set {
     keep: Keep,
 }
 
-/// Where a change is kept, and nothing else.
+/// Content that says only where a change is kept.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
@@ -218,7 +218,7 @@ pub async fn enable(
     .await
 }
 
-/// A drain that is over at once.
+/// A drain that ends at once.
 pub async fn disable(
     State(app): State<App>,
     InPath((group, target)): InPath<(String, String)>,
@@ -290,7 +290,7 @@ pub async fn undo(
 ) -> Result<Response> {
     let scope = author.scope;
     change(app, author, move |operator, by| {
-        // What cannot be taken back at all is refused, and noted, where it would be.
+        // A change that cannot be undone at all is refused and logged by `undo` itself.
         if let Ok(inverse) = operator.control.inverse_of(number.0) {
             scope.judge_undo(inverse.as_ref())?;
         }

@@ -1,5 +1,5 @@
-//! Target groups as the data plane takes them: the one place where the file meets the constructors of
-//! `target`. Tested as part of `compile`.
+//! Target groups in the data plane's form: the only place where the file meets the constructors of `target`. Tested as
+//! part of `compile`.
 
 use std::sync::Arc;
 
@@ -18,8 +18,7 @@ use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::options::{Failback, StickinessKind, StickinessOptions};
 use crate::stickiness::verdict::Stickiness;
 
-/// Compiles one group, with the targets of it that are `leaving`; what outlives a snapshot comes from
-/// the registry.
+/// Compiles one group, with its targets that are `leaving`; the state that outlives a snapshot comes from the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
     leaving: &[&Leaving],
@@ -29,8 +28,8 @@ pub(super) fn group(
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);
     let is_checked = group.health_check.kind != HealthCheckType::Off;
-    // Of a target that comes into service: its first check decides, if there is one. One that is in
-    // service when checks are switched on stays healthy until they have failed as often as they must.
+    // For a target that comes into service: its first check decides, if there is one. A target that is in service when
+    // checks are switched on stays healthy until the configured number of them has failed.
     let initial = if is_checked { Health::Initial } else { Health::Healthy };
     let mut targets = Vec::with_capacity(group.targets.len());
     let (mut drains, mut others_serve) = (Vec::new(), false);
@@ -81,8 +80,8 @@ pub(super) fn group(
     TargetGroup::new(parts).map_err(|fault| CompileError(fault.to_string()))
 }
 
-/// Lets a target drain. One that is or becomes unhealthy while others are healthy has nobody to serve: its
-/// sessions fail over, and must not be sent back to it because it leaves. One whose drain has ended stays so.
+/// Makes a target drain. One that is or becomes unhealthy while others are healthy serves no session: its sessions fail
+/// over, and must not be sent back to it because it leaves. One whose drain has ended stays so.
 fn drain(state: &TargetCondition, others_serve: bool) {
     let fails_checks = state.checked_health() == Some(Health::Unhealthy);
     match state.health() {
@@ -95,7 +94,7 @@ fn drain(state: &TargetCondition, others_serve: bool) {
     }
 }
 
-/// Takes a target that drains into service again: what its checks say is known when they have failed.
+/// Takes a draining target into service again: unhealthy if its checks have failed, else waiting for its first check.
 fn take_back(state: &TargetCondition) {
     match state.checked_health() {
         Some(Health::Unhealthy) => state.set_health(Health::Unhealthy),
@@ -151,7 +150,7 @@ fn session_cookies(stickiness: &file::Stickiness) -> Box<[Box<str>]> {
     named.map(|name| name.as_str().into()).collect()
 }
 
-/// The settings of a group's stickiness as the data plane, and every editor, takes them.
+/// The settings of a group's stickiness in the form of the data plane, which every editor uses too.
 pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
     let app_cookie = stickiness.app_cookie.as_deref().unwrap_or_default();
     StickinessOptions {
@@ -197,7 +196,7 @@ pub(super) fn rule_stickiness(
         partitioned: sticky.partitioned,
         cross_site_twin: sticky.cross_site_twin,
         forward_cookie: sticky.forward_cookie,
-        // A rule remembers the group; which target of it is the business of the group.
+        // A rule remembers the group; the group itself chooses the target.
         failback: Failback::Never,
         generation: 0,
         session_cookies: Vec::new(),

@@ -1,4 +1,4 @@
-//! Settings of the process and of listeners as the data plane takes them. Tested as part of `compile`.
+//! Settings of the process and of listeners in the data plane's form. Tested as part of `compile`.
 
 use crate::control::config::file;
 use crate::http::answers::Answer;

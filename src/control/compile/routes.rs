@@ -14,9 +14,9 @@ use crate::routing::table::Table;
 use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::verdict::Stickiness;
 
-/// What rules refer to.
+/// The objects that rules refer to.
 pub(super) struct Context<'c> {
-    /// Positions in the file, which are those in the snapshot.
+    /// Positions in the file, which are equal to those in the snapshot.
     pub(super) groups: &'c Positions<'c>,
     pub(super) ring: &'c Arc<KeyRing>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Routes {
     pub(super) stickiness: Vec<Option<Arc<Stickiness>>>,
 }
 
-/// The actions of which a rule or a listener has exactly one.
+/// The possible actions of a rule or a listener, exactly one of which is set.
 struct Actions<'f> {
     forward: Option<&'f Forward>,
     redirect: Option<&'f file::Redirect>,

@@ -1,7 +1,7 @@
-//! What single texts of the file may be: names, addresses, networks, cookie parts, patterns.
+//! The rules for single texts of the file: names, addresses, networks, cookie parts, patterns.
 //!
-//! Each check is a pure function from a text to the predicate of a sentence that says what is wrong
-//! with it. Addresses are parsed here once for the check and for the compiled result. Tested as a table.
+//! Each check is a pure function from a text to the predicate of a sentence that names its fault. Addresses are parsed
+//! here for both the check and the compiled result. Tested as a table.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -273,7 +273,7 @@ fn ensure(good: bool, otherwise: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(otherwise.to_owned()) }
 }
 
-/// What another module says about `text`, without the text itself: the report shows it anyway.
+/// Another module's message about `text`, without the text itself, which the report shows anyway.
 fn predicate<T>(text: &str, verdict: Result<T, String>) -> Result<(), String> {
     let quoted = format!("{text:?} ");
     verdict.map(drop).map_err(|what| what.strip_prefix(&quoted).map_or(what.clone(), str::to_owned))
@@ -290,7 +290,7 @@ fn absolute_path(text: &str) -> Result<(), String> {
     ensure(!text.contains('\0'), "has a NUL")
 }
 
-/// Where a listener listens. IPv4-mapped IPv6 addresses are refused: they would be two names for one place.
+/// The address of a listener. IPv4-mapped IPv6 addresses are refused, because one address would have two names.
 pub(in crate::control) fn listener_address(text: &str) -> Result<Bind, String> {
     match text.strip_prefix("unix:") {
         Some(path) => Ok(Bind::Unix(unix_path(path)?)),
@@ -298,7 +298,7 @@ pub(in crate::control) fn listener_address(text: &str) -> Result<Bind, String> {
     }
 }
 
-/// Where a target listens.
+/// The address of a target.
 pub(in crate::control) fn target_address(text: &str) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Address::Unix(unix_path(path)?));
@@ -325,7 +325,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// Why `text` is no address, and how what it means is written.
+/// Why `text` is no address, and how to write what it means.
 fn not_an_address(text: &str) -> String {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or_default();
@@ -357,7 +357,7 @@ fn not_an_address(text: &str) -> String {
     }
 }
 
-/// Names are not resolved, since what they stand for changes without anybody saying so.
+/// Names are not resolved, because their addresses change without notice.
 fn not_a_name(host: &str, port: &str) -> String {
     let what = format!("has {host:?}, which is not an IP address");
     if host.eq_ignore_ascii_case("localhost") {

@@ -1,8 +1,7 @@
-//! Places where limpet listens that the kernel could not tell apart: two listeners, or a listener and the
-//! admin API.
+//! Addresses that the kernel could not tell apart: of two listeners, or of a listener and the admin API.
 //!
-//! Opening the second one fails, and the kernel's error reads as if another process were there. Never
-//! opens a socket. Tested by `tests/config.rs`.
+//! Opening the second one would fail, with an error that suggests another process. Never opens a socket. Tested by
+//! `tests/config.rs`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +10,7 @@ use super::file::{self, File};
 use super::problems::Report;
 use crate::snapshot::Bind;
 
-/// Whatever listens, and the key of the address that it is given by.
+/// A listening address, and the key that sets it.
 struct Place<'f> {
     key: String,
     /// `None` for the admin API.
@@ -50,7 +49,7 @@ fn listeners(file: &File) -> impl Iterator<Item = Place<'_>> {
     })
 }
 
-/// Where the admin API is served; its TCP socket takes IPv4 as well when it is bound to `[::]`.
+/// The address of the admin API; its TCP socket takes IPv4 as well when it is bound to `[::]`.
 fn admin(admin: &file::Admin) -> impl Iterator<Item = Place<'_>> {
     let place =
         |key: &str, bind| Place { key: key.to_owned(), listener: None, bind, ipv6_only: false };
@@ -63,7 +62,7 @@ fn collide(one: &Place<'_>, other: &Place<'_>) -> bool {
     match (&one.bind, &other.bind) {
         (Bind::Unix(one), Bind::Unix(other)) => one == other,
         (Bind::Tcp(a), Bind::Tcp(b)) => {
-            // Port 0 is another one each time.
+            // Port 0 is a different port each time.
             a.port() == b.port() && a.port() != 0 && overlap(hosts(a, one), hosts(b, other))
         }
         (Bind::Tcp(_), Bind::Unix(_)) | (Bind::Unix(_), Bind::Tcp(_)) => false,
@@ -81,7 +80,7 @@ enum Hosts {
 
 fn hosts(address: &SocketAddr, place: &Place<'_>) -> Hosts {
     match address.ip().to_canonical() {
-        // [::] takes IPv4 as well unless it is told not to.
+        // [::] takes IPv4 as well unless the listener forbids it.
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) if place.ipv6_only => Hosts::AllIpv6,
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Hosts::All,
         ip if ip.is_unspecified() => Hosts::AllIpv4,

@@ -1,10 +1,10 @@
-//! What a rule of the file looks at, as routing has it.
+//! The conditions of a rule of the file, in the form of routing.
 
 use super::file::{Query, When};
 use super::network;
 use crate::routing::conditions::{Condition, HostPattern, PathPattern};
 
-/// What a rule looks at.
+/// The conditions of a rule.
 ///
 /// # Errors
 /// A value has been refused.

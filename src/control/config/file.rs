@@ -1,8 +1,7 @@
-//! The file as typed values: what serde makes of a document that the walk has completed.
+//! The file as typed values: serde's result for a document that the walk has completed.
 //!
-//! Every default comes from the schema, so nothing here states one; absent settings are `None`.
-//! Unknown keys are refused here a second time. Never checks one setting against another (that is
-//! `validate`). Tested by `tests/config.rs`.
+//! Every default comes from the schema, so nothing here states one; absent settings are `None`. Unknown keys are
+//! refused here a second time. Never checks one setting against another (`validate` does). Tested by `tests/config.rs`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +18,7 @@ use crate::snapshot::{EngineChoice, ProxyProtocol};
 use crate::stickiness::options::{Failback, SameSite};
 use crate::telemetry::options::{LogFormat, LogQuery};
 
-/// Name of what a listener does when no rule matches.
+/// The name of a listener's action when no rule matches.
 pub const DEFAULT_RULE: &str = "default";
 
 /// The whole file.
@@ -234,14 +233,14 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The name given, or the one that follows from the priority.
+    /// The given name, or the one derived from the priority.
     pub fn effective_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("rule-{}", self.priority))
     }
 }
 
-/// `None` holds for any request. No list is empty: an allow-list that a template left empty must not
-/// be read as "anybody".
+/// `None` is true for any request. No list is empty: an allow-list that a template left empty must not be read as
+/// "any".
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
@@ -382,7 +381,7 @@ pub struct HealthCheck {
     pub port: Option<u16>,
     /// "200" or "200-399".
     pub expect: Vec<String>,
-    /// "" = not looked at.
+    /// "" = not checked.
     pub body: String,
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
@@ -498,7 +497,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The id given, or the address.
+    /// The given id, or the address.
     pub fn effective_id(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.address)
     }
@@ -529,7 +528,7 @@ fn auto_or_count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usize>, D
     })
 }
 
-// The names in the file of what the data plane knows by type only.
+// The file's names for variants of the data plane's types.
 
 #[derive(Deserialize)]
 #[serde(remote = "Mode", rename_all = "snake_case")]

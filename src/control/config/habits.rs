@@ -1,26 +1,25 @@
-//! What people write by habit who come from nginx, HAProxy, Envoy, Caddy, Traefik or ALB, and limpet's word
-//! for it.
+//! The words that users of nginx, HAProxy, Envoy, Caddy, Traefik or ALB write by habit, and limpet's words for them.
 //!
-//! Only ever asked about what was refused, so that no word here can change what a right file means. An answer
-//! names settings by their path; that these exist is tested beside it.
+//! Used only for text that was refused, so that no word here can change the meaning of a correct file. An answer names
+//! settings by their path; a test beside it checks that these exist.
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// What stands in limpet's file for a key of another balancer.
+/// limpet's setting for a key of another balancer.
 pub(super) fn key(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     KEYS.iter().find(|(words, _)| words.split(' ').any(|word| word == name)).map(|(_, is)| *is)
 }
 
-/// What stands in limpet's file for `text` as a value of the setting `key`.
+/// limpet's value for `text` as a value of the setting `key`.
 pub(super) fn value(key: &str, text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase().replace('-', "_");
     let mut of_key = VALUES.iter().filter(|(name, ..)| *name == key);
     of_key.find(|(_, words, _)| words.split(' ').any(|word| word == text)).map(|(.., is)| *is)
 }
 
-/// How the table of the setting `key` is written when `value` is all that it says.
+/// How to write the table of the setting `key` that has only this `value`.
 pub(super) fn table(key: &str, value: &DeValue<'_>) -> Option<String> {
     Some(match (key, value) {
         ("redirect", DeValue::String(to)) => format!("{{ to = {to:?} }}"),
@@ -354,7 +353,7 @@ mod tests {
             for name in answer.split('"').skip(1).step_by(2) {
                 let is_name =
                     name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
-                // Words of limpet's own stand as values of the settings before them.
+                // limpet's own words occur as values of the settings before them.
                 let is_value = answer.contains(&format!("= \"{name}\"")) || name == "draining";
                 assert!(!is_name || is_value || exists(name), "{name} in {answer}");
             }

@@ -1,7 +1,7 @@
-//! Targets that are limpet itself: requests would come round to the listener that they came by.
+//! Targets that are limpet itself: requests would return to the listener that they came through.
 //!
-//! Only what is certain is said: an address of this file's own, or a loopback address where a listener has
-//! all. Never opens a socket. Tested beside it.
+//! Reports only certain cases: an address of this same file, or a loopback address where a listener is bound to all.
+//! Never opens a socket. Tested beside it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +12,10 @@ use super::file::{File, Forward, Listener, TargetGroup};
 use crate::group::address::Address;
 use crate::snapshot::Bind;
 
-/// Most targets of one file that are looked into.
+/// Most targets of one file that are examined.
 const EDGES_MAX: usize = 32;
 
-/// Listeners by what is connected to.
+/// Listeners by the addresses that reach them.
 #[derive(Default)]
 struct Binds {
     tcp: HashMap<SocketAddr, usize, ahash::RandomState>,
@@ -59,7 +59,7 @@ fn edges<'f>(file: &'f File, binds: &'f Binds) -> impl Iterator<Item = Edge> {
     })
 }
 
-/// Whether what comes to the listener of `edge` may be forwarded to its target again.
+/// Whether a request that reaches the listener of `edge` may be forwarded to its target again.
 fn leads(file: &File, edges: &[Edge], edge: &Edge) -> bool {
     let mut seen = vec![edge.listener];
     let mut next = 0;
@@ -138,7 +138,7 @@ mod tests {
     use super::super::parse;
     use crate::control::config::loops::*;
 
-    /// Requests that come back to the listener they came by never end.
+    /// Requests that return to the listener that they came through never end.
     #[test]
     fn a_target_that_is_its_own_listener_is_named() {
         let told = |listeners: &str, groups: &str| {
@@ -165,7 +165,7 @@ mod tests {
             let words = "of group \"app\" is listener \"web\" of this file";
             assert!(told.iter().all(|problem| problem.contains(words)), "{told:#?}");
         }
-        // One listener behind another is a way, two behind each other are a circle.
+        // One listener before another is a path, two before each other are a loop.
         let two = |second: &str| {
             listener("a", "127.0.0.1:80", "to-b") + &listener("b", "127.0.0.1:81", second)
         };

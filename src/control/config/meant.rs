@@ -1,6 +1,6 @@
-//! What was probably meant by a key or a word that is none: a near miss, or a setting of another table.
+//! The probable meaning of an unknown key or word: a near miss, or a setting of another table.
 //!
-//! Only ever asked about what is refused. Pure. Tested by `tests/config.rs`.
+//! Used only for text that is refused. Pure. Tested by `tests/config.rs`.
 
 use toml::de::DeValue;
 
@@ -8,13 +8,13 @@ use super::habits;
 use super::places::Path;
 use super::schema::{self, Default, Section};
 
-/// Longest text that is compared with what it could have meant.
+/// Longest text that is compared with known words.
 const SUGGESTION_BYTES_MAX: usize = 64;
 
 /// Most places that are named for one key.
 const PLACES_MAX: usize = 2;
 
-/// The key that was probably meant: a near miss, or one that stands in a table inside of this one.
+/// The probable key: a near miss, or one that stands in a table inside this one.
 pub fn suggestion(section: &'static Section, key: &str) -> Option<String> {
     if let Some(near) = nearest(section.settings.iter().map(|setting| setting.key), key) {
         return Some(near.to_owned());
@@ -25,8 +25,8 @@ pub fn suggestion(section: &'static Section, key: &str) -> Option<String> {
     })
 }
 
-/// The table around `path` whose setting `name` is: what follows `[[target_group.target]]` is the target's, however
-/// far away the group's own lines are.
+/// The table around `path` whose setting `name` is: settings behind `[[target_group.target]]` belong to the target,
+/// however far away the group's own lines are.
 pub(super) fn misplaced<'p>(
     name: &str,
     value: &DeValue<'_>,
@@ -34,7 +34,7 @@ pub(super) fn misplaced<'p>(
 ) -> Option<&'p Path<'p>> {
     let mut around = path.parent();
     while let Some(outer) = around {
-        // The file itself has nothing but tables; a text of such a name means something else.
+        // The file itself has only tables; a text with such a name means something else.
         let may_be = match outer {
             Path::Root => value.is_table() || value.is_array(),
             Path::Element(..) => true,
@@ -48,8 +48,8 @@ pub(super) fn misplaced<'p>(
     None
 }
 
-/// The settings of `section`, the table at `path`, that an answer of [`habits::key`] speaks of; what is in a table
-/// inside of it follows a ".".
+/// The settings of `section`, the table at `path`, that an answer of [`habits::key`] names; a setting in an inner table
+/// follows a ".".
 pub(super) fn answered<'a>(
     section: &'static Section,
     answer: &'a str,
@@ -66,20 +66,20 @@ pub(super) fn answered<'a>(
     let inner = quoted.filter(move |_| is_here).map(move |key| {
         key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')).unwrap_or(key)
     });
-    // Only the top of the file has lists of tables that an answer names by their whole path.
+    // Only at the top of the file does an answer name lists of tables by their whole path.
     inner
         .chain(heads.filter(move |_| table.is_empty()))
         .filter(|key| section.setting(key.split('.').next().unwrap_or(key)).is_some())
 }
 
-/// The needed setting of `section` of which `key` is a near miss.
+/// The required setting of `section` of which `key` is a near miss.
 pub(super) fn needed(section: &'static Section, key: &str) -> Option<&'static str> {
     let near = nearest(section.settings.iter().map(|setting| setting.key), key)?;
     let setting = section.setting(near)?;
     matches!(setting.default, Default::Needed).then_some(setting.key)
 }
 
-/// Whether `key`, which `section` has not, is reported as another word for `setting`.
+/// Whether `key`, which `section` does not have, is reported as another word for `setting`.
 pub(super) fn stands_for(
     section: &'static Section,
     key: &str,
@@ -92,7 +92,7 @@ pub(super) fn stands_for(
     }
 }
 
-/// The section that the tables at `path` have; none for a table by name.
+/// The section of the table at `path`; `None` for a table by name.
 fn section_at(path: &Path<'_>) -> Option<&'static Section> {
     match path {
         Path::Root => Some(&schema::FILE),
@@ -101,7 +101,7 @@ fn section_at(path: &Path<'_>) -> Option<&'static Section> {
     }
 }
 
-/// The places of the file that have a setting of this name.
+/// Where in the file there is a setting with this name.
 pub(super) fn elsewhere(name: &str) -> Option<String> {
     let lower = name.to_ascii_lowercase().replace('-', "_");
     let places = schema::listing()
@@ -112,12 +112,12 @@ pub(super) fn elsewhere(name: &str) -> Option<String> {
     (!places.is_empty()).then(|| places.join(" or "))
 }
 
-/// The word that was probably meant by `text`.
+/// The known word that `text` probably means.
 pub(super) fn nearest<'w>(words: impl Iterator<Item = &'w str>, text: &str) -> Option<&'w str> {
     if text.len() > SUGGESTION_BYTES_MAX {
         return None;
     }
-    // A word of which more than a third is wrong was hardly meant.
+    // A word that is more than a third wrong is hardly the one.
     let distance_max = (text.chars().count() / 3).clamp(1, 4);
     let lower = text.to_ascii_lowercase().replace('-', "_");
     words

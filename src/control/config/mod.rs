@@ -1,8 +1,8 @@
 //! From a file to a configuration: parse, walk along the schema, type, validate.
 //!
-//! Owns the way from text to [`file::File`] and the error report; never opens a socket, never touches
-//! the running table. Nothing is accepted in part: either everything is right, or all that is wrong
-//! is said at once. Tested by `tests/config.rs` and the fuzz target `config`.
+//! Owns the way from text to [`file::File`] and the error report; never opens a socket, never touches the running
+//! table. Nothing is accepted in part: either everything is right, or all mistakes are reported at once. Tested by
+//! `tests/config.rs` and the fuzz target `config`.
 
 mod checks;
 mod collisions;
@@ -40,7 +40,7 @@ pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
 
-/// A text that was found right, and what it says.
+/// A correct text, and its configuration.
 #[derive(Debug, Clone)]
 pub struct Parsed {
     pub text: Arc<str>,
@@ -52,17 +52,17 @@ pub struct Parsed {
 /// Reads and checks a file.
 ///
 /// # Errors
-/// The file cannot be read, or everything that is wrong with it.
+/// The file cannot be read, or all of its mistakes.
 pub fn load(path: &Path) -> Result<Parsed, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     Ok(parse_complete(text, &path.display().to_string())?)
 }
 
-/// Checks a text; `file` is what the report calls it.
+/// Checks a text; `file` is its name in the report.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All of its mistakes.
 pub fn parse(text: &str, file: &str) -> Result<File, Problems> {
     judge(text, file).map(|(typed, _)| typed)
 }
@@ -83,7 +83,7 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
     for error in &errors {
         syntax::report(error, document.get_ref(), &mut report);
     }
-    // What a text meant that is not TOML cannot be told: its mistakes come first.
+    // A text that is not TOML has no reliable meaning, so only its syntax errors are reported.
     if !report.is_clean() {
         return Err(Problems(report.take()));
     }
@@ -91,7 +91,8 @@ fn judge(text: &str, file: &str) -> Result<(File, toml::Table), Problems> {
     let typed = typed::file(&complete);
     match &typed {
         Ok(file) => validate::validate(file, &mut report),
-        // The walk has checked what serde would refuse, so this is said only where it found nothing.
+        // The walk has found everything that serde refuses, so serde's error is reported only if the walk found
+        // nothing.
         Err(error) if report.is_clean() => {
             report.add(&(0..0), "", syntax::one_line(&error.to_string()), None);
         }

@@ -1,5 +1,5 @@
-//! What is allowed and yet hardly meant: said by `limpet check`, at start and with a change, never a refusal. Tested
-//! beside it.
+//! Notes about settings that are allowed but hardly intended: shown by `limpet check`, at start and with a change,
+//! never a refusal. Tested beside it.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::{loops, rule_notes};
 use crate::snapshot::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 
-/// With more groups without checks, one sentence is about all of them.
+/// With more unchecked groups than this, one sentence covers all of them.
 const UNCHECKED_MAX: usize = 5;
 
 /// One sentence each, those of [`amiss`] first.
@@ -20,7 +20,7 @@ pub fn notes(file: &File) -> Vec<String> {
     notes
 }
 
-/// Groups whose targets nobody checks, which may be meant: who runs limpet is told by the word for their health.
+/// Groups whose targets are not checked. That may be intended: the word for their health tells the operator.
 fn unchecked(file: &File) -> Vec<String> {
     let is_unchecked = |group: &&TargetGroup| {
         let check = &group.health_check;
@@ -42,7 +42,7 @@ fn unchecked(file: &File) -> Vec<String> {
     names.into_iter().map(sentence).collect()
 }
 
-/// What should be changed, one sentence each.
+/// Settings that should be changed, one sentence each.
 pub fn amiss(file: &File) -> Vec<String> {
     let mut notes = rule_notes::notes(file);
     notes.extend(loops::notes(file));
@@ -100,7 +100,7 @@ fn refused_cookie(whose: &str, listener: &str) -> String {
     )
 }
 
-/// Whether a client may have come by TLS, as a proxy in front tells.
+/// Whether a client may have used TLS, according to a proxy in front.
 fn may_have_tls(listener: &Listener) -> bool {
     !listener.trusted_proxies.is_empty() || listener.proxy_protocol != ProxyProtocol::Off
 }
@@ -130,7 +130,7 @@ fn forwards(listener: &Listener) -> impl Iterator<Item = &Forward> {
     rules.chain([listener.forward.as_ref()]).flatten()
 }
 
-/// Everything that remembers a group in a cookie of its own, with its rule's name.
+/// Every rule or default action that remembers a group in a cookie of its own, with its name.
 fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, String, &Sticky)> {
     file.listeners.iter().flat_map(|listener| {
         let rules =
@@ -146,15 +146,15 @@ fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, String, &Sticky
     })
 }
 
-/// Whether there is a setting that only a check has a use for.
+/// Whether a setting is given that only a check uses, while checks are off.
 fn is_check_forgotten(check: &HealthCheck) -> bool {
     let is_set = check.path != "/" || check.port.is_some();
     check.kind == HealthCheckType::Off
         && (is_set || !check.host.is_empty() || !check.body.is_empty())
 }
 
-/// Every group that something forwards to, and whether only sticky forwards lead to it: their cookie names the
-/// target, its own is never asked.
+/// Every group that receives requests, and whether only sticky forwards lead to it: their cookie names the target, and
+/// the group's own cookie is never used.
 fn bypassed(file: &File) -> HashMap<&str, bool, ahash::RandomState> {
     let mut bypassed = HashMap::default();
     let mut lead = |group, is_sticky| *bypassed.entry(group).or_insert(true) &= is_sticky;

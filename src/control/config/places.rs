@@ -1,6 +1,6 @@
-//! Where a value stands: from the parts of a key path to a value of the document, and to the path as people read it.
+//! The place of a value: from the parts of a key path to a value of the document, and to the path as it is shown.
 //!
-//! Looked up only for what is reported, so that a file without mistakes costs nothing here. Pure. Tested by the
+//! Searched only for values that are reported, so that a file without mistakes costs nothing here. Pure. Tested by the
 //! golden report in `tests/config.rs`.
 
 use std::borrow::Cow;
@@ -10,10 +10,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Longest name that stands for an element of a list, in bytes.
+/// Longest name of a list's element in a path, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// A key path, from its last part up; what is below borrows what is above.
+/// A key path, from its last part up; each part borrows the one above.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Path<'p> {
     Root,
@@ -30,7 +30,7 @@ impl<'p> Path<'p> {
         Path::Element(self, index, element)
     }
 
-    /// What it is in; nothing encloses the root.
+    /// The part above; the root has none.
     pub(super) fn parent(&self) -> Option<&'p Path<'p>> {
         match self {
             Path::Root => None,
@@ -53,12 +53,12 @@ impl<'p> Path<'p> {
         }
     }
 
-    /// As it is looked up: `listener[0].name`
+    /// In the form for searching: `listener[0].name`
     pub(super) fn key(&self) -> String {
         self.written(&|index, _| index.to_string().into())
     }
 
-    /// As people read it: `listener[web].name`
+    /// In the form for people: `listener[web].name`
     pub(super) fn shown(&self) -> String {
         self.written(&label)
     }
@@ -87,7 +87,7 @@ impl<'p> Path<'p> {
     }
 }
 
-/// What stands in the place of an element's index.
+/// The text that replaces an element's index.
 fn label<'v>(index: usize, element: &'v DeValue<'_>) -> Cow<'v, str> {
     let name = element.as_table().and_then(|table| {
         ["name", "id"].iter().find_map(|key| table.get(*key)?.get_ref().as_str())

@@ -1,7 +1,7 @@
-//! What is wrong with a file: every mistake with its place, what was found and what is allowed.
+//! The mistakes of a file, each with its place, the value found and the values allowed.
 //!
-//! Owns the report and its wording; knows nothing of single settings. Never shows a secret. Tested
-//! by the golden report in `tests/config.rs`.
+//! Owns the report and its wording; does not know single settings. Never shows a secret. Tested by the golden report in
+//! `tests/config.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -48,7 +48,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes of one file, in the order in which they stand in it. Never empty.
+/// All mistakes of one file, in the order of their places. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -75,21 +75,21 @@ pub enum ConfigError {
     Invalid(#[from] Problems),
 }
 
-/// Collects the mistakes of one text. Values are known by their key (`listener[0].rule[2].priority`).
+/// Collects the mistakes of one text. Values are identified by their key (`listener[0].rule[2].priority`).
 #[derive(Debug)]
 pub(super) struct Report<'s> {
     file: &'s str,
     source: &'s str,
     document: &'s DeTable<'s>,
-    /// Keys whose value was refused and replaced, so that nothing is concluded from them.
+    /// Keys whose value was refused and replaced, so that no conclusion is drawn from them.
     refused: BTreeSet<String>,
-    /// Lists and the names of elements that stand under a misspelt or misplaced key.
+    /// Lists and the names of elements under a misspelt or misplaced key.
     meant_elements: BTreeSet<(String, String)>,
     problems: Vec<(usize, Problem)>,
 }
 
 impl<'s> Report<'s> {
-    /// `document` is what `source` was parsed to.
+    /// `document` is the parsed `source`.
     pub(super) fn new(file: &'s str, source: &'s str, document: &'s DeTable<'s>) -> Self {
         Report {
             file,
@@ -106,9 +106,9 @@ impl<'s> Report<'s> {
         self.refused.insert(key);
     }
 
-    /// Marks `key` of the table `table` as what an unknown key with this value was meant to be: nothing is
-    /// concluded from its absence, nor from that of the table that it would be in, nor from that of the elements
-    /// that are named in the value.
+    /// Marks `key` of the table `table` as the probable meaning of an unknown key with this value: no conclusion is
+    /// drawn from its absence, nor from that of the table around it, nor from that of the elements that the value
+    /// names.
     pub(super) fn meant(&mut self, table: &str, key: &str, value: &DeValue<'_>) {
         let mut whole = table.to_owned();
         for part in key.split('.') {
@@ -126,7 +126,7 @@ impl<'s> Report<'s> {
         }
     }
 
-    /// Whether the list `key` has no element of that name under a name of the list that was reported.
+    /// Whether the list `key` is sound, and has no element of that name under a misspelt name of the list.
     pub(super) fn sound_element(&self, key: &str, name: &str) -> bool {
         self.sound(key) && !self.meant_elements.contains(&(key.to_owned(), name.to_owned()))
     }
@@ -136,12 +136,12 @@ impl<'s> Report<'s> {
         places::find(self.document, key).is_some()
     }
 
-    /// Whether the file was meant to have a value for `key`: it has one, good or bad, or one by a wrong name.
+    /// Whether the file was meant to have a value for `key`: it has one, good or bad, or one under a wrong name.
     pub(super) fn intends(&self, key: &str) -> bool {
         self.has(key) || !self.sound(key)
     }
 
-    /// Whether something may be concluded from the value of `key`, or from its absence.
+    /// Whether conclusions may be drawn from the value of `key`, or from its absence.
     pub(super) fn sound(&self, key: &str) -> bool {
         !self.refused.contains(key)
     }
@@ -154,7 +154,7 @@ impl<'s> Report<'s> {
         if short.len() < text.len() { format!("{short}…") } else { short }
     }
 
-    /// Adds a mistake that stands in the text, and quotes it.
+    /// Adds a mistake at a place of the text, and quotes the text.
     pub(super) fn add(
         &mut self,
         span: &Range<usize>,
@@ -167,7 +167,7 @@ impl<'s> Report<'s> {
         self.problems.push((span.start, problem));
     }
 
-    /// Adds a mistake at a place of the text that is not to be quoted: something is absent there, or secret.
+    /// Adds a mistake at a place of the text without quoting it: something is absent there, or secret.
     pub(super) fn add_unquoted(
         &mut self,
         span: &Range<usize>,
@@ -191,7 +191,7 @@ impl<'s> Report<'s> {
         Problem { file, line, column, path, what, found: None, allowed }
     }
 
-    /// Adds a mistake of the value of `key`; where the file has no such value, at what encloses it.
+    /// Adds a mistake of the value of `key`; where the file has no such value, at the part around it.
     pub(super) fn at(&mut self, key: &str, what: impl Into<String>, allowed: Option<String>) {
         let (span, shown) = self.nearest(key);
         match self.has(key) {
@@ -200,13 +200,13 @@ impl<'s> Report<'s> {
         }
     }
 
-    /// Adds a mistake of something that should be in the table `key` and is not.
+    /// Adds a mistake for a setting that is missing in the table `key`.
     pub(super) fn missing(&mut self, key: &str, what: &str, allowed: Option<String>) {
         let (span, shown) = self.nearest(key);
         self.add_unquoted(&span, &shown, what, allowed);
     }
 
-    /// " (line 14)" for the value of `key`; nothing where there is no text.
+    /// " (line 14)" for the value of `key`; empty where the file has none.
     pub(super) fn line_note(&self, key: &str) -> String {
         if self.source.is_empty() {
             return String::new();
@@ -247,7 +247,7 @@ impl<'s> Report<'s> {
         self.problems.is_empty()
     }
 
-    /// What was added since the start, in the order of the text.
+    /// The mistakes since the start, in the order of the text.
     pub(super) fn take(&mut self) -> Vec<Problem> {
         let mut problems = std::mem::take(&mut self.problems);
         problems.sort_by_key(|(offset, _)| *offset);

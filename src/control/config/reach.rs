@@ -1,8 +1,8 @@
-//! Rules that no request reaches, because one before them takes all that they would.
+//! Rules that no request reaches, because an earlier one takes all requests that they would.
 //!
-//! A thousand rules are not compared with each other: a rule is looked for among those before it by what its own
-//! host or path begins or ends with. What is left to compare is bounded, and what is beyond the bound stays
-//! unsaid. Tested with `rule_notes`.
+//! A thousand rules are not all compared with each other: the earlier rules that may cover a rule are found by the
+//! beginning or end of its own host or path. The number of comparisons is bounded, and rules beyond the bound are not
+//! reported. Tested with `rule_notes`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -47,7 +47,7 @@ fn never_reached(listener: &Listener, rule: &Rule, by: &Rule) -> String {
     )
 }
 
-/// What another rule's host or path has in common with that of a rule that covers it.
+/// The part of a covered rule's host or path by which the covering rule is found.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Key {
     Host(Box<str>),
@@ -56,14 +56,14 @@ enum Key {
     Prefix(Box<str>),
 }
 
-/// The rules before one, by what they look at.
+/// The earlier rules, by their hosts and paths.
 #[derive(Default)]
 struct Earlier<'f> {
     rules: Vec<(&'f Rule, Vec<Condition>)>,
     by_key: HashMap<Key, Vec<usize>, ahash::RandomState>,
-    /// Of the prefixes in `by_key`, in bytes.
+    /// The lengths of the prefixes in `by_key`, in bytes.
     prefix_lengths: BTreeSet<usize>,
-    /// Those without such a key.
+    /// The rules without such a key.
     others: Vec<usize>,
 }
 
@@ -96,7 +96,7 @@ impl<'f> Earlier<'f> {
         })
     }
 
-    /// The keys of whatever covers `condition`, which are those of whatever covers its first value.
+    /// The keys of any condition that covers `condition`, which are those of any that covers its first value.
     fn wanted(&self, condition: &Condition) -> Vec<Key> {
         match condition {
             Condition::Host(hosts) => match hosts.first() {
@@ -125,14 +125,14 @@ impl<'f> Earlier<'f> {
     }
 }
 
-/// What covers `host` ends with one of these.
+/// Any pattern that covers `host` ends with one of these.
 fn suffixes(host: &str) -> Vec<Key> {
     let dots = host.match_indices('.');
     dots.filter_map(|(at, _)| Some(Key::Suffix(host.get(at..)?.to_ascii_lowercase().into())))
         .collect()
 }
 
-/// The keys of `condition` when every value has one.
+/// The keys of `condition`, if every value has one.
 fn keys(condition: &Condition) -> Option<Vec<Key>> {
     match condition {
         Condition::Host(hosts) => {

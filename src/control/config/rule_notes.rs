@@ -1,5 +1,5 @@
-//! Notes about rules: those that no request can reach, and texts that are read word by word where something
-//! else was hardly meant. Never a refusal. Tested beside it.
+//! Notes about rules: rules that no request can reach, and texts whose literal meaning is hardly intended. Never a
+//! refusal. Tested beside it.
 
 use super::file::{File, Rewrite, When};
 use super::reach;
@@ -61,7 +61,7 @@ fn when(when: &When, merge_slashes: bool, said: &mut Vec<String>) {
     }
 }
 
-/// What `path`, one of `paths`, is hardly meant to be.
+/// The note about `path`, one of `paths`, if it is hardly intended.
 fn path_note(path: &str, paths: &[String]) -> Option<String> {
     let stands = |part: &str, kind: &str| {
         Some(format!(
@@ -109,7 +109,7 @@ fn path_note(path: &str, paths: &[String]) -> Option<String> {
         .then(|| format!("matches nothing below it; for all that begins so write {below:?}"))
 }
 
-/// What a field's or a query's value is hardly meant to be.
+/// The note about a field's or a query's value, if it is hardly intended.
 fn value_note(value: &str) -> Option<String> {
     if value.is_empty() {
         return Some("matches an empty value; for any value write \"*\"".to_owned());
@@ -130,7 +130,7 @@ fn value_note(value: &str) -> Option<String> {
     })
 }
 
-/// A rewrite that changes no path of its rule.
+/// Notes a rewrite that changes no path of its rule.
 fn rewrite(rewrite: &Rewrite, when: &When, said: &mut Vec<String>) {
     let replaced = rewrite.replace_prefix.as_ref();
     let prefix = rewrite.strip_prefix.as_ref().map(|prefix| ("strip_prefix", prefix));

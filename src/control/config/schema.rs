@@ -1,8 +1,8 @@
-//! Every setting of the file: key, kind, default, range, a sentence. One table that drives the
-//! walk over a file, the filling in of defaults, `limpet settings`, and the test of `config/limpet.toml`.
+//! Every setting of the file: key, kind, default, range, a sentence. One table that drives the walk over a file, the
+//! filling in of defaults, `limpet settings`, and the test of `config/limpet.toml`.
 //!
-//! Nothing else in the tree states a default of the file. Never decides what a setting does.
-//! Tested by `tests/config.rs` against `config/limpet.toml`.
+//! Nothing else in the tree states a default of the file. Does not define the effect of a setting. Tested by
+//! `tests/config.rs` against `config/limpet.toml`.
 
 mod admin;
 mod health;
@@ -28,24 +28,24 @@ pub struct Setting {
     pub key: &'static str,
     pub kind: Kind,
     pub default: Default,
-    /// Holds the default where the file has the other setting and not this one.
+    /// Limits the default when the file has the other setting and not this one.
     pub bound: Option<Bound>,
     pub about: &'static str,
 }
 
-/// A default that gives way to another setting of the same table, so that it never contradicts what is written.
+/// A default that adapts to another setting of the same table, so that it never contradicts the file.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound {
     AtMost(&'static str),
     AtLeast(&'static str),
 }
 
-/// What stands for a key that the file leaves out.
+/// The default of a key.
 #[derive(Debug, Clone, Copy)]
 pub enum Default {
-    /// Nothing: the file must have it.
+    /// None: the file must have the key.
     Needed,
-    /// Nothing: the setting is off, or follows from others as its sentence says.
+    /// None: the setting is off, or follows from others as its sentence says.
     Absent,
     /// This value, in TOML.
     Is(&'static str),
@@ -53,7 +53,7 @@ pub enum Default {
     Filled,
 }
 
-/// What a value may be.
+/// The values that a setting may have.
 #[derive(Debug)]
 pub enum Kind {
     Bool,
@@ -85,7 +85,7 @@ pub enum Kind {
     OneOfNumbers(&'static [u64]),
     Text(&'static Check),
     Texts(&'static Check),
-    /// At least one: where no value at all would be read as "any", or could never be met.
+    /// At least one, because an empty list would be read as "any", or could never match.
     SomeTexts(&'static Check),
     /// A table from at least one name to at least one value each.
     TextsByName {
@@ -103,7 +103,7 @@ pub enum Kind {
     TextOrSection(&'static Check, &'static Section),
 }
 
-/// What a text may be.
+/// The rule for a text.
 #[derive(Debug)]
 pub struct Check {
     pub allowed: &'static str,
@@ -129,13 +129,13 @@ pub(super) const fn setting(
 }
 
 impl Setting {
-    /// Its default is that of `key` where that is less.
+    /// The default is that of `key` where that is less.
     const fn at_most(mut self, key: &'static str) -> Setting {
         self.bound = Some(Bound::AtMost(key));
         self
     }
 
-    /// Its default is that of `key` where that is more.
+    /// The default is that of `key` where that is more.
     const fn at_least(mut self, key: &'static str) -> Setting {
         self.bound = Some(Bound::AtLeast(key));
         self
@@ -211,7 +211,7 @@ impl Section {
 }
 
 impl Kind {
-    /// The tables inside of a value of this kind.
+    /// The table inside a value of this kind.
     pub fn section(&self) -> Option<&'static Section> {
         match self {
             Kind::Section(section)
@@ -234,7 +234,7 @@ impl Kind {
         }
     }
 
-    /// What is allowed, as the end of a message.
+    /// The allowed values, as the end of a message.
     pub fn allowed(&self) -> String {
         match self {
             Kind::Bool => "true or false".into(),
@@ -278,7 +278,7 @@ impl Kind {
     }
 }
 
-/// What a list may be that must have a value.
+/// The allowed values of a list that must not be empty.
 pub(super) fn some_texts(each: &Check) -> String {
     format!("a list of one or more texts, each {}", each.allowed)
 }
@@ -294,7 +294,7 @@ fn one_of(words: impl Iterator<Item = String>) -> String {
 }
 
 impl Section {
-    /// Its keys, for a message.
+    /// The section's keys, for a message.
     pub fn keys(&self) -> String {
         self.settings.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
     }
@@ -303,12 +303,12 @@ impl Section {
 /// One line of [`listing`].
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// "listener.timeouts.head"; a table by name has "*" in the name's place.
+    /// "listener.timeouts.head"; in a table by name, "*" replaces the name.
     pub path: String,
     pub setting: &'static Setting,
 }
 
-/// Every setting of the file, tables before what is in them.
+/// Every setting of the file, each table before its own settings.
 pub fn listing() -> Vec<Listed> {
     let mut listed = Vec::new();
     list(&FILE, "", &mut listed);

@@ -1,10 +1,10 @@
-//! Values that other balancers understand and limpet would take word by word: variables, regular expressions,
-//! negations, methods in lower case.
+//! Values that other balancers interpret and limpet would take literally: variables, regular expressions, negations,
+//! methods in lower case.
 //!
-//! What could be meant as it stands is not refused here (see `notes`). Each function gives the predicate of a
+//! A value that may be intended literally is not refused here (see `notes`). Each function returns the predicate of a
 //! sentence, as `checks` does. Tested beside it.
 
-/// Other balancers' variables, without "$" and braces, and limpet's in a redirect and in a log line.
+/// Other balancers' variables, without "$" and braces, and limpet's for a redirect and for a log line.
 const VARIABLES: [(&str, &str, &str); 30] = [
     ("host", "#{host}", "{host}"),
     ("http_host", "#{host}", "{host}"),
@@ -38,7 +38,7 @@ const VARIABLES: [(&str, &str, &str); 30] = [
     ("request_time", "", "{total_us}"),
 ];
 
-/// More of them that only a log line has.
+/// Further ones for a log line only.
 const LOG_VARIABLES: [(&str, &str); 12] = [
     ("request_length", "{bytes_in}"),
     ("upstream_addr", "{target_address}"),
@@ -54,7 +54,7 @@ const LOG_VARIABLES: [(&str, &str); 12] = [
     ("remote_user", ""),
 ];
 
-/// A variable by "$" in `text`, as it stands there, and its name in lower case.
+/// A variable by "$" in `text`, as written, and its name in lower case.
 fn variable(text: &str) -> Option<(String, String)> {
     text.match_indices('$').find_map(|(at, _)| {
         let after = text.get(at + 1..)?;
@@ -76,7 +76,7 @@ fn known(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// A path or a host that is put in place of another takes nothing from the request.
+/// For a path or host that replaces another one, which cannot use parts of the request.
 pub(super) fn variables(text: &str) -> Result<(), String> {
     let stands = |shown: &str| format!("has {shown:?}, and nothing of the request can stand here");
     if let Some((shown, _)) = variable(text) {
@@ -199,7 +199,7 @@ pub(super) fn method(text: &str) -> Result<(), String> {
     }
 }
 
-/// The methods that people write: RFC 9110 §9, RFC 5789, WebDAV (RFC 4918 and its kin).
+/// Known methods: RFC 9110 §9, RFC 5789, WebDAV (RFC 4918 and its kin).
 const REGISTERED: [&str; 24] = [
     "GET",
     "HEAD",
@@ -281,7 +281,7 @@ fn negation(text: &str) -> Result<(), String> {
     }
 }
 
-/// What stands in a regular expression and in no host or path.
+/// Refuses characters that belong to regular expressions and to no host or path.
 fn regular_expression(text: &str) -> Result<(), String> {
     let starts = text.starts_with('^') || text.starts_with('~');
     let class = [
@@ -296,7 +296,7 @@ fn regular_expression(text: &str) -> Result<(), String> {
     }
 }
 
-/// Why `text` is no network, and how what it means is written.
+/// Why `text` is no network, and how to write what it means.
 pub(super) fn network(text: &str) -> String {
     let what = "is not a network";
     if let Some(rest) = text.strip_prefix('!') {

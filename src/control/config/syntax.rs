@@ -1,7 +1,7 @@
-//! What is wrong with a text that is not TOML, in words that name the place.
+//! The fault of a text that is not TOML, in words that name the place.
 //!
-//! The parser says what it expected; which key stands twice, and where it stood first, is found here. Knows no
-//! setting. Tested beside it and by `tests/config.rs`.
+//! The parser tells what it expected; this file finds which key stands twice, and where it stood first. Does not know
+//! settings. Tested beside it and by `tests/config.rs`.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue, Error};
 use super::problems::Report;
 use super::schema::{self, Kind};
 
-/// Reports `error`, which parsing the text to `document` led to.
+/// Reports `error`, which came from parsing the text into `document`.
 pub(super) fn report(error: &Error, document: &DeTable<'_>, report: &mut Report<'_>) {
     let span = error.span().unwrap_or(0..0);
     let message = one_line(error.message());
@@ -34,7 +34,7 @@ pub(super) fn report(error: &Error, document: &DeTable<'_>, report: &mut Report<
     }
 }
 
-/// Whether the line that `before` ends in sets something that is never shown.
+/// Whether the last line of `before` sets a secret.
 fn is_secret(before: &str) -> bool {
     let line = before.lines().next_back().unwrap_or_default();
     schema::listing().iter().any(|listed| {
@@ -43,7 +43,7 @@ fn is_secret(before: &str) -> bool {
     })
 }
 
-/// What follows "duplicate key NAME", and what would be right.
+/// The text behind "duplicate key NAME", and how to correct it.
 fn duplicate(
     name: &str,
     span: &Range<usize>,
@@ -71,7 +71,7 @@ fn duplicate(
     }
 }
 
-/// A table whose head stands twice: of its key the parser keeps the second place.
+/// For a table whose head stands twice: the parser keeps only the second place of its key.
 fn same_head(before: &str, name: &str) -> (String, Option<String>) {
     let open = before.lines().next_back().unwrap_or_default().trim_start();
     let head = format!("{open}{name}]");

@@ -1,6 +1,6 @@
 //! From a completed document to the typed file, without a copy of the document in between.
 //!
-//! Knows no setting. Tested by `tests/config.rs`.
+//! Does not know settings. Tested by `tests/config.rs`.
 
 use serde::Deserialize as _;
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::file::File;
 
-/// What `complete` says.
+/// The typed form of `complete`.
 ///
 /// # Errors
 /// A value is of another type than its field.
@@ -21,7 +21,7 @@ fn pairs(table: &Table) -> impl Iterator<Item = (&str, Borrowed<'_>)> {
     table.iter().map(|(key, value)| (key.as_str(), Borrowed(value)))
 }
 
-/// A value that stays where it is.
+/// A value that is borrowed, not copied.
 #[derive(Debug, Clone, Copy)]
 struct Borrowed<'v>(&'v Value);
 

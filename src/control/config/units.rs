@@ -1,8 +1,7 @@
 //! Durations and sizes as people write them: "5s", "1h30m", "64KiB".
 //!
-//! Exact: what is read is what is meant, to the millisecond and the byte, and a text that could be
-//! read in two ways is refused. Never rounds, never overflows. Tested as tables and by proptest
-//! (what is shown is read back as the same value).
+//! Exact: a text has one meaning, to the millisecond and the byte, and a text that could be read in two ways is
+//! refused. Never rounds, never overflows. Tested as tables and by proptest (a shown value is read back unchanged).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +19,7 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// Units of a size in bytes; the first that divides a size is the one it is shown in.
+/// Units of a size in bytes; a size is shown in the first one that divides it.
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -40,7 +39,7 @@ pub(super) const DURATION_UNITS_TEXT: &str = "units are ms, s, m, h, d and w";
 pub(super) const SIZE_UNITS_TEXT: &str =
     "units are B, KiB, MiB, GiB, TiB (of 1024) and KB, MB, GB, TB (of 1000)";
 
-/// What others call the units of durations; in lower case.
+/// Other balancers' words for the units of durations; in lower case.
 const DURATION_WORDS: [(&str, &str); 19] = [
     ("msec", "ms"),
     ("millis", "ms"),
@@ -63,7 +62,7 @@ const DURATION_WORDS: [(&str, &str); 19] = [
     ("weeks", "w"),
 ];
 
-/// What others call the units of sizes; in lower case.
+/// Other balancers' words for the units of sizes; in lower case.
 const SIZE_WORDS: [(&str, &str); 10] = [
     ("byte", "B"),
     ("bytes", "B"),
@@ -80,7 +79,7 @@ const SIZE_WORDS: [(&str, &str); 10] = [
 fn unknown_unit(unit: &str, words: &[(&str, &str)], units: &str) -> String {
     let word = words.iter().find(|(word, _)| unit.eq_ignore_ascii_case(word));
     let cased = DURATION_UNITS.iter().chain(&SIZE_UNITS).map(|(name, _)| (*name, *name));
-    // "M" may be minutes or months where durations are meant: only what has one meaning is proposed.
+    // "M" may be minutes or months for durations: only a unit with one meaning is proposed.
     let near = word.copied().or_else(|| {
         let mut cased = cased.filter(|(name, _)| units.contains(name) && unit.len() == name.len());
         cased.find(|(name, _)| unit != "M" && unit.eq_ignore_ascii_case(name))
@@ -153,7 +152,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     count.checked_mul(*unit_bytes).ok_or_else(|| "is too large to count in bytes".into())
 }
 
-/// Splits "90s…" into its number, its unit and what follows.
+/// Splits "90s…" into its number, its unit and the rest.
 fn number_and_unit(text: &str) -> Result<(u64, &str, &str), String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at(digits);
@@ -197,8 +196,8 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
-/// Shows an age, or what is left of a time, as [`show_duration`] in its two largest units at most; below a second in
-/// milliseconds. `span` of the console's `format.js` is the same rule.
+/// Shows an age, or a remaining time, as [`show_duration`] in its two largest units at most; below a second in
+/// milliseconds. `span` of the console's `format.js` has the same rule.
 pub fn show_age(age: Duration) -> String {
     let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     let smallest_ms = match age_ms {
@@ -210,7 +209,7 @@ pub fn show_age(age: Duration) -> String {
     show_duration(Duration::from_millis(age_ms - age_ms % smallest_ms))
 }
 
-/// Shows what is left of a time as [`show_age`], in whole seconds that are rounded up.
+/// Shows a remaining time as [`show_age`], in whole seconds that are rounded up.
 pub fn show_remaining(remaining: Duration) -> String {
     let part = u64::from(remaining.subsec_nanos() > 0);
     show_age(Duration::from_secs(remaining.as_secs().saturating_add(part)))

@@ -1,8 +1,8 @@
-//! What settings may be in company: names that are taken, references that lead nowhere, listeners
-//! that collide, rules without an action, settings that contradict each other.
+//! The rules between settings: names that are taken, references to nothing, listeners that collide, rules without an
+//! action, settings that contradict each other.
 //!
-//! Works on the completed file even when single values were refused, so that everything is reported
-//! at once; concludes nothing from a refused value. Never changes anything. Tested by `tests/config.rs`.
+//! Works on the completed file even when single values were refused, so that everything is reported at once; draws no
+//! conclusions from a refused value. Never changes anything. Tested by `tests/config.rs`.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,10 +15,10 @@ use super::problems::Report;
 use super::{checks, collisions};
 use crate::telemetry::options::LogFormat;
 
-/// What the name of a cross-site twin has after its cookie's.
+/// The suffix that a cross-site twin's name adds to its cookie's.
 const TWIN_SUFFIX: &str = "_cors";
 
-/// Reports everything that is wrong between the settings of `file`.
+/// Reports all mistakes between the settings of `file`.
 pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     keys(file, report);
     access_log(file, report);
@@ -72,7 +72,7 @@ fn admin(file: &File, report: &mut Report<'_>) {
 
 fn keys(file: &File, report: &mut Report<'_>) {
     let key = |index| format!("stickiness_keys.keys[{index}].id");
-    // A refused or missing id stands as 0, from which nothing may be concluded.
+    // A refused or missing id is 0 here, from which no conclusion may be drawn.
     let ids = file.stickiness_keys.keys.iter().enumerate().map(|(index, one)| {
         let stated = report.has(&key(index)) && report.sound(&key(index));
         if stated { one.id.to_string().into() } else { Cow::from("") }
@@ -81,7 +81,7 @@ fn keys(file: &File, report: &mut Report<'_>) {
     unique(report, ids.into_iter(), key);
 }
 
-/// Reports every name that was taken by an earlier one. Empty names have been reported as missing.
+/// Reports every name that an earlier one has taken. Empty names have been reported as missing.
 fn unique<'n>(
     report: &mut Report<'_>,
     names: impl Iterator<Item = Cow<'n, str>>,
@@ -123,7 +123,7 @@ fn listener_alone(
         [("request_line", limits.request_line_bytes), ("field_line", limits.field_line_bytes)]
     {
         let (one, head) = (format!("{key}.limits.{name}"), format!("{key}.limits.head"));
-        // A default that is longer is simply never reached.
+        // A longer default never takes effect, so it is no mistake.
         let stated = report.has(&one) && report.has(&head);
         if bytes > limits.head_bytes && stated && report.sound(&one) && report.sound(&head) {
             report.at(
@@ -145,7 +145,7 @@ fn rules(groups: &Groups<'_>, listener: &file::Listener, key: &str, report: &mut
         }),
         |index| format!("{key}.rule[{index}].priority"),
     );
-    // Names that follow from the priority are unique when priorities are.
+    // Names derived from priorities are unique when priorities are.
     unique(
         report,
         listener.rules.iter().map(|rule| rule.name.as_deref().unwrap_or_default().into()),
@@ -184,7 +184,7 @@ fn one_action(actions: &[(&str, bool)], which: &str, key: &str, report: &mut Rep
         .collect();
     match given.as_slice() {
         [_] => {}
-        // What is missing has no value to show: the element as a whole is the place.
+        // A missing action has no value to show, so the place is the element as a whole.
         [] if actions.iter().any(|(name, _)| report.intends(&format!("{key}.{name}"))) => {}
         [] => report.missing(key, &format!("has nothing for {which} action"), allowed),
         [first, more @ ..] => {
@@ -227,7 +227,7 @@ fn forward(known: &Groups<'_>, forward: Option<&Forward>, key: &str, report: &mu
     }
 }
 
-/// The groups that may be referred to.
+/// The groups that the file may refer to.
 struct Groups<'f> {
     file: &'f File,
     names: HashSet<&'f str, ahash::RandomState>,
@@ -241,7 +241,7 @@ impl Groups<'_> {
 }
 
 fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>) {
-    // A group whose own name was refused or is missing may be the one that is meant.
+    // A group whose own name was refused or is missing may be the intended one.
     let all_named = !known.names.contains("");
     let all_read = report.sound_element("target_group", group);
     if group.is_empty() || known.names.contains(group) || !all_named || !all_read {
@@ -263,7 +263,7 @@ fn reference(known: &Groups<'_>, group: &str, key: &str, report: &mut Report<'_>
 
 fn respond(respond: Option<&file::Respond>, key: &str, report: &mut Report<'_>) {
     let Some(respond) = respond else { return };
-    // RFC 9110 §15.4: a client goes where Location says, and a fixed response has none.
+    // RFC 9110 §15.4: a client follows Location, and a fixed response has none.
     if matches!(respond.status, 301 | 302 | 303 | 307 | 308) {
         let what = "is a redirect without a Location";
         let allowed =
@@ -278,7 +278,7 @@ fn respond(respond: Option<&file::Respond>, key: &str, report: &mut Report<'_>) 
 }
 
 fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut Report<'_>) {
-    // A rule without any action is reported for that.
+    // A rule without any action is reported as such.
     let answers = rule.redirect.is_some() || rule.respond.is_some();
     if answers && rule.forward.is_none() && !report.intends(&format!("{key}.forward")) {
         let what = "rewrites a request that is not forwarded";
@@ -301,7 +301,7 @@ fn rewrite(rule: &file::Rule, rewrite: &file::Rewrite, key: &str, report: &mut R
 
 fn group_alone(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     let ids = group.targets.iter().enumerate().map(|(index, target)| {
-        // An id that was refused does not stand here, and the address is none.
+        // A refused id is missing here, and the address would be used in its place.
         let sound = report.sound(&format!("{key}.target[{index}].id"));
         if sound { target.effective_id().into() } else { Cow::from("") }
     });
@@ -397,7 +397,7 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
     }
 }
 
-/// What a group's stickiness and a rule's have in common.
+/// The settings that a group's stickiness and a rule's share.
 struct CommonStickiness<'f> {
     duration: Duration,
     max_age: Duration,
@@ -428,18 +428,18 @@ impl CommonStickiness<'_> {
     }
 }
 
-/// Two stickiness cookies of one name overwrite each other in the browser.
+/// Reports cookies that would overwrite each other in the browser, because they have the same name.
 fn cookie_names(file: &File, report: &mut Report<'_>) {
     let mut cookies = group_cookies(file);
     cookies.extend(rule_cookies(file, report));
-    // Nothing is said of a cookie that stands here with a default in the place of what was refused.
+    // Drops cookies for which a default stands in place of a refused setting.
     cookies.retain(|cookie| {
         let table = cookie.key.trim_end_matches("cookie_name");
         ["cookie_name", "domain", "path", "cross_site_twin"]
             .iter()
             .all(|name| report.sound(&format!("{table}{name}")))
     });
-    // By everything that a browser tells cookies apart by; the first that has a name keeps it.
+    // By all properties that distinguish cookies in a browser; the first cookie keeps its name.
     let mut taken: HashMap<(&str, &str, Cow<'_, str>), usize, ahash::RandomState> =
         HashMap::default();
     for (index, cookie) in cookies.iter().enumerate() {
@@ -450,7 +450,7 @@ fn cookie_names(file: &File, report: &mut Report<'_>) {
             taken.extend(names.into_iter().map(|name| ((&**domain, &**path, name), index)));
             continue;
         };
-        // The same rule on two listeners is one scope and shares its cookie, if it is the same.
+        // The same rule on two listeners is one scope and shares its cookie, if its groups are the same.
         if first.scope == cookie.scope && first.groups == cookie.groups {
             continue;
         }
@@ -470,7 +470,7 @@ struct Cookie {
     twin: bool,
     /// Domain and path: cookies of different places do not meet.
     place: (String, String),
-    /// Who sets it.
+    /// The group or rule that sets it.
     scope: String,
     /// For a rule: the groups it remembers.
     groups: Vec<String>,
@@ -479,7 +479,7 @@ struct Cookie {
 }
 
 impl Cookie {
-    /// Its own and, if it has one, its twin's.
+    /// Its own name and, if it has a twin, the twin's.
     fn names(&self) -> ArrayVec<Cow<'_, str>, 2> {
         let mut names = ArrayVec::new();
         names.push(Cow::from(self.name.as_str()));
@@ -490,7 +490,7 @@ impl Cookie {
     }
 }
 
-/// The name given, or the one that follows from the group's.
+/// The given name, or the one derived from the group's.
 fn group_cookie_name(group: &file::TargetGroup) -> String {
     let given = group.stickiness.cookie_name.clone();
     given.unwrap_or_else(|| format!("limpet_{}", group.name))
@@ -517,7 +517,7 @@ fn rule_cookies(file: &File, report: &Report<'_>) -> Vec<Cookie> {
         let default = (DEFAULT_RULE.to_owned(), listener.forward.as_ref(), String::new());
         let rules = listener.rules.iter().enumerate().filter_map(|(index, rule)| {
             let key = format!(".rule[{index}]");
-            // A name that was refused, or follows from a refused priority, tells no rules apart.
+            // A refused name, or one derived from a refused priority, does not distinguish rules.
             let is_named = report.sound(&format!("listener[{at}]{key}.name"))
                 && (rule.name.is_some() || rule.priority != 0);
             is_named.then(|| (rule.effective_name(), rule.forward.as_ref(), key))
@@ -529,7 +529,7 @@ fn rule_cookies(file: &File, report: &Report<'_>) -> Vec<Cookie> {
             };
             let mut groups: Vec<_> = weighted.groups.iter().map(|one| one.group.clone()).collect();
             groups.sort();
-            // The smallest is empty where one was refused.
+            // The smallest name is empty where one was refused.
             if groups.first().is_none_or(String::is_empty) {
                 continue;
             }

@@ -1,7 +1,7 @@
-//! Walks a parsed document along the schema: finds every unknown key, wrong type and impossible
-//! value, and yields the same document with what was refused replaced and all defaults filled in.
+//! Walks a parsed document along the schema: finds every unknown key, wrong type and impossible value, and returns the
+//! document with refused values replaced and all defaults filled in.
 //!
-//! Knows no setting by name. Never stops at the first mistake. Tested by `tests/config.rs`.
+//! Does not know single settings. Never stops at the first mistake. Tested by `tests/config.rs`.
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
@@ -26,7 +26,7 @@ pub(super) fn walk(
     Walker { report }.section(section, document.get_ref(), 0..0, &Path::Root)
 }
 
-/// What is wrong with a list that must have a value.
+/// The fault of an empty list that must have a value.
 const EMPTY: &str = "is empty";
 
 struct Walker<'r, 's> {
@@ -69,7 +69,7 @@ impl Walker<'_, '_> {
         walked
     }
 
-    /// Reports a needed setting that is left out, unless it is there under a name that was reported.
+    /// Reports a required setting that is missing, unless it stands under a name that was reported.
     fn missing(&mut self, setting: &'static Setting, span: &Range<usize>, path: &Path<'_>) {
         let key = path.key();
         if self.report.sound(&key) {
@@ -79,7 +79,7 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// What stands for a refused value; the refusal is remembered.
+    /// The replacement of a refused value; the refusal is remembered.
     fn replacement(&mut self, setting: &'static Setting, path: &Path<'_>) -> Option<toml::Value> {
         self.report.refuse(path.key());
         default_value(setting)
@@ -93,7 +93,7 @@ impl Walker<'_, '_> {
         path: &Path<'_>,
     ) {
         let name = key.get_ref();
-        // A near miss of what is needed here and left out is not another balancer's word.
+        // A near miss of a required setting that is missing is not another balancer's word.
         let is_needed = meant::needed(section, name)
             .is_some_and(|near| !self.report.has(&path.child(near).key()));
         let word = habits::key(name).filter(|_| !is_needed);
@@ -289,7 +289,7 @@ impl Walker<'_, '_> {
         let mut walked = toml::value::Array::new();
         for (index, value) in array.iter().enumerate() {
             let path = path.element(index, value.get_ref());
-            // Something stands for every element, so that positions stay those of the file.
+            // Every element gets a value, so that positions stay those of the file.
             walked.push(match value.get_ref() {
                 DeValue::Table(table) => self.section(section, table, value.span(), &path).into(),
                 other => {
@@ -335,8 +335,8 @@ impl Walker<'_, '_> {
     }
 }
 
-/// Whether the list `setting` is only there because of tables of its elements, which were to be in elements under a
-/// wrong name: `[[listener.rule]]` after `[[listeners]]`.
+/// Whether the list `setting` exists only because of tables that belong to its elements, which stand under a wrong
+/// name: `[[listener.rule]]` after `[[listeners]]`.
 fn is_left_over(
     section: &'static Section,
     setting: &'static Setting,
@@ -357,7 +357,7 @@ fn is_left_over(
         })
 }
 
-/// A value without others in it, or the predicate that says what is wrong with it.
+/// A value without inner values, or the predicate that names its fault.
 fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
     match (kind, value) {
         (Kind::Bool, DeValue::Boolean(value)) => Ok((*value).into()),
@@ -423,7 +423,7 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
     }
 }
 
-/// That `value` is of another type, and how it is written where it can be told what is meant.
+/// The message that `value` has another type, and how to write it where its meaning is clear.
 fn mistyped(kind: &Kind, value: &DeValue<'_>) -> String {
     let what = format!("is {}, not {}", article(value), wanted(kind));
     if matches!(kind, Kind::Text(check) if check.secret) {
@@ -470,7 +470,7 @@ fn ranged(number: &DeInteger<'_>, min: u64, max: u64) -> Result<i64, String> {
     Ok(value)
 }
 
-/// `below` and `above`: what a value is too much of that is out of `range`.
+/// `below` and `above`: the words for a value below or above `range`.
 fn in_range<T: PartialOrd>(
     value: T,
     range: &RangeInclusive<T>,
@@ -510,8 +510,8 @@ fn wanted(kind: &Kind) -> &'static str {
     }
 }
 
-/// The value that stands for a key that is left out. For a needed one it only keeps the shape: its
-/// absence has been reported, and nothing is concluded from an empty text, an empty list or 0.
+/// The value for a missing key. For a required key it only keeps the shape: its absence has been reported, and no
+/// conclusion is drawn from an empty text, an empty list or 0.
 fn default_value(setting: &'static Setting) -> Option<toml::Value> {
     match setting.default {
         Default::Absent => None,
@@ -527,7 +527,7 @@ fn default_value(setting: &'static Setting) -> Option<toml::Value> {
     }
 }
 
-/// The default, unless `beside` it something is written that it gives way to.
+/// The default, unless another setting in `beside` limits it.
 fn bounded_default(setting: &'static Setting, beside: &toml::Table) -> Option<toml::Value> {
     let default = default_value(setting)?;
     let duration = |value: &toml::Value| units::parse_duration(value.as_str()?).ok();
@@ -544,7 +544,7 @@ fn bounded_default(setting: &'static Setting, beside: &toml::Table) -> Option<to
     Some(other.unwrap_or(default))
 }
 
-/// A table with nothing but its defaults.
+/// A table of nothing but defaults.
 pub(super) fn defaults(section: &'static Section) -> toml::Table {
     let filled =
         |setting: &'static Setting| Some((setting.key.to_owned(), default_value(setting)?));

@@ -182,7 +182,7 @@ static RETRIES: Section = Section {
     ],
 };
 
-/// What a stickiness cookie has in a target group and in a rule alike.
+/// The settings that the stickiness cookies of a target group and of a rule share.
 pub(super) const fn cookie_settings() -> [Setting; 10] {
     [
         setting("enabled", Kind::Bool, Default::Is("false"), "Whether users are kept."),
