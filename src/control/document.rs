@@ -329,7 +329,7 @@ fn line_of(text: &str, place: Place, key: &str) -> Option<std::ops::Range<usize>
     let value_end = parent.get(last)?.as_value()?.span()?.end;
     let start = text.get(..key_start)?.rfind('\n').map_or(0, |newline| newline + 1);
     let end = text.get(value_end..)?.find('\n').map_or(text.len(), |at| value_end + at + 1);
-    // Inside of braces something else stands on the line as well.
+    // Inside braces other values stand on the line as well.
     let stands_alone = !text.get(start..key_start)?.contains(['{', ',', '=']) && {
         let after = text.get(value_end..end)?.trim();
         after.is_empty() || after.starts_with('#')
@@ -341,7 +341,7 @@ fn gone() -> ChangeError {
     ChangeError::Refused("the edit does not fit the configuration any more".to_owned())
 }
 
-/// "a, b, c", and how many more there are.
+/// "a, b, c", and the number of further names.
 pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     let more = names.len().saturating_sub(NAMES_LISTED_MAX);

@@ -27,7 +27,7 @@ fn edited(text: &str, edit: &Edit) -> String {
     document.text()
 }
 
-/// Each line: what stands there, the edit, what stands there afterwards.
+/// Each line: the text before, the edit, the text afterwards.
 #[test]
 fn an_edit_is_written_the_way_its_neighbours_are() {
     let sub = "[[target_group]]\nname = \"a\"\n\n[target_group.stickiness] # users\n# how long\nduration = \"1h\" # an hour\n# on\nenabled = true\n";
@@ -108,7 +108,7 @@ fn the_inverse_of_every_edit_brings_the_same_values_back() {
         let inverse = document.apply(&edit).unwrap().unwrap();
         assert_ne!(document.text(), text, "{edit:?}");
         document.apply(&inverse).unwrap();
-        // Tables that were made on the way may stay behind, empty.
+        // Empty tables that were made for a key may stay.
         let values = |text: &str| -> toml::Table {
             let mut table: toml::Table = text.parse().unwrap();
             let group = table["target_group"][0].as_table_mut().unwrap();
@@ -155,12 +155,12 @@ fn secrets_are_taken_out_and_put_back() {
     assert!(!shown.contains("secret-"), "{shown}");
     assert!(shown.contains("admin.token = \"…\" # ask Bob"), "{shown}");
     assert_eq!(with_secrets_of(&shown, SECRETS), SECRETS);
-    // By id, not by place.
+    // Keys are matched by id, not by place.
     let (first, rest) = shown.split_once("id = 1").unwrap();
     let swapped = format!("{first}id = 2{}", rest.replace("id = 2", "id = 1"));
     let restored = with_secrets_of(&swapped, SECRETS);
     assert!(restored.contains("id = 2\nsecret = \"secret-3\""), "{restored}");
-    // What was typed stays, and what is unknown stays hidden.
+    // A value that was typed stays, and one whose secret is unknown stays hidden.
     let typed = shown.replace("token = \"…\"", "token = \"new\"").replace("id = 1", "id = 9");
     let restored = with_secrets_of(&typed, SECRETS);
     assert!(restored.contains("\"new\"") && restored.contains("id = 9\nsecret = \"…\""));

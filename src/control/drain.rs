@@ -1,14 +1,12 @@
-//! Draining: how a target leaves without anybody being cut off or logged out before time.
+//! Draining: how a target leaves without any request being cut or session being lost before time.
 //!
-//! While a target drains, new requests go elsewhere and sessions that are bound to it still come.
-//! [`machine`] decides when that is over, [`watch`] runs it over all draining targets, [`sessions`] says
-//! about how many sessions are bound to whom. This file owns [`Leaving`]: targets that the configuration
-//! no longer has, which drain as well. Never ends a request or a tunnel: those finish by themselves, on the
-//! snapshot they began with.
+//! While a target drains, new requests go elsewhere and the sessions that are bound to it still come. [`machine`]
+//! decides when a drain ends, [`watch`] applies it to all draining targets, [`sessions`] estimates how many sessions
+//! are bound to a target. This file owns [`Leaving`]: targets that the configuration no longer has, which drain as
+//! well. Never ends a request or a tunnel: those finish by themselves, on the snapshot that they began with.
 //!
-//! A drain lives in the process. After a restart a target that the file calls draining begins its
-//! deregistration delay anew, and one that was removed is simply gone. Tested beside it, and as part of
-//! `compile`.
+//! A drain lives in the process. After a restart a target that is draining in the file begins its deregistration delay
+//! anew, and one that was removed is simply gone. Tested beside it, and as part of `compile`.
 
 pub mod machine;
 pub mod sessions;
@@ -22,18 +20,18 @@ pub use watch::{DrainView, Drains};
 
 use super::config::file::{self, File};
 
-/// A target that is no longer configured and still serves what is bound to it.
+/// A target that is no longer configured and still serves the requests bound to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaving {
     pub group: String,
-    /// As it was configured last.
+    /// Its last configuration.
     pub target: file::Target,
     pub since: Instant,
 }
 
-/// Who is leaving once `after` takes the place of `before`: targets that `after` has no longer, of groups
-/// that it still has and whose deregistration delay is above zero. A target whose id comes back is no
-/// longer leaving, and a group that is removed takes its targets along.
+/// The targets that leave once `after` replaces `before`: those that `after` no longer has, in groups that it still has
+/// and whose deregistration delay is above zero. A target whose id comes back stops leaving, and the targets of a
+/// removed group go with it.
 pub fn leaving_after(
     before: &File,
     after: &File,
@@ -64,7 +62,7 @@ pub fn leaving_after(
     leaving
 }
 
-/// A group of the configuration to come.
+/// A group of the new configuration.
 struct Remaining<'f> {
     ids: HashSet<&'f str, ahash::RandomState>,
     may_drain: bool,

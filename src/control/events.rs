@@ -1,4 +1,4 @@
-//! What happened lately, for people: health changes, ejections, reloads, edits, drains.
+//! Recent events for people: health changes, ejections, reloads, edits, drains.
 //!
 //! A bounded ring; the oldest goes first. Each event is a tracing event as well. Tested below.
 
@@ -28,9 +28,9 @@ pub enum EventKind {
 #[serde(rename_all = "snake_case")]
 pub enum Tone {
     Plain,
-    /// What failed is well again.
+    /// A failure has ended.
     Good,
-    /// Somebody should know.
+    /// It needs attention.
     Warn,
     /// Something fails.
     Bad,

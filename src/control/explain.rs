@@ -1,8 +1,8 @@
-//! Why a request goes where it goes: every step from the listener to the target, in words.
+//! Why a request goes to its target: every step from the listener to the target, in words.
 //!
-//! Decides nothing itself: it asks the same functions that serve requests, and words their answers. Counts
-//! nothing and takes no place, so that asking never changes what is asked about. Never connects anywhere.
-//! Tested beside it, and by `tests/config_commands.rs` through the command line.
+//! Decides nothing itself: it calls the functions that serve requests, and words their results. Counts nothing and
+//! takes no place, so that an explanation never changes what it explains. Never connects anywhere. Tested beside it,
+//! and by `tests/config_commands.rs` through the command line.
 
 mod forward;
 mod question;
@@ -27,12 +27,12 @@ use crate::snapshot::{Bind, Listener, Snapshot};
 /// Width of the first column.
 const LABEL_WIDTH: usize = 11;
 
-/// A request as somebody describes it.
+/// A request in the words of its author.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// "GET /path?query"; a version and pasted field lines may follow. A cookie alone
-    /// ("limpet_app=AQ…") stands for "GET /" that carries it.
+    /// "GET /path?query"; a version and pasted field lines may follow. A cookie alone ("limpet_app=AQ…") means "GET /"
+    /// with that cookie.
     pub request: String,
     /// Field lines, as in "Host: www.example.com". Without Host, it is "localhost".
     #[serde(default)]
@@ -40,12 +40,12 @@ pub struct Question {
     /// The listener that takes the request; `None` = the first one.
     #[serde(default)]
     pub listener: Option<String>,
-    /// The client's address, for rules that ask for it.
+    /// The client's address, for rules with a condition on it.
     #[serde(default = "loopback", deserialize_with = "source")]
     pub source: IpAddr,
 }
 
-/// An address; what is none is named in the refusal.
+/// Reads an address; a text that is none is quoted in the refusal.
 fn source<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
     let text = String::deserialize(from)?;
     let refused = |_| serde::de::Error::custom(format!("source \"{text}\" is no IP address"));
@@ -56,7 +56,7 @@ fn loopback() -> IpAddr {
     IpAddr::V4(Ipv4Addr::LOCALHOST)
 }
 
-/// What would happen to a request, and why. Displays as a page of two columns.
+/// What would happen to a request, and why. Displayed as a page of two columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// In the order in which they are taken.
@@ -67,17 +67,17 @@ pub struct Explanation {
 /// One line of an explanation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// "listener", "rules", "group", "verdict", …; empty where the line goes on with the step before.
+    /// "listener", "rules", "group", "verdict", …; empty where the line continues the step before.
     pub label: String,
     pub text: String,
 }
 
-/// What becomes of the request in the end.
+/// The final outcome of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub kind: OutcomeKind,
     pub listener: String,
-    /// `None` when the request is refused before any rule is asked.
+    /// `None` when the request is refused before any rule is tried.
     pub rule: Option<String>,
     /// `None` when the rule forwards to several groups and no cookie decides among them.
     pub group: Option<String>,
@@ -85,7 +85,7 @@ pub struct Outcome {
     pub target: Option<String>,
     /// The verdict on the cookie, as in the access log; `None` when nothing is sticky.
     pub sticky_reason: Option<String>,
-    /// Of an answer that limpet makes itself; `None` when the target answers.
+    /// The status of limpet's own answer; `None` when the target answers.
     pub status: Option<u16>,
 }
 
@@ -95,7 +95,7 @@ pub enum OutcomeKind {
     Forward,
     Redirect,
     Respond,
-    /// The request itself is refused; no rule is asked.
+    /// The request itself is refused; no rule is tried.
     Refused,
 }
 
@@ -122,14 +122,14 @@ impl Explanation {
 /// What would happen to the request now.
 ///
 /// # Errors
-/// A sentence about the question: an unknown listener, or something that is no request.
+/// A sentence about the question: an unknown listener, or a text that is no request.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     explain_at(snapshot, question, now_s)
 }
 
 impl Explanation {
-    /// Of a request to `listener`, which was `chosen` as these words say; nothing is known of it yet.
+    /// For a request to `listener`, with the words that say why it was chosen; the outcome is still open.
     fn begin(listener: &Listener, chosen: String) -> Explanation {
         let outcome = Outcome {
             kind: OutcomeKind::Refused,
@@ -146,7 +146,7 @@ impl Explanation {
     }
 }
 
-/// Like [`explain`]; `now_s` are seconds since the epoch, by which cookies are judged.
+/// Like [`explain`]; `now_s` is the time in seconds since the epoch, for judging cookies.
 ///
 /// # Errors
 /// As [`explain`].
@@ -214,7 +214,7 @@ pub fn explain_at(
     Ok(page)
 }
 
-/// The listener of the question, and the words that say why it is this one.
+/// The listener of the question, and the words that say why it was chosen.
 fn listener<'s>(
     snapshot: &'s Snapshot,
     asked: Option<&str>,
@@ -244,7 +244,7 @@ fn listener<'s>(
     Ok((listener, format!("{} ({bind}): {why}", listener.name)))
 }
 
-/// Shows every rule that was looked at.
+/// Shows every rule that was tried.
 fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) {
     let mut label = "rules";
     for considered in listener.rules.explain(request) {
@@ -265,7 +265,7 @@ fn rules(listener: &Listener, request: &Request<'_>, page: &mut Explanation) {
     }
 }
 
-/// A request that has found its rule.
+/// A request whose rule was found.
 struct Scene<'a> {
     snapshot: &'a Snapshot,
     listener: &'a Listener,
@@ -292,7 +292,7 @@ fn action(scene: &Scene<'_>, rule: usize, page: &mut Explanation) {
             page.outcome.kind = OutcomeKind::Redirect;
             page.outcome.status = Some(redirect.status);
             let port = match scene.listener.bind {
-                // Nobody knows yet which port 0 becomes.
+                // The system chooses the port later.
                 Bind::Tcp(address) if address.port() > 0 => address.port().to_string(),
                 Bind::Tcp(_) | Bind::Unix(_) => String::new(),
             };

@@ -1,4 +1,4 @@
-//! What changed and how it is taken back; bounded, the oldest goes first.
+//! The changes, and how each is undone; bounded, the oldest goes first.
 //!
 //! Whole texts are kept for the latest change only, so that the history stays small. Pure; tested with `runtime`.
 
@@ -8,26 +8,26 @@ use std::sync::Arc;
 use super::change::{ChangeError, Edit, HistoryEntry, Keep};
 use super::state::State;
 
-/// Changes that are kept.
+/// Most changes that are kept.
 const ENTRIES_MAX: usize = 200;
 
-/// How a change is taken back.
+/// How a change is undone.
 #[derive(Debug, Clone)]
 pub enum Undo {
     Edit {
         inverse: Edit,
         keep: Keep,
-        /// The base's text before; only while nothing else has changed the base.
+        /// The base's text before; only until another change of the base.
         exact: Option<Arc<str>>,
     },
-    /// The state before; only while nothing else has changed. `write`: into the file as well.
+    /// The state before; only until another change of the base. `write`: into the file as well.
     Restore { state: Box<State>, write: bool },
 }
 
 #[derive(Debug)]
 struct Record {
     entry: HistoryEntry,
-    /// Or why it is not taken back.
+    /// How to undo it, or why that is not possible.
     undo: Result<Undo, &'static str>,
 }
 
@@ -50,7 +50,7 @@ impl History {
                 Ok(Undo::Restore { .. }) => {
                     record.undo = Err("something else has changed since, so nothing leads back");
                 }
-                // An edit of the overlay leaves the base as it is.
+                // An edit of the overlay leaves the base unchanged.
                 Ok(Undo::Edit { exact, .. }) if entry.keep != Some(Keep::Overlay) => {
                     *exact = None;
                 }
@@ -60,7 +60,7 @@ impl History {
         self.note(entry, undo);
     }
 
-    /// Notes what changed nothing that runs.
+    /// Notes an entry that changed nothing that runs.
     pub fn note(&mut self, entry: HistoryEntry, undo: Result<Undo, &'static str>) {
         self.last = self.last.max(entry.change);
         if self.records.len() == ENTRIES_MAX {
@@ -69,17 +69,17 @@ impl History {
         self.records.push_back(Record { entry, undo });
     }
 
-    /// How `change` is taken back.
+    /// How to undo `change`.
     ///
     /// # Errors
-    /// It is unknown, or cannot be taken back (any more).
+    /// It is unknown, or cannot be undone (any more).
     pub fn undo_of(&self, change: u64) -> Result<Undo, ChangeError> {
         let record = self.records.iter().find(|record| record.entry.change == change);
         let record = record.ok_or(ChangeError::NoSuchChange(change))?;
         record.undo.clone().map_err(|why| ChangeError::Irrevocable { change, why })
     }
 
-    /// `change` has been taken back.
+    /// Notes that `change` has been undone.
     pub fn close(&mut self, change: u64) {
         for record in self.records.iter_mut().filter(|record| record.entry.change == change) {
             record.undo = Err("it has been taken back already");

@@ -1,7 +1,7 @@
 //! The key ring: from the file, or generated once and kept in the state directory.
 //!
-//! Never shows a secret, and never overwrites one that is there: a lost key ends every session's
-//! affinity. Tested beside it.
+//! Never shows a secret, and never overwrites an existing one: a lost key ends every session's affinity. Tested beside
+//! it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -18,7 +18,7 @@ pub const KEY_FILE: &str = "stickiness.key";
 /// Number of a generated key.
 const GENERATED_ID: u16 = 0;
 
-/// A key ring and what is to be said about where it comes from.
+/// A key ring, and a message about its origin.
 #[derive(Debug)]
 pub struct Keys {
     pub ring: Arc<KeyRing>,
@@ -50,7 +50,7 @@ pub enum KeysError {
 /// The ring of the file; without one, the kept one; without that, a new one, which is kept.
 ///
 /// # Errors
-/// A kept key that is there and cannot be used, or a system without randomness.
+/// An existing key that cannot be used, or a system without randomness.
 pub fn load(file: &File) -> Result<Keys, KeysError> {
     if let Some(ring) = configured(&file.stickiness_keys.keys)? {
         return Ok(Keys { ring, origin: Origin::Configured });
@@ -60,7 +60,7 @@ pub fn load(file: &File) -> Result<Keys, KeysError> {
     let (secret, origin) = match read(&path) {
         Ok(secret) => (secret, Origin::Kept(path)),
         Err(ReadError::Absent) => generate(directory, path)?,
-        // Somebody else's key: this process may not even look at it.
+        // Another user's key, which this process may not read.
         Err(ReadError::Denied(error)) => {
             (new_secret()?, Origin::Memory(format!("{}: {error}", path.display())))
         }
@@ -69,7 +69,7 @@ pub fn load(file: &File) -> Result<Keys, KeysError> {
     Ok(Keys { ring: Arc::new(KeyRing::from_secrets(&[(GENERATED_ID, secret)])?), origin })
 }
 
-/// A ring for looking at a configuration without running it: the file's, else one of the moment.
+/// A ring for inspecting a configuration without running it: the file's, else a temporary one.
 ///
 /// # Errors
 /// As [`load`].
@@ -128,8 +128,7 @@ fn read(path: &Path) -> Result<[u8; SECRET_SIZE], ReadError> {
     keyring::parse_secret(&text).map_err(|fault| ReadError::Unusable(fault.to_string()))
 }
 
-/// Generates a key and keeps it. Of two processes that do so at once the first wins and the other takes
-/// its key.
+/// Generates a key and keeps it. If two processes do so at once, the first wins and the other uses its key.
 fn generate(directory: &Path, path: PathBuf) -> Result<([u8; SECRET_SIZE], Origin), KeysError> {
     let secret = new_secret()?;
     match keep(directory, &path, &secret) {
@@ -152,7 +151,7 @@ fn keep(directory: &Path, path: &Path, secret: &[u8; SECRET_SIZE]) -> io::Result
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let text = format!("{}\n", keyring::format_secret(secret));
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    // A hard link fails where the name is taken; a rename would replace.
+    // A hard link fails where the name exists; a rename would replace the file.
     let linked = written.and_then(|()| fs::hard_link(&draft, path));
     let removed = fs::remove_file(&draft);
     linked.and(removed)

@@ -1,7 +1,7 @@
-//! How much limpet says about itself on standard error, and how that changes while it runs.
+//! The level of limpet's own log on standard error, and how it is changed at run time.
 //!
-//! Nothing of it is per request. Belongs to the process: its first caller sets it up. Tested below and by
-//! the black-box suite.
+//! Nothing here runs per request. Belongs to the process: its first caller sets it up. Tested below and by the
+//! black-box suite.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,7 +14,7 @@ use tracing_subscriber::{Registry, fmt};
 
 use super::config::file::LogLevel;
 
-/// The filter of the process; absent where somebody else's subscriber logs, as in a test.
+/// The filter of the process; absent where another subscriber logs, as in a test.
 static FILTER: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
 static LEVEL: Mutex<LogLevel> = Mutex::new(LogLevel::Info);
 
@@ -25,23 +25,23 @@ pub fn begin(level: LogLevel) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
-    // Somebody else's subscriber stays.
+    // An existing subscriber stays.
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = FILTER.set(handle);
     }
     set(level);
 }
 
-/// What is shown now.
+/// The current level.
 pub fn level() -> LogLevel {
     *LEVEL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shows events of `level` and above from now on, and returns what it was before.
+/// Shows events of `level` and above from now on, and returns the level before.
 pub fn set(level: LogLevel) -> LogLevel {
     let mut now = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = FILTER.get() {
-        // Fails only when the subscriber is gone, and then nobody logs.
+        // Fails only when the subscriber is gone, and then nothing is logged.
         let _ = handle.reload(filter_of(level));
     }
     std::mem::replace(&mut *now, level)

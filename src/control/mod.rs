@@ -1,5 +1,5 @@
-//! The control plane: configuration, what it compiles to, its publication, health, drains, metrics, the admin
-//! API and the console. [`plane`] joins them; [`runtime`] is the one who publishes.
+//! The control plane: configuration, compilation, publication, health, drains, metrics, the admin API and the console.
+//! [`plane`] joins them; only [`runtime`] publishes.
 //!
 //! May allocate, lock and block. Talks to the data plane by snapshots, by orders about listeners and by atomics of
 //! targets; never touches a client's connection. Tested beside each part, and by the black-box suite.

@@ -1,5 +1,5 @@
-//! Edits on top of the file, in order; bounded. What a later edit makes void is dropped, so that the list says
-//! how the running configuration differs from the file and nothing else.
+//! Edits on top of the file, in order; bounded. An edit that a later one makes void is dropped, so that the list is
+//! exactly the difference between the running configuration and the file.
 //!
 //! Pure. Tested with `runtime`.
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json};
 use super::change::{ChangeError, Edit, HistoryEntry, Keep};
 use super::document::Document;
 
-/// Edits that are held at most.
+/// Most edits that are kept.
 pub const EDITS_MAX: usize = 1000;
 
-/// One edit and whose it is.
+/// One edit and its author.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overlaid {
     pub edit: Edit,
@@ -24,7 +24,7 @@ pub struct Overlay {
     pub edits: Vec<Overlaid>,
 }
 
-/// What an edit of settings is about: a group, or a target of it.
+/// The subject of an edit of settings: a group, or a target of it.
 type Subject<'e> = (&'e str, Option<&'e str>);
 
 impl Overlay {
@@ -32,7 +32,7 @@ impl Overlay {
         self.edits.is_empty()
     }
 
-    /// Whether both make the same of any file.
+    /// Whether both have the same effect on any file.
     pub fn says_the_same(&self, other: &Overlay) -> bool {
         let edits = |overlay: &Overlay| -> Vec<Edit> {
             overlay.edits.iter().map(|one| one.edit.clone()).collect()
@@ -54,7 +54,7 @@ impl Overlay {
         let is_cancelled = match &new.edit {
             Edit::SetGroup { .. } | Edit::SetTarget { .. } => false,
             Edit::FlushStickiness { .. } => {
-                // One entry stands for all: the number itself is carried over by whoever builds.
+                // One entry stands for all: the number itself is carried over by the caller of `build`.
                 self.edits.iter().any(|one| one.edit == new.edit)
             }
             Edit::AddTarget { group, settings } => self.cancel_removal(group, settings, base),
@@ -72,7 +72,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Drops what `edit`, which comes later, makes void.
+    /// Drops edits that `edit`, which comes later, makes void.
     pub fn supersede(&mut self, edit: &Edit) {
         match edit {
             Edit::SetGroup { set, .. } | Edit::SetTarget { set, .. } => {
@@ -88,7 +88,7 @@ impl Overlay {
         }
     }
 
-    /// Drops settings that are what `base` says anyway.
+    /// Drops settings that `base` has anyway.
     pub fn prune(&mut self, base: &Document) {
         let others = self.edits.clone();
         let overlaps = |subject: Subject<'_>, key: &str| {
@@ -120,7 +120,7 @@ impl Overlay {
         self.drop_empty();
     }
 
-    /// Applies every edit to `document`. Those that do not fit any more are dropped and named.
+    /// Applies every edit to `document`. Edits that no longer fit are dropped and named.
     pub fn apply_to(&mut self, base: &Document) -> (Document, Vec<String>) {
         let mut dropped = Vec::new();
         'anew: loop {
@@ -132,7 +132,7 @@ impl Overlay {
                     continue;
                 };
                 dropped.push(self.drop_at(index, &error.to_string()));
-                // Only these are found out before anything was changed.
+                // Only these errors are found before anything was changed.
                 if !matches!(error, ChangeError::NoGroup { .. } | ChangeError::NoTarget { .. }) {
                     continue 'anew;
                 }
@@ -141,7 +141,7 @@ impl Overlay {
         }
     }
 
-    /// What is lost where `base`, a text in the place of the file and of all edits, does not say what an edit said.
+    /// The edits that are lost when `base` replaces the file and all edits, because it does not contain them.
     pub fn lost_to(&self, base: &Document) -> Vec<String> {
         let lost = self.edits.iter().filter(|one| is_lost(&one.edit, base));
         let said = lost.map(|one| {
@@ -151,7 +151,7 @@ impl Overlay {
         said.collect()
     }
 
-    /// Drops one edit, and says so.
+    /// Drops one edit, and returns a sentence about it.
     pub fn drop_at(&mut self, index: usize, why: &str) -> String {
         let one = self.edits.remove(index);
         let what = match one.entry.summary.first() {
@@ -161,7 +161,7 @@ impl Overlay {
         format!("{what} was dropped: {why}")
     }
 
-    /// A target that comes back as the file has it was never removed.
+    /// A removed target that is added again as in the file was never removed.
     fn cancel_removal(
         &mut self,
         group: &str,
@@ -178,7 +178,7 @@ impl Overlay {
         self.edits.len() < count
     }
 
-    /// A target that only the overlay has goes with all that was said about it.
+    /// When a target that only the overlay has is removed, all edits about it are dropped.
     fn cancel_addition(&mut self, group: &str, target: &str) -> bool {
         let is_addition = |one: &Overlaid| match &one.edit {
             Edit::AddTarget { group: other, settings } => {
@@ -220,12 +220,12 @@ impl Overlay {
     }
 }
 
-/// The id of a target that is added: its address where it has none.
+/// The id of an added target: its address if it has none.
 fn id_of(settings: &Map<String, Json>) -> Option<&str> {
     ["id", "address"].iter().find_map(|key| settings.get(*key)?.as_str())
 }
 
-/// Whether a text lacks what an edit said, though it has the group or target that the edit is about.
+/// Whether `base` lacks the values of an edit, although it has the edit's group or target.
 fn is_lost(edit: &Edit, base: &Document) -> bool {
     let has_group = |group: &str| base.stated(group, None, &Map::new()).is_ok();
     let has_target = |group: &str, id: &str| base.target_settings(group, id).is_some();
@@ -240,7 +240,7 @@ fn is_lost(edit: &Edit, base: &Document) -> bool {
             has_group(group) && id_of(settings).is_some_and(|id| !has_target(group, id))
         }
         Edit::RemoveTarget { group, target } => has_target(group, target),
-        // The generation is carried over by whoever builds.
+        // The generation is carried over by the caller of `build`.
         Edit::FlushStickiness { .. } => false,
     }
 }

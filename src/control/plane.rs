@@ -1,12 +1,12 @@
-//! The control plane at work: one thread that joins its parts and drives what happens by itself.
+//! The control plane at work: one thread that joins its parts and drives their periodic work.
 //!
 //! ```text
 //!   prepare: admin sockets, audit log, first round of checks      nothing accepts yet
 //!   run:     admin API · health · drains · samples · trials · session watch · the file
 //! ```
-//! Owns: the order of these, and what the data plane is told after a change that is no snapshot (the access
-//! log, the level of limpet's own log). Never: a decision that one of the parts makes, a connection of a
-//! client. Tested by the black-box suite.
+//! Owns the order of these, and the effects of a change outside of snapshots (the access log, the level of limpet's own
+//! log). Makes no decision that belongs to one of the parts, and touches no client's connection. Tested by the
+//! black-box suite.
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,13 +32,13 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counter;
 use crate::uring::Courtesy;
 
-/// How often a change on trial, and what follows a change, is looked at.
+/// How often a change on trial is judged, and the effects of a change are applied.
 const TICK: Duration = Duration::from_millis(250);
 /// How often rates are sampled.
 const SAMPLE: Duration = Duration::from_secs(1);
-/// How often the file is looked at, where it is watched.
+/// How often the file is checked, if it is watched.
 const WATCH: Duration = Duration::from_millis(500);
-/// Looks at which it must not have changed before it is read: it may be half written.
+/// For how many checks the file must stay unchanged before it is read: it may be half written.
 const QUIET_LOOKS: u32 = 2;
 
 /// Why the control plane cannot start.
@@ -50,7 +50,7 @@ pub enum PlaneError {
     Audit { path: PathBuf, cause: io::Error },
 }
 
-/// Called after every change of the configuration, with what is true from then on.
+/// Called after every change of the configuration, when it is in force.
 pub type AfterChange = Box<dyn Fn(&Handle) + Send + Sync>;
 
 /// A control plane that is ready to serve, before any shard is.
@@ -64,8 +64,8 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Opens what operators connect to, and checks every target once: whoever is sent to a target is then sent
-    /// to one that works.
+    /// Opens the sockets for operators, and checks every target once, so that the first requests go to targets that
+    /// work.
     ///
     /// # Errors
     /// See [`PlaneError`].
@@ -73,7 +73,7 @@ impl ControlPlane {
         let file = control.file();
         if let Some(path) = &file.admin.audit_log {
             let fault = |cause| PlaneError::Audit { path: path.clone(), cause };
-            // It may be held up, as a pipe that nobody reads; signals are listened to all the same.
+            // Opening may block, on a pipe without a reader; meanwhile signals are still handled.
             let named = path.clone();
             let opened = tokio::task::spawn_blocking(move || AuditLog::open(&named)).await;
             let opened = opened.map_err(io::Error::other).map_err(fault)?;
@@ -93,12 +93,12 @@ impl ControlPlane {
         Ok(ControlPlane { control, board, health, sockets, access })
     }
 
-    /// Where the admin API is served over TCP.
+    /// The TCP address of the admin API.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.sockets.address()
     }
 
-    /// Works until `end` is ready. `demo_urls`: where the demo is looked at.
+    /// Works until `end` is ready. `demo_urls`: the URLs of the demo's pages.
     pub async fn run(
         self,
         handle: Handle,
@@ -151,7 +151,7 @@ impl ControlPlane {
     }
 }
 
-/// Says when every user of the machine may ask something of a process that may do everything.
+/// Warns when every user of the machine can reach the API of a process with root's rights.
 fn warn_of_open_door(control: &Control, is_root: bool) {
     let admin = &control.file().admin;
     let Some(address) = admin.address.filter(|_| is_root && admin.token.is_none()) else { return };
@@ -210,7 +210,7 @@ fn sources(control: &Arc<Control>, handle: &Handle) -> Sources {
     }
 }
 
-/// What the metrics ask of the control plane.
+/// The facts about the control plane for the metrics.
 struct Facts {
     control: Arc<Control>,
     sessions: drain::sessions::Sessions,
@@ -254,16 +254,16 @@ async fn watch_sessions(control: &Control) {
     }
 }
 
-/// Loads the file again when it has changed and has then been left alone for a moment, where
-/// `process.watch_config` says so. By looking rather than by inotify: that also sees files that are replaced
-/// behind a link, as Kubernetes does it, and files on network file systems.
+/// Loads the file again when it has changed and has then stayed unchanged for a moment, if `process.watch_config` is
+/// set. Polls instead of using inotify: polling also sees files that are replaced behind a link, as Kubernetes does it,
+/// and files on network file systems.
 async fn watch_file(control: &Arc<Control>) {
     let mut ticks = interval(WATCH);
     // The first tick comes at once.
     ticks.tick().await;
     let mut quiet_looks = 0;
     let mut seen = control.file_stamp();
-    // What has changed since it was read, while the first checks ran, is not loaded yet.
+    // A change of the file while the first checks ran is not loaded yet.
     let mut loaded = if file_differs(control).await { None } else { seen.clone() };
     loop {
         ticks.tick().await;
@@ -280,17 +280,17 @@ async fn watch_file(control: &Arc<Control>) {
     }
 }
 
-/// Whether the file has another text than what was loaded. Read beside this thread: a file system may not answer.
+/// Whether the file's text differs from the loaded one. Read on another thread: a file system may not answer.
 async fn file_differs(control: &Arc<Control>) -> bool {
     let control = Arc::clone(control);
     tokio::task::spawn_blocking(move || control.file_differs()).await.unwrap_or(false)
 }
 
-/// Reads the file again; how it went is in limpet's log, among the events, and told to the service manager.
+/// Reads the file again; the result goes to limpet's log, to the events, and to the service manager.
 pub async fn reload(control: &Arc<Control>, actor: &'static str) {
     service::reloading();
     let reloaded = Arc::clone(control);
-    // A file of many targets takes a while, in which checks go on and clients of the admin API are served.
+    // A file with many targets takes a while, in which checks and the admin API must go on.
     let result = tokio::task::spawn_blocking(move || {
         let _courtesy = Courtesy::begin();
         reloaded.reload(&By { actor, if_version: None })
@@ -316,7 +316,7 @@ pub async fn reload(control: &Arc<Control>, actor: &'static str) {
     }
 }
 
-/// Does what follows a change of the configuration and is no snapshot.
+/// Applies the effects of a configuration change outside of snapshots.
 struct Follower {
     control: Arc<Control>,
     handle: Handle,
@@ -355,7 +355,7 @@ impl Follower {
     }
 }
 
-/// Frees snapshots where nobody waits for it: a large one takes a while.
+/// Frees snapshots on a thread that nothing waits for: a large one takes a while.
 fn free(unused: Vec<Arc<Snapshot>>) {
     if !unused.is_empty() {
         tokio::task::spawn_blocking(move || {
@@ -367,7 +367,7 @@ fn free(unused: Vec<Arc<Snapshot>>) {
 
 fn interval(period: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(period);
-    // Who was held up does not make up for it.
+    // A loop that was held up does not catch up on missed ticks.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
 }

@@ -1,8 +1,9 @@
-//! What is published, and what it has replaced and shards still hold.
+//! The published snapshot, and the replaced ones that shards still hold.
 //!
-//! A shard lets a snapshot go whenever its last request that began on it ends, in the middle of serving others. It
-//! only counts down there: the last one who holds a snapshot is this module, which gives it to be freed by the
-//! control plane once no shard has it any more. What it keeps is bounded by what shards hold. Tested with the runtime.
+//! A shard releases a snapshot when the last request that began on it ends, while it serves others. Its release must be
+//! cheap: this module keeps a reference of its own, so that the shard only decrements a count, and the control plane
+//! frees the snapshot once no shard holds it. The list is bounded by the snapshots that shards hold. Tested with the
+//! runtime.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,10 +32,10 @@ impl Publication {
         self.replaced().push(before);
     }
 
-    /// Takes the replaced snapshots that nobody else holds any more; the caller frees them.
+    /// Takes the replaced snapshots that no shard holds any more; the caller frees them.
     pub fn take_unused(&self) -> Vec<Arc<Snapshot>> {
         let mut replaced = self.replaced();
-        // Whoever could make another reference has one.
+        // With a count of 1 there is no other reference that could be cloned.
         let unused = replaced.extract_if(.., |one| Arc::strong_count(one) == 1).collect();
         if replaced.is_empty() {
             *replaced = Vec::new();

@@ -1,19 +1,19 @@
-//! Requests that the admin API refused for who asks, not for what is asked: counted by their reason.
+//! Requests that the admin API refused because of the visitor, not of their content: counted by reason.
 //!
-//! Numbers and words only; the admin API decides, the audit log tells. Tested by `tests/admin`.
+//! Numbers and words only; the admin API decides, the audit log records. Tested by `tests/admin`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Why somebody was turned away.
+/// Why a visitor was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// No token, or not the right one.
+    /// No token, or a wrong one.
     Unauthorized,
-    /// A page of another site may ask.
+    /// The request may come from a page of another site.
     CrossSite,
-    /// An address without a token asks for more than it may.
+    /// An address without a token requests more than it may.
     NotTrusted,
-    /// A name that is not limpet's.
+    /// A host that is not limpet's.
     Misdirected,
 }
 
@@ -21,7 +21,7 @@ impl Refusal {
     pub const ALL: [Refusal; 4] =
         [Refusal::Unauthorized, Refusal::CrossSite, Refusal::NotTrusted, Refusal::Misdirected];
 
-    /// As metrics and audit log say it.
+    /// The word of metrics and audit log.
     pub fn word(self) -> &'static str {
         match self {
             Refusal::Unauthorized => "unauthorized",
@@ -32,7 +32,7 @@ impl Refusal {
     }
 }
 
-/// How many there were, by reason, since the start.
+/// The number of refusals, by reason, since the start.
 #[derive(Debug, Default)]
 pub struct Refusals {
     unauthorized: AtomicU64,

@@ -1,8 +1,8 @@
-//! The running configuration: what is published now, and every way in which it may change.
+//! The running configuration: the published one, and every way in which it may change.
 //!
-//! Each edit is validated like a file, compiled, and published as one snapshot; what it does not touch
-//! (other groups, health, requests in flight, counters) is carried over. An edit that is refused changes
-//! nothing. Edits wait for each other; shards wait for nobody. Never touches a connection. Tested beside it.
+//! Each edit is validated like a file, compiled, and published as one snapshot; the parts that it does not touch (other
+//! groups, health, requests in flight, counters) are carried over. An edit that is refused changes nothing. Edits wait
+//! for each other; shards never wait. Never touches a connection. Tested beside it.
 //!
 //! ```text
 //!   base (the file, or a text applied)  +  overlay (edits, in order)  =  what runs
@@ -44,12 +44,12 @@ use crate::stickiness::options::StickinessOptions;
 use crate::telemetry::options::AccessLogOptions;
 use crate::uring::Courtesy;
 
-/// The one who publishes.
+/// Holds the running configuration and publishes it.
 pub struct Control {
     running: Mutex<Running>,
-    /// As in `running`, for those who must not wait for a change that is at work.
+    /// As in `running`, for callers that must not wait for a change in progress.
     version: AtomicU64,
-    /// As in `running`, for the same.
+    /// As in `running`, for the same callers.
     file: ArcSwap<File>,
     /// Of the file, if there is one.
     path: Option<PathBuf>,
@@ -66,27 +66,27 @@ pub struct Control {
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
 pub trait Listeners: Send + Sync {
-    /// Opens what `after` needs and nobody has yet. What is returned is called when `after` is published:
-    /// it lets the shards accept on the new sockets and take their leave of those that are gone. It may also be
-    /// dropped without a call: then nothing is published.
+    /// Opens the addresses that `after` needs and that are not open yet. The returned function is called when `after`
+    /// is published: it makes the shards accept on the new sockets and retires listeners that are gone. It is dropped
+    /// without a call if nothing is published.
     ///
     /// # Errors
-    /// A sentence for the operator; nothing has changed.
+    /// A sentence for the operator; nothing was changed.
     fn open(&self, after: &Snapshot) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
-/// Where [`ErrorCounts`] come from. It must not ask the [`Control`] for anything but its snapshot.
+/// The source of [`ErrorCounts`]. It must not call the [`Control`] for anything but its snapshot.
 pub type ErrorSource = dyn Fn() -> ErrorCounts + Send + Sync;
 
-/// Has the access log written as the options say, at once.
+/// Applies these options to the access log, at once.
 pub type LogChange = dyn Fn(&AccessLogOptions) + Send + Sync;
 
-/// About how many live sessions are bound to a target of a group; `None` = not known. It must not ask the
-/// [`Control`] for anything but its snapshot.
+/// An estimate of the live sessions bound to a target of a group; `None` = not known. It must not call the [`Control`]
+/// for anything but its snapshot.
 pub type SessionEstimate = dyn Fn(&str, &str) -> Option<u64> + Send + Sync;
 
 struct Running {
-    /// What reports call the base: the file's path, where there is one.
+    /// The name of the base in reports: the file's path, where there is one.
     name: String,
     state: State,
     parsed: Parsed,
@@ -99,20 +99,20 @@ struct Running {
     loaded_unix_ms: u64,
     history: History,
     pending: Option<PendingChange>,
-    /// Counts of the last while, as long as nothing is on trial.
+    /// The recent counts, while nothing is on trial.
     recent: Recent,
     leaving: Vec<Leaving>,
     listeners: Option<Arc<dyn Listeners>>,
 }
 
-/// A file as it was read, or written, last.
+/// The file at its last reading or writing.
 #[derive(Debug, Clone)]
 struct LoadedFile {
     path: PathBuf,
     text: Arc<str>,
     /// `None` when the file changed while it was read.
     stamp: Option<Stamp>,
-    /// A later state of the file that was found to be another text.
+    /// A later state of the file whose text was found to differ.
     other: Option<Stamp>,
     unix_ms: u64,
 }
@@ -123,7 +123,7 @@ struct PendingChange {
     actor: String,
     trial: Trial,
     back: State,
-    /// The base goes into the file when it is confirmed.
+    /// Whether the base is written to the file when it is confirmed.
     write: bool,
 }
 
@@ -146,7 +146,7 @@ impl Control {
         let file = path.map(|path| LoadedFile {
             path: path.to_owned(),
             text: Arc::clone(&base.text),
-            // Looked at later than read, so the first question reads it once more.
+            // The stamp would be later than the reading, so the first question reads the file once more.
             stamp: None,
             other: None,
             unix_ms: loaded_unix_ms,
@@ -193,53 +193,52 @@ impl Control {
         Arc::clone(self.publication.pointer())
     }
 
-    /// What is published now. Waits for nobody.
+    /// The published snapshot. Never waits.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.publication.pointer().load_full()
     }
 
-    /// Snapshots that were replaced and that no shard holds any more, for the caller to free; to be asked about
-    /// every 250 ms. Waits for nobody.
+    /// Replaced snapshots that no shard holds any more, for the caller to free; to be called every 250 ms. Never waits.
     pub fn unused_snapshots(&self) -> Vec<Arc<Snapshot>> {
         self.publication.take_unused()
     }
 
-    /// The configuration as it runs, edits included. Waits for nobody.
+    /// The running configuration, edits included. Never waits.
     pub fn file(&self) -> Arc<File> {
         self.file.load_full()
     }
 
-    /// Grows by one with every accepted change of the configuration; health does not count. Waits for nobody.
+    /// Incremented with every accepted change of the configuration; health does not count. Never waits.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// What happened lately.
+    /// The recent events.
     pub fn events(&self) -> &Arc<Events> {
         &self.events
     }
 
-    /// Takes the data plane's sockets into the care of this configuration.
+    /// Connects the data plane's sockets with this configuration.
     pub fn attach(&self, listeners: Arc<dyn Listeners>) {
         self.lock().listeners = Some(listeners);
     }
 
-    /// Where the counts come from that decide about a change on trial.
+    /// Sets the source of the counts that decide about a change on trial.
     pub fn set_error_source(&self, source: Arc<ErrorSource>) {
         *own(&self.error_source) = Some(source);
     }
 
-    /// Where summaries take the number of live sessions from.
+    /// Sets the source of the live sessions in summaries.
     pub fn set_session_estimate(&self, estimate: Arc<SessionEstimate>) {
         *own(&self.session_estimate) = Some(estimate);
     }
 
-    /// What is told before a configuration is published that has the access log written otherwise.
+    /// Sets the function that is called before a configuration with other settings of the access log is published.
     pub fn set_log_change(&self, change: Arc<LogChange>) {
         *own(&self.log_change) = Some(change);
     }
 
-    /// Where changes are noted for good; `None` = limpet's own log.
+    /// Sets the file that records changes; `None` = limpet's own log.
     pub fn set_audit(&self, log: Option<AuditLog>) {
         *own(&self.audit_log) = log;
     }
@@ -268,18 +267,18 @@ impl Control {
         }
     }
 
-    /// Every setting of a group but its targets, as in the file, with defaults filled in and null for what is not
-    /// set.
+    /// Every setting of a group but its targets, as in the file, with defaults filled in and null for a setting without
+    /// a value.
     pub fn group_attributes(&self, group: &str) -> Option<serde_json::Value> {
         attributes::group(&self.lock().parsed.complete, group)
     }
 
-    /// Those of every group, by name.
+    /// The attributes of every group, by name.
     pub fn all_group_attributes(&self) -> HashMap<String, serde_json::Value> {
         attributes::groups(&self.lock().parsed.complete)
     }
 
-    /// What changed, newest last.
+    /// The changes, newest last.
     pub fn history(&self) -> Vec<HistoryEntry> {
         self.lock().history.entries()
     }
@@ -294,7 +293,7 @@ impl Control {
         entries
     }
 
-    /// The configuration as it runs, as a text without secrets.
+    /// The running configuration, as a text without secrets.
     pub fn running_text(&self) -> String {
         let text = Arc::clone(&self.lock().parsed.text);
         document::redacted(&text)
@@ -311,32 +310,31 @@ impl Control {
         self.path.clone()
     }
 
-    /// When the configuration was loaded from its file, or written to it, last.
+    /// When the configuration was last loaded from its file, or written to it.
     pub fn loaded_unix_ms(&self) -> u64 {
         let running = self.lock();
         running.file.as_ref().map_or(running.loaded_unix_ms, |file| file.unix_ms)
     }
 
-    /// Whether the file on disk says something else than what runs was made of (edits on top apart); cheap enough
-    /// to be asked every second. A file that was refused, or taken back, goes on differing: to load a file whenever
-    /// it changes, watch [`Control::file_stamp`].
+    /// Whether the file on disk differs from the base that runs; cheap enough to be called every second. A file that
+    /// was refused or rolled back goes on differing: to load a file whenever it changes, watch [`Control::file_stamp`].
     pub fn file_differs(&self) -> bool {
         let mut running = self.lock();
         let base = Arc::clone(&running.state.base.text);
         running.file.as_mut().is_some_and(|file| file.text != base || file.differs())
     }
 
-    /// Whether the last attempt to load the file went well.
+    /// Whether the last attempt to load the file succeeded.
     pub fn last_reload_successful(&self) -> bool {
         self.last_reload_successful.load(Ordering::Relaxed)
     }
 
-    /// Whether the file is to be loaded again whenever it changes. Waits for nobody.
+    /// Whether the file is to be loaded again whenever it changes. Never waits.
     pub fn is_watching(&self) -> bool {
         self.file.load().process.watch_config
     }
 
-    /// What changes whenever the file on disk does; `None` without a file, or when it is gone.
+    /// A value that changes whenever the file on disk does; `None` without a file, or when it is gone.
     pub fn file_stamp(&self) -> Option<Stamp> {
         Stamp::of(&self.path()?).ok()
     }
@@ -347,12 +345,12 @@ impl Control {
         self.republish_with(&mut self.lock(), groups);
     }
 
-    /// Targets that left the configuration and still drain.
+    /// Targets that are no longer configured and still drain.
     pub fn leaving(&self) -> Vec<Leaving> {
         self.lock().leaving.clone()
     }
 
-    /// Ends the leave of a target: it is gone with the next snapshot, which is published at once.
+    /// Ends the leave of a target: the next snapshot, published at once, does not have it.
     pub fn forget_leaving(&self, group: &str, id: &str) {
         let mut running = self.lock();
         let count = running.leaving.len();
@@ -375,7 +373,7 @@ impl Control {
         }
     }
 
-    /// Notes for good what an operator did and the configuration does not have: a level, how a drain goes.
+    /// Records an operator's action outside of the configuration: a log level, the options of a drain.
     pub fn audit_deed(&self, by: &By<'_>, what: &'static str, summary: &[String]) {
         self.audit(&Entry {
             actor: by.actor,
@@ -390,7 +388,7 @@ impl Control {
         });
     }
 
-    /// Counts a request that was refused for who asks, and notes it for good.
+    /// Counts and records a request that was refused because of the visitor.
     pub fn refuse_request(&self, actor: &str, refusal: Refusal, request: &str) {
         self.refusals.count(refusal);
         self.audit(&Entry {
@@ -406,7 +404,7 @@ impl Control {
         });
     }
 
-    /// Requests that were refused for who asks, by reason.
+    /// Requests that were refused because of the visitor, by reason.
     pub fn refused_requests(&self) -> [(&'static str, u64); 4] {
         self.refusals.counts()
     }
@@ -420,18 +418,18 @@ impl Control {
         source.map_or(ErrorCounts::default(), |source| source())
     }
 
-    /// What is known about live sessions.
+    /// The estimate of live sessions, if there is one.
     fn sessions(&self) -> impl Fn(&str, &str) -> Option<u64> {
         let estimate = own(&self.session_estimate).clone();
         move |group: &str, target: &str| estimate.as_ref().and_then(|known| known(group, target))
     }
 
-    /// A panic inside an edit has changed nothing that is published.
+    /// A panic inside an edit has changed nothing that is published, so a poisoned lock can be used.
     fn lock(&self) -> MutexGuard<'_, Running> {
         own(&self.running)
     }
 
-    /// `None` while a change is at work.
+    /// `None` while a change is in progress.
     fn try_lock(&self) -> Option<MutexGuard<'_, Running>> {
         match self.running.try_lock() {
             Ok(running) => Some(running),
@@ -442,12 +440,12 @@ impl Control {
 }
 
 impl Running {
-    /// While a change is on trial no other one is made.
+    /// Refuses other changes while one is on trial.
     fn settled(&self) -> Result<(), ChangeError> {
         if self.pending.is_some() { Err(ChangeError::Pending) } else { Ok(()) }
     }
 
-    /// An edit can go into the file only if what runs came from there.
+    /// Refuses an edit of the file while the running base did not come from it.
     fn base_is_file(&self) -> Result<(), ChangeError> {
         let file = self.file.as_ref().ok_or(ChangeError::NoFile)?;
         if file.text == self.state.base.text {
@@ -491,7 +489,7 @@ impl LoadedFile {
         Ok(LoadedFile { path, text: text.into(), stamp, other: None, unix_ms: unix_ms() })
     }
 
-    /// Looks at the content only when the file was touched since.
+    /// Reads the content only if the file was touched since.
     fn differs(&mut self) -> bool {
         let Ok(now) = Stamp::of(&self.path) else { return true };
         if self.stamp.as_ref() == Some(&now) || self.other.as_ref() == Some(&now) {
@@ -532,7 +530,7 @@ fn start_entry(file: &File, name: &str) -> HistoryEntry {
     }
 }
 
-/// Nothing that is locked here is ever left half done.
+/// Data behind these locks is never left half changed, so a poisoned lock can be used.
 fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -52,7 +52,7 @@ fn ring() -> Arc<KeyRing> {
     Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap())
 }
 
-/// Nothing on disk.
+/// A control without a file.
 fn control() -> Control {
     let parsed = config::parse_complete(FILE.to_owned(), "test.toml").unwrap();
     Control::new(parsed, None, ring()).unwrap()
@@ -332,7 +332,7 @@ fn targets_are_added_and_removed_by_id() {
     assert_eq!((leaving.len(), leaving[0].target.effective_id()), (1, "one"));
     control.forget_leaving("a", "one");
     assert!(control.leaving().is_empty());
-    // A target of the overlay alone goes without a trace in it.
+    // Removing a target that only the overlay has leaves no trace in it.
     overlay(&control, &remove_target("a", "three"));
     assert_eq!(control.overlay().len(), 2);
 }
@@ -388,13 +388,13 @@ fn an_operator_who_saw_another_version_changes_nothing() {
     let seen = By { actor: "seen", if_version: Some(2) };
     control.edit(&edit, Keep::Overlay, &seen).unwrap();
     assert_eq!(control.version(), 3);
-    // What changes nothing is no change.
+    // An edit without effect is no change.
     let same = control.edit(&edit, Keep::Overlay, &BY).unwrap();
     assert_eq!((same.version, same.summary.len()), (3, 0));
     assert_eq!(same.notes, ["nothing differs"]);
 }
 
-/// Opens nothing, but refuses when told to, and counts what was committed.
+/// Opens nothing, but refuses when told to, and counts its commits.
 #[derive(Default)]
 struct Sockets {
     refuses: AtomicBool,
@@ -428,7 +428,7 @@ fn a_listener_that_cannot_be_opened_refuses_the_change() {
     let text = disk.control.reload(&BY).unwrap_err().to_string();
     assert_eq!(text, "listener web: the address is in use");
     assert!(Arc::ptr_eq(&before, &disk.control.snapshot()));
-    // Nor is anything published whose file cannot be written.
+    // A configuration whose file cannot be written is not published either.
     sockets.refuses.store(false, Ordering::Relaxed);
     disk.control.edit(&edit, Keep::File, &BY).unwrap_err();
     assert_eq!(sockets.committed.load(Ordering::Relaxed), 1);
@@ -494,7 +494,7 @@ fn the_overlay_is_bounded() {
     }
     let text = refused(&control, &add_target("b", json!({"address": "127.0.0.1:9"})));
     assert!(text.starts_with("there are 1000 edits on top of the file"), "{text}");
-    // What replaces an edit still goes.
+    // An edit that replaces another is still accepted.
     overlay(&control, &remove_target("b", "t1"));
     overlay(&control, &add_target("b", json!({"address": "127.0.0.1:9"})));
 }

@@ -1,8 +1,8 @@
 //! Tells the operator, once, when an application's session and limpet's stickiness do not end together.
 //!
-//! Shards note what they see in targets' Set-Cookie fields; the control plane looks at the notes now and
-//! then. Never touches a connection. The comparison is tested in `stickiness::session_match`, the words where they
-//! stand, the warning by the black-box suite.
+//! Shards note the sessions in targets' Set-Cookie fields; the control plane reads the notes now and then. Never
+//! touches a connection. The comparison is tested in `stickiness::session_match`, the words where they stand, the
+//! warning by the black-box suite.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::events::{EventKind, Events};
 use crate::snapshot::Snapshot;
 use crate::stickiness::options::StickinessOptions;
 
-/// How often the notes are looked at.
+/// How often the notes are read.
 pub const EVERY: Duration = Duration::from_millis(500);
 
 /// Logs every mismatch that was not logged before, and puts it among the events.

@@ -1,6 +1,7 @@
-//! What runs, as texts: the base (the file as loaded, or what was applied in its place) and the edits on top of it.
+//! The running configuration as texts: the base (the loaded file, or an applied text in its place) and the edits on
+//! top.
 //!
-//! Makes a configuration of them: document, edits, validation as for any file. Changes nothing that runs. Tested
+//! Builds a configuration from them: document, edits, validation as for any file. Changes nothing that runs. Tested
 //! with `runtime`.
 
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,7 @@ use super::config::{self, Parsed};
 use super::document::Document;
 use super::overlay::Overlay;
 
-/// A whole text, and the document made of it once somebody edits it: that is as large as ten texts.
+/// A whole text, and its document once it is edited: the document is as large as ten texts.
 #[derive(Debug, Clone)]
 pub struct Base {
     pub text: Arc<str>,
@@ -23,51 +24,51 @@ impl Base {
         Base { text, document: Arc::default() }
     }
 
-    /// What an edit made of another base.
+    /// The result of an edit of another base.
     pub fn edited(document: Document) -> Base {
         Base { text: document.text().into(), document: Arc::new(document.into()) }
     }
 
-    /// The text, ready to be edited; `name` is what reports call it.
+    /// The text, ready to be edited; `name` is its name in reports.
     ///
     /// # Errors
-    /// Everything that is wrong with a text that is not TOML.
+    /// All mistakes of a text that is not TOML.
     pub fn document(&self, name: &str) -> Result<&Document, ChangeError> {
         if let Some(document) = self.document.get() {
             return Ok(document);
         }
         match Document::parse(&self.text) {
             Ok(document) => Ok(self.document.get_or_init(|| document)),
-            // It is reported like everything that is wrong with a file.
+            // Reported like any mistake of a file.
             Err(error) => Err(config::parse(&self.text, name).err().map_or(error, Into::into)),
         }
     }
 }
 
-/// Everything that the running configuration follows from.
+/// The sources of the running configuration.
 #[derive(Debug, Clone)]
 pub struct State {
     pub base: Base,
     pub overlay: Overlay,
 }
 
-/// A configuration and what it was read from.
+/// A configuration and its sources.
 #[derive(Debug)]
 pub struct Built {
     pub parsed: Parsed,
     /// The text in `parsed`.
     pub whole: Base,
-    /// Edits of the overlay that did not fit any more, and why.
+    /// Edits of the overlay that no longer fitted, and why.
     pub dropped: Vec<String>,
 }
 
 /// A configuration and its text.
 type Made = (Parsed, Base);
 
-/// Generations of stickiness below which no group may fall: what was flushed while running stays flushed.
+/// The lowest allowed generations of groups' stickiness: a flush at run time stays in force.
 pub type Floors = Vec<(String, u32)>;
 
-/// The floors that follow from what runs, but for the group whose generation `edit` sets itself.
+/// The floors that follow from the running file, except for a group whose generation `edit` sets itself.
 pub fn floors(running: &File, edit: Option<&Edit>) -> Floors {
     let states_itself = |name: &str| match edit {
         Some(Edit::SetGroup { group, set }) => {
@@ -95,11 +96,11 @@ pub fn floors(running: &File, edit: Option<&Edit>) -> Floors {
 }
 
 impl State {
-    /// The configuration that follows. Edits of the overlay whose group or target is gone are dropped and named;
-    /// with `is_lenient` also those that are refused together with a base that is right by itself.
+    /// The configuration that follows. Edits of the overlay whose group or target is gone are dropped and named; with
+    /// `is_lenient` also edits that are refused together with a base that is correct by itself.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All of its mistakes.
     pub fn build(
         &mut self,
         name: &str,
@@ -112,7 +113,7 @@ impl State {
             Err(error) if !is_lenient || self.overlay.is_empty() => return Err(error),
             Err(_) => {}
         }
-        // A base that is wrong by itself is reported in the places of its own text.
+        // The mistakes of the base itself are reported with their places in its own text.
         self.with_first(0).attempt(name, floors).0?;
         while let Some((culprit, why)) = self.culprit(name, floors) {
             dropped.push(self.overlay.drop_at(culprit, &why));
@@ -156,7 +157,7 @@ impl State {
         state
     }
 
-    /// The first edit that makes a right configuration a wrong one, by halving.
+    /// The first edit that makes a correct configuration wrong, found by halving.
     fn culprit(&self, name: &str, floors: &Floors) -> Option<(usize, String)> {
         let refusal = |count: usize| self.with_first(count).attempt(name, floors).0.err();
         let (mut right, mut wrong) = (0, self.overlay.edits.len());

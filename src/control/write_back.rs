@@ -1,7 +1,7 @@
 //! Replaces the configuration file so that a reader sees the old text or the new one, never a part.
 //!
-//! Written beside its name, forced to disk, renamed. A symbolic link stays one: the file it leads to is
-//! replaced. Permission bits and owner stay. Never creates a file that is not there. Tested below.
+//! Written beside the file, forced to disk, renamed. A symbolic link stays: the file that it points to is replaced.
+//! Permission bits and owner stay. Never creates a missing file. Tested below.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::unistd::{self, AccessFlags};
 
-/// What tells one state of a file from the next without reading it.
+/// Distinguishes two states of a file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -24,7 +24,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// # Errors
-    /// The file is not there or may not be looked at.
+    /// The file does not exist or cannot be examined.
     pub fn of(path: &Path) -> io::Result<Stamp> {
         let metadata = fs::metadata(path)?;
         Ok(Stamp {
@@ -37,30 +37,30 @@ impl Stamp {
     }
 }
 
-/// Puts `text` in the place of the file's content.
+/// Replaces the file's content with `text`.
 ///
 /// # Errors
-/// The file is read-only or gone, or its directory cannot be written; the file is then as it was.
+/// The file is read-only or gone, or its directory cannot be written; the file then stays unchanged.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let (path, metadata) = replaceable(path)?;
     clear_drafts(&path);
     let draft = draft_of(&path)?;
     let written = write(&draft, text, &metadata).and_then(|file| {
         let renamed = fs::rename(&draft, &path);
-        // Until here the draft was locked as one that somebody is at work on.
+        // Until here the lock marked the draft as in use.
         drop(file);
         renamed
     });
     if let Err(error) = written {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&draft);
         return Err(error);
     }
-    // The rename itself survives a power cut only when the directory is on disk.
+    // The rename survives a power cut only when the directory is on disk.
     directory_of(&path).and_then(File::open).and_then(|directory| directory.sync_all())
 }
 
-/// Why [`replace`] would be refused, as far as can be told without trying; cheap enough to be asked every second.
+/// Why [`replace`] would be refused, as far as that shows without trying; cheap enough to be called every second.
 pub fn obstacle(path: &Path) -> Option<String> {
     let (path, metadata) = match replaceable(path) {
         Ok(found) => found,
@@ -79,7 +79,7 @@ pub fn obstacle(path: &Path) -> Option<String> {
     (!keeps_owner).then(|| format!("it belongs to user {owner}, and limpet runs as user {own}"))
 }
 
-/// The file that a name leads to, if it is one that may be replaced.
+/// The file that a name leads to, if it may be replaced.
 fn replaceable(path: &Path) -> io::Result<(PathBuf, fs::Metadata)> {
     let path = fs::canonicalize(path)?;
     let metadata = fs::metadata(&path)?;
@@ -98,7 +98,7 @@ fn directory_of(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it has no directory"))
 }
 
-/// Removes the drafts that killed processes have left beside a file. What cannot be removed stays: it only takes room.
+/// Removes the drafts that killed processes have left beside a file. A draft that cannot be removed only takes room.
 pub fn clear_drafts(path: &Path) {
     let Ok(path) = fs::canonicalize(path) else { return };
     let Ok(entries) = directory_of(&path).and_then(fs::read_dir) else { return };
@@ -108,17 +108,17 @@ pub fn clear_drafts(path: &Path) {
         let number = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
         let is_draft = number
             .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
-        // A link of that name is nothing that limpet makes.
+        // limpet makes no links of that name.
         if is_draft && entry.file_type().is_ok_and(|kind| kind.is_file()) && is_left(&entry.path())
         {
-            // Somebody else may have removed it meanwhile.
+            // Another process may have removed it meanwhile.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Nobody is at work on this draft: whoever is has locked it. A lock ends with its process, and unlike a process
-/// number it means the same in every container.
+/// Whether a draft is abandoned: a process that writes one holds its lock. A lock ends with its process, and unlike a
+/// process number it means the same in every container.
 fn is_left(draft: &Path) -> bool {
     File::open(draft).is_ok_and(|file| file.try_lock().is_ok())
 }
@@ -136,15 +136,15 @@ fn draft_of(path: &Path) -> io::Result<PathBuf> {
     Ok(directory_of(path)?.join(name))
 }
 
-/// The draft, whole on disk and locked.
+/// Writes the draft to disk, whole and locked.
 fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<File> {
     match fs::remove_file(draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(beside(error)),
-        // What a process of the same number left behind, or nothing.
+        // Removes what a process of the same number may have left behind.
         Ok(()) | Err(_) => {}
     }
     let mut options = OpenOptions::new();
-    // Nobody else reads it before it has the right owner.
+    // No other user may read it before it has the right owner.
     let mut file = options.write(true).create_new(true).mode(0o600).open(draft).map_err(beside)?;
     file.lock().map_err(beside)?;
     file.write_all(text.as_bytes())?;
@@ -207,7 +207,7 @@ mod tests {
         assert!(obstacle(home.path()).is_some_and(|why| why.contains("not a regular file")));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o555)).unwrap();
-        // Nothing but a read-only file system keeps root from writing.
+        // Root can write wherever the file system is not read-only.
         let is_kept_out = !unistd::geteuid().is_root();
         assert_eq!(obstacle(&path).is_some(), is_kept_out);
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,32 +1,32 @@
-//! Secrets that stand in the comments of a configuration: a token that was commented out, an old key kept beside
-//! the new one. What looks like one is hidden; rather a word too many than a secret.
+//! Secrets in the comments of a configuration: a token that was commented out, an old key kept beside the new one. A
+//! word that looks like a secret is hidden; better one word too many than a secret shown.
 //!
-//! Pure: says what stands where and what is shown instead. Tested below.
+//! Pure: finds the comments with secrets, and the text to show instead. Tested below.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// What stands for a secret.
+/// The text shown in place of a secret.
 pub(super) const HIDDEN: &str = "…";
 
-/// Settings of these names are secrets, here and in other programs; what is set to them in a comment is hidden.
+/// Settings with these names are secrets, here and in other programs; a value that a comment gives them is hidden.
 const NAMES: [&str; 7] =
     ["token", "secret", "password", "passwd", "passphrase", "credential", "bearer"];
 /// Shortest word that is hidden in a comment about secrets: as long as a token must be.
 const TOKEN_CHARS_MIN: usize = 16;
-/// Shortest word that is hidden wherever it stands, where it looks like chance.
+/// Shortest word that is hidden anywhere, if it looks random.
 const RANDOM_CHARS_MIN: usize = 20;
-/// From this length on a word is no path and no name, but a key.
+/// A word of at least this length is a key, not a path or a name.
 const KEY_CHARS_MIN: usize = 40;
-/// Shortest word that is hidden beside a secret, where it looks like chance.
+/// Shortest word that is hidden beside a secret, if it looks random.
 const BESIDE_CHARS_MIN: usize = 8;
 
 /// A comment that has a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hidden {
-    /// Where it stands, from `#` to before the line's end.
+    /// Its place, from `#` to before the line's end.
     pub range: Range<usize>,
-    /// What is shown in its place.
+    /// The text shown in its place.
     pub shown: String,
 }
 
@@ -54,12 +54,12 @@ pub(super) fn hidden(text: &str, secrets: &[String]) -> Vec<Hidden> {
     found
 }
 
-/// `text` with what is shown in the place of each.
+/// `text` with each of these comments replaced by its shown text.
 pub(super) fn hide(text: &str, found: &[Hidden]) -> String {
     replaced(text, found.iter().map(|one| (one.range.clone(), one.shown.as_str())))
 }
 
-/// `text` with the comments of `known` in the places where it has what is shown for them.
+/// `text` with the comments of `known` restored where it has their shown texts.
 pub(super) fn restored(text: &str, known: &str, secrets: &[String]) -> String {
     let mut originals: HashMap<String, std::collections::VecDeque<&str>> = HashMap::new();
     for one in hidden(known, secrets) {
@@ -88,7 +88,7 @@ fn replaced<'t>(text: &str, parts: impl Iterator<Item = (Range<usize>, &'t str)>
     whole
 }
 
-/// What is shown of a comment, and whether the value it speaks of must stand in the next one.
+/// The shown text of a comment, and whether its secret must be in the next comment.
 fn judge(comment: &str, secrets: &[String], is_beside: bool) -> (String, bool) {
     let mut shown = comment.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -100,7 +100,7 @@ fn judge(comment: &str, secrets: &[String], is_beside: bool) -> (String, bool) {
             || (is_beside && looks_random(word, BESIDE_CHARS_MIN))
             || ((is_about || is_beside) && may_be_token(word))
     });
-    // What a setting of such a name is set to is one, however it looks.
+    // The value of a setting with such a name is secret, whatever it looks like.
     let Some(from) = assigned(&shown) else { return (shown, false) };
     let value = shown.split_off(from);
     let bare = value.trim().trim_matches(['"', '\'']);
@@ -116,9 +116,9 @@ fn is_about_secrets(comment: &str) -> bool {
     lower.contains("key") || NAMES.iter().any(|name| lower.contains(name))
 }
 
-/// Where the value begins that a setting of one of the names is given.
+/// Where the value begins that the comment gives to a setting with one of the names.
 fn assigned(comment: &str) -> Option<usize> {
-    // ASCII letters alone change, so that every place stays where it is.
+    // Changes ASCII letters only, so that every position stays valid.
     let lower = comment.to_ascii_lowercase();
     let after = |name: &&str| {
         let ends = lower.match_indices(*name).map(|(start, name)| start.saturating_add(name.len()));
@@ -134,14 +134,14 @@ fn assigned(comment: &str) -> Option<usize> {
     NAMES.iter().filter_map(after).min()
 }
 
-/// As long as a token is, and neither a path nor the name of a setting.
+/// Whether a word is as long as a token, and neither a path nor the name of a setting.
 fn may_be_token(word: &str) -> bool {
     let is_of_name = |byte: u8| byte.is_ascii_lowercase() || b"_.".contains(&byte);
     let is_name = word.contains(['_', '.']) && word.bytes().all(is_of_name);
     word.len() >= TOKEN_CHARS_MIN && !word.starts_with('/') && !is_name
 }
 
-/// Letters and digits mixed as people do not write them.
+/// Whether letters and digits are mixed as in no word that people write.
 fn looks_random(word: &str, chars_min: usize) -> bool {
     let is_mixed = |part: &str| {
         let has = |test: fn(&u8) -> bool| part.bytes().any(|byte| test(&byte));
@@ -152,7 +152,7 @@ fn looks_random(word: &str, chars_min: usize) -> bool {
     is_key || (word.len() >= chars_min && !word.starts_with(['/', '.']) && parts.any(is_mixed))
 }
 
-/// Hides every word of the letters that tokens and keys have for which `is_secret`.
+/// Hides every word of a token's or key's characters for which `is_secret` is true.
 fn without_words(comment: &str, is_secret: impl Fn(&str) -> bool) -> String {
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~".contains(c);
     let mut shown = String::with_capacity(comment.len());
@@ -170,7 +170,7 @@ fn without_words(comment: &str, is_secret: impl Fn(&str) -> bool) -> String {
     shown + rest
 }
 
-/// Where the comments of a TOML text stand; a `#` inside a string begins none.
+/// The places of the comments in a TOML text; a `#` inside a string begins none.
 fn comments(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -190,7 +190,7 @@ fn comments(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// How long the string is that `text` begins with.
+/// The length of the string that `text` begins with.
 fn string_length(text: &str) -> usize {
     let quote = if text.starts_with('"') { '"' } else { '\'' };
     let mut three = [0; 3];
@@ -201,7 +201,7 @@ fn string_length(text: &str) -> usize {
     let mut quotes = 0_usize;
     for (at, byte) in text.bytes().enumerate().skip(opening) {
         if is_long && quotes >= 3 && byte != quote as u8 {
-            // Up to two quotes may stand before the three that end it.
+            // Up to two quotes may precede the three that end it.
             return at;
         }
         if std::mem::take(&mut is_escaped) {

@@ -1,4 +1,4 @@
-//! New values, keys and tables, set down the way their neighbours are. Pure; tested with `document`.
+//! New values, keys and tables, in the style of their neighbours. Pure; tested with `document`.
 
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item, RawString, Table, TableLike, Value};
@@ -9,7 +9,7 @@ use crate::control::change::ChangeError;
 /// Order of a new target's settings.
 const TARGET_KEYS: [&str; 4] = ["id", "address", "weight", "state"];
 
-/// Sets one key; in place of an old value the new one takes over what stands around it.
+/// Sets one key; a new value keeps the spaces and comments around the old one.
 pub(super) fn value(table: &mut dyn TableLike, key: &str, mut value: Value) {
     if let Some(Item::Value(old)) = table.get_mut(key) {
         *value.decor_mut() = old.decor().clone();
@@ -49,7 +49,7 @@ fn blank_after_newline(prefix: &str) -> String {
     if last.trim().is_empty() { last.to_owned() } else { String::new() }
 }
 
-/// Appends a target to a group's list, in the form that the list has; a new one has the form of the groups'.
+/// Appends a target to a group's list, in the form of the list; a new list has the form of the groups' list.
 pub(super) fn target(
     group: &mut dyn TableLike,
     is_inline: bool,
@@ -105,7 +105,7 @@ fn push_inline(array: &mut Array, pairs: Vec<(&str, Value)>) {
         let decor = array.get(index)?.decor();
         decor.prefix()?.as_str().map(str::to_owned)
     };
-    // A list with one target a line goes on like that.
+    // A list with one target per line is continued in that form.
     let prefix = match (array.len().checked_sub(1).and_then(prefix), array.len()) {
         (Some(prefix), _) if prefix.contains('\n') => format!("\n{}", blank_after_newline(&prefix)),
         (_, 0) => String::new(),

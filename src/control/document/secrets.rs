@@ -1,7 +1,7 @@
-//! Secrets in a configuration's text: taken out of what is shown, put back into what comes from there.
+//! Secrets in a configuration's text: removed from a text that is shown, and restored in one that is sent back.
 //!
-//! Which settings are secret says the schema; what is one in a comment says [`super::comments`]. Never logs. Tested
-//! with `document`.
+//! The schema tells which settings are secret; [`super::comments`] finds secrets in comments. Never logs. Tested with
+//! `document`.
 
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
@@ -11,13 +11,13 @@ use crate::control::config::schema::{FILE, Kind, Section};
 /// The text with every secret replaced.
 pub fn redacted(text: &str) -> String {
     let Ok(mut document) = text.parse::<DocumentMut>() else {
-        // It may have been cut anywhere, so nothing of it is shown.
+        // A text that is not TOML may have been cut anywhere, so no part of it is shown.
         return String::new();
     };
     let secrets = values(&mut document);
     let found = comments::hidden(text, &secrets);
     let text = comments::hide(text, &found);
-    // Comments alone have changed, so that it is TOML as before.
+    // Only comments have changed, so it is still TOML.
     let Ok(mut document) = text.parse::<DocumentMut>() else { return String::new() };
     each_secret(&FILE, document.as_table_mut(), "", &mut |_, _, value| hide(value));
     document.to_string()
@@ -32,8 +32,8 @@ fn values(document: &mut DocumentMut) -> Vec<String> {
     secrets
 }
 
-/// The text with the secrets of `known` in the places where it has what [`redacted`] puts there. A key of the
-/// ring is known by its id.
+/// `text` with the secrets of `known` restored where it has the replacement of [`redacted`]. A key of the ring is
+/// identified by its id.
 pub fn with_secrets_of(text: &str, known: &str) -> String {
     let Ok(mut known_document) = known.parse::<DocumentMut>() else { return text.to_owned() };
     let text = &comments::restored(text, known, &values(&mut known_document));

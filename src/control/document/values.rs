@@ -3,10 +3,10 @@
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, InlineTable, Item, TableLike, Value};
 
-/// A JSON value as the file writes it.
+/// A JSON value in the file's notation.
 ///
 /// # Errors
-/// A null inside of a list or a table, or a number that no setting could be.
+/// A null inside a list or a table, or a number that no setting could have.
 pub(super) fn to_toml(json: &Json) -> Result<Value, String> {
     Ok(match json {
         Json::Null => return Err("null is no value of the file".to_owned()),
@@ -31,7 +31,7 @@ pub(super) fn to_toml(json: &Json) -> Result<Value, String> {
     })
 }
 
-/// An item as JSON; `None` for what is not there.
+/// An item as JSON; `None` for a missing one.
 pub(super) fn to_json(item: &Item) -> Option<Json> {
     Some(match item {
         Item::None => return None,

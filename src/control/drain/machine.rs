@@ -1,4 +1,4 @@
-//! The drain of one target as a pure decision: what it waits for, and when it is over.
+//! The drain of one target as a pure decision: what it waits for, and when it ends.
 //!
 //! ```text
 //!   until     is over when …                                           at the latest after
@@ -7,9 +7,8 @@
 //!   sessions  at most so many sessions are left                        its own deadline, if it has one
 //! ```
 //!
-//! A deadline ends a drain of the first kind as well, when it comes before the delay. What is over is the
-//! service for bound sessions: they fail over with their next request. Requests and tunnels go on.
-//! Reads no clock, no target. Tested as a table.
+//! A deadline also ends a drain of the first kind, if it comes before the delay. The end concerns bound sessions: they
+//! fail over with their next request. Requests and tunnels go on. Reads no clock, no target. Tested as a table.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -43,8 +42,8 @@ impl Until {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DrainOptions {
     pub until: Until,
-    /// The longest it may take, from the command on. Without one a drain until idle, or until so many
-    /// sessions, takes as long as it takes.
+    /// The longest time that it may take, from the command on. Without one, a drain until idle, or until so many
+    /// sessions, has no end by time.
     pub deadline: Option<Duration>,
 }
 
@@ -54,7 +53,7 @@ impl DrainOptions {
         DrainOptions { until: Until::Delay, deadline: Some(Duration::ZERO) };
 }
 
-/// A drain that an operator asks for.
+/// A drain that an operator requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainOrder<'a> {
     pub group: &'a str,
@@ -66,38 +65,38 @@ pub struct DrainOrder<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
     pub options: DrainOptions,
-    /// The deregistration delay counts from here.
+    /// The start of the deregistration delay.
     pub started: Instant,
-    /// The deadline counts from here.
+    /// The start of the deadline.
     pub asked: Instant,
 }
 
-/// What a target still has to do.
+/// The load that a target still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
     /// Requests in flight, without tunnels.
     pub requests: u32,
     pub tunnels: u32,
-    /// Sessions bound to it, about; `None` when nothing about it is sticky.
+    /// An estimate of the sessions bound to it; `None` when nothing about it is sticky.
     pub sessions: Option<u64>,
-    /// Sessions have been watched for a whole stickiness duration, so that none is unknown.
+    /// Whether sessions have been watched for a whole stickiness duration, so that none is unknown.
     pub knows_all_sessions: bool,
 }
 
-/// Where a drain stands.
+/// The state of a drain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     Waiting {
         /// `None` = no end by time.
         remaining: Option<Duration>,
-        /// For what: "waits for 12 sessions".
+        /// What it waits for: "waits for 12 sessions".
         reason: String,
     },
     /// Why it has ended: "no request is in flight and no tunnel is open".
     Finished { reason: String },
 }
 
-/// What ends a drain by time.
+/// The limit that ends a drain by time.
 #[derive(Debug, Clone, Copy)]
 enum Limit {
     Delay,
@@ -134,7 +133,7 @@ impl Drain {
         Progress::Waiting { remaining: limit.map(|(_, remaining)| remaining), reason }
     }
 
-    /// Why there is nothing left to wait for.
+    /// Why there is nothing left to wait for, if so.
     fn reached(&self, load: &Load) -> Option<String> {
         let is_idle = load.requests == 0 && load.tunnels == 0;
         match (self.options.until, load.sessions) {
@@ -152,7 +151,7 @@ impl Drain {
         }
     }
 
-    /// What ends it by time, and in how long.
+    /// The limit that ends it by time, and the time until then.
     fn limit(&self, delay: Duration, now: Instant) -> Option<(Limit, Duration)> {
         let left =
             |whole: Duration, from| whole.saturating_sub(now.saturating_duration_since(from));
@@ -188,7 +187,7 @@ impl Limit {
     }
 }
 
-/// "12 sessions, 3 requests and 1 tunnel"; what there is none of is left out, but for sessions.
+/// "12 sessions, 3 requests and 1 tunnel"; counts of 0 are left out, except for sessions.
 fn words(requests: u32, tunnels: u32, sessions: Option<u64>) -> String {
     let counted = [
         (sessions, "session"),

@@ -34,7 +34,7 @@ fn every_kind_of_drain_waits_for_what_it_says() {
     let none = load(0, 0, None);
     let idle = "finished: no request is in flight and no tunnel is open";
     for (until, deadline_s, after_s, load, wanted) in [
-        // The delay, which ends early only when nothing at all is left.
+        // The delay ends early only when nothing at all is left.
         (Delay, None, 0.0, &busy, "the deregistration delay ends in 5m, 300 s"),
         (Delay, None, 12.5, &busy, "the deregistration delay ends in 4m48s, 287.5 s"),
         (Delay, None, 299.9, &bound, "the deregistration delay ends in 1s, 0.1 s"),
@@ -55,7 +55,7 @@ fn every_kind_of_drain_waits_for_what_it_says() {
         (Delay, None, 1.0, &empty, "finished: no request, no tunnel and no session is left"),
         (Delay, None, 1.0, &plain, "the deregistration delay ends in 4m59s, 299 s"),
         (Delay, None, 0.0, &none, idle),
-        // A deadline before the delay, behind it, and at once.
+        // A deadline before the delay, after it, and at once.
         (Delay, Some(60), 10.0, &busy, "the deadline comes in 50s, 50 s"),
         (Delay, Some(600), 10.0, &busy, "the deregistration delay ends in 4m50s, 290 s"),
         (Delay, Some(0), 0.0, &plain, "finished: the deadline has come; left: 2 requests"),
@@ -120,7 +120,7 @@ fn the_deadline_counts_from_the_command_and_the_delay_from_the_start() {
     assert_eq!(remaining(&drain, 100), Some(150));
     drain.options.deadline = Some(Duration::from_secs(250));
     assert_eq!(remaining(&drain, 100), Some(200));
-    // A delay that is changed while it runs counts at once.
+    // A change of the delay takes effect at once, also while it runs.
     let judged = drain.judge(Duration::from_secs(90), at(100), &load_of_one());
     assert!(matches!(judged, Progress::Finished { .. }), "{judged:?}");
 }

@@ -1,7 +1,7 @@
-//! About how many sessions are bound to a target, for drains, summaries, metrics and the console.
+//! An estimate of the sessions bound to a target, for drains, summaries, metrics and the console.
 //!
-//! Reads the targets' sketches with what a snapshot says of how their sessions live. Figures are estimates;
-//! what they mean and what they cannot know stands in `stickiness::sketch`. Never locks. Tested below.
+//! Combines the targets' sketches with the lifetimes of sessions in a snapshot. The numbers are estimates;
+//! `stickiness::sketch` explains their meaning and limits. Never locks. Tested below.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::stickiness::sketch::Life;
 use crate::stickiness::stable_key::stable_key;
 use crate::stickiness::verdict::Stickiness;
 
-/// How the sessions live that lead to one group: by its own stickiness, and by that of rules. Empty when nothing is
-/// sticky.
+/// The lifetimes of the sessions that lead to one group: by its own stickiness, and by that of rules. Empty when
+/// nothing is sticky.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lives(Vec<Life>);
 
 impl Lives {
-    /// For how many seconds without a request one of them lives at most; `None` when nothing is sticky.
+    /// The longest time, in seconds, that one of them lives without a request; `None` when nothing is sticky.
     pub fn longest_s(&self) -> Option<u64> {
         self.0.iter().map(|life| life.duration_s).max()
     }
 }
 
-/// How the sessions of each group of the snapshot live.
+/// The lifetimes of the sessions of each group of the snapshot.
 pub fn lives(snapshot: &Snapshot) -> Vec<Lives> {
     let own = snapshot.groups.iter().map(|group| {
         let sticky = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled());
@@ -61,15 +61,15 @@ pub fn of_group(group: &TargetGroup, lives: &Lives, now_s: u64) -> Option<u64> {
     lives.longest_s().map(|_| group.targets.iter().filter_map(of_target).sum())
 }
 
-/// The sessions of what is published, by names. Whoever asks for thousands of groups asks each snapshot once for
-/// where they are and how sticky.
+/// The sessions of the published configuration, by name. To ask for thousands of groups, positions and lifetimes are
+/// read once per snapshot.
 #[derive(Debug)]
 pub struct Sessions {
     published: Arc<Published>,
     index: ArcSwapOption<Index>,
 }
 
-/// Where groups are in one snapshot, and how their sessions live.
+/// The positions of groups in one snapshot, and the lifetimes of their sessions.
 #[derive(Debug)]
 struct Index {
     generation: u64,

@@ -67,10 +67,10 @@ fn targets_that_their_group_has_no_longer_are_leaving() {
         ("app: a b; api: c", "app: a; api: d", &[], &["app: b", "api: c"]),
         // The same id in another group is another target.
         ("app: a b; api: c", "app: a; api: b c", &[], &["app: b"]),
-        // A group that is gone takes its targets along, those that were leaving too.
+        // The targets of a removed group go with it, those that were leaving too.
         ("app: a; api: c", "app: a", &[], &[]),
         ("app: a; api: c", "app: a", &["api: d", "app: x"], &["app: x"]),
-        // Who was leaving goes on …
+        // A target that was leaving goes on …
         ("app: a", "app: a", &["app: b"], &["app: b"]),
         ("app: a c", "app: a", &["app: b"], &["app: b", "app: c"]),
         // … until the id comes back.
@@ -161,7 +161,7 @@ impl World {
         leaving
     }
 
-    /// Who serves a request with this cookie, and the cookie from then on.
+    /// The target that serves a request with this cookie, and the cookie from then on.
     fn ask(&self, cookie: &str, random: u64) -> (String, Reason, String) {
         let fields =
             [Field { name: b"Cookie", value: cookie.as_bytes(), id: FieldId::Cookie, drop: false }];
@@ -249,7 +249,7 @@ fn when_the_drain_has_ended_its_sessions_fail_over() {
     let mut world = World::new();
     let bound = world.session_on("b");
     let leaving = world.remove("b");
-    // Drained, and not forgotten yet.
+    // Drained, but still known.
     world.snapshot.groups[0].targets[1].state.set_health(Health::Unused);
     world.publish(world.file.clone(), &leaving, &["app"]);
     assert_eq!(world.standing("b"), Some(Standing::Gone));

@@ -1,9 +1,9 @@
-//! Drains as they run: which targets drain, how they were asked to, and what happens when they are done.
+//! Running drains: which targets drain, with which options, and what happens at their end.
 //!
-//! [`Drains::run`] looks at all draining targets four times a second, whoever made them drain: the drain
-//! command, an edit of the configuration, a reload, a removal. A configured target that is done becomes
-//! unused, one that was removed is forgotten. Taking a target back into service ends its drain. Never
-//! touches a connection. What is decided is decided in `machine`. Tested beside it, with invented time.
+//! [`Drains::run`] looks at all draining targets four times a second, whatever made them drain: the drain command, an
+//! edit of the configuration, a reload, a removal. A configured target whose drain has ended becomes unused; one that
+//! was removed is forgotten. Taking a target back into service ends its drain. Never touches a connection. `machine`
+//! makes the decisions. Tested beside it, with invented time.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -25,13 +25,13 @@ use crate::group::target_group::Target;
 use crate::snapshot::Snapshot;
 use crate::stickiness::stable_key::stable_key;
 
-/// From one look to the next.
+/// The time between two looks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Why a target has drained that nobody is kept at.
+/// The reason for a drain that ends at once, because no session is kept at the target.
 const NOBODY_TO_SERVE: &str = "it is unhealthy, and its sessions have failed over";
 
-/// Removed targets that are forgotten at one look, since each one publishes a snapshot.
+/// Most removed targets that are forgotten at one look, since each one publishes a snapshot.
 const FORGOTTEN_MAX: usize = 16;
 
 /// A drain as the admin API shows it.
@@ -46,7 +46,7 @@ pub struct DrainView {
     /// Requests in flight, without the tunnels.
     pub in_flight: u32,
     pub tunnels: u32,
-    /// About how many sessions are bound to it; `None` when nothing about it is sticky.
+    /// An estimate of the sessions bound to it; `None` when nothing about it is sticky.
     pub sessions: Option<u64>,
     pub finished: bool,
     /// What it waits for, or why it has ended.
@@ -57,7 +57,7 @@ pub struct DrainView {
 #[derive(Debug)]
 pub struct Drains {
     control: Arc<Control>,
-    /// Sessions have been watched since then.
+    /// Since when sessions have been watched.
     born: Instant,
     /// Locked before anything of `control`, never after.
     known: Mutex<Known>,
@@ -69,7 +69,7 @@ type Key = (String, String);
 #[derive(Debug, Default)]
 struct Known {
     drains: HashMap<Key, OneDrain>,
-    /// Deregistration delays by group, as of this version of the configuration.
+    /// Deregistration delays by group, for this version of the configuration.
     delays: HashMap<String, Duration>,
     version: Option<u64>,
 }
@@ -83,7 +83,7 @@ struct OneDrain {
 }
 
 impl OneDrain {
-    /// A drain that nobody gave options; one of a removed target began when it was removed.
+    /// A drain without options from the operator; that of a removed target began with its removal.
     fn begin(leaving_since: Option<Instant>, now: Now) -> OneDrain {
         let started = leaving_since.map_or(now.at, |since| since.min(now.at));
         let ago_ms = now.at.saturating_duration_since(started).as_millis();
@@ -130,11 +130,11 @@ impl Drains {
         Drains { control, born: Now::read().at, known: Mutex::default() }
     }
 
-    /// Lets a target drain; one that drains already goes on under these options, its delay counted from
-    /// when it began. Works for targets that were removed and still drain, too.
+    /// Makes a target drain; a target that drains already goes on with these options, and its delay still counts from
+    /// its beginning. Also works for removed targets that still drain.
     ///
     /// # Errors
-    /// Those of [`Control::edit`].
+    /// The errors of [`Control::edit`].
     pub fn start(
         &self,
         order: &DrainOrder<'_>,
@@ -171,8 +171,8 @@ impl Drains {
         Ok(applied)
     }
 
-    /// The drain of a target; `None` when it is in service. `lives`: how sessions with its group live.
-    /// Whoever asks for thousands has found them all, and they are not searched for again.
+    /// The drain of a target; `None` when it is in service. `lives`: the lifetimes of its group's sessions, which the
+    /// caller passes so that they are not searched for again for each of thousands of targets.
     pub fn view(&self, group: &str, target: &Target, lives: &sessions::Lives) -> Option<DrainView> {
         if !is_draining(target) {
             return None;
@@ -233,7 +233,7 @@ impl Drains {
         }
     }
 
-    /// Judges one target; whether it is out of use from now on.
+    /// Judges one target; returns whether it is out of use from now on.
     fn advance(
         &self,
         known: &mut Known,
@@ -265,7 +265,7 @@ impl Drains {
         }
     }
 
-    /// A target is out of use; if not by a drain, then because it had nobody to serve from the beginning.
+    /// Notes that a target is out of use; if no drain was known, it had no session to serve from the beginning.
     fn settle(&self, known: &mut Known, found: &Found<'_>, since: Option<Instant>, now: Now) {
         let entry = known.drains.entry(found.key());
         let one = entry.or_insert_with(|| OneDrain::begin(since, now));
@@ -309,7 +309,7 @@ impl Drains {
         let state = Map::from_iter([("state".to_owned(), Value::from("draining"))]);
         let edit = Edit::SetTarget { group: group.into(), target: target.into(), set: state };
         match self.control.edit(&edit, keep, by) {
-            // That the configuration says so already is not worth a word: the drain is what changes.
+            // The configuration says so already; only the drain changes, so the notes about it are dropped.
             Ok(applied) if applied.summary.is_empty() => {
                 Ok(Applied { notes: Vec::new(), ..applied })
             }
@@ -325,7 +325,7 @@ impl Drains {
         }
     }
 
-    /// What the operator should know about waiting for sessions.
+    /// What the operator should know about a wait for sessions.
     fn reservation(&self, group: &str, options: &DrainOptions, now: Now) -> Option<String> {
         let Until::Sessions { .. } = options.until else { return None };
         let snapshot = self.control.snapshot();
@@ -365,7 +365,7 @@ impl Drains {
                 (Some(Duration::ZERO), reason)
             }
             Progress::Waiting { remaining, reason } => (remaining, reason),
-            // It will be seen at the next look.
+            // The next look will end it.
             Progress::Finished { reason } => (Some(Duration::ZERO), reason),
         };
         DrainView {

@@ -72,7 +72,7 @@ impl World {
         Some(Arc::clone(&target.state))
     }
 
-    /// How the sessions of "app" live.
+    /// The lifetime of the sessions of "app".
     fn life(&self) -> Life {
         let snapshot = self.control.snapshot();
         let app = snapshot.groups.iter().find(|one| &*one.name == "app").unwrap();
@@ -83,7 +83,7 @@ impl World {
         self.state(group, target).map(|state| state.health())
     }
 
-    /// What shards see.
+    /// The standing that shards see.
     fn standing(&self, group: &str, target: &str) -> Option<Standing> {
         let snapshot = self.control.published().load_full();
         let group = snapshot.groups.iter().find(|one| &*one.name == group)?;
@@ -145,7 +145,7 @@ fn a_target_that_the_file_calls_draining_drains_for_the_delay() {
     let view = world.view("plain", "c").unwrap();
     assert!(view.finished);
     assert_eq!(view.reason, "the deregistration delay is over; left: 1 request and 1 tunnel");
-    // What is left goes on.
+    // The remaining request and tunnel go on.
     assert_eq!((state.in_flight(), state.tunnels()), (2, 1));
     drop(tunnel);
     world.tick(500);
@@ -283,7 +283,7 @@ fn a_target_that_is_taken_back_drains_no_longer() {
         events.last().unwrap().starts_with("a: the drain of the target has ended early"),
         "{events:?}"
     );
-    // A drain that comes later has nothing of the earlier one.
+    // A later drain inherits nothing from the earlier one.
     world.set("a", "draining");
     world.tick(30);
     assert_eq!(world.view("app", "a").unwrap().until, "delay");

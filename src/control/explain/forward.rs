@@ -1,4 +1,4 @@
-//! From the rule to the target: which groups, what a cookie decides, and who takes new requests.
+//! From the rule to the target: which groups, what a cookie decides, and which targets take new requests.
 //!
 //! Tested with its parent.
 
@@ -20,7 +20,7 @@ use crate::stickiness::options::StickinessKind;
 use crate::stickiness::verdict::{Reading, Stickiness};
 use crate::telemetry::reason::Reason;
 
-/// The status of a request that nobody may have.
+/// The status of a request that no target may have.
 const NOBODY: u16 = 503;
 
 pub(super) fn forward(scene: &Scene<'_>, forward: &Forward, rule: usize, page: &mut Explanation) {
@@ -120,7 +120,7 @@ struct Sticky<'a> {
     groups: &'a [&'a Arc<TargetGroup>],
 }
 
-/// What the request's cookie would decide, by the table of the documentation.
+/// Explains what the request's cookie would decide, by the table of the documentation.
 fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
     let Sticky { scene, forward, stickiness, groups } = asked;
     page.line("stickiness", settings(stickiness));
@@ -185,7 +185,7 @@ fn settings(stickiness: &Stickiness) -> String {
     line
 }
 
-/// Its word; where no check says anything, with what requests have found.
+/// The word for its health; for an unchecked target, also the result of requests.
 fn health(group: &TargetGroup, target: &Target) -> String {
     let health = group.health_code(target);
     match target.state.failures() {
@@ -195,7 +195,7 @@ fn health(group: &TargetGroup, target: &Target) -> String {
     }
 }
 
-/// The target that a cookie leads to, and what awaits the request there.
+/// Explains the target that a cookie leads to, and whether it can serve the request.
 fn bound(
     group: &TargetGroup,
     target: &Target,
@@ -229,7 +229,7 @@ fn bound(
     }
 }
 
-/// Who takes a request that no cookie binds, and why others don't.
+/// Lists the targets that take a request without a cookie, and why the others do not.
 fn eligible(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
     let mut label = "balanced";
     let several = groups.len() > 1;
@@ -280,7 +280,7 @@ fn why_not(group: &TargetGroup, target: &Target, index: TargetIndex) -> String {
     }
 }
 
-/// Cookies of other scopes: somebody who pastes one wants to know that this request does not reach it.
+/// Explains cookies of other scopes: the author of the question may not know that this request does not use them.
 fn elsewhere(scene: &Scene<'_>, candidates: &[&Arc<TargetGroup>], page: &mut Explanation) {
     let has = |name: &[u8]| cookie::find(cookie_values(scene.head.fields), name).is_some();
     if !scene.head.fields.iter().any(|field| field.id == FieldId::Cookie) {

@@ -1,14 +1,14 @@
 //! The head that a question describes, as it would come from the client.
 //!
-//! Lenient about how it was pasted, never about what it says: the request itself is judged by the parser
-//! that serves requests. Tested below.
+//! Lenient about how it was pasted, never about its content: the parser that serves requests judges the request itself.
+//! Tested below.
 
 use super::Question;
 
 /// The whole head, with its empty line.
 ///
 /// # Errors
-/// A sentence when there is no request in it.
+/// A sentence when the text contains no request.
 pub(super) fn head(question: &Question) -> Result<String, String> {
     let mut lines = question.request.lines().map(str::trim_end);
     let first = lines.by_ref().map(str::trim).find(|line| !line.is_empty());
@@ -30,7 +30,7 @@ pub(super) fn head(question: &Question) -> Result<String, String> {
         .any(|field| field.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("host:")));
     let mut head = format!("{line}\r\n");
     if !has_host && line.ends_with("HTTP/1.1") {
-        // In absolute-form Host must say the same (RFC 9112 §3.2.2).
+        // In absolute-form Host must be equal (RFC 9112 §3.2.2).
         let authority = line.split(' ').nth(1).and_then(|target| {
             let (_, rest) = target.split_once("://")?;
             rest.split(['/', '?']).next()
@@ -45,7 +45,7 @@ pub(super) fn head(question: &Question) -> Result<String, String> {
     Ok(head)
 }
 
-/// The cookies of a line that is no request: `name=value; …`, alone or with the field's name before it.
+/// The cookies of a line that is no request line: `name=value; …`, alone or with the field's name before it.
 fn bare_cookie(line: &str) -> Option<&str> {
     for name in ["cookie:", "set-cookie:"] {
         if line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {

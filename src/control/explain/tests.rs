@@ -151,7 +151,7 @@ fn a_full_target_says_what_becomes_of_the_request() {
     state.try_acquire(0);
     let page = ask(&control, &app("a"), &[]);
     assert_lines(&page, &["           full, its connection limit is 2: the request waits in line"]);
-    // Asking takes no place and no turn.
+    // The question takes no place and no turn.
     assert_eq!(state.in_flight(), 2);
 }
 

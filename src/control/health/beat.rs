@@ -1,4 +1,4 @@
-//! When a target is checked next: every target has its own place in the interval, so that checks are spread evenly
+//! The time of a target's next check: every target has its own place in the interval, so that checks are spread evenly,
 //! however many there are. Pure; time and randomness are arguments.
 //!
 //! Places follow the golden ratio, whose multiples fall evenly into an interval for any count of targets, in any
@@ -9,14 +9,14 @@ use std::time::Duration;
 /// The golden ratio's fraction, in parts of 2⁶⁴.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Checks stray from their place by up to this part of the interval, so that two of them are up to a tenth
-/// nearer or farther apart than the interval.
+/// A check varies around its place by up to this part of the interval, so that two checks are up to a tenth nearer or
+/// farther apart than the interval.
 const STRAY_PARTS: u32 = 20;
 
 /// The beat of one target's checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
-    /// Where the next check would be without straying.
+    /// When the next check would be without the variation.
     due: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Beat {
         Beat { due: now.saturating_add(part(interval, number.wrapping_mul(GOLDEN))) }
     }
 
-    /// When the next check is due; advances the beat past it. What was missed is not made up for.
+    /// When the next check is due; moves the beat past it. Missed checks are not made up for.
     pub fn next(&mut self, now: Duration, interval: Duration, random: u64) -> Duration {
         let due = self.due.saturating_add(part(interval / (STRAY_PARTS / 2), random));
         let due = due.saturating_sub(interval / STRAY_PARTS).max(now);
@@ -77,7 +77,7 @@ mod tests {
         assert!(gaps.iter().all(|gap| (INTERVAL - tenth..=INTERVAL + tenth).contains(gap)));
         let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
         assert!(*most - *least > tenth, "they do stray: {least:?} to {most:?}");
-        // Straying does not add up.
+        // Variations do not add up.
         let drift = last.abs_diff(INTERVAL * 999 + Beat::new(7, Duration::ZERO, INTERVAL).due);
         assert!(drift <= tenth, "{drift:?}");
     }

@@ -1,6 +1,6 @@
-//! What people are told of each target's health: reasons, the last check, ejection and slow start.
+//! The reports on each target's health: reasons, the last check, ejection and slow start.
 //!
-//! Written by the supervisor alone, read by the admin API, the console and the metrics; nothing is decided by it.
+//! Written by the supervisor alone, read by the admin API, the console and the metrics; no decision depends on it.
 //! Tested below and with the supervisor.
 
 use std::collections::HashMap;
@@ -13,23 +13,23 @@ use serde::Serialize;
 pub struct LastCheck {
     pub unix_ms: u64,
     pub passed: bool,
-    /// Of the response, if one came.
+    /// The status of the response, if one came.
     pub status: Option<u16>,
     /// Why it failed, in words.
     pub error: Option<String>,
     pub latency_us: u64,
 }
 
-/// All there is to say of one target's health.
+/// The report on one target's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthNote {
-    /// Why it is what it is: "3 checks failed: connection refused", "ejected for 30s: 5 gateway errors in a row".
+    /// The reason for its health: "3 checks failed: connection refused", "ejected for 30s: 5 gateway errors in a row".
     pub reason: String,
-    /// Since when it is.
+    /// Since when it has this health.
     pub since_unix_ms: u64,
     pub last_check: Option<LastCheck>,
     pub ejected_until_unix_ms: Option<u64>,
-    /// How much of its weight counts now, in percent; below 100 while it starts slowly.
+    /// The part of its weight that counts now, in percent; below 100 during a slow start.
     pub share_percent: u8,
     pub slow_start_until_unix_ms: Option<u64>,
     /// Totals since the target was first seen.
@@ -54,7 +54,7 @@ pub struct HealthBoard {
 #[derive(Debug, Default)]
 struct Inner {
     entries: HashMap<u32, Entry, ahash::RandomState>,
-    /// Ejected targets that the operator wants back.
+    /// Ejected targets that the operator has enabled.
     enabled: Vec<u32>,
 }
 
@@ -62,7 +62,7 @@ struct Inner {
 pub(super) struct Entry {
     pub group: std::sync::Arc<str>,
     pub target: std::sync::Arc<str>,
-    /// By checks and by the operator; an ejection hides it.
+    /// The reason given by checks or the operator; an ejection hides it.
     pub reason: String,
     pub since_unix_ms: u64,
     pub last_check: Option<LastCheck>,
@@ -82,7 +82,7 @@ pub(super) struct Ejected {
 }
 
 impl HealthBoard {
-    /// What is known of the target whose state has this slot.
+    /// The report on the target whose state has this slot.
     pub fn note(&self, slot: u32) -> Option<HealthNote> {
         self.lock().entries.get(&slot).map(|entry| {
             let (reason, since_unix_ms) = match &entry.ejected {
@@ -103,7 +103,7 @@ impl HealthBoard {
         })
     }
 
-    /// Ends the ejection of a target, within a tenth of a second. Says whether it was ejected.
+    /// Ends the ejection of a target, within a tenth of a second. Returns whether it was ejected.
     pub fn enable(&self, group: &str, target: &str) -> bool {
         let mut inner = self.lock();
         let found = inner.entries.iter().find(|(_, entry)| {
@@ -132,7 +132,7 @@ impl HealthBoard {
         }
     }
 
-    /// A panic in between leaves notes that are at worst out of date.
+    /// After a panic the notes are at worst out of date, so a poisoned lock can be used.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! One check of one target: a request or a connection of its own, never one of the data plane's.
+//! One check of one target, with a request or a connection of its own, never one of the data plane's.
 //!
-//! Says what happened in words for people. Every check is bounded by one timeout and by 64 KiB of content; follows
-//! no redirect, keeps no connection. Decides nothing about health. Tested below against small servers.
+//! Reports its result in words for people. Every check is bounded by one timeout and by 64 KiB of content; it follows
+//! no redirect and keeps no connection. Decides nothing about health. Tested below against small servers.
 
 use std::future::Future;
 use std::io;
@@ -17,24 +17,24 @@ use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
 use crate::group::address::Address;
 
-/// How much of a response's content is looked at.
+/// Most bytes of a response's content that are examined.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = "limpet-health-check";
 
-/// How targets of a group are checked.
+/// The settings of a group's checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     pub kind: Kind,
-    /// Of the whole check.
+    /// For the whole check.
     pub timeout: Duration,
-    /// Takes the place of the target's own port.
+    /// Replaces the target's own port.
     pub port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A connection comes about.
+    /// Passes when a connection is made.
     Tcp,
     Http(HttpAsk),
 }
@@ -42,22 +42,22 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAsk {
     pub method: String,
-    /// As it is sent.
+    /// In the form in which it is sent.
     pub path: String,
     /// "" = the address.
     pub host: String,
     pub expect: Vec<RangeInclusive<u16>>,
-    /// "" = not looked at.
+    /// "" = not checked.
     pub body: String,
     /// The longest response head of the group.
     pub head_bytes: usize,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub verdict: Verdict,
-    /// Of the response, if one came.
+    /// The status of the response, if one came.
     pub status: Option<u16>,
     pub latency: Duration,
 }
@@ -67,17 +67,17 @@ pub enum Verdict {
     Passed,
     /// Why, in words.
     Failed(String),
-    /// limpet itself could not ask, which says nothing about the target.
+    /// limpet itself could not check, which says nothing about the target.
     NotAsked(String),
 }
 
-/// Whoever asks.
+/// Makes checks.
 pub trait Probe: Send + Sync + 'static {
     /// One check of the target at `address`.
     fn check(&self, ask: Arc<Ask>, address: Address) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Asks over the network.
+/// Makes checks over the network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Prober;
 
@@ -112,7 +112,7 @@ impl Ask {
         }
     }
 
-    /// The check proper, once there is a connection; `name` stands in for a host that is not set.
+    /// The check itself, once there is a connection; `name` replaces a host that is not set.
     async fn over<S>(&self, stream: S, name: &str, deadline: Instant) -> (Option<u16>, Verdict)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -150,7 +150,7 @@ impl HttpAsk {
             "{} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n",
             self.method, self.path
         );
-        // A target may answer, and close, before it has read all: what it says counts.
+        // A target may answer, and close, before it has read everything: its answer counts.
         let sent = stream.write_all(request.as_bytes()).await;
         let mut reader = Reader::new(stream, &self.method, self.head_bytes);
         let head = reader.head().await.map_err(|unread| unread_error(&unread, &sent))?;
@@ -164,7 +164,7 @@ impl HttpAsk {
         })
     }
 
-    /// Looks for the text; `None` when it is not there. Without one the content that has come is all that is read.
+    /// Searches for the text; `None` when it is not there. Without one, only the content that has come is read.
     async fn judge<S>(&self, reader: &mut Reader<S>) -> Result<(), Option<Unread>>
     where
         S: AsyncRead + Unpin,
@@ -178,7 +178,7 @@ impl HttpAsk {
                 return Ok(());
             }
             let room = CONTENT_BYTES_MAX - content.len();
-            // The text may lie across the border of what came before.
+            // The text may lie across the end of the earlier content.
             let from = content.len().saturating_sub(self.body.len());
             content.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
             let looked_at = content.get(from..).unwrap_or_default();
@@ -224,8 +224,8 @@ fn io_error(error: &io::Error) -> String {
     }
 }
 
-/// Why there is no response, or not all of it: with the word that the access log has for it, where a request of a
-/// client's would have failed alike. `sent` is what came of the request.
+/// Why there is no response, or only a part of it: in the access log's word, where a client's request would have failed
+/// in the same way. `sent` is the result of sending the request.
 fn unread_error(unread: &Unread, sent: &io::Result<()>) -> String {
     let text = match (unread, sent) {
         (Unread::Closed(_), Err(error)) | (Unread::Failed(error, _), _) => io_error(error),

@@ -24,7 +24,7 @@ fn failed(why: &str) -> Verdict {
     Verdict::Failed(why.into())
 }
 
-/// Serves one connection: reads a request's head, writes `response`, closes. Gives what it read.
+/// Serves one connection: reads a request's head, writes `response`, closes. Returns the head.
 async fn serve_one<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, response: &[u8]) -> String {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -38,7 +38,7 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, response: &
     String::from_utf8(request).unwrap()
 }
 
-/// Checks a server that answers with `response`; gives the outcome and the request.
+/// Checks a server that answers with `response`; returns the outcome and the request.
 async fn answered(http: HttpAsk, response: &[u8]) -> (Outcome, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap());
@@ -64,7 +64,7 @@ async fn the_request_is_what_the_settings_say() {
         let (stream, _) = listener.accept().await.unwrap();
         serve_one(stream, OK).await
     };
-    // The target's own port is another one, where nobody listens.
+    // The target's own port is another one, where nothing listens.
     let elsewhere = Address::Tcp(([127, 0, 0, 1], 1).into());
     let kind = Kind::Http(HttpAsk { method: "OPTIONS".into(), ..http() });
     let ask = Ask { kind, timeout: Duration::from_secs(20), port: Some(address.port()) };
@@ -223,7 +223,7 @@ async fn unix_sockets_are_checked_alike() {
     assert_eq!(outcome.verdict, failed("connection refused"));
 }
 
-/// Checks, with little time, a server that says `response` and then nothing more.
+/// Checks, with a short timeout, a server that sends `response` and then nothing more.
 async fn silent_after(http: HttpAsk, response: &[u8]) -> (Verdict, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap());

@@ -1,25 +1,25 @@
-//! Passive ejection: who is kept out after gateway errors in a row, and for how long. Pure; time is an argument,
-//! counted from any fixed moment.
+//! Passive ejection: which target is kept out after gateway errors in a row, and for how long. Pure; time is an
+//! argument, counted from any fixed moment.
 //!
-//! As Envoy's outlier detection has it: each ejection in a row lasts twice as long as the one before, up to a
-//! limit, and no more than a share of the group is out at once, but always one may be, however small the group
-//! (unless the share is 0). Unlike Envoy, the last healthy target is never ejected: nobody would be there to take
-//! its requests and sessions. Tested below.
+//! As in Envoy's outlier detection, each ejection in a row lasts twice as long as the one before, up to a limit, and at
+//! most a share of the group is out at once, but always one target may be, however small the group (unless the share is
+//! 0). Unlike Envoy, limpet never ejects the last healthy target: no target would be left for its requests and
+//! sessions. Tested below.
 
 use std::time::Duration;
 
 /// The settings of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Gateway errors in a row; 0 = nobody is ejected.
+    /// Gateway errors in a row; 0 = no target is ejected.
     pub errors: u32,
     pub time: Duration,
     pub time_max: Duration,
-    /// Of the targets in service, that may be out at once.
+    /// Most of the targets in service that may be out at once, in percent.
     pub percent_max: u32,
 }
 
-/// A group as it stands.
+/// The numbers of a group's targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Population {
     /// Neither draining nor unused.
@@ -30,7 +30,7 @@ pub struct Population {
     pub healthy: usize,
 }
 
-/// Why a target with too many errors stays in nevertheless.
+/// Why a target with too many errors is not ejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// No other target is healthy.
@@ -49,7 +49,7 @@ impl Refusal {
     }
 }
 
-/// Whether a target that drains may be given up: it takes no new requests, so that only the others matter.
+/// Whether a draining target may be given up: it takes no new requests, so only the other targets matter.
 pub fn may_give_up(population: &Population, limits: &Limits) -> Result<(), Refusal> {
     match (population.healthy, limits.percent_max) {
         (0, _) => Err(Refusal::LastHealthy),
@@ -58,7 +58,7 @@ pub fn may_give_up(population: &Population, limits: &Limits) -> Result<(), Refus
     }
 }
 
-/// Whether one healthy target more may be ejected.
+/// Whether one more healthy target may be ejected.
 pub fn may_eject(population: &Population, limits: &Limits) -> Result<(), Refusal> {
     if population.healthy <= 1 {
         return Err(Refusal::LastHealthy);
@@ -76,7 +76,7 @@ pub struct Ejection {
     until: Option<Duration>,
     /// How many there were without a long enough time between them.
     in_a_row: u32,
-    /// How long the last one was meant to be.
+    /// The planned length of the last one.
     last: Duration,
     /// When it began.
     began: Duration,
@@ -96,7 +96,7 @@ impl Ejection {
         self.until.is_some_and(|until| now >= until)
     }
 
-    /// Ejects, and says for how long. A target that has stayed in for as long as its last ejection was
+    /// Ejects, and returns for how long. A target that has stayed in service for as long as its last ejection lasted
     /// starts over.
     pub fn begin(&mut self, now: Duration, limits: &Limits) -> Duration {
         let has_recovered = now.saturating_sub(self.ended) >= self.last;
@@ -109,8 +109,8 @@ impl Ejection {
         self.last
     }
 
-    /// Notes a check that began at `began`; whether as many as `rise` in a row have passed that began later
-    /// than the ejection. The one that the ejection asks for begins with it, and decides nothing.
+    /// Notes a check that began at `began`; returns whether `rise` checks in a row have passed that began after the
+    /// ejection. The check that the ejection requests begins with it, and does not count.
     pub fn note_check(&mut self, began: Duration, passed: bool, rise: u32) -> bool {
         if self.until.is_none() || began <= self.began {
             return false;
@@ -119,7 +119,7 @@ impl Ejection {
         passed && self.passed >= rise
     }
 
-    /// Lets it in again, whatever for.
+    /// Ends the ejection, for whatever reason.
     pub fn end(&mut self, now: Duration) {
         self.until = None;
         self.ended = now;

@@ -1,5 +1,5 @@
-//! What follows from a check's result, from gateway errors and from time passing: the state of a target, what people are
-//! told, and which groups are published anew. Tested with the supervisor.
+//! The consequences of a check's result, of gateway errors and of passing time: the state of a target, its reports, and
+//! which groups are published anew. Tested with the supervisor.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::control::config::units::show_duration;
 use crate::control::events::{EventKind, Told, Tone, unix_ms};
 use crate::group::state::Health;
 
-/// The same thing about the same target is not said more often.
+/// The shortest time between two equal warnings about the same target.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// A target that goes on failing live requests while its checks pass is not checked more often out of turn.
+/// The shortest time between two extra checks of a target that fails live requests while its checks pass.
 const EXTRA_EVERY: Duration = Duration::from_secs(1);
 
 impl<P: Probe> Supervisor<P> {
@@ -64,7 +64,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Checks have made a target healthy or unhealthy.
+    /// Notes that checks have made a target healthy or unhealthy.
     fn turn(&mut self, slot: u32, to: Health, reason: String, now: Duration) {
         let Some(watched) = self.targets.get(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -93,7 +93,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Finds targets with as many gateway errors in a row as their group puts up with.
+    /// Finds targets with as many gateway errors in a row as their group allows.
     pub(super) fn look_at_errors(&mut self, now: Duration) {
         let watched = self.groups.values().filter(|group| group.settings.ejection.errors > 0);
         let failing = watched.flat_map(|group| {
@@ -110,8 +110,8 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Checks the target out of turn, and ejects it unless too many are out; the last healthy one changes places with
-    /// those who are. One that drains is not let in again, so that its drain ends.
+    /// Checks the target out of turn, and ejects it unless too many are out. When it is the last healthy one, the
+    /// ejected targets return in its place. A draining target is not let in again, so its drain ends.
     fn eject(&mut self, slot: u32, now: Duration) {
         for spare in self.spares(slot) {
             self.end_ejection(spare, now, EndedBy::Need);
@@ -124,7 +124,7 @@ impl<P: Probe> Supervisor<P> {
         let is_checkable = group.settings.checks.is_some();
         if is_checkable && watched.extra.is_none_or(|last| now >= last + EXTRA_EVERY) {
             watched.extra = Some(now);
-            // The last healthy one is not kept out any sooner than without an ejection of others.
+            // Its errors must not make the last healthy target unhealthy any sooner.
             watched.at_once = allowed == Err(Refusal::TooMany);
             self.due.push(Reverse(Due { at: now, slot, serial: watched.serial, is_extra: true }));
         }
@@ -154,8 +154,7 @@ impl<P: Probe> Supervisor<P> {
         self.end_slow_start(slot);
     }
 
-    /// Who is let in when the last healthy target of a group fails: those who are ejected and whom no check speaks
-    /// against.
+    /// The targets that return when the last healthy one of a group fails: ejected ones whose checks pass.
     fn spares(&self, failing: u32) -> Vec<u32> {
         let Some(watched) = self.targets.get(&failing) else { return Vec::new() };
         let Some(group) = self.groups.get(&watched.group) else { return Vec::new() };
@@ -173,7 +172,7 @@ impl<P: Probe> Supervisor<P> {
         self.attended.iter().copied().filter(|slot| *slot != failing && is_spare(slot)).collect()
     }
 
-    /// A target that drains fails what is bound to it: it is unhealthy from now on, if others can serve.
+    /// Ends the drain of a target that fails its bound requests: it is unhealthy from now on, if others can serve.
     fn give_up_drain(&mut self, slot: u32, cause: &str, now: Duration) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -195,7 +194,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Lets a target in again: what checks say of it holds.
+    /// Lets a target in again, with the health that its checks give it.
     pub(super) fn end_ejection(&mut self, slot: u32, now: Duration, by: EndedBy) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         if watched.ejection.until().is_none() {
@@ -226,8 +225,8 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Begins the slow start of a target that has just turned healthy, if its group has one and another
-    /// target carries the load meanwhile.
+    /// Begins the slow start of a target that has just turned healthy, if its group has one and another target carries
+    /// the load meanwhile.
     pub(super) fn start_slowly(&mut self, slot: u32, is_carried: bool, now: Duration) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -246,7 +245,7 @@ impl<P: Probe> Supervisor<P> {
         self.advance_slow_start(slot, now);
     }
 
-    /// Gives the target as much of its weight as it has earned; all of it ends the slow start.
+    /// Raises the target's share with the elapsed time; the full share ends the slow start.
     fn advance_slow_start(&mut self, slot: u32, now: Duration) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
@@ -263,7 +262,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// All of the weight counts again.
+    /// Restores the full weight.
     pub(super) fn end_slow_start(&mut self, slot: u32) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         if watched.slow_since.take().is_none() {
@@ -277,7 +276,7 @@ impl<P: Probe> Supervisor<P> {
         });
     }
 
-    /// Ends ejections whose time is over or whom their group cannot do without, and moves slow starts on.
+    /// Ends ejections whose time is over or whose targets their group needs, and advances slow starts.
     pub(super) fn attend(&mut self, now: Duration) {
         let needed = self.needed();
         for slot in self.attended.clone() {
@@ -296,11 +295,10 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Targets that are ejected while no other of their group is healthy, though no check speaks against them;
-    /// in order.
+    /// Ejected targets whose checks pass while no other target of their group is healthy; in order.
     fn needed(&self) -> Vec<u32> {
         let mut needed = Vec::new();
-        // Neighbours are of one group, mostly.
+        // Neighbours mostly belong to one group.
         let mut last: Option<(&Arc<str>, bool)> = None;
         for slot in &self.attended {
             let Some(watched) = self.targets.get(slot) else { continue };
@@ -340,7 +338,7 @@ pub(super) enum EndedBy {
     Time,
     /// Checks that passed.
     Checks,
-    /// Nobody else is healthy.
+    /// No other target is healthy.
     Need,
     Operator,
 }
@@ -357,7 +355,7 @@ impl EndedBy {
     }
 }
 
-/// Why checks have turned a target; `is_early` when fewer failed than `fall`.
+/// Why checks have turned a target; `is_early` when fewer than `fall` have failed.
 fn reason(turn: Turn, error: Option<&str>, is_early: bool) -> String {
     let count = turn.in_a_row;
     match error {

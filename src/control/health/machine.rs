@@ -1,16 +1,16 @@
-//! What a check's result makes of a target's health: pure, from counts of results in a row.
+//! The effect of a check's result on a target's health: pure, from counts of results in a row.
 //!
-//! Never asks a clock or a target. The operator's word comes first: a target that drains or is unused stays so,
-//! whatever a check says. Tested below as the full table of transitions.
+//! Never reads a clock or a target. The operator has precedence: a target that drains or is unused stays so, whatever
+//! its checks say. Tested below as the full table of transitions.
 
 use crate::group::state::Health;
 
 /// How many results in a row turn a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Passed, for one that is unhealthy.
+    /// Passed checks that make an unhealthy target healthy.
     pub rise: u32,
-    /// Failed, for one that is healthy.
+    /// Failed checks that make a healthy target unhealthy.
     pub fall: u32,
 }
 
@@ -21,20 +21,20 @@ pub struct Streak {
     failed: u32,
 }
 
-/// A target turns.
+/// The turn of a target's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// [`Health::Healthy`] or [`Health::Unhealthy`].
     pub to: Health,
     /// Results in a row that made it turn.
     pub in_a_row: u32,
-    /// It was the first check of a target that nothing was known about.
+    /// Whether it was the first check of a target without any result.
     pub is_first: bool,
 }
 
 impl Streak {
-    /// Notes a result for a target that checks gave `health` until now. `at_once` is true for a check that
-    /// followed gateway errors: when it fails, nothing is waited for.
+    /// Notes a result for a target whose checks gave it `health` until now. `at_once` is true for a check after gateway
+    /// errors: its failure turns the target without waiting for more.
     pub fn note(
         &mut self,
         health: Health,

@@ -1,5 +1,5 @@
-//! Health: who of a group's targets may take requests, from checks, from gateway errors in live traffic, and from how
-//! long ago a target came back.
+//! Health: which of a group's targets may take requests, judged by checks, by gateway errors in live traffic, and by
+//! how long ago a target came back.
 //!
 //! ```text
 //!   checks ──▶ machine ──┐                     ┌─▶ state of each target ─▶ republish (at most every 50 ms)
@@ -7,8 +7,8 @@
 //!   time ────▶ slow_start┘                     └─▶ board, events (for people)
 //! ```
 //!
-//! Decisions are pure and stand in files of their own; the supervisor joins them with the running configuration.
-//! Everything that a tick finds is published together. Never touches a connection of the data plane, never changes the
+//! Decisions are pure and stand in files of their own; the supervisor applies them to the running configuration. All
+//! changes of a tick are published together. Never touches a connection of the data plane, never changes the
 //! configuration. Tested with paused time and a prober of the tests' own, and by the black-box suite.
 
 mod beat;
@@ -41,11 +41,11 @@ use super::runtime::Control;
 use crate::group::state::Health;
 use crate::snapshot::Snapshot;
 
-/// From one look at everything to the next, and so at most one publication in this time.
+/// The time between two ticks, which is also the shortest time between two publications.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Checks that run at a time, each with a descriptor. Only where more targets than this hang at once do they delay
-/// the checks of others.
+/// Checks that run at a time, each with a descriptor. They delay the checks of others only if more targets than this
+/// hang at once.
 const CHECKS_MAX: usize = 1024;
 
 /// Watches the health of every target of the running configuration.
@@ -54,38 +54,38 @@ pub struct Supervisor<P: Probe = Prober> {
     control: Arc<Control>,
     board: Arc<HealthBoard>,
     probe: Arc<P>,
-    /// Times are counted from here.
+    /// The zero of all times here.
     began: Instant,
-    /// What was looked at last, and under which version of the configuration.
+    /// The snapshot seen last, and its version of the configuration.
     snapshot: Option<Arc<Snapshot>>,
     version: Option<u64>,
     settings: HashMap<String, Arc<Settings>>,
     groups: HashMap<Arc<str>, GroupWatch>,
     targets: HashMap<u32, Watched, ahash::RandomState>,
-    /// Every target that is checked stands here once; entries that no longer hold are passed over.
+    /// Has an entry for every target that is checked; outdated entries are skipped.
     due: BinaryHeap<Reverse<Due>>,
     running: JoinSet<Done>,
-    /// Targets that are ejected or start slowly.
+    /// Targets that are ejected or in a slow start.
     attended: BTreeSet<u32>,
     /// Groups to publish.
     changed: BTreeSet<Arc<str>>,
     last_serial: u64,
     random: u64,
-    /// Before anything is served: no slow start, no event for what goes well.
+    /// Whether nothing is served yet: no slow start begins, and good news makes no event.
     is_first_round: bool,
 }
 
-/// A check that is to be made.
+/// A check to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: Duration,
     slot: u32,
     serial: u64,
-    /// Besides those of the interval.
+    /// Whether it is additional to those of the interval.
     is_extra: bool,
 }
 
-/// A check that has been made.
+/// A finished check.
 #[derive(Debug)]
 struct Done {
     slot: u32,
@@ -122,9 +122,9 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Checks every target of a checked group once. To be awaited before anything accepts: no session is then
-    /// placed by the accident of whose check came first. Lasts as long as the longest timeout, or a multiple of it
-    /// where more than [`CHECKS_MAX`] targets hang.
+    /// Checks every target of a checked group once. Await it before any listener accepts: then no session is placed by
+    /// the accident of which check came first. Takes as long as the longest timeout, or a multiple of it where more
+    /// than [`CHECKS_MAX`] targets hang.
     pub async fn first_round(&mut self) {
         self.is_first_round = true;
         self.look(self.now());
@@ -163,7 +163,7 @@ impl<P: Probe> Supervisor<P> {
     fn tick(&mut self, now: Duration) {
         self.look(now);
         while let Some(done) = self.running.try_join_next() {
-            // A check that panicked has no result; its target is checked again when its time has come.
+            // A check that panicked has no result; its target is checked again at its next time.
             if let Ok(done) = done {
                 self.finish_check(done, now);
             }
@@ -177,7 +177,7 @@ impl<P: Probe> Supervisor<P> {
         self.publish();
     }
 
-    /// Starts what is due, the longest due first.
+    /// Starts the checks that are due, the longest due first.
     fn start_checks(&mut self, now: Duration) {
         while self.running.len() < CHECKS_MAX {
             let Some(Reverse(due)) = self.due.peek().copied() else { return };
@@ -196,12 +196,12 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// Unless the target is not to be checked, or is being checked.
+    /// Starts a check, unless the target is not to be checked or is being checked.
     fn start_check(&mut self, slot: u32, now: Duration) {
         let Some(watched) = self.targets.get_mut(&slot) else { return };
         let Some(group) = self.groups.get(&watched.group) else { return };
         let Some(checks) = &group.settings.checks else { return };
-        // A target that drains still serves, and nobody is to be kept at one that has died.
+        // A draining target still serves, so it is checked: no session may be kept at one that has failed.
         let is_out = watched.state.health_by_checks() == Health::Unused;
         if is_out || watched.is_being_checked(now, checks.ask.timeout) {
             return;
@@ -224,7 +224,7 @@ impl<P: Probe> Supervisor<P> {
         self.due.push(Reverse(Due { at, slot, serial: watched.serial, is_extra: false }));
     }
 
-    /// Publishes all that has changed since the last time, together.
+    /// Publishes all changes since the last call together.
     fn publish(&mut self) {
         if self.changed.is_empty() {
             return;

@@ -1,5 +1,5 @@
-//! What a target answers to a check: read by the parser and the rules by which the responses of traffic are read, so
-//! that a check never passes where all traffic fails.
+//! The response of a target to a check: read by the parser and the rules for the responses of traffic, so that a check
+//! never passes where all traffic fails.
 
 use std::io;
 
@@ -21,11 +21,11 @@ pub(super) enum Unread {
     /// The connection ended before it was whole.
     Closed(Part),
     Failed(io::Error, Part),
-    /// As traffic would have found it.
+    /// For the reason that traffic would have failed.
     Invalid(Failure),
 }
 
-/// How far it had come.
+/// The part of a response at which it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Head { any_byte: bool },
@@ -33,7 +33,7 @@ pub(super) enum Part {
 }
 
 impl Unread {
-    /// How a request of a client's would have failed.
+    /// The failure that a client's request would have had.
     pub(super) fn failure(&self) -> Failure {
         match *self {
             Unread::Closed(Part::Head { any_byte }) => Failure::TargetClosed { any_byte },
@@ -50,10 +50,10 @@ pub(super) struct Reader<S> {
     stream: S,
     method: Method,
     limits: HeadLimits,
-    /// Received and not used.
+    /// Received bytes that are not used yet.
     bytes: Vec<u8>,
     rest: Rest,
-    /// The content has come to its end.
+    /// Whether the content has ended.
     is_over: bool,
 }
 
@@ -109,7 +109,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
     }
 
-    /// Status and length of the head that is there; `None` when more of it has to come.
+    /// Status and length of the received head; `None` while it is not whole.
     fn parse(&mut self) -> Result<Option<(u16, usize)>, Unread> {
         let mut fields = Fields::new();
         let parsed = head::parse_response(&self.bytes, &self.limits, self.method, &mut fields);
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
     }
 
-    /// The next piece of content, first what came with the head; `None` at its end.
+    /// The next piece of content, beginning with the bytes that came with the head; `None` at its end.
     pub(super) async fn content(&mut self) -> Result<Option<Vec<u8>>, Unread> {
         if self.is_over {
             return Ok(None);
@@ -142,7 +142,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         self.take().map(Some)
     }
 
-    /// The content among the bytes that are there.
+    /// The content among the received bytes.
     fn take(&mut self) -> Result<Vec<u8>, Unread> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let taken = self

@@ -1,6 +1,6 @@
-//! Who is watched: the supervisor's picture of the running configuration, brought up to date with each snapshot.
+//! The watched targets: the supervisor's view of the running configuration, updated with each snapshot.
 //!
-//! A target is known by its state, which is a new one when its address changes. Tested with the supervisor.
+//! A target is identified by its state, which is a new one when its address changes. Tested with the supervisor.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,14 +20,13 @@ use crate::group::state::{Health, TargetState};
 use crate::group::target_group::{Standing, Target, TargetGroup};
 use crate::uring::Courtesy;
 
-/// Targets that come into service at once are first checked this long after each other, as long as that takes
-/// less than their interval.
+/// The first checks of targets that come into service at once are this far apart, if that fits into their interval.
 const FIRST_CHECKS_APART: Duration = Duration::from_millis(1);
 
-/// How long after its timeout a check is given up as lost.
+/// How long after its timeout a check counts as lost.
 const LOST: Duration = Duration::from_secs(5);
 
-/// What has become of a group's checks.
+/// The change of a group's checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Same,
@@ -50,11 +49,11 @@ impl Change {
 /// One group.
 #[derive(Debug)]
 pub(super) struct GroupWatch {
-    /// As of the last look.
+    /// The group of the snapshot seen last.
     pub compiled: Arc<TargetGroup>,
     pub settings: Arc<Settings>,
     pub slots: Vec<u32>,
-    /// Whether the group was carried by someone before `compiled` was published.
+    /// Whether a healthy target carried the group before `compiled` was published.
     pub was_carried: bool,
 }
 
@@ -96,24 +95,24 @@ pub(super) struct Watched {
     pub group: Arc<str>,
     pub id: Arc<str>,
     pub address: Address,
-    /// Changes when what is on its way no longer counts; never used again.
+    /// Changes when results of running checks no longer count; never used again.
     pub serial: u64,
     pub streak: Streak,
     pub beat: Beat,
     /// When the next check of the interval is due.
     pub due: Option<Duration>,
-    /// A check runs since then.
+    /// Since when a check runs.
     pub checked_since: Option<Duration>,
-    /// The check that runs, or the next, follows gateway errors.
+    /// Whether the check that runs, or the next, follows gateway errors.
     pub at_once: bool,
-    /// When the last check besides those of the interval was asked for.
+    /// When the last additional check was requested.
     pub extra: Option<Duration>,
-    /// What checks and the operator last said.
+    /// The last health set by checks or the operator.
     pub seen: Health,
     pub ejection: Ejection,
-    /// Starts slowly since then.
+    /// Since when it is in a slow start.
     pub slow_since: Option<Duration>,
-    /// When it was last said that it could not be ejected, or not be checked.
+    /// When the last warning was given that it could not be ejected, or not be checked.
     pub warned: Option<Duration>,
 }
 
@@ -124,9 +123,9 @@ impl Watched {
 }
 
 impl<P: Probe> Supervisor<P> {
-    /// Takes up what has been published since the last look.
+    /// Takes up the changes published since the last look.
     pub(super) fn look(&mut self, now: Duration) {
-        // The version first: what changes in between is then looked at the next time.
+        // Reads the version first, so that a change in between is seen at the next look.
         let version = self.control.version();
         let is_other_version = self.version != Some(version);
         if is_other_version {
@@ -192,7 +191,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// A target that was not there before, the `position`th of its group that is new now.
+    /// Begins to watch a target that was not there before, the `position`th new one of its group.
     fn meet(&mut self, group: &TargetGroup, target: &Target, position: u32, now: Duration) {
         let state = &target.state;
         let health = state.health_by_checks();
@@ -234,7 +233,7 @@ impl<P: Probe> Supervisor<P> {
         }
     }
 
-    /// A target that may have been changed by the operator, or be checked in another way from now on.
+    /// Takes up changes by the operator to a target, or to the way in which it is checked.
     fn look_again(&mut self, slot: u32, change: Change, now: Duration) {
         let serial = self.next_serial();
         let Some(watched) = self.targets.get_mut(&slot) else { return };
@@ -243,7 +242,7 @@ impl<P: Probe> Supervisor<P> {
         if group.settings.checks.is_none()
             && matches!(watched.state.checked_health(), Some(Health::Initial | Health::Unhealthy))
         {
-            // Its checks have been switched off, so nothing speaks against it any more.
+            // Its checks have been switched off, so their results do not count any more.
             watched.state.set_health_by_check(Health::Healthy);
             self.changed.insert(Arc::clone(&watched.group));
         }
@@ -251,9 +250,9 @@ impl<P: Probe> Supervisor<P> {
         let is_turned = watched.seen != health;
         let is_out = matches!(health, Health::Draining | Health::Unused);
         let is_ejected = watched.ejection.until().is_some();
-        // What checks have found goes on counting while the target drains.
+        // The results of checks go on counting while the target drains.
         let begins_anew = (is_turned && health != Health::Draining) || change != Change::Same;
-        // What checks have found says nothing once nobody checks, and the other way round.
+        // A reason given by checks is void when they are switched off, and the other way round.
         let is_other_word =
             matches!(change, Change::SwitchedOn | Change::SwitchedOff) && health == Health::Healthy;
         if is_turned || is_other_word {
@@ -296,7 +295,7 @@ impl<P: Probe> Supervisor<P> {
         self.due.push(Reverse(Due { at, slot, serial: watched.serial, is_extra: false }));
     }
 
-    /// The note goes before the state, whose slot may then be another target's.
+    /// Removes the note before the state, because another target may get its slot afterwards.
     fn forget(&mut self, slot: u32) {
         self.board.remove(slot);
         self.attended.remove(&slot);
@@ -324,7 +323,7 @@ impl<P: Probe> Supervisor<P> {
     fn tell_fail_open(&self, name: &Arc<str>) {
         let Some(group) = self.groups.get(name) else { return };
         let Population { healthy, in_service, .. } = group.population();
-        // Without checks, all that speaks against a target is its ejection.
+        // Without checks, only an ejection speaks against a target.
         let are = if group.settings.checks.is_some() { "healthy" } else { "not ejected" };
         let count = format!("{healthy} of {in_service} targets are {are}");
         if group.compiled.fails_open() {
@@ -341,7 +340,7 @@ impl<P: Probe> Supervisor<P> {
     }
 }
 
-/// Why a target is what no check has made it.
+/// The reason for a health that no check has given.
 pub(super) fn reason(health: Health, is_checked: bool) -> &'static str {
     match health {
         Health::Initial => "waits for its first check",

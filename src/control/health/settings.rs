@@ -1,4 +1,4 @@
-//! What the file says about the health of a group's targets, as the supervisor takes it. Tested with it.
+//! The health settings of a group in the supervisor's form. Tested with it.
 
 use std::sync::Arc;
 use std::time::Duration;

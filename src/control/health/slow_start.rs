@@ -1,8 +1,7 @@
-//! Slow start: how much of its weight a target gets after it has turned healthy. Pure; linear, in steps, since each
-//! step publishes a snapshot.
+//! Slow start: the share of its weight that a target gets after it has turned healthy. Pure; linear, in steps, since
+//! each step publishes a snapshot.
 //!
-//! As ALB has it, a target starts slowly only while another healthy one that does not carries the load. Tested
-//! below.
+//! As in ALB, a target starts slowly only while another healthy one at full share carries the load. Tested below.
 
 use std::time::Duration;
 

@@ -22,11 +22,11 @@ use crate::group::state::TargetState;
 use crate::group::target_group::TargetGroup;
 use crate::stickiness::keyring::KeyRing;
 
-/// Answers by the port that is asked; notes who was asked when.
+/// Answers by the port that is checked; notes which port was checked when.
 struct Fake {
     failing: Mutex<HashSet<u16>>,
     hanging: Mutex<HashSet<u16>>,
-    /// limpet is out of descriptors.
+    /// Whether limpet is out of descriptors.
     exhausted: Mutex<bool>,
     asked: Mutex<Vec<(Instant, u16)>>,
     at_a_time: AtomicUsize,
@@ -112,7 +112,7 @@ impl World {
         Supervisor::with_probe(control, board, Arc::clone(&self.fake))
     }
 
-    /// The first round is over, and the supervisor watches.
+    /// A world whose first round is over and whose supervisor runs.
     async fn started(settings: &str, count: usize) -> World {
         let world = World::new(settings, count);
         world.start().await;
@@ -148,7 +148,7 @@ impl World {
         self.board.note(self.state(port).slot).expect("it is watched")
     }
 
-    /// Who takes new requests, as published.
+    /// The targets that take new requests, as published.
     fn eligible(&self) -> String {
         self.group().eligible().map(|(_, target)| target.id.to_string()).collect()
     }
@@ -173,7 +173,7 @@ impl World {
         self.control.events().after(0, usize::MAX).into_iter().map(|event| event.text).collect()
     }
 
-    /// Waits for who takes new requests, and says how long that took.
+    /// Waits until these targets take new requests, and returns how long that took.
     async fn until_eligible(&self, wanted: &str) -> Duration {
         let began = Instant::now();
         while self.eligible() != wanted {
@@ -356,8 +356,8 @@ async fn want_of_descriptors_takes_no_target_out() {
 async fn a_target_that_drained_waits_for_a_check_when_it_is_back() {
     let world = World::started(CHECKED, 3).await;
     let state = world.state(2);
-    // What the compilation of a group does when the operator lets a target drain; in the file it is in
-    // service, so that the next publication is the operator's taking it back.
+    // Does what the compilation of a group does for a draining target; in the file it is in service, so that the next
+    // publication takes it back.
     state.set_health(Health::Draining);
     let began = Instant::now();
     sleep(30.0).await;
@@ -464,7 +464,7 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(nanos.expect("nanoseconds on the CPU"))
 }
 
-/// A server at every address of 127/8 that answers whatever it is asked.
+/// A server at every address of 127/8 that answers any request.
 async fn serve_everywhere(listener: tokio::net::TcpListener) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     loop {
@@ -477,7 +477,8 @@ async fn serve_everywhere(listener: tokio::net::TcpListener) {
     }
 }
 
-/// Prints what 5 000 targets cost, of one core, at 10 s: `cargo test --lib -- --ignored --nocapture costs`.
+/// Prints the cost of 5 000 targets, as a share of one core, at 10 s: `cargo test --lib -- --ignored --nocapture
+/// costs`.
 #[test]
 #[ignore = "measures for half a minute of real time"]
 fn what_checking_5000_targets_costs() {

@@ -1,8 +1,8 @@
-//! The text that Prometheus scrapes: the table of names, filled with what shards have counted.
+//! The text that Prometheus scrapes: the table of names, filled with the shards' counts.
 //!
-//! Everything is read from atomics while the text is made; numbers that belong together may be a moment
-//! apart. Bounded by the limits in `names`. Never formats anything but what the `prometheus` crate takes.
-//! Tested beside it and by `tests/metrics.rs`.
+//! All numbers are read from atomics while the text is made; related numbers may be a moment apart. Bounded by the
+//! limits in `names`. Formats nothing but the input of the `prometheus` crate. Tested beside it and by
+//! `tests/metrics.rs`.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::series::{METHOD_CLASSES, STATUS_CLASSES};
 
-/// What the text is, for the Content-Type field.
+/// The Content-Type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Everything that [`names::ALL`] lists, in its order, as text.
+/// All of [`names::ALL`], in its order, as text.
 pub fn exposition(sources: &Sources) -> String {
     let snapshot = sources.published.load_full();
     let mut families: Vec<Family> = Vec::with_capacity(names::ALL.len());

@@ -1,4 +1,4 @@
-//! One metric with its samples, in the shape that the `prometheus` crate writes as text.
+//! One metric with its samples, in the form that the `prometheus` crate writes as text.
 //!
 //! Tested with `exposition`.
 
@@ -7,7 +7,7 @@ use prometheus::proto;
 use super::names::{self, Kind, Metric};
 use crate::telemetry::histogram::Distribution;
 
-/// A metric that is being filled.
+/// A metric while it is filled.
 pub(super) struct Family {
     metric: &'static Metric,
     samples: Vec<proto::Metric>,
@@ -68,7 +68,7 @@ impl Family {
         proto::Metric::from_label(pairs.collect())
     }
 
-    /// `None` where there is nothing to tell, since a family without samples is none.
+    /// `None` without samples, since a family must have one.
     pub(super) fn finish(self) -> Option<proto::MetricFamily> {
         if self.samples.is_empty() {
             return None;

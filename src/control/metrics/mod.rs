@@ -1,8 +1,8 @@
-//! The metrics: what Prometheus scrapes and what the console draws, both read from the same numbers.
+//! The metrics: for Prometheus and for the console, both read from the same numbers.
 //!
-//! Reads what shards count, through the published snapshot, whenever somebody asks; a shard never
-//! notices. What can be asked for is the table in [`names`]; how much of it, the limits there. The
-//! data plane and the rest of the control plane are met through two small traits. Tested beside it.
+//! Reads the shards' counts through the published snapshot, whenever they are requested; a shard never notices.
+//! [`names`] has the table of metrics and their limits. The data plane and the rest of the control plane are reached
+//! through two small traits. Tested beside it.
 
 mod exposition;
 mod family;
@@ -26,7 +26,7 @@ use crate::snapshot::Published;
 pub use crate::telemetry::access_log::LogCounts;
 use crate::telemetry::counters::Counters;
 
-/// The running data plane, as far as the metrics ask for it.
+/// The running data plane, as the metrics see it.
 pub trait Machine: Send + Sync {
     /// "io_uring" or "epoll".
     fn engine(&self) -> &'static str;
@@ -66,29 +66,29 @@ impl Machine for Handle {
     }
 }
 
-/// The running configuration, as far as the metrics ask for it.
+/// The running configuration, as the metrics see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConfigFacts {
     /// Grows with every change of the configuration.
     pub version: u64,
-    /// Whether the last attempt to load a file went well.
+    /// Whether the last attempt to load a file succeeded.
     pub last_reload_successful: bool,
     /// When a file was last loaded.
     pub loaded_unix_ms: u64,
 }
 
-/// What other parts of the control plane know.
+/// Numbers from other parts of the control plane.
 pub trait Plane: Send + Sync {
     fn config(&self) -> ConfigFacts;
-    /// Requests to the admin API that were refused for who asks, by reason.
+    /// Requests to the admin API that were refused because of the visitor, by reason.
     fn refused_requests(&self) -> [(&'static str, u64); 4];
-    /// Live sessions of a group, estimated; `None` where nobody counts them.
+    /// Live sessions of a group, estimated; `None` where they are not counted.
     fn group_sessions(&self, group: &str) -> Option<u64>;
-    /// Live sessions of a target, estimated; `None` where nobody counts them.
+    /// Live sessions of a target, estimated; `None` where they are not counted.
     fn target_sessions(&self, group: &str, target: &str) -> Option<u64>;
 }
 
-/// Everything that is read for an exposition or a sample.
+/// All sources of an exposition or a sample.
 pub struct Sources {
     pub published: Arc<Published>,
     pub counters: Arc<Counters>,

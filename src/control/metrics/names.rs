@@ -1,9 +1,9 @@
-//! The one table of metrics: every name, its kind, labels and meaning, and how many series there may be.
+//! The one table of metrics: every name, its kind, labels and meaning, and the limits on the number of series.
 //!
 //! The exposition takes names from here alone; `config/metrics.md` is [`table`], and the dashboard in
-//! `config/grafana.json` may ask for nothing else. Tests hold all three to it.
+//! `config/grafana.json` may use no others. Tests compare all three with it.
 
-/// What a metric is, in Prometheus' words.
+/// The kind of a metric, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -32,15 +32,15 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Listeners, rules, groups and targets that have series, the first ones in the order of the file. What
-/// is beyond is counted in [`OMITTED`] and in everything that sums it up.
+/// Listeners, rules, groups and targets that have series, the first ones in the order of the file. Those beyond are
+/// counted in [`OMITTED`] and in all sums.
 pub const LISTENERS_MAX: usize = 100;
 pub const RULES_MAX: usize = 2_000;
 pub const GROUPS_MAX: usize = 500;
 pub const TARGETS_MAX: usize = 2_000;
 
-/// Upper bounds of a histogram's buckets: these powers of two, in microseconds. All are borders of the
-/// buckets that shards count in, so no count is a guess.
+/// Upper bounds of a histogram's buckets: these powers of two, in microseconds. All are also bounds of the shards'
+/// buckets, so every count is exact.
 pub const BOUND_EXPONENTS: std::ops::RangeInclusive<u32> = 7..=26;
 
 macro_rules! metrics {
@@ -161,7 +161,7 @@ metrics! {
         "When the process started, in seconds since the epoch.";
 }
 
-/// The page that documents all of it, in Markdown.
+/// The page that documents all of them, in Markdown.
 #[cfg(any(test, feature = "internals"))]
 pub fn table() -> String {
     use std::fmt::Write;

@@ -1,6 +1,6 @@
-//! What the kernel says of this process: memory and CPU time.
+//! The kernel's numbers about this process: memory and CPU time.
 //!
-//! Two small files of /proc are read, never on a shard. Tested below.
+//! Reads two small files of /proc, never on a shard. Tested below.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use std::fs;
 /// limpet runs on (USER_HZ, proc_pid_stat(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Zero where the kernel does not say.
+/// Zero where the kernel reports nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
     pub resident_bytes: u64,
@@ -16,7 +16,7 @@ pub struct Usage {
     pub cpu_seconds: f64,
 }
 
-/// As of now.
+/// The usage at this moment.
 pub fn usage() -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

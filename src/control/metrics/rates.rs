@@ -1,4 +1,4 @@
-//! What a sample says, in the shapes of the admin API; and how a rate is made of a count.
+//! The contents of a sample, in the types of the admin API; and how a count becomes a rate.
 //!
 //! Pure: counts and elapsed time are arguments. Tested with `sampler`.
 
@@ -10,7 +10,7 @@ use crate::telemetry::histogram::Percentiles;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::series::GroupSeries;
 
-/// Points that are kept, one a second.
+/// Points that are kept, one per second.
 pub const HISTORY_POINTS: usize = 120;
 
 /// Responses per second, by class.
@@ -124,7 +124,7 @@ pub fn sticky_totals(series: &GroupSeries) -> BTreeMap<&'static str, u64> {
     Reason::ALL.iter().map(|reason| reason.code()).zip(sums).collect()
 }
 
-/// How long it is since the last sample; `None` for the first one, which only says where counts stand.
+/// Seconds since the last sample; `None` for the first one, which only sets where counts begin.
 pub(super) type Elapsed = Option<f64>;
 
 /// A count that becomes a rate.
@@ -162,7 +162,7 @@ impl<const N: usize> Rates<N> {
     }
 }
 
-/// The last points of something.
+/// The last points of a graph.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History<T>(VecDeque<T>);
 
@@ -190,7 +190,7 @@ impl History<u32> {
     }
 }
 
-/// Points of a graph need no more digits than a screen has dots.
+/// A graph's points need no more digits than a screen has dots.
 impl History<f32> {
     pub(super) fn to_vec(&self) -> Vec<f64> {
         self.iter().map(f64::from).collect()

@@ -1,9 +1,8 @@
-//! Two minutes of history, a second at a time: rates and percentiles out of what shards have counted.
+//! Two minutes of history, second by second: rates and percentiles from the shards' counts.
 //!
-//! [`Sampler::tick`] is called about once a second with the time; everything else only reads what it
-//! has noted. Names that are gone from the configuration are forgotten with the next tick. A name that
-//! comes back with another state behind it starts anew. Bounded by the limits in `names`. Tested beside
-//! it, with given times.
+//! [`Sampler::tick`] is called about once a second with the time; everything else only reads its notes. Names that are
+//! no longer in the configuration are forgotten with the next tick. A name that comes back with another state starts
+//! anew. Bounded by the limits in `names`. Tested beside it, with given times.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -95,7 +94,7 @@ impl Sampler {
         Sampler { sources, notes: Mutex::default() }
     }
 
-    /// Notes what has been counted since the last call, which is to be about a second ago.
+    /// Notes the counts since the last call, which should be about a second ago.
     pub fn tick(&self, now: Instant, unix_ms: u64) {
         let snapshot = self.sources.published.load_full();
         let mut notes = self.lock();
@@ -103,7 +102,7 @@ impl Sampler {
             None => None,
             Some(last) => match now.saturating_duration_since(last).as_secs_f64() {
                 seconds if seconds > 0.0 => Some(seconds),
-                // No time has passed, so there is no rate to tell.
+                // No time has passed, so there is no rate.
                 _ => return,
             },
         };
@@ -175,14 +174,14 @@ impl Sampler {
         })
     }
 
-    /// Notes are whole after each step, so a panic in one leaves them usable.
+    /// Notes are consistent after each step, so a panic leaves them usable.
     fn lock(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Notes {
-    /// Renews what is known of listeners and rules; returns the durations of all since the last tick.
+    /// Renews the notes on listeners and rules; returns the durations of all since the last tick.
     fn listeners(&mut self, snapshot: &Snapshot, elapsed_s: Elapsed) -> Distribution {
         let mut before = std::mem::take(&mut self.listeners);
         let mut latency = Distribution::default();
@@ -311,7 +310,7 @@ impl Process {
     }
 }
 
-/// Whether a note was taken of this very thing. The note keeps its address from being used again.
+/// Whether a note belongs to this very object. The note keeps the object's address from being reused.
 fn is_of<T>(note: &Weak<T>, one: &Arc<T>) -> bool {
     std::ptr::eq(note.as_ptr(), Arc::as_ptr(one))
 }

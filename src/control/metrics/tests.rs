@@ -1,4 +1,4 @@
-//! The metrics of a data plane that the tests play themselves.
+//! The metrics of a data plane that the tests simulate.
 
 mod exposition;
 mod fake;

@@ -1,4 +1,4 @@
-//! The one way in which a configuration is put in force: build, compare, compile, open, write, publish, note.
+//! The only way to put a configuration in force: build, compare, compile, open, write, publish, note.
 //!
 //! Everything that can fail comes before the publication, so that a refusal changes nothing. Tested with
 //! `runtime`.
@@ -24,10 +24,10 @@ use crate::control::{diff, keys};
 use crate::snapshot::Snapshot;
 use crate::stickiness::keyring::KeyRing;
 
-/// Sentences of a change that its event has; more are counted.
+/// Most sentences of a change in its event; more are counted.
 const EVENT_SENTENCES_MAX: usize = 3;
 
-/// What is asked for, as history and audit log have it.
+/// The request, in the terms of history and audit log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'r> {
     /// As in `HistoryEntry::what`.
@@ -35,27 +35,27 @@ pub(super) struct Request<'r> {
     pub keep: Option<Keep>,
     pub edit: Option<&'r Edit>,
     pub by: &'r By<'r>,
-    /// Why it happens by itself.
+    /// Why it happens without an operator.
     pub why: Option<&'r str>,
 }
 
-/// A configuration that is to be put in force.
+/// A configuration to be put in force.
 pub(super) struct Proposal {
-    /// What reports call the base.
+    /// The name of the base in reports.
     pub name: String,
     pub state: State,
     pub floors: Floors,
-    /// Edits of the overlay that are refused are dropped instead.
+    /// Whether edits of the overlay that are refused are dropped instead of refusing the whole.
     pub is_lenient: bool,
-    /// The base's text goes into the file.
+    /// Whether the base's text is written to the file.
     pub write: bool,
-    /// The base was just read from the file.
+    /// Set when the base was just read from the file.
     pub loaded: Option<LoadedFile>,
     pub undo: Option<Undo>,
     pub notes: Vec<String>,
 }
 
-/// A compiled configuration that nobody sees yet.
+/// A compiled configuration that is not published yet.
 struct Ready {
     parsed: Parsed,
     ring: Arc<KeyRing>,
@@ -115,7 +115,7 @@ impl Control {
         let is_other_text = proposal.state.base.text != running.state.base.text;
         let is_other_overlay = !proposal.state.overlay.says_the_same(&running.state.overlay);
         let is_edit_on_top = request.edit.is_some() && request.keep == Some(Keep::Overlay);
-        // A text that says the same in other words is taken over without a word, and an edit on top that changes
+        // A text with another form of the same configuration is taken over silently, and an edit on top that changes
         // nothing is not kept.
         let is_noted = !differences.is_empty()
             || is_other_overlay && !is_edit_on_top
@@ -141,7 +141,7 @@ impl Control {
         Ok(Applied { change, version, summary: summary.listed(), notes: proposal.notes })
     }
 
-    /// Compiles, and opens what the data plane needs for it.
+    /// Compiles, and opens the sockets that the data plane needs for it.
     fn ready(&self, running: &Running, parsed: Parsed) -> Result<Ready, ChangeError> {
         let keys = |parsed: &Parsed| parsed.complete.get("stickiness_keys").cloned();
         let ring = match keys(&parsed) == keys(&running.parsed) {
@@ -154,7 +154,7 @@ impl Control {
         };
         let (one, other) = (&running.parsed.file, &parsed.file);
         let leaving = drain::leaving_after(one, other, &running.leaving, Instant::now());
-        // Who leaves, or does so no longer, is in a group whose table may be the same.
+        // The group of a target that begins or ceases to leave must be compiled anew, though its table may be equal.
         let moved: Vec<&str> = moved(&running.leaving, &leaving)
             .chain(moved(&leaving, &running.leaving))
             .map(|one| one.group.as_str())
@@ -183,7 +183,7 @@ impl Control {
         running.leaving = ready.leaving;
     }
 
-    /// Before the rest is published: no request that is served by the new configuration is logged by the old one.
+    /// Done before the rest is published, so that no request served by the new configuration is logged by the old one.
     fn change_log(&self, before: &File, after: &File) {
         let options = compile::process(after).access_log;
         if options == compile::process(before).access_log {
@@ -195,7 +195,7 @@ impl Control {
         }
     }
 
-    /// Into the history, the events and the audit log.
+    /// Writes a change into the history, the events and the audit log.
     pub(super) fn note(
         &self,
         running: &mut Running,
@@ -243,7 +243,7 @@ impl Control {
     }
 }
 
-/// Those of `after` that are not in `before` in the same way.
+/// The entries of `after` that are not equal in `before`.
 fn moved<'l>(before: &'l [Leaving], after: &'l [Leaving]) -> impl Iterator<Item = &'l Leaving> {
     let key = |one: &'l Leaving| (one.group.as_str(), one.target.effective_id());
     let before: HashMap<_, _, ahash::RandomState> =
@@ -251,7 +251,7 @@ fn moved<'l>(before: &'l [Leaving], after: &'l [Leaving]) -> impl Iterator<Item 
     after.iter().filter(move |one| before.get(&key(one)) != Some(one))
 }
 
-/// What is not in force before a restart, and what is hardly meant and was not said before.
+/// Settings that need a restart, and new notes about settings that are hardly intended.
 pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Difference]) -> Vec<String> {
     let restart = differences.iter().filter(|one| one.needs_restart);
     let mut notes: Vec<String> =
@@ -261,7 +261,7 @@ pub(super) fn notes(running: &Running, parsed: &Parsed, differences: &[Differenc
     notes
 }
 
-/// What a change is that nobody sees in what runs.
+/// The sentence for a change that does not affect what runs.
 fn unseen(is_written: bool, is_other_overlay: bool) -> &'static str {
     match (is_written, is_other_overlay) {
         (true, true) => "what runs stays as it is; what was on top of the file is in it now",
@@ -271,7 +271,7 @@ fn unseen(is_written: bool, is_other_overlay: bool) -> &'static str {
     }
 }
 
-/// Why a change that brings no way back cannot be undone.
+/// Why a change without an inverse cannot be undone.
 fn irrevocable(edit: Option<&Edit>) -> &'static str {
     match edit {
         Some(Edit::FlushStickiness { .. }) => "cookies that a flush has outdated stay outdated",

@@ -1,4 +1,4 @@
-//! Edits, and what takes them back or writes them down. Tested with `runtime`.
+//! Edits, their undoing, and their writing to the file. Tested with `runtime`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl Control {
     /// Makes one change.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn edit(&self, edit: &Edit, keep: Keep, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "edit", keep: Some(keep), edit: Some(edit), by, why: None };
         self.change(&request, |running| {
@@ -24,11 +24,11 @@ impl Control {
         })
     }
 
-    /// The edit that takes one change back; `None` where that is a whole configuration. The kind of a change
-    /// stays what it is, so that this may be asked before it is taken back.
+    /// The edit that undoes one change; `None` where that is a whole configuration. The kind of a change never changes,
+    /// so this may be called before the undo.
     ///
     /// # Errors
-    /// The change is unknown, or cannot be taken back.
+    /// The change is unknown, or cannot be undone.
     pub fn inverse_of(&self, change: u64) -> Result<Option<Edit>, ChangeError> {
         Ok(match self.lock().history.undo_of(change)? {
             Undo::Edit { inverse, .. } => Some(inverse),
@@ -36,10 +36,10 @@ impl Control {
         })
     }
 
-    /// Takes one change of the history back.
+    /// Undoes one change of the history.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn undo(&self, change: u64, by: &By<'_>) -> Result<Applied, ChangeError> {
         let undo = self.lock().history.undo_of(change);
         let (keep, edit) = match &undo {
@@ -77,7 +77,7 @@ impl Control {
     /// Writes every edit of the overlay into the file.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn write_overlay(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let (what, keep) = ("write", Some(Keep::File));
         let request = Request { what, keep, edit: None, by, why: None };
@@ -98,10 +98,10 @@ impl Control {
         })
     }
 
-    /// Takes every edit of the overlay back.
+    /// Undoes every edit of the overlay.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn discard_overlay(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let (what, keep) = ("discard", Some(Keep::Overlay));
         let request = Request { what, keep, edit: None, by, why: None };
@@ -124,13 +124,13 @@ impl Control {
 }
 
 impl Running {
-    /// What brings back the state of now.
+    /// How to restore the present state.
     pub(super) fn restore(&self, write: bool) -> Undo {
         Undo::Restore { state: Box::new(self.state.clone()), write }
     }
 }
 
-/// What `edit` makes of the running state.
+/// The state that `edit` leads to.
 fn propose_edit(
     running: &Running,
     edit: &Edit,
@@ -139,7 +139,7 @@ fn propose_edit(
 ) -> Result<Proposal, ChangeError> {
     let mut state = running.state.clone();
     let mut exact = None;
-    // In the running document, so that the inverse is what ran until now.
+    // Applied to the running document, so that the inverse restores the running values.
     let mut running_document = Document::clone(running.whole.document(&running.name)?);
     let mut inverse = running_document.apply(edit)?;
     match keep {
@@ -152,13 +152,13 @@ fn propose_edit(
         Keep::File => {
             running.base_is_file()?;
             let mut document = Document::clone(state.base.document(&running.name)?);
-            // The file's own words are what an undo brings back into it.
+            // An undo must bring the file's own values back into it.
             inverse = document.apply(edit).map_err(only_on_top)?;
             if let Edit::FlushStickiness { group } = edit {
                 let flushed = floors(&running.parsed.file, Some(edit));
                 let next = flushed.iter().find(|(name, _)| name == group);
                 document.raise_generation(group, next.map_or(0, |(_, next)| *next));
-                // Its own entry says no more than the file does now.
+                // The overlay's entry adds nothing to the file now.
                 state.overlay.edits.retain(|one| one.edit != *edit);
             }
             exact = Some(Arc::clone(&state.base.text));
@@ -179,7 +179,7 @@ fn propose_edit(
     })
 }
 
-/// What runs has the group and the target: only the file has not.
+/// Rewords the error: the group and the target are running, only the file does not have them.
 fn only_on_top(error: ChangeError) -> ChangeError {
     match error {
         ChangeError::NoGroup { .. } | ChangeError::NoTarget { .. } => ChangeError::Refused(

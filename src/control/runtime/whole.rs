@@ -1,4 +1,4 @@
-//! Whole configurations: reload, apply, and what waits to be confirmed. Tested with `runtime`.
+//! Whole configurations: reload, apply, and changes that wait for confirmation. Tested with `runtime`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,14 @@ use crate::control::overlay::Overlay;
 use crate::control::state::{Base, Built, State, floors};
 use crate::control::{diff, document};
 
-/// When a change that could not be taken back is tried again.
+/// When the rollback of a change is tried again after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 
 impl Control {
     /// Reads the file again; edits of the overlay stay on top of it.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn reload(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "reload", keep: None, edit: None, by, why: None };
         let result = self.change(&request, |running| {
@@ -32,12 +32,12 @@ impl Control {
         result
     }
 
-    /// Puts a whole configuration in force: `text`, which replaces the edits on top of the file as well, or the
-    /// file on disk, under them. With `confirm` it goes back by itself unless it is confirmed in that time. With
-    /// [`Keep::File`] a text goes into the file, once it is confirmed.
+    /// Puts a whole configuration in force: `text`, which also replaces the edits on top of the file, or the file on
+    /// disk, under them. With `confirm` it is rolled back unless it is confirmed in that time. With [`Keep::File`] a
+    /// text is written to the file, once it is confirmed.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing has changed.
+    /// See [`ChangeError`]; nothing was changed.
     pub fn apply(
         &self,
         text: Option<&str>,
@@ -78,10 +78,10 @@ impl Control {
         })
     }
 
-    /// Keeps what waits to be confirmed.
+    /// Confirms the change that waits for it.
     ///
     /// # Errors
-    /// [`ChangeError::NothingPending`], or the file cannot be written: then it goes on waiting.
+    /// [`ChangeError::NothingPending`], or the file cannot be written: then the change goes on waiting.
     pub fn confirm(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "confirm", keep: None, edit: None, by, why: None };
         self.change(&request, |running| {
@@ -98,16 +98,16 @@ impl Control {
         })
     }
 
-    /// Takes back what waits to be confirmed.
+    /// Rolls back the change that waits for confirmation.
     ///
     /// # Errors
-    /// [`ChangeError::NothingPending`], or what was before cannot be put in force again.
+    /// [`ChangeError::NothingPending`], or the earlier configuration cannot be put in force again.
     pub fn rollback(&self, by: &By<'_>) -> Result<Applied, ChangeError> {
         let request = Request { what: "rollback", keep: None, edit: None, by, why: None };
         self.change(&request, |running| self.go_back(running, &request))
     }
 
-    /// The change that waits to be confirmed.
+    /// The change that waits for confirmation.
     pub fn pending(&self) -> Option<Pending> {
         let running = self.lock();
         let pending = running.pending.as_ref()?;
@@ -119,8 +119,8 @@ impl Control {
         })
     }
 
-    /// Decides about the change that waits to be confirmed; to be called about every 250 ms. While a change is at
-    /// work it leaves that to the next call, so that its caller waits for none.
+    /// Decides about the change that waits for confirmation; to be called about every 250 ms. While a change is in
+    /// progress it does nothing, so that its caller never waits.
     pub fn tick(&self, now: Instant) {
         let counts = self.error_counts();
         let why = {
@@ -149,7 +149,7 @@ impl Control {
             result
         });
         match result {
-            // Somebody confirmed it, or took it back, in between.
+            // It was confirmed or rolled back meanwhile.
             Ok(_) | Err(ChangeError::NothingPending) => {}
             Err(error) => {
                 let text = format!("the change on trial cannot be taken back: {error}");
@@ -158,7 +158,7 @@ impl Control {
         }
     }
 
-    /// What `text`, or the file on disk, would change, in words.
+    /// The changes that `text`, or the file on disk, would make, in words.
     ///
     /// # Errors
     /// It cannot be read, or is refused.
@@ -208,8 +208,8 @@ impl Control {
     }
 }
 
-/// Edits on top of the file that a text in the place of everything does not have. Nobody who starts from the file
-/// has seen them.
+/// The edits on top of the file that a text replacing everything does not contain: an author who started from the file
+/// has not seen them.
 fn lost(running: &Running, base: &Base) -> Result<Vec<String>, ChangeError> {
     let overlay = &running.state.overlay;
     if overlay.is_empty() {
@@ -218,15 +218,15 @@ fn lost(running: &Running, base: &Base) -> Result<Vec<String>, ChangeError> {
     Ok(overlay.lost_to(base.document(TEXT)?))
 }
 
-/// What reports call a text that was sent.
+/// The name in reports of a text that was sent.
 const TEXT: &str = "the text";
 
-/// A text in the place of everything, or the file on disk in the place of the base.
+/// A text that replaces everything, or the file on disk as the new base.
 fn propose(running: &Running, text: Option<&str>) -> Result<Proposal, ChangeError> {
     let mut notes = Vec::new();
     let (state, loaded) = match text {
         Some(text) => {
-            // Whoever edits what was shown sends back what stands there for secrets.
+            // The author may have edited a shown text, which has replacements for its secrets.
             let text = document::with_secrets_of(text, &running.parsed.text);
             let base = Base::new(text.into());
             notes = lost(running, &base)?;

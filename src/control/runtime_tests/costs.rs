@@ -1,4 +1,4 @@
-//! What changes cost: compiled groups and instructions, never time.
+//! The costs of changes: compiled groups and instructions, never time.
 
 use crate::control::drain::sessions::Sessions;
 use crate::control::runtime::tests::*;
@@ -29,7 +29,7 @@ fn an_edit_among_ten_thousand_targets_compiles_one_group() {
     assert_eq!(pairs.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
 }
 
-/// Reloads that take all but one of so many groups away, and bring them back.
+/// Reloads that remove all but one of so many groups, and bring them back.
 fn reload_all_but_one(count: usize) {
     use std::fmt::Write as _;
     let home = tempfile::tempdir().unwrap();
@@ -62,11 +62,11 @@ fn reload_all_but_one(count: usize) {
     }
 }
 
-/// By this a run of these tests that is counted knows for how many groups it is to be.
+/// Tells a run of these tests whose instructions are counted how many groups to use.
 const COUNTED_GROUPS: &str = "LIMPET_TEST_COUNTED_GROUPS";
 
-/// Instructions of those reloads, counted by valgrind, which nothing that runs beside it changes; `None` where
-/// there is no valgrind.
+/// Instructions of those reloads, counted by valgrind, which other load does not affect; `None` where there is no
+/// valgrind.
 fn instructions_of_reloads(count: usize) -> Option<u64> {
     let counted = std::process::Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
@@ -93,7 +93,7 @@ fn a_reload_costs_in_proportion_to_the_groups_it_removes() {
     if let Ok(count) = std::env::var(COUNTED_GROUPS) {
         return reload_all_but_one(count.parse().unwrap());
     }
-    // What the process and its start cost is taken off.
+    // The cost of the process and its start is subtracted.
     let counts = [0, FEW, FEW * TIMES].map(instructions_of_reloads);
     let [Some(none), Some(few), Some(many)] = counts else {
         println!("not counted: there is no valgrind here");
@@ -101,7 +101,8 @@ fn a_reload_costs_in_proportion_to_the_groups_it_removes() {
     };
     let (few, many) = (few - none, many - none);
     println!("{FEW} groups: {few} instructions, {TIMES} times as many: {many}");
-    // Sorting and the like may cost a twentieth more; a search for each among all costs another tenth even here.
+    // Sorting and the like may cost a twentieth more; a search among all groups for each of them would cost another
+    // tenth even here.
     assert!(
         many * 20 <= few * TIMES as u64 * 21,
         "{FEW} groups: {few}, {TIMES} times as many: {many}"

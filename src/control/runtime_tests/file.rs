@@ -1,4 +1,4 @@
-//! Changes of the file: edits that are kept in it, files that are loaded again, and files that somebody else changed.
+//! Changes of the file: edits that are kept in it, files that are loaded again, and files that others have changed.
 
 use crate::control::runtime::tests::*;
 
@@ -14,9 +14,9 @@ fn a_reload_carries_over_what_is_the_same() {
     assert!(Arc::ptr_eq(&before.groups[1], &after.groups[1]));
     let state = |snapshot: &Snapshot, at: usize| Arc::clone(&snapshot.groups[0].targets[at].state);
     assert!(Arc::ptr_eq(&state(&before, 0), &state(&after, 0)));
-    // At another address it is another server.
+    // With another address it is another server.
     assert!(!Arc::ptr_eq(&state(&before, 1), &state(&after, 1)));
-    // Under other keys every codec is another one, and still the targets' states stay.
+    // With other keys every codec changes, but the targets' states stay.
     let secret = crate::stickiness::keyring::format_secret(&[9; 32]);
     let keys = format!("[stickiness_keys]\nkeys = [{{ id = 3, secret = \"{secret}\" }}]\n");
     fs::write(path, format!("{}\n{keys}", fs::read_to_string(path).unwrap())).unwrap();
@@ -76,7 +76,7 @@ fn an_edit_of_the_file_changes_its_own_bytes_and_no_others() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(control.overlay().is_empty());
     assert_eq!(control.running_text(), expected);
-    // Backwards, byte for byte.
+    // Undone in reverse order, byte for byte.
     control.undo(8, &BY).unwrap();
     assert!(fs::read_to_string(path).unwrap().contains("# The first machine."));
     for change in (1..=7).rev() {
@@ -111,7 +111,7 @@ fn edits_on_top_stay_on_top_of_a_file_that_is_loaded_again() {
     assert!(notes.contains("change 3 (target group a: stickiness.duration"), "{notes}");
     assert_eq!(control.file_text().unwrap(), text);
     assert!(control.running_text().contains("weight = 5\n"));
-    // Undone as a whole, also what was dropped.
+    // The undo also restores the dropped edits.
     control.undo(applied.change, &BY).unwrap();
     assert_eq!((weight(control, "two"), control.overlay().len()), (5, 3));
     assert!(control.file().target_groups.len() == 2 && control.file_differs());
@@ -181,7 +181,7 @@ fn the_overlay_is_written_into_the_file_or_discarded() {
     let OnDisk { control, .. } = &disk;
     overlay(control, &set_target("a", "two", json!({"weight": 5})));
     overlay(control, &set_group("b", json!({"stickiness.duration": "2h"})));
-    // Only on top, so the file cannot have an edit of it.
+    // The target is only on top, so the file cannot have an edit of it.
     overlay(control, &add_target("a", json!({"id": "three", "address": "127.0.0.1:9"})));
     let edit = set_target("a", "three", json!({"weight": 5}));
     let text = control.edit(&edit, Keep::File, &BY).unwrap_err().to_string();

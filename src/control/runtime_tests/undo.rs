@@ -1,4 +1,4 @@
-//! Changes that are taken back, by an operator or because nobody confirmed them.
+//! Changes that are undone, by an operator or because they were not confirmed.
 
 use crate::control::runtime::tests::*;
 

@@ -1,4 +1,4 @@
-//! Targets that drain: what checks and gateway errors make of them.
+//! Draining targets, and the effect of checks and gateway errors on them.
 
 use crate::control::health::tests::*;
 

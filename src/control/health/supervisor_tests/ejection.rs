@@ -19,7 +19,7 @@ async fn gateway_errors_in_a_row_eject_a_target_for_a_while() {
     assert!((29.9..30.2).contains(&took.as_secs_f64()), "{took:?}");
     assert_eq!(world.note(2).ejected_until_unix_ms, None);
     assert_eq!(world.note(2).reason, "not checked");
-    // Again, and so for twice as long.
+    // Ejected again, and therefore for twice as long.
     world.errors(2, 5);
     world.until_eligible("ac").await;
     let took = world.until_eligible("abc").await;
@@ -43,7 +43,7 @@ async fn no_more_of_a_group_is_ejected_than_its_share() {
     }
     sleep(0.2).await;
     assert_eq!(world.eligible().len(), 2);
-    // The other two go on failing; nobody is told of it at every turn.
+    // The other two go on failing, but not every turn is reported.
     for _ in 0..50 {
         (1..=3).for_each(|port| world.errors(port, 5));
         sleep(0.1).await;
@@ -63,10 +63,10 @@ async fn an_ejection_checks_the_target_at_once_and_a_failure_is_one_of_those_tha
     world.errors(2, 5);
     sleep(0.2).await;
     assert!(world.asked_since(began).iter().any(|(_, port)| *port == 2), "at once");
-    // It is out as it is; were it unhealthy too, nobody could use it when the others fail.
+    // Its ejection is enough: were it also unhealthy, it could not be used when the others fail.
     assert_eq!(world.state(2).health_by_checks(), Health::Healthy);
     assert!(world.state(2).is_ejected());
-    // The ejection ends before the checks pass: they decide.
+    // The ejection ends before the checks pass; then they decide.
     sleep(35.0).await;
     assert!(!world.state(2).is_ejected());
     assert_eq!(world.eligible(), "ac");
@@ -107,7 +107,7 @@ async fn the_last_healthy_target_changes_places_with_one_that_is_ejected() {
     world.errors(2, 5);
     let took = world.until_eligible("a").await;
     assert!(took <= Duration::from_millis(100), "{took:?}");
-    // Were it unhealthy by now, it would be so for as long as `rise` checks take, whoever else fails.
+    // Were it unhealthy by now, it would stay so for `rise` checks, even if all others fail.
     assert_eq!(world.state(2).health_by_checks(), Health::Healthy);
     assert!(world.state(2).is_ejected());
 }
@@ -121,7 +121,7 @@ async fn as_many_checks_that_pass_as_bring_a_target_back_end_its_ejection() {
     world.errors(2, 5);
     world.until_eligible("ac").await;
     let took = world.until_eligible("abc").await;
-    // Three of the interval; the check that the ejection asked for is none of them.
+    // Three checks of the interval; the one that the ejection requested does not count.
     assert!((20.0..31.0).contains(&took.as_secs_f64()), "{took:?}");
     let checks = world.asked_since(began).into_iter().filter(|(_, port)| *port == 2);
     assert_eq!(checks.count(), 4);

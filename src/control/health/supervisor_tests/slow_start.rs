@@ -1,8 +1,8 @@
-//! Targets that take their share little by little.
+//! Targets in a slow start.
 
 use crate::control::health::tests::*;
 
-/// The share of target `port`, as published, each time it changes, from now on for `seconds`.
+/// The published shares of target `port`, one for each change, from now on for `seconds`.
 async fn shares(world: &World, port: usize, seconds: u64) -> Vec<u32> {
     let began = Instant::now();
     let mut shares = Vec::new();
@@ -45,7 +45,7 @@ async fn the_first_healthy_target_of_a_group_does_not_start_slowly() {
     world.fail(&[3]);
     world.until_eligible("ab").await;
     assert_eq!(world.group().targets[1].share, 5);
-    // A target that fails during its slow start is at its full weight when it is used for want of others.
+    // A target that fails during its slow start has its full weight when it is used because there are no others.
     world.fail(&[2, 3]);
     world.until_eligible("a").await;
     assert_eq!(world.group().targets[1].share, 100);

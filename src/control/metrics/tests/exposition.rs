@@ -212,7 +212,7 @@ fn a_large_file_has_a_bounded_number_of_series() {
 fn what_goes_on_over_a_reload_goes_on_and_what_is_new_begins_at_nothing() {
     let fake = Fake::new(FILE);
     fake.count(0, [0, 1, 1], &request(200, 100));
-    // Another file's group of the same name takes the place of this one's; the listener stays.
+    // Another file's group of the same name replaces this one's; the listener stays.
     let before = fake.snapshot();
     let groups = vec![Arc::clone(&Fake::new(FILE).snapshot().groups[1])];
     let listeners = before.listeners.clone();

@@ -1,5 +1,5 @@
-//! A data plane and a control plane of a test's own, behind the traits that the metrics read; and a
-//! reader of the exposition that shares nothing with its writer.
+//! A data plane and a control plane for tests, behind the traits that the metrics read; and a reader of the exposition
+//! that shares no code with its writer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -113,7 +113,7 @@ impl Fake {
         self.sources.published.load_full()
     }
 
-    /// What a shard does when a request has ended.
+    /// Counts as a shard does when a request has ended.
     pub fn count(&self, shard: usize, at: [usize; 3], record: &Record<'_>) {
         let [rule, group, target] = at;
         let snapshot = self.snapshot();
@@ -153,7 +153,7 @@ pub struct Parsed {
     pub samples: Vec<Sample>,
 }
 
-/// Reads the text format, version 0.0.4, and refuses whatever is not of it.
+/// Reads the text format, version 0.0.4, and refuses everything else.
 pub fn parse(text: &str) -> Vec<Parsed> {
     let mut all: Vec<Parsed> = Vec::new();
     assert!(text.ends_with('\n'), "the last line has no end");
@@ -201,7 +201,7 @@ fn sample(line: &str) -> Sample {
     Sample { name: name.into(), labels, value }
 }
 
-/// A label's value up to its closing quote, and what follows.
+/// A label's value up to its closing quote, and the rest.
 fn quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,4 +1,4 @@
-//! The table, the exposition, the page and the dashboard tell of the same metrics.
+//! The table, the exposition, the page and the dashboard name the same metrics.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

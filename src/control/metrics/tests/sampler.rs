@@ -52,7 +52,7 @@ fn failures_are_told_as_long_as_they_are_recent() {
     let snapshot = fake.sources.published.load_full();
     let group = &snapshot.groups[0];
     let target = &group.targets[0];
-    // What was counted before anybody looked is not recent.
+    // Failures before the first sample are not recent.
     target.state.count_failure();
     clock.tick(&sampler, 0);
     assert!(sampler.failing(&group.name).is_empty());
@@ -157,7 +157,7 @@ fn a_name_with_another_state_behind_it_starts_anew_and_one_that_is_gone_is_forgo
     fake.count(0, [0, 1, 1], &request(200, 100));
     clock.tick(&sampler, 1000);
     let before = fake.snapshot();
-    // A second file of the same names, whose states are others.
+    // A second file with the same names, whose states are different.
     let other = Fake::new(FILE).snapshot();
     let groups = vec![Arc::clone(&other.groups[1])];
     let listeners = before.listeners.clone();
