@@ -4,10 +4,10 @@
 //! `control` or `cli`, and each of its modules only what ARCHITECTURE.md allows it; `tests/layering.rs` holds
 //! them to that.
 //!
-//! The library is the program's own. Its tests, benches, fuzz targets and load tool reach in by the feature `internals`,
-//! which changes nothing but what can be seen from outside.
+//! The library belongs to the program. Its tests, benches, fuzz targets and load tool use the feature `internals`,
+//! which changes nothing but visibility.
 
-// Nothing that comes from a network, or from a file, may end the process. Tests stop at the first surprise.
+// Nothing that comes from a network, or from a file, may end the process. Tests may panic.
 #![cfg_attr(
     not(test),
     deny(

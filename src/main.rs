@@ -1,4 +1,4 @@
-//! The `limpet` program: everything is in the library.
+//! The `limpet` program: all code is in the library.
 
 use std::process::ExitCode;
 

@@ -40,8 +40,8 @@ impl Random {
             #[cfg(not(test))]
             let is_filled = self.source.fill(&mut bytes[..]).is_ok();
             if !is_filled {
-                // Without randomness nothing that is sealed stays safe; Linux's generator cannot fail
-                // once it has been seeded, which the system waits for at boot.
+                // Without randomness no sealed cookie is safe. Linux's generator cannot fail once it has been seeded,
+                // which the system waits for at boot.
                 tracing::error!("the system's random generator failed; ending");
                 std::process::abort();
             }
@@ -57,7 +57,7 @@ impl Random {
         out
     }
 
-    /// An even, guessable number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+    /// An evenly distributed, guessable number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
     #[inline]
     pub fn pick(&self) -> u64 {
         let state = self.picks.get().wrapping_add(0x9E37_79B9_7F4A_7C15);

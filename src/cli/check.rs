@@ -1,4 +1,4 @@
-//! `limpet check`: judges a file and says what it declares. Starts nothing, writes nothing. Tested by
+//! `limpet check`: judges a file and prints what it declares. Starts nothing, writes nothing. Tested by
 //! `tests/config_commands.rs`.
 
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::stickiness::keyring::KeyRing;
 pub fn run(path: &Path) -> ExitCode {
     match load(path) {
         Ok((file, _, _)) => {
-            // Whoever closes the pipe has read enough.
+            // The write fails only when the reader has closed the pipe.
             let _ = io::stdout().write_all(summary(path, &file).as_bytes());
             for note in notes(&file) {
                 eprintln!("note: {note}");
@@ -34,7 +34,7 @@ pub fn run(path: &Path) -> ExitCode {
     }
 }
 
-/// Loads and compiles a file for looking at it; nothing is kept on disk.
+/// Loads and compiles a file to inspect it; nothing is kept on disk.
 pub(super) fn load(path: &Path) -> Result<(Arc<File>, Control, Arc<KeyRing>), StartError> {
     let parsed = config::load(path)?;
     let file = Arc::clone(&parsed.file);

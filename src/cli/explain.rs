@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> ExitCode {
     };
     match explain(&control.snapshot(), &question) {
         Ok(explanation) => {
-            // Whoever closes the pipe has read enough.
+            // The write fails only when the reader has closed the pipe.
             let _ = write!(io::stdout(), "{explanation}");
             ExitCode::SUCCESS
         }

@@ -1,7 +1,7 @@
-//! `limpet help [TOPIC]`: short texts about one thing each, and the help of commands.
+//! `limpet help [TOPIC]`: a short text for each topic, and the help of commands.
 //!
-//! Owns: the texts below `help/`. The fields of the access log come from the table that writes them.
-//! Tested beside it and by `tests/help.rs`.
+//! Owns the texts below `help/`. The fields of the access log come from the formatter's own table. Tested beside it and
+//! by `tests/help.rs`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::{CONFIG_REFUSED, Cli};
 use crate::telemetry::format::fields::{FIELDS, JSON_COUNT};
 
-/// Names further away than this are no slips of the pen.
+/// Names that differ more than this are no typing errors.
 const DISTANCE_MAX: usize = 2;
 
 struct Topic {
@@ -45,7 +45,7 @@ pub fn run(name: Option<&str>) -> ExitCode {
         eprint!("{}", unknown(name.unwrap_or_default()));
         return ExitCode::from(CONFIG_REFUSED);
     };
-    // Whoever closes the pipe has read enough.
+    // The write fails only when the reader has closed the pipe.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
@@ -60,12 +60,12 @@ fn text(name: Option<&str>) -> Option<String> {
         return Some(text);
     }
     Cli::command().find_subcommand(name)?;
-    // As its own --help says it.
+    // The same text as its own --help.
     let help = Cli::try_parse_from(["limpet", name, "--help"]).err()?;
     Some(help.render().to_string())
 }
 
-/// What is said of a name that is none, with all that there are.
+/// The message for an unknown name, with all known names.
 fn unknown(name: &str) -> String {
     let commands = commands();
     let topics: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();

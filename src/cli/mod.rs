@@ -1,8 +1,8 @@
 //! The commands of the `limpet` program.
 //!
-//! Owns: arguments, what is printed, exit codes (0 right, 2 a configuration or a command line that is
-//! refused, 1 anything else). Never: a decision that `control` or the data plane should make. Tested by `tests/config.rs`
-//! and `tests/demo.rs` as a user runs it.
+//! Owns arguments, output and exit codes (0 right, 2 a refused configuration or command line, 1 anything else). Makes
+//! no decision that belongs to `control` or the data plane. Tested by `tests/config.rs` and `tests/demo.rs` as a user
+//! runs it.
 
 mod check;
 mod ctl;
@@ -131,9 +131,9 @@ Examples:
   limpet completions zsh > /usr/local/share/zsh/site-functions/_limpet
   limpet completions fish > ~/.config/fish/completions/limpet.fish";
 
-/// Reads the command line and does what it says.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    // The first thing of all, before the command line is parsed: whoever starts limpet may send it a signal at once.
+    // Done before the command line is parsed: a signal may come as soon as limpet is started.
     let runs = std::env::args_os().nth(1).is_some_and(|command| command == "run");
     let caught = runs.then(signals::Caught::begin);
     match Cli::parse().command {
@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
 fn completions(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "limpet", &mut script);
-    // Whoever closes the pipe has read enough.
+    // The write fails only when the reader has closed the pipe.
     let _ = io::stdout().write_all(&script);
     ExitCode::SUCCESS
 }

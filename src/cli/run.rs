@@ -1,7 +1,6 @@
 //! `limpet run`: balances as a file says.
 //!
-//! Owns: the order of start and end. Never: a setting that does not come from the
-//! file. Tested by the black-box suite.
+//! Owns the order of start and end. All settings come from the file. Tested by the black-box suite.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -26,14 +25,14 @@ use crate::snapshot::{Bind, ProcessOptions, Published};
 /// Names a file that is written when every shard accepts: one line `name address` for each listener.
 const READY_FILE: &str = "LIMPET_READY_FILE";
 
-/// What is in flight on the other shards has this long when one has failed: new connections to the one that is missing
-/// are refused meanwhile, or wait for nothing.
+/// How long requests on the other shards may take to finish when one has failed: meanwhile, new connections to the
+/// missing shard are refused or wait in vain.
 const GRACE_OF_A_FAILURE: Duration = Duration::from_secs(2);
 
-/// What the end comes from.
+/// The cause of a failed start or run.
 type Failure = Box<dyn std::error::Error>;
 
-/// Runs until a signal ends it. `caught`: the signals, which are caught before anything else is done.
+/// Runs until a signal ends it. `caught`: the signals, which are caught before anything else.
 pub fn run(config: &Path, caught: io::Result<Caught>) -> ExitCode {
     let started = caught.map_err(|error| {
         eprintln!("limpet: signals cannot be caught: {error}");
@@ -50,10 +49,10 @@ pub fn run(config: &Path, caught: io::Result<Caught>) -> ExitCode {
         Ok(started) => started,
         Err(code) => return code,
     };
-    // From here on there is something to take back, and somebody who looks at signals.
+    // From here on an end has work to do, and signals are handled.
     drop(early);
     let served = serve(&runtime, &mut signals, &start);
-    // What computes or waits for a file in the background has nothing to finish that anybody needs.
+    // Background tasks, which compute or wait for a file, have nothing left that must be finished.
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,7 +110,7 @@ fn serve(runtime: &Runtime, signals: &mut Signals, start: &Start) -> Result<(), 
             }
         }
         drop(end);
-        // Requests of the admin API that are in flight have a moment left.
+        // Requests of the admin API in flight get a moment to finish.
         tokio::select! {
             () = work => {}
             () = signals.next_end() => end_at_once(false),
@@ -120,7 +119,7 @@ fn serve(runtime: &Runtime, signals: &mut Signals, start: &Start) -> Result<(), 
     });
     let mut grace = control.file().process.grace_period;
     if ended.is_some() {
-        // Whoever restarts it waits for the end.
+        // The service manager restarts limpet only after its end.
         grace = grace.min(GRACE_OF_A_FAILURE);
     }
     let failure = stop(runtime, signals, server, grace, ended.is_some());
@@ -137,22 +136,22 @@ async fn open(start: &Start) -> Result<(ControlPlane, Server), Failure> {
     Ok((plane, server))
 }
 
-/// Starts the shards from a thread of its own: what they open may be held up, as a pipe for the access log that
-/// nobody reads, and the control thread goes on listening to signals.
+/// Starts the shards from a thread of its own: opening a file may block, as on a pipe for the access log without a
+/// reader, and the control thread must go on handling signals.
 async fn start_server(
     published: Arc<Published>,
     process: ProcessOptions,
 ) -> Result<Server, Failure> {
     let (started, is_started) = oneshot::channel::<Result<Server, StartError>>();
     let start = move || {
-        // Whoever waited for it is ended by a signal.
+        // The receiver is gone only when a signal has ended the start.
         let _ = started.send(server::start(published, &process));
     };
     std::thread::Builder::new().name("start".to_owned()).spawn(start)?;
     Ok(is_started.await??)
 }
 
-/// Lets what is in flight finish, until the grace period is over or another signal comes. Returns what failed.
+/// Lets requests in flight finish, until the grace period is over or another signal comes. Returns the first failure.
 fn stop(
     runtime: &Runtime,
     signals: &mut Signals,
@@ -198,7 +197,7 @@ fn address(bound: &Bind) -> String {
     }
 }
 
-/// Written beside its name and renamed, so that a reader never sees half of it.
+/// Writes the file under another name and renames it, so that a reader never sees half of it.
 fn write_ready_file(path: &Path, handle: &Handle, admin: Option<SocketAddr>) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let mut file = std::fs::File::create(&unfinished)?;

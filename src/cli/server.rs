@@ -1,6 +1,6 @@
-//! Joins the two halves of the data plane: shards, which accept, and clients, which are served.
+//! Joins the two halves of the data plane: shards, which accept, and clients, whose requests are served.
 //!
-//! Neither half knows the other. Never: a decision about a connection or a request. Tested by the black-box suite and
+//! Neither half knows the other. Makes no decision about a connection or a request. Tested by the black-box suite and
 //! by the simulation, which join them as the program does.
 
 use std::future::Future;
@@ -31,7 +31,7 @@ pub fn start(published: Arc<Published>, options: &ProcessOptions) -> Result<Serv
     Server::start(&snapshot, options, move |lent| clients(Arc::clone(&published), lent))
 }
 
-/// The clients of one shard, and all that they are served with.
+/// The clients of one shard, with everything that they share.
 pub fn clients(published: Arc<Published>, lent: Lent) -> Clients {
     let Lent { shard, log } = lent;
     let counters = Arc::clone(&shard.counters);
@@ -89,7 +89,7 @@ fn arrival(accepted: Accepted<Origin>) -> Arrival {
     Arrival { client: Stream::plain(socket), origin, peer: Peer::new(peer) }
 }
 
-/// Connections to targets are closed for others, and others for them.
+/// A shard closes idle connections to make room for those to targets, and the other way round.
 impl Room for Shard {
     fn is_shortage(&self, error: &io::Error) -> bool {
         reclaim::is_shortage(error)

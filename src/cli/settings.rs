@@ -1,4 +1,4 @@
-//! `limpet settings`: what a file can set. The same table judges files. Tested by `tests/config_commands.rs`.
+//! `limpet settings`: the settings of a file, from the table that judges files. Tested by `tests/config_commands.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -20,24 +20,24 @@ pub fn run(under: Option<&str>) -> ExitCode {
         eprint!("{}", unknown(under.unwrap_or_default()));
         return ExitCode::from(CONFIG_REFUSED);
     }
-    // Whoever closes the pipe has read enough.
+    // The write fails only when the reader has closed the pipe.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// A key as a report shows it, as the listing has it: without the element of a list.
+/// A key of a report in the form of the listing: without the elements of lists.
 fn general(key: &str) -> String {
     let parts = key.trim_end_matches('.').split('.');
     parts.map(|part| part.split('[').next().unwrap_or(part)).collect::<Vec<_>>().join(".")
 }
 
-/// Whether a setting is the one of `key` or stands below it. "*" stands for any name.
+/// Whether a setting is `key` or stands below it. "*" stands for any name.
 fn is_under(listed: &Listed, key: &str) -> bool {
     let mut parts = listed.path.split('.');
     key.split('.').all(|part| parts.next().is_some_and(|one| one == part || one == "*"))
 }
 
-/// What is said of a key that there is not, with those of the table where it was looked for.
+/// The message for an unknown key, with the keys of its nearest known table.
 fn unknown(key: &str) -> String {
     let general = general(key);
     let listing = schema::listing();

@@ -1,4 +1,4 @@
-//! What signals do to `limpet run`, from the first thing that the process does to its end.
+//! The effects of signals on `limpet run`, from the start of the process to its end.
 //!
 //! ```text
 //!   caught ─▶ starting: SIGTERM ends it at once, wherever it is held up; SIGHUP and SIGUSR1 wait
@@ -18,22 +18,22 @@ use crate::control::runtime::Control;
 use crate::shard::Handle;
 use crate::uring::EarlyEnd;
 
-/// The control thread's runtime, and the signals that it hears from the beginning on.
+/// The control thread's runtime, and the signals that it receives from the beginning on.
 #[derive(Debug)]
 pub struct Caught {
     pub runtime: Runtime,
     pub signals: Signals,
-    /// To be dropped when the signals are looked at.
+    /// Dropped once signals are handled.
     pub early: EarlyEnd,
 }
 
 impl Caught {
-    /// Catches every signal that has a meaning. Starts no thread: rights may still be changed afterwards.
+    /// Catches every signal that limpet handles. Starts no thread: the process may still change its rights afterwards.
     ///
     /// # Errors
     /// The kernel refuses a handler or a descriptor.
     pub fn begin() -> io::Result<Caught> {
-        // Before the runtime's handlers, which call it.
+        // Must precede the runtime's handlers, which call it.
         let early = EarlyEnd::begin()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = {
@@ -44,8 +44,8 @@ impl Caught {
     }
 }
 
-/// SIGTERM and SIGINT end limpet, SIGHUP loads the file again, SIGUSR1 opens the logs anew; SIGUSR2, to
-/// which other servers give a meaning, is put up with.
+/// SIGTERM and SIGINT end limpet, SIGHUP loads the file again, SIGUSR1 reopens the logs; SIGUSR2, which other servers
+/// use, only gives a warning.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -58,7 +58,7 @@ pub struct Signals {
 impl Signals {
     fn catch() -> io::Result<Signals> {
         Ok(Signals {
-            // These are sent to running processes by scripts that do not ask whether the start is over.
+            // Scripts may send these before the start is over.
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
@@ -67,7 +67,7 @@ impl Signals {
         })
     }
 
-    /// Does what signals ask for, until one asks for the end.
+    /// Handles signals until one asks for the end.
     pub async fn until_end(&mut self, control: &Arc<Control>, handle: &Handle) {
         loop {
             tokio::select! {
@@ -90,8 +90,8 @@ impl Signals {
         }
     }
 
-    /// Awaits `work`; `false` when a signal asks for the end first: a large file takes a while, and a file system
-    /// may not answer at all.
+    /// Awaits `work`; `false` when a signal asks for the end first: a large file takes a while, and a file system may
+    /// not respond at all.
     async fn unless_ended(&mut self, work: impl Future<Output = ()>) -> bool {
         tokio::select! {
             () = work => true,
@@ -108,7 +108,7 @@ impl Signals {
     }
 }
 
-/// What cannot be opened anew is warned of, and stays as it is.
+/// A log that cannot be reopened stays in use, with a warning.
 async fn reopen_logs(control: &Arc<Control>, handle: &Handle) {
     let (control, handle) = (Arc::clone(control), handle.clone());
     let reopened = tokio::task::spawn_blocking(move || {

@@ -1,6 +1,6 @@
-//! From a path to a control plane that is ready to publish: the common beginning of `run` and `demo`.
+//! From a path to a control plane that is ready to publish: the common start of `run` and `demo`.
 //!
-//! Prints nothing but through its errors and `tracing`. Never binds a socket. Tested by `tests/config.rs`.
+//! Prints only through its errors and `tracing`. Never binds a socket. Tested by `tests/config.rs`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub struct Start {
     pub control: Arc<Control>,
 }
 
-/// Why nothing is started.
+/// Why the start failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -45,7 +45,7 @@ impl From<Problems> for StartError {
 }
 
 impl StartError {
-    /// The exit code that belongs to it.
+    /// The exit code for this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             StartError::Config(_) | StartError::Compile(_) => ExitCode::from(CONFIG_REFUSED),
@@ -54,8 +54,8 @@ impl StartError {
     }
 }
 
-/// Loads, validates and compiles a file, and begins to log as it says. Becomes `process.user` before
-/// anything else is opened: the process must have one thread still.
+/// Loads, validates and compiles a file, and begins to log as it says. Changes to `process.user` before anything else
+/// is opened, which requires that the process still has one thread.
 ///
 /// # Errors
 /// See [`StartError`]; the text of an invalid file's error is its whole report.
@@ -64,7 +64,7 @@ pub fn from_file(path: &Path) -> Result<Start, StartError> {
     let file = &parsed.file;
     log_level::begin(file.process.log_level);
     if let Some(user) = &file.process.user {
-        // Before anything is counted by it, and while the rights are still all there.
+        // Before the limit is used, and while the process still has all its rights.
         uring::raise_descriptor_limit();
         service::become_user(user, &belongings(file))?;
         if let Err(error) = std::fs::File::open(path) {
@@ -75,7 +75,7 @@ pub fn from_file(path: &Path) -> Result<Start, StartError> {
     start(parsed, Some(path))
 }
 
-/// The same from a text, without logging; `name` is what reports call it.
+/// The same from a text, without logging; `name` is its name in reports.
 ///
 /// # Errors
 /// As [`from_file`].
@@ -83,7 +83,7 @@ pub fn from_text(text: &str, name: &str) -> Result<Start, StartError> {
     start(config::parse_complete(text.to_owned(), name)?, None)
 }
 
-/// What the file names for writing.
+/// The files and folders that the configuration names for writing.
 fn belongings(file: &File) -> Belongings {
     let mut files = Vec::from_iter(file.admin.audit_log.clone());
     if let LogOutput::File(path) = compile::process(file).access_log.output {

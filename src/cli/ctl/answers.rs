@@ -1,7 +1,7 @@
-//! The answers of the admin API, as far as they are shown to people.
+//! The parts of the admin API's answers that are shown to people.
 //!
-//! Lenient: what a newer server adds is passed over, what an older one lacks is empty. The words and units
-//! are the API's. Tested by `tests/ctl`.
+//! Lenient: keys that a newer server adds are ignored, keys that an older one lacks are empty. The words and units are
+//! the API's. Tested by `tests/ctl`.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub(super) struct ConfigStatus {
     pub pending: Option<Pending>,
 }
 
-/// A configuration that goes back by itself.
+/// A configuration that will be rolled back unless it is confirmed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Pending {

@@ -1,6 +1,6 @@
 //! The command line of `limpet ctl`.
 //!
-//! Words only. Tested by `cli`'s own test of the command line, and by `tests/ctl`.
+//! Declarations only. Tested by `cli`'s own test of the command line, and by `tests/ctl`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -380,7 +380,7 @@ pub(super) struct ExplainOptions {
     pub source: IpAddr,
 }
 
-/// A duration as the file writes it; sent as it was typed.
+/// A duration in the file's notation; sent as it was typed.
 fn duration(text: &str) -> Result<String, String> {
     match units::parse_duration(text) {
         Ok(_) => Ok(text.to_owned()),

@@ -1,7 +1,7 @@
 //! HTTP to the admin API, over a Unix socket or TCP: one connection per request.
 //!
-//! Owns the fields that every request carries. Every wait has a deadline and every answer a largest size.
-//! Never shows the token. Tested by `tests/ctl`.
+//! Owns the fields that every request carries. Every wait has a deadline and every answer a size limit. Never shows the
+//! token. Tested by `tests/ctl`.
 
 use std::fmt;
 use std::future::Future;
@@ -33,10 +33,10 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A field that a form of another site cannot send.
 const REQUEST_FIELD: &str = "x-limpet-request";
-/// Who asks, for the audit log.
+/// The name of the user, for the audit log.
 const ACTOR_FIELD: &str = "x-limpet-actor";
 
-/// Asks one admin API.
+/// Sends requests to one admin API.
 pub(super) struct Client {
     place: Place,
     token: Option<HeaderValue>,
@@ -57,7 +57,7 @@ pub(super) struct Ask {
     method: Method,
     path: String,
     body: Option<Value>,
-    /// The configuration version that the asker saw.
+    /// The configuration version that the user saw.
     if_version: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ impl Ask {
     }
 }
 
-/// An answer that is no refusal.
+/// A successful answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub text: String,
@@ -142,7 +142,7 @@ impl Client {
         })
     }
 
-    /// Waits, as when something is looked at again and again.
+    /// Waits between two requests.
     pub(super) fn pause(&self, pause: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(pause).await });
     }
@@ -166,7 +166,7 @@ impl Client {
         let request = self.request(ask, host).map_err(|error| failed(error.to_string()))?;
         let whole = async {
             let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-            // An error of the connection reaches the request that waits on it.
+            // An error of the connection also fails the request that waits on it.
             tokio::spawn(connection);
             let (head, content) = sender.send_request(request).await?.into_parts();
             let content = Limited::new(content, ANSWER_BYTES_MAX).collect().await?.to_bytes();

@@ -17,7 +17,7 @@ use super::table::{Style, Table};
 use super::words::{UNKNOWN, ago, known, plain};
 use crate::control::events::unix_ms;
 
-/// The text of a file that is named on the command line.
+/// The text of a file named on the command line.
 fn text_of(file: Option<&Path>) -> Result<Option<String>, Failure> {
     let Some(path) = file else { return Ok(None) };
     let read = match path.as_os_str() == "-" {
@@ -64,7 +64,7 @@ pub(super) fn apply(
     let body = body(keep, json!({ "text": text_of(file)?, "confirm": confirm }));
     let ask = Ask::post("/v1/config/apply", body).if_version(change.condition.if_version);
     session.show(ask, |applied: &Applied| {
-        // Where a whole file is kept is said by its own notes; an overlay is a matter of single edits.
+        // A whole file comes with notes about where it is kept; only single edits can be an overlay.
         let mut out = said(applied, None);
         if let Some(confirm) = confirm.filter(|_| !applied.summary.is_empty()) {
             out.push_str(&format!(

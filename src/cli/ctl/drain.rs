@@ -1,7 +1,7 @@
 //! `drain`, with its countdown.
 //!
-//! Looks again and again, and prints a line when something other than the clock has changed; on a terminal
-//! one line that lives. Tested by `tests/ctl`.
+//! Polls the target, and prints a line when something other than the clock has changed; on a terminal it updates one
+//! line in place. Tested by `tests/ctl`.
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -44,15 +44,15 @@ pub(super) fn drain(session: &Session, options: &DrainOptions) -> Result<ExitCod
     if options.wait { wait(session, options, &path) } else { Ok(done) }
 }
 
-/// What one look at the target tells.
+/// The state of the target at one look.
 #[derive(Debug, PartialEq)]
 enum Seen<'a> {
-    /// The countdown is not there yet.
+    /// The countdown has not begun yet.
     Begins,
     Drains(&'a Drain),
-    /// Why, where that is known.
+    /// The drain has ended, with the reason if it is known.
     Finished(&'a str),
-    /// Somebody put it back into service.
+    /// The target was put back into service.
     Ended,
 }
 
@@ -84,10 +84,10 @@ fn wait(session: &Session, options: &DrainOptions, path: &str) -> Result<ExitCod
         let target: Target = answer.read()?;
         match seen(&target) {
             Seen::Drains(drain) => {
-                // A line that lives must not be longer than a terminal is wide.
+                // A line that is updated in place must fit the terminal's width.
                 let text = if is_live { countdown(drain) } else { told(drain) };
                 let line = plain(&format!("{id} {text}"));
-                // The clock alone is no news, except to somebody who watches it.
+                // A change of the clock alone is printed only on the line that is updated in place.
                 let news = if is_live { line.clone() } else { without_clock(drain) };
                 if news != last {
                     let printed = match (session.json, is_live) {
@@ -130,7 +130,7 @@ fn finish(session: &Session, is_live: bool, line: &str) {
     }
 }
 
-/// The countdown and what is waited for.
+/// The countdown, and what the drain waits for.
 fn told(drain: &Drain) -> String {
     match drain.reason.as_str() {
         "" => countdown(drain),

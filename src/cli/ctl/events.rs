@@ -1,4 +1,4 @@
-//! `events`: what happened lately, and what happens now.
+//! `events`: recent events, and new ones as they happen.
 //!
 //! Tested by `tests/ctl`.
 
@@ -25,7 +25,7 @@ pub(super) fn events(session: &Session, follow: bool, count: u32) -> Result<Exit
     if follow {
         return self::follow(session, count);
     }
-    // They reach back for days, and are laid beside other logs.
+    // Events reach back for days, and are compared with other logs.
     session.show(ask(0, count), |answer: &Events| {
         let mut table = Table::new(&["WHEN", "KIND", "ABOUT", "WHAT"]);
         for event in &answer.events {
@@ -40,7 +40,7 @@ pub(super) fn events(session: &Session, follow: bool, count: u32) -> Result<Exit
     })
 }
 
-/// Prints until nobody reads any more. Lines stay, so they have the time of day.
+/// Prints until the reader is gone. The lines stay on the screen, so they have the time of day.
 fn follow(session: &Session, mut count: u32) -> Result<ExitCode, Failure> {
     let mut after = 0;
     loop {

@@ -13,28 +13,28 @@ use crate::cli::CONFIG_REFUSED;
 
 /// `diff` found differences.
 pub(super) const DIFFERS: u8 = 4;
-/// Nobody answers.
+/// No server answers.
 const UNREACHABLE: u8 = 3;
 /// HTTP's Unprocessable Content (RFC 9110 §15.5.21): the configuration is refused.
 const INVALID: u16 = 422;
 const UNAUTHORIZED: u16 = 401;
 const PRECONDITION_FAILED: u16 = 412;
 
-/// Why there is no answer, or not the one that was hoped for.
+/// Why there is no answer, or a refusal.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What was typed, or a file that was named, is wrong.
+    /// The command line, or a file named on it, is wrong.
     Usage(String),
     Unreachable {
         place: Place,
         cause: String,
     },
     Refused(Problem),
-    /// Something answers, but not as the admin API does; or a wait ended otherwise than it should.
+    /// A server answers, but not as the admin API does; or a wait ended in another way than it should.
     Other(String),
 }
 
-/// Problem details (RFC 9457), as far as they are shown.
+/// The parts of problem details (RFC 9457) that are shown.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Problem {
@@ -44,7 +44,7 @@ pub(super) struct Problem {
     pub problems: Option<Vec<Mistake>>,
     /// The configuration version now, after a mismatch.
     pub version: Option<u64>,
-    /// The content as it came, for `--json`.
+    /// The content of the answer unchanged, for `--json`.
     #[serde(skip)]
     pub raw: String,
 }

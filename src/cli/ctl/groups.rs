@@ -65,7 +65,7 @@ fn sticky(group: &Group) -> String {
     }
 }
 
-/// "2 of 3", with what the others are; "3 unchecked" where nobody says how many are healthy.
+/// "2 of 3", with the health of the others; "3 unchecked" where targets are not checked.
 fn healthy(group: &Group) -> Cell {
     let health = &group.health_summary;
     let others = [

@@ -1,7 +1,7 @@
-//! `limpet ctl`: asks and changes a running limpet through its admin API.
+//! `limpet ctl`: shows and changes the state of a running limpet through its admin API.
 //!
-//! Owns the words of the command line and what is printed. Decides nothing: the server does, and its
-//! answer is shown. Tested by `tests/ctl` against a server that says what the API says.
+//! Owns the words of the command line and its output. Decides nothing: the server does, and its answer is shown. Tested
+//! by `tests/ctl` against a server with the API's answers.
 
 mod answers;
 mod arguments;
@@ -31,14 +31,14 @@ use failure::Failure;
 use session::Session;
 use table::Style;
 
-/// Does what the command line says.
+/// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
     let done = open(&options.shared).and_then(|session| dispatch(&session, &options.command));
     let failure = match done {
         Ok(code) => return code,
         Err(failure) => failure,
     };
-    // Whoever closes the pipe has read enough.
+    // The write fails only when the reader has closed the pipe.
     let _ = match &failure {
         Failure::Refused(problem) if options.shared.json => {
             writeln!(io::stdout(), "{}", problem.raw.trim_end())
@@ -64,7 +64,7 @@ fn open(shared: &Shared) -> Result<Session, Failure> {
     Ok(Session { client, json: shared.json, style: Style::of_stdout() })
 }
 
-/// Who sits at the keyboard, for the audit log, which has the kernel's word beside it.
+/// The name of the user, for the audit log, which adds what the kernel knows.
 fn user() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .iter()

@@ -1,7 +1,7 @@
-//! Where the admin API is looked for.
+//! How the admin API's address is found.
 //!
-//! The command line comes first, then the file it names, then the environment, then the usual places.
-//! Never shows a token. Tested below and by `tests/ctl`.
+//! The command line comes first, then the file that it names, then the environment, then the default places. Never
+//! shows a token. Tested below and by `tests/ctl`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 
-/// The usual socket.
+/// The default socket.
 pub(super) const SOCKET: &str = "/run/limpet/admin.sock";
-/// The usual address, where no socket is.
+/// The default address, used where the socket does not exist.
 pub(super) const ADDRESS: &str = "127.0.0.1:9901";
 
-/// A place where something may answer.
+/// The place of an admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub at: At,
-    /// Nobody named it: it was the usual one.
+    /// Whether it is a default that was not named.
     is_usual: bool,
 }
 
@@ -43,7 +43,7 @@ impl Place {
         Place { at, is_usual: false }
     }
 
-    /// The usual place: the socket if there is one, else the address.
+    /// The default place: the socket if it exists, else the address.
     fn usual(socket: &Path) -> Place {
         let at = match socket.exists() {
             true => At::Unix(socket.to_owned()),
@@ -52,7 +52,7 @@ impl Place {
         Place { at, is_usual: true }
     }
 
-    /// What was looked at, when nobody named the place.
+    /// The places that were tried, if none was named.
     pub(super) fn looked(&self) -> Option<String> {
         let at = match (&self.at, self.is_usual) {
             (_, false) => return None,
@@ -89,8 +89,8 @@ impl Place {
     }
 }
 
-/// What the `[admin]` table of a file says. The rest of the file may be wrong: who mends it needs a
-/// running process all the more.
+/// The `[admin]` table of a file. The rest of the file may be wrong: an operator who repairs it needs the running
+/// process all the more.
 #[derive(Default)]
 struct FileSays {
     place: Option<Place>,
@@ -108,7 +108,7 @@ fn file_says(path: &Path) -> Result<FileSays, String> {
     let socket = value("socket").map(PathBuf::from);
     let address = value("address").and_then(|text| text.parse::<SocketAddr>().ok());
     let address = address.map(|address| At::Tcp(reachable(address).to_string()));
-    // A socket that is not there is still named when it is all there is, so that the report names it.
+    // A missing socket is used if the file has nothing else, so that the error names it.
     let at = match (socket, address) {
         (Some(socket), address) if socket.exists() || address.is_none() => Some(At::Unix(socket)),
         (_, address) => address,
@@ -116,7 +116,7 @@ fn file_says(path: &Path) -> Result<FileSays, String> {
     Ok(FileSays { place: at.map(Place::named), token: value("token") })
 }
 
-/// Who listens everywhere is reached on loopback.
+/// A listener on all addresses is reached on loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -126,7 +126,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// What may say where the admin API is; empty texts count as absent.
+/// The sources of the admin API's place; empty texts count as absent.
 pub(super) struct Hints<'a> {
     pub admin: Option<&'a str>,
     pub config: Option<&'a Path>,
@@ -137,7 +137,7 @@ pub(super) struct Hints<'a> {
     pub environment_token: Option<&'a str>,
 }
 
-/// The place to ask, and the token to show there.
+/// The place of the API, and the token to send there.
 pub(super) fn find(hints: &Hints<'_>) -> Result<(Place, Option<String>), String> {
     let said = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     let file = hints.config.map(file_says).transpose()?.unwrap_or_default();
@@ -204,7 +204,7 @@ mod tests {
     fn the_command_line_comes_before_the_file_and_the_file_before_the_environment() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("limpet.toml");
-        // Nothing but [admin] has to be right.
+        // Only [admin] has to be correct.
         std::fs::write(&path, "listener = 1\n[admin]\naddress = \"0.0.0.0:7\"\ntoken = \"f\"\n")
             .unwrap();
         let all = Hints {

@@ -1,4 +1,4 @@
-//! What every command needs: the server to ask and the way to print.
+//! The common parts of all commands: the connection to the server, and the output.
 //!
 //! Tested by `tests/ctl`.
 
@@ -17,10 +17,10 @@ use super::table::Style;
 use super::words::plain;
 use crate::control::change::Keep;
 
-/// All but the unreserved characters (RFC 3986 §2.3).
+/// All characters but the unreserved ones (RFC 3986 §2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// One command's way to the server and back.
+/// The connection and the output of one command.
 #[derive(Debug)]
 pub(super) struct Session {
     pub client: Client,
@@ -29,7 +29,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Asks, and shows the answer: as it came, or as `words` has it.
+    /// Sends a request, and shows the answer: unchanged, or in `words`.
     pub(super) fn show<T: DeserializeOwned>(
         &self,
         ask: Ask,
@@ -50,7 +50,7 @@ impl Session {
         Ok(code)
     }
 
-    /// Prints what came, untouched, or what it means.
+    /// Prints the answer unchanged, or its words.
     pub(super) fn print_answer(&self, answer: &Answer, words: &str) {
         if self.json {
             print(&format!("{}\n", answer.text.trim_end_matches('\n')));
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Carries out a change that is kept nowhere else than where it is made.
+    /// Carries out a change that has no choice of where it is kept.
     pub(super) fn change(&self, ask: Ask) -> Result<ExitCode, Failure> {
         self.show(ask, |applied: &Applied| said(applied, None))
     }
@@ -75,7 +75,7 @@ impl Session {
     }
 }
 
-/// What the server, too, says of a change that changes nothing.
+/// The server's own words for a change that changes nothing.
 const NOTHING: &str = "nothing differs";
 
 /// The words about a change that is in force.
@@ -108,13 +108,13 @@ pub(super) fn said(applied: &Applied, keep: Option<Keep>) -> String {
     out
 }
 
-/// Prints; `false` when nobody reads any more.
+/// Prints; `false` when the reader is gone.
 pub(super) fn print(text: &str) -> bool {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
-/// The path of a group, and of what is below it.
+/// The path of a group, and of a resource below it.
 pub(super) fn group_path(group: &str, below: &[&str]) -> String {
     let mut path = "/v1/groups".to_owned();
     for segment in std::iter::once(&group).chain(below) {
@@ -124,7 +124,7 @@ pub(super) fn group_path(group: &str, below: &[&str]) -> String {
     path
 }
 
-/// `{"keep": …}` with more.
+/// `{"keep": …}` with further keys.
 pub(super) fn body(keep: Keep, more: Value) -> Value {
     let mut map = match more {
         Value::Object(map) => map,

@@ -93,7 +93,7 @@ fn log(status: &Status) -> String {
     )
 }
 
-/// That nobody checks some targets, which is no warning: it may be meant.
+/// The number of unchecked groups, which is no warning: it may be intended.
 fn unchecked(status: &Status) -> Option<(&'static str, String)> {
     let groups = count(status.unchecked_count, "target group");
     let line = ("unchecked", format!("targets of {groups}: limpet ctl targets"));

@@ -1,4 +1,4 @@
-//! `stickiness`: the attribute this product is about.
+//! `stickiness`: shows and changes a group's Stickiness attribute.
 //!
 //! Tested by `tests/ctl`.
 
@@ -31,7 +31,7 @@ pub(super) fn stickiness(
     }
 }
 
-/// The attribute, and beside it what the application's sessions ask for.
+/// The attribute, with the lifetimes of the application's sessions.
 fn get(session: &Session, group: &str) -> Result<ExitCode, Failure> {
     let answer = session.client.send(Ask::get(group_path(group, &["stickiness"])))?;
     let attribute: Map<String, Value> = answer.read()?;

@@ -1,19 +1,19 @@
-//! Plain-text tables: aligned columns, two spaces apart, no lines; what fits no column stands below its row.
+//! Plain-text tables: aligned columns, two spaces apart, without rules; text that fits no column stands below its row.
 //!
-//! Owns colour: only on a terminal, never with NO_COLOR, and never the only sign of anything. Tested below.
+//! Owns colour: only on a terminal, never with NO_COLOR, and never the only sign of a state. Tested below.
 
 use std::io::{self, IsTerminal as _};
 
 use super::words::plain;
 
-/// Whether what is printed may have colours.
+/// Whether the output may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
     pub colours: bool,
 }
 
 impl Style {
-    /// Of standard output, as the environment wishes (no-color.org).
+    /// For standard output, by the environment's wish (no-color.org).
     pub(super) fn of_stdout() -> Style {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let is_dumb = set("TERM").is_none_or(|term| term == "dumb");
@@ -36,20 +36,20 @@ impl Style {
     }
 }
 
-/// What a colour means.
+/// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
     Good,
     Bad,
     Careful,
-    /// Nothing is known.
+    /// Unknown.
     Grey,
     Heading,
 }
 
 impl Tone {
-    /// Of an event in the API's word.
+    /// For an event, by the API's word.
     pub(super) fn of_event(word: &str) -> Tone {
         match word {
             "good" => Tone::Good,
@@ -59,7 +59,7 @@ impl Tone {
         }
     }
 
-    /// Of a target's health in the API's word.
+    /// For a target's health, by the API's word.
     pub(super) fn of_health(word: &str) -> Tone {
         match word {
             "healthy" => Tone::Good,
@@ -94,7 +94,7 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Columns of a screen that nobody has to widen.
+/// The width of a screen that needs no widening.
 const COLUMNS_MAX: usize = 99;
 
 /// Rows under headings; headings that begin with ">" stand over numbers, aligned to the right.
@@ -107,7 +107,7 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Row {
     cells: Vec<Cell>,
-    /// What stands below, on lines of its own.
+    /// The texts below the row, on lines of their own.
     below: Vec<Cell>,
 }
 
@@ -169,7 +169,7 @@ impl Table {
             let padding = width.saturating_sub(cell.width());
             let is_number = heading.starts_with('>');
             let before = gap + if is_number { padding } else { 0 };
-            // Spaces stand before the next text, so that no line ends in them.
+            // Spaces are written before the next text, so that no line ends with them.
             if !cell.text.is_empty() {
                 out.extend(std::iter::repeat_n(' ', before));
                 out.push_str(&style.paint(&cell.text, cell.tone));
@@ -182,7 +182,7 @@ impl Table {
     }
 }
 
-/// Before what stands below a row.
+/// Stands before a text below a row.
 const INDENT: &str = "  ";
 
 /// Lines of whole words; a word that is longer has a line of its own.

@@ -39,7 +39,7 @@ fn table(groups: &[&Group], style: Style, now_ms: u64) -> String {
 
 const NOBODY: &str = "no targets";
 
-/// Where the address of a target stands that is not its id: long ones leave no room for numbers beside them.
+/// Where the address of a target is shown that is not its id: a long one leaves no room for numbers beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Address {
     Column,
@@ -78,25 +78,25 @@ fn rows(groups: &[&Group], place: Address, now_ms: u64) -> Table {
             if place == Address::Below && target.address != target.id {
                 table.below(&target.address, Tone::Plain);
             }
-            // What requests have found is never said in the colour of one that is well.
+            // A note about failed requests never has the colour of a healthy target.
             table.below(&note(target, now_ms), if failures == Tone::Bad { failures } else { tone });
         }
     }
     table
 }
 
-/// Its health, or that it is ejected, whatever its checks say.
+/// Its health, or "ejected", whatever its checks say.
 fn standing(target: &Target) -> &str {
     if target.ejected_until_unix_ms.is_some() { "ejected" } else { &target.health }
 }
 
-/// How long the target has had its health; a target that was never looked at has no time.
+/// How long the target has had its health; a target that was never checked has no time.
 fn since(target: &Target, now_ms: u64) -> String {
     let known_ms = target.since_unix_ms.filter(|at| *at > 0);
     known_ms.map_or_else(|| UNKNOWN.to_owned(), |at| span(now_ms.saturating_sub(at) / 1_000))
 }
 
-/// What the weight counts for now, where that is not what it is set to.
+/// The weight that counts now, if it differs from the configured one.
 fn weight_now(target: &Target) -> Option<String> {
     // Weights are small whole numbers, which a float holds exactly.
     let now = target.effective_weight.filter(|now| (now - target.weight as f64).abs() > 0.05)?;
@@ -116,7 +116,7 @@ fn check(check: &Check, now_ms: u64) -> String {
     format!("{what}{took}, {}", ago(check.unix_ms, now_ms))
 }
 
-/// What makes a target other than an ordinary one.
+/// The remarks about a target that is not in its ordinary state.
 fn note(target: &Target, now_ms: u64) -> String {
     let mut notes = Vec::new();
     if let Some(drain) = &target.drain {
@@ -140,7 +140,7 @@ fn note(target: &Target, now_ms: u64) -> String {
     if target.configured_state == "removed" {
         notes.push("removed".to_owned());
     }
-    // A drain tells why by itself, and of one that nobody checks there is no more to tell.
+    // A drain has its own reason, and an unchecked target has none.
     let is_ordinary = matches!(&*target.health, "healthy" | "unchecked");
     if !target.reason.is_empty() && !is_ordinary && target.drain.is_none() {
         notes.push(target.reason.clone());

@@ -1,4 +1,4 @@
-//! What is typed for keys and values: `stickiness.duration=12h` becomes a key and a JSON value.
+//! Keys and values as typed: `stickiness.duration=12h` becomes a key and a JSON value.
 //!
 //! Pure. Tested below.
 
@@ -14,8 +14,8 @@ pub(super) struct Setting {
 impl std::str::FromStr for Setting {
     type Err = String;
 
-    /// The value is TOML where it is TOML (`true`, `5`, `["a"]`, `"x"`), else text. Nothing after the sign
-    /// takes the key out.
+    /// A value that is TOML (`true`, `5`, `["a"]`, `"x"`) is read as such, any other as text. Nothing after the sign
+    /// removes the key.
     fn from_str(text: &str) -> Result<Setting, String> {
         let Some((key, value)) = text.split_once('=') else {
             return Err("has no \"=\"; write KEY=VALUE".to_owned());
@@ -35,7 +35,7 @@ fn value_of(text: &str) -> Result<Value, String> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    // A day would be a date of TOML, which no setting takes; it stays text like any word.
+    // A date is TOML, but no setting takes one; it stays text like any word.
     let read = format!("value = {text}").parse::<toml::Table>().ok();
     let read = read.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
     match read {
@@ -58,7 +58,7 @@ pub(super) fn object(settings: &[Setting]) -> Result<Map<String, Value>, String>
     Ok(map)
 }
 
-/// A value as the file would show it, without a file's quotes around text; what is empty has a sign.
+/// A value in the file's notation, without quotes around text; an empty value is shown as a sign.
 pub(super) fn show(value: &Value) -> String {
     match value {
         Value::String(text) if !text.is_empty() => text.clone(),

@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Numbers and times in the form for people.
 //!
 //! Pure: the clock is an argument. Tested below.
 
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::control::config::units::{show_age, show_remaining};
 
-/// What is shown where nothing is known.
+/// The sign for an unknown value.
 pub(super) const UNKNOWN: &str = "-";
 
-/// `text` on one line, without characters that a terminal would obey.
+/// `text` on one line, without characters that a terminal would interpret.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -22,17 +22,17 @@ pub(super) fn ago(unix_ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// How long something lasts already, in whole seconds.
+/// How long a state has lasted, in whole seconds.
 pub(super) fn span(seconds: u64) -> String {
     show_age(Duration::from_secs(seconds))
 }
 
-/// Whole seconds that are left, rounded up.
+/// Remaining whole seconds, rounded up.
 pub(super) fn left(seconds: f64) -> String {
     show_remaining(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
-/// "12.3", "0", "1234": one place after the point where it tells something.
+/// "12.3", "0", "1234": one decimal place where it matters.
 pub(super) fn rate(number: f64) -> String {
     match number {
         0.0 => "0".to_owned(),
@@ -78,12 +78,12 @@ pub(super) fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{plural}")
 }
 
-/// What there is, or [`UNKNOWN`].
+/// The value, or [`UNKNOWN`].
 pub(super) fn known<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), |value| value.to_string())
 }
 
-/// "2026-11-22 20:46:03Z"; for lines that are read later.
+/// "2026-11-22 20:46:03Z"; for lines that may be read later.
 pub(super) fn moment(unix_ms: u64) -> String {
     let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_millisecond(ms) {
@@ -111,7 +111,7 @@ mod tests {
         for (since_ms, expected) in cases {
             assert_eq!(ago(1_000_000, 1_000_000 + since_ms), expected);
         }
-        // The clock of the other side may be ahead.
+        // The server's clock may be ahead.
         assert_eq!(ago(5_000, 1_000), "now");
         assert_eq!(left(0.2), "1s");
         assert_eq!(left(-3.0), "0s");
