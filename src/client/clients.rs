@@ -1,4 +1,4 @@
-//! What the clients of one shard share.
+//! The state that the clients of one shard share.
 //!
 //! Lives on the shard's thread. Never accepts, counts or evicts a connection: its shard does. Tested beside it and
 //! by the simulation.

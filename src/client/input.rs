@@ -72,7 +72,7 @@ impl Input {
         buffer
     }
 
-    /// Puts a buffer from [`Self::take_with_room`] back, with what it received.
+    /// Puts a buffer from [`Self::take_with_room`] back, with the received bytes.
     pub fn put_back(&mut self, buffer: Vec<u8>) {
         self.buffer = buffer;
     }

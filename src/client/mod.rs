@@ -1,6 +1,6 @@
 //! The client's side: clients' connections, asleep between requests, and the requests that come on them.
 //!
-//! * `clients`: what the clients of one shard share; `views`: the snapshot as they see it;
+//! * `clients`: the state that the clients of one shard share; `views`: the snapshot as they see it;
 //! * `connection`: the state that lasts as long as a client's connection; `serving`: its task, asleep between requests;
 //!   `proxy_protocol`: the client that a balancer in front announces;
 //! * `h1`: requests of HTTP/1 back to back, while they come; `request`: the content of one; `response`: its response;

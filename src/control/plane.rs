@@ -186,7 +186,7 @@ fn attach(control: &Arc<Control>, handle: &Handle) {
     }));
 }
 
-/// The shards' sockets, which follow what is published.
+/// The shards' sockets, which follow each publication.
 struct ShardListeners(Handle);
 
 impl Listeners for ShardListeners {

@@ -140,7 +140,7 @@ fn draft_of(path: &Path) -> io::Result<PathBuf> {
 fn write(draft: &Path, text: &str, like: &fs::Metadata) -> io::Result<File> {
     match fs::remove_file(draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(beside(error)),
-        // Removes what a process of the same number may have left behind.
+        // Removes a draft that a process of the same number may have left behind.
         Ok(()) | Err(_) => {}
     }
     let mut options = OpenOptions::new();

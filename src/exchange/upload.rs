@@ -13,7 +13,7 @@ use crate::time::patience::Patience;
 use crate::time::timers::{Timer, Timers};
 use crate::uring::buffers;
 
-/// One request's content beyond what went out with its head.
+/// The content of one request, without the part that was sent with its head.
 pub struct Upload<'a, A, S, H> {
     pub asking: &'a mut A,
     pub sending: &'a mut S,

@@ -1,6 +1,6 @@
 //! The changes to a head on its way, as values; the writers of heads for the wire apply them.
 
-/// What happens to X-Real-IP, which names the client and has one value.
+/// How X-Real-IP is edited, which names the client and has one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RealIp {
     #[default]

@@ -79,7 +79,7 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
     out.extend_from_slice(b"\r\n");
 }
 
-/// What happens to one field line.
+/// How one field line is rewritten.
 enum Step {
     Copy,
     Drop,

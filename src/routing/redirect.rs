@@ -6,7 +6,7 @@
 //! proptest.
 use std::fmt;
 
-/// A redirect; its URL is built from a template with `#{protocol} #{host} #{port} #{path} #{query}` (ALB's placeholders).
+/// A redirect; its URL is built from a template with the placeholders `#{protocol} #{host} #{port} #{path} #{query}`.
 ///
 /// `#{path}` stands for the path without its leading slash, so templates say `/#{path}`. A port that is the
 /// scheme's default is left out, and so is `#{port}` where it is the default of the request's own

@@ -1,4 +1,4 @@
-//! Whether the system gives what the file asks for: descriptors and cores.
+//! Whether the system has the descriptors and cores that the file asks for.
 //!
 //! Warns with the value that would fit, and changes nothing: the file is followed as it stands. Tested beside it.
 

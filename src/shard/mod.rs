@@ -187,7 +187,7 @@ impl Shard {
         buffers::trim();
     }
 
-    /// Ends idle connections, and lets go of what is kept for later.
+    /// Ends idle connections, and frees everything that is kept for later.
     pub(crate) fn stop_idle(&self, serves: &impl Serve) {
         self.time.alarms.fire_waiting(Waits::Idle);
         serves.stop_idle();

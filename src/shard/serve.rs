@@ -55,7 +55,7 @@ pub trait Serve: Sized + 'static {
     /// Called at every tick.
     fn tick(&self);
 
-    /// The process stops: frees what is kept for later. Connections that wait are woken by their alarms.
+    /// The process stops: frees everything that is kept for later. Connections that wait are woken by their alarms.
     fn stop_idle(&self);
 
     /// Closes one thing that is kept for later and holds a descriptor; `false` when there is none.

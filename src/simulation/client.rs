@@ -247,7 +247,7 @@ async fn pieces(stream: &Stream, bytes: &[u8], request: &Request, talk: &Talk) -
     for piece in bytes.chunks(request.piece) {
         let (result, _) = stream.send(piece.to_vec(), 0, true).await;
         if !matches!(result, Ok(count) if count == piece.len()) {
-            // A send that took a part of the bytes does not report what ended it.
+            // A send that took a part of the bytes does not report why it ended.
             let kind = result.err().map(|error| error.kind());
             talk.was_reset.set(kind.is_none_or(|kind| kind == io::ErrorKind::ConnectionReset));
             return false;

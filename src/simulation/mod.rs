@@ -234,7 +234,7 @@ fn accept(shard: &Rc<Shard>, clients: Rc<Clients>, client: Stream, index: usize)
     let place = shard.admission.reserve().expect("a place");
     let admitted = Admitted::new(shard, place);
     spawn(async move {
-        // It begins in its own task, which is what the world knows it by.
+        // It begins in its own task, by which the world identifies it.
         if let Some(serving) = Serving::begin(&clients, arrival) {
             Served::new(serving, admitted).await;
         }

@@ -92,7 +92,7 @@ pub(super) struct Tunnel {
 }
 
 impl Request {
-    /// Whether its target grants what it asks for.
+    /// Whether its target grants the upgrade.
     pub(super) fn is_tunnel(&self) -> bool {
         self.upgrades && self.response.upgrades
     }

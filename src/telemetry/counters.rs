@@ -91,7 +91,7 @@ pub struct ShardCounters {
     block: CachePadded<Block>,
 }
 
-/// What every request adds to comes first, and is one cache line: its class, and its bytes.
+/// The counters of every request come first, in one cache line: its class, and its bytes.
 #[derive(Debug)]
 #[repr(C)]
 struct Block {

@@ -1,4 +1,4 @@
-//! How long a peer may take nothing of what it is sent.
+//! How long a peer may take no byte of a send.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ impl Stop {
         self.stage.fetch_max(1, Ordering::Release);
     }
 
-    /// The grace period is over: what is left is cut off.
+    /// The grace period is over: requests still in flight are cut off.
     pub fn now(&self) {
         self.stage.fetch_max(2, Ordering::Release);
     }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::alarms::{Alarm, Waits};
 use super::clock::{Clock, Millis, NEVER};
 
-/// What a deadline is about.
+/// The step of an exchange that a deadline bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
     /// A whole request head.

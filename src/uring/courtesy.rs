@@ -19,7 +19,7 @@ const COMPUTED_NS_MIN: u64 = 125_000;
 const SIGNAL: libc::c_int = libc::SIGURG;
 
 thread_local! {
-    /// What this thread had computed at its last offer, in nanoseconds of its own clock.
+    /// The CPU time of this thread at its last offer, in nanoseconds.
     static OFFERED_AT_NS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn who_is_interrupted_finds_its_error_again() {
-        // SAFETY: closing what is no descriptor fails and changes nothing but `errno`.
+        // SAFETY: closing a number that is no descriptor fails and changes nothing but `errno`.
         let fail = || assert_eq!(unsafe { libc::close(-1) }, -1);
         let errno = || std::io::Error::last_os_error().raw_os_error();
         fail();

@@ -64,7 +64,7 @@ impl Listening {
     /// Accepts one connection that is waiting already, `None` when there is none.
     ///
     /// # Errors
-    /// What accept(2) says, or when the engine cannot register the connection.
+    /// The error of accept(2), or the engine cannot register the connection.
     pub fn accept(&self) -> io::Result<Option<Accepted>> {
         match self.raw().accept() {
             Ok((socket, peer)) => {

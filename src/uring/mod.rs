@@ -16,8 +16,9 @@
 //! The types enforce the rest: an operation that is dropped all the same shuts its socket down and is awaited in the
 //! background.
 //!
-//! Beside the engines stands what else has no safe interface: options of sockets, limits of the process, the timer that
-//! makes a computing thread offer its core (`courtesy`), and signals that end a process while it starts (`early_end`).
+//! Beside the engines stand the other calls without a safe interface: options of sockets, limits of the process, the
+//! timer that makes a computing thread offer its core (`courtesy`), and signals that end a process while it starts
+//! (`early_end`).
 //!
 //! Nothing outside may depend on the engine. Tested by `uring/tests.rs`, each test on every engine, and
 //! by the black-box suite, which serves on each.

@@ -57,7 +57,7 @@ impl Socket {
         })
     }
 
-    /// Receives into the spare capacity of `buffer`, after what it holds.
+    /// Receives into the spare capacity of `buffer`, behind its bytes.
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
         let op = match &self.0.handle {
             Handle::Ring(_) => {
@@ -108,7 +108,7 @@ impl Socket {
     }
 }
 
-/// What a flow brings.
+/// One result of a flow.
 enum FlowNext {
     /// As a receive would; empty = end of stream.
     Result(io::Result<Vec<u8>>),
@@ -178,7 +178,7 @@ impl Drop for Recv {
     }
 }
 
-/// Receives into a buffer found when bytes arrive. Output: what arrived; empty = end of stream.
+/// Receives into a buffer found when bytes arrive. Output: the bytes; empty = end of stream.
 #[must_use = "an operation in flight must be awaited"]
 pub struct RecvAny {
     socket: Socket,
@@ -188,7 +188,7 @@ pub struct RecvAny {
 
 enum AnyOp {
     Provided(RingRecvProvided),
-    /// What the socket's flow brings next.
+    /// The next result of the socket's flow.
     Flow,
     #[cfg(test)]
     Simulated(simulated::Received),

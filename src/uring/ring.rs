@@ -155,7 +155,7 @@ pub(super) fn begin_flow(socket: &Socket) -> Option<FlowKey> {
     flowing::begin(with_ioprio(entry, POLL_FIRST | MULTISHOT))
 }
 
-/// What a flow has brought next.
+/// The bytes of a flow's arrival.
 pub(super) fn flowed(arrival: Arrival) -> io::Result<Vec<u8>> {
     match arrival {
         Arrival::Taken(bytes) => Ok(bytes),

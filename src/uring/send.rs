@@ -45,7 +45,7 @@ enum SendOp {
 }
 
 impl Send {
-    /// Whether the kernel goes on with it while nobody polls it.
+    /// Whether the send goes on in the kernel without being polled.
     pub fn runs_by_itself(&self) -> bool {
         !matches!(self.op, SendOp::Ready(_))
     }

@@ -82,7 +82,7 @@ struct Run(Option<tokio_uring::Runtime>);
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // The runtime cancels and awaits what is in flight; only then may the kernel's memory go.
+        // The runtime cancels and awaits the operations in flight; only then may their memory be freed.
         let closed = {
             let _one_at_a_time = provided::one_at_a_time();
             let runtime = self.0.take();

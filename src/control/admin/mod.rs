@@ -1,6 +1,6 @@
 //! The admin API, version 1: HTTP and JSON on an address and a Unix socket.
 //!
-//! [`Operator`] answers and acts; [`read`] and [`write`] are its HTTP; [`guard`] controls access; [`problem`] words
+//! [`Operator`] answers and acts; [`read`] and [`mod@write`] are its HTTP; [`guard`] controls access; [`problem`] words
 //! every refusal; [`serve`] has the sockets. Every call of the operator runs on the blocking pool, so that no client
 //! holds up the control loop. Never decides about the configuration. `openapi.json` describes every path, and
 //! `tests/admin` holds both to it.

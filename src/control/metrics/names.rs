@@ -1,6 +1,6 @@
 //! The one table of metrics: every name, its kind, labels and meaning, and the limits on the number of series.
 //!
-//! The exposition takes names from here alone; `config/metrics.md` is [`table`], and the dashboard in
+//! The exposition takes names from here alone; `config/metrics.md` is `table`, and the dashboard in
 //! `config/grafana.json` may use no others. Tests compare all three with it.
 
 /// The kind of a metric, in Prometheus' words.

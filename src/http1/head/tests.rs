@@ -1,4 +1,4 @@
-//! Every refusal with a raw head, and what passes, whole, at every split, byte by byte and with
+//! Every refusal with a raw head, and valid heads, whole, at every split, byte by byte and with
 //! trailing data.
 
 mod alike;

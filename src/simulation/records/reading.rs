@@ -145,7 +145,7 @@ impl Reading {
         }
     }
 
-    /// Receives nothing more, and drops what has come.
+    /// Receives nothing more, and drops the received bytes.
     pub(super) fn fail(&mut self, kind: io::ErrorKind) {
         self.data.clear();
         self.end = Some(End::Cut(kind));

@@ -11,7 +11,7 @@ use crate::telemetry::rare::{Rare, TargetProtocol, Tls};
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Acted, DEFAULT_PRIORITY};
 
-/// A field and what it means.
+/// A field and its meaning.
 #[derive(Debug)]
 pub struct FieldInfo {
     pub field: Field,

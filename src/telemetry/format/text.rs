@@ -107,7 +107,7 @@ fn octet_length(octet: u8) -> usize {
     1 + usize::from(octet >= 10) + usize::from(octet >= 100)
 }
 
-/// "203.0.113.9:80", "[2001:db8::7]:80"
+/// `203.0.113.9:80`, `[2001:db8::7]:80`
 pub fn push_socket_address(address: SocketAddr, line: &mut Line<'_>) {
     if address.is_ipv6() {
         line.put_byte(b'[');

@@ -31,7 +31,7 @@ const ARRIVALS_KEPT: usize = 4;
 /// Most buffers of all flows of a shard that wait outside of their slots: 2 MiB.
 const TAKEN_MAX: usize = 512;
 
-/// What has arrived.
+/// One arrival.
 pub(crate) enum Arrival {
     /// In the slot that the completion names.
     InSlot(Completion),
@@ -130,7 +130,7 @@ impl Flows {
         output
     }
 
-    /// Lets go of what is left of a flow: its socket is closed.
+    /// Frees the rest of a flow, and closes its socket.
     pub(super) fn forget(&self, gone: Option<Flow>) {
         let Some(Flow::Ending(mut ending)) = gone else { return };
         let mut arrivals = mem::take(&mut ending.arrivals);

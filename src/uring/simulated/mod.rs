@@ -84,7 +84,7 @@ impl Default for Knobs {
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
-/// What happens at a moment, in the order in which it was asked for.
+/// The events to come by time, those of one moment in the order in which they were scheduled.
 type Events = BTreeMap<(u64, u64), Box<dyn FnOnce()>>;
 type Queue = Arc<Mutex<VecDeque<usize>>>;
 

@@ -135,7 +135,7 @@ impl Pipe {
         self.ended = Ended::ByReset;
     }
 
-    /// Throws away what has not been sent.
+    /// Drops the bytes that have not been sent.
     pub(super) fn discard(&mut self) {
         self.is_cut = true;
         self.unsent.clear();

@@ -266,7 +266,7 @@ impl Wire {
         }
     }
 
-    /// `side` resets the connection: what it has not sent is lost, and the other is told.
+    /// `side` resets the connection: its unsent bytes are lost, and the other side is told.
     fn reset_from(self: &Rc<Self>, side: usize, world: &World) {
         if self.outgoing(side).borrow().ended != Ended::Not
             && self.incoming(side).borrow().ended != Ended::Not
@@ -310,7 +310,7 @@ impl Wire {
         }
         if how != Shutdown::Read {
             self.sides[side].is_write_shut.set(true);
-            // A send that waits for room is ended; what was taken of it goes out.
+            // A send that waits for room is ended; the part that was taken is still sent.
             self.finish(side, &world);
         }
         self.settle(&world);
@@ -450,7 +450,7 @@ impl Future for Sent {
     }
 }
 
-/// Receives behind what `buffer` holds.
+/// Receives behind the bytes in `buffer`.
 pub fn recv(socket: &Socket, end: &End, buffer: Vec<u8>) -> Received {
     receive(socket, end, Operation::new(buffer, 0, false, false))
 }

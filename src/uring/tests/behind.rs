@@ -1,4 +1,4 @@
-//! What comes right behind bytes that have just been received.
+//! Bytes and ends that come right behind bytes just received.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Operations that are dropped in flight: what they hold, and what becomes of it.
+//! Operations that are dropped in flight: the data that they hold, and when it is freed.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn a_run_ends_with_operations_in_flight() {
         assert!(weak.take().iter().all(|socket| socket.strong_count() == 0), "{engine:?}");
         for mut peer in peers.take() {
             let mut read = Vec::new();
-            // An end or a reset, but not a connection that nobody holds.
+            // An end or a reset, but not a connection that stays open.
             if let Err(error) = peer.read_to_end(&mut read) {
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{engine:?}");
             }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use crate::uring::receive;
 use crate::uring::tests::*;
 
-/// A connection on which as many small receives have come that, where there are any, one goes on by itself.
+/// A connection after enough small receives that one goes on by itself, on an engine that has those.
 async fn calm_pair() -> (Socket, TcpStream) {
     let (socket, mut peer) = pair();
     for _ in 0..receive::CALM {
@@ -59,7 +59,7 @@ fn bytes_come_in_order_whichever_receives_ask_for_them() {
         let mut round = 0_usize;
         loop {
             round += 1;
-            // Now and then into a room that is smaller than what has arrived.
+            // Now and then into a buffer with less room than has arrived.
             let bytes = if round.is_multiple_of(7) {
                 let (result, buffer) = socket.recv(Vec::with_capacity(16 + round % 900)).await;
                 result.expect("receive");

@@ -1,4 +1,4 @@
-//! Response heads: every fault, and what passes.
+//! Response heads: every fault, and valid heads.
 
 use crate::http1::head::tests::*;
 
