@@ -1,10 +1,10 @@
 //! Whole exchanges in a simulated world: clients and targets that misbehave, and rules that must hold all the same.
 //!
 //! A seed decides everything: the kernel's whims, the settings, the requests and their pieces, where each side cuts,
-//! stalls or resets. `judge` has the rules that a run must keep. A seed that fails is printed; `LIMPET_SEED=<seed>
-//! cargo test --lib simulation` runs it alone, and `LIMPET_SEEDS=<count>` runs as many, up to `LIMPET_FAILURES=<count>`
-//! that fail. Each run prints which faults have met exchanges in which stages (`table`); a standard run has met all
-//! possible ones.
+//! stalls or resets. `judge` has the rules that a run must keep. A seed that fails is printed;
+//! `LIMPET_SEED=<seed> cargo test --lib simulation` runs it alone, and `LIMPET_SEEDS=<count>` runs as many, up to
+//! `LIMPET_FAILURES=<count>` that fail. Each run prints which faults have met exchanges in which stages (`table`); a
+//! standard run has met all possible ones.
 
 mod client;
 mod fate;

@@ -477,8 +477,8 @@ async fn serve_everywhere(listener: tokio::net::TcpListener) {
     }
 }
 
-/// Prints the cost of 5 000 targets, as a share of one core, at 10 s: `cargo test --lib -- --ignored --nocapture
-/// costs`.
+/// Prints the cost of 5 000 targets, as a share of one core, at 10 s:
+/// `cargo test --lib -- --ignored --nocapture costs`.
 #[test]
 #[ignore = "measures for half a minute of real time"]
 fn what_checking_5000_targets_costs() {

@@ -1,5 +1,5 @@
-//! The fields of a line, in one table: the keys of JSON, the names that a template may use, and the list of `limpet
-//! help access-log`.
+//! The fields of a line, in one table: the keys of JSON, the names that a template may use, and the list of
+//! `limpet help access-log`.
 //!
 //! Gives the value of each field for a record; the formats write it. Tested with the formats.
 use super::json::push_field;
