@@ -63,6 +63,7 @@ fn request_edits() -> RequestEdits<'static> {
         path: None,
         host: None,
         strip_cookies: &[b"limpet_shop"],
+        session_field: None,
         upgrade: None,
         max_forwards: None,
     }
@@ -120,6 +121,7 @@ fn rewritten(c: &mut Criterion) {
     let mut out = Vec::with_capacity(8192);
     let edits = ResponseEdits {
         set_cookies: &[b"limpet_shop=AQEBAQEBAQEBAQEBAQEBAQEBAQEB; Path=/; HttpOnly; SameSite=Lax"],
+        session_field: None,
         protect_cookie: true,
         via: None,
         date: None,

@@ -19,7 +19,7 @@ use limpet::http::fields::{Field, FieldId};
 use limpet::routing::actions::Forward;
 use limpet::stickiness::cookie::{self, Codec, Plain, Scope};
 use limpet::stickiness::keyring::KeyRing;
-use limpet::stickiness::memo::CookieMemo;
+use limpet::stickiness::memo::Memo;
 use limpet::stickiness::options::StickinessOptions;
 use limpet::stickiness::verdict::{Reading, Stickiness};
 
@@ -132,7 +132,7 @@ fn sticky(criterion: &mut Criterion) {
         criterion.bench_function(&format!("sticky/select/{count}"), |bencher| {
             bencher.iter(|| black_box(select(&groups, &forward, None, black_box(&ask))));
         });
-        let memo = CookieMemo::default();
+        let memo = Memo::default();
         let remembered = Ask { opened: Some(&memo), ..ask };
         criterion.bench_function(&format!("sticky/select_remembered/{count}"), |bencher| {
             bencher.iter(|| black_box(select(&groups, &forward, None, black_box(&remembered))));
@@ -190,7 +190,7 @@ fn remembered(criterion: &mut Criterion) {
                 codec.seal(&plain(session), nonce).expect("sealed")
             })
             .collect();
-        let memo = CookieMemo::default();
+        let memo = Memo::default();
         for (name, memo) in [("memo", Some(&memo)), ("anew", None)] {
             let mut in_turn = values.iter().cycle();
             criterion.bench_function(&format!("open/{name}/{users}_users"), |bencher| {

@@ -144,12 +144,23 @@ fn limpet_toml_sets_nothing_but_defaults() {
 
 #[test]
 fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_other() {
-    // app_cookie, hash_on and template have a meaning beside another type, algorithm and format only.
+    // app_cookie, app_header, hash_on and template have a meaning beside another type, algorithm and format only.
     let text = uncommented()
         .replace("format = \"json\"", "format = \"template\"")
-        .replace("type = \"lb_cookie\"", "type = \"app_cookie\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"");
-    assert_eq!(problems(&text), Vec::<String>::new());
+    let (listeners, groups) = text.split_once("[[target_group]]").expect("a group");
+    let by_field = |text: &str| text.replace("type = \"lb_cookie\"", "type = \"app_header\"");
+    let by_cookie = |text: &str| text.replace("type = \"lb_cookie\"", "type = \"app_cookie\"");
+    let without = |text: &str, key: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with(&format!("{key} =")));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    for groups in
+        [by_cookie(&without(groups, "app_header")), by_field(&without(groups, "app_cookie"))]
+    {
+        let text = format!("{}[[target_group]]{groups}", by_field(listeners));
+        assert_eq!(problems(&text), Vec::<String>::new());
+    }
 }
 
 /// A file with a rule that has these lines, and a group `app` with those.

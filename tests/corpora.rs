@@ -540,6 +540,7 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
         path: None,
         host: None,
         strip_cookies: &[],
+        session_field: None,
         upgrade: None,
         max_forwards: None,
     };

@@ -91,17 +91,23 @@ fn group_line(group: &file::TargetGroup) -> String {
     }
     let stickiness = &group.stickiness;
     if stickiness.enabled {
-        let kind = match stickiness.kind {
-            StickinessType::LbCookie => "lb_cookie".to_owned(),
-            StickinessType::AppCookie => {
-                format!("app_cookie {}", stickiness.app_cookie.as_deref().unwrap_or_default())
-            }
+        let kind = stickiness.kind;
+        let named = match kind {
+            StickinessType::LbCookie => None,
+            StickinessType::AppCookie => stickiness.app_cookie.as_deref(),
+            StickinessType::AppHeader => stickiness.app_header.as_deref(),
         };
+        let kind = [Some(kind.code()), named].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let (idle, most) = (
             config::units::show_duration(stickiness.duration),
             config::units::show_duration(stickiness.max_age),
         );
-        let _ = write!(line, ", sticky by {kind} for {idle} without a request, {most} at most");
+        let _ = match stickiness.kind {
+            StickinessType::AppHeader => write!(line, ", sticky by {kind} for {most} at most"),
+            StickinessType::LbCookie | StickinessType::AppCookie => {
+                write!(line, ", sticky by {kind} for {idle} without a request, {most} at most")
+            }
+        };
     } else {
         line.push_str(", not sticky");
     }

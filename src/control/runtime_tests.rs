@@ -255,7 +255,32 @@ fn every_attribute_survives_an_edit() {
     assert_eq!(control.stickiness("a").unwrap(), expected);
     let snapshot = control.snapshot();
     assert_eq!(snapshot.groups[0].stickiness.as_ref().unwrap().options(), &expected);
-    assert_eq!(control.group_attributes("a").unwrap()["stickiness"], set);
+    let mut shown = control.group_attributes("a").unwrap()["stickiness"].clone();
+    let others = shown.as_object_mut().expect("a table");
+    assert_eq!(others.remove("app_header"), Some(json!(null)));
+    assert_eq!(others.remove("on_lost"), Some(json!("balance")));
+    assert_eq!(shown, set);
+}
+
+#[test]
+fn a_session_id_in_a_field_can_be_edited() {
+    use crate::stickiness::options::{OnLost, StickinessKind};
+    let control = control();
+    let edits = [
+        (json!({}), OnLost::Balance),
+        (json!({ "on_lost": 404 }), OnLost::Answer(404)),
+        (json!({ "on_lost": "balance" }), OnLost::Balance),
+    ];
+    for (mut set, on_lost) in edits {
+        set["type"] = "app_header".into();
+        set["app_header"] = "Session".into();
+        overlay(&control, &set_group("a", json!({ "stickiness": set })));
+        let kind = StickinessKind::AppHeader { name: "Session".into(), on_lost };
+        assert_eq!(control.stickiness("a").unwrap().kind, kind);
+    }
+    let back = json!({ "type": "lb_cookie" });
+    overlay(&control, &set_group("a", json!({ "stickiness": back })));
+    assert_eq!(control.stickiness("a").unwrap().kind, StickinessKind::LbCookie);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::client::Client;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::place::chosen;
-use super::scene::{Outgoing, Scene, Tried};
+use super::plan::Outgoing;
+use super::scene::{Scene, Tried};
 use super::target::Draft;
 use crate::group::retry::{self, Decision, RetryPermit};
 use crate::group::target_group::Standing;
@@ -46,15 +47,18 @@ impl<'a, 's> Attempts<'a, 's> {
         }
     }
 
-    /// Decides about another attempt and makes `plan` ready for it; `false` when there is none.
+    /// Decides about another attempt and makes `plan` ready for it.
+    ///
+    /// # Errors
+    /// There is none, and why the request has failed.
     pub fn again<C: Client, D: Draft>(
         &mut self,
         (failure, was_reused): (Failure, bool),
         client: &C,
         (out, entry): (&mut Outgoing<D>, &mut Entry),
-    ) -> bool {
+    ) -> Result<(), Failure> {
         let view = self.scene.view;
-        let Some(group) = view.groups.get(out.plan.choice.group) else { return false };
+        let Some(group) = view.groups.get(out.plan.choice.group) else { return Err(failure) };
         let clock = &self.scene.local.clock;
         let elapsed_ms = clock.now_ms().saturating_sub(self.began_ms);
         let options = &group.options;
@@ -82,41 +86,59 @@ impl<'a, 's> Attempts<'a, 's> {
             self.permit.is_some()
         });
         let (goes_elsewhere, has_same) = match decision {
+            // Whoever cannot be asked again has lost the sessions that it keeps.
+            Decision::GiveUp if failure.is_connect() && self.answers_lost(out) => {
+                self.other(client, (out, entry), false)?;
+                return Err(failure);
+            }
             Decision::GiveUp => (false, false),
             Decision::SameTarget => (false, true),
-            Decision::OtherTarget => (self.other(client, (out, entry), true), false),
+            Decision::OtherTarget => (self.other(client, (out, entry), true)?, false),
             // A stale connection is no reason to use an ejected target, before the target itself has refused a
             // connection.
             Decision::OtherTargetElseSame => {
-                (self.other(client, (out, entry), false), self.retries == 0)
+                (self.other(client, (out, entry), false)?, self.retries == 0)
             }
         };
-        let is_ready = goes_elsewhere || has_same;
-        if is_ready {
-            self.only_fresh |= failure.is_before_any_byte();
-            entry.retries += 1;
-            self.retries += u32::from(goes_elsewhere);
-            self.was_tried_again |= !goes_elsewhere;
+        if !goes_elsewhere && !has_same {
+            return Err(failure);
         }
-        is_ready
+        self.only_fresh |= failure.is_before_any_byte();
+        entry.retries += 1;
+        self.retries += u32::from(goes_elsewhere);
+        self.was_tried_again |= !goes_elsewhere;
+        Ok(())
+    }
+
+    /// A request that its session has brought to its target is not served elsewhere.
+    fn answers_lost<D>(&self, out: &Outgoing<D>) -> bool {
+        let choice = &out.plan.choice;
+        choice.sticky.is_some_and(|sticky| sticky.bound)
+            && self
+                .scene
+                .stickiness(out.plan.rule, choice.group)
+                .is_some_and(|sticky| sticky.answers_lost().is_some())
     }
 
     /// Chooses another target, an ejected one only with `even_ejected`; `plan` keeps its own when there is none.
+    ///
+    /// # Errors
+    /// The session that led to the target is lost, and is not to be served elsewhere.
     fn other<C: Client, D: Draft>(
         &mut self,
         client: &C,
-        (out, entry): (&mut Outgoing<D>, &Entry),
+        (out, entry): (&mut Outgoing<D>, &mut Entry),
         even_ejected: bool,
-    ) -> bool {
-        let Some((_, target)) = chosen(self.scene.view, &out.plan.choice) else { return false };
+    ) -> Result<bool, Failure> {
+        let Some((_, target)) = chosen(self.scene.view, &out.plan.choice) else { return Ok(false) };
         let rules = self.scene.listener.rules.rules();
         let Some(Action::Forward(forward)) = rules.get(out.plan.rule).map(|rule| &rule.action)
         else {
-            return false;
+            return Ok(false);
         };
         let slot = target.state.slot;
         if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
-            return false;
+            return Ok(false);
         }
         let choice =
             client.head(|head| self.scene.select_again(head, forward, &out.plan, &self.tried));
@@ -128,9 +150,13 @@ impl<'a, 's> Attempts<'a, 's> {
                 if is_in || even_ejected {
                     self.scene.choose_again(client, choice, (out, entry));
                 }
-                is_in || even_ejected
+                Ok(is_in || even_ejected)
             }
-            Some(Err(_)) | None => false,
+            Some(Err(unplaced)) => match self.scene.unplaced(&unplaced, out.plan.rule, entry) {
+                lost @ Failure::SessionLost { .. } => Err(lost),
+                _ => Ok(false),
+            },
+            None => Ok(false),
         }
     }
 }

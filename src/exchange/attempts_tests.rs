@@ -31,8 +31,8 @@ impl<'a, 's> Tries<'a, 's> {
     /// The target of the next attempt, if there is one.
     fn after(&mut self, failed: (Failure, bool)) -> Option<usize> {
         let parts = (&mut self.out, &mut self.entry);
-        let is_again = self.attempts.again(failed, &self.client, parts);
-        is_again.then_some(self.out.plan.choice.target)
+        self.attempts.again(failed, &self.client, parts).ok()?;
+        Some(self.out.plan.choice.target)
     }
 
     /// Marks the request as led to its target by stickiness.

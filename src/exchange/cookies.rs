@@ -1,14 +1,16 @@
-//! limpet's own cookies in a response, and what is learnt of sessions from the application's.
+//! limpet's own cookies and seals in a response, and what is learnt of sessions from the application's cookies.
 
 use arrayvec::ArrayVec;
 
 use super::place::Place;
-use super::scene::{Plan, Scene};
+use super::plan::Plan;
+use super::scene::Scene;
 use crate::group::select::{CookieAction, Count, Pinned, StickyOutcome};
-use crate::http::edits::ResponseEdits;
+use crate::http::edits::{Replaced, ResponseEdits};
 use crate::http::fields::FieldId;
-use crate::http::head::ResponseHead;
+use crate::http::head::{Method, ResponseHead};
 use crate::stickiness::response_cookie::AppCookieEvent;
+use crate::stickiness::session_field::{self, Returned, Worth};
 use crate::stickiness::set_cookie::Assignment;
 use crate::stickiness::verdict::Stickiness;
 use crate::uring::buffers;
@@ -24,11 +26,17 @@ pub struct OwnCookies<'a, 's> {
 }
 
 impl OwnCookies<'_, '_> {
-    /// Gives what changes in a head to `write`: limpet's own cookies, Via, Date.
+    /// Gives what changes in a head to `write`: limpet's own cookies, the field with a session id, Via, Date.
     pub fn write(&self, head: &ResponseHead<'_, '_>, write: impl FnOnce(&ResponseEdits<'_>)) {
         let mut scratch = Vec::new();
         let mut ends = ArrayVec::<usize, OWN_COOKIES_MAX>::new();
         self.own_cookies(head, &mut scratch, &mut ends);
+        let cookies_end = scratch.len();
+        let field = match self.plan.session_id.has_field() {
+            true => self.session_field(head, &mut scratch),
+            false => None,
+        };
+        let is_sealed = scratch.len() > cookies_end;
         let mut set_cookies = ArrayVec::<&[u8], OWN_COOKIES_MAX>::new();
         let mut start = 0;
         for &end in &ends {
@@ -36,9 +44,14 @@ impl OwnCookies<'_, '_> {
             start = end;
         }
         let date = self.scene.local.clock.date();
+        let sealed = scratch.get(cookies_end..).unwrap_or_default();
         write(&ResponseEdits {
             set_cookies: &set_cookies,
-            protect_cookie: !set_cookies.is_empty() && !head.has_cache_control,
+            session_field: field.map(|at| Replaced {
+                at,
+                value: if is_sealed { sealed } else { self.plan.session_id.as_sent() },
+            }),
+            protect_cookie: (!set_cookies.is_empty() || is_sealed) && !head.has_cache_control,
             via: self.scene.listener.forwarded.via.as_deref().map(str::as_bytes),
             date: Some(date.as_bytes()),
         });
@@ -58,6 +71,10 @@ impl OwnCookies<'_, '_> {
         let Some(sticky) = self.scene.stickiness(*rule, choice.group) else { return };
         let (local, caller) = (self.scene.local, self.scene.caller);
         let now_s = local.clock.unix_s();
+        if sticky.session_field().is_some() {
+            let action = self.session_end(head.status);
+            return self.count_session(sticky, outcome, action, now_s);
+        }
         let mut event = AppCookieEvent::None;
         for field in head.fields.iter().filter(|field| field.id == FieldId::SetCookie) {
             event = event.then(sticky.observe_set_cookie(field.value, now_s));
@@ -88,6 +105,61 @@ impl OwnCookies<'_, '_> {
             }
         }
         ends.extend(twin.then_some(scratch.len()));
+    }
+
+    /// DELETE ends the session whose id it carries, where the target agrees.
+    fn session_end(&self, status: u16) -> CookieAction {
+        match (self.plan.method, status) {
+            (Method::Delete, 200..=299) => CookieAction::Delete,
+            _ => CookieAction::Nothing,
+        }
+    }
+
+    /// The line of the session field that the client is to see otherwise; what is sealed anew is written behind
+    /// `scratch`.
+    fn session_field(&self, head: &ResponseHead<'_, '_>, scratch: &mut Vec<u8>) -> Option<usize> {
+        let Plan { choice, rule, session_id, .. } = self.plan;
+        let (sticky, field) = self.scene.session_scope(*rule, choice.group)?;
+        let brought = session_id.brought();
+        let governing = self.scene.stickiness(*rule, choice.group);
+        let seals = governing.is_some_and(|governing| std::ptr::eq(governing, sticky));
+        match session_field::returned(head.fields, field.name(), brought, head.status) {
+            Returned::Untouched => None,
+            Returned::AsBrought(at) => Some(at),
+            // A scope that is off seals nothing, and takes no seal from a client that has one.
+            Returned::Sealed(at, _) if !seals => {
+                let is_same = brought.is_some_and(|(_, worth)| worth == Worth::Outdated);
+                is_same.then_some(at)
+            }
+            Returned::Sealed(at, value) => {
+                if scratch.is_empty() {
+                    *scratch = buffers::small();
+                }
+                let seen = self.new_session(sticky).seen(self.scene.local.clock.unix_s());
+                let nonce = self.scene.local.random.secret();
+                sticky.write_sealed(field, value, (&seen, nonce), scratch).then_some(at)
+            }
+            Returned::Unfit => {
+                if seals {
+                    self.place.group.state.count_unsealed();
+                }
+                None
+            }
+        }
+    }
+
+    /// A session that begins with the response of the place's target.
+    fn new_session(&self, sticky: &Stickiness) -> Assignment {
+        let local = self.scene.local;
+        let target = self.place.target.key;
+        Assignment {
+            generation: sticky.options().generation,
+            group: self.place.group.key,
+            target,
+            home: target,
+            session: u128::from_ne_bytes(local.random.secret()),
+            issued_s: local.clock.unix_s(),
+        }
     }
 
     /// Counts a session whose cookie has come back where it lives now, and no longer where it has lived.

@@ -25,6 +25,10 @@ pub enum Failure {
     QueueTimeout,
     /// The group's `on_full` is `reject`.
     TargetFull,
+    /// The session went with its target, and the group's `on_lost` is this status.
+    SessionLost {
+        status: u16,
+    },
 
     // Connecting.
     ConnectRefused,
@@ -70,6 +74,7 @@ impl Failure {
             Failure::ClientContentTimeout => 408,
             Failure::ClientContentInvalid(_) => 400,
             Failure::ContentTooLarge => 413,
+            Failure::SessionLost { status } => status,
             Failure::NoTarget
             | Failure::QueueFull
             | Failure::QueueTimeout
@@ -104,6 +109,7 @@ impl Failure {
             Failure::QueueFull => "queue_full",
             Failure::QueueTimeout => "queue_timeout",
             Failure::TargetFull => "target_full",
+            Failure::SessionLost { .. } => "session_lost",
             Failure::ConnectRefused => "connect_refused",
             Failure::ConnectTimeout => "connect_timeout",
             Failure::ConnectFailed => "connect_failed",
@@ -133,7 +139,7 @@ impl Failure {
             }
             Failure::ClientContentInvalid(_) => (By::Client, Cause::Invalid),
             Failure::ContentTooLarge => (By::Client, Cause::Limit),
-            Failure::NoTarget => (By::Limpet, Cause::Unusable),
+            Failure::NoTarget | Failure::SessionLost { .. } => (By::Limpet, Cause::Unusable),
             Failure::QueueFull | Failure::TargetFull => (By::Limpet, Cause::Full),
             Failure::QueueTimeout | Failure::TunnelIdle => (By::Limpet, Cause::Timeout),
             Failure::ConnectRefused | Failure::ConnectFailed => (By::Target, Cause::Refused),
@@ -186,6 +192,7 @@ impl Failure {
             | Failure::QueueFull
             | Failure::QueueTimeout
             | Failure::TargetFull
+            | Failure::SessionLost { .. }
             | Failure::NoSocket
             | Failure::TargetContentShort
             | Failure::TargetContentReset

@@ -12,7 +12,7 @@ use Failure::*;
 /// absence.
 type Row = (Failure, u16, &'static str, By, Cause, &'static str);
 
-const TABLE: [Row; 28] = [
+const TABLE: [Row; 29] = [
     (ClientGone, 499, "client_gone", By::Client, Cause::Closed, "a"),
     (ClientContentTimeout, 408, "client_content_timeout", By::Client, Cause::Timeout, ""),
     (ClientSendTimeout, 499, "client_send_timeout", By::Client, Cause::Timeout, "a"),
@@ -41,6 +41,7 @@ const TABLE: [Row; 28] = [
     (TargetSendTimeout, 502, "target_send_timeout", By::Target, Cause::Timeout, "g"),
     (TunnelIdle, 499, "tunnel_idle", By::Limpet, Cause::Timeout, "a"),
     (Stopped, 503, "stopped", By::Limpet, Cause::Shutdown, ""),
+    (SessionLost { status: 404 }, 404, "session_lost", By::Limpet, Cause::Unusable, ""),
 ];
 const CLIENT_CHUNK: Failure = ClientContentInvalid(ChunkFault::SizeEmpty);
 const TARGET_CHUNK: Failure = TargetContentInvalid(ChunkFault::SizeInvalid);
@@ -75,6 +76,7 @@ fn row_of(failure: Failure) -> usize {
         TargetSendTimeout => 25,
         TunnelIdle => 26,
         Stopped => 27,
+        SessionLost { .. } => 28,
     }
 }
 

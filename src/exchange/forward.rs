@@ -17,11 +17,12 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::place::{Place, chosen};
+use super::plan::Outgoing;
 use super::progress::Progress;
-use super::scene::{Outgoing, Scene, TRIED_MAX, Tried};
+use super::scene::{Scene, TRIED_MAX, Tried};
 use super::target::{Connecting, Draft, Upstream};
 use super::watch::{Cut, Watch};
-use crate::group::select::Full;
+use crate::group::on_full::Full;
 use crate::group::target_group::{Target, TargetGroup};
 use crate::telemetry::ended::Phase;
 use crate::time::timers::{Timer, Timers};
@@ -49,7 +50,11 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                     let has_begun = progress.has_begun.get();
                     let is_over = has_begun || self.scene.local.stop.is_now();
                     let failed = (failure, progress.is_reused.get());
-                    if is_over || !attempts.again(failed, self.client, (self.out, entry)) {
+                    let again = match is_over {
+                        true => Err(failure),
+                        false => attempts.again(failed, self.client, (self.out, entry)),
+                    };
+                    if let Err(failure) = again {
                         break self.scene.failed(failure, has_begun, entry);
                     }
                 }
@@ -57,6 +62,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         };
         drop(attempts);
         self.out.draft.clear();
+        self.out.plan.session_id.clear();
         debug_assert!(!self.timers.is_any_set(), "a timer outlives its exchange");
         ended
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::random::Random;
-use crate::stickiness::memo::CookieMemo;
+use crate::stickiness::memo::Memo;
 use crate::telemetry::access_log::ShardLog;
 use crate::telemetry::counters::{Counter, ShardCounters};
 use crate::telemetry::record::Record;
@@ -24,7 +24,7 @@ pub struct Local {
     pub random: Random,
     pub stop: Arc<Stop>,
     pub counters: Arc<ShardCounters>,
-    pub opened_cookies: CookieMemo,
+    pub opened: Memo,
     pub log: RefCell<ShardLog>,
 }
 
@@ -38,7 +38,7 @@ impl Local {
             random: Random::seeded(),
             stop,
             counters,
-            opened_cookies: CookieMemo::default(),
+            opened: Memo::default(),
             log: RefCell::new(log),
         }
     }

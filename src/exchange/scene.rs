@@ -15,12 +15,15 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::local::Local;
+use super::plan::{Outgoing, Plan};
+use super::session_id;
 use super::target::Draft;
 use crate::group::address::Address;
-use crate::group::select::{self, Ask, Choice, Full, NoTarget};
+use crate::group::on_full::{self, Full};
+use crate::group::select::{self, Ask, Choice, LostSession, Unplaced};
 use crate::http::client_address;
 use crate::http::edits::{RealIp, RequestEdits};
-use crate::http::head::{ContentLength, Method, RequestHead, Version};
+use crate::http::head::{ContentLength, RequestHead};
 use crate::http::max_forwards;
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
@@ -37,53 +40,6 @@ pub type Tried = ArrayVec<u32, TRIED_MAX>;
 
 /// A cookie and its twin, for the rule and for the group.
 const OWN_NAMES_MAX: usize = 4;
-/// Longest list of protocols that a target may choose from; of a longer one the first are passed on.
-const UPGRADE_BYTES_MAX: usize = 128;
-/// What is known of a request once its head has been read. One is written anew for each request of a
-/// connection, in place.
-pub struct Plan {
-    pub method: Method,
-    pub version: Version,
-    /// The client's own connection is encrypted: limpet's, or that of a trusted hop before it.
-    pub https: bool,
-    /// The address of the client itself.
-    pub client: Option<IpAddr>,
-    /// The protocols that the target may upgrade to; empty when none was asked for.
-    pub upgrade: ArrayVec<u8, UPGRADE_BYTES_MAX>,
-    /// Position of the matching rule in the listener's table.
-    pub rule: usize,
-    pub choice: Choice,
-    /// The request carries an id of limpet's own.
-    pub has_own_id: bool,
-    /// The request's Host names the target.
-    pub names_target: bool,
-}
-
-/// A request that a target is to answer.
-#[derive(Default)]
-pub struct Outgoing<D> {
-    pub plan: Plan,
-    /// The request for the chosen target: its head, and the content that came along.
-    pub draft: D,
-}
-
-impl Default for Plan {
-    /// A plan for no request.
-    fn default() -> Self {
-        Plan {
-            method: Method::Get,
-            version: Version::Http11,
-            https: false,
-            client: None,
-            upgrade: ArrayVec::new(),
-            rule: 0,
-            choice: Choice { group: 0, target: 0, sticky: None },
-            has_own_id: false,
-            names_target: false,
-        }
-    }
-}
-
 /// What to do with the bytes that have come.
 pub enum Prepared {
     /// A target answers, as the plan says.
@@ -290,11 +246,11 @@ impl Scene<'_> {
         });
         out.plan.choice = match choice {
             Ok(choice) => choice,
-            Err(NoTarget) => {
+            Err(unplaced) => {
                 if let [(group, _)] = *forward.groups {
                     entry.group(group);
                 }
-                return Reply::failure(Failure::NoTarget).into();
+                return Reply::failure(self.unplaced(&unplaced, out.plan.rule, entry)).into();
             }
         };
         out.plan.method = head.method;
@@ -393,17 +349,37 @@ impl Scene<'_> {
         forward: &Forward,
         plan: &Plan,
         tried: &Tried,
-    ) -> Result<Choice, Failure> {
+    ) -> Result<Choice, Unplaced> {
         let sticky = self.rule_stickiness(plan.rule);
         self.ask(head, plan.client, tried, |ask| {
             select::select(&self.view.groups, forward, sticky, ask)
         })
-        .map_err(|_| Failure::NoTarget)
+    }
+
+    /// Notes why a request has no target. The target of a session that is lost has it no longer.
+    #[cold]
+    pub fn unplaced(&self, unplaced: &Unplaced, rule: usize, entry: &mut Entry) -> Failure {
+        let LostSession { reason, status, group, left } = match unplaced {
+            Unplaced::NoTarget => return Failure::NoTarget,
+            Unplaced::Lost(lost) => *lost,
+        };
+        entry.sticky = Some(reason);
+        if let Some(group) = group {
+            entry.group(group);
+        }
+        if let Some((session, group, target)) = left {
+            let target = self.view.groups.get(group).and_then(|group| group.targets.get(target));
+            let sticky = self.stickiness(rule, group);
+            if let Some((target, sticky)) = target.zip(sticky) {
+                target.state.forget_session(session, sticky.life());
+            }
+        }
+        Failure::SessionLost { status }
     }
 
     /// Decides for a chosen target that has no place.
     pub fn on_full(&self, head: &RequestHead<'_, '_>, plan: &Plan, tried: &Tried) -> Full {
-        let choose = |ask: &Ask<'_>| select::on_full(&self.view.groups, &plan.choice, ask);
+        let choose = |ask: &Ask<'_>| on_full::on_full(&self.view.groups, &plan.choice, ask);
         self.ask(head, plan.client, tried, choose)
     }
 
@@ -423,7 +399,7 @@ impl Scene<'_> {
                     group: local.random.pick(),
                     target: [local.random.pick(), local.random.pick()],
                 },
-                opened: Some(&local.opened_cookies),
+                opened: Some(&local.opened),
                 fields: head.fields,
                 source,
                 query: head.target.query,
@@ -459,6 +435,11 @@ impl Scene<'_> {
         })
     }
 
+    /// The scope whose seals a request to a group may carry.
+    pub fn session_scope(&self, rule: usize, group: usize) -> Option<session_id::Scope<'_>> {
+        session_id::scope(self.view, self.listener, (rule, group))
+    }
+
     /// What X-Real-IP says of the client: mostly the peer's address, which is a text already.
     fn real_ip<'t>(&'t self, client: Option<IpAddr>, text: &'t mut PeerText) -> Option<&'t [u8]> {
         if self.listener.forwarded.real_ip != RealIp::Replace {
@@ -480,7 +461,7 @@ impl Scene<'_> {
         (out, entry): (&mut Outgoing<D>, &Entry),
     ) {
         let Outgoing { plan, draft } = out;
-        let Plan { choice, rule, upgrade, has_own_id, names_target, .. } = plan;
+        let Plan { choice, rule, upgrade, has_own_id, names_target, session_id, .. } = plan;
         let options = &self.listener.forwarded;
         let peer_trusted = self.is_peer_trusted;
         let mut new_path = Vec::new();
@@ -501,6 +482,9 @@ impl Scene<'_> {
         let host_of_target = names_target.then(|| self.host_of(choice));
         let mut client_text = PeerText::new();
         let real_ip = self.real_ip(plan.client, &mut client_text);
+        let scope = self.session_scope(*rule, choice.group);
+        let session_field =
+            session_id.open(head, scope, (&self.local.opened, self.local.clock.unix_s()));
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
@@ -517,6 +501,7 @@ impl Scene<'_> {
             path: Some(path),
             host: rewritten_host.or(host_of_target.as_deref()),
             strip_cookies: &strip,
+            session_field,
             upgrade: (!upgrade.is_empty()).then_some(upgrade.as_slice()),
             max_forwards: max_forwards::count(head.method, head.fields)
                 .map(|count| count.saturating_sub(1)),

@@ -3,11 +3,12 @@
 //!
 //! The exchange calls [`select`]: it has the scope's stickiness judge a cookie and [`placing`] find its target, and
 //! without a cookie has the [`target_group`] [`balance`]. [`state`] counts the place; a [`ticket`] is held by a request
-//! that waits in the [`queue`] for a place. [`retry`] decides after a failure, within the [`retry_budget`].
+//! that waits in the [`queue`] for a place, where [`on_full`] says so. [`retry`] decides after a failure, within the [`retry_budget`].
 
 pub mod address;
 pub mod balance;
 mod maglev;
+pub mod on_full;
 pub mod placing;
 pub mod queue;
 mod rendezvous;

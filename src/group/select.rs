@@ -1,25 +1,26 @@
 //! Which target serves a request: the one question the exchange asks.
 //!
 //! Joins the weighted groups of a forward action, the stickiness of the rule or the group, first-visit
-//! coherence, retries (targets that were tried are excluded) and what to do at a full target. Pure but for
-//! the counters of [`super::state`]; takes no place: the caller acquires the chosen target and asks
-//! [`on_full`] when it cannot. Tested beside it.
+//! coherence and retries (targets that were tried are excluded). Pure but for the counters of [`super::state`]; takes no
+//! place: the caller acquires the chosen target and asks [`super::on_full`] when it cannot. Tested beside it.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::balance::{self, Draw, Shown, cookie_values};
+use super::placing::Placed;
 use super::rendezvous;
-use super::target_group::{Algorithm, OnFull, TargetGroup};
+use super::target_group::{Algorithm, TargetGroup};
 use crate::group::address::TargetIndex;
 use crate::http::fields::Field;
 use crate::routing::actions::{Forward, GroupIndex};
 use crate::routing::weighted;
 use crate::stickiness::cookie::Plain;
-use crate::stickiness::memo::CookieMemo;
+use crate::stickiness::memo::Memo;
 use crate::stickiness::options::Failback;
 use crate::stickiness::response_cookie::AppCookieEvent;
+use crate::stickiness::session_field;
 use crate::stickiness::set_cookie::Assignment;
 use crate::stickiness::verdict::{Reading, Stickiness};
 use crate::telemetry::reason::Reason;
@@ -46,8 +47,8 @@ pub struct Ask<'a> {
     /// Seconds since the epoch.
     pub now_s: u64,
     pub random: Random<'a>,
-    /// Where the cookies are remembered that were opened lately.
-    pub opened: Option<&'a CookieMemo>,
+    /// Where the cookies and seals are remembered that were opened lately.
+    pub opened: Option<&'a Memo>,
     /// Of the request as the client sent it; Cookie fields are found by their id.
     pub fields: &'a [Field<'a>],
     pub source: Option<IpAddr>,
@@ -100,6 +101,8 @@ pub struct Choice {
 pub enum Issue {
     /// With this response: new, changed, or due to be refreshed.
     Now,
+    /// In the value of a session id that the response brings, and never in one that the client has.
+    WithSessionId,
     /// Only if the response sets the application's cookie.
     WithAppCookie,
     /// Not with this response: the session is served elsewhere once.
@@ -139,9 +142,8 @@ impl StickyOutcome {
             (_, Issue::Now) | (AppCookieEvent::Set, Issue::WithAppCookie) => {
                 CookieAction::Set(self.assignment)
             }
-            (AppCookieEvent::None, Issue::WithAppCookie) | (_, Issue::Never) => {
-                CookieAction::Nothing
-            }
+            (AppCookieEvent::None, Issue::WithAppCookie)
+            | (_, Issue::WithSessionId | Issue::Never) => CookieAction::Nothing,
         }
     }
 }
@@ -168,19 +170,24 @@ pub enum Count {
     Ends,
 }
 
-/// No target may have the request.
+/// Why no target gets the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoTarget;
+pub enum Unplaced {
+    NoTarget,
+    Lost(LostSession),
+}
 
-/// What to do when the chosen target has no place.
+/// A session that is not to be served elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// Join the target's line.
-    Wait(Choice),
-    /// Go there instead.
-    Serve(Choice),
-    /// Answer 503.
-    Reject(Choice),
+pub struct LostSession {
+    /// Flushed, too old, or its target is unhealthy or gone.
+    pub reason: Reason,
+    /// What the client is told.
+    pub status: u16,
+    /// The group whose verdict this is; `None` where a rule over several groups has lost the session's.
+    pub group: Option<GroupIndex>,
+    /// The session, and where it has lived, if that is still there.
+    pub left: Option<(u128, GroupIndex, TargetIndex)>,
 }
 
 /// Chooses who serves a request. `rule` is the stickiness of a rule that is sticky across its groups.
@@ -189,11 +196,11 @@ pub fn select(
     forward: &Forward,
     rule: Option<&Stickiness>,
     ask: &Ask<'_>,
-) -> Result<Choice, NoTarget> {
+) -> Result<Choice, Unplaced> {
     let choice = match rule.filter(|rule| rule.is_enabled()) {
         Some(rule) => Scoped { groups, candidates: &forward.groups, sticky: rule, ask }.select(),
         None => {
-            let group = draw_group(groups, &forward.groups, ask).ok_or(NoTarget)?;
+            let group = draw_group(groups, &forward.groups, ask).ok_or(Unplaced::NoTarget)?;
             select_in_group(groups, group, ask)
         }
     }?;
@@ -209,18 +216,18 @@ fn select_in_group(
     groups: &[Arc<TargetGroup>],
     index: GroupIndex,
     ask: &Ask<'_>,
-) -> Result<Choice, NoTarget> {
-    let group = groups.get(index).ok_or(NoTarget)?;
+) -> Result<Choice, Unplaced> {
+    let group = groups.get(index).ok_or(Unplaced::NoTarget)?;
     match group.stickiness.as_ref().filter(|sticky| sticky.is_enabled()) {
         Some(sticky) => Scoped { groups, candidates: &[(index, 1)], sticky, ask }.select(),
         None => {
-            let target = group.pick(&draw(group, ask), ask.excluded).ok_or(NoTarget)?;
+            let target = group.pick(&draw(group, ask), ask.excluded).ok_or(Unplaced::NoTarget)?;
             Ok(Choice { group: index, target, sticky: None })
         }
     }
 }
 
-fn draw(group: &TargetGroup, ask: &Ask<'_>) -> Draw {
+pub(super) fn draw(group: &TargetGroup, ask: &Ask<'_>) -> Draw {
     let hash = match &group.algorithm {
         Algorithm::Hash(on) => {
             let shown = Shown { fields: ask.fields, source: ask.source, query: ask.query };
@@ -299,22 +306,20 @@ pub fn lead(
         is_shared: false,
         excluded: &[],
     };
-    Scoped { groups, candidates, sticky, ask }.find(plain)
+    Scoped { groups, candidates, sticky, ask }.find(plain).ok()
 }
 
 impl Scoped<'_> {
-    fn select(&self) -> Result<Choice, NoTarget> {
-        let codec = self.sticky.codec();
-        let open = |value: &[u8]| match self.ask.opened {
-            Some(memo) => memo.open(codec, value),
-            None => codec.open(value),
-        };
-        let cookies = cookie_values(self.ask.fields);
-        let reading = self.sticky.read_through(cookies, self.ask.now_s, open);
+    fn select(&self) -> Result<Choice, Unplaced> {
+        let reading = self.read();
         match reading {
             Reading::Live(plain) => self.follow(&plain),
+            Reading::Flushed | Reading::ExpiredAge if self.sticky.answers_lost().is_some() => {
+                Err(self.lost(reading.fresh_reason().unwrap_or(Reason::Flushed), None))
+            }
             Reading::Absent
             | Reading::Invalid
+            | Reading::UnknownKey
             | Reading::Flushed
             | Reading::ExpiredAge
             | Reading::ExpiredIdle => {
@@ -327,12 +332,53 @@ impl Scoped<'_> {
         }
     }
 
+    /// What the request's cookie, or its sealed session id, is worth.
+    #[inline]
+    fn read(&self) -> Reading {
+        let Ask { fields, now_s, opened, .. } = *self.ask;
+        if let Some(field) = self.sticky.session_field() {
+            let values = session_field::values(fields, field.name()).map(|(_, value)| value);
+            return self.sticky.read_field(field, values, now_s, |codec, sealed| match opened {
+                Some(memo) => memo.open_seal(codec, sealed),
+                None => codec.open(sealed),
+            });
+        }
+        let codec = self.sticky.codec();
+        let open = |value: &[u8]| match opened {
+            Some(memo) => memo.open(codec, value),
+            None => codec.open(value),
+        };
+        self.sticky.read_through(cookie_values(fields), now_s, open)
+    }
+
+    /// A session that is told to begin anew, for `reason`.
+    #[cold]
+    fn lost(&self, reason: Reason, plain: Option<&Plain>) -> Unplaced {
+        let Some(status) = self.sticky.answers_lost() else { return Unplaced::NoTarget };
+        let left = plain.and_then(|plain| {
+            let (group, target) = self.place_of(plain)?;
+            Some((plain.session, group, target))
+        });
+        let group = match *self.candidates {
+            [(only, _)] => Some(only),
+            _ => left.map(|(_, group, _)| group),
+        };
+        Unplaced::Lost(LostSession { reason, status, group, left })
+    }
+
     /// A living cookie decides.
-    fn follow(&self, plain: &Plain) -> Result<Choice, NoTarget> {
-        let found = self.find(plain).ok_or(NoTarget)?;
+    fn follow(&self, plain: &Plain) -> Result<Choice, Unplaced> {
+        let found = self.find(plain).map_err(|reason| self.lost(reason, Some(plain)))?;
+        if matches!(found.reason, Reason::Unhealthy | Reason::Removed)
+            && self.sticky.answers_lost().is_some()
+        {
+            return Err(self.lost(found.reason, Some(plain)));
+        }
         let assignment = self.assignment(plain, &found)?;
         let is_changed = assignment.target != plain.target || assignment.group != plain.group;
-        let issue = if is_changed || self.sticky.is_refresh_due(plain, self.ask.now_s) {
+        let issue = if self.sticky.session_field().is_some() {
+            Issue::WithSessionId
+        } else if is_changed || self.sticky.is_refresh_due(plain, self.ask.now_s) {
             Issue::Now
         } else if self.sticky.app_cookie().is_some() {
             Issue::WithAppCookie
@@ -352,8 +398,8 @@ impl Scoped<'_> {
     }
 
     /// No cookie that counts, but this client was assigned somewhere on this very connection.
-    fn follow_pinned(&self, plain: &Plain, reason: Reason) -> Result<Choice, NoTarget> {
-        let found = self.find(plain).ok_or(NoTarget)?;
+    fn follow_pinned(&self, plain: &Plain, reason: Reason) -> Result<Choice, Unplaced> {
+        let found = self.find(plain).map_err(|_| Unplaced::NoTarget)?;
         let mut assignment = self.assignment(plain, &found)?;
         if self.ask.is_shared {
             assignment.session = (self.ask.random.session)();
@@ -371,11 +417,12 @@ impl Scoped<'_> {
     }
 
     /// A new session is balanced.
-    fn begin(&self, reason: Reason) -> Result<Choice, NoTarget> {
-        let index = draw_group(self.groups, self.candidates, self.ask).ok_or(NoTarget)?;
-        let group = self.groups.get(index).ok_or(NoTarget)?;
-        let picked = group.pick(&draw(group, self.ask), self.ask.excluded).ok_or(NoTarget)?;
-        let target = group.targets.get(picked).ok_or(NoTarget)?.key;
+    fn begin(&self, reason: Reason) -> Result<Choice, Unplaced> {
+        let index = draw_group(self.groups, self.candidates, self.ask).ok_or(Unplaced::NoTarget)?;
+        let group = self.groups.get(index).ok_or(Unplaced::NoTarget)?;
+        let picked =
+            group.pick(&draw(group, self.ask), self.ask.excluded).ok_or(Unplaced::NoTarget)?;
+        let target = group.targets.get(picked).ok_or(Unplaced::NoTarget)?.key;
         let assignment = Assignment {
             generation: self.sticky.options().generation,
             group: group.key,
@@ -384,22 +431,29 @@ impl Scoped<'_> {
             session: (self.ask.random.session)(),
             issued_s: self.ask.now_s,
         };
-        let has_begun = self.sticky.app_cookie().is_none();
+        let issue = if self.sticky.session_field().is_some() {
+            Issue::WithSessionId
+        } else if self.sticky.app_cookie().is_some() {
+            Issue::WithAppCookie
+        } else {
+            Issue::Now
+        };
         let sticky = StickyOutcome {
             reason,
             assignment,
-            issue: if has_begun { Issue::Now } else { Issue::WithAppCookie },
+            issue,
             bound: false,
             is_known: false,
             left: None,
-            is_pinned: has_begun,
+            is_pinned: issue == Issue::Now,
         };
         Ok(Choice { group: index, target: picked, sticky: Some(sticky) })
     }
 
     /// Where a session is served: in its group, or, when that has nobody for it, in another of the scope,
-    /// chosen by the session alone. A session that left its group does not return to it.
-    fn find(&self, plain: &Plain) -> Option<Found> {
+    /// chosen by the session alone. A session that left its group does not return to it. Where nobody may have it, why
+    /// it cannot stay where it was.
+    fn find(&self, plain: &Plain) -> Result<Found, Reason> {
         let own = self.candidates.iter().find_map(|(index, _)| {
             let group = self.groups.get(*index)?;
             (group.key == plain.group).then_some((*index, group))
@@ -408,12 +462,8 @@ impl Scoped<'_> {
         if let Some((index, group)) = own {
             let placed = group.place(plain, self.sticky.options().failback, self.ask.excluded);
             if let Some(target) = placed.target {
-                return Some(Found {
-                    group: index,
-                    target,
-                    reason: placed.reason,
-                    home: placed.home,
-                });
+                let Placed { reason, home, .. } = placed;
+                return Ok(Found { group: index, target, reason, home });
             }
             reason = placed.reason;
         }
@@ -426,11 +476,11 @@ impl Scoped<'_> {
             ))
         });
         let Some((index, group)) = rendezvous::choose(plain.session, others) else {
-            return self.find_spare(plain, own, reason);
+            return self.find_spare(plain, own, reason).ok_or(reason);
         };
-        let target = group.fail_over(plain.session, self.ask.excluded)?;
-        let home = group.targets.get(target)?.key;
-        Some(Found { group: index, target, reason, home })
+        let target = group.fail_over(plain.session, self.ask.excluded).ok_or(reason)?;
+        let home = group.targets.get(target).ok_or(reason)?.key;
+        Ok(Found { group: index, target, reason, home })
     }
 
     /// The whole scope has nobody for the session but targets that are ejected: its own group's, or another's.
@@ -466,13 +516,13 @@ impl Scoped<'_> {
         })
     }
 
-    fn assignment(&self, plain: &Plain, found: &Found) -> Result<Assignment, NoTarget> {
-        let group = self.groups.get(found.group).ok_or(NoTarget)?;
+    fn assignment(&self, plain: &Plain, found: &Found) -> Result<Assignment, Unplaced> {
+        let group = self.groups.get(found.group).ok_or(Unplaced::NoTarget)?;
         Ok(Assignment {
             // Never below the cookie's own: another node may know of a flush before we do.
             generation: plain.generation.max(self.sticky.options().generation),
             group: group.key,
-            target: group.targets.get(found.target).ok_or(NoTarget)?.key,
+            target: group.targets.get(found.target).ok_or(Unplaced::NoTarget)?.key,
             home: found.home,
             session: plain.session,
             issued_s: plain.issued_s,
@@ -481,7 +531,7 @@ impl Scoped<'_> {
 
     /// What this connection remembers of this scope, if it still counts.
     fn pinned(&self) -> Option<Plain> {
-        if self.sticky.app_cookie().is_some() {
+        if self.sticky.begins_with_response() {
             return None;
         }
         let scope = self.sticky.scope_key();
@@ -491,57 +541,12 @@ impl Scoped<'_> {
             Reading::Live(plain) => Some(plain),
             Reading::Absent
             | Reading::Invalid
+            | Reading::UnknownKey
             | Reading::Flushed
             | Reading::ExpiredAge
             | Reading::ExpiredIdle => None,
         }
     }
-}
-
-/// Decides for a chosen target that has no place, by the group's `on_full`. A request that is bound to no
-/// target goes wherever there is a place. Where nobody has one, `spill` and `restick` wait like `queue`.
-pub fn on_full(groups: &[Arc<TargetGroup>], choice: &Choice, ask: &Ask<'_>) -> Full {
-    let Some(group) = groups.get(choice.group) else { return Full::Reject(*choice) };
-    let elsewhere = || group.pick_with_place(&draw(group, ask), ask.excluded);
-    let bound = choice.sticky.filter(|sticky| sticky.bound);
-    let Some(sticky) = bound else {
-        return match (elsewhere(), group.options.on_full) {
-            (Some(other), _) => Full::Serve(moved(group, choice, other)),
-            (None, OnFull::Reject) => Full::Reject(*choice),
-            (None, OnFull::Queue | OnFull::Spill | OnFull::Restick) => Full::Wait(*choice),
-        };
-    };
-    let sticky = StickyOutcome { reason: Reason::Full, ..sticky };
-    let choice = Choice { sticky: Some(sticky), ..*choice };
-    match group.options.on_full {
-        OnFull::Queue => Full::Wait(choice),
-        OnFull::Reject => Full::Reject(choice),
-        OnFull::Spill => elsewhere().map_or(Full::Wait(choice), |other| {
-            let sticky = StickyOutcome {
-                issue: Issue::Never,
-                bound: false,
-                is_known: false,
-                is_pinned: false,
-                ..sticky
-            };
-            Full::Serve(Choice { target: other, sticky: Some(sticky), ..choice })
-        }),
-        OnFull::Restick => elsewhere().map_or(Full::Wait(choice), |other| {
-            let sticky = StickyOutcome { issue: Issue::Now, ..sticky };
-            Full::Serve(moved(group, &Choice { sticky: Some(sticky), ..choice }, other))
-        }),
-    }
-}
-
-/// The same choice with another target, which becomes the session's home.
-fn moved(group: &TargetGroup, choice: &Choice, to: TargetIndex) -> Choice {
-    let Some(target) = group.targets.get(to) else { return *choice };
-    let sticky = choice.sticky.map(|sticky| {
-        let assignment = Assignment { target: target.key, home: target.key, ..sticky.assignment };
-        let left = sticky.left.or(Some((choice.group, choice.target)));
-        StickyOutcome { assignment, left, ..sticky }
-    });
-    Choice { group: choice.group, target: to, sticky }
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 mod cookies;
 #[path = "select_tests/full.rs"]
 mod full;
+#[path = "select_tests/session_field.rs"]
+mod session_field;
 
+use super::super::on_full::{self, Full};
 use super::super::rendezvous::mix;
 use super::super::state::GroupState;
 use super::super::state::Health::{self, *};
 use super::super::target_group::tests::{options as group_options, targets};
-use super::super::target_group::{GroupParts, HashOn};
+use super::super::target_group::{GroupParts, HashOn, OnFull};
 use crate::group::select::*;
 use crate::http::fields::FieldId;
 use crate::stickiness::cookie::Scope;
@@ -93,8 +96,10 @@ fn two(blue: &[Health], green: &[Health], rule: Option<StickinessOptions>) -> Wo
 #[derive(Clone, Default)]
 struct Client {
     /// The memory of the client's shard; without one every cookie is opened anew.
-    opened: Option<Rc<CookieMemo>>,
+    opened: Option<Rc<Memo>>,
     cookies: String,
+    /// The value of the session field.
+    session: String,
     pinned: Vec<Pinned>,
     source: Option<IpAddr>,
     is_shared: bool,
@@ -113,7 +118,15 @@ impl Client {
             id: FieldId::Cookie,
             drop: false,
         };
-        let fields = [field];
+        let session = Field {
+            name: b"session",
+            value: self.session.as_bytes(),
+            id: FieldId::Other,
+            drop: false,
+        };
+        let fields = [field, session];
+        let cookies = usize::from(!self.cookies.is_empty());
+        let sessions = usize::from(!self.session.is_empty());
         with(&Ask {
             now_s: NOW_S + self.later_s,
             random: Random {
@@ -122,7 +135,7 @@ impl Client {
                 target: [random(3), random(4)],
             },
             opened: self.opened.as_deref(),
-            fields: if self.cookies.is_empty() { &[] } else { &fields },
+            fields: &fields[1 - cookies..1 + sessions],
             source: self.source,
             query: None,
             pinned: &self.pinned,
@@ -131,7 +144,7 @@ impl Client {
         })
     }
 
-    fn select(&mut self, world: &World) -> Result<Choice, NoTarget> {
+    fn select(&mut self, world: &World) -> Result<Choice, Unplaced> {
         self.ask(|ask| select(&world.groups, &world.forward, world.rule.as_ref(), ask))
     }
 
@@ -171,7 +184,7 @@ impl Client {
     }
 
     fn on_full(&mut self, world: &World, choice: &Choice) -> Full {
-        self.ask(|ask| on_full(&world.groups, choice, ask))
+        self.ask(|ask| on_full::on_full(&world.groups, choice, ask))
     }
 }
 
@@ -267,7 +280,7 @@ fn a_retry_leaves_the_tried_targets_out() {
     let mut client = Client { excluded: vec![100, 102], ..Client::default() };
     assert_eq!(client.choose(&plain).target, 1);
     client.excluded.push(101);
-    assert_eq!(client.select(&plain), Err(NoTarget));
+    assert_eq!(client.select(&plain), Err(Unplaced::NoTarget));
 
     let world = one(sticky_plan());
     let mut user = Client::default();
@@ -295,7 +308,7 @@ fn who_has_nobody_else_is_served_by_one_that_is_ejected() {
     client.excluded.push(102);
     assert_eq!(
         client.select(&failing),
-        Err(NoTarget),
+        Err(Unplaced::NoTarget),
         "the other is unhealthy without being ejected"
     );
 }
@@ -395,13 +408,16 @@ fn only_first_attempts_count_as_requests_of_the_budget() {
 
 #[test]
 fn a_group_without_targets_is_no_target() {
-    assert_eq!(Client::default().select(&one(Plan { healths: &[], ..PLAN })), Err(NoTarget));
+    assert_eq!(
+        Client::default().select(&one(Plan { healths: &[], ..PLAN })),
+        Err(Unplaced::NoTarget)
+    );
     let drained = Plan { healths: &[Draining; 2], ..sticky_plan() };
-    assert_eq!(Client::default().select(&one(drained)), Err(NoTarget));
+    assert_eq!(Client::default().select(&one(drained)), Err(Unplaced::NoTarget));
     let world = World { groups: Vec::new(), forward: forward(&[(0, 1)]), rule: None };
-    assert_eq!(Client::default().select(&world), Err(NoTarget));
+    assert_eq!(Client::default().select(&world), Err(Unplaced::NoTarget));
     let world = World { forward: forward(&[]), ..one(PLAN) };
-    assert_eq!(Client::default().select(&world), Err(NoTarget));
+    assert_eq!(Client::default().select(&world), Err(Unplaced::NoTarget));
 }
 
 #[test]
@@ -466,7 +482,7 @@ fn a_sticky_rule_fails_over_within_the_group_before_it_escapes() {
     let moved = client.visit(&dropped);
     assert_eq!((moved.group, outcome(&moved).reason), (1, Reason::Removed));
     let nobody = two(&[Unused; 3], &[Unused; 3], Some(options()));
-    assert_eq!(client.select(&nobody), Err(NoTarget));
+    assert_eq!(client.select(&nobody), Err(Unplaced::NoTarget));
 }
 
 #[test]

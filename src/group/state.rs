@@ -375,6 +375,7 @@ pub struct GroupState {
     /// The shards' counts for the metrics.
     pub series: GroupSeries,
     ejections: AtomicU64,
+    unsealed: AtomicU64,
     /// Session cookies seen in responses of this group's targets.
     pub sessions: SessionNotes,
     /// The consistent table of the last compilation, kept because it is expensive to build.
@@ -401,6 +402,16 @@ impl GroupState {
     /// Counts the ejection of a target for its responses.
     pub fn count_ejection(&self) {
         self.ejections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Session ids that could not be sealed, ever: too long, not visible ASCII, or several at once.
+    pub fn unsealed(&self) -> u64 {
+        self.unsealed.load(Ordering::Relaxed)
+    }
+
+    /// A session id could not be sealed.
+    pub fn count_unsealed(&self) {
+        self.unsealed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next turn of round-robin; never repeats in the life of a process.

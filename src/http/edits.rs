@@ -18,6 +18,14 @@ pub enum ForwardedFor {
     Remove,
 }
 
+/// Another value for one field line, whose name stays as it came and is none that limpet itself knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced<'e> {
+    /// Position of the line in its head.
+    pub at: usize,
+    pub value: &'e [u8],
+}
+
 /// The changes to a request's head on its way to the target.
 pub struct RequestEdits<'e> {
     pub forwarded_for: ForwardedFor,
@@ -50,6 +58,8 @@ pub struct RequestEdits<'e> {
     pub host: Option<&'e [u8]>,
     /// Names of limpet's own cookies, which the target does not get.
     pub strip_cookies: &'e [&'e [u8]],
+    /// The field that carries a sealed session id, with the id alone.
+    pub session_field: Option<Replaced<'e>>,
     /// The protocols to send in Upgrade, with the connection option that it needs.
     pub upgrade: Option<&'e [u8]>,
     /// Max-Forwards to send in place of the request's.
@@ -61,6 +71,8 @@ pub struct RequestEdits<'e> {
 pub struct ResponseEdits<'e> {
     /// Whole `Set-Cookie` values of ours, one field each.
     pub set_cookies: &'e [&'e [u8]],
+    /// The field that carries a session id, with what the client is to send back.
+    pub session_field: Option<Replaced<'e>>,
     /// Add `Cache-Control: private` when the target sent no Cache-Control: a shared cache must not
     /// store such a response (RFC 9111 §5.2.2.7), and Set-Cookie alone does not keep it from doing
     /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.

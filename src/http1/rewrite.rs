@@ -43,7 +43,7 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
     let mut runs = Runs::of_fields(head.raw, head.fields);
     let mut framing_is_copied = false;
     for (at, field) in head.fields.iter().enumerate() {
-        match request_step(head, edits, field) {
+        match request_step(head, edits, (at, field)) {
             Step::Copy => {}
             Step::Drop => runs.skip(at, out),
             Step::CopyFraming if runs.is_canonical(at) => framing_is_copied = true,
@@ -53,6 +53,10 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
                     runs.skip(at, out);
                     stripped_cookie(field, own, edits.strip_cookies, out);
                 }
+            }
+            Step::Replace(value) => {
+                runs.skip(at, out);
+                lines::field(field.name, value, out);
             }
         }
     }
@@ -80,16 +84,21 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
 }
 
 /// How one field line is rewritten.
-enum Step {
+enum Step<'e> {
     Copy,
     Drop,
     /// Copied if it is canonical, else written anew.
     CopyFraming,
     StripCookies,
+    Replace(&'e [u8]),
 }
 
 #[inline]
-fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Field<'_>) -> Step {
+fn request_step<'e>(
+    head: &RequestHead<'_, '_>,
+    edits: &RequestEdits<'e>,
+    (at, field): (usize, &Field<'_>),
+) -> Step<'e> {
     if field.drop {
         return Step::Drop;
     }
@@ -123,8 +132,11 @@ fn request_step(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, field: &Fi
         | FieldId::ProxyConnection
         | FieldId::Te
         | FieldId::Upgrade => Step::Drop,
-        FieldId::Other
-        | FieldId::Trailer
+        FieldId::Other => match edits.session_field {
+            Some(replaced) if replaced.at == at => Step::Replace(replaced.value),
+            Some(_) | None => Step::Copy,
+        },
+        FieldId::Trailer
         | FieldId::Expect
         | FieldId::Cookie
         | FieldId::SetCookie
@@ -261,6 +273,12 @@ pub fn response(
             }
             FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
             FieldId::Date => is_dated = true,
+            FieldId::Other => {
+                if let Some(replaced) = edits.session_field.filter(|replaced| replaced.at == at) {
+                    runs.skip(at, out);
+                    lines::field(field.name, replaced.value, out);
+                }
+            }
             _ => {}
         }
     }

@@ -24,7 +24,7 @@ fn sealed(codec: &Codec, session: u128) -> [u8; VALUE_SIZE] {
 
 #[test]
 fn a_value_opens_again_to_what_it_opened_to() {
-    let (memo, codec) = (CookieMemo::default(), codec("app", &[1]));
+    let (memo, codec) = (Memo::default(), codec("app", &[1]));
     let value = sealed(&codec, 7);
     for _ in 0..3 {
         assert_eq!(memo.open(&codec, &value), Some(plain(7)));
@@ -33,7 +33,7 @@ fn a_value_opens_again_to_what_it_opened_to() {
 
 #[test]
 fn what_one_codec_opened_no_other_opens() {
-    let memo = CookieMemo::default();
+    let memo = Memo::default();
     let app = codec("app", &[1]);
     let value = sealed(&app, 7);
     assert_eq!(memo.open(&app, &value), Some(plain(7)));
@@ -45,7 +45,7 @@ fn what_one_codec_opened_no_other_opens() {
 
 #[test]
 fn any_other_byte_is_another_value() {
-    let (memo, codec) = (CookieMemo::default(), codec("app", &[1]));
+    let (memo, codec) = (Memo::default(), codec("app", &[1]));
     let value = sealed(&codec, 7);
     assert_eq!(memo.open(&codec, &value), Some(plain(7)));
     for at in 0..VALUE_SIZE {
@@ -60,24 +60,26 @@ fn any_other_byte_is_another_value() {
 
 #[test]
 fn forgeries_take_no_place_and_no_memory() {
-    let (memo, codec) = (CookieMemo::default(), codec("app", &[1]));
+    let (memo, codec) = (Memo::default(), codec("app", &[1]));
     assert_eq!(memo.open(&codec, &[b'A'; VALUE_SIZE]), None);
-    assert_eq!(memo.places.borrow().len(), 0);
+    assert_eq!(memo.cookies.places.borrow().len(), 0);
     memo.open(&codec, &sealed(&codec, 7));
-    assert_eq!(memo.places.borrow().len(), PLACES);
-    assert!(size_of::<Opened>() * PLACES <= 208 * 1024);
+    assert_eq!(memo.cookies.places.borrow().len(), PLACES);
+    assert!(size_of::<Opened<VALUE_SIZE>>() * PLACES <= 208 * 1024);
+    assert_eq!(memo.seals.places.borrow().len(), 0);
+    assert!(size_of::<Opened<SEAL_KEY_SIZE>>() * PLACES <= 272 * 1024);
 }
 
 #[test]
 fn more_sessions_than_places_all_open_to_their_own() {
-    let (memo, codec) = (CookieMemo::default(), codec("app", &[1]));
+    let (memo, codec) = (Memo::default(), codec("app", &[1]));
     let values: Vec<_> = (0..3 * PLACES as u128).map(|n| sealed(&codec, n)).collect();
     for round in 0..2 {
         for (session, value) in (0..).zip(&values) {
             assert_eq!(memo.open(&codec, value), Some(plain(session)), "round {round}");
         }
     }
-    let used = memo.places.borrow().iter().filter(|opened| opened.codec != 0).count();
+    let used = memo.cookies.places.borrow().iter().filter(|opened| opened.codec != 0).count();
     assert!(used > PLACES * 9 / 10, "{used} places are in use");
 }
 
@@ -85,7 +87,7 @@ proptest! {
     /// Whatever was asked before, in whatever order: what the codec says.
     #[test]
     fn it_says_what_the_codec_says(asked in proptest::collection::vec((0_u128..4, 0_usize..3, 0_usize..3), 1..60)) {
-        let memo = CookieMemo::default();
+        let memo = Memo::default();
         let codecs = [codec("app", &[1, 2]), codec("app", &[2]), codec("other", &[1])];
         for (session, sealed_by, opened_by) in asked {
             let value = sealed(&codecs[sealed_by], session);

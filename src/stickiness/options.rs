@@ -5,7 +5,23 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub enum StickinessKind {
     LbCookie,
-    AppCookie { name: Box<str> },
+    AppCookie {
+        name: Box<str>,
+    },
+    /// The session id that the application hands out in a response field of this name.
+    AppHeader {
+        name: Box<str>,
+        on_lost: OnLost,
+    },
+}
+
+/// What becomes of a request whose session has been lost: it is of an earlier generation, it is too old, or its target
+/// is gone or unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLost {
+    Balance,
+    /// limpet answers with this status.
+    Answer(u16),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

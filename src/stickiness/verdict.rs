@@ -1,7 +1,7 @@
 //! The stickiness of one scope (a target group, or a rule over several groups) and its verdicts.
 //!
-//! [`Stickiness::read`] says what a request's cookie is worth: is it there, does it open, is it young enough. Where a
-//! living one leads is the group's to say. Pure: the clock is an argument, nothing is sent or counted. Every row of the
+//! [`Stickiness::read`] says what a request's cookie is worth, [`Stickiness::read_field`] what its sealed session id is
+//! worth: is it there, does it open, is it young enough. Where a living one leads is the group's to say. Pure: the clock is an argument, nothing is sent or counted. Every row of the
 //! documentation's table is tested through the group's `select`.
 
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use super::cookie::{self, Codec, Plain, Scope};
 use super::keyring::KeyRing;
 use super::lines::Lines;
 use super::options::{
-    DURATION_MAX, DURATION_MIN, StickinessFault, StickinessKind, StickinessOptions,
+    DURATION_MAX, DURATION_MIN, OnLost, StickinessFault, StickinessKind, StickinessOptions,
 };
+use super::seal::{SealCodec, Sealed};
 use super::sketch::Life;
 use super::stable_key::stable_key;
 use crate::telemetry::reason::Reason;
@@ -22,12 +23,14 @@ const CLOCK_SKEW_MAX_S: u64 = 3_600;
 /// Cookies of one name that are looked at: each costs an attempt to open it.
 const CANDIDATES_MAX: usize = 4;
 
-/// What a request's cookie is worth.
+/// What a request's cookie, or its sealed session id, is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// No cookie of this scope, or an application cookie is required and missing.
+    /// No cookie of this scope, or an application cookie is required and missing; no seal.
     Absent,
     Invalid,
+    /// Sealed under a key that is not in the ring.
+    UnknownKey,
     Flushed,
     ExpiredAge,
     ExpiredIdle,
@@ -40,6 +43,7 @@ impl Reading {
         match self {
             Reading::Absent => Some(Reason::New),
             Reading::Invalid => Some(Reason::Invalid),
+            Reading::UnknownKey => Some(Reason::UnknownKey),
             Reading::Flushed => Some(Reason::Flushed),
             Reading::ExpiredAge => Some(Reason::ExpiredAge),
             Reading::ExpiredIdle => Some(Reason::ExpiredIdle),
@@ -57,8 +61,29 @@ pub struct Stickiness {
     scope_key: u64,
     codec: Codec,
     lines: Lines,
+    field: Option<SessionField>,
+    /// Of a session id in a field, whose seal does not say when it was last seen, the maximum age.
     duration_s: u64,
     max_age_s: u64,
+}
+
+/// The field of `app_header`, in which the application hands out its session ids and clients return them.
+#[derive(Debug)]
+pub struct SessionField {
+    name: Box<[u8]>,
+    codec: SealCodec,
+    on_lost: OnLost,
+}
+
+impl SessionField {
+    /// As the configuration spells it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    pub(crate) fn codec(&self) -> &SealCodec {
+        &self.codec
+    }
 }
 
 impl Stickiness {
@@ -79,12 +104,22 @@ impl Stickiness {
         {
             return Err(StickinessFault::SameName(name.clone()));
         }
+        let max_age_s = options.max_age.as_secs();
+        let field = match &options.kind {
+            StickinessKind::LbCookie | StickinessKind::AppCookie { .. } => None,
+            StickinessKind::AppHeader { name, on_lost } => Some(SessionField {
+                name: name.as_bytes().into(),
+                codec: SealCodec::new(&scope, Arc::clone(&ring)),
+                on_lost: *on_lost,
+            }),
+        };
         Ok(Stickiness {
             scope_key: stable_key(&format!("{scope:?}")),
             codec: Codec::new(&scope, ring),
             lines,
-            duration_s: options.duration.as_secs(),
-            max_age_s: options.max_age.as_secs(),
+            duration_s: if field.is_some() { max_age_s } else { options.duration.as_secs() },
+            field,
+            max_age_s,
             options,
             scope,
         })
@@ -134,8 +169,27 @@ impl Stickiness {
 
     pub(crate) fn app_cookie(&self) -> Option<&[u8]> {
         match &self.options.kind {
-            StickinessKind::LbCookie => None,
+            StickinessKind::LbCookie | StickinessKind::AppHeader { .. } => None,
             StickinessKind::AppCookie { name } => Some(name.as_bytes()),
+        }
+    }
+
+    /// The field of `app_header`.
+    #[inline]
+    pub fn session_field(&self) -> Option<&SessionField> {
+        self.field.as_ref()
+    }
+
+    /// A session begins with what a target's response says, not with the first visit.
+    pub(crate) fn begins_with_response(&self) -> bool {
+        !matches!(self.options.kind, StickinessKind::LbCookie)
+    }
+
+    /// The status for a request whose session has been lost, where such a request is not balanced.
+    pub(crate) fn answers_lost(&self) -> Option<u16> {
+        match self.field.as_ref()?.on_lost {
+            OnLost::Balance => None,
+            OnLost::Answer(status) => Some(status),
         }
     }
 
@@ -157,6 +211,7 @@ impl Stickiness {
     ) -> Reading {
         let judge = |value: &[u8]| match open(value) {
             Some(plain) => self.appraise(plain, now_s),
+            None if self.codec.is_of_unknown_key(value) => Reading::UnknownKey,
             None => Reading::Invalid,
         };
         if let Some(name) = self.app_cookie()
@@ -169,6 +224,28 @@ impl Stickiness {
         match (reading, self.lines.twin_name()) {
             (Reading::Live(_), _) | (_, None) => reading,
             (_, Some(twin)) => best_of(cookie::find_all(cookies, twin), reading, &judge),
+        }
+    }
+
+    /// What the values of the session field are worth, which `open` opens. More than one are none: nobody could say
+    /// which the target will take.
+    #[inline]
+    pub fn read_field<'a>(
+        &self,
+        field: &SessionField,
+        mut values: impl Iterator<Item = &'a [u8]>,
+        now_s: u64,
+        open: impl Fn(&SealCodec, Sealed<'a>) -> Option<Plain>,
+    ) -> Reading {
+        let Some(value) = values.next() else { return Reading::Absent };
+        if values.next().is_some() {
+            return Reading::Invalid;
+        }
+        let Some(sealed) = Sealed::split(value) else { return Reading::Absent };
+        match open(&field.codec, sealed) {
+            Some(plain) => self.appraise(plain, now_s),
+            None if field.codec.is_of_unknown_key(sealed) => Reading::UnknownKey,
+            None => Reading::Invalid,
         }
     }
 
@@ -215,7 +292,10 @@ fn best_of<'a>(
                     best = reading;
                 }
             }
-            (Reading::Absent | Reading::Invalid, _) | (_, Reading::Live(_)) => best = reading,
+            (Reading::Absent | Reading::Invalid | Reading::UnknownKey, _)
+            | (_, Reading::Live(_)) => {
+                best = reading;
+            }
             (
                 Reading::Flushed | Reading::ExpiredAge | Reading::ExpiredIdle | Reading::Live(_),
                 _,

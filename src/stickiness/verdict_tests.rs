@@ -131,6 +131,7 @@ fn reasons_have_the_words_of_the_table() {
             "expired_idle",
             "expired_age",
             "invalid",
+            "unknown_key",
             "flushed",
             "draining",
             "unhealthy",
@@ -178,13 +179,20 @@ fn row_does_not_open_is_invalid() {
     let (sticky, group) = (sticky(options()), of(&[Healthy; 3]));
     let mut forged = value(&sticky, &assignment(1, 1));
     forged[60] ^= 1;
-    let unknown = Arc::new(KeyRing::from_secrets(&[(2, [7; 32])]).expect("valid"));
-    let other = Stickiness::new(options(), Scope::Group("app".into()), unknown).expect("valid");
-    let stranger = value(&other, &assignment(1, 1));
-    for cookie in [&b""[..], b"garbage", &forged, &stranger, &forged[..50]] {
+    for cookie in [&b""[..], b"garbage", &forged, &forged[..50]] {
         let verdict = judge(&sticky, cookie, 0, &group);
         assert_eq!((verdict.reason, verdict.target), (Reason::Invalid, None));
     }
+}
+
+#[test]
+fn row_sealed_by_a_key_that_is_not_in_the_ring_is_unknown_key() {
+    let (sticky, group) = (sticky(options()), of(&[Healthy; 3]));
+    let unknown = Arc::new(KeyRing::from_secrets(&[(2, [7; 32])]).expect("valid"));
+    let other = Stickiness::new(options(), Scope::Group("app".into()), unknown).expect("valid");
+    let stranger = value(&other, &assignment(1, 1));
+    let verdict = judge(&sticky, &stranger, 0, &group);
+    assert_eq!((verdict.reason, verdict.target), (Reason::UnknownKey, None));
 }
 
 #[test]

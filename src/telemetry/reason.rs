@@ -9,6 +9,7 @@ pub enum Reason {
     ExpiredIdle,
     ExpiredAge,
     Invalid,
+    UnknownKey,
     Flushed,
     Draining,
     Unhealthy,
@@ -18,12 +19,13 @@ pub enum Reason {
 
 impl Reason {
     /// In the order of the table, for counters and their tests.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::New,
         Reason::Valid,
         Reason::ExpiredIdle,
         Reason::ExpiredAge,
         Reason::Invalid,
+        Reason::UnknownKey,
         Reason::Flushed,
         Reason::Draining,
         Reason::Unhealthy,
@@ -39,6 +41,7 @@ impl Reason {
             Reason::ExpiredIdle => "expired_idle",
             Reason::ExpiredAge => "expired_age",
             Reason::Invalid => "invalid",
+            Reason::UnknownKey => "unknown_key",
             Reason::Flushed => "flushed",
             Reason::Draining => "draining",
             Reason::Unhealthy => "unhealthy",

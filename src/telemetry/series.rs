@@ -20,7 +20,7 @@ pub const OTHER_VERSIONS: [&str; 4] = ["none", "1.0", "2", "3"];
 /// The version that is counted as the remainder.
 pub const COMMON_VERSION: &str = "1.1";
 /// Verdicts of stickiness, by their position in `Reason::ALL`.
-pub const STICKY_REASON_COUNT: usize = 10;
+pub const STICKY_REASON_COUNT: usize = 11;
 
 /// Position in [`STATUS_CLASSES`].
 #[inline]

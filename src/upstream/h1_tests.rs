@@ -59,6 +59,7 @@ fn write(draft: &mut Draft, text: &str) {
         path: None,
         host: None,
         strip_cookies: &[],
+        session_field: None,
         upgrade: None,
         max_forwards: None,
     };

@@ -15,7 +15,7 @@ use crate::group::target_group::{
 };
 use crate::stickiness::cookie::Scope;
 use crate::stickiness::keyring::KeyRing;
-use crate::stickiness::options::{Failback, StickinessKind, StickinessOptions};
+use crate::stickiness::options::{Failback, OnLost, StickinessKind, StickinessOptions};
 use crate::stickiness::verdict::Stickiness;
 
 /// Compiles one group, with its targets that are `leaving`; the state that outlives a snapshot comes from the registry.
@@ -153,12 +153,10 @@ fn session_cookies(stickiness: &file::Stickiness) -> Box<[Box<str>]> {
 /// The settings of a group's stickiness in the form of the data plane, which every editor uses too.
 pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
     let app_cookie = stickiness.app_cookie.as_deref().unwrap_or_default();
+    let app_header = stickiness.app_header.as_deref();
     StickinessOptions {
         enabled: stickiness.enabled,
-        kind: match stickiness.kind {
-            StickinessType::LbCookie => StickinessKind::LbCookie,
-            StickinessType::AppCookie => StickinessKind::AppCookie { name: app_cookie.into() },
-        },
+        kind: kind(stickiness.kind, app_cookie, (app_header, stickiness.on_lost)),
         duration: stickiness.duration,
         max_age: stickiness.max_age,
         cookie_name: stickiness.cookie_name.as_deref().map(Box::from),
@@ -178,6 +176,21 @@ pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
     }
 }
 
+fn kind(
+    kind: StickinessType,
+    app_cookie: &str,
+    (app_header, on_lost): (Option<&str>, OnLost),
+) -> StickinessKind {
+    match kind {
+        StickinessType::LbCookie => StickinessKind::LbCookie,
+        StickinessType::AppCookie => StickinessKind::AppCookie { name: app_cookie.into() },
+        StickinessType::AppHeader => {
+            let name = app_header.unwrap_or_default().into();
+            StickinessKind::AppHeader { name, on_lost }
+        }
+    }
+}
+
 /// The stickiness of a rule over several groups.
 pub(super) fn rule_stickiness(
     rule: &str,
@@ -186,7 +199,7 @@ pub(super) fn rule_stickiness(
 ) -> Result<Stickiness, String> {
     let options = StickinessOptions {
         enabled: sticky.enabled,
-        kind: StickinessKind::LbCookie,
+        kind: kind(sticky.kind, "", (sticky.app_header.as_deref(), sticky.on_lost)),
         duration: sticky.duration,
         max_age: sticky.max_age,
         cookie_name: sticky.cookie_name.as_deref().map(Box::from),

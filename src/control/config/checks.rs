@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::schema::Check;
 use super::strays;
 use crate::group::address::Address;
+use crate::http::fields::{FieldId, classify_folded};
 use crate::routing::actions::{Redirect, normal_path};
 use crate::routing::conditions::{Condition, Glob, HostPattern, PathPattern, Reading};
 use crate::snapshot::Bind;
@@ -175,6 +176,16 @@ pub(super) static REQUEST_ID_FIELD: Check =
         ensure(text.is_empty() || is_token(text), "is not a token")?;
         let lower = text.to_ascii_lowercase();
         ensure(!FIELDS_OF_MEANING.contains(&lower.as_str()), "has a meaning of its own in HTTP")
+    });
+
+pub(super) static SESSION_FIELD: Check =
+    Check::new("a field name such as \"Mcp-Session-Id\"", |text| {
+        ensure(is_token(text), "is not a token")?;
+        ensure(text.len() <= NAME_BYTES_MAX, "is too long")?;
+        let lower = text.to_ascii_lowercase();
+        let is_known = FIELDS_OF_MEANING.contains(&lower.as_str())
+            || classify_folded(text.as_bytes()).0 != FieldId::Other;
+        ensure(!is_known, "has a meaning of its own in HTTP")
     });
 
 pub(super) static FIELD_VALUE: Check =

@@ -3,6 +3,8 @@
 //! Every default comes from the schema, so nothing here states one; absent settings are `None`. Unknown keys are
 //! refused here a second time. Never checks one setting against another (`validate` does). Tested by `tests/config.rs`.
 
+mod stickiness;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use crate::group::target_group::OnFull;
 use crate::http::edits::{ForwardedFor, RealIp};
 use crate::http::head::Mode;
 use crate::snapshot::{EngineChoice, ProxyProtocol};
-use crate::stickiness::options::{Failback, SameSite};
 use crate::telemetry::options::{LogFormat, LogQuery};
+
+pub use stickiness::{Stickiness, StickinessType, Sticky};
 
 /// The name of a listener's action when no rule matches.
 pub const DEFAULT_RULE: &str = "default";
@@ -281,25 +284,6 @@ pub struct WeightedGroup {
     pub weight: u32,
 }
 
-/// The cookie of a rule that is sticky across its groups.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sticky {
-    pub enabled: bool,
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub max_age: Duration,
-    pub cookie_name: Option<String>,
-    pub domain: String,
-    pub path: String,
-    #[serde(with = "SameSiteName")]
-    pub same_site: SameSite,
-    pub partitioned: bool,
-    pub cross_site_twin: bool,
-    pub forward_cookie: bool,
-}
-
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
@@ -457,38 +441,6 @@ pub struct Retries {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stickiness {
-    pub enabled: bool,
-    #[serde(rename = "type")]
-    pub kind: StickinessType,
-    pub app_cookie: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    pub duration: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub max_age: Duration,
-    pub cookie_name: Option<String>,
-    pub domain: String,
-    pub path: String,
-    #[serde(with = "SameSiteName")]
-    pub same_site: SameSite,
-    pub partitioned: bool,
-    pub cross_site_twin: bool,
-    pub forward_cookie: bool,
-    #[serde(with = "FailbackName")]
-    pub failback: Failback,
-    pub session_cookies: Vec<String>,
-    pub generation: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StickinessType {
-    LbCookie,
-    AppCookie,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Target {
     pub id: Option<String>,
     pub address: String,
@@ -562,19 +514,4 @@ enum OnFullName {
     Spill,
     Restick,
     Reject,
-}
-
-#[derive(Deserialize)]
-#[serde(remote = "SameSite", rename_all = "snake_case")]
-enum SameSiteName {
-    Lax,
-    Strict,
-    None,
-}
-
-#[derive(Deserialize)]
-#[serde(remote = "Failback", rename_all = "snake_case")]
-enum FailbackName {
-    Never,
-    Healthy,
 }

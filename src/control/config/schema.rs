@@ -65,7 +65,9 @@ pub enum Kind {
         min: u64,
         max: u64,
     },
-    AutoOrCount {
+    /// One word, such as "auto", or a number.
+    WordOrCount {
+        word: &'static str,
         min: u64,
         max: u64,
     },
@@ -222,7 +224,7 @@ impl Kind {
             Kind::Bool
             | Kind::Count { .. }
             | Kind::PowerOfTwo { .. }
-            | Kind::AutoOrCount { .. }
+            | Kind::WordOrCount { .. }
             | Kind::Duration { .. }
             | Kind::Size { .. }
             | Kind::OneOf(_)
@@ -240,8 +242,8 @@ impl Kind {
             Kind::Bool => "true or false".into(),
             Kind::Count { min, max } => format!("a whole number from {min} to {max}"),
             Kind::PowerOfTwo { min, max } => format!("a power of two from {min} to {max}"),
-            Kind::AutoOrCount { min, max } => {
-                format!("\"auto\" or a whole number from {min} to {max}")
+            Kind::WordOrCount { word, min, max } => {
+                format!("{word:?} or a whole number from {min} to {max}")
             }
             Kind::Duration { min, max, off } => format!(
                 "a duration from {:?} to {:?}{}",

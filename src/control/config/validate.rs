@@ -221,7 +221,12 @@ fn forward(known: &Groups<'_>, forward: Option<&Forward>, key: &str, report: &mu
                     domain: &sticky.domain,
                     path: &sticky.path,
                 };
-                common.validate(&format!("{key}.sticky"), report);
+                let key = format!("{key}.sticky");
+                common.validate(&key, report);
+                if report.sound(&format!("{key}.type")) {
+                    let of_header = (StickinessType::AppHeader, sticky.app_header.is_some());
+                    needs_its_own(sticky.kind, of_header, &key, report);
+                }
             }
         }
     }
@@ -367,33 +372,46 @@ fn stickiness(group: &file::TargetGroup, key: &str, report: &mut Report<'_>) {
         path: &stickiness.path,
     };
     common.validate(key, report);
-    let (kind, app_cookie) = (format!("{key}.type"), format!("{key}.app_cookie"));
-    if !report.sound(&kind) {
+    if !report.sound(&format!("{key}.type")) {
         return;
     }
-    match (stickiness.kind, stickiness.app_cookie.is_some() || report.intends(&app_cookie)) {
-        (StickinessType::AppCookie, false) => {
-            let allowed = "app_cookie = \"NAME\" beside it, the application's own cookie";
-            report.missing(
-                &kind,
-                "is \"app_cookie\", and no app_cookie names one",
-                Some(allowed.into()),
-            );
+    let kind = stickiness.kind;
+    needs_its_own(kind, (StickinessType::AppCookie, stickiness.app_cookie.is_some()), key, report);
+    needs_its_own(kind, (StickinessType::AppHeader, stickiness.app_header.is_some()), key, report);
+    if kind == StickinessType::AppCookie && report.sound(&format!("{key}.cookie_name")) {
+        let own = group_cookie_name(group);
+        let theirs = stickiness.app_cookie.as_deref().unwrap_or_default();
+        if theirs == own || theirs.strip_suffix(TWIN_SUFFIX) == Some(&own) {
+            let what = "is also the name of limpet's own cookie, or of its twin";
+            let allowed = Some("another name than limpet's".into());
+            report.at(&format!("{key}.app_cookie"), what, allowed);
         }
-        (StickinessType::LbCookie, true) => {
-            let allowed = Some("app_cookie with type = \"app_cookie\"".into());
-            report.at(&app_cookie, "has no meaning with type \"lb_cookie\"", allowed);
-        }
-        (StickinessType::AppCookie, true) if !report.sound(&format!("{key}.cookie_name")) => {}
-        (StickinessType::AppCookie, true) => {
-            let own = group_cookie_name(group);
-            let theirs = stickiness.app_cookie.as_deref().unwrap_or_default();
-            if theirs == own || theirs.strip_suffix(TWIN_SUFFIX) == Some(&own) {
-                let what = "is also the name of limpet's own cookie, or of its twin";
-                report.at(&app_cookie, what, Some("another name than limpet's".into()));
-            }
-        }
-        (StickinessType::LbCookie, false) => {}
+    }
+}
+
+/// The setting that only the type `of` has, and which it needs; `is_given` says that it is there.
+fn needs_its_own(
+    kind: StickinessType,
+    (of, is_given): (StickinessType, bool),
+    key: &str,
+    report: &mut Report<'_>,
+) {
+    let (setting, what) = match of {
+        StickinessType::LbCookie => return,
+        StickinessType::AppCookie => ("app_cookie", "the application's own cookie"),
+        StickinessType::AppHeader => ("app_header", "the field with the application's session id"),
+    };
+    let stated = format!("{key}.{setting}");
+    let is_given = is_given || report.intends(&stated);
+    if kind == of && !is_given {
+        report.missing(
+            &format!("{key}.type"),
+            &format!("is {setting:?}, and no {setting} names one"),
+            Some(format!("{setting} = \"NAME\" beside it, {what}")),
+        );
+    } else if kind != of && is_given {
+        let allowed = Some(format!("{setting} with type = {setting:?}"));
+        report.at(&stated, format!("has no meaning with type {:?}", kind.code()), allowed);
     }
 }
 

@@ -369,11 +369,13 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
             let power = u64::try_from(number).is_ok_and(u64::is_power_of_two);
             if power { Ok(number.into()) } else { Err("is not a power of two".into()) }
         }
-        (Kind::AutoOrCount { min, max }, DeValue::Integer(number)) => {
+        (Kind::WordOrCount { min, max, .. }, DeValue::Integer(number)) => {
             ranged(number, *min, *max).map(toml::Value::from)
         }
-        (Kind::AutoOrCount { .. }, DeValue::String(text)) if text == "auto" => Ok("auto".into()),
-        (Kind::AutoOrCount { .. }, DeValue::String(_)) => Err("is not \"auto\"".into()),
+        (Kind::WordOrCount { word, .. }, DeValue::String(text)) => match text == word {
+            true => Ok((*word).into()),
+            false => Err(format!("is not {word:?}")),
+        },
         (Kind::Duration { min, max, off }, DeValue::String(text)) => {
             let duration = units::parse_duration(text)?;
             if !(*off && duration.is_zero()) {
@@ -499,7 +501,7 @@ fn wanted(kind: &Kind) -> &'static str {
     match kind {
         Kind::Bool => "true or false",
         Kind::Count { .. } | Kind::PowerOfTwo { .. } | Kind::OneOfNumbers(_) => "a whole number",
-        Kind::AutoOrCount { .. } => "\"auto\" or a whole number",
+        Kind::WordOrCount { .. } => "a word or a whole number",
         Kind::Duration { .. } => "a duration",
         Kind::Size { .. } => "a size",
         Kind::OneOf(_) | Kind::Text(_) => "a text",

@@ -17,6 +17,8 @@ use crate::http::fields::FieldId;
 use crate::routing::actions::Forward;
 use crate::stickiness::cookie::{self, Scope};
 use crate::stickiness::options::StickinessKind;
+use crate::stickiness::seal::SealCodec;
+use crate::stickiness::session_field;
 use crate::stickiness::verdict::{Reading, Stickiness};
 use crate::telemetry::reason::Reason;
 
@@ -124,8 +126,7 @@ struct Sticky<'a> {
 fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
     let Sticky { scene, forward, stickiness, groups } = asked;
     page.line("stickiness", settings(stickiness));
-    let cookies = cookie_values(scene.head.fields);
-    let reading = stickiness.read(cookies, scene.now_s);
+    let reading = read(stickiness, scene);
     let said = match reading {
         Reading::Live(plain) => {
             let all = &scene.snapshot.groups;
@@ -133,44 +134,117 @@ fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
             let group = led.and_then(|led| all.get(led.group));
             let target = led.zip(group).and_then(|(led, group)| group.targets.get(led.target));
             let (Some(led), Some(group), Some(target)) = (led, group, target) else {
-                page.line("verdict", "the cookie lives, but nobody is usable: 503");
+                let status = stickiness.answers_lost().unwrap_or(NOBODY);
+                page.line("verdict", format!("the session lives, but nobody is usable: {status}"));
+                page.outcome.status = Some(status);
                 return;
             };
             let own = |index: usize| all.get(index).is_some_and(|own| own.key == plain.group);
             let left = if plain.group == group.key {
                 ""
             } else if forward.groups.iter().any(|(index, _)| own(*index)) {
-                ", since the cookie's own group has nobody for it"
+                ", since the session's own group has nobody for it"
             } else {
-                ", since the cookie names a group that is not among these"
+                ", since the session names a group that is not among these"
             };
             let code = led.reason.code();
+            if let Some(status) = lost(stickiness, led.reason) {
+                page.line("verdict", format!("{code}: the session went with its target: {status}"));
+                page.outcome.group = Some(group.name.to_string());
+                page.outcome.sticky_reason = Some(code.to_owned());
+                page.outcome.status = Some(status);
+                return;
+            }
             page.line(
                 "verdict",
                 format!("{code}: group {}, target {}{left}", group.name, target.id),
             );
-            bound(group, target, led.target, led.reason, page);
+            let is_in_field = stickiness.session_field().is_some();
+            bound(group, target, led.target, (led.reason, is_in_field), page);
             page.outcome.group = Some(group.name.to_string());
             page.outcome.target = Some(target.id.to_string());
             page.outcome.sticky_reason = Some(code.to_owned());
             return;
         }
-        Reading::Absent => "new: no cookie that counts; balanced, a cookie is issued",
-        Reading::Invalid => {
+        Reading::Absent
+        | Reading::Invalid
+        | Reading::UnknownKey
+        | Reading::Flushed
+        | Reading::ExpiredAge
+        | Reading::ExpiredIdle => unbound(&reading, stickiness.session_field().is_some()),
+    };
+    let reason = reading.fresh_reason().unwrap_or(Reason::New);
+    page.outcome.sticky_reason = Some(reason.code().to_owned());
+    if let Some(status) = lost(stickiness, reason) {
+        let what = said.split(';').next().unwrap_or_default();
+        page.line("verdict", format!("{what}: {status}"));
+        page.outcome.status = Some(status);
+        return;
+    }
+    page.line("verdict", said);
+    eligible(groups, page);
+}
+
+/// What the request's cookie, or its sealed session id, is worth.
+fn read(stickiness: &Stickiness, scene: &Scene<'_>) -> Reading {
+    let fields = scene.head.fields;
+    match stickiness.session_field() {
+        None => stickiness.read(cookie_values(fields), scene.now_s),
+        Some(field) => {
+            let values = session_field::values(fields, field.name()).map(|(_, value)| value);
+            stickiness.read_field(field, values, scene.now_s, SealCodec::open)
+        }
+    }
+}
+
+/// The status for a session that is lost for this reason, where it is not balanced.
+fn lost(stickiness: &Stickiness, reason: Reason) -> Option<u16> {
+    let is_lost = matches!(
+        reason,
+        Reason::Unhealthy | Reason::Removed | Reason::Flushed | Reason::ExpiredAge
+    );
+    stickiness.answers_lost().filter(|_| is_lost)
+}
+
+/// What becomes of a request that nothing binds to a target.
+fn unbound(reading: &Reading, is_in_field: bool) -> &'static str {
+    match (reading, is_in_field) {
+        (Reading::Live(_), _) => "valid",
+        (Reading::Absent, false) => "new: no cookie that counts; balanced, a cookie is issued",
+        (Reading::Absent, true) => {
+            "new: no sealed session id; balanced, the session id of the response is sealed"
+        }
+        (Reading::Invalid, false) => {
             "invalid: the cookie does not open under these keys; balanced, issued anew"
         }
-        Reading::Flushed => "flushed: the cookie is of an earlier generation; balanced",
-        Reading::ExpiredAge => "expired_age: the cookie is too old; balanced",
-        Reading::ExpiredIdle => "expired_idle: idle too long; balanced",
-    };
-    page.line("verdict", said);
-    page.outcome.sticky_reason = reading.fresh_reason().map(|reason| reason.code().to_owned());
-    eligible(groups, page);
+        (Reading::Invalid, true) => {
+            "invalid: the seal does not open behind this session id; passed as it came, balanced"
+        }
+        (Reading::UnknownKey, false) => {
+            "unknown_key: the cookie was sealed under a key that is not here; balanced, issued anew"
+        }
+        (Reading::UnknownKey, true) => {
+            "unknown_key: the seal was made under a key that is not here; passed as it came, balanced"
+        }
+        (Reading::Flushed, false) => "flushed: the cookie is of an earlier generation; balanced",
+        (Reading::Flushed, true) => "flushed: the seal is of an earlier generation; balanced",
+        (Reading::ExpiredAge, false) => "expired_age: the cookie is too old; balanced",
+        (Reading::ExpiredAge, true) => "expired_age: the seal is too old; balanced",
+        (Reading::ExpiredIdle, _) => "expired_idle: idle too long; balanced",
+    }
 }
 
 /// "cookie limpet_app, 1d without a request, 7d at most"
 fn settings(stickiness: &Stickiness) -> String {
     let options = stickiness.options();
+    let most = units::show_duration(options.max_age);
+    if let Some(field) = stickiness.session_field() {
+        let lost = match stickiness.answers_lost() {
+            Some(status) => format!(", {status} when it is lost"),
+            None => String::new(),
+        };
+        return format!("session id in {}, {most} at most{lost}", text(field.name()));
+    }
     let (own, twin) = stickiness.cookie_names();
     let mut line = format!("cookie {}", text(own));
     if let Some(twin) = twin {
@@ -180,7 +254,6 @@ fn settings(stickiness: &Stickiness) -> String {
         let _ = write!(line, " beside the application's {name}");
     }
     let idle = units::show_duration(options.duration);
-    let most = units::show_duration(options.max_age);
     let _ = write!(line, ", {idle} without a request, {most} at most");
     line
 }
@@ -200,7 +273,7 @@ fn bound(
     group: &TargetGroup,
     target: &Target,
     index: TargetIndex,
-    reason: Reason,
+    (reason, is_in_field): (Reason, bool),
     page: &mut Explanation,
 ) {
     let health = health(group, target);
@@ -213,8 +286,13 @@ fn bound(
         Standing::Draining => line.push_str("; it keeps what is bound to it until it has drained"),
         Standing::Usable { healthy: true } | Standing::Unhealthy | Standing::Gone => {}
     }
-    if matches!(reason, Reason::Unhealthy | Reason::Removed) {
-        line.push_str("; the session lives here from now on, a new cookie says so");
+    let is_elsewhere = matches!(reason, Reason::Unhealthy | Reason::Removed);
+    match is_elsewhere.then_some(is_in_field) {
+        None => {}
+        Some(false) => {
+            line.push_str("; the session lives here from now on, a new cookie says so");
+        }
+        Some(true) => line.push_str("; as long as its own target cannot serve it"),
     }
     page.line("target", line);
     if !group.has_place(index) {

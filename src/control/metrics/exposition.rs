@@ -112,6 +112,7 @@ fn of_groups(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     families.push(each(names::GROUP_SESSIONS, groups, |group| {
         sources.plane.group_sessions(&group.name).map(|sessions| sessions as f64)
     }));
+    families.push(each(names::GROUP_UNSEALED, groups, |group| Some(group.state.unsealed() as f64)));
     families
         .push(each(names::GROUP_EJECTIONS, groups, |group| Some(group.state.ejections() as f64)));
     families.push(by_health(groups));

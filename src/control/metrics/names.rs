@@ -97,6 +97,8 @@ metrics! {
         "Requests to a sticky group by what became of their session.";
     GROUP_SESSIONS = Gauge "limpet_group_sessions" ["group"]
         "Live sessions of a sticky group, estimated.";
+    GROUP_UNSEALED = Counter "limpet_group_unsealed_session_ids_total" ["group"]
+        "Session ids in the field of app_header that no seal goes behind: too long, not visible ASCII, or several.";
     GROUP_EJECTIONS = Counter "limpet_group_ejections_total" ["group"]
         "Targets taken out for a while because of what they answered.";
     GROUP_TARGETS = Gauge "limpet_group_targets" ["group", "state"]

@@ -68,7 +68,7 @@ fn a_remembered_cookie_is_judged_like_one_that_is_opened_anew() {
         one(PLAN),
         one(sticky_plan()),
     ];
-    let memo = Rc::new(CookieMemo::default());
+    let memo = Rc::new(Memo::default());
     let mut reasons = HashSet::new();
     for round in 0..2 {
         for (number, world) in worlds.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Each edit by example, byte for byte; then: every written head parses again and means the same.
 
-use crate::http::edits::ForwardedFor;
+use crate::http::edits::{ForwardedFor, Replaced};
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method, Mode};
 use crate::http1::head::{Parsed, parse_request, parse_response};
@@ -32,6 +32,7 @@ fn edits<'e>() -> RequestEdits<'e> {
         path: None,
         host: None,
         strip_cookies: &[],
+        session_field: None,
         upgrade: None,
         max_forwards: None,
     }
@@ -175,6 +176,16 @@ fn only_the_named_cookies_vanish() {
     for (lines, expected) in cases {
         assert_eq!(fields_of(lines, &edits), expected, "{lines:?}");
     }
+}
+
+#[test]
+fn one_field_line_gets_another_value_where_it_stands() {
+    let session_field = Some(Replaced { at: 2, value: b"abc" });
+    let edits = RequestEdits { session_field, ..edits() };
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nsession-ID:abc.SEAL\r\nB: 2\r\n\r\n";
+    let out = rewritten(head, &edits);
+    assert!(out.contains("\r\nA: 1\r\nsession-ID: abc\r\nB: 2\r\n"), "{out}");
+    assert!(!out.contains("SEAL"), "{out}");
 }
 
 #[test]
@@ -423,6 +434,15 @@ fn our_cookies_come_after_the_targets_and_shared_caches_are_kept_off() {
     );
     let own = "HTTP/1.1 200 OK\r\nCache-Control: public\r\nContent-Length: 0\r\n\r\n";
     assert!(!rewritten_response(own, Method::Get, &edits, to).contains("private"));
+}
+
+#[test]
+fn one_field_line_of_a_response_gets_another_value_where_it_stands() {
+    let session_field = Some(Replaced { at: 1, value: b"abc.SEAL" });
+    let edits = ResponseEdits { session_field, ..ResponseEdits::default() };
+    let head = "HTTP/1.1 200 OK\r\nA: 1\r\nSession: abc\r\nB: 2\r\nContent-Length: 0\r\n\r\n";
+    let text = rewritten_response(head, Method::Get, &edits, to_client(ResponseFraming::Length(0)));
+    assert_eq!(text, head.replace("abc", "abc.SEAL"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Settings of listeners and their rules. Tested as part of the schema.
 
 use super::super::checks;
-use super::target_group::cookie_settings;
+use super::target_group::{cookie_settings, session_field_settings};
 use super::{
     DAY_S, Default, GIB, KIB, Kind, MIB, Section, milliseconds_to_seconds, seconds_or_off, setting,
 };
@@ -396,7 +396,17 @@ static WEIGHTED_GROUP: Section = Section {
 };
 
 static STICKY: Section = Section { settings: &STICKY_SETTINGS };
-static STICKY_SETTINGS: [super::Setting; 10] = cookie_settings();
+static STICKY_SETTINGS: [super::Setting; 13] = {
+    let [a, b, c, d, e, f, g, h, i, j] = cookie_settings();
+    let [app_header, on_lost] = session_field_settings();
+    let kind = setting(
+        "type",
+        Kind::OneOf(&["lb_cookie", "app_header"]),
+        Default::Is("\"lb_cookie\""),
+        "limpet's own cookie, or a session id in a field.",
+    );
+    [a, kind, app_header, on_lost, b, c, d, e, f, g, h, i, j]
+};
 
 static REWRITE: Section = Section {
     settings: &[

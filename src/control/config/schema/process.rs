@@ -7,7 +7,7 @@ pub static PROCESS: Section = Section {
     settings: &[
         setting(
             "shards",
-            Kind::AutoOrCount { min: 1, max: 1024 },
+            Kind::WordOrCount { word: "auto", min: 1, max: 1024 },
             Default::Is("\"auto\""),
             "Shard threads, each pinned to a core; \"auto\" = one per core that affinity and cgroup limits allow.",
         ),
@@ -31,7 +31,7 @@ pub static PROCESS: Section = Section {
         ),
         setting(
             "connections",
-            Kind::AutoOrCount { min: 1, max: 10_000_000 },
+            Kind::WordOrCount { word: "auto", min: 1, max: 10_000_000 },
             Default::Is("\"auto\""),
             "Most client connections of the whole process; \"auto\" = 80 % of what RLIMIT_NOFILE allows in pairs.",
         ),

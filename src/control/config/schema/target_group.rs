@@ -246,15 +246,34 @@ pub(super) const fn cookie_settings() -> [Setting; 10] {
 
 pub static STICKINESS: Section = Section { settings: &STICKINESS_SETTINGS };
 
-static STICKINESS_SETTINGS: [Setting; 15] = {
+/// What a session id in a field has in a target group and in a rule alike.
+pub(super) const fn session_field_settings() -> [Setting; 2] {
+    [
+        setting(
+            "app_header",
+            Kind::Text(&checks::SESSION_FIELD),
+            Default::Absent,
+            "With \"app_header\": the field in which the application hands out session ids.",
+        ),
+        setting(
+            "on_lost",
+            Kind::WordOrCount { word: "balance", min: 400, max: 498 },
+            Default::Is("\"balance\""),
+            "With \"app_header\": another target for a session whose own is gone, or a status at once.",
+        ),
+    ]
+}
+
+static STICKINESS_SETTINGS: [Setting; 17] = {
     let [a, b, c, d, e, f, g, h, i, j] = cookie_settings();
+    let [app_header, on_lost] = session_field_settings();
     [
         a,
         setting(
             "type",
-            Kind::OneOf(&["lb_cookie", "app_cookie"]),
+            Kind::OneOf(&["lb_cookie", "app_cookie", "app_header"]),
             Default::Is("\"lb_cookie\""),
-            "limpet's own cookie alone, or as long as the application's cookie lives.",
+            "limpet's own cookie alone, as long as the application's cookie lives, or a session id in a field.",
         ),
         setting(
             "app_cookie",
@@ -262,6 +281,8 @@ static STICKINESS_SETTINGS: [Setting; 15] = {
             Default::Absent,
             "With \"app_cookie\": the application's cookie.",
         ),
+        app_header,
+        on_lost,
         b,
         c,
         d,
