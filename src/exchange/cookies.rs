@@ -13,6 +13,7 @@ use crate::stickiness::response_cookie::AppCookieEvent;
 use crate::stickiness::session_field::{self, Returned, Worth};
 use crate::stickiness::set_cookie::Assignment;
 use crate::stickiness::verdict::Stickiness;
+use crate::telemetry::reason::Reason;
 use crate::uring::buffers;
 
 /// Cookies of limpet's own in one response: the rule's or group's, and its cross-site twin.
@@ -127,9 +128,8 @@ impl OwnCookies<'_, '_> {
             Returned::Untouched => None,
             Returned::AsBrought(at) => Some(at),
             // A scope that is off seals nothing, and takes no seal from a client that has one.
-            Returned::Sealed(at, _) if !seals => {
-                let is_same = brought.is_some_and(|(_, worth)| worth == Worth::Outdated);
-                is_same.then_some(at)
+            Returned::Sealed(at, value) if !seals => {
+                brought.filter(|own| *own == (value, Worth::Outdated)).map(|_| at)
             }
             Returned::Sealed(at, value) => {
                 if scratch.is_empty() {
@@ -148,16 +148,20 @@ impl OwnCookies<'_, '_> {
         }
     }
 
-    /// A session that begins with the response of the place's target.
+    /// A session that begins with the response of the place's target: the one that the choice has begun, or, for a
+    /// request of another session, one more.
     fn new_session(&self, sticky: &Stickiness) -> Assignment {
         let local = self.scene.local;
         let target = self.place.target.key;
+        let is_begun = |outcome: &StickyOutcome| !outcome.bound && outcome.reason != Reason::Full;
+        let begun = self.plan.choice.sticky.filter(is_begun);
+        let drawn = || u128::from_ne_bytes(local.random.secret());
         Assignment {
             generation: sticky.options().generation,
             group: self.place.group.key,
             target,
             home: target,
-            session: u128::from_ne_bytes(local.random.secret()),
+            session: begun.map_or_else(drawn, |outcome| outcome.assignment.session),
             issued_s: local.clock.unix_s(),
         }
     }

@@ -31,7 +31,7 @@ fn the_first_key_seals() {
     assert_eq!(new.record(1).reason(), "valid");
     let old = sticky(&targets).keys(&[OLD]).start();
     visit(&old, &cookie);
-    assert_eq!(old.record(1).reason(), "invalid");
+    assert_eq!(old.record(1).reason(), "unknown_key");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! fail-over that all shards and nodes agree on, and the application's own cookie as the guide.
 
 mod app_cookie;
+mod app_header;
 mod coherence;
 mod cookie;
 mod counted;

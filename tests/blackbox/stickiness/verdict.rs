@@ -87,14 +87,14 @@ fn an_empty_cookie_is_never_an_error() {
 }
 
 #[test]
-fn a_cookie_under_an_unknown_key_is_invalid() {
+fn a_cookie_under_an_unknown_key_is_issued_anew_and_named() {
     let targets = targets::<2>();
     let (_, cookie) = first_visit(&sticky(&targets).start());
     let other = sticky(&targets).keys(&[(1, KEY_TWO)]).start();
     assert_reissued(&visit(&other, &cookie), "another key with the same id");
     let other = sticky(&targets).keys(&[(2, KEY_TWO)]).start();
     assert_reissued(&visit(&other, &cookie), "another key");
-    assert_eq!(other.record(1).reason(), "invalid");
+    assert_eq!(other.record(1).reason(), "unknown_key");
 }
 
 #[test]
