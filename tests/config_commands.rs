@@ -139,6 +139,37 @@ fn check_says_what_a_right_file_declares_and_exits_0() {
 }
 
 #[test]
+fn check_says_where_new_users_go_and_what_was_meant() {
+    let file = |new_sessions: &str| {
+        written(&format!(
+            r#"
+            [[listener]]
+            name = "web"
+            address = "127.0.0.1:0"
+            forward = "shop"
+            [[target_group]]
+            name = "shop"
+            stickiness = {{ enabled = true, {new_sessions} }}
+            target = [{{ address = "127.0.0.1:1" }}]
+            "#
+        ))
+    };
+    let check = |file: &Written| limpet(&["check", "--config", &file.path]);
+    let right = check(&file("new_sessions = \"least_sessions\""));
+    assert_has(&text(&right.stdout), &["at most, new users by least_sessions"]);
+    let by_algorithm = check(&file("new_sessions = \"algorithm\""));
+    assert!(!text(&by_algorithm.stdout).contains("new users by"));
+    for (written, meant) in [
+        ("new_sessions = \"least_session\"", "least_sessions"),
+        ("new_session = \"least_sessions\"", "new_sessions"),
+    ] {
+        let wrong = check(&file(written));
+        assert_eq!(wrong.status.code(), Some(2));
+        assert_has(&text(&wrong.stderr), &[&format!("did you mean {meant:?}?")]);
+    }
+}
+
+#[test]
 fn check_notes_every_group_that_nobody_checks() {
     let output = limpet(&["check", "--config", &example().path]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -15,6 +15,7 @@ use crate::control::config::{self, notes};
 use crate::control::keys;
 use crate::control::runtime::Control;
 use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::options::NewSessions;
 
 /// Prints the summary of a file, or all its mistakes to standard error.
 pub fn run(path: &Path) -> ExitCode {
@@ -108,6 +109,9 @@ fn group_line(group: &file::TargetGroup) -> String {
                 write!(line, ", sticky by {kind} for {idle} without a request, {most} at most")
             }
         };
+        if stickiness.new_sessions == NewSessions::LeastSessions {
+            line.push_str(", new users by least_sessions");
+        }
     } else {
         line.push_str(", not sticky");
     }

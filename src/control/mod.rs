@@ -22,6 +22,7 @@ pub mod history;
 pub mod keys;
 pub mod log_level;
 pub mod metrics;
+pub mod newcomers;
 pub mod overlay;
 pub mod plane;
 mod publication;

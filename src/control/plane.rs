@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   prepare: admin sockets, audit log, first round of checks      nothing accepts yet
-//!   run:     admin API · health · drains · samples · trials · session watch · the file
+//!   run:     admin API · health · drains · samples · trials · session watch · newcomers · the file
 //! ```
 //! Owns the order of these, and the effects of a change outside of snapshots (the access log, the level of limpet's own
 //! log). Makes no decision that belongs to one of the parts, and touches no client's connection. Tested by the
@@ -25,7 +25,7 @@ use super::events::{EventKind, unix_ms};
 use super::health::{HealthBoard, Supervisor};
 use super::metrics::{ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
-use super::{drain, log_level, metrics, session_watch, write_back};
+use super::{drain, log_level, metrics, newcomers, session_watch, write_back};
 use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::Snapshot;
@@ -129,6 +129,7 @@ impl ControlPlane {
                 drains.run(),
                 sample(&sampler),
                 watch_sessions(&control),
+                newcomers::run(&control),
                 watch_file(&control),
                 follower.run(),
             );

@@ -227,13 +227,14 @@ fn an_edit_is_held_to_the_rules_of_a_file_and_a_refused_one_changes_nothing() {
 
 #[test]
 fn every_attribute_survives_an_edit() {
-    use crate::stickiness::options::{Failback, SameSite, StickinessKind};
+    use crate::stickiness::options::{Failback, NewSessions, SameSite, StickinessKind};
     let control = control();
     let set = json!({
         "enabled": true, "type": "app_cookie", "app_cookie": "JSESSIONID", "duration": "90s",
         "max_age": "1h", "cookie_name": "home", "domain": "example.com", "path": "/shop",
         "same_site": "strict", "partitioned": true, "cross_site_twin": true,
-        "forward_cookie": true, "failback": "healthy", "generation": 7, "session_cookies": ["SHOP"],
+        "forward_cookie": true, "failback": "healthy", "new_sessions": "least_sessions", "generation": 7,
+        "session_cookies": ["SHOP"],
     });
     let expected = StickinessOptions {
         enabled: true,
@@ -248,6 +249,7 @@ fn every_attribute_survives_an_edit() {
         cross_site_twin: true,
         forward_cookie: true,
         failback: Failback::Healthy,
+        new_sessions: NewSessions::LeastSessions,
         generation: 7,
         session_cookies: vec!["SHOP".into()],
     };

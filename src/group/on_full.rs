@@ -29,7 +29,10 @@ pub fn on_full(groups: &[Arc<TargetGroup>], choice: &Choice, ask: &Ask<'_>) -> F
     let bound = choice.sticky.filter(|sticky| sticky.bound);
     let Some(sticky) = bound else {
         return match (elsewhere(), group.options.on_full) {
-            (Some(other), _) => Full::Serve(moved(group, choice, other)),
+            (Some(other), _) => {
+                place_anew(group, choice, other, ask.now_s);
+                Full::Serve(moved(group, choice, other))
+            }
             (None, OnFull::Reject) => Full::Reject(*choice),
             (None, OnFull::Queue | OnFull::Spill | OnFull::Restick) => Full::Wait(*choice),
         };
@@ -58,6 +61,17 @@ pub fn on_full(groups: &[Arc<TargetGroup>], choice: &Choice, ask: &Ask<'_>) -> F
             let sticky = StickyOutcome { issue: Issue::Now, ..sticky };
             Full::Serve(moved(group, &Choice { sticky: Some(sticky), ..choice }, other))
         }),
+    }
+}
+
+/// Counts a session that begins at the target that serves it, where its scope counts them.
+fn place_anew(group: &TargetGroup, choice: &Choice, to: TargetIndex, now_s: u64) {
+    // One that is served elsewhere for once was never placed.
+    let begins = choice.sticky.filter(|sticky| sticky.issue != Issue::Never);
+    let targets = (group.targets.get(choice.target), group.targets.get(to));
+    let (Some(sticky), (Some(from), Some(to))) = (begins, targets) else { return };
+    if from.state.newcomers().take_back(sticky.assignment.session) {
+        to.state.newcomers().place(sticky.assignment.session, now_s);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::routing::actions::{Forward, GroupIndex};
 use crate::routing::weighted;
 use crate::stickiness::cookie::Plain;
 use crate::stickiness::memo::Memo;
-use crate::stickiness::options::Failback;
+use crate::stickiness::options::{Failback, NewSessions};
 use crate::stickiness::response_cookie::AppCookieEvent;
 use crate::stickiness::session_field;
 use crate::stickiness::set_cookie::Assignment;
@@ -420,9 +420,10 @@ impl Scoped<'_> {
     fn begin(&self, reason: Reason) -> Result<Choice, Unplaced> {
         let index = draw_group(self.groups, self.candidates, self.ask).ok_or(Unplaced::NoTarget)?;
         let group = self.groups.get(index).ok_or(Unplaced::NoTarget)?;
-        let picked =
-            group.pick(&draw(group, self.ask), self.ask.excluded).ok_or(Unplaced::NoTarget)?;
-        let target = group.targets.get(picked).ok_or(Unplaced::NoTarget)?.key;
+        let seeks_room = self.sticky.options().new_sessions == NewSessions::LeastSessions;
+        let picked = self.pick_new(group, seeks_room).ok_or(Unplaced::NoTarget)?;
+        let place = group.targets.get(picked).ok_or(Unplaced::NoTarget)?;
+        let target = place.key;
         let assignment = Assignment {
             generation: self.sticky.options().generation,
             group: group.key,
@@ -431,6 +432,9 @@ impl Scoped<'_> {
             session: (self.ask.random.session)(),
             issued_s: self.ask.now_s,
         };
+        if seeks_room {
+            place.state.newcomers().place(assignment.session, self.ask.now_s);
+        }
         let issue = if self.sticky.session_field().is_some() {
             Issue::WithSessionId
         } else if self.sticky.app_cookie().is_some() {
@@ -448,6 +452,12 @@ impl Scoped<'_> {
             is_pinned: issue == Issue::Now,
         };
         Ok(Choice { group: index, target: picked, sticky: Some(sticky) })
+    }
+
+    fn pick_new(&self, group: &TargetGroup, seeks_room: bool) -> Option<TargetIndex> {
+        let Ask { random, excluded, .. } = *self.ask;
+        let with_room = seeks_room.then(|| group.pick_with_room(random.target, excluded)).flatten();
+        with_room.or_else(|| group.pick(&draw(group, self.ask), excluded))
     }
 
     /// Where a session is served: in its group, or, when that has nobody for it, in another of the scope,

@@ -2,6 +2,8 @@
 mod cookies;
 #[path = "select_tests/full.rs"]
 mod full;
+#[path = "select_tests/room.rs"]
+mod room;
 #[path = "select_tests/session_field.rs"]
 mod session_field;
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crossbeam_utils::CachePadded;
 
 use super::address::Address;
+use super::newcomers::Newcomers;
 use super::queue::WaitQueue;
 use super::retry_budget::RetryBudget;
 use crate::stickiness::session_match::SessionNotes;
@@ -86,6 +87,7 @@ struct Hot {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
+    newcomers: Newcomers,
 }
 
 /// Shared by every shard and the control plane, for as long as there is a reference.
@@ -332,7 +334,9 @@ impl TargetState {
     /// Notes that a session whose cookie has come back was served here; see [`SessionSketch::note`]. Allocates once in
     /// the target's life.
     pub fn note_session(&self, session: u128, life: Life, now_s: u64) {
-        self.sessions.get_or_init(Box::default).note(session, life, now_s);
+        if self.sessions.get_or_init(Box::default).note(session, life, now_s) {
+            self.newcomers().forget(session);
+        }
     }
 
     /// Notes that a session no longer lives here.
@@ -340,11 +344,17 @@ impl TargetState {
         if let Some(sessions) = self.sessions.get() {
             sessions.forget(session, life.tag);
         }
+        self.newcomers().forget(session);
     }
 
     /// The sessions that live at this target; `None` before the first cookie that comes back.
     pub fn sessions(&self) -> Option<&SessionSketch> {
         self.sessions.get().map(|sketch| &**sketch)
+    }
+
+    /// How full of sessions first visits find this target.
+    pub fn newcomers(&self) -> &Newcomers {
+        &self.hot.newcomers
     }
 }
 

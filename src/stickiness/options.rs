@@ -30,6 +30,15 @@ pub enum Failback {
     Healthy,
 }
 
+/// Where first visits go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewSessions {
+    /// As the group's algorithm says.
+    Algorithm,
+    /// Where the fewest sessions live, by weight.
+    LeastSessions,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
     Lax,
@@ -55,6 +64,7 @@ pub struct StickinessOptions {
     /// Keep the cookie in the request that the target sees.
     pub forward_cookie: bool,
     pub failback: Failback,
+    pub new_sessions: NewSessions,
     /// "Flush stickiness" bumps it.
     pub generation: u32,
     /// Further names of session cookies to watch.
@@ -78,6 +88,7 @@ impl Default for StickinessOptions {
             cross_site_twin: false,
             forward_cookie: false,
             failback: Failback::Never,
+            new_sessions: NewSessions::Algorithm,
             generation: 0,
             session_cookies: Vec::new(),
         }

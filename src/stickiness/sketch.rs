@@ -150,12 +150,14 @@ impl Cell {
 }
 
 impl SessionSketch {
-    /// The cookie of `session` has come back to this target at `now_s`.
-    pub fn note(&self, session: u128, life: Life, now_s: u64) {
+    /// The cookie of `session` has come back to this target at `now_s`. Says whether the session is in the sample
+    /// from now on and was not before.
+    pub fn note(&self, session: u128, life: Life, now_s: u64) -> bool {
         let place = Place::of(session, life.tag);
-        let Some(Set(cells)) = self.sets.get(place.set) else { return };
+        let Some(Set(cells)) = self.sets.get(place.set) else { return false };
         if place.rank < self.level.load(Ordering::Relaxed) {
-            return self.pass_over(life.tag, now_s);
+            self.pass_over(life.tag, now_s);
+            return false;
         }
         for cell in cells {
             let bits = cell.load(Ordering::Relaxed);
@@ -164,10 +166,10 @@ impl SessionSketch {
                     // Whoever has changed it meanwhile knows better.
                     Cell(bits).replace(cell, Cell::new(place.key, now_s).0);
                 }
-                return;
+                return false;
             }
         }
-        self.admit(place, cells, life, now_s);
+        self.admit(place, cells, life, now_s)
     }
 
     /// `session` lives here no more: it has moved, or its application has ended it.
@@ -180,7 +182,19 @@ impl SessionSketch {
     /// About how many sessions of these scopes live here at `now_s`. To be asked now and then: a sample that has
     /// become small is let grow again here.
     pub fn estimate(&self, now_s: u64, lives: &[Life]) -> u64 {
+        self.estimate_at(now_s, lives, |_| 0)
+    }
+
+    /// The same where each session is forgotten here once it is in the sample of `known`: whom that one has passed
+    /// over may still stand here, and stands for nobody.
+    pub fn estimate_besides(&self, known: &SessionSketch, now_s: u64, lives: &[Life]) -> u64 {
+        self.estimate_at(now_s, lives, known.levels())
+    }
+
+    /// By those who are at a level of at least `level_since` since they were seen.
+    fn estimate_at(&self, now_s: u64, lives: &[Life], level_since: impl Fn(u64) -> u8) -> u64 {
         let level = self.level.load(Ordering::Relaxed);
+        let own_since = self.levels();
         let (mut estimate, mut sample) = (0_u64, 0);
         for cell in self.sets.iter().flat_map(|Set(cells)| cells).filter_map(Cell::read) {
             let life = lives.iter().find(|life| life.tag == cell.tag());
@@ -189,7 +203,7 @@ impl SessionSketch {
             }
             sample += 1;
             // As long as it has not been seen anew, it stands for those who were passed over then.
-            let level = self.highest_since(cell.seen_s(), level);
+            let level = own_since(cell.seen_s()).max(level_since(cell.seen_s()));
             if cell.rank() >= level {
                 estimate = estimate.saturating_add(1 << level);
             }
@@ -200,14 +214,21 @@ impl SessionSketch {
         estimate.max(u64::from(self.may_have_missed_somebody(now_s, lives)))
     }
 
-    /// Finds a cell for a session that has none.
+    /// Finds a cell for a session that has none; `false` where it is not to have one.
     #[cold]
-    fn admit(&self, place: Place, cells: &[AtomicU64; CELLS_PER_SET], life: Life, now_s: u64) {
+    fn admit(
+        &self,
+        place: Place,
+        cells: &[AtomicU64; CELLS_PER_SET],
+        life: Life,
+        now_s: u64,
+    ) -> bool {
         self.longest_s.fetch_max(life.duration_s, Ordering::Relaxed);
         for _ in 0..ATTEMPTS_MAX {
             let level = self.level.load(Ordering::Relaxed);
             if place.rank < level {
-                return self.pass_over(life.tag, now_s);
+                self.pass_over(life.tag, now_s);
+                return false;
             }
             let mut free = cells.iter().map(|cell| (cell, Cell::read(cell)));
             let free = free.find(|(_, known)| self.is_free(*known, life, now_s));
@@ -215,13 +236,15 @@ impl SessionSketch {
                 Some((cell, known)) => {
                     let new = Cell::new(place.key, now_s).0;
                     if known.unwrap_or(Cell(0)).replace(cell, new) {
-                        return forget_doubles(cells, place.key);
+                        forget_doubles(cells, place.key);
+                        return true;
                     }
                 }
                 None if level < RANK_MAX => self.coarsen(level, life.tag, now_s),
-                None => return,
+                None => return false,
             }
         }
+        false
     }
 
     /// Empty, or of somebody whose session is over. How long those of other scopes live is known only as a limit.
@@ -263,6 +286,13 @@ impl SessionSketch {
             let below = level.saturating_sub(1);
             let _ = self.level.compare_exchange(level, below, Ordering::SeqCst, Ordering::Relaxed);
         }
+    }
+
+    /// The highest level since a time. Mostly none was ever left, and nothing has to be looked up.
+    fn levels(&self) -> impl Fn(u64) -> u8 {
+        let level = self.level.load(Ordering::Relaxed);
+        let was_left = self.left_s.iter().any(|left| left.load(Ordering::Relaxed) != 0);
+        move |seen_s| if was_left { self.highest_since(seen_s, level) } else { level }
     }
 
     /// The highest level since `seen_s`, now that it is `level`.

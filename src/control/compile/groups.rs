@@ -167,6 +167,7 @@ pub fn stickiness_options(stickiness: &file::Stickiness) -> StickinessOptions {
         cross_site_twin: stickiness.cross_site_twin,
         forward_cookie: stickiness.forward_cookie,
         failback: stickiness.failback,
+        new_sessions: stickiness.new_sessions,
         generation: stickiness.generation,
         session_cookies: stickiness
             .session_cookies
@@ -211,6 +212,7 @@ pub(super) fn rule_stickiness(
         forward_cookie: sticky.forward_cookie,
         // A rule remembers the group; the group itself chooses the target.
         failback: Failback::Never,
+        new_sessions: sticky.new_sessions,
         generation: 0,
         session_cookies: Vec::new(),
     };

@@ -16,11 +16,14 @@ use crate::group::target_group::{
 use crate::http::fields::FieldId;
 use crate::routing::actions::Forward;
 use crate::stickiness::cookie::{self, Scope};
-use crate::stickiness::options::StickinessKind;
+use crate::stickiness::options::{NewSessions, StickinessKind};
 use crate::stickiness::seal::SealCodec;
 use crate::stickiness::session_field;
 use crate::stickiness::verdict::{Reading, Stickiness};
 use crate::telemetry::reason::Reason;
+
+/// Targets with the fewest sessions that are named.
+const ROOM_SHOWN_MAX: usize = 8;
 
 /// The status of a request that no target may have.
 const NOBODY: u16 = 503;
@@ -183,6 +186,9 @@ fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
     }
     page.line("verdict", said);
     eligible(groups, page);
+    if stickiness.options().new_sessions == NewSessions::LeastSessions {
+        room(groups, page);
+    }
 }
 
 /// What the request's cookie, or its sealed session id, is worth.
@@ -340,6 +346,27 @@ fn eligible(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
         for line in passed {
             page.line("", line);
         }
+    }
+}
+
+/// Where a session that begins finds the fewest others.
+fn room(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
+    for group in groups {
+        let load = |target: &Target| {
+            let hundredths = target.state.newcomers().load().saturating_mul(100);
+            hundredths.checked_div(u64::from(target.share)).unwrap_or(0)
+        };
+        let mut loads: Vec<(u64, &str)> =
+            group.eligible().map(|(_, target)| (load(target), &*target.id)).collect();
+        loads.sort_unstable();
+        let shown = loads.iter().take(ROOM_SHOWN_MAX);
+        let shown: Vec<String> = shown.map(|(load, id)| format!("{id} {load}")).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        let of = if groups.len() > 1 { format!(" of {}", group.name) } else { String::new() };
+        let more = if loads.len() > ROOM_SHOWN_MAX { ", …" } else { "" };
+        page.line("", format!("least_sessions{of}, by weight: {}{more}", shown.join(", ")));
     }
 }
 

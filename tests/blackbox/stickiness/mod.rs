@@ -11,6 +11,7 @@ mod failover;
 mod full;
 mod keys;
 mod refresh;
+mod room;
 mod session_match;
 mod stripping;
 mod verdict;

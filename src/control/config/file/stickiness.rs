@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::control::config::units::duration;
-use crate::stickiness::options::{Failback, OnLost, SameSite};
+use crate::stickiness::options::{Failback, NewSessions, OnLost, SameSite};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,8 @@ pub struct Stickiness {
     pub forward_cookie: bool,
     #[serde(with = "FailbackName")]
     pub failback: Failback,
+    #[serde(with = "NewSessionsName")]
+    pub new_sessions: NewSessions,
     pub session_cookies: Vec<String>,
     pub generation: u32,
 }
@@ -76,6 +78,8 @@ pub struct Sticky {
     pub partitioned: bool,
     pub cross_site_twin: bool,
     pub forward_cookie: bool,
+    #[serde(with = "NewSessionsName")]
+    pub new_sessions: NewSessions,
 }
 
 fn on_lost<'de, D: Deserializer<'de>>(input: D) -> Result<OnLost, D::Error> {
@@ -111,4 +115,11 @@ enum SameSiteName {
 enum FailbackName {
     Never,
     Healthy,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "NewSessions", rename_all = "snake_case")]
+enum NewSessionsName {
+    Algorithm,
+    LeastSessions,
 }

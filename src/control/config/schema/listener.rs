@@ -1,7 +1,7 @@
 //! Settings of listeners and their rules. Tested as part of the schema.
 
 use super::super::checks;
-use super::target_group::{cookie_settings, session_field_settings};
+use super::target_group::{cookie_settings, new_sessions, session_field_settings};
 use super::{
     DAY_S, Default, GIB, KIB, Kind, MIB, Section, milliseconds_to_seconds, seconds_or_off, setting,
 };
@@ -396,7 +396,7 @@ static WEIGHTED_GROUP: Section = Section {
 };
 
 static STICKY: Section = Section { settings: &STICKY_SETTINGS };
-static STICKY_SETTINGS: [super::Setting; 13] = {
+static STICKY_SETTINGS: [super::Setting; 14] = {
     let [a, b, c, d, e, f, g, h, i, j] = cookie_settings();
     let [app_header, on_lost] = session_field_settings();
     let kind = setting(
@@ -405,7 +405,7 @@ static STICKY_SETTINGS: [super::Setting; 13] = {
         Default::Is("\"lb_cookie\""),
         "limpet's own cookie, or a session id in a field.",
     );
-    [a, kind, app_header, on_lost, b, c, d, e, f, g, h, i, j]
+    [a, kind, app_header, on_lost, b, c, d, e, f, g, h, i, j, new_sessions()]
 };
 
 static REWRITE: Section = Section {

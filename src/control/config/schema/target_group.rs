@@ -244,6 +244,16 @@ pub(super) const fn cookie_settings() -> [Setting; 10] {
     ]
 }
 
+/// Where first visits go, by the stickiness of a target group or of a rule.
+pub(super) const fn new_sessions() -> Setting {
+    setting(
+        "new_sessions",
+        Kind::OneOf(&["algorithm", "least_sessions"]),
+        Default::Is("\"algorithm\""),
+        "Where new users go: as the algorithm says, or where the fewest live by weight, new targets first.",
+    )
+}
+
 pub static STICKINESS: Section = Section { settings: &STICKINESS_SETTINGS };
 
 /// What a session id in a field has in a target group and in a rule alike.
@@ -264,7 +274,7 @@ pub(super) const fn session_field_settings() -> [Setting; 2] {
     ]
 }
 
-static STICKINESS_SETTINGS: [Setting; 17] = {
+static STICKINESS_SETTINGS: [Setting; 18] = {
     let [a, b, c, d, e, f, g, h, i, j] = cookie_settings();
     let [app_header, on_lost] = session_field_settings();
     [
@@ -298,6 +308,7 @@ static STICKINESS_SETTINGS: [Setting; 17] = {
             Default::Is("\"never\""),
             "After a fail-over: stay, or go back when the first target is healthy again.",
         ),
+        new_sessions(),
         setting(
             "session_cookies",
             Kind::Texts(&checks::COOKIE_NAME),

@@ -7,6 +7,7 @@ const ALGORITHMS = [
 const ON_FULL = [["queue", "Queue: wait for a place"], ["spill", "Spill: another target this once"],
   ["restick", "Restick: another target from now on"], ["reject", "Reject with 503"]];
 const FAILBACK = [["never", "Never: stay on the new target"], ["healthy", "When the first target is healthy again"]];
+const NEW_SESSIONS = [["algorithm", "As the algorithm says"], ["least_sessions", "Where the fewest live (least_sessions)"]];
 const SAME_SITE = [["lax", "Lax"], ["strict", "Strict"], ["none", "None (only over TLS)"]];
 const CHECKS = [["off", "Off"], ["http", "HTTP request"], ["tcp", "TCP connection"]];
 export const TYPES = [
@@ -37,6 +38,7 @@ export const SECTIONS = [
     ["stickiness.cookie_name", "Cookie name", "text", { optional: true }],
     ["on_full", "When the user's target is full", "choice", { options: ON_FULL }],
     ["stickiness.failback", "After a fail-over, go back", "choice", { options: FAILBACK }],
+    ["stickiness.new_sessions", "Where new users go", "choice", { options: NEW_SESSIONS }],
   ], more: { title: "More about the cookie", fields: [
     ["stickiness.domain", "Domain", "text"],
     ["stickiness.path", "Path", "text"],
