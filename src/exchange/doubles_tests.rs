@@ -392,6 +392,11 @@ pub struct SideState {
     pub is_bulk: Cell<bool>,
     pub was_sent: RefCell<Vec<u8>>,
     pub fault: Cell<Option<SendFault>>,
+    /// It takes nothing of what it is sent, until it is aborted.
+    pub is_stalled: Cell<bool>,
+    /// It has reset its stream, which is found when the system is asked, and how often it was.
+    pub is_reset: Cell<bool>,
+    pub looks: Cell<u32>,
     pub is_listened_to: Cell<Option<bool>>,
     pub was_told_end: Cell<bool>,
     pub is_ended: Cell<bool>,
@@ -439,8 +444,17 @@ impl Writer for SideDouble {
         if let Some(fault) = self.0.fault.get() {
             return Err(fault);
         }
+        let is_taken = || !self.0.is_stalled.get() || self.0.is_aborted.get();
+        poll_fn(|_| if is_taken() { Poll::Ready(()) } else { Poll::Pending }).await;
+        if self.0.is_aborted.get() {
+            return Err(SendFault::Gone);
+        }
         self.0.was_sent.borrow_mut().extend_from_slice(&bytes);
         Ok(())
+    }
+    fn is_reset(&self) -> bool {
+        self.0.looks.set(self.0.looks.get() + 1);
+        self.0.is_reset.get()
     }
     fn end_sending(&self) {
         self.0.was_told_end.set(true);

@@ -3,6 +3,9 @@
 //!
 //! A side that ends cleanly is passed on as such, and the other direction goes on. Whatever else ends a
 //! direction is seen as a cut: whoever has not been told of a clean end by then gets a reset.
+//!
+//! A side that is received from, or sent to, tells by that of its reset. Of one that is not, because the other side
+//! takes nothing of what it has sent already, or because it has sent all it will, the system is asked now and then.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -14,7 +17,7 @@ use std::time::Duration;
 use super::content::SendFault;
 use super::failure::Failure;
 use crate::time::clock::Millis;
-use crate::time::patience::Patience;
+use crate::time::patience::{LOOK, Patience};
 use crate::time::timers::{Timer, Timers};
 use crate::uring::buffers::{self, SMALL_BYTES};
 
@@ -48,6 +51,10 @@ pub trait Writer {
         bytes: Vec<u8>,
         patience: Patience<'_>,
     ) -> impl Future<Output = Result<(), SendFault>>;
+
+    /// Whether the side has reset its stream; asks the system, also while bytes of it are unread. Neither its end nor
+    /// that of both directions is a reset.
+    fn is_reset(&self) -> bool;
 
     /// Tells the side that nothing more comes.
     fn end_sending(&self);
@@ -89,8 +96,12 @@ struct Direction<'a, R, F, T> {
     reader: R,
     from: &'a End<F>,
     to: &'a End<T>,
-    /// Bounds what is awaited of the reader.
+    /// Bounds what is awaited of the reader, and says when to look at a side that nothing is awaited of.
     timer: Timer,
+    /// That of the other direction.
+    other_timer: Timer,
+    /// When the system is asked next about a side that nothing is awaited of.
+    look_ms: Millis,
     bytes: u64,
 }
 
@@ -123,8 +134,9 @@ pub async fn run(
     let (from_target, to_target) = target.split();
     let client = End::new(to_client, Who::Client);
     let target = End::new(to_target, Who::Target);
-    let mut up = Direction::new(&tunnel, from_client, &client, &target, Timer::TunnelUp);
-    let mut down = Direction::new(&tunnel, from_target, &target, &client, Timer::TunnelDown);
+    let (of_up, of_down) = (Timer::TunnelUp, Timer::TunnelDown);
+    let mut up = Direction::new(&tunnel, from_client, (&client, &target), (of_up, of_down));
+    let mut down = Direction::new(&tunnel, from_target, (&target, &client), (of_down, of_up));
     join(pin!(up.run()), pin!(down.run())).await;
     // What it was told is on its way to it, also when the client is gone since.
     if target.has_all.get() {
@@ -157,8 +169,8 @@ impl<W: Writer> End<W> {
         End { writer, who, has_all: Cell::new(false) }
     }
 
-    /// What it means that nothing can be received from it any more.
-    fn receive_failure(&self) -> Failure {
+    /// What it means that it is gone.
+    fn gone(&self) -> Failure {
         match self.who {
             Who::Client => Failure::ClientGone,
             Who::Target => Failure::TargetReset { any_byte: true },
@@ -167,7 +179,7 @@ impl<W: Writer> End<W> {
 
     fn send_failure(&self, fault: SendFault) -> Failure {
         match (self.who, fault) {
-            (_, SendFault::Gone | SendFault::Reset) => self.receive_failure(),
+            (_, SendFault::Gone | SendFault::Reset) => self.gone(),
             (Who::Client, SendFault::Timeout) => Failure::ClientSendTimeout,
             (Who::Target, SendFault::Timeout) => Failure::TargetSendTimeout,
         }
@@ -178,11 +190,11 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
     fn new(
         tunnel: &'a Tunnel<'a>,
         reader: R,
-        from: &'a End<F>,
-        to: &'a End<T>,
-        timer: Timer,
+        (from, to): (&'a End<F>, &'a End<T>),
+        (timer, other_timer): (Timer, Timer),
     ) -> Direction<'a, R, F, T> {
-        Direction { tunnel, reader, from, to, timer, bytes: 0 }
+        let look_ms = tunnel.timers.clock.deadline(LOOK);
+        Direction { tunnel, reader, from, to, timer, other_timer, look_ms, bytes: 0 }
     }
 
     async fn run(&mut self) {
@@ -191,6 +203,9 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
             Ok(()) => {
                 self.to.writer.end_sending();
                 self.to.has_all.set(true);
+                // The other direction is who looks at this side from now on.
+                let Tunnel { timers, .. } = *self.tunnel;
+                timers.hasten(self.other_timer, timers.clock.deadline(LOOK));
             }
             Err(failure) => self.break_off(failure),
         }
@@ -222,50 +237,106 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
         }
     }
 
-    /// Receives as long as the tunnel is not idle, nor cut off; breaks the tunnel off when it is.
+    /// Receives as long as the tunnel is not idle, nor cut off, nor without anybody to send to; breaks it off when it is.
     async fn receive(&mut self, is_bulk: bool) -> Result<Vec<u8>, Failure> {
-        let Tunnel { timers, idle, ref active_ms, .. } = *self.tunnel;
-        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        let mut is_idle = false;
-        timers.set(self.timer, active_ms.get().saturating_add(idle_ms));
+        let Tunnel { timers, .. } = *self.tunnel;
+        let mut cut = None;
+        timers.set(self.timer, self.judge_at());
         let result = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(output) = self.reader.poll_receive(is_bulk, cx) {
                     return Poll::Ready(output);
                 }
-                if is_idle || !timers.poll_due(self.timer, cx) {
+                if cut.is_some() || !timers.poll_due(self.timer, cx) {
                     return Poll::Pending;
                 }
-                let quiet_until = active_ms.get().saturating_add(idle_ms);
-                if timers.clock.now_ms() < quiet_until && !timers.is_cut_off() {
-                    timers.set(self.timer, quiet_until);
-                    continue;
+                cut = self.judge();
+                if let Some(failure) = cut {
+                    self.break_off(failure);
+                    // One that was told of its end already is not aborted, and not listened to any further.
+                    self.reader.end_receiving();
+                } else {
+                    timers.set(self.timer, self.judge_at());
                 }
-                is_idle = true;
-                self.break_off(Failure::TunnelIdle);
-                // One that was told of its end already is not aborted, and not listened to any further.
-                self.reader.end_receiving();
             }
         })
         .await;
         timers.stop(self.timer);
-        if is_idle {
-            return Err(Failure::TunnelIdle);
+        match cut {
+            Some(failure) => Err(failure),
+            None => result.map_err(|_| self.from.gone()),
         }
-        result.map_err(|_| self.from.receive_failure())
     }
 
+    /// When the tunnel is idle, unless bytes move by then.
+    fn quiet_until(&self) -> Millis {
+        let idle_ms = u64::try_from(self.tunnel.idle.as_millis()).unwrap_or(u64::MAX);
+        self.tunnel.active_ms.get().saturating_add(idle_ms)
+    }
+
+    /// When to see whether there is anything to receive for.
+    fn judge_at(&self) -> Millis {
+        let quiet_until = self.quiet_until();
+        if self.is_alone() { quiet_until.min(self.look_ms) } else { quiet_until }
+    }
+
+    /// Whether nothing is received from the side that this direction sends to.
+    fn is_alone(&self) -> bool {
+        self.from.has_all.get()
+    }
+
+    /// Why nothing more is to be received, if so.
+    fn judge(&mut self) -> Option<Failure> {
+        let Tunnel { timers, .. } = *self.tunnel;
+        if timers.is_cut_off() || timers.clock.now_ms() >= self.quiet_until() {
+            return Some(Failure::TunnelIdle);
+        }
+        if !self.is_alone() {
+            return None;
+        }
+        self.look_ms = timers.clock.deadline(LOOK);
+        self.to.writer.is_reset().then(|| self.to.gone())
+    }
+
+    /// Sends as long as who has said it is there; breaks the tunnel off when it is not.
     async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
         let Tunnel { timers, idle, ref active_ms, .. } = *self.tunnel;
         active_ms.set(timers.clock.now_ms());
         self.bytes += bytes.len() as u64;
-        let timer = match self.to.who {
+        let (from, to) = (self.from, self.to);
+        let timer = match to.who {
             Who::Client => Timer::Send,
             Who::Target => Timer::Upload,
         };
-        let patience = Patience { timers, timer, idle };
-        let sent = self.to.writer.send(bytes, patience).await;
-        sent.map_err(|fault| self.to.send_failure(fault))
+        let mut send = pin!(to.writer.send(bytes, Patience { timers, timer, idle }));
+        let (mut is_set, mut is_gone) = (false, false);
+        let sent = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(sent) = send.as_mut().poll(cx) {
+                    return Poll::Ready(sent);
+                }
+                if !std::mem::replace(&mut is_set, true) {
+                    timers.set(self.timer, self.look_ms);
+                }
+                if is_gone || !timers.poll_due(self.timer, cx) {
+                    return Poll::Pending;
+                }
+                self.look_ms = timers.clock.deadline(LOOK);
+                timers.set(self.timer, self.look_ms);
+                is_gone = from.writer.is_reset();
+                if is_gone {
+                    self.break_off(from.gone());
+                }
+            }
+        })
+        .await;
+        if is_set {
+            timers.stop(self.timer);
+        }
+        if is_gone {
+            return Err(from.gone());
+        }
+        sent.map_err(|fault| to.send_failure(fault))
     }
 }
 

@@ -115,6 +115,69 @@ fn a_side_that_takes_nothing_is_who_ended_it() {
 }
 
 #[test]
+fn a_reset_of_either_side_is_found_while_the_other_takes_nothing() {
+    for (of_client, failure) in
+        [(true, Failure::ClientGone), (false, Failure::TargetReset { any_byte: true })]
+    {
+        tunnel(async |shard, client, target, running| {
+            let (from, to) = if of_client { (client, target) } else { (target, client) };
+            to.is_stalled.set(true);
+            from.says("x");
+            for at in [0, 499, 500, 999, 1000, 1500] {
+                shard.at(at).await;
+                assert!(poll(running).is_pending(), "at {at} ms");
+                assert_eq!(u64::from(from.looks.get()), at / 500, "at {at} ms");
+            }
+            from.is_reset.set(true);
+            shard.at(1999).await;
+            assert!(poll(running).is_pending());
+            shard.at(2000).await;
+            assert_eq!(over(running).failure, Some(failure));
+            assert!(client.is_aborted.get() && target.is_aborted.get());
+            assert_eq!(to.looks.get(), 0, "who is sent to tells by that");
+        });
+    }
+}
+
+#[test]
+fn a_reset_behind_the_end_of_either_side_is_found_while_the_other_says_nothing() {
+    for (of_client, failure) in
+        [(true, Failure::ClientGone), (false, Failure::TargetReset { any_byte: true })]
+    {
+        tunnel(async |shard, client, target, running| {
+            let (gone, other) = if of_client { (client, target) } else { (target, client) };
+            assert!(poll(running).is_pending());
+            shard.at(3000).await;
+            gone.says("");
+            assert!(poll(running).is_pending());
+            assert_eq!((gone.looks.get(), other.looks.get()), (0, 0), "both are listened to");
+            shard.at(3500).await;
+            assert!(poll(running).is_pending());
+            gone.is_reset.set(true);
+            shard.at(4000).await;
+            let over = over(running);
+            assert_eq!(over.failure, Some(failure));
+            assert!(gone.is_aborted.get() && !other.is_aborted.get(), "who has all loses nothing");
+            assert_eq!((over.client_was_told, target.is_ended.get()), (!of_client, of_client));
+            assert_eq!(other.looks.get(), 0);
+        });
+    }
+}
+
+#[test]
+fn no_side_is_looked_at_while_what_the_other_is_sent_is_taken() {
+    tunnel(async |shard, client, target, running| {
+        for at in [0, 2000, 4000] {
+            shard.at(at).await;
+            client.says("up");
+            target.says("down");
+            assert!(poll(running).is_pending());
+        }
+        assert_eq!((client.looks.get(), target.looks.get()), (0, 0));
+    });
+}
+
+#[test]
 fn a_tunnel_in_which_nothing_moves_is_broken_off() {
     tunnel(async |shard, client, target, running| {
         assert!(poll(running).is_pending());

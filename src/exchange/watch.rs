@@ -15,13 +15,12 @@ use super::client::{Answering, Presence};
 use super::progress::UploadState;
 use super::target::Handle;
 use crate::time::clock::Millis;
+use crate::time::patience::LOOK;
 use crate::time::timers::{Timer, Timers};
 
 /// How long a client that has ended its side may still be waiting for the response: one that only
 /// half-closed gets a quick one; one that closed, as most do, is not worked for any longer.
 const CLIENT_GONE: Duration = Duration::from_secs(1);
-/// How often the system is asked about a client of whom nothing tells.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Why something that was awaited was made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -342,15 +342,16 @@ fn recorded(
 
 /// The exchange of a client that resets ends at once; a little later where limpet cannot listen for the reset.
 fn told_at_once(run: &Run<'_>, seen: &client::Seen, record: &Noted) -> Verdict {
-    // A tunnel does not listen to a side whose bytes the other side does not take.
-    let is_tunnel = record.facts.ended.phase == Phase::Tunnel;
-    if seen.cut != Some(Cut::Reset) || record.at_us <= seen.cut_us || is_tunnel {
+    if seen.cut != Some(Cut::Reset) || record.at_us <= seen.cut_us {
         return Ok(());
     }
     let later_us = record.at_us - seen.cut_us;
     let client = &run.plan.clients[seen.index];
+    // A tunnel does not listen to a side that it has bytes of, which the other side does not take.
+    let is_tunnel = record.facts.ended.phase == Phase::Tunnel;
     let is_simple = client.requests.iter().all(|request| request.content.is_none());
-    let untold_us = if is_simple && !client.pipelines { 0 } else { UNTOLD_US };
+    let is_told = is_simple && !client.pipelines && !is_tunnel;
+    let untold_us = if is_told { 0 } else { UNTOLD_US };
     must(later_us <= SEEN_LATE_US + untold_us, || {
         format!("its client had reset {later_us} us before it ended {}", record.facts.ended)
     })

@@ -108,6 +108,10 @@ impl Session {
         self.0.presence()
     }
 
+    pub fn is_reset(&self) -> bool {
+        self.0.is_reset()
+    }
+
     pub fn end_receiving(&self) {
         self.0.end_receiving();
     }

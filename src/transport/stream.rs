@@ -144,6 +144,16 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has reset the connection; asks the kernel, also while bytes of it are unread. One that has only
+    /// ended its side has not, whether this side has ended as well or goes on.
+    pub fn is_reset(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(socket) => socket.is_reset(),
+            #[cfg(test)]
+            Kind::Records(session) => session.is_reset(),
+        }
+    }
+
     /// Ends receiving: a receive in flight completes as at the end of the stream.
     pub fn end_receiving(&self) {
         match &self.0 {

@@ -94,6 +94,10 @@ impl Writer for PlainWriter {
         Ok(())
     }
 
+    fn is_reset(&self) -> bool {
+        self.stream.is_reset()
+    }
+
     fn end_sending(&self) {
         self.stream.end_sending();
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::driver::flowing::is_of_the_connection;
 use super::engine::{self, Engine};
 use super::ring::{self, RingRecv, RingRecvProvided};
 #[cfg(test)]
@@ -51,9 +52,11 @@ impl Socket {
         self.0.calm.set(0);
         Poll::Ready(match end {
             0 => FlowNext::Result(Ok(Vec::new())),
+            error if is_of_the_connection(error) => {
+                FlowNext::Result(Err(io::Error::from_raw_os_error(-error)))
+            }
             // The flow was stopped, or found no buffer.
-            error if [-libc::ECANCELED, -libc::ENOBUFS].contains(&error) => FlowNext::Over,
-            error => FlowNext::Result(Err(io::Error::from_raw_os_error(-error))),
+            _ => FlowNext::Over,
         })
     }
 

@@ -149,6 +149,18 @@ impl Socket {
         }
     }
 
+    /// Whether the peer has reset the connection, or it has failed; takes nothing, and looks past bytes that are unread.
+    /// Both sides may have ended it in an orderly way meanwhile, which a hang-up alone does not tell from a reset.
+    pub fn is_reset(&self) -> bool {
+        #[cfg(test)]
+        if let Handle::Simulated(end) = &self.0.handle {
+            return end.is_reset();
+        }
+        // The kernel tells of a reset once, and a receive that goes on may have been told.
+        self.0.flow.get().is_some_and(FlowKey::has_failed)
+            || options::hang_up(self.raw()) & libc::POLLERR != 0
+    }
+
     /// Whether this side has shut down both directions.
     pub(super) fn is_shut(&self) -> bool {
         self.0.is_shut.get()

@@ -121,6 +121,11 @@ impl Inner {
         }
     }
 
+    pub(super) fn is_reset(&self) -> bool {
+        let reset = End::Cut(io::ErrorKind::ConnectionReset);
+        self.reading.borrow().end == Some(reset) || self.socket.is_reset()
+    }
+
     pub(super) fn end_receiving(&self) {
         self.reading.borrow_mut().is_shut = true;
         self.socket.shutdown(Shutdown::Read);

@@ -212,6 +212,9 @@ impl Writer for Nobody {
     async fn send(&self, _: Vec<u8>, _: Patience<'_>) -> Result<(), SendFault> {
         Ok(())
     }
+    fn is_reset(&self) -> bool {
+        false
+    }
     fn end_sending(&self) {}
     fn end(&self) {}
     fn abort(&self) {}

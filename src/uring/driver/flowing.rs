@@ -29,6 +29,12 @@ pub(crate) fn begin(entry: squeue::Entry) -> Option<FlowKey> {
     })
 }
 
+/// Whether what has ended a flow is an error, and has ended the connection too: not that the flow was stopped, or found
+/// no buffer.
+pub(crate) fn is_of_the_connection(end: i32) -> bool {
+    end < 0 && ![-libc::ECANCELED, -libc::ENOBUFS].contains(&end)
+}
+
 impl FlowKey {
     fn place(self) -> usize {
         self.0.get() as usize - 1
@@ -84,6 +90,14 @@ impl FlowKey {
             Some(Flow::Arrived(_)) => true,
             Some(Flow::Ending(ending)) => !ending.arrivals.is_empty() || ending.end.is_some(),
             Some(Flow::Waiting(_)) | None => false,
+        })
+    }
+
+    /// Whether an error has ended it that is the connection's own.
+    pub(crate) fn has_failed(self) -> bool {
+        DRIVER.with(|driver| match driver.flows.table.borrow_mut().get_mut(self.place()) {
+            Some(Flow::Ending(ending)) => ending.end.is_some_and(is_of_the_connection),
+            Some(Flow::Waiting(_) | Flow::Arrived(_)) | None => false,
         })
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Pipe {
     /// Bytes that were sent are lost: the receiver gets only a part, and no clean end.
     is_cut: bool,
     pub(super) ended: Ended,
+    /// The sender has reset the connection, perhaps behind its end.
+    pub(super) is_reset: bool,
     /// The receiver has been told of the reset.
     pub(super) is_told: bool,
     /// A transfer is on its way already.
@@ -73,6 +75,7 @@ impl Pipe {
             is_finished: false,
             is_cut: false,
             ended: Ended::Not,
+            is_reset: false,
             is_told: false,
             is_moving: false,
         }
@@ -125,8 +128,9 @@ impl Pipe {
     /// Loses the bytes on the way; with `destroys` also those that have arrived.
     pub(super) fn reset(&mut self, destroys: bool) {
         self.unsent.clear();
+        self.is_reset = true;
         if self.ended != Ended::Not {
-            // An end that has arrived already stays as it was.
+            // For the receiver, an end that has arrived already stays as it was.
             return;
         }
         if destroys {

@@ -6,7 +6,44 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Answer, Fault, Knobs, Left, Stage, listen, pair, run, spawn, wait};
-use crate::uring::{ConnectAddress, Socket, connect};
+use crate::uring::{ConnectAddress, Presence, Socket, connect};
+
+#[test]
+fn a_reset_behind_the_end_of_the_other_or_behind_unread_bytes_is_found_by_who_asks() {
+    for (unread, ends) in [(0, false), (0, true), (9, false), (9, true)] {
+        let ((), left) = run(1, Knobs::default(), async move {
+            let (near, far) = pair();
+            let _ = far.send(vec![1; unread], 0, true).await;
+            if ends {
+                far.shutdown(Shutdown::Write);
+            }
+            wait(Duration::from_millis(1)).await;
+            let before = if ends { Presence::Ended } else { Presence::There };
+            assert_eq!((near.presence(), near.is_reset()), (before, false));
+            far.abort();
+            wait(Duration::from_millis(1)).await;
+            assert_eq!((near.presence(), near.is_reset()), (Presence::Reset, true));
+            assert_eq!((far.presence(), far.is_reset()), (Presence::Reset, false));
+            if ends {
+                // Whoever receives finds what came before it, as a kernel has it.
+                assert_eq!(receive_all(near).await, (vec![1; unread], true));
+            }
+        });
+        clean(&left);
+    }
+}
+
+#[test]
+fn an_end_of_both_sides_is_no_reset() {
+    let ((), left) = run(1, Knobs::default(), async move {
+        let (near, far) = pair();
+        far.shutdown(Shutdown::Write);
+        near.shutdown(Shutdown::Write);
+        wait(Duration::from_millis(1)).await;
+        assert!(!near.is_reset() && !far.is_reset());
+    });
+    clean(&left);
+}
 
 const TARGET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 

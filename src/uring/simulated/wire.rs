@@ -508,12 +508,19 @@ impl End {
     }
 
     pub(in crate::uring) fn presence(&self) -> Presence {
+        if self.is_reset() {
+            return Presence::Reset;
+        }
         match self.wire.incoming(self.side).borrow().ended {
             Ended::ByReset => Presence::Reset,
             Ended::Cleanly => Presence::Ended,
             Ended::Not if self.wire.sides[self.side].is_aborted.get() => Presence::Reset,
             Ended::Not => Presence::There,
         }
+    }
+
+    pub(in crate::uring) fn is_reset(&self) -> bool {
+        self.wire.incoming(self.side).borrow().is_reset
     }
 
     pub(in crate::uring) fn shutdown(&self, how: Shutdown) {

@@ -94,6 +94,24 @@ impl Wire {
         }
     }
 
+    /// Sends until nothing more is taken for a moment; gives how much was.
+    pub fn send_until_full(&mut self) -> io::Result<usize> {
+        let Stream::Tcp(stream) = &mut self.stream else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        stream.set_write_timeout(Some(Duration::from_millis(300)))?;
+        let mut sent = 0;
+        let ended = loop {
+            match stream.write(&[b'x'; 64 << 10]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(sent),
+                Err(error) => break Err(error),
+            }
+        };
+        stream.set_write_timeout(Some(DEADLINE))?;
+        ended
+    }
+
     /// Sends in pieces that end at `splits`, each with a write of its own.
     pub fn send_split(&mut self, bytes: &[u8], splits: &[usize]) -> io::Result<()> {
         let mut from = 0;
@@ -139,6 +157,10 @@ impl Wire {
 
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
         socket2::SockRef::from(&self.as_fd()).set_recv_buffer_size(bytes)
+    }
+
+    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        socket2::SockRef::from(&self.as_fd()).set_send_buffer_size(bytes)
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
