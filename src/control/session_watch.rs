@@ -17,7 +17,8 @@ pub const EVERY: Duration = Duration::from_millis(500);
 /// Logs every mismatch that was not logged before, and puts it among the events.
 pub fn log_new(snapshot: &Snapshot, events: &Events) {
     for group in &snapshot.groups {
-        let Some(sticky) = &group.stickiness else { continue };
+        let sticky = group.stickiness.as_ref().filter(|sticky| sticky.is_enabled());
+        let Some(sticky) = sticky else { continue };
         let StickinessOptions { duration, max_age, .. } = *sticky.options();
         for mismatch in group.state.sessions.unlogged(sticky) {
             let text = describe(&mismatch, duration, max_age).text;

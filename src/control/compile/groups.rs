@@ -66,9 +66,14 @@ pub(super) fn group(
         name: group.name.as_str().into(),
         algorithm: algorithm(group).map_err(fail)?,
         options: group_options(group, is_checked),
-        stickiness: match stickiness.enabled {
-            false => None,
-            true => {
+        stickiness: match stickiness.kind {
+            StickinessKind::LbCookie | StickinessKind::AppCookie { .. } if !stickiness.enabled => {
+                None
+            }
+            // Clients keep their sealed session ids when the scope is turned off, and targets must not see the seals.
+            StickinessKind::LbCookie
+            | StickinessKind::AppCookie { .. }
+            | StickinessKind::AppHeader { .. } => {
                 let scope = Scope::Group(group.name.as_str().into());
                 let compiled = Stickiness::new(stickiness, scope, Arc::clone(ring));
                 Some(compiled.map_err(|fault| fail(fault.to_string()))?)

@@ -108,7 +108,7 @@ fn stickiness_that_is_turned_off_still_shows_targets_their_own_ids() {
     let targets = targets::<3>();
     let limpet = sticky(&targets).with_admin().start();
     let (_, value) = begin(&limpet, "abc");
-    limpet.admin().change("PATCH", "/v1/groups/app", r#"{"stickiness": {"enabled": false}}"#);
+    limpet.admin().change("PATCH", "/v1/groups/app/stickiness", r#"{"set":{"enabled":false}}"#);
     let seen: HashSet<String> = (0..6)
         .map(|_| {
             let echo = visit(&limpet, "/echo", &value);
@@ -120,6 +120,6 @@ fn stickiness_that_is_turned_off_still_shows_targets_their_own_ids() {
     assert_eq!(seen.len(), 3);
     let (_, plain) = begin(&limpet, "plain");
     assert_eq!(plain, "plain", "nobody is sealed any more");
-    limpet.admin().change("PATCH", "/v1/groups/app", r#"{"stickiness": {"enabled": true}}"#);
+    limpet.admin().change("PATCH", "/v1/groups/app/stickiness", r#"{"set":{"enabled":true}}"#);
     assert_eq!(spread(&limpet, &value).len(), 1, "and everybody is kept again");
 }

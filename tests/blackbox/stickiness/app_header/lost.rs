@@ -31,8 +31,8 @@ fn a_client_is_told_at_once_where_the_group_says_so() {
         assert_eq!(i64::from(lost.status), status, "{}", lost.head);
         assert_eq!(spread(&limpet, &other), HashSet::from(["b".to_owned()]), "others stay");
         let record =
-            limpet.record_where("the lost one", |record| record.text("code") == "session_lost");
-        assert_eq!((record.reason(), record.number("status") as i64), ("unhealthy", status));
+            limpet.record_where("the lost one", |record| record.number("status") as i64 == status);
+        assert_eq!((record.reason(), record.text("code")), ("unhealthy", "session_lost"));
         assert_eq!(sessions(), Some(1), "the other's alone");
     }
 }
@@ -55,13 +55,14 @@ fn whoever_is_told_needs_no_retry() {
 fn a_session_of_a_removed_target_is_told_or_balanced() {
     for on_lost in [None, Some(404)] {
         let targets = targets::<3>();
-        let config = match on_lost {
-            None => sticky(&targets),
-            Some(status) => telling(&targets, status),
+        let group = sticky_group(&targets).set("deregistration_delay", "0s");
+        let group = match on_lost {
+            None => group,
+            Some(status) => group.set("stickiness.on_lost", status),
         };
-        let limpet = config.with_admin().start();
+        let limpet = config().group(group).with_admin().start();
         let value = begin_at(&limpet, "a");
-        limpet.admin().change("DELETE", "/v1/groups/app/targets/a?force=true", "");
+        limpet.admin().change("DELETE", "/v1/groups/app/targets/a", "");
         let response = visit(&limpet, "/page", &value);
         match on_lost {
             None => assert_ne!(response.target(), "a"),
