@@ -150,17 +150,21 @@ impl Target {
 
 fn serve(mut connection: TcpStream, name: &str) {
     connection.set_nodelay(true).expect("nodelay");
-    let response = |length: usize| {
+    let response = |length: usize, field: &str| {
         let content = name.repeat(length);
         format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{content}"
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{field}Content-Length: {length}\r\n\r\n{content}"
         )
     };
-    let (small, large) = (response(1), response(LARGE_BYTES));
+    let (small, large) = (response(1, ""), response(LARGE_BYTES, ""));
+    let named = response(1, "Mcp-Session-Id: 4f6c1e0a9b7d42538f10c2d3e4a5b697\r\n");
     let mut message = Message::default();
     while message.read(&mut connection) {
-        let is_large = message.head().starts_with("GET /large");
-        let response = if is_large { &large } else { &small };
+        let response = match message.head().split(' ').nth(1) {
+            Some("/large") => &large,
+            Some("/mcp") => &named,
+            _ => &small,
+        };
         connection.write_all(response.as_bytes()).expect("answer");
     }
 }
@@ -244,18 +248,21 @@ impl Limpet {
             address = "127.0.0.1:0"
             limits = {{ requests_per_connection = 0 }}
             forward = "app"
+            [[listener.rule]]
+            priority = 1
+            when.path = ["/mcp"]
+            forward = "sessions"
             [[target_group]]
             name = "app"
             stickiness = {{ enabled = true }}
-            [[target_group.target]]
-            id = "a"
-            address = "{}"
-            [[target_group.target]]
-            id = "b"
-            address = "{}"
+            target = [{{ id = "a", address = "{a}" }}, {{ id = "b", address = "{b}" }}]
+            [[target_group]]
+            name = "sessions"
+            stickiness = {{ enabled = true, type = "app_header", app_header = "Mcp-Session-Id" }}
+            target = [{{ id = "a", address = "{a}" }}, {{ id = "b", address = "{b}" }}]
             "#,
-            a.address,
-            b.address,
+            a = a.address,
+            b = b.address,
             log = folder.path().join("access.log").display(),
         );
         let start = start::from_text(&text, "test").unwrap_or_else(|error| panic!("{error}"));
@@ -291,6 +298,8 @@ enum Shape {
     Get,
     /// A GET whose response is moved through content buffers.
     GetLarge,
+    /// A GET whose session id in a field is opened, and named again by the response.
+    GetByField,
     /// Head and content in one write.
     Post,
     /// The content follows when the head has been sent.
@@ -298,13 +307,25 @@ enum Shape {
 }
 
 impl Shape {
-    fn parts(self, cookie: Option<&str>) -> (String, &'static str) {
-        let cookie = cookie.map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
+    /// The field by which a user is known in requests, and the one that says so in responses.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Shape::GetByField => ("Mcp-Session-Id", "mcp-session-id"),
+            Shape::Get | Shape::GetLarge | Shape::Post | Shape::PostInTwo => {
+                ("Cookie", "set-cookie")
+            }
+        }
+    }
+
+    fn parts(self, token: Option<&str>) -> (String, &'static str) {
+        let (name, _) = self.names();
+        let cookie = token.map(|token| format!("{name}: {token}\r\n")).unwrap_or_default();
         let fields = format!(
             "Host: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n{cookie}"
         );
         match self {
             Shape::Get => (format!("GET /cart?item=17 HTTP/1.1\r\n{fields}\r\n"), ""),
+            Shape::GetByField => (format!("GET /mcp HTTP/1.1\r\n{fields}\r\n"), ""),
             Shape::GetLarge => (format!("GET /large HTTP/1.1\r\n{fields}\r\n"), ""),
             Shape::Post | Shape::PostInTwo => (
                 format!("POST /cart HTTP/1.1\r\n{fields}Content-Length: 12\r\n\r\n"),
@@ -318,7 +339,9 @@ impl Shape {
 fn exchange(client: &mut TcpStream, shape: Shape, parts: (&str, &str), message: &mut Message) {
     let (head, content) = parts;
     match shape {
-        Shape::Get | Shape::GetLarge => client.write_all(head.as_bytes()).expect("send"),
+        Shape::Get | Shape::GetLarge | Shape::GetByField => {
+            client.write_all(head.as_bytes()).expect("send");
+        }
         Shape::Post => client.write_all([head, content].concat().as_bytes()).expect("send"),
         Shape::PostInTwo => {
             client.write_all(head.as_bytes()).expect("send");
@@ -341,13 +364,15 @@ fn serves_without_allocating(engine: &str, shape: Shape) {
     let (at_first, _) =
         asked_for(shard, 0, || exchange(&mut client, shape, (&head, content), &mut message));
     assert!(at_first > 0, "a connection's beginning allocates: this is not the shard's thread");
-    let cookie = message.field("set-cookie").expect("a cookie").split(';').next();
+    let token = message.field(shape.names().1).expect("a cookie or a session id");
+    let token = token.split(';').next().unwrap_or_default().to_owned();
     let home = message.content().to_vec();
-    let (head, content) = shape.parts(cookie);
+    let (head, content) = shape.parts(Some(&token));
+    let again = matches!(shape, Shape::GetByField).then_some(&*token);
     let mut request = || {
         exchange(&mut client, shape, (&head, content), &mut message);
         assert_eq!(message.content(), home, "the session's own target answers");
-        assert_eq!(message.field("set-cookie"), None, "a valid cookie is not set again");
+        assert_eq!(message.field(shape.names().1), again, "what is valid is not issued anew");
     };
     (0..WARM_UP).for_each(|_| request());
     let measured = || (0..MEASURED).for_each(|_| request());
@@ -388,6 +413,16 @@ fn a_get_allocates_nothing_on_io_uring() {
 #[test]
 fn a_get_allocates_nothing_on_epoll() {
     serves_without_allocating("epoll", Shape::Get);
+}
+
+#[test]
+fn a_session_id_in_a_field_allocates_nothing_on_io_uring() {
+    on_io_uring(Shape::GetByField);
+}
+
+#[test]
+fn a_session_id_in_a_field_allocates_nothing_on_epoll() {
+    serves_without_allocating("epoll", Shape::GetByField);
 }
 
 #[test]

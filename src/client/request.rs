@@ -8,7 +8,7 @@ use crate::exchange::client::Asking;
 use crate::exchange::content::{Along, End, Piece, ROOM, Received};
 use crate::exchange::failure::Failure;
 use crate::http::head::ContentLength;
-use crate::http1::chunked::Decoder;
+use crate::http1::rest::Rest;
 use crate::snapshot::Listener;
 use crate::time::timers::{Timer, Timers};
 use crate::transport::pace::Pace;
@@ -24,13 +24,6 @@ pub struct Extent {
     pub used: usize,
     /// Content bytes, decoded, behind the head.
     along: usize,
-}
-
-/// How the end of the content is found.
-enum Rest {
-    /// So many bytes are to come.
-    Length(u64),
-    Chunked(Decoder),
 }
 
 /// How far the content of a request has come. One is written anew for each request of a connection, in place.
@@ -50,7 +43,7 @@ impl Default for Content {
     fn default() -> Content {
         Content {
             extent: Extent::default(),
-            rest: Rest::Length(0),
+            rest: Rest::None,
             is_whole: false,
             received: 0,
             pace: Pace::default(),
@@ -64,11 +57,7 @@ impl Content {
     /// Begins anew, behind a head of so many bytes.
     pub fn begin(&mut self, head_bytes: usize, content: ContentLength) {
         self.extent = Extent { head_bytes, used: head_bytes, along: 0 };
-        self.rest = match content {
-            ContentLength::None => Rest::Length(0),
-            ContentLength::Exact(length) => Rest::Length(length),
-            ContentLength::Unknown => Rest::Chunked(Decoder::default()),
-        };
+        self.rest = Rest::of_request(content);
         self.is_whole = false;
         self.received = 0;
         self.pace = Pace::default();
@@ -92,23 +81,11 @@ impl Request<'_> {
     pub fn take_along(&mut self) -> Result<(), Failure> {
         let Request { input, content, .. } = self;
         let bytes = input.unread_mut(content.extent.head_bytes);
-        let (along, used) = match &mut content.rest {
-            Rest::Length(rest) => {
-                let taken = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
-                *rest -= taken as u64;
-                content.is_whole = *rest == 0;
-                (taken, taken)
-            }
-            Rest::Chunked(decoder) => {
-                let decoded =
-                    decoder.decode_in_place(bytes).map_err(Failure::ClientContentInvalid)?;
-                content.is_whole = decoded.end;
-                (decoded.content, decoded.consumed)
-            }
-        };
-        content.received = along as u64;
-        content.extent.along = along;
-        content.extent.used += used;
+        let taken = content.rest.take(bytes).map_err(Failure::ClientContentInvalid)?;
+        content.is_whole = taken.end;
+        content.received = taken.content as u64;
+        content.extent.along = taken.content;
+        content.extent.used += taken.used;
         self.judge_length()
     }
 
@@ -118,7 +95,7 @@ impl Request<'_> {
         let is_too_long = limit > 0 && self.content.received > limit;
         match self.content.rest {
             Rest::Chunked(_) if is_too_long => Err(Failure::ContentTooLarge),
-            Rest::Chunked(_) | Rest::Length(_) => Ok(()),
+            Rest::Chunked(_) | Rest::Length(_) | Rest::None | Rest::UntilClose => Ok(()),
         }
     }
 
@@ -181,37 +158,22 @@ impl Asking for Request<'_> {
 
     async fn content(&mut self, timers: &Timers<'_>) -> Result<Received, Failure> {
         let mut buffer = self.receive(timers).await?;
-        let (count, length) = (buffer.len() - ROOM, buffer.len());
-        let (content, consumed) = match &mut self.content.rest {
-            Rest::Length(rest) => {
-                let taken = (*rest).min(count as u64);
-                *rest -= taken;
-                self.content.is_whole = *rest == 0;
-                (taken as usize, taken as usize)
-            }
-            Rest::Chunked(decoder) => {
-                let input = buffer.get_mut(ROOM..).unwrap_or_default();
-                let decoded =
-                    decoder.decode_in_place(input).map_err(Failure::ClientContentInvalid)?;
-                self.content.is_whole = decoded.end;
-                (decoded.content, decoded.consumed)
-            }
-        };
-        self.content.received += content as u64;
+        let length = buffer.len();
+        let input = buffer.get_mut(ROOM..).unwrap_or_default();
+        let taken = self.content.rest.take(input).map_err(Failure::ClientContentInvalid)?;
+        self.content.is_whole = taken.end;
+        self.content.received += taken.content as u64;
         self.judge_length()?;
-        if self.content.is_whole {
-            self.keep_beyond(&buffer, ROOM + consumed..length);
+        if taken.end {
+            self.keep_beyond(&buffer, ROOM + taken.used..length);
         }
-        buffer.truncate(ROOM + content);
+        buffer.truncate(ROOM + taken.content);
         let end = if self.content.is_whole { End::Last } else { End::No };
         Ok(Received { piece: Piece { buffer, from: ROOM }, end })
     }
 
     fn trailers(&self) -> &[u8] {
-        match &self.content.rest {
-            Rest::Chunked(decoder) => decoder.trailers(),
-            Rest::Length(_) => b"",
-        }
+        self.content.rest.trailers()
     }
 }
 

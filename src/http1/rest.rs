@@ -1,10 +1,12 @@
-//! The content of a response that is still to come, and how its end is found among the arriving bytes.
+//! The content of a message that is still to come, and how its end is found among the arriving bytes.
 //!
-//! Used for traffic and for health checks alike, so that a check never passes where all traffic fails. Pure. Tested
+//! Used for requests and responses, for traffic and for health checks alike, so that a check never passes where all
+//! traffic fails. Pure. Tested
 //! below.
 
 use super::chunked::Decoder;
 use super::framing::ResponseFraming;
+use crate::http::head::ContentLength;
 use crate::http::refusal::ChunkFault;
 
 /// The remaining content, by its framing.
@@ -36,6 +38,16 @@ impl Rest {
             ResponseFraming::Length(length) => Rest::Length(length),
             ResponseFraming::Chunked => Rest::Chunked(Decoder::of_response()),
             ResponseFraming::UntilClose => Rest::UntilClose,
+        }
+    }
+
+    /// For a request with so much content: one of unknown length comes in chunks.
+    #[inline]
+    pub fn of_request(content: ContentLength) -> Rest {
+        match content {
+            ContentLength::None => Rest::None,
+            ContentLength::Exact(length) => Rest::Length(length),
+            ContentLength::Unknown => Rest::Chunked(Decoder::default()),
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Answer {
     pub target: Option<String>,
     /// Cookies to send from now on, as `name=value`.
     pub cookies: Vec<String>,
+    /// The session id to send from now on, of `Mcp-Session-Id`.
+    pub session: Option<String>,
     /// Bytes of content.
     pub content_bytes: u64,
 }
@@ -173,6 +175,7 @@ fn read_head(bytes: &[u8]) -> io::Result<Option<(Answer, Framing, usize)>> {
             }
             "transfer-encoding" => framing = Framing::Chunked,
             "x-target" => answer.target = Some(value),
+            "mcp-session-id" => answer.session = Some(value),
             "set-cookie" => {
                 answer.cookies.extend(value.split(';').next().map(str::to_owned));
             }

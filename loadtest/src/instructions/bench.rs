@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::callgrind::Counted;
 use super::idle::{self, Taking};
-use super::kinds::Kind;
-use super::targets::{EMPTY, Targets};
+use super::kinds::{Kind, Known};
+use super::targets::Targets;
 use super::user::Users;
 use crate::compare::Failure;
 use crate::compare::ending::Folder;
@@ -28,7 +28,10 @@ pub struct Bench {
     counted: Counted,
     taking: Taking,
     targets: Targets,
+    /// Where users are known by a cookie.
     address: SocketAddr,
+    /// Where users are known by a session id in a field.
+    sessions: SocketAddr,
     // Dropped last: limpet writes into it until it has ended.
     _folder: Folder,
 }
@@ -42,16 +45,17 @@ impl Bench {
         let folder = Folder::new("instructions")?;
         let directory = folder.path();
         let targets = Targets::start(2)?;
-        let (address, admin) = (free_port()?, free_port()?);
+        let (address, sessions, admin) = (free_port()?, free_port()?, free_port()?);
         let mut words = Words::new(address, admin.port(), directory);
         words.targets = targets.list().to_vec();
         let path = directory.join("limpet.toml");
-        fs::write(&path, words.render("limpet.toml", include_str!("limpet.toml"))?)
+        let text = include_str!("limpet.toml").replace("{{ sessions }}", &sessions.to_string());
+        fs::write(&path, words.render("limpet.toml", &text)?)
             .map_err(|error| Failure::File { path, error })?;
         let mut counted = Counted::start(limpet, core, directory, address)?;
         targets.keep_pace(counted.pace().clone());
         let taking = Taking::of(&mut counted)?;
-        Ok(Bench { counted, taking, targets, address, _folder: folder })
+        Ok(Bench { counted, taking, targets, address, sessions, _folder: folder })
     }
 
     /// What a request of a kind costs, as often as it is repeated.
@@ -59,8 +63,12 @@ impl Bench {
     /// # Errors
     /// When limpet does not answer as it must, or callgrind does not.
     pub fn count(&mut self, kind: &Kind) -> Result<Vec<f64>, Failure> {
-        self.targets.answer_with(EMPTY.to_vec());
-        let mut users = Users::new(self.address, kind, self.counted.pace())?;
+        self.targets.answer_with(kind.welcome());
+        let address = match kind.known {
+            Known::No | Known::ByCookie => self.address,
+            Known::ByField => self.sessions,
+        };
+        let mut users = Users::new(address, kind, self.counted.pace())?;
         self.targets.answer_with(kind.answer());
         users.ask(2 * WARM)?;
         let sparse = idle::take_sparse(&mut self.counted, || users.ask(1))?;

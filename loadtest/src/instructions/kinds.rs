@@ -17,8 +17,8 @@ pub struct Kind {
     pub method: &'static str,
     /// Path and query.
     pub path: &'static str,
-    /// Whether the user has been here before and sends the cookie.
-    pub returning: bool,
+    /// How a user who has been here before is known.
+    pub known: Known,
     /// Bytes of the request's content.
     pub body_size: usize,
     /// A connection for each.
@@ -33,11 +33,26 @@ pub struct Kind {
     pub count: usize,
 }
 
+/// How a user is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Not at all.
+    No,
+    /// By limpet's cookie.
+    ByCookie,
+    /// By the target's session id in a field, which each response names again.
+    ByField,
+}
+
+/// The field of [`Known::ByField`].
+pub const SESSION_FIELD: &str = "Mcp-Session-Id";
+const SESSION_ID: &str = "4f6c1e0a9b7d42538f10c2d3e4a5b697";
+
 const GET: Kind = Kind {
     name: "get-sticky",
     method: "GET",
     path: "/some/path?x=1",
-    returning: true,
+    known: Known::ByCookie,
     body_size: 0,
     close: false,
     status: 200,
@@ -47,9 +62,10 @@ const GET: Kind = Kind {
 };
 
 /// All of them.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     GET,
-    Kind { name: "get-first-visit", returning: false, ..GET },
+    Kind { name: "get-first-visit", known: Known::No, ..GET },
+    Kind { name: "get-app-header", known: Known::ByField, ..GET },
     Kind { name: "get-connection-each", close: true, ..GET },
     Kind { name: "head", method: "HEAD", ..GET },
     Kind { name: "not-modified", status: 304, answer_size: 0, ..GET },
@@ -62,14 +78,16 @@ pub const KINDS: [Kind; 10] = [
 ];
 
 impl Kind {
-    /// The request's bytes, with a cookie when the user returns.
-    pub fn request(&self, cookie: &str) -> Vec<u8> {
+    /// The request's bytes, with the cookie or the session id of a user who returns.
+    pub fn request(&self, token: &str) -> Vec<u8> {
         let mut text = format!(
             "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n",
             self.method, self.path
         );
-        if self.returning {
-            text.push_str(&format!("Cookie: {cookie}\r\n"));
+        match self.known {
+            Known::No => {}
+            Known::ByCookie => text.push_str(&format!("Cookie: {token}\r\n")),
+            Known::ByField => text.push_str(&format!("{SESSION_FIELD}: {token}\r\n")),
         }
         if self.body_size > 0 {
             text.push_str(&format!("Content-Length: {}\r\n", self.body_size));
@@ -80,12 +98,26 @@ impl Kind {
         bytes
     }
 
+    /// What a target answers a first visit.
+    pub fn welcome(&self) -> Vec<u8> {
+        let field = self.session_line();
+        format!("200 OK\r\n{field}Content-Length: 0\r\n\r\n").into_bytes()
+    }
+
+    fn session_line(&self) -> String {
+        match self.known {
+            Known::No | Known::ByCookie => String::new(),
+            Known::ByField => format!("{SESSION_FIELD}: {SESSION_ID}\r\n"),
+        }
+    }
+
     /// What a target answers: status and the end of its line, fields, content.
     pub fn answer(&self) -> Vec<u8> {
         let mut text = match self.status {
             304 => "304 Not Modified\r\nETag: \"1\"\r\n".to_owned(),
             status => format!("{status} OK\r\nContent-Type: text/plain\r\n"),
         };
+        text.push_str(&self.session_line());
         match (self.status, self.chunked) {
             (304, _) => {}
             (_, true) => text.push_str("Transfer-Encoding: chunked\r\n"),

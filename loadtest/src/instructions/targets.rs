@@ -78,7 +78,7 @@ impl Targets {
 }
 
 /// What is answered when nothing else is asked for.
-pub const EMPTY: &[u8] = b"200 OK\r\nContent-Length: 0\r\n\r\n";
+const EMPTY: &[u8] = b"200 OK\r\nContent-Length: 0\r\n\r\n";
 
 fn serve(mut stream: TcpStream, id: &str, told: &RwLock<Told>) -> io::Result<()> {
     stream.set_nodelay(true)?;

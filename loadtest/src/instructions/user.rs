@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::kinds::Kind;
+use super::kinds::{Kind, Known};
 use super::pace::Pace;
 use super::targets::PIECE_BYTES;
 use crate::compare::Failure;
@@ -28,18 +28,22 @@ pub struct Users {
 }
 
 impl Users {
-    /// Connects and asks for cookies.
+    /// Connects and asks for cookies or session ids.
     ///
     /// # Errors
     /// When limpet does not answer.
     pub fn new(address: SocketAddr, kind: &Kind, pace: &Pace) -> Result<Users, Failure> {
         let failed = |error| Failure::File { path: PathBuf::from(address.to_string()), error };
-        let visit = Kind { returning: false, method: "GET", body_size: 0, path: "/", ..*kind };
+        let visit = Kind { known: Known::No, method: "GET", body_size: 0, path: "/", ..*kind };
         let mut client = Client::connect(address).map_err(failed)?;
         let mut requests = Vec::new();
         for _ in 0..COUNT {
-            let cookies = client.ask(&visit.request("")).map_err(failed)?.cookies;
-            requests.push(kind.request(&cookies.join("; ")));
+            let answer = client.ask(&visit.request("")).map_err(failed)?;
+            let token = match kind.known {
+                Known::No | Known::ByCookie => answer.cookies.join("; "),
+                Known::ByField => answer.session.unwrap_or_default(),
+            };
+            requests.push(kind.request(&token));
         }
         Ok(Users { address, client: None, requests, next: 0, kind: *kind, pace: pace.clone() })
     }

@@ -128,6 +128,8 @@ fn a_client_that_was_told_of_the_end_gets_everything_though_the_target_is_gone()
         connection.reset_at_end()
     };
     on_each_engine(&[], farewell, |engine, limpet, mut client, _ends| {
+        let told = poll(|| was_told_of_the_end(client.wire.local_port()).then_some(()));
+        told.unwrap_or_else(|| panic!("the end did not come on {engine}"));
         // The target takes one byte of what the client goes on to say, and no more.
         let recorded = poll(|| {
             client.send("y");
@@ -139,6 +141,17 @@ fn a_client_that_was_told_of_the_end_gets_everything_though_the_target_is_gone()
         let read = client.wire.read_to_end().unwrap_or_else(|error| panic!("{engine}: {error}"));
         assert_eq!(read.len(), LAST_WORDS, "{engine}");
     });
+}
+
+/// Whether the socket at this port has received its peer's end, though nothing has been read of it: CLOSE_WAIT in
+/// proc(5)'s net/tcp.
+fn was_told_of_the_end(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(":{port:04X}");
+    sockets.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.nth(1).is_some_and(|address| address.ends_with(&local)) && words.nth(1) == Some("08")
+    })
 }
 
 /// What a side waits for before it takes anything.
