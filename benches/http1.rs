@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use limpet::http::edits::{ForwardedFor, RequestEdits, ResponseEdits};
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits};
 use limpet::http::fields::Fields;
 use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
@@ -63,7 +63,7 @@ fn request_edits() -> RequestEdits<'static> {
         path: None,
         host: None,
         strip_cookies: &[b"limpet_shop"],
-        session_field: None,
+        session_field: Replaced::NONE,
         upgrade: None,
         max_forwards: None,
     }
@@ -121,7 +121,7 @@ fn rewritten(c: &mut Criterion) {
     let mut out = Vec::with_capacity(8192);
     let edits = ResponseEdits {
         set_cookies: &[b"limpet_shop=AQEBAQEBAQEBAQEBAQEBAQEBAQEB; Path=/; HttpOnly; SameSite=Lax"],
-        session_field: None,
+        session_field: Replaced::NONE,
         protect_cookie: true,
         via: None,
         date: None,

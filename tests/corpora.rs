@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use limpet::http::edits::{ForwardedFor, RequestEdits};
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits};
 use limpet::http::fields::{FieldId, Fields};
 use limpet::http::head::{ContentLength, HeadLimits, Method, Mode};
 use limpet::http::refusal::Refusal;
@@ -540,7 +540,7 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
         path: None,
         host: None,
         strip_cookies: &[],
-        session_field: None,
+        session_field: Replaced::NONE,
         upgrade: None,
         max_forwards: None,
     };

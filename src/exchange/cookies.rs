@@ -48,7 +48,7 @@ impl OwnCookies<'_, '_> {
         let sealed = scratch.get(cookies_end..).unwrap_or_default();
         write(&ResponseEdits {
             set_cookies: &set_cookies,
-            session_field: field.map(|at| Replaced {
+            session_field: field.map_or(Replaced::NONE, |at| Replaced {
                 at,
                 value: if is_sealed { sealed } else { self.plan.session_id.as_sent() },
             }),
@@ -122,8 +122,7 @@ impl OwnCookies<'_, '_> {
         let Plan { choice, rule, session_id, .. } = self.plan;
         let (sticky, field) = self.scene.session_scope(*rule, choice.group)?;
         let brought = session_id.brought();
-        let governing = self.scene.stickiness(*rule, choice.group);
-        let seals = governing.is_some_and(|governing| std::ptr::eq(governing, sticky));
+        let seals = self.scene.governs(sticky, *rule, choice.group);
         match session_field::returned(head.fields, field.name(), brought, head.status) {
             Returned::Untouched => None,
             Returned::AsBrought(at) => Some(at),

@@ -29,6 +29,7 @@ use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
 use crate::routing::path::{self, Form, PathFault};
 use crate::snapshot::{Listener, View};
+use crate::stickiness::session_field::Worth;
 use crate::stickiness::verdict::Stickiness;
 use crate::uring::buffers;
 
@@ -435,6 +436,11 @@ impl Scene<'_> {
         })
     }
 
+    /// Whether choices of a group by a rule are made under this stickiness.
+    pub fn governs(&self, sticky: &Stickiness, rule: usize, group: usize) -> bool {
+        self.stickiness(rule, group).is_some_and(|governing| std::ptr::eq(governing, sticky))
+    }
+
     /// The scope whose seals a request to a group may carry.
     pub fn session_scope(&self, rule: usize, group: usize) -> Option<session_id::Scope<'_>> {
         session_id::scope(self.view, self.listener, (rule, group))
@@ -483,8 +489,12 @@ impl Scene<'_> {
         let mut client_text = PeerText::new();
         let real_ip = self.real_ip(plan.client, &mut client_text);
         let scope = self.session_scope(*rule, choice.group);
-        let session_field =
-            session_id.open(head, scope, (&self.local.opened, self.local.clock.unix_s()));
+        let judged = scope.and_then(|(sticky, _)| {
+            let outcome = choice.sticky.filter(|_| self.governs(sticky, *rule, choice.group))?;
+            Some(Worth::judged(outcome.reason))
+        });
+        let now_s = self.local.clock.unix_s();
+        let session_field = session_id.open(head, scope, (judged, &self.local.opened, now_s));
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,

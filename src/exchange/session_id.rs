@@ -5,7 +5,7 @@ use crate::http::head::RequestHead;
 use crate::snapshot::{Listener, View};
 use crate::stickiness::memo::Memo;
 use crate::stickiness::seal::SealCodec;
-use crate::stickiness::session_field::{Brought, Worth};
+use crate::stickiness::session_field::{self, Brought, Worth};
 use crate::stickiness::verdict::{SessionField, Stickiness};
 use crate::uring::buffers;
 
@@ -23,23 +23,29 @@ pub struct SessionId {
 
 impl SessionId {
     /// Takes the seal off the session id of a request, and remembers how it came, in place of what was remembered.
+    /// `judged` is what the choice has found it to be worth, if it was made under this scope.
     #[inline]
     pub fn open<'b>(
         &mut self,
         head: &RequestHead<'_, 'b>,
         scope: Option<Scope<'_>>,
-        (opened, now_s): (&Memo, u64),
-    ) -> Option<Replaced<'b>> {
+        (judged, opened, now_s): (Option<Worth>, &Memo, u64),
+    ) -> Replaced<'b> {
         let Some((sticky, field)) = scope else {
             self.clear();
-            return None;
+            return Replaced::NONE;
         };
         let open = |codec: &SealCodec, sealed| opened.open_seal(codec, sealed);
-        let brought = sticky.brought(field, head.fields, now_s, open);
+        let brought = session_field::brought(head.fields, field.name(), |sealed| {
+            judged.unwrap_or_else(|| sticky.worth(field, sealed, now_s, open))
+        });
         self.keep(brought.as_ref());
-        let brought = brought.filter(|brought| brought.worth != Worth::Bare)?;
-        let value = brought.value.get(..brought.session_id_size)?;
-        Some(Replaced { at: brought.at, value })
+        match brought.filter(|brought| brought.worth != Worth::Bare) {
+            None => Replaced::NONE,
+            Some(Brought { at, value, session_id_size, .. }) => {
+                Replaced { at, value: value.get(..session_id_size).unwrap_or_default() }
+            }
+        }
     }
 
     fn keep(&mut self, brought: Option<&Brought<'_>>) {

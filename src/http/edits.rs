@@ -26,6 +26,17 @@ pub struct Replaced<'e> {
     pub value: &'e [u8],
 }
 
+impl Replaced<'_> {
+    /// No line.
+    pub const NONE: Self = Replaced { at: usize::MAX, value: b"" };
+}
+
+impl Default for Replaced<'_> {
+    fn default() -> Self {
+        Replaced::NONE
+    }
+}
+
 /// The changes to a request's head on its way to the target.
 pub struct RequestEdits<'e> {
     pub forwarded_for: ForwardedFor,
@@ -59,7 +70,7 @@ pub struct RequestEdits<'e> {
     /// Names of limpet's own cookies, which the target does not get.
     pub strip_cookies: &'e [&'e [u8]],
     /// The field that carries a sealed session id, with the id alone.
-    pub session_field: Option<Replaced<'e>>,
+    pub session_field: Replaced<'e>,
     /// The protocols to send in Upgrade, with the connection option that it needs.
     pub upgrade: Option<&'e [u8]>,
     /// Max-Forwards to send in place of the request's.
@@ -72,7 +83,7 @@ pub struct ResponseEdits<'e> {
     /// Whole `Set-Cookie` values of ours, one field each.
     pub set_cookies: &'e [&'e [u8]],
     /// The field that carries a session id, with what the client is to send back.
-    pub session_field: Option<Replaced<'e>>,
+    pub session_field: Replaced<'e>,
     /// Add `Cache-Control: private` when the target sent no Cache-Control: a shared cache must not
     /// store such a response (RFC 9111 §5.2.2.7), and Set-Cookie alone does not keep it from doing
     /// so (§7.3). A browser's own cache keeps working, which `no-store` would end.

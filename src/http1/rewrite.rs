@@ -56,7 +56,7 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
             }
             Step::Replace(value) => {
                 runs.skip(at, out);
-                lines::field(field.name, value, out);
+                lines::replaced(field.name, value, out);
             }
         }
     }
@@ -132,11 +132,9 @@ fn request_step<'e>(
         | FieldId::ProxyConnection
         | FieldId::Te
         | FieldId::Upgrade => Step::Drop,
-        FieldId::Other => match edits.session_field {
-            Some(replaced) if replaced.at == at => Step::Replace(replaced.value),
-            Some(_) | None => Step::Copy,
-        },
-        FieldId::Trailer
+        FieldId::Other if at == edits.session_field.at => Step::Replace(edits.session_field.value),
+        FieldId::Other
+        | FieldId::Trailer
         | FieldId::Expect
         | FieldId::Cookie
         | FieldId::SetCookie
@@ -273,11 +271,9 @@ pub fn response(
             }
             FieldId::ContentLength | FieldId::TransferEncoding => runs.skip(at, out),
             FieldId::Date => is_dated = true,
-            FieldId::Other => {
-                if let Some(replaced) = edits.session_field.filter(|replaced| replaced.at == at) {
-                    runs.skip(at, out);
-                    lines::field(field.name, replaced.value, out);
-                }
+            FieldId::Other if at == edits.session_field.at => {
+                runs.skip(at, out);
+                lines::replaced(field.name, edits.session_field.value, out);
             }
             _ => {}
         }

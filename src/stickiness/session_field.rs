@@ -8,6 +8,7 @@ use super::cookie::Plain;
 use super::seal::{SealCodec, Sealed, is_session_id};
 use super::verdict::{Reading, SessionField, Stickiness};
 use crate::http::fields::{Field, FieldId, eq_ignore_case};
+use crate::telemetry::reason::Reason;
 
 /// The values of all fields of this name, which none has that limpet itself knows.
 #[inline]
@@ -73,36 +74,62 @@ impl Stickiness {
         true
     }
 
-    /// The session id that a request brings; `None` when there is none, or there are several.
-    #[inline]
-    pub fn brought<'b>(
+    /// What a sealed session id is worth, which `open` opens.
+    pub fn worth<'b>(
         &self,
         field: &SessionField,
-        fields: &[Field<'b>],
+        sealed: Sealed<'b>,
         now_s: u64,
-        open: impl Fn(&SealCodec, Sealed<'b>) -> Option<Plain>,
-    ) -> Option<Brought<'b>> {
-        let mut lines = values(fields, field.name());
-        let (at, value) = lines.next()?;
-        if lines.next().is_some() {
-            return None;
+        open: impl FnOnce(&SealCodec, Sealed<'b>) -> Option<Plain>,
+    ) -> Worth {
+        let Some(plain) = open(field.codec(), sealed) else { return Worth::Bare };
+        match self.appraise(plain, now_s) {
+            Reading::Live(_) => Worth::Living,
+            Reading::Absent
+            | Reading::Invalid
+            | Reading::UnknownKey
+            | Reading::Flushed
+            | Reading::ExpiredAge
+            | Reading::ExpiredIdle => Worth::Outdated,
         }
-        let sealed = Sealed::split(value);
-        let opened = sealed.and_then(|sealed| Some((sealed, open(field.codec(), sealed)?)));
-        let (session_id_size, worth) = match opened {
-            None => (value.len(), Worth::Bare),
-            Some((sealed, plain)) => match self.appraise(plain, now_s) {
-                Reading::Live(_) => (sealed.session_id.len(), Worth::Living),
-                Reading::Absent
-                | Reading::Invalid
-                | Reading::UnknownKey
-                | Reading::Flushed
-                | Reading::ExpiredAge
-                | Reading::ExpiredIdle => (sealed.session_id.len(), Worth::Outdated),
-            },
-        };
-        Some(Brought { at, value, session_id_size, worth })
     }
+}
+
+impl Worth {
+    /// What the verdict of a scope says of the session id that it has judged.
+    pub fn judged(reason: Reason) -> Worth {
+        match reason {
+            Reason::New | Reason::Invalid | Reason::UnknownKey => Worth::Bare,
+            Reason::ExpiredIdle | Reason::ExpiredAge | Reason::Flushed => Worth::Outdated,
+            // Only a request that is bound meets a full target as such.
+            Reason::Valid
+            | Reason::Draining
+            | Reason::Unhealthy
+            | Reason::Removed
+            | Reason::Full => Worth::Living,
+        }
+    }
+}
+
+/// The session id that a request brings; `None` when there is none, or there are several. `worth` says what a sealed
+/// one is worth.
+#[inline]
+pub fn brought<'b>(
+    fields: &[Field<'b>],
+    name: &[u8],
+    worth: impl FnOnce(Sealed<'b>) -> Worth,
+) -> Option<Brought<'b>> {
+    let mut lines = values(fields, name);
+    let (at, value) = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    let sealed = Sealed::split(value).map(|sealed| (sealed.session_id.len(), worth(sealed)));
+    let (session_id_size, worth) = match sealed {
+        None | Some((_, Worth::Bare)) => (value.len(), Worth::Bare),
+        Some(sealed) => sealed,
+    };
+    Some(Brought { at, value, session_id_size, worth })
 }
 
 /// Decides about the session field of a response with this status. `brought` is the session id of its request, and

@@ -35,7 +35,9 @@ fn sealed(session_id: &[u8], issued_s: u64) -> Vec<u8> {
 fn brought<'b>(fields: &[Field<'b>]) -> Option<Brought<'b>> {
     let sticky = stickiness();
     let field = sticky.session_field().expect("a field");
-    sticky.brought(field, fields, NOW_S, SealCodec::open)
+    super::brought(fields, field.name(), |sealed| {
+        sticky.worth(field, sealed, NOW_S, SealCodec::open)
+    })
 }
 
 #[test]

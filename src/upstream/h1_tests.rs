@@ -59,7 +59,7 @@ fn write(draft: &mut Draft, text: &str) {
         path: None,
         host: None,
         strip_cookies: &[],
-        session_field: None,
+        session_field: crate::http::edits::Replaced::NONE,
         upgrade: None,
         max_forwards: None,
     };

@@ -16,3 +16,9 @@ pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
+
+/// A field line in the place of another one, with its name.
+#[inline(never)]
+pub(super) fn replaced(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    field(name, value, out);
+}

@@ -32,7 +32,7 @@ fn edits<'e>() -> RequestEdits<'e> {
         path: None,
         host: None,
         strip_cookies: &[],
-        session_field: None,
+        session_field: Replaced::NONE,
         upgrade: None,
         max_forwards: None,
     }
@@ -180,7 +180,7 @@ fn only_the_named_cookies_vanish() {
 
 #[test]
 fn one_field_line_gets_another_value_where_it_stands() {
-    let session_field = Some(Replaced { at: 2, value: b"abc" });
+    let session_field = Replaced { at: 2, value: b"abc" };
     let edits = RequestEdits { session_field, ..edits() };
     let head = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nsession-ID:abc.SEAL\r\nB: 2\r\n\r\n";
     let out = rewritten(head, &edits);
@@ -438,7 +438,7 @@ fn our_cookies_come_after_the_targets_and_shared_caches_are_kept_off() {
 
 #[test]
 fn one_field_line_of_a_response_gets_another_value_where_it_stands() {
-    let session_field = Some(Replaced { at: 1, value: b"abc.SEAL" });
+    let session_field = Replaced { at: 1, value: b"abc.SEAL" };
     let edits = ResponseEdits { session_field, ..ResponseEdits::default() };
     let head = "HTTP/1.1 200 OK\r\nA: 1\r\nSession: abc\r\nB: 2\r\nContent-Length: 0\r\n\r\n";
     let text = rewritten_response(head, Method::Get, &edits, to_client(ResponseFraming::Length(0)));
