@@ -143,6 +143,47 @@ fn with_stickiness_the_printed_lines_keep_the_session() {
     }
 }
 
+/// What one shell prints for all commands that the guide of the protocol's servers shows.
+fn paste(demo: &Demo) -> Vec<String> {
+    let is_command = |line: &&String| line.starts_with("  ") && !line.starts_with("   ");
+    let lines = demo.guide.iter().skip_while(|line| !line.starts_with("Paste")).filter(is_command);
+    let script: Vec<&str> = lines.map(String::as_str).collect();
+    let mut shell = Command::new("sh");
+    let output = shell.arg("-c").arg(script.join("\n")).output().unwrap();
+    let lines = text(&output.stdout);
+    lines.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn counts(lines: &[String]) -> Vec<Option<u64>> {
+    let count = |line: &String| line.split("call ").nth(1)?.split(' ').next()?.parse().ok();
+    lines.iter().map(count).collect()
+}
+
+#[test]
+fn the_printed_lines_lose_a_session_of_the_protocol_and_keep_it_once_stickiness_is_on() {
+    let demo = Demo::start(&["--mcp"]);
+    let printed = paste(&demo);
+    let not_found = |line: &String| line.contains("Session not found");
+
+    let (bare, lost) = (&printed[0], &printed[1..5]);
+    assert!(!bare.is_empty() && !bare.contains('.'), "{printed:#?}");
+    assert_eq!(counts(lost), [None, Some(1), None, Some(2)], "{printed:#?}");
+    assert_eq!(lost.iter().filter(|line| not_found(line)).count(), 2, "{printed:#?}");
+
+    let sealed = printed.iter().skip(5).position(|line| line.contains('.') && !line.contains(' '));
+    let (sealed, kept) = printed
+        .split_at(5 + sealed.unwrap_or_else(|| panic!("{printed:#?}")))
+        .1
+        .split_first()
+        .unwrap();
+    assert!(sealed.len() > bare.len() + 1, "{printed:#?}");
+    assert_eq!(counts(&kept[..4]), [Some(1), Some(2), Some(3), Some(4)], "{printed:#?}");
+    let instance = kept[0].split("instance ").nth(1).unwrap().chars().next().unwrap();
+    let event = format!("instance {instance}: event ");
+    assert!(kept[4..].iter().any(|line| line.contains(&event)), "{printed:#?}");
+    assert!(not_found(printed.last().unwrap()), "{printed:#?}");
+}
+
 #[test]
 fn an_interrupt_and_a_termination_end_it_cleanly() {
     for name in ["INT", "TERM"] {
@@ -154,18 +195,20 @@ fn an_interrupt_and_a_termination_end_it_cleanly() {
 
 #[test]
 fn the_printed_configuration_is_one_that_the_ordinary_check_accepts() {
-    let printed = run_to_end(&["--print-config", "--sticky"]);
-    assert!(printed.status.success(), "{}", text(&printed.stderr));
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("demo.toml");
-    fs::write(&file, &printed.stdout).unwrap();
-    let check = Command::new(env!("CARGO_BIN_EXE_limpet"))
-        .arg("check")
-        .arg("--config")
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(check.status.success(), "{}{}", text(&check.stdout), text(&check.stderr));
+    for option in ["--sticky", "--mcp"] {
+        let printed = run_to_end(&["--print-config", option]);
+        assert!(printed.status.success(), "{}", text(&printed.stderr));
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("demo.toml");
+        fs::write(&file, &printed.stdout).unwrap();
+        let check = Command::new(env!("CARGO_BIN_EXE_limpet"))
+            .arg("check")
+            .arg("--config")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(check.status.success(), "{}{}", text(&check.stdout), text(&check.stderr));
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
 
     use super::*;
-    use crate::cli::demo::configuration::{Configuration, new_secret};
+    use crate::cli::demo::configuration::{Application, Configuration, new_secret};
     use crate::cli::demo::instance;
     use crate::group::state::Health;
 
@@ -138,11 +138,13 @@ mod tests {
         let start = |id, number| -> (Runtime, SocketAddr) {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runtime = runtime.unwrap();
-            let address = runtime.block_on(instance::start(id, number)).unwrap();
+            let address =
+                runtime.block_on(instance::start(Application::Pages, id, number)).unwrap();
             (runtime, address)
         };
         let ((a, address_a), (_b, address_b)) = (start("a", 0), start("b", 1));
         let text = Configuration {
+            application: Application::Pages,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             instances: &[("a", address_a), ("b", address_b)],
             sticky: false,

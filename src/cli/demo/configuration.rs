@@ -14,9 +14,31 @@ pub const GROUP: &str = "demo";
 /// Where an instance answers health checks.
 pub const HEALTH_PATH: &str = "/health";
 
+/// What the instances are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Application {
+    /// A page that knows its visitor by a cookie.
+    Pages,
+    /// A server of the Model Context Protocol, which knows its client by a field.
+    Mcp,
+}
+
+impl Application {
+    /// The target group's stickiness, as far as it is not its default.
+    fn stickiness(self) -> &'static str {
+        match self {
+            Application::Pages => "",
+            Application::Mcp => {
+                r#", type = "app_header", app_header = "Mcp-Session-Id", on_lost = 404"#
+            }
+        }
+    }
+}
+
 /// What differs from one demo to the next.
 #[derive(Debug, Clone)]
 pub struct Configuration<'c> {
+    pub application: Application,
     /// Where the balancer listens; port 0 takes a free one.
     pub address: SocketAddr,
     /// Target ids and their addresses.
@@ -54,13 +76,14 @@ forward = "{GROUP}"
 [[target_group]]
 name = "{GROUP}"
 algorithm = "round_robin"
-stickiness = {{ enabled = {sticky} }}
+stickiness = {{ enabled = {sticky}{stickiness} }}
 health_check = {{ type = "http", path = "{HEALTH_PATH}", interval = "1s" }}
 "#,
             output = if self.access_log { "stdout" } else { "off" },
             secret = BASE64_STANDARD.encode(self.secret),
             address = self.address,
             sticky = self.sticky,
+            stickiness = self.application.stickiness(),
         );
         if let Some(console) = self.console {
             // Writing into a String cannot fail.
@@ -100,6 +123,7 @@ mod tests {
             let access_log = false;
             let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
             let demo = Configuration {
+                application: Application::Pages,
                 address,
                 instances: &instances,
                 sticky,

@@ -5,35 +5,60 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::configuration::Application;
+use super::mcp;
+use super::mcp::guide::Lines;
+
 /// What stands where.
 #[derive(Debug, Clone, Copy)]
 pub struct Guide<'g> {
+    pub application: Application,
     pub balancer: SocketAddr,
     pub console: Option<SocketAddr>,
     pub instances: &'g [(&'static str, SocketAddr)],
     pub sticky: bool,
     /// A terminal is attached, so that Enter can switch stickiness.
     pub interactive: bool,
+    /// The program as a shell finds it.
+    pub program: &'g str,
 }
 
 impl Guide<'_> {
-    /// The text printed once everything has started.
+    /// The text that is printed once everything has started.
     pub fn text(&self) -> String {
         let balancer = self.balancer;
         let state = stickiness_word(self.sticky);
+        let (what, path) = match self.application {
+            Application::Pages => ("instances", "/"),
+            Application::Mcp => ("servers of the Model Context Protocol", mcp::PATH),
+        };
         let mut text = format!(
-            "limpet demo: a balancer, and instances that keep their sessions in memory\n\n  \
-             balancer    http://{balancer}/   stickiness {state}\n"
+            "limpet demo: a balancer, and {what} that keep their sessions in memory\n\n  \
+             balancer    http://{balancer}{path}   stickiness {state}\n"
         );
         // Writing into a String cannot fail.
         for (id, address) in self.instances {
-            let _ = writeln!(text, "  instance {id}  http://{address}/");
+            let _ = writeln!(text, "  instance {id}  http://{address}{path}");
         }
         if let Some(console) = self.console {
             let _ = writeln!(text, "  console     http://{console}/");
         }
-        let _ = write!(
-            text,
+        text.push_str(&match self.application {
+            Application::Pages => self.pages(),
+            Application::Mcp => self.mcp().text(),
+        });
+        text.push('\n');
+        if self.interactive {
+            text.push_str("Press Enter to switch stickiness on the running balancer. ");
+        }
+        text.push_str("Press Ctrl-C to end.\n");
+        text
+    }
+
+    /// What to open and to try where the instances are pages.
+    fn pages(&self) -> String {
+        let balancer = self.balancer;
+        let mut text = format!(
             "
 Open http://{balancer}/ in a browser, refresh, log in, refresh again. Or with curl:
 
@@ -59,27 +84,30 @@ on, save: from the next request on every user stays.
 "
             );
         }
-        text.push('\n');
-        if self.interactive {
-            text.push_str("Press Enter to switch stickiness on the running balancer. ");
-        }
-        text.push_str("Press Ctrl-C to end.\n");
         text
+    }
+
+    fn mcp(&self) -> Lines<'_> {
+        let Guide { balancer, console, sticky, program, .. } = *self;
+        Lines { balancer, console, sticky, program }
+    }
+
+    /// The line that is printed when stickiness has been switched.
+    pub fn switched(&self, enabled: bool) -> String {
+        let advice = match (self.application, enabled) {
+            (Application::Pages, true) => "log in once more, then refresh as often as you like",
+            (Application::Mcp, true) => "begin once more, then count as often as you like",
+            (Application::Pages, false) => {
+                "the next refresh goes to whichever instance has its turn"
+            }
+            (Application::Mcp, false) => "the next call goes to whichever instance has its turn",
+        };
+        format!("stickiness is {} now: {advice}", stickiness_word(enabled))
     }
 }
 
 /// Where the printed lines of curl keep their cookies.
 const JAR: &str = "/tmp/limpet-demo.jar";
-
-/// The line printed when stickiness has been switched.
-pub fn switched(enabled: bool) -> String {
-    let advice = if enabled {
-        "log in once more, then refresh as often as you like"
-    } else {
-        "the next refresh goes to whichever instance has its turn"
-    };
-    format!("stickiness is {} now: {advice}", stickiness_word(enabled))
-}
 
 fn stickiness_word(enabled: bool) -> &'static str {
     if enabled { "on" } else { "off" }
@@ -93,7 +121,16 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
         let instances = [("a", SocketAddr::from(([127, 0, 0, 1], 9001)))];
         let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
-        Guide { balancer: address, console, instances: &instances, sticky, interactive }.text()
+        Guide {
+            application: Application::Pages,
+            balancer: address,
+            console,
+            instances: &instances,
+            sticky,
+            interactive,
+            program: "limpet",
+        }
+        .text()
     }
 
     #[test]

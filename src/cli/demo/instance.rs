@@ -1,4 +1,5 @@
-//! One session-page instance: an ordinary web application with its sessions in its own memory.
+//! One instance: an ordinary web application with its sessions in its own memory, and what every
+//! application of the demo shares.
 //!
 //! Owns: the listener, the routes and the session table of one instance. Never: anything of the
 //! balancer; it is a target like any other and is reached over TCP alone. Tested below through its
@@ -19,46 +20,60 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
-use super::configuration::HEALTH_PATH;
+use super::configuration::{Application, HEALTH_PATH};
+use super::mcp;
 use super::page::{self, Visitor};
 use super::sessions::{SESSION_COUNT_MAX, Sessions, clean_name};
 
 /// Name of the application's own session cookie, which the balancer knows nothing of.
 pub const SESSION_COOKIE: &str = "demo_session";
 
-/// Most bytes of a form that are read.
-const FORM_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes of a request's content that are read.
+const CONTENT_BYTES_MAX: usize = 4 * 1024;
 
 /// What all requests of one instance share.
 #[derive(Debug)]
-struct Shared {
-    id: &'static str,
+pub struct Shared {
+    pub id: &'static str,
     /// Position among the instances; chooses the page's colour.
     number: usize,
     sessions: Mutex<Sessions>,
 }
 
-/// Serves the session page on a free port of 127.0.0.1, whose address is returned, for as long as
+/// Serves the application on a free port of 127.0.0.1, whose address is returned, for as long as
 /// the current runtime runs.
 ///
 /// # Errors
 /// When no port can be bound.
-pub async fn start(id: &'static str, number: usize) -> io::Result<SocketAddr> {
+pub async fn start(
+    application: Application,
+    id: &'static str,
+    number: usize,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let sessions = Mutex::new(Sessions::new(SESSION_COUNT_MAX));
     let shared = Arc::new(Shared { id, number, sessions });
-    let router = axum::Router::new()
-        .route("/", get(visit))
-        .route("/session", post(create))
-        .route("/session/end", post(end))
+    let routes = match application {
+        Application::Pages => pages(),
+        Application::Mcp => mcp::routes(),
+    };
+    let router = routes
         .route(HEALTH_PATH, get(|| async { "ok\n" }))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(CONTENT_BYTES_MAX))
         .layer(from_fn_with_state(shared.clone(), name_instance))
         .with_state(shared);
     // Accepting never ends by itself: the server waits and goes on where accept fails.
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(address)
+}
+
+/// The session page.
+fn pages() -> axum::Router<Arc<Shared>> {
+    axum::Router::new()
+        .route("/", get(visit))
+        .route("/session", post(create))
+        .route("/session/end", post(end))
 }
 
 /// Every response, errors too, says which instance gave it and must not be kept by a cache.
@@ -121,7 +136,7 @@ async fn end(State(shared): State<Arc<Shared>>, fields: HeaderMap) -> Response {
 impl Shared {
     /// Runs `change` on the table. A panic elsewhere cannot leave the table half changed, so a
     /// poisoned lock is used as it is.
-    fn table<T>(&self, change: impl FnOnce(&mut Sessions) -> T) -> T {
+    pub fn table<T>(&self, change: impl FnOnce(&mut Sessions) -> T) -> T {
         change(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -184,7 +199,7 @@ fn session_id(fields: &HeaderMap) -> Option<&str> {
 }
 
 /// 128 random bits as hexadecimal digits.
-fn random_id() -> Result<String, aws_lc_rs::error::Unspecified> {
+pub fn random_id() -> Result<String, aws_lc_rs::error::Unspecified> {
     let mut bits = [0; 16];
     aws_lc_rs::rand::fill(&mut bits)?;
     Ok(format!("{:032x}", u128::from_be_bytes(bits)))
@@ -192,4 +207,4 @@ fn random_id() -> Result<String, aws_lc_rs::error::Unspecified> {
 
 #[cfg(test)]
 #[path = "instance_tests.rs"]
-mod tests;
+pub mod tests;

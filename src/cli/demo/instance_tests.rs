@@ -8,7 +8,7 @@ use crate::cli::demo::instance::*;
 use crate::cli::demo::instances::Instances;
 
 /// Sends `request` as it is (it must ask to close) and returns everything that comes back.
-fn raw(address: SocketAddr, request: &str) -> String {
+pub fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -23,7 +23,7 @@ fn get_with(address: SocketAddr, fields: &str) -> String {
 
 #[test]
 fn instances_name_themselves_and_know_only_their_own_sessions() {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let [(first, first_address), (second, second_address)] = instances.addresses[..] else {
         panic!("{:?}", instances.addresses)
     };
@@ -52,7 +52,7 @@ fn instances_name_themselves_and_know_only_their_own_sessions() {
 
 #[test]
 fn a_browser_gets_html_with_a_policy_and_curl_gets_a_line() {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let (_, address) = instances.addresses[0];
     let page = get_with(address, "Accept: text/html,application/xhtml+xml\r\n");
     assert!(page.contains("content-type: text/html") && page.contains("<!doctype html>"), "{page}");
@@ -63,7 +63,7 @@ fn a_browser_gets_html_with_a_policy_and_curl_gets_a_line() {
 
 #[test]
 fn the_session_cookie_is_random_and_not_for_scripts() {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let (_, address) = instances.addresses[0];
     let log_in = || {
         let response = raw(
@@ -81,7 +81,7 @@ fn the_session_cookie_is_random_and_not_for_scripts() {
 
 #[test]
 fn a_form_without_a_name_or_with_too_much_is_refused_with_the_instance_named() {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let (_, address) = instances.addresses[0];
     let post = |content: &str| {
         let length = content.len();
@@ -97,13 +97,13 @@ fn a_form_without_a_name_or_with_too_much_is_refused_with_the_instance_named() {
     let nameless = post("name=+%09");
     assert!(nameless.starts_with("HTTP/1.1 422 ") && nameless.contains("A name is needed"));
     assert!(!nameless.contains("set-cookie"), "{nameless}");
-    let long = post(&format!("name={}", "x".repeat(FORM_BYTES_MAX)));
+    let long = post(&format!("name={}", "x".repeat(CONTENT_BYTES_MAX)));
     assert!(long.starts_with("HTTP/1.1 413 ") && long.contains("x-instance: a"), "{long}");
 }
 
 #[test]
 fn logging_out_ends_the_session_and_its_cookie() {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let (_, address) = instances.addresses[0];
     let response = raw(
         address,

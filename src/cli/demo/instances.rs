@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
+use super::configuration::Application;
 use super::instance;
 
 /// Ids of the instances, which are also their target ids in the balancer's configuration.
@@ -31,7 +32,7 @@ impl Instances {
     ///
     /// # Errors
     /// When the thread, its runtime or a port cannot be had.
-    pub fn start() -> io::Result<Instances> {
+    pub fn start(application: Application) -> io::Result<Instances> {
         let (stop, stopped) = oneshot::channel();
         let (report, reported) = mpsc::channel();
         let thread = thread::Builder::new().name("demo-instances".to_owned()).spawn(move || {
@@ -41,7 +42,7 @@ impl Instances {
             };
             runtime.block_on(async {
                 // Whoever waits for the report may have given up; the thread then ends with it.
-                let _ = report.send(start_all().await);
+                let _ = report.send(start_all(application).await);
                 let _ = stopped.await;
             });
         })?;
@@ -61,10 +62,10 @@ impl Drop for Instances {
     }
 }
 
-async fn start_all() -> io::Result<Vec<(&'static str, SocketAddr)>> {
+async fn start_all(application: Application) -> io::Result<Vec<(&'static str, SocketAddr)>> {
     let mut addresses = Vec::new();
     for (number, id) in INSTANCE_IDS.into_iter().enumerate() {
-        addresses.push((id, instance::start(id, number).await?));
+        addresses.push((id, instance::start(application, id, number).await?));
     }
     Ok(addresses)
 }

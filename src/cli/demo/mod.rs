@@ -12,6 +12,7 @@ mod data_plane;
 mod guide;
 mod instance;
 mod instances;
+mod mcp;
 mod page;
 mod sessions;
 mod walkthrough;
@@ -26,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use balancer::Balancer;
-use configuration::Configuration;
+use configuration::{Application, Configuration};
 use guide::Guide;
 use instances::{INSTANCE_IDS, Instances};
 
@@ -49,6 +50,7 @@ Examples:
   limpet demo
   limpet demo --sticky --access-log
   limpet demo --walkthrough
+  limpet demo --mcp
   limpet demo --print-config > limpet.toml";
 
 /// Options of `limpet demo`.
@@ -64,6 +66,11 @@ pub struct Options {
     /// when that is taken]
     #[arg(long, value_name = "IP:PORT", conflicts_with = "walkthrough")]
     pub console: Option<SocketAddr>,
+
+    /// Have two servers of the Model Context Protocol instead of pages: sessions by a field, not a
+    /// cookie
+    #[arg(long, conflicts_with = "walkthrough")]
+    pub mcp: bool,
 
     /// Start with stickiness on
     #[arg(long)]
@@ -119,18 +126,22 @@ fn try_run(options: &Options) -> Result<ExitCode, DemoError> {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let instances = Instances::start().map_err(DemoError::Instances)?;
+    let instances = Instances::start(application(options)).map_err(DemoError::Instances)?;
     let text = configuration(options, &instances.addresses)?;
     let balancer = Balancer::start(&text).map_err(DemoError::Balancer)?;
     let ended = if options.walkthrough {
         tell(&runtime, &balancer, &instances)
     } else {
-        serve(&runtime, &balancer, &instances)
+        serve(&runtime, &balancer, &instances, application(options))
     };
     // The balancer ends first, so that no request finds its instance gone.
     balancer.shutdown();
     drop(instances);
     ended
+}
+
+fn application(options: &Options) -> Application {
+    if options.mcp { Application::Mcp } else { Application::Pages }
 }
 
 /// The text that the balancer is configured with.
@@ -140,6 +151,7 @@ fn configuration(
 ) -> Result<String, DemoError> {
     let port = if options.walkthrough { 0 } else { PORT };
     let configuration = Configuration {
+        application: application(options),
         address: options.address.unwrap_or(local(port)),
         instances,
         sticky: options.sticky,
@@ -184,6 +196,7 @@ fn serve(
     runtime: &Runtime,
     balancer: &Balancer,
     instances: &Instances,
+    application: Application,
 ) -> Result<ExitCode, DemoError> {
     let interactive = io::stdin().is_terminal();
     runtime.block_on(async {
@@ -197,7 +210,15 @@ fn serve(
         }
         let (balancer_address, instances) = (balancer.address(), &instances.addresses);
         let (console, sticky) = (balancer.console(), balancer.is_sticky());
-        let guide = Guide { balancer: balancer_address, console, instances, sticky, interactive };
+        let guide = Guide {
+            application,
+            balancer: balancer_address,
+            console,
+            instances,
+            sticky,
+            interactive,
+            program: &std::env::current_exe()?.display().to_string(),
+        };
         write!(io::stdout(), "{}", guide.text())?;
         loop {
             tokio::select! {
@@ -208,7 +229,7 @@ fn serve(
                     // The console may have switched it meanwhile.
                     let sticky = !balancer.is_sticky();
                     balancer.set_stickiness(sticky).map_err(DemoError::Edit)?;
-                    writeln!(io::stdout(), "{}", guide::switched(sticky))?;
+                    writeln!(io::stdout(), "{}", guide.switched(sticky))?;
                 }
             }
         }

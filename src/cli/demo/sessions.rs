@@ -53,6 +53,13 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// Returns the session `id` without counting a visit; it has been heard of all the same.
+    pub fn get(&mut self, id: &str, now: Timestamp) -> Option<&Session> {
+        let session = self.by_id.get_mut(id)?;
+        session.last_seen = now;
+        Some(session)
+    }
+
     /// Ends the session `id`, if it is known.
     pub fn end(&mut self, id: &str) {
         self.by_id.remove(id);
@@ -106,7 +113,7 @@ mod tests {
         let mut sessions = Sessions::new(2);
         sessions.create("first".into(), "Ada".into(), at(1));
         sessions.create("second".into(), "Grace".into(), at(2));
-        sessions.visit("first", at(3));
+        assert_eq!(sessions.get("first", at(3)).map(|session| session.visits), Some(1));
         sessions.create("third".into(), "Edsger".into(), at(4));
         assert!(sessions.visit("first", at(5)).is_some());
         assert!(sessions.visit("second", at(5)).is_none());

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use crate::cli::demo::configuration::Application;
 use crate::cli::demo::instances::Instances;
 use crate::cli::demo::walkthrough::*;
 
@@ -145,7 +146,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Performs the story against a stand-in; returns whether it was as told, and what was printed.
 fn perform_with(fault: Fault) -> (bool, String) {
-    let instances = Instances::start().unwrap();
+    let instances = Instances::start(Application::Pages).unwrap();
     let stand_in = Arc::new(StandIn {
         fault,
         targets: instances.addresses.iter().map(|(_, address)| *address).collect(),
