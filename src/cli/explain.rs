@@ -19,7 +19,7 @@ pub struct Options {
     config: PathBuf,
 
     /// Method and request-target, as in 'GET /path?query'; a version may follow. Or a cookie alone, as in
-    /// 'limpet_app=AQ…', for GET /
+    /// 'limpet_app=AQ…', or a field line alone, as in 'Mcp-Session-Id: 6f…', for GET /
     #[arg(long, short, value_name = "REQUEST")]
     request: String,
 

@@ -31,8 +31,8 @@ const LABEL_WIDTH: usize = 11;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// "GET /path?query"; a version and pasted field lines may follow. A cookie alone ("limpet_app=AQ…") means "GET /"
-    /// with that cookie.
+    /// "GET /path?query"; a version and pasted field lines may follow. A cookie alone ("limpet_app=AQ…") or a field
+    /// line alone ("Mcp-Session-Id: 6f…") means "GET /" with it.
     pub request: String,
     /// Field lines, as in "Host: www.example.com". Without Host, it is "localhost".
     #[serde(default)]

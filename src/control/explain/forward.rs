@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Explanation, Outcome, Scene, address, text};
 use crate::control::config::units;
@@ -13,11 +14,10 @@ use crate::group::select;
 use crate::group::target_group::{
     Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, UNCHECKED,
 };
-use crate::http::fields::FieldId;
 use crate::routing::actions::Forward;
-use crate::stickiness::cookie::{self, Scope};
+use crate::stickiness::cookie::{self, Plain, Scope};
 use crate::stickiness::options::{NewSessions, StickinessKind};
-use crate::stickiness::seal::SealCodec;
+use crate::stickiness::seal::{SealCodec, Sealed};
 use crate::stickiness::session_field;
 use crate::stickiness::verdict::{Reading, Stickiness};
 use crate::telemetry::reason::Reason;
@@ -129,6 +129,9 @@ struct Sticky<'a> {
 fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
     let Sticky { scene, forward, stickiness, groups } = asked;
     page.line("stickiness", settings(stickiness));
+    if let Some(plain) = opened(stickiness, scene) {
+        page.line("seal", sealed(scene, &plain));
+    }
     let reading = read(stickiness, scene);
     let said = match reading {
         Reading::Live(plain) => {
@@ -201,6 +204,29 @@ fn read(stickiness: &Stickiness, scene: &Scene<'_>) -> Reading {
             stickiness.read_field(field, values, scene.now_s, SealCodec::open)
         }
     }
+}
+
+/// The content of the seal behind the session id of a request, if it opens for this scope.
+fn opened(stickiness: &Stickiness, scene: &Scene<'_>) -> Option<Plain> {
+    let field = stickiness.session_field()?;
+    let (_, value) = session_field::values(scene.head.fields, field.name()).next()?;
+    field.codec().open(Sealed::split(value)?)
+}
+
+/// "group app, target a, issued 5m ago"
+fn sealed(scene: &Scene<'_>, plain: &Plain) -> String {
+    let group = scene.snapshot.groups.iter().find(|group| group.key == plain.group);
+    let ago = match scene.now_s.checked_sub(plain.issued_s) {
+        Some(age_s) => format!("{} ago", units::show_age(Duration::from_secs(age_s))),
+        None => "by a clock that is ahead of this one".to_owned(),
+    };
+    let Some(group) = group else { return format!("a group that is not here, issued {ago}") };
+    let target = group.targets.iter().find(|target| target.key == plain.target);
+    let target = match target {
+        Some(target) => format!("target {}", target.id),
+        None => "a target that is not here".to_owned(),
+    };
+    format!("group {}, {target}, issued {ago}", group.name)
 }
 
 /// The status for a session that is lost for this reason, where it is not balanced.
@@ -385,22 +411,25 @@ fn why_not(group: &TargetGroup, target: &Target, index: TargetIndex) -> String {
     }
 }
 
-/// Explains cookies of other scopes: the author of the question may not know that this request does not use them.
+/// Explains cookies and seals of other scopes: the author of the question may not know that this request does not use
+/// them.
 fn elsewhere(scene: &Scene<'_>, candidates: &[&Arc<TargetGroup>], page: &mut Explanation) {
     let has = |name: &[u8]| cookie::find(cookie_values(scene.head.fields), name).is_some();
-    if !scene.head.fields.iter().any(|field| field.id == FieldId::Cookie) {
-        return;
-    }
     let groups = scene.snapshot.groups.iter().filter_map(|group| {
         let is_reached = candidates.iter().any(|candidate| candidate.key == group.key);
         group.stickiness.as_ref().filter(|_| !is_reached)
     });
     for stickiness in groups {
-        let (own, twin) = stickiness.cookie_names();
         let Scope::Group(group) = stickiness.scope() else { continue };
-        if has(own) || twin.is_some_and(has) {
-            let name = text(own);
-            page.line("note", format!("{name} is of target group {group}, which is not reached"));
+        let (own, twin) = stickiness.cookie_names();
+        let what = match stickiness.session_field() {
+            // Groups may share the name of the field: only the seal tells whose it is.
+            Some(field) => opened(stickiness, scene)
+                .map(|_| format!("the session id in {} is", text(field.name()))),
+            None => (has(own) || twin.is_some_and(has)).then(|| format!("{} is", text(own))),
+        };
+        if let Some(what) = what {
+            page.line("note", format!("{what} of target group {group}, which is not reached"));
         }
     }
 }

@@ -13,18 +13,20 @@ pub(super) fn head(question: &Question) -> Result<String, String> {
     let mut lines = question.request.lines().map(str::trim_end);
     let first = lines.by_ref().map(str::trim).find(|line| !line.is_empty());
     let Some(first) = first else {
-        return Err("there is no request; write one as in 'GET /path', or a cookie".to_owned());
+        return Err("there is no request; write one as in 'GET /path', a cookie, or a field line"
+            .to_owned());
     };
-    let (mut line, cookie) = match bare_cookie(first) {
-        Some(cookie) => ("GET /".to_owned(), Some(format!("Cookie: {cookie}"))),
-        None => (first.to_owned(), None),
+    let bare = match bare_cookie(first) {
+        Some(cookie) => Some(format!("Cookie: {cookie}")),
+        None => is_field_line(first).then(|| first.to_owned()),
     };
+    let mut line = if bare.is_some() { "GET /".to_owned() } else { first.to_owned() };
     if !line.rsplit(' ').next().is_some_and(|last| last.starts_with("HTTP/")) {
         line.push_str(" HTTP/1.1");
     }
     let pasted = lines.take_while(|line| !line.is_empty());
     let headers = question.headers.iter().map(String::as_str);
-    let fields: Vec<&str> = cookie.as_deref().into_iter().chain(pasted).chain(headers).collect();
+    let fields: Vec<&str> = bare.as_deref().into_iter().chain(pasted).chain(headers).collect();
     let has_host = fields
         .iter()
         .any(|field| field.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("host:")));
@@ -54,6 +56,12 @@ fn bare_cookie(line: &str) -> Option<&str> {
     }
     // A method has no "=" (RFC 9110 §5.6.2), a pair of a cookie has one.
     line.split(' ').next().is_some_and(|first| first.contains('=')).then_some(line)
+}
+
+/// A method has no ":" (RFC 9110 §5.6.2), a field line has one behind its name.
+fn is_field_line(line: &str) -> bool {
+    let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    line.split_once(':').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(is_tchar))
 }
 
 #[cfg(test)]
@@ -102,6 +110,19 @@ mod tests {
         assert_eq!(asked("a=b; limpet_app=AQAB", &[]), head("a=b; limpet_app=AQAB"));
         assert_eq!(asked("Cookie: limpet_app=AQAB", &[]), head("limpet_app=AQAB"));
         assert_eq!(asked("set-cookie: a=b; Path=/", &[]), head("a=b; Path=/"));
+    }
+
+    #[test]
+    fn field_lines_alone_are_a_request_that_carries_them() {
+        let session = "Mcp-Session-Id: 1=2.AQAB";
+        let with = |fields: &str| format!("GET / HTTP/1.1\r\n{fields}\r\n");
+        assert_eq!(asked(session, &[]), with("Host: localhost\r\nMcp-Session-Id: 1=2.AQAB\r\n"));
+        let both = with("Host: a\r\nMcp-Session-Id: 1=2.AQAB\r\n");
+        assert_eq!(asked(&format!("Host: a\r\n{session}\r\n"), &[]), both);
+        assert_eq!(
+            asked("GET http://c:80/", &[]),
+            "GET http://c:80/ HTTP/1.1\r\nHost: c:80\r\n\r\n"
+        );
     }
 
     #[test]

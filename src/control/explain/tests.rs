@@ -6,6 +6,7 @@ use crate::control::runtime::Control;
 use crate::group::state::Health;
 use crate::stickiness::cookie::{Codec, Plain, Scope};
 use crate::stickiness::keyring::KeyRing;
+use crate::stickiness::seal::SealCodec;
 use crate::stickiness::stable_key::stable_key;
 
 const NOW_S: u64 = 1_800_000_000;
@@ -45,6 +46,15 @@ const FILE: &str = r#"
         { id = "c", address = "127.0.0.1:3", state = "draining" },
         { id = "d", address = "127.0.0.1:4", weight = 0 },
     ]
+    [[listener.rule]]
+    name = "tools"
+    priority = 5
+    when.path = ["/mcp"]
+    forward = "tools"
+    [[target_group]]
+    name = "tools"
+    stickiness = { enabled = true, type = "app_header", app_header = "Mcp-Session-Id", on_lost = 404 }
+    target = [{ id = "t", address = "127.0.0.1:6" }, { id = "u", address = "127.0.0.1:7" }]
     [[target_group]]
     name = "plain"
     target = [{ id = "p", address = "127.0.0.1:5" }]
@@ -80,6 +90,22 @@ fn cookie(scope: Scope, group: &str, target: &str, seen_s: u64) -> String {
     let name = scope.name().to_owned();
     let value = Codec::new(&scope, ring()).seal(&plain, [9; 12]).unwrap();
     format!("limpet_{name}={}", String::from_utf8(value.to_vec()).unwrap())
+}
+
+/// A field line with a session id of the group "tools", sealed so long ago.
+fn session_id(target: &str, age_s: u64) -> String {
+    let plain = Plain {
+        generation: 0,
+        group: stable_key("tools"),
+        target: stable_key(target),
+        home: stable_key(target),
+        session: 42,
+        issued_s: NOW_S - age_s,
+        last_seen_s: NOW_S - age_s,
+    };
+    let codec = SealCodec::new(&Scope::Group("tools".into()), ring());
+    let seal = codec.seal(b"6f1e-4b", &plain, [9; 12]).unwrap();
+    format!("mcp-session-id: 6f1e-4b.{}", str::from_utf8(&seal).unwrap())
 }
 
 fn app(target: &str) -> String {
@@ -201,6 +227,45 @@ fn a_cookie_of_a_group_that_is_not_reached_is_noted() {
         ],
     );
     assert_eq!(outcome(&page), (Some("plain"), None, None, None));
+}
+
+#[test]
+fn a_session_id_in_a_field_is_told_with_what_its_seal_says() {
+    let stickiness = "stickiness session id in Mcp-Session-Id, 7d at most, 404 when it is lost";
+    let page = ask(&control(&[]), "POST /mcp", &[&session_id("u", 300)]);
+    assert_lines(
+        &page,
+        &[
+            stickiness,
+            "seal       group tools, target u, issued 5m ago",
+            "verdict    valid: group tools, target u",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("tools"), Some("u"), Some("valid"), None));
+    let page = ask(&control(&[]), "POST /mcp", &[&session_id("gone", 0)]);
+    assert_lines(&page, &["seal       group tools, a target that is not here, issued 0s ago"]);
+    assert_eq!(outcome(&page), (Some("tools"), None, Some("removed"), Some(404)));
+    let page = ask(&control(&[]), "POST /mcp", &[&session_id("t", 8 * 86_400)]);
+    assert_lines(&page, &["seal       group tools, target t, issued 8d ago"]);
+    assert_eq!(outcome(&page), (Some("tools"), None, Some("expired_age"), Some(404)));
+    let page = ask(&control(&[]), "POST /mcp", &["Mcp-Session-Id: 6f1e-4b"]);
+    assert!(!page.to_string().contains("\nseal "), "{page}");
+    assert_eq!(outcome(&page), (Some("tools"), None, Some("new"), None));
+}
+
+#[test]
+fn a_session_id_alone_is_a_request_and_noted_where_its_group_is_not_reached() {
+    let page = ask(&control(&[]), &session_id("u", 300), &[]);
+    assert_lines(
+        &page,
+        &[
+            "request    GET /, host localhost",
+            "note       the session id in Mcp-Session-Id is of target group tools, which is not reached",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("app"), None, Some("new"), None));
+    let bare = ask(&control(&[]), "Mcp-Session-Id: 6f1e-4b", &[]);
+    assert!(!bare.to_string().contains("not reached"), "{bare}");
 }
 
 #[test]
