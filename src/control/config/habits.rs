@@ -47,7 +47,7 @@ pub(super) fn table(key: &str, value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Keys in lower case with "_" for "-", several of one meaning in one text.
-static KEYS: [(&str, &str); 75] = [
+static KEYS: [(&str, &str); 76] = [
     ("listen bind port ports entrypoint", "\"address\" of a listener"),
     ("frontend frontends entrypoints virtualserver", "[[listener]]"),
     (
@@ -126,6 +126,10 @@ static KEYS: [(&str, &str); 75] = [
     (
         "sticky sticky_cookie stick stick_table session_affinity sessionaffinity affinity persistence cookie appsession stickysession",
         "\"stickiness\" of a target group, such as { enabled = true }",
+    ),
+    (
+        "stateful_session session_header sticky_header sticky_learn learn stick_on stick_match mcp mcp_session_id",
+        "\"stickiness\" of a target group, such as { enabled = true, type = \"app_header\", app_header = \"Mcp-Session-Id\" }",
     ),
     (
         "maxconn max_conn",
@@ -261,7 +265,7 @@ static KEYS: [(&str, &str); 75] = [
 ];
 
 /// Key of the setting, words in lower case with "_" for "-", limpet's word.
-static VALUES: [(&str, &str, &str); 31] = [
+static VALUES: [(&str, &str, &str); 35] = [
     (
         "algorithm",
         "leastconn least_conn least_connections least_connection least_request least_requests least_outstanding least_time lor p2c",
@@ -313,7 +317,13 @@ static VALUES: [(&str, &str, &str); 31] = [
     ("type", "tcp_check tcp_connect connect ping port", "\"tcp\""),
     ("type", "none false disabled", "\"off\""),
     ("type", "cookie lbcookie insert duration load_balancer source_ip", "\"lb_cookie\""),
-    ("type", "prefix rewrite appsession application appcookie learn passive", "\"app_cookie\""),
+    ("type", "prefix rewrite appsession application appcookie passive", "\"app_cookie\""),
+    ("type", "learn", "\"app_cookie\", or \"app_header\" where the session id is in a field"),
+    (
+        "type",
+        "header request_header app_field field mcp mcp_session_id session_id",
+        "\"app_header\" with app_header = \"NAME\", the field with the application's session id",
+    ),
     ("proxy_protocol", "on true yes", "\"any\", which takes v1 and v2"),
     ("proxy_protocol", "1 v1.0", "\"v1\""),
     ("proxy_protocol", "2 v2.0", "\"v2\""),
@@ -327,6 +337,12 @@ static VALUES: [(&str, &str, &str); 31] = [
     ("log_level", "warning notice_warning", "\"warn\""),
     ("log_level", "crit critical alert emerg fatal", "\"error\""),
     ("log_level", "notice verbose", "\"info\" or \"debug\""),
+    (
+        "on_lost",
+        "new next other another another_target spill failover fail_over rebalance none",
+        "\"balance\"",
+    ),
+    ("on_lost", "error fail reject gone not_found 404 410", "a number without quotes, such as 404"),
     ("on_full", "wait", "\"queue\""),
     ("on_full", "redispatch next overflow other", "\"spill\""),
     ("on_full", "503 error fail", "\"reject\""),

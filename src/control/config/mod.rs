@@ -17,6 +17,7 @@ pub mod problems;
 mod reach;
 mod rule_notes;
 pub mod schema;
+mod sticky_notes;
 mod strays;
 mod syntax;
 mod typed;

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 
 use super::file::{
-    DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, Sticky, TargetGroup,
+    DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, StickinessType, Sticky,
+    TargetGroup,
 };
-use super::{loops, rule_notes};
+use super::{loops, rule_notes, sticky_notes};
 use crate::snapshot::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 
@@ -46,6 +47,7 @@ fn unchecked(file: &File) -> Vec<String> {
 pub fn amiss(file: &File) -> Vec<String> {
     let mut notes = rule_notes::notes(file);
     notes.extend(loops::notes(file));
+    notes.extend(sticky_notes::notes(file));
     let without_tls = without_tls(file);
     let bypassed = bypassed(file);
     for group in &file.target_groups {
@@ -72,13 +74,14 @@ pub fn amiss(file: &File) -> Vec<String> {
                  sticky itself"
             ));
         }
-        if group.stickiness.enabled && group.stickiness.cross_site_twin {
+        let sets_cookies = sets_cookies(group.stickiness.enabled, group.stickiness.kind);
+        if sets_cookies && group.stickiness.cross_site_twin {
             notes.push(format!(
                 "target group {name:?} issues a cross-site twin, which browsers take over TLS only"
             ));
         }
         let listener = without_tls.get(name.as_str());
-        if group.stickiness.enabled
+        if sets_cookies
             && group.stickiness.same_site == SameSite::None
             && let Some(listener) = listener
         {
@@ -86,11 +89,16 @@ pub fn amiss(file: &File) -> Vec<String> {
         }
     }
     for (listener, rule, sticky) in sticky_rules(file) {
-        if sticky.same_site == SameSite::None && !may_have_tls(listener) {
+        let sets_cookies = sets_cookies(sticky.enabled, sticky.kind);
+        if sets_cookies && sticky.same_site == SameSite::None && !may_have_tls(listener) {
             notes.push(refused_cookie(&format!("rule {rule:?}"), &listener.name));
         }
     }
     notes
+}
+
+fn sets_cookies(is_enabled: bool, kind: StickinessType) -> bool {
+    is_enabled && kind != StickinessType::AppHeader
 }
 
 fn refused_cookie(whose: &str, listener: &str) -> String {
@@ -130,8 +138,8 @@ fn forwards(listener: &Listener) -> impl Iterator<Item = &Forward> {
     rules.chain([listener.forward.as_ref()]).flatten()
 }
 
-/// Every rule or default action that remembers a group in a cookie of its own, with its name.
-fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, String, &Sticky)> {
+/// Every rule or default action that remembers a group by itself, with its name.
+pub(super) fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, String, &Sticky)> {
     file.listeners.iter().flat_map(|listener| {
         let rules =
             listener.rules.iter().map(|rule| (rule.effective_name(), rule.forward.as_ref()));
