@@ -19,6 +19,7 @@ pub mod events;
 pub mod explain;
 pub mod health;
 pub mod history;
+pub mod key_watch;
 pub mod keys;
 pub mod log_level;
 pub mod metrics;

@@ -23,6 +23,7 @@ use super::config::file::LogLevel;
 use super::drain::Drains;
 use super::events::{EventKind, unix_ms};
 use super::health::{HealthBoard, Supervisor};
+use super::key_watch::KeyWatch;
 use super::metrics::{ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
 use super::{drain, log_level, metrics, newcomers, session_watch, write_back};
@@ -249,9 +250,12 @@ async fn sample(sampler: &Sampler) {
 
 async fn watch_sessions(control: &Control) {
     let mut ticks = interval(session_watch::EVERY);
+    let (begun, mut keys) = (Instant::now(), KeyWatch::default());
     loop {
         ticks.tick().await;
-        session_watch::log_new(&control.snapshot(), control.events());
+        let snapshot = control.snapshot();
+        session_watch::log_new(&snapshot, control.events());
+        keys.look(&snapshot, begun.elapsed(), control.events());
     }
 }
 
