@@ -232,7 +232,11 @@ fn life(name: &str, lifetime_s: u64) -> Option<Life> {
 }
 
 /// A session of which nobody knows how long it lives has no figure to compare.
+/// Sessions that a field carries do not live by any cookie.
 fn compare(name: &str, lifetime_s: u64, sticky: &Stickiness) -> Option<Mismatch> {
+    if sticky.session_field().is_some() {
+        return None;
+    }
     let session = life(name, lifetime_s)?;
     let options = sticky.options();
     let gap = gap(session.seconds, options.duration.as_secs(), options.max_age.as_secs())?;
@@ -272,6 +276,7 @@ fn hash_of(name: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::verdict::tests::{options, sticky};
+    use crate::stickiness::options::{OnLost, StickinessKind};
     use crate::stickiness::session_match::*;
     use std::time::Duration;
 
@@ -371,6 +376,18 @@ mod tests {
         let notes = SessionNotes::default();
         notes.observe(&long, b"PHPSESSID=x", 0);
         assert_eq!((notes.unlogged(&long).len(), notes.unlogged(&short).len()), (0, 1));
+    }
+
+    #[test]
+    fn what_was_seen_before_sessions_went_into_a_field_is_no_mismatch() {
+        let notes = SessionNotes::default();
+        notes.observe(&lasting(60, 60), b"PHPSESSID=x; Max-Age=600", 0);
+        assert_eq!(notes.mismatches(&lasting(60, 60)).len(), 1);
+        let mut options = lasting(60, 60).options().clone();
+        let name = "Mcp-Session-Id".into();
+        options.kind = StickinessKind::AppHeader { name, on_lost: OnLost::Balance };
+        let by_field = sticky(options);
+        assert_eq!((notes.mismatches(&by_field), notes.unlogged(&by_field)), (vec![], vec![]));
     }
 
     #[test]

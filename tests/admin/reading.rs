@@ -40,6 +40,8 @@ async fn a_group_has_its_settings_its_numbers_and_its_targets() {
     assert_eq!(group["stickiness"]["duration"], "1h");
     assert_eq!(group["stickiness"]["cookie_name"], "limpet_app");
     assert_eq!(group["stickiness"]["app_cookie"], json!(null));
+    assert_eq!(group["stickiness"]["app_header"], json!(null));
+    assert_eq!(group["stickiness"]["on_lost"], "balance");
     let summary = &group["health_summary"];
     assert_eq!((&summary["unchecked"], &summary["healthy"]), (&json!(2), &json!(0)));
     assert_eq!(group["sessions"], 2);

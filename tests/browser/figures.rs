@@ -66,7 +66,7 @@ async fn the_sessions_of_a_sticky_group_are_estimated_for_each_target() {
         );
         console.wait(&about(&cell, USERS / 2), "the sessions of each target").await;
     }
-    console.wait(&format!("{} === '{USERS}'", value_of("new: no cookie yet")), "verdicts").await;
+    console.wait(&format!("{} === '{USERS}'", value_of("new: no session yet")), "verdicts").await;
     console.picture("figures-sessions").await;
     stage.close().await;
 }

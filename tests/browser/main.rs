@@ -21,6 +21,7 @@ mod match_warning;
 mod modules;
 mod pages;
 mod server;
+mod session_field;
 mod stage;
 mod story;
 mod tab;

@@ -22,6 +22,7 @@ async fn what_is_pasted_is_understood_as_a_request_a_path_or_a_cookie() {
         ("/c?d=e", json!(["GET /c?d=e", []])),
         ("limpet_app=abc", json!(["GET /", ["Cookie: limpet_app=abc"]])),
         ("Cookie: limpet_app=abc", json!(["GET /", ["Cookie: limpet_app=abc"]])),
+        ("Mcp-Session-Id: a=.b", json!(["GET /", ["Mcp-Session-Id: a=.b"]])),
         ("", json!(["GET /", []])),
     ];
     for (text, expected) in cases {
@@ -55,6 +56,14 @@ async fn a_form_sends_what_differs_and_nothing_else() {
     assert_eq!(changes(lists).await, json!({"stickiness.session_cookies": ["a", "b"]}));
     let hash = json!({"algorithm": "hash", "hash_on": "source"});
     assert_eq!(changes(hash.clone()).await, hash);
+    let lost = async |on_lost: &str| {
+        let by_field = json!({"stickiness.type": "app_header", "stickiness.app_header": "X-Session",
+            "stickiness.on_lost": on_lost, "stickiness.duration": "1h"});
+        changes(by_field).await["stickiness.on_lost"].take()
+    };
+    assert_eq!(lost("404").await, json!(404));
+    assert_eq!(lost("balance").await, Value::Null);
+    assert_eq!(lost("retry").await, json!("retry"));
     let key = call(&stage.tab, "fields.js", "m.ownKey('target_group[app].stickiness.duration')");
     assert_eq!(key.await, json!("stickiness.duration"));
     stage.close().await;

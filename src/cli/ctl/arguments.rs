@@ -338,7 +338,7 @@ pub(super) enum StickinessCommand {
         #[command(flatten)]
         change: Change,
     },
-    /// Outdate every cookie that was issued until now: all users are balanced anew
+    /// Outdate every cookie and session id sealed until now: all users are balanced anew
     Flush {
         /// The target group
         group: String,
@@ -352,7 +352,8 @@ Keys, defaults and what is allowed: limpet settings target_group.stickiness
 
 Examples:
   limpet ctl stickiness set app enabled=true duration=12h max_age=7d
-  limpet ctl stickiness set app type=app_cookie app_cookie=PHPSESSID --write";
+  limpet ctl stickiness set app type=app_cookie app_cookie=PHPSESSID --write
+  limpet ctl stickiness set app enabled=true type=app_header app_header=Mcp-Session-Id on_lost=404 --write";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum OverlayCommand {
@@ -366,7 +367,7 @@ pub(super) enum OverlayCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainOptions {
-    /// 'GET /path?query', or a cookie alone for GET /
+    /// 'GET /path?query', or a cookie or a field line alone for GET /
     #[arg(value_name = "REQUEST")]
     pub request: String,
     /// A field line, as in 'Host: www.example.com'; may be given several times

@@ -56,10 +56,13 @@ pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
     })
 }
 
-/// "lb_cookie 1d", "off"
+/// "lb_cookie 1d", "app_header 7d", "off": how long a session is kept without a request, or at most.
 fn sticky(group: &Group) -> String {
     let setting = |key: &str| group.stickiness.get(key).map(values::show).unwrap_or_default();
     match group.stickiness.get("enabled") {
+        Some(Value::Bool(true)) if setting("type") == "app_header" => {
+            format!("app_header {}", setting("max_age"))
+        }
         Some(Value::Bool(true)) => format!("{} {}", setting("type"), setting("duration")),
         _ => "off".to_owned(),
     }

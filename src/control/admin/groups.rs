@@ -201,7 +201,9 @@ fn effective_weight(target: &target_group::Target, share_percent: u8) -> f64 {
 fn stickiness(group: &str, attributes: &Value) -> Value {
     let mut table = attributes.get("stickiness").cloned().unwrap_or_default();
     if let Some(table) = table.as_object_mut() {
-        table.entry("app_cookie").or_insert(Value::Null);
+        for absent in ["app_cookie", "app_header"] {
+            table.entry(absent).or_insert(Value::Null);
+        }
         let name = table.entry("cookie_name").or_insert(Value::Null);
         if name.is_null() {
             *name = format!("limpet_{group}").into();

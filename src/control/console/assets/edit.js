@@ -57,7 +57,7 @@ function control(one, group, about) {
   const input = one.kind === "choice" ? select(one.options, value, { name: one.key })
     : h("input", { type: "text", name: one.key, value: text, autocomplete: "off", spellcheck: "false", inputmode: one.kind === "count" ? "numeric" : null,
       // The name that is in force where the file has none.
-      placeholder: one.key === "stickiness.cookie_name" ? group.stickiness.cookie_name : null });
+      placeholder: one.key === "stickiness.cookie_name" ? group.stickiness.cookie_name : one.example ?? one.unset ?? null });
   const node = field({ id, label: one.label, hint: more, input });
   node.dataset.field = one.key;
   return node;

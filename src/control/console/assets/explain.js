@@ -46,7 +46,7 @@ function view({ listeners }) {
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Explain")),
     card("A request, or a cookie", { id: "question" }, h("form", { class: "body", onsubmit, "aria-labelledby": "question" },
       field({ id: "request", label: "Request", wide: true, input: text,
-        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie (limpet_app=…). Nothing is sent to a target." }),
+        hint: "A request line and field lines as curl -v shows them, a path alone, or only a cookie (limpet_app=…) or a field line (Mcp-Session-Id: …). Nothing is sent to a target." }),
       h("div", { class: "fields" },
         field({ id: "listener", label: "Listener", input: listener }),
         field({ id: "source", label: "Client address", input: source })),

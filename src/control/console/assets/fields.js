@@ -12,12 +12,18 @@ const SAME_SITE = [["lax", "Lax"], ["strict", "Strict"], ["none", "None (only ov
 const CHECKS = [["off", "Off"], ["http", "HTTP request"], ["tcp", "TCP connection"]];
 export const TYPES = [
   ["lb_cookie", "limpet's own cookie (lb_cookie)", "Every user of the group is kept."],
-  ["app_cookie", "The application's cookie (app_cookie)", "A user is kept as long as the application's cookie lives."]];
+  ["app_cookie", "The application's cookie (app_cookie)", "A user is kept as long as the application's cookie lives."],
+  ["app_header", "A session id in a field (app_header)", "For clients without cookies: a session is kept by the id that the application hands out in a response field. MCP servers: the field is Mcp-Session-Id; with 404 for a lost session, clients begin anew."]];
 
 const checked = (of) => of("health_check.type") !== "off";
+const byField = (of) => of("stickiness.type") === "app_header";
+const byCookie = (of) => !byField(of);
 const asked = (of) => of("health_check.type") === "http";
 
-/** [key, label, kind, more]: kind is flag, choice, radio, text, count, duration, size or list; `zero` is what 0 means. */
+/**
+ * [key, label, kind, more]: kind is flag, choice, radio, text, count, duration, size, list or either (a word or a
+ * count); `zero` is what 0 means, `unset` what holds without the setting, which goes where it does not apply.
+ */
 export const SECTIONS = [
   { title: "Target selection", fields: [
     ["algorithm", "Algorithm", "choice", { options: ALGORITHMS }],
@@ -33,20 +39,22 @@ export const SECTIONS = [
     ["stickiness.enabled", "Stickiness", "flag", { on: "Turn on stickiness" }],
     ["stickiness.type", "Stickiness type", "radio", { options: TYPES }],
     ["stickiness.app_cookie", "App cookie name", "text", { optional: true, when: (of) => of("stickiness.type") === "app_cookie" }],
-    ["stickiness.duration", "Stickiness duration", "duration"],
+    ["stickiness.app_header", "Field name", "text", { optional: true, example: "Mcp-Session-Id", when: byField }],
+    ["stickiness.on_lost", "When a session is lost", "either", { unset: "balance", when: byField }],
+    ["stickiness.duration", "Stickiness duration", "duration", { when: byCookie }],
     ["stickiness.max_age", "Maximum age", "duration"],
-    ["stickiness.cookie_name", "Cookie name", "text", { optional: true }],
+    ["stickiness.cookie_name", "Cookie name", "text", { optional: true, when: byCookie }],
     ["on_full", "When the user's target is full", "choice", { options: ON_FULL }],
-    ["stickiness.failback", "After a fail-over, go back", "choice", { options: FAILBACK }],
+    ["stickiness.failback", "After a fail-over, go back", "choice", { options: FAILBACK, when: byCookie }],
     ["stickiness.new_sessions", "Where new users go", "choice", { options: NEW_SESSIONS }],
-  ], more: { title: "More about the cookie", fields: [
-    ["stickiness.domain", "Domain", "text"],
-    ["stickiness.path", "Path", "text"],
-    ["stickiness.same_site", "SameSite", "choice", { options: SAME_SITE }],
-    ["stickiness.partitioned", "Partitioned", "flag"],
-    ["stickiness.cross_site_twin", "Twin for cross-site use", "flag"],
-    ["stickiness.forward_cookie", "Targets see the cookie", "flag"],
-    ["stickiness.session_cookies", "Session cookies to watch", "list"],
+  ], more: { title: "More about stickiness", fields: [
+    ["stickiness.domain", "Domain", "text", { when: byCookie }],
+    ["stickiness.path", "Path", "text", { when: byCookie }],
+    ["stickiness.same_site", "SameSite", "choice", { options: SAME_SITE, when: byCookie }],
+    ["stickiness.partitioned", "Partitioned", "flag", { when: byCookie }],
+    ["stickiness.cross_site_twin", "Twin for cross-site use", "flag", { when: byCookie }],
+    ["stickiness.forward_cookie", "Targets see the cookie", "flag", { when: byCookie }],
+    ["stickiness.session_cookies", "Session cookies to watch", "list", { when: byCookie }],
     ["stickiness.generation", "Generation", "count"],
   ] } },
   { title: "Health checks and ejection", fields: [
@@ -110,7 +118,7 @@ export function parse({ kind, optional }, input) {
   const text = input.trim();
   if (kind === "list") return text ? text.split(",").map((one) => one.trim()).filter(Boolean) : [];
   if (text === "" && (optional || kind !== "text")) return null;
-  return kind === "count" && /^\d+$/.test(text) ? Number(text) : text;
+  return (kind === "count" || kind === "either") && /^\d+$/.test(text) ? Number(text) : text;
 }
 
 function same(one, other) {
@@ -123,8 +131,9 @@ export function changes(attributes, of) {
   for (const field of FIELDS) {
     const before = read(attributes, field.key);
     const applies = !field.when || field.when(of);
-    if (!applies && !field.optional) continue;
+    if (!applies && !field.optional && !field.unset) continue;
     const after = applies ? parse(field, of(field.key)) : null;
+    if (after === null && before === field.unset) continue;
     if (!same(before ?? (field.kind === "text" && !field.optional ? "" : null), after)) set[field.key] = after;
   }
   return set;

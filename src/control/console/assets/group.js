@@ -74,21 +74,24 @@ function folded(title, pairs) {
 
 function attributesSection(section, group, etag) {
   const of = (key) => read(group.attributes, key);
-  const applies = fieldsOf({ fields: section.fields }).filter((field) => !field.when || field.when(of));
-  const pairs = applies.map((field) => pair(field.label, shown(field, of(field.key), group)));
+  const pairsOf = (fields) => fieldsOf({ fields }).filter((field) => !field.when || field.when(of))
+    .map((field) => pair(field.label, shown(field, of(field.key), group)));
+  const pairs = pairsOf(section.fields);
   if (section.folded) return folded(section.title, pairs);
   return h("div", { class: "section", "data-key": section.title, id: section.sticky ? "stickiness" : null },
     h("div", { class: "row" }, h("h3", {}, section.title), section.sticky ? flush(group, etag) : null),
     section.sticky ? matches(group) : null,
     h("dl", { class: "attributes" }, pairs),
     section.more ? h("details", {}, h("summary", {}, section.more.title),
-      h("dl", { class: "attributes" }, fieldsOf({ fields: section.more.fields }).map((field) => pair(field.label, shown(field, of(field.key), group))))) : null);
+      h("dl", { class: "attributes" }, pairsOf(section.more.fields))) : null);
 }
 
 function shown({ key, kind, options, zero }, value, group) {
   if (kind === "flag") return badge(setting(value), value ? "good" : "");
   // The name that is in force even where the file names none.
   if (key === "stickiness.cookie_name") return h("code", {}, group.stickiness.cookie_name);
+  if (key === "stickiness.app_header") return h("code", {}, value);
+  if (key === "stickiness.on_lost") return value === "balance" ? "balance: another target" : `${value}: the client begins anew`;
   if (zero && /^0[a-z]*$/.test(String(value))) return zero;
   const named = options?.find(([name]) => name === value);
   if (named) return named[1];
@@ -99,16 +102,24 @@ function flush(group, etag) {
   if (!group.stickiness.enabled) return null;
   const onclick = () => askAndWrite({
     title: `Flush the stickiness of ${group.name}?`, confirm: "Flush", danger: true,
-    content: [h("p", {}, "Every cookie sealed until now is outdated: each user is balanced anew at the next request, and may lose a session kept on a target."), keepChoice()],
+    content: [h("p", {}, flushed(group.stickiness)), keepChoice()],
     run: (form) => write("POST", at("groups", group.name, "stickiness", "flush"), { keep: form.elements.keep.value }, etag),
   });
   return h("button", { type: "button", class: "little", onclick }, "Flush …");
 }
 
+/** What a flush does to users. */
+function flushed({ type, on_lost: onLost }) {
+  if (type !== "app_header") return "Every cookie sealed until now is outdated: each user is balanced anew at the next request, and may lose a session kept on a target.";
+  const then = onLost === "balance" ? "balanced anew at its next request, and may be lost" : `answered ${onLost} at its next request`;
+  return `Every session id sealed until now is outdated: each session is ${then}.`;
+}
+
 /** What became of requests, by the reason that the log and the metrics have for it. */
 const VERDICTS = {
-  new: "new: no cookie yet", valid: "valid: kept", draining: "draining: kept until the drain ends", expired_idle: "expired_idle: balanced anew",
-  expired_age: "expired_age: balanced anew", invalid: "invalid: no cookie of ours", flushed: "flushed: balanced anew", unhealthy: "unhealthy: moved",
+  new: "new: no session yet", valid: "valid: kept", draining: "draining: kept until the drain ends", expired_idle: "expired_idle: balanced anew",
+  expired_age: "expired_age: balanced anew", invalid: "invalid: not one of ours",
+  unknown_key: "unknown_key: sealed with a key that is not here", flushed: "flushed: balanced anew", unhealthy: "unhealthy: moved",
   removed: "removed: moved", full: "full: the target was at its limit",
 };
 

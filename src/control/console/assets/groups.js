@@ -48,8 +48,9 @@ export function standing(counts, { failing_open: failingOpen }) {
 
 /** On or off, of which type, and whether it fits the sessions. */
 export function stickinessBadge(group) {
-  const { enabled, type, duration } = group.stickiness;
-  return [badge(enabled ? `sticky by ${type}, ${duration}` : "not sticky", enabled ? "good" : ""),
+  const { enabled, type, app_header: name, duration, max_age: age } = group.stickiness;
+  const by = type === "app_header" ? `${type} ${name}, ${age} at most` : `${type}, ${duration}`;
+  return [badge(enabled ? `sticky by ${by}` : "not sticky", enabled ? "good" : ""),
     group.session_matches.length ? badge(title(group.session_matches[0]).toLowerCase(), "warn") : null];
 }
 
