@@ -9,7 +9,7 @@ pub(super) fn line<const N: usize>(start: &[u8; N], value: &[u8], out: &mut Vec<
 }
 
 /// One field line with a name from the configuration.
-#[inline]
+#[inline(always)]
 pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
@@ -17,7 +17,8 @@ pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A field line in the place of another one, with its name.
+/// A field line in the place of another one, with its name. Not inlined, so that [`field`] is where every request meets
+/// it.
 #[inline(never)]
 pub(super) fn replaced(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     field(name, value, out);
