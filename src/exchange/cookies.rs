@@ -9,6 +9,7 @@ use crate::group::select::{CookieAction, Count, Pinned, StickyOutcome};
 use crate::http::edits::{Replaced, ResponseEdits};
 use crate::http::fields::FieldId;
 use crate::http::head::{Method, ResponseHead};
+use crate::routing::actions::Action;
 use crate::stickiness::response_cookie::AppCookieEvent;
 use crate::stickiness::session_field::{self, Returned, Worth};
 use crate::stickiness::set_cookie::Assignment;
@@ -178,7 +179,10 @@ impl OwnCookies<'_, '_> {
             Count::Nothing => return,
             Count::Lives => {
                 let seen_s = sticky.counts_from_s(issued_s, now_s);
-                self.place.target.state.note_session(session, sticky.life(), seen_s);
+                let is_new = self.place.target.state.note_session(session, sticky.life(), seen_s);
+                if is_new && sticky.session_field().is_some() {
+                    self.forget_elsewhere(session, sticky);
+                }
             }
             Count::Ends => self.place.target.state.forget_session(session, sticky.life()),
         }
@@ -187,6 +191,20 @@ impl OwnCookies<'_, '_> {
             .and_then(|(group, target)| self.scene.view.groups.get(group)?.targets.get(target));
         if let Some(left) = left.filter(|left| left.state.slot != self.place.target.state.slot) {
             left.state.forget_session(session, sticky.life());
+        }
+    }
+
+    /// A session whose client keeps its value returns from a fail-over without saying where it was.
+    #[cold]
+    fn forget_elsewhere(&self, session: u128, sticky: &Stickiness) {
+        let Scene { listener, view, .. } = self.scene;
+        let rule = listener.rules.rules().get(self.plan.rule);
+        let Some(Action::Forward(forward)) = rule.map(|rule| &rule.action) else { return };
+        let groups = forward.groups.iter().filter_map(|(group, _)| view.groups.get(*group));
+        for target in groups.flat_map(|group| &group.targets) {
+            if target.state.slot != self.place.target.state.slot {
+                target.state.forget_session(session, sticky.life());
+            }
         }
     }
 

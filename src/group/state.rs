@@ -332,11 +332,13 @@ impl TargetState {
     }
 
     /// Notes that a session whose cookie has come back was served here; see [`SessionSketch::note`]. Allocates once in
-    /// the target's life.
-    pub fn note_session(&self, session: u128, life: Life, now_s: u64) {
-        if self.sessions.get_or_init(Box::default).note(session, life, now_s) {
+    /// the target's life. Says whether it was not known here.
+    pub fn note_session(&self, session: u128, life: Life, now_s: u64) -> bool {
+        let is_new = self.sessions.get_or_init(Box::default).note(session, life, now_s);
+        if is_new {
             self.newcomers().forget(session);
         }
+        is_new
     }
 
     /// Notes that a session no longer lives here.

@@ -17,6 +17,26 @@ fn a_session_fails_over_to_one_target_for_all_nodes_and_returns() {
 }
 
 #[test]
+fn a_session_counts_where_it_is_served_also_when_it_comes_back() {
+    let mut targets = targets::<2>();
+    let limpet = sticky(&targets).with_admin().start();
+    let value = begin_at(&limpet, "a");
+    let counted = || {
+        let group = limpet.admin().get("/v1/groups/app");
+        ["0", "1"].map(|at| group.pointer(&format!("/targets/{at}/sessions")).cloned())
+    };
+    let sessions = |a: u64, b: u64| [Some(a.into()), Some(b.into())];
+    assert_eq!(visit(&limpet, "/page", &value).target(), "a");
+    assert_eq!(counted(), sessions(1, 0));
+    targets[0].down();
+    assert_eq!(visit(&limpet, "/page", &value).target(), "b");
+    assert_eq!(counted(), sessions(0, 1));
+    targets[0].up();
+    assert_eq!(visit(&limpet, "/page", &value).target(), "a");
+    assert_eq!(counted(), sessions(1, 0));
+}
+
+#[test]
 fn a_client_is_told_at_once_where_the_group_says_so() {
     for status in [404, 410] {
         let mut targets = targets::<3>();
