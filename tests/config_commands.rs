@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use limpet::stickiness::cookie::{Codec, Plain, Scope};
 use limpet::stickiness::keyring::{KeyRing, format_secret};
+use limpet::stickiness::seal::SealCodec;
 use limpet::stickiness::stable_key::stable_key;
 
 const SECRET: [u8; 32] = [7; 32];
@@ -167,6 +168,75 @@ fn check_says_where_new_users_go_and_what_was_meant() {
         assert_eq!(wrong.status.code(), Some(2));
         assert_has(&text(&wrong.stderr), &[&format!("did you mean {meant:?}?")]);
     }
+}
+
+/// A group by a session id in a field, with more settings of its stickiness.
+fn by_field(more: &str) -> Written {
+    written(&format!(
+        r#"
+        [stickiness_keys]
+        keys = [{{ id = 1, secret = "{}" }}]
+        [[listener]]
+        name = "web"
+        address = "127.0.0.1:0"
+        forward = "tools"
+        [[target_group]]
+        name = "tools"
+        stickiness = {{ enabled = true, type = "app_header", app_header = "Mcp-Session-Id", {more} }}
+        target = [{{ id = "one", address = "127.0.0.1:1" }}, {{ id = "two", address = "127.0.0.1:2" }}]
+        "#,
+        format_secret(&SECRET)
+    ))
+}
+
+#[test]
+fn check_says_what_a_session_id_in_a_field_needs_and_what_does_nothing_with_it() {
+    let check = |more: &str| limpet(&["check", "--config", &by_field(more).path]);
+    let right = check("on_lost = 404");
+    assert_has(&text(&right.stdout), &["sticky by app_header Mcp-Session-Id for 7d at most"]);
+    assert!(!text(&right.stderr).contains("has no effect"), "{}", text(&right.stderr));
+    let idle = check("duration = \"2h\"");
+    assert_eq!(idle.status.code(), Some(0));
+    let said = text(&idle.stdout) + &text(&idle.stderr);
+    assert_has(&said, &["\"tools\" is sticky by app_header, and duration = \"2h\" has no effect"]);
+    for (more, said) in [
+        ("on_lots = 404", "did you mean \"on_lost\"?"),
+        ("on_lost = \"404\"", "a number without quotes, such as 404"),
+    ] {
+        let wrong = check(more);
+        assert_eq!(wrong.status.code(), Some(2));
+        assert_has(&text(&wrong.stderr), &[said]);
+    }
+}
+
+#[test]
+fn explain_takes_a_session_id_alone_and_says_what_its_seal_says() {
+    let ring = Arc::new(KeyRing::from_secrets(&[(1, SECRET)]).unwrap());
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let plain = Plain {
+        generation: 0,
+        group: stable_key("tools"),
+        target: stable_key("two"),
+        home: stable_key("two"),
+        session: 42,
+        issued_s: now_s - 7_200,
+        last_seen_s: now_s - 7_200,
+    };
+    let codec = SealCodec::new(&Scope::Group("tools".into()), ring);
+    let seal = codec.seal(b"6f1e-4b", &plain, [9; 12]).unwrap();
+    let pasted = format!("mcp-session-id: 6f1e-4b.{}", text(&seal));
+    let said = explain(&by_field("on_lost = 404"), &pasted, &[]);
+    assert_has(
+        &said,
+        &[
+            "request    GET /, host localhost",
+            "session id in Mcp-Session-Id, 7d at most, 404 when it is lost",
+            "seal       group tools, target two, issued 2h ago",
+            "verdict    valid: group tools, target two",
+        ],
+    );
+    let said = explain(&by_field(""), "Mcp-Session-Id: 6f1e-4b", &[]);
+    assert_has(&said, &["verdict    new: no sealed session id"]);
 }
 
 #[test]

@@ -101,6 +101,14 @@ fn attributes_are_changed_by_the_requests_of_the_contract() {
             json!({"set": {"enabled": true, "duration": "12h"}, "keep": "overlay"}),
         ),
         (
+            &["stickiness", "set", "app", "type=app_header", "app_header=X-Id", "on_lost=404"],
+            "PATCH /v1/groups/app/stickiness",
+            json!({
+                "set": {"type": "app_header", "app_header": "X-Id", "on_lost": 404},
+                "keep": "overlay",
+            }),
+        ),
+        (
             &["stickiness", "on", "app", "--write"],
             "PATCH /v1/groups/app/stickiness",
             json!({"set": {"enabled": true}, "keep": "file"}),
@@ -308,6 +316,14 @@ fn groups_are_a_table_with_units_and_remarks_below() {
         ))
     );
     assert_eq!(lines.next(), Some("app: PHPSESSID lives 12h, stickiness 1d"));
+}
+
+#[test]
+fn a_group_by_a_session_id_in_a_field_shows_its_greatest_age_which_alone_holds() {
+    let mut group = group();
+    group["stickiness"]["type"] = json!("app_header");
+    let printed = asks(&["groups"], "GET /v1/groups", &Value::Null, &json!({"groups": [group]}));
+    assert_has(&printed, &["  app_header 7d  "]);
 }
 
 #[test]

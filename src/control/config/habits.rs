@@ -388,6 +388,18 @@ mod tests {
     }
 
     #[test]
+    fn words_for_sessions_in_fields_lead_to_app_header() {
+        for word in ["stateful_session", "Sticky-Learn", "stick_on", "mcp-session-id"] {
+            assert!(key(word).unwrap().contains("type = \"app_header\""), "{word}");
+        }
+        for word in ["header", "Mcp-Session-Id", "learn"] {
+            assert!(value("type", word).unwrap().contains("\"app_header\""), "{word}");
+        }
+        assert_eq!(value("on_lost", "failover"), Some("\"balance\""));
+        assert_eq!(value("on_lost", "404"), Some("a number without quotes, such as 404"));
+    }
+
+    #[test]
     fn no_word_has_two_answers() {
         let mut seen = HashSet::new();
         for word in KEYS.iter().flat_map(|(words, _)| words.split(' ')) {

@@ -175,7 +175,9 @@ impl Walker<'_, '_> {
                         format!("{what}; write {table}")
                     }
                     (Some(table), _) => format!("{what}; write [{table}]"),
-                    (None, DeValue::String(text)) if matches!(kind, Kind::OneOf(_)) => {
+                    (None, DeValue::String(text))
+                        if matches!(kind, Kind::OneOf(_) | Kind::WordOrCount { .. }) =>
+                    {
                         match habits::value(path.name(), text) {
                             Some(word) => {
                                 format!("is none of these; limpet's word for it is {word}")
