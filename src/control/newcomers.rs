@@ -163,7 +163,9 @@ mod tests {
         let [a, b] = [0, 1].map(|index| &group.targets[index].state);
         let session = |number: u128| number << 100 | number;
         (1..=3).for_each(|number| a.newcomers().place(session(number), NOW_S));
-        (2..=5).for_each(|number| a.note_session(session(number), life, NOW_S));
+        for number in 2..=5 {
+            a.note_session(session(number), life, NOW_S);
+        }
         b.note_session(session(9), life, NOW_S);
         let counted = Counted::of(&snapshot);
         let published = |now_s: u64| {

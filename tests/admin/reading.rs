@@ -28,7 +28,9 @@ async fn a_group_has_its_settings_its_numbers_and_its_targets() {
     let busy = &snapshot.groups[0].targets[0].state;
     let now_s = limpet::control::events::unix_ms() / 1000;
     let life = snapshot.groups[0].stickiness.as_ref().expect("it is sticky").life();
-    (1..=2).for_each(|session| busy.note_session(session << 100 | session, life, now_s));
+    for session in 1..=2 {
+        busy.note_session(session << 100 | session, life, now_s);
+    }
     busy.try_acquire(0);
     let _tunnel = busy.open_tunnel();
     let group = api.get("/v1/groups/app").await.json();
