@@ -112,6 +112,15 @@ fn the_walkthrough_tells_the_whole_story_and_exits_0() {
 }
 
 #[test]
+fn the_walkthrough_of_the_protocol_shows_the_loss_and_the_cure_and_exits_0() {
+    let output = run_to_end(&["--mcp", "--walkthrough"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", text(&output.stderr));
+    assert_eq!(printed.matches('✓').count(), 8, "{printed}");
+    assert!(printed.contains("404, Session not found"), "{printed}");
+}
+
+#[test]
 fn without_stickiness_the_printed_lines_show_alternation_and_the_lost_session() {
     let demo = Demo::start(&[]);
     assert!(demo.guide.iter().any(|line| line.contains("stickiness off")), "{:?}", demo.guide);

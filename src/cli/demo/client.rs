@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, SET_COOKIE};
+use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, SET_COOKIE};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -129,8 +129,7 @@ impl Connection {
         jar: &mut Jar,
         form: &str,
     ) -> Result<Response, ClientError> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path);
         if let Some(cookies) = jar.field_value() {
             request = request.header(COOKIE, cookies);
         }
@@ -138,14 +137,28 @@ impl Connection {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(form.as_bytes())))?;
-        let response = timeout(WAIT_MAX, self.exchange(request));
-        let response = response.await.map_err(|_| ClientError::Late)??;
+        let response = self.ask(request).await?;
         jar.keep(response.headers());
         let instance = response.headers().get("x-instance").and_then(|value| value.to_str().ok());
         let instance = instance.unwrap_or_default().to_owned();
         let status = response.status().as_u16();
         let body = String::from_utf8_lossy(response.body()).into_owned();
         Ok(Response { status, instance, body })
+    }
+
+    /// The whole response to a request, whose Host is the balancer.
+    ///
+    /// # Errors
+    /// As [`Connection::visit`].
+    pub async fn ask(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<hyper::Response<Bytes>, ClientError> {
+        let host =
+            HeaderValue::try_from(self.address.to_string()).map_err(hyper::http::Error::from)?;
+        request.headers_mut().insert(HOST, host);
+        let response = timeout(WAIT_MAX, self.exchange(request));
+        response.await.map_err(|_| ClientError::Late)?
     }
 
     async fn exchange(

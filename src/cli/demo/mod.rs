@@ -30,6 +30,8 @@ use balancer::Balancer;
 use configuration::{Application, Configuration};
 use guide::Guide;
 use instances::{INSTANCE_IDS, Instances};
+use mcp::walkthrough::Agents;
+use walkthrough::Pages;
 
 /// Port of the balancer where no address is given.
 const PORT: u16 = 8080;
@@ -51,6 +53,7 @@ Examples:
   limpet demo --sticky --access-log
   limpet demo --walkthrough
   limpet demo --mcp
+  limpet demo --mcp --walkthrough
   limpet demo --print-config > limpet.toml";
 
 /// Options of `limpet demo`.
@@ -69,7 +72,7 @@ pub struct Options {
 
     /// Have two servers of the Model Context Protocol instead of pages: sessions by a field, not a
     /// cookie
-    #[arg(long, conflicts_with = "walkthrough")]
+    #[arg(long)]
     pub mcp: bool,
 
     /// Start with stickiness on
@@ -130,7 +133,7 @@ fn try_run(options: &Options) -> Result<ExitCode, DemoError> {
     let text = configuration(options, &instances.addresses)?;
     let balancer = Balancer::start(&text).map_err(DemoError::Balancer)?;
     let ended = if options.walkthrough {
-        tell(&runtime, &balancer, &instances)
+        tell(&runtime, &balancer, &instances, application(options))
     } else {
         serve(&runtime, &balancer, &instances, application(options))
     };
@@ -179,6 +182,7 @@ fn tell(
     runtime: &Runtime,
     balancer: &Balancer,
     instances: &Instances,
+    application: Application,
 ) -> Result<ExitCode, DemoError> {
     let mut out = io::stdout();
     let address = balancer.address();
@@ -187,7 +191,14 @@ fn tell(
         write!(out, ", instance {id} {address}")?;
     }
     writeln!(out)?;
-    let told = runtime.block_on(walkthrough::perform(address, balancer, &mut out))?;
+    let told = match application {
+        Application::Pages => {
+            runtime.block_on(walkthrough::perform(Pages::at(address), balancer, &mut out))?
+        }
+        Application::Mcp => {
+            runtime.block_on(walkthrough::perform(Agents::at(address), balancer, &mut out))?
+        }
+    };
     Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

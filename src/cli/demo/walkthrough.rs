@@ -5,6 +5,7 @@
 //! what they should, and against ones that do not.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -33,21 +34,29 @@ pub trait Operator {
 }
 
 /// What a step saw: as told, or not.
-type Seen = Result<String, String>;
+pub type Seen = Result<String, String>;
 
-/// Performs the story against the balancer at `address` and prints it. `true` when every step was as
-/// told; the first one that was not is the last one performed.
+/// A story that is told step by step.
+pub trait Story {
+    /// What each step should show.
+    const TITLES: &'static [&'static str];
+
+    /// Performs one of them.
+    fn step(&mut self, number: usize, operator: &dyn Operator) -> impl Future<Output = Seen>;
+}
+
+/// Performs a story and prints it. `true` when every step was as told; the first one that was not is
+/// the last one performed.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub async fn perform(
-    address: SocketAddr,
+pub async fn perform<S: Story>(
+    mut story: S,
     operator: &dyn Operator,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let mut story = Story { address, jar: Jar::default(), holder: String::new(), idle: None };
     let mut told = true;
-    for (number, title) in TITLES.iter().enumerate() {
+    for (number, title) in S::TITLES.iter().enumerate() {
         if told {
             writeln!(out, "\n{}. {title}", number + 1)?;
             let seen = story.step(number, operator).await;
@@ -77,8 +86,8 @@ const TITLES: [&str; 9] = [
     "Other visitors are still spread over the instances, and each stays where it began",
 ];
 
-/// What the story remembers from one step to the next.
-struct Story {
+/// The story of pages that know their visitor by a cookie, and what it remembers from one step to the next.
+pub struct Pages {
     address: SocketAddr,
     /// Ada's browser.
     jar: Jar,
@@ -88,7 +97,9 @@ struct Story {
     idle: Option<Connection>,
 }
 
-impl Story {
+impl Story for Pages {
+    const TITLES: &'static [&'static str] = &TITLES;
+
     async fn step(&mut self, number: usize, operator: &dyn Operator) -> Seen {
         match number {
             0 => self.visits_alternate().await,
@@ -101,6 +112,13 @@ impl Story {
             7 => self.kept_on_new_connections().await,
             _ => self.others_are_spread().await,
         }
+    }
+}
+
+impl Pages {
+    /// Behind the balancer at this address.
+    pub fn at(address: SocketAddr) -> Pages {
+        Pages { address, jar: Jar::default(), holder: String::new(), idle: None }
     }
 
     async fn visits_alternate(&mut self) -> Seen {
@@ -288,7 +306,7 @@ fn expect_kept(
     }
 }
 
-fn failed(error: impl Display) -> String {
+pub fn failed(error: impl Display) -> String {
     error.to_string()
 }
 

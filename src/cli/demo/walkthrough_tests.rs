@@ -160,7 +160,7 @@ fn perform_with(fault: Fault) -> (bool, String) {
     let server = Mutex::new(Some(Server::start(&listener, stand_in.clone())));
     let console = Console { stand_in, listener, server };
     let mut out = Vec::new();
-    let told = runtime().block_on(perform(address, &console, &mut out)).unwrap();
+    let told = runtime().block_on(perform(Pages::at(address), &console, &mut out)).unwrap();
     (told, String::from_utf8(out).unwrap())
 }
 

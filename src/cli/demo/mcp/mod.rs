@@ -7,6 +7,7 @@
 mod events;
 pub mod guide;
 mod message;
+pub mod walkthrough;
 
 use std::sync::Arc;
 
