@@ -754,6 +754,25 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_session_field_is_one_that_nobody_else_has_a_use_for() {
+    let with = |field: &str, listener: &str| {
+        problems(&format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nforward = \"app\"\n{listener}\n\
+             [[target_group]]\nname = \"app\"\ntarget = [{{ address = \"127.0.0.1:1\" }}]\n\
+             stickiness = {{ type = \"app_header\", app_header = \"{field}\" }}\n"
+        ))
+    };
+    assert_eq!(with("Mcp-Session-Id", ""), Vec::<String>::new());
+    for field in ["Cookie", "host", "Location", "ETag", "Last-Event-ID", "", "a b"] {
+        assert_eq!(with(field, "").len(), 1, "{field}");
+    }
+    let taken = with("x-request-ID", "");
+    assert!(taken.len() == 1 && taken[0].contains("forwarded.request_id"), "{taken:?}");
+    assert_eq!(with("X-Request-Id", "forwarded.request_id = \"\""), Vec::<String>::new());
+    assert_eq!(with("X-Trace", "forwarded.request_id = \"x-trace\"").len(), 1);
+}
+
+#[test]
 fn every_setting_of_limpet_toml_has_a_sentence_above_it() {
     let text = read("config/limpet.toml");
     let is_sentence = |line: &str| line.starts_with("# ");

@@ -86,9 +86,14 @@ impl<'a, 's> Attempts<'a, 's> {
             self.permit.is_some()
         });
         let (goes_elsewhere, has_same) = match decision {
-            // Whoever cannot be asked again has lost the sessions that it keeps.
-            Decision::GiveUp if failure.is_connect() && self.answers_lost(out) => {
-                self.other(client, (out, entry), false)?;
+            // A target that takes no connection has lost the sessions that it kept; one that closes has only failed this
+            // request.
+            Decision::GiveUp | Decision::OtherTarget | Decision::OtherTargetElseSame
+                if self.answers_lost(out) =>
+            {
+                if failure.is_connect() {
+                    self.other(client, (out, entry), false)?;
+                }
                 return Err(failure);
             }
             Decision::GiveUp => (false, false),
@@ -139,6 +144,10 @@ impl<'a, 's> Attempts<'a, 's> {
         let slot = target.state.slot;
         if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
             return Ok(false);
+        }
+        // A session that was to begin at the target that has failed begins elsewhere.
+        if let Some(outcome) = out.plan.choice.sticky.filter(|outcome| !outcome.bound) {
+            target.state.newcomers().take_back(outcome.assignment.session);
         }
         let choice =
             client.head(|head| self.scene.select_again(head, forward, &out.plan, &self.tried));

@@ -121,7 +121,9 @@ impl OwnCookies<'_, '_> {
     /// `scratch`.
     fn session_field(&self, head: &ResponseHead<'_, '_>, scratch: &mut Vec<u8>) -> Option<usize> {
         let Plan { choice, rule, session_id, .. } = self.plan;
-        let (sticky, field) = self.scene.session_scope(*rule, choice.group)?;
+        let rules = self.scene.listener.rules.rules();
+        let Action::Forward(forward) = &rules.get(*rule)?.action else { return None };
+        let (sticky, field) = self.scene.session_scopes(*rule, forward, choice.group).next()?;
         let brought = session_id.brought();
         let seals = self.scene.governs(sticky, *rule, choice.group);
         match session_field::returned(head.fields, field.name(), brought, head.status) {

@@ -16,20 +16,18 @@ use super::entry::Entry;
 use super::failure::Failure;
 use super::local::Local;
 use super::plan::{Outgoing, Plan};
-use super::session_id;
 use super::target::Draft;
 use crate::group::address::Address;
 use crate::group::on_full::{self, Full};
 use crate::group::select::{self, Ask, Choice, LostSession, Unplaced};
 use crate::http::client_address;
-use crate::http::edits::{RealIp, RequestEdits};
+use crate::http::edits::{RealIp, Replaced, RequestEdits};
 use crate::http::head::{ContentLength, RequestHead};
 use crate::http::max_forwards;
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::Request;
 use crate::routing::path::{self, Form, PathFault};
 use crate::snapshot::{Listener, View};
-use crate::stickiness::session_field::Worth;
 use crate::stickiness::verdict::Stickiness;
 use crate::uring::buffers;
 
@@ -436,16 +434,6 @@ impl Scene<'_> {
         })
     }
 
-    /// Whether choices of a group by a rule are made under this stickiness.
-    pub fn governs(&self, sticky: &Stickiness, rule: usize, group: usize) -> bool {
-        self.stickiness(rule, group).is_some_and(|governing| std::ptr::eq(governing, sticky))
-    }
-
-    /// The scope whose seals a request to a group may carry.
-    pub fn session_scope(&self, rule: usize, group: usize) -> Option<session_id::Scope<'_>> {
-        session_id::scope(self.view, self.listener, (rule, group))
-    }
-
     /// What X-Real-IP says of the client: mostly the peer's address, which is a text already.
     fn real_ip<'t>(&'t self, client: Option<IpAddr>, text: &'t mut PeerText) -> Option<&'t [u8]> {
         if self.listener.forwarded.real_ip != RealIp::Replace {
@@ -488,13 +476,13 @@ impl Scene<'_> {
         let host_of_target = names_target.then(|| self.host_of(choice));
         let mut client_text = PeerText::new();
         let real_ip = self.real_ip(plan.client, &mut client_text);
-        let scope = self.session_scope(*rule, choice.group);
-        let judged = scope.and_then(|(sticky, _)| {
-            let outcome = choice.sticky.filter(|_| self.governs(sticky, *rule, choice.group))?;
-            Some(Worth::judged(outcome.reason))
-        });
-        let now_s = self.local.clock.unix_s();
-        let session_field = session_id.open(head, scope, (judged, &self.local.opened, now_s));
+        let session_field = match self.may_be_sealed(*rule, forward, choice.group) {
+            true => self.open_session_id(head, (*rule, forward), choice, session_id),
+            false => {
+                session_id.clear();
+                Replaced::NONE
+            }
+        };
         let edits = RequestEdits {
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,

@@ -1,8 +1,8 @@
 //! The application's session id in a field (`app_header`): opened on its way to the target, sealed on its way back.
 
 use crate::http::edits::Replaced;
+use crate::http::fields::eq_ignore_case;
 use crate::http::head::RequestHead;
-use crate::snapshot::{Listener, View};
 use crate::stickiness::memo::Memo;
 use crate::stickiness::seal::SealCodec;
 use crate::stickiness::session_field::{self, Brought, Worth};
@@ -22,22 +22,33 @@ pub struct SessionId {
 }
 
 impl SessionId {
-    /// Takes the seal off the session id of a request, and remembers how it came, in place of what was remembered.
-    /// `judged` is what the choice has found it to be worth, if it was made under this scope.
-    #[inline]
-    pub fn open<'b>(
+    /// Takes the seal off the session id of a request, and remembers how it came, in place of what was remembered. The
+    /// first of `scopes` names the field; `judged` is what the choice has found the id to be worth, if it was made under
+    /// that scope. A seal of another scope does not count, but is no business of the target's either.
+    pub fn open<'b, 's>(
         &mut self,
         head: &RequestHead<'_, 'b>,
-        scope: Option<Scope<'_>>,
-        (judged, opened, now_s): (Option<Worth>, &Memo, u64),
+        mut scopes: impl Iterator<Item = Scope<'s>>,
+        judged: impl FnOnce(&Stickiness) -> Option<Worth>,
+        (opened, now_s): (&Memo, u64),
     ) -> Replaced<'b> {
-        let Some((sticky, field)) = scope else {
+        let Some((sticky, field)) = scopes.next() else {
             self.clear();
             return Replaced::NONE;
         };
         let open = |codec: &SealCodec, sealed| opened.open_seal(codec, sealed);
         let brought = session_field::brought(head.fields, field.name(), |sealed| {
-            judged.unwrap_or_else(|| sticky.worth(field, sealed, now_s, open))
+            let own = judged(sticky);
+            match own.unwrap_or_else(|| sticky.worth(field, sealed, now_s, open)) {
+                Worth::Bare => {
+                    let of_others = scopes.any(|(sticky, other)| {
+                        eq_ignore_case(other.name(), field.name())
+                            && sticky.worth(other, sealed, now_s, open) != Worth::Bare
+                    });
+                    if of_others { Worth::Outdated } else { Worth::Bare }
+                }
+                worth => worth,
+            }
         });
         self.keep(brought.as_ref());
         match brought.filter(|brought| brought.worth != Worth::Bare) {
@@ -88,18 +99,21 @@ impl SessionId {
 /// A scope with a session field.
 pub type Scope<'a> = (&'a Stickiness, &'a SessionField);
 
-/// The scope whose seals a request to a group may carry: the rule's or the group's. Also one that is not enabled,
-/// since clients still have its seals.
-pub fn scope<'a>(
-    view: &'a View,
-    listener: &'a Listener,
-    (rule, group): (usize, usize),
-) -> Option<Scope<'a>> {
-    let with_field = |sticky: &'a Stickiness| Some((sticky, sticky.session_field()?));
-    let of_rule = listener.rule_stickiness.get(rule).and_then(Option::as_deref);
-    let of_group = view.groups.get(group).and_then(|group| group.stickiness.as_ref());
-    match of_rule.and_then(with_field) {
-        Some(scope) if scope.0.is_enabled() => Some(scope),
-        of_rule => of_group.and_then(with_field).or(of_rule),
-    }
+/// The scope with such a field.
+#[inline]
+pub fn with_field(sticky: Option<&Stickiness>) -> Option<Scope<'_>> {
+    let sticky = sticky?;
+    Some((sticky, sticky.session_field()?))
+}
+
+/// The scopes whose seals a request to a group may carry, by the rule that forwards it there to one of `groups`: the one
+/// that decides, and those that have decided or will, among them such that are turned off, since clients keep their seals.
+pub fn scopes<'a>(
+    of_rule: Option<&'a Stickiness>,
+    groups: impl Iterator<Item = &'a Stickiness>,
+) -> impl Iterator<Item = Scope<'a>> {
+    let is_on = of_rule.is_some_and(Stickiness::is_enabled);
+    let (first, last) = if is_on { (of_rule, None) } else { (None, of_rule) };
+    let all = first.into_iter().chain(groups).chain(last);
+    all.filter_map(|sticky| with_field(Some(sticky)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::groups::rule_stickiness;
 use super::{CompileError, Positions, options};
 use crate::control::config::conditions;
-use crate::control::config::file::{self, DEFAULT_RULE, Forward};
+use crate::control::config::file::{self, DEFAULT_RULE, Forward, StickinessType};
 use crate::routing::actions::{self, Action, GroupIndex, PathRewrite, normal_path};
 use crate::routing::redirect::Redirect;
 use crate::routing::rule::Rule;
@@ -118,7 +118,10 @@ fn sticky(
     context: &Context<'_>,
 ) -> Result<Option<Arc<Stickiness>>, String> {
     match forward {
-        Some(Forward::Weighted(file::Weighted { sticky: Some(sticky), .. })) if sticky.enabled => {
+        // Clients keep their sealed session ids when the rule's stickiness is turned off.
+        Some(Forward::Weighted(file::Weighted { sticky: Some(sticky), .. }))
+            if sticky.enabled || sticky.kind == StickinessType::AppHeader =>
+        {
             let stickiness = rule_stickiness(rule, sticky, context.ring)?;
             Ok(Some(Arc::new(stickiness)))
         }

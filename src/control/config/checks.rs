@@ -47,6 +47,27 @@ const FIELDS_OF_MEANING: [&str; 14] = [
     "content-type",
 ];
 
+/// Further fields whose values HTTP itself gives a meaning: none of them can carry an application's session id.
+const OTHER_FIELDS_OF_MEANING: [&str; 17] = [
+    "accept",
+    "accept-encoding",
+    "age",
+    "allow",
+    "content-encoding",
+    "content-range",
+    "etag",
+    "if-none-match",
+    "last-event-id",
+    "last-modified",
+    "location",
+    "origin",
+    "range",
+    "sec-websocket-accept",
+    "sec-websocket-key",
+    "server",
+    "vary",
+];
+
 pub(super) static NAME: Check =
     Check::new("1 to 128 letters, digits, \".\", \"_\" and \"-\"", |text| {
         ensure(!text.is_empty(), "is empty")?;
@@ -184,6 +205,7 @@ pub(super) static SESSION_FIELD: Check =
         ensure(text.len() <= NAME_BYTES_MAX, "is too long")?;
         let lower = text.to_ascii_lowercase();
         let is_known = FIELDS_OF_MEANING.contains(&lower.as_str())
+            || OTHER_FIELDS_OF_MEANING.contains(&lower.as_str())
             || classify_folded(text.as_bytes()).0 != FieldId::Other;
         ensure(!is_known, "has a meaning of its own in HTTP")
     });

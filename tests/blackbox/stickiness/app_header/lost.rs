@@ -128,3 +128,27 @@ fn a_draining_target_keeps_its_sessions_and_gets_no_new_ones() {
         assert_ne!(begin(&limpet, &format!("new-{at}")).0, "a");
     }
 }
+
+/// What a target has done to one request says nothing about the sessions that it keeps.
+#[test]
+fn a_target_that_closes_without_an_answer_loses_its_request_and_no_session() {
+    let targets = ["a", "b"].map(|id| {
+        Target::scripted(move |connection| {
+            while let Some(request) = connection.next_request()? {
+                if request.target == "/close" {
+                    return Ok(());
+                }
+                let lines = application(&request);
+                let response = crate::support::target::echo_response(id, &request, &lines);
+                connection.send(&response)?;
+            }
+            Ok(())
+        })
+    });
+    let limpet = telling(&targets, 404).start();
+    let value = begin_at(&limpet, "a");
+    for _ in 0..3 {
+        assert_eq!(visit(&limpet, "/close", &value).status, 502);
+        assert_eq!(visit(&limpet, "/page", &value).target(), "a", "the session lives");
+    }
+}

@@ -3,6 +3,66 @@
 use super::*;
 use crate::support::listener;
 
+/// Rule `split` over the groups blue (a, b) and green (c, d), both of which are sticky by the field.
+fn split(targets: &[Target; 4], sticky: &str, by_group: bool) -> Config {
+    let rule = format!(
+        "name = \"split\"\npriority = 1\nwhen.path = [\"/*\"]\n[listener.rule.forward]\n\
+         groups = [{{ group = \"blue\", weight = 1 }}, {{ group = \"green\", weight = 1 }}]\n{sticky}"
+    );
+    let of = |name: &str| {
+        let group = group(name);
+        match by_group {
+            false => group,
+            true => group
+                .sticky()
+                .set("stickiness.type", "app_header")
+                .set("stickiness.app_header", FIELD),
+        }
+    };
+    let [a, b, c, d] = targets;
+    config()
+        .listener(listener("web").set("forward", "blue").rule(&rule))
+        .group(of("blue").target("a", a).target("b", b))
+        .group(of("green").target("c", c).target("d", d))
+}
+
+/// Every target sees its own id, and the client has no more than one seal behind it.
+#[track_caller]
+fn assert_seen_bare(limpet: &Limpet, session_id: &str, value: &str) {
+    let mut value = value.to_owned();
+    for _ in 0..12 {
+        let echo = visit(limpet, "/echo", &value);
+        assert_eq!(echo.echo().fields.all(FIELD), [session_id], "{value}");
+        value = super::value(&echo);
+        assert!(value.len() <= session_id.len() + 116, "{value}");
+    }
+}
+
+#[test]
+fn groups_of_one_rule_that_are_each_sticky_by_the_same_field_take_off_each_others_seals() {
+    let targets = targets::<4>();
+    let limpet = split(&targets, "", true).start();
+    for at in 0..6 {
+        let (_, value) = begin(&limpet, &format!("id-{at}"));
+        assert_seen_bare(&limpet, &format!("id-{at}"), &value);
+    }
+}
+
+#[test]
+fn a_rule_that_is_made_sticky_or_turned_off_shows_targets_their_own_ids() {
+    let on =
+        format!("sticky = {{ enabled = true, type = \"app_header\", app_header = \"{FIELD}\" }}");
+    let off = on.replace("true", "false");
+    for (before, after, by_group) in [("", &on, true), (&*on, &off, true), (&*on, &off, false)] {
+        let targets = targets::<4>();
+        let limpet = split(&targets, before, by_group).with_admin().start();
+        let (_, value) = begin(&limpet, "abc");
+        limpet.write_config(&limpet.text_of(&split(&targets, after, by_group).with_admin().text()));
+        limpet.admin().change("POST", "/v1/config/reload", "");
+        assert_seen_bare(&limpet, "abc", &value);
+    }
+}
+
 #[test]
 fn a_rule_over_several_groups_keeps_group_and_target() {
     let targets = targets::<4>();
