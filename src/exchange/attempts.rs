@@ -115,7 +115,7 @@ impl<'a, 's> Attempts<'a, 's> {
         Ok(())
     }
 
-    /// A request that its session has brought to its target is not served elsewhere.
+    /// Whether the session has bound this request to its target, and `on_lost` forbids to serve it elsewhere.
     fn answers_lost<D>(&self, out: &Outgoing<D>) -> bool {
         let choice = &out.plan.choice;
         choice.sticky.is_some_and(|sticky| sticky.bound)

@@ -24,7 +24,7 @@ pub struct SessionId {
 impl SessionId {
     /// Takes the seal off the session id of a request, and remembers how it came, in place of what was remembered. The
     /// first of `scopes` names the field; `judged` is what the choice has found the id to be worth, if it was made under
-    /// that scope. A seal of another scope does not count, but is no business of the target's either.
+    /// that scope. A seal of another scope does not decide, and is taken off as well.
     pub fn open<'b, 's>(
         &mut self,
         head: &RequestHead<'_, 'b>,
@@ -106,8 +106,8 @@ pub fn with_field(sticky: Option<&Stickiness>) -> Option<Scope<'_>> {
     Some((sticky, sticky.session_field()?))
 }
 
-/// The scopes whose seals a request to a group may carry, by the rule that forwards it there to one of `groups`: the one
-/// that decides, and those that have decided or will, among them such that are turned off, since clients keep their seals.
+/// The scopes whose seals a request may carry, by the rule that forwards it to one of `groups`: first the one that
+/// decides now. Scopes that are turned off are among them, since clients keep their seals.
 pub fn scopes<'a>(
     of_rule: Option<&'a Stickiness>,
     groups: impl Iterator<Item = &'a Stickiness>,

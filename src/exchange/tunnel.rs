@@ -4,8 +4,8 @@
 //! A side that ends cleanly is passed on as such, and the other direction goes on. Whatever else ends a
 //! direction is seen as a cut: whoever has not been told of a clean end by then gets a reset.
 //!
-//! A side that is received from, or sent to, tells by that of its reset. Of one that is not, because the other side
-//! takes nothing of what it has sent already, or because it has sent all it will, the system is asked now and then.
+//! A receive or a send in flight tells of its side's reset. A side has neither while the other side takes none of its
+//! bytes, or once it has ended; then the tunnel asks the system about it every half second.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -80,7 +80,7 @@ struct Tunnel<'a> {
 struct End<W> {
     writer: W,
     who: Who,
-    /// It has been sent all that the other end had to say, and told so.
+    /// All bytes of the other end have been sent to it, and the end behind them.
     has_all: Cell<bool>,
 }
 
@@ -96,11 +96,11 @@ struct Direction<'a, R, F, T> {
     reader: R,
     from: &'a End<F>,
     to: &'a End<T>,
-    /// Bounds what is awaited of the reader, and says when to look at a side that nothing is awaited of.
+    /// Bounds the receives of this direction, and says when to ask the system about a side.
     timer: Timer,
     /// That of the other direction.
     other_timer: Timer,
-    /// When the system is asked next about a side that nothing is awaited of.
+    /// When the system is asked next about a side.
     look_ms: Millis,
     bytes: u64,
 }
@@ -203,7 +203,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
             Ok(()) => {
                 self.to.writer.end_sending();
                 self.to.has_all.set(true);
-                // The other direction is who looks at this side from now on.
+                // From now on the other direction asks the system about this side.
                 let Tunnel { timers, .. } = *self.tunnel;
                 timers.hasten(self.other_timer, timers.clock.deadline(LOOK));
             }
@@ -237,7 +237,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
         }
     }
 
-    /// Receives as long as the tunnel is not idle, nor cut off, nor without anybody to send to; breaks it off when it is.
+    /// Receives until the tunnel is idle or cut off, or the side that is sent to has reset; then breaks it off.
     async fn receive(&mut self, is_bulk: bool) -> Result<Vec<u8>, Failure> {
         let Tunnel { timers, .. } = *self.tunnel;
         let mut cut = None;
@@ -298,7 +298,7 @@ impl<'a, R: Reader, F: Writer, T: Writer> Direction<'a, R, F, T> {
         self.to.writer.is_reset().then(|| self.to.gone())
     }
 
-    /// Sends as long as who has said it is there; breaks the tunnel off when it is not.
+    /// Sends while the side that the bytes came from is there; breaks the tunnel off when it has reset.
     async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
         let Tunnel { timers, idle, ref active_ms, .. } = *self.tunnel;
         active_ms.set(timers.clock.now_ms());

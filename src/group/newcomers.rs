@@ -1,17 +1,18 @@
-//! How full of sessions a target is where first visits go to whoever has the fewest.
+//! The number of sessions at a target, as first visits under `new_sessions = "least_sessions"` see it.
 //!
-//! The control plane publishes now and then how many sessions live at a target; what is placed there since is added at
-//! once by whoever places it, so that no two shards take one gap for theirs. A session is known to live only when its
-//! cookie comes back, which takes a moment: until then its id is kept among those awaited, and what is published has
-//! both, each session once. Nothing here is touched where nobody asks for it. Tested below, and with `room`.
+//! The control plane publishes the number of live sessions four times a second. A shard that places a new session adds
+//! it at once, so that two shards do not fill the same gap. A session counts as live only when its cookie comes back;
+//! until then its id is among the awaited ones. The published number has both, each session once. Other settings leave
+//! all of this untouched. Tested below, and with `room`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::stickiness::sketch::{Life, SessionSketch};
 
-/// Who has not come back by then is taken for a client that keeps no cookies, and counts no more. Longer, and such
-/// clients fill a target that has just come; shorter, and users who read for a while are placed as if they were nobody.
+/// A session that does not come back within this time belongs to a client that keeps no cookies, and counts no more.
+/// With a longer time such clients would fill a new target; with a shorter one users who read for a while would not
+/// count.
 const AWAITED: Life = Life { tag: 0, duration_s: 30 };
 
 /// Sessions of one target, as first visits see them.

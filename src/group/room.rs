@@ -1,9 +1,10 @@
-//! Where first visits go that seek the fewest sessions: `new_sessions = "least_sessions"`.
+//! The target of a first visit under `new_sessions = "least_sessions"`.
 //!
-//! Of two random targets that have room, the one with fewer live sessions per weight. Room has who has no more of them
-//! than the average: two of *all* would send a sixth of all users to the two old targets of four, so that those who came
-//! with a scale-out never catch up before sessions end. One that starts slowly gets no more than its share of users.
-//! Randomness is an argument. Tested beside it.
+//! A target has room if its live sessions per weight are not above the average. A visit goes to one of two random
+//! targets with room, the one with fewer sessions per weight. Two random targets of *all* would not do: a sixth of all
+//! users would still go to the two old targets of four, and the new targets of a scale-out would catch up only as old
+//! sessions end. A target in its slow start gets no more than its share of users. Randomness is an argument. Tested
+//! beside it.
 
 use arrayvec::ArrayVec;
 
@@ -32,7 +33,7 @@ impl Seat {
     }
 }
 
-/// Those whom the sessions are spread over, as one: the average by weight.
+/// The sums of weights and sessions over the targets: the average by weight.
 #[derive(Debug, Default)]
 struct Average {
     share: u64,

@@ -314,9 +314,6 @@ impl Scoped<'_> {
         let reading = self.read();
         match reading {
             Reading::Live(plain) => self.follow(&plain),
-            Reading::Flushed | Reading::ExpiredAge if self.sticky.answers_lost().is_some() => {
-                Err(self.lost(reading.fresh_reason().unwrap_or(Reason::Flushed), None))
-            }
             Reading::Absent
             | Reading::Invalid
             | Reading::UnknownKey
@@ -324,6 +321,9 @@ impl Scoped<'_> {
             | Reading::ExpiredAge
             | Reading::ExpiredIdle => {
                 let reason = reading.fresh_reason().unwrap_or(Reason::New);
+                if self.sticky.answer_to_lost(reason).is_some() {
+                    return Err(self.lost(reason, None));
+                }
                 match self.pinned() {
                     Some(plain) => self.follow_pinned(&plain, reason),
                     None => self.begin(reason),
@@ -369,9 +369,7 @@ impl Scoped<'_> {
     /// A living cookie decides.
     fn follow(&self, plain: &Plain) -> Result<Choice, Unplaced> {
         let found = self.find(plain).map_err(|reason| self.lost(reason, Some(plain)))?;
-        if matches!(found.reason, Reason::Unhealthy | Reason::Removed)
-            && self.sticky.answers_lost().is_some()
-        {
+        if self.sticky.answer_to_lost(found.reason).is_some() {
             return Err(self.lost(found.reason, Some(plain)));
         }
         let assignment = self.assignment(plain, &found)?;

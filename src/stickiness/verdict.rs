@@ -185,6 +185,16 @@ impl Stickiness {
         !matches!(self.options.kind, StickinessKind::LbCookie)
     }
 
+    /// The status for a request whose session is lost for this reason; `None` where the reason is another, or where such
+    /// a request is balanced.
+    pub(crate) fn answer_to_lost(&self, reason: Reason) -> Option<u16> {
+        let is_lost = matches!(
+            reason,
+            Reason::Unhealthy | Reason::Removed | Reason::Flushed | Reason::ExpiredAge
+        );
+        self.answers_lost().filter(|_| is_lost)
+    }
+
     /// The status for a request whose session has been lost, where such a request is not balanced.
     pub(crate) fn answers_lost(&self) -> Option<u16> {
         match self.field.as_ref()?.on_lost {

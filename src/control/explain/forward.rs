@@ -154,7 +154,7 @@ fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
                 ", since the session names a group that is not among these"
             };
             let code = led.reason.code();
-            if let Some(status) = lost(stickiness, led.reason) {
+            if let Some(status) = stickiness.answer_to_lost(led.reason) {
                 page.line("verdict", format!("{code}: the session went with its target: {status}"));
                 page.outcome.group = Some(group.name.to_string());
                 page.outcome.sticky_reason = Some(code.to_owned());
@@ -181,7 +181,7 @@ fn verdict(asked: &Sticky<'_>, page: &mut Explanation) {
     };
     let reason = reading.fresh_reason().unwrap_or(Reason::New);
     page.outcome.sticky_reason = Some(reason.code().to_owned());
-    if let Some(status) = lost(stickiness, reason) {
+    if let Some(status) = stickiness.answer_to_lost(reason) {
         let what = said.split(';').next().unwrap_or_default();
         page.line("verdict", format!("{what}: {status}"));
         page.outcome.status = Some(status);
@@ -227,15 +227,6 @@ fn sealed(scene: &Scene<'_>, plain: &Plain) -> String {
         None => "a target that is not here".to_owned(),
     };
     format!("group {}, {target}, issued {ago}", group.name)
-}
-
-/// The status for a session that is lost for this reason, where it is not balanced.
-fn lost(stickiness: &Stickiness, reason: Reason) -> Option<u16> {
-    let is_lost = matches!(
-        reason,
-        Reason::Unhealthy | Reason::Removed | Reason::Flushed | Reason::ExpiredAge
-    );
-    stickiness.answers_lost().filter(|_| is_lost)
 }
 
 /// What becomes of a request that nothing binds to a target.
