@@ -39,6 +39,8 @@ fn assert_reissued(response: &Response, what: &str) {
 
 #[test]
 fn a_cookie_that_does_not_open_is_never_an_error() {
+    /// Characters of a version and a key's id (three bytes) in front of what is sealed.
+    const HEADER: usize = 4;
     let targets = targets::<2>();
     let limpet = sticky(&targets).start();
     let (_, good) = first_visit(&limpet);
@@ -55,7 +57,8 @@ fn a_cookie_that_does_not_open_is_never_an_error() {
         good.value[..good.value.len() - 1].to_owned(),
         format!("{}=", good.value),
         good.value.to_lowercase(),
-        good.value.chars().rev().collect(),
+        // The version and the key's id stay in front: reversed, they could be any.
+        good.value[..HEADER].chars().chain(good.value[HEADER..].chars().rev()).collect(),
     ];
     // Every sixth character changed in one bit of its sextet.
     for at in (0..good.value.len()).step_by(6) {
