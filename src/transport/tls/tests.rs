@@ -1,0 +1,4 @@
+//! TLS without and over sockets.
+
+mod configurations;
+mod session;
