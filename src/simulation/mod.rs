@@ -295,9 +295,30 @@ fn whatever_clients_targets_and_the_kernel_do_every_exchange_keeps_its_promises(
 }
 
 #[test]
+fn every_exchange_keeps_its_promises_over_tls_too() {
+    let _tls = records::tls::Tls::speak();
+    let seeds = match asked("LIMPET_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..asked("LIMPET_SEEDS").unwrap_or(SEEDS) / 20,
+    };
+    let (_, failed) = failures(seeds);
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_seed_plays_the_same_each_time_over_tls_too() {
+    let _tls = records::tls::Tls::speak();
+    plays_the_same(0..20);
+}
+
+#[test]
 fn a_seed_plays_the_same_each_time() {
+    plays_the_same(0..50);
+}
+
+fn plays_the_same(seeds: std::ops::Range<u64>) {
     let log = quiet_log();
-    for seed in 0..50 {
+    for seed in seeds {
         let (one, other) = (play(seed, &log), play(seed, &log));
         assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed}");
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::records::Manner;
+use super::records::{self, Manner};
 use crate::transport::stream::Stream;
 use crate::uring::Socket;
 use crate::uring::simulated::Stage;
@@ -229,7 +229,7 @@ impl Records {
 }
 
 fn stream(socket: Socket, has_records: bool, manner: Manner) -> Stream {
-    if has_records { Stream::records(socket, manner) } else { Stream::plain(socket) }
+    if has_records { records::stream(socket, manner) } else { Stream::plain(socket) }
 }
 
 /// All parts of one run.

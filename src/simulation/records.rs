@@ -10,6 +10,7 @@ mod reading;
 mod session;
 #[cfg(test)]
 mod tests;
+pub(super) mod tls;
 mod writing;
 
 use std::cell::Cell;
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::transport::stream::Stream;
 use crate::uring::{Presence, Socket, buffers, simulated, spawn};
 use reading::Wanted;
 use session::Inner;
@@ -55,6 +57,18 @@ impl Drop for ToTargets {
 
 pub fn are_spoken_to_targets() -> bool {
     TO_TARGETS.get()
+}
+
+/// One end of an encrypted stream: of these records, or of TLS where a test asks for it.
+pub fn stream(socket: Socket, manner: Manner) -> Stream {
+    match tls::session(&socket) {
+        Some(session) if manner == Manner::Chatty => {
+            let pauses = (0..session::CHATS).map(|_| session::before_chat()).collect();
+            Stream::tls_chatting(socket, session, pauses)
+        }
+        Some(session) => Stream::tls(socket, session),
+        None => Stream::records(socket, manner),
+    }
 }
 
 /// One end of a stream of records. Dropping it sends the record of the end.

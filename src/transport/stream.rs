@@ -1,4 +1,4 @@
-//! One side's byte stream: a plain socket, and the operations that an exchange needs of it.
+//! One side's byte stream, plain or under TLS, and the operations that an exchange needs of it.
 
 use std::future::Future;
 use std::io;
@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::tls::session::Session as TlsSession;
+use super::tls::stream::{self as tls, TlsStream};
 #[cfg(test)]
 use crate::simulation::records::{self, Manner, Session};
 pub use crate::uring::Presence;
@@ -21,6 +23,7 @@ pub struct Stream(Kind);
 enum Kind {
     /// The socket itself.
     Plain(Socket),
+    Tls(TlsStream),
     #[cfg(test)]
     Records(Rc<Session>),
 }
@@ -29,6 +32,7 @@ enum Kind {
 #[must_use = "an operation in flight must be awaited"]
 pub enum Recv {
     Plain(uring::Recv),
+    Tls(tls::Recv),
     #[cfg(test)]
     Records(Box<records::Recv>),
 }
@@ -37,6 +41,7 @@ pub enum Recv {
 #[must_use = "an operation in flight must be awaited"]
 pub enum RecvAny {
     Plain(uring::RecvAny),
+    Tls(tls::RecvAny),
     #[cfg(test)]
     Records(Box<records::RecvAny>),
 }
@@ -45,6 +50,7 @@ pub enum RecvAny {
 #[must_use = "an operation in flight must be awaited"]
 pub enum Send {
     Plain(uring::Send),
+    Tls(tls::Send),
     #[cfg(test)]
     Records(Box<records::Send>),
 }
@@ -52,6 +58,23 @@ pub enum Send {
 impl Stream {
     pub fn plain(socket: Socket) -> Stream {
         Stream(Kind::Plain(socket))
+    }
+
+    /// A stream under TLS, whose handshake is done.
+    pub fn tls(socket: Socket, session: TlsSession) -> Stream {
+        Stream(Kind::Tls(TlsStream::new(socket, session)))
+    }
+
+    /// A stream under TLS that changes its keys after each of the pauses.
+    #[cfg(test)]
+    pub fn tls_chatting(
+        socket: Socket,
+        session: TlsSession,
+        pauses: Vec<std::time::Duration>,
+    ) -> Stream {
+        let stream = TlsStream::new(socket, session);
+        stream.chat(pauses);
+        Stream(Kind::Tls(stream))
     }
 
     /// Data in records, as in an encrypted stream.
@@ -64,7 +87,7 @@ impl Stream {
     pub fn to_target(socket: Socket) -> Stream {
         #[cfg(test)]
         if records::are_spoken_to_targets() {
-            return Stream::records(socket, Manner::Terse);
+            return records::stream(socket, Manner::Terse);
         }
         Stream::plain(socket)
     }
@@ -74,6 +97,7 @@ impl Stream {
     pub fn socket(&self) -> &Socket {
         match &self.0 {
             Kind::Plain(socket) => socket,
+            Kind::Tls(stream) => stream.socket(),
             Kind::Records(session) => session.socket(),
         }
     }
@@ -82,6 +106,7 @@ impl Stream {
     pub fn is_encrypted(&self) -> bool {
         match &self.0 {
             Kind::Plain(_) => false,
+            Kind::Tls(_) => true,
             #[cfg(test)]
             Kind::Records(_) => true,
         }
@@ -92,6 +117,7 @@ impl Stream {
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
         match &self.0 {
             Kind::Plain(socket) => Recv::Plain(socket.recv(buffer)),
+            Kind::Tls(stream) => Recv::Tls(stream.recv(buffer)),
             #[cfg(test)]
             Kind::Records(session) => Recv::Records(session.recv(buffer)),
         }
@@ -102,6 +128,7 @@ impl Stream {
     pub fn recv_any(&self) -> RecvAny {
         match &self.0 {
             Kind::Plain(socket) => RecvAny::Plain(socket.recv_any()),
+            Kind::Tls(stream) => RecvAny::Tls(stream.recv_any()),
             #[cfg(test)]
             Kind::Records(session) => RecvAny::Records(session.recv_any()),
         }
@@ -112,6 +139,7 @@ impl Stream {
     pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
         match &self.0 {
             Kind::Plain(socket) => Send::Plain(socket.send(buffer, from, whole)),
+            Kind::Tls(stream) => Send::Tls(stream.send(buffer, from, whole)),
             #[cfg(test)]
             Kind::Records(session) => Send::Records(session.send(buffer, from, whole)),
         }
@@ -121,6 +149,7 @@ impl Stream {
     pub fn queued_bytes(&self) -> Option<u32> {
         match &self.0 {
             Kind::Plain(socket) => socket.queued_bytes(),
+            Kind::Tls(stream) => stream.queued_bytes(),
             #[cfg(test)]
             Kind::Records(session) => session.queued_bytes(),
         }
@@ -130,6 +159,7 @@ impl Stream {
     pub fn is_readable(&self) -> bool {
         match &self.0 {
             Kind::Plain(socket) => socket.is_readable(),
+            Kind::Tls(stream) => stream.is_readable(),
             #[cfg(test)]
             Kind::Records(session) => session.is_readable(),
         }
@@ -139,6 +169,7 @@ impl Stream {
     pub fn presence(&self) -> Presence {
         match &self.0 {
             Kind::Plain(socket) => socket.presence(),
+            Kind::Tls(stream) => stream.presence(),
             #[cfg(test)]
             Kind::Records(session) => session.presence(),
         }
@@ -149,6 +180,7 @@ impl Stream {
     pub fn is_reset(&self) -> bool {
         match &self.0 {
             Kind::Plain(socket) => socket.is_reset(),
+            Kind::Tls(stream) => stream.is_reset(),
             #[cfg(test)]
             Kind::Records(session) => session.is_reset(),
         }
@@ -158,6 +190,7 @@ impl Stream {
     pub fn end_receiving(&self) {
         match &self.0 {
             Kind::Plain(socket) => socket.shutdown(Shutdown::Read),
+            Kind::Tls(stream) => stream.end_receiving(),
             #[cfg(test)]
             Kind::Records(session) => session.end_receiving(),
         }
@@ -167,6 +200,7 @@ impl Stream {
     pub fn end_sending(&self) {
         match &self.0 {
             Kind::Plain(socket) => socket.shutdown(Shutdown::Write),
+            Kind::Tls(stream) => stream.end_sending(),
             #[cfg(test)]
             Kind::Records(session) => session.end_sending(),
         }
@@ -176,6 +210,7 @@ impl Stream {
     pub fn end(&self) {
         match &self.0 {
             Kind::Plain(socket) => socket.shutdown(Shutdown::Both),
+            Kind::Tls(stream) => stream.end(),
             #[cfg(test)]
             Kind::Records(session) => session.end(),
         }
@@ -186,6 +221,7 @@ impl Stream {
     pub fn abort(&self) {
         match &self.0 {
             Kind::Plain(socket) => socket.abort(),
+            Kind::Tls(stream) => stream.abort(),
             #[cfg(test)]
             Kind::Records(session) => session.abort(),
         }
@@ -198,6 +234,7 @@ impl Future for Recv {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Recv::Plain(operation) => Pin::new(operation).poll(cx),
+            Recv::Tls(operation) => Pin::new(operation).poll(cx),
             #[cfg(test)]
             Recv::Records(operation) => Pin::new(operation).poll(cx),
         }
@@ -209,6 +246,7 @@ impl RecvAny {
     pub fn is_over(&self) -> bool {
         match self {
             RecvAny::Plain(operation) => operation.is_over(),
+            RecvAny::Tls(operation) => operation.is_over(),
             #[cfg(test)]
             RecvAny::Records(operation) => operation.is_over(),
         }
@@ -221,6 +259,7 @@ impl Future for RecvAny {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             RecvAny::Plain(operation) => Pin::new(operation).poll(cx),
+            RecvAny::Tls(operation) => Pin::new(operation).poll(cx),
             #[cfg(test)]
             RecvAny::Records(operation) => Pin::new(operation).poll(cx),
         }
@@ -233,6 +272,7 @@ impl Send {
     pub fn runs_by_itself(&self) -> bool {
         match self {
             Send::Plain(operation) => operation.runs_by_itself(),
+            Send::Tls(operation) => operation.runs_by_itself(),
             #[cfg(test)]
             Send::Records(_) => true,
         }
@@ -245,6 +285,7 @@ impl Future for Send {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Send::Plain(operation) => Pin::new(operation).poll(cx),
+            Send::Tls(operation) => Pin::new(operation).poll(cx),
             #[cfg(test)]
             Send::Records(operation) => Pin::new(operation).poll(cx),
         }

@@ -94,6 +94,11 @@ pub fn large() -> Vec<u8> {
     })
 }
 
+/// Capacity of a large buffer, in bytes.
+pub fn large_bytes() -> usize {
+    POOL.with_borrow(|pool| pool.large_bytes)
+}
+
 /// Takes a buffer back; one of neither size, or beyond what is kept, is freed.
 #[inline]
 pub fn give_back(mut buffer: Vec<u8>) {

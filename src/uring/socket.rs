@@ -75,7 +75,7 @@ impl Socket {
     }
 
     #[cfg(test)]
-    pub(super) fn simulated_end(&self) -> Option<&simulated::End> {
+    pub fn simulated_end(&self) -> Option<&simulated::End> {
         match &self.0.handle {
             Handle::Simulated(end) => Some(end),
             Handle::Ring(_) | Handle::Ready(_) => None,

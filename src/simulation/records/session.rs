@@ -16,7 +16,7 @@ use crate::uring::{Presence, Shutdown, Socket, pause, simulated, spawn};
 /// How long the record of the end waits for a peer that takes nothing.
 const LAST: Duration = Duration::from_secs(1);
 /// How many records an end sends while it is idle, and how long it waits before each.
-const CHATS: usize = 6;
+pub(super) const CHATS: usize = 6;
 const CHAT_AFTER_US: u64 = 200_000;
 
 pub(super) struct Inner {
@@ -213,10 +213,14 @@ async fn bound(inner: Weak<Inner>) {
     }
 }
 
+pub(super) fn before_chat() -> Duration {
+    Duration::from_micros(below(CHAT_AFTER_US))
+}
+
 /// Sends records without data from time to time.
 pub(super) async fn chat(inner: Weak<Inner>) {
     for _ in 0..CHATS {
-        pause(Duration::from_micros(below(CHAT_AFTER_US))).await;
+        pause(before_chat()).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.writing.borrow_mut().chat();
         inner.drive();

@@ -8,7 +8,11 @@
 //! direction cleanly that was cut: the end of the data is the peer's `close_notify` (RFC 8446 §6.1), and a socket that
 //! ends without it is a fault. Tested beside it: the session in memory, the stream on the simulated engine.
 
+pub mod fault;
+pub mod handshake;
+mod reading;
 pub mod session;
-
+pub mod stream;
 #[cfg(test)]
-mod tests;
+pub mod tests;
+mod writing;

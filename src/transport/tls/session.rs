@@ -49,6 +49,8 @@ enum Work<'a> {
     Seal(&'a [u8], &'a mut Vec<u8>, usize),
     /// The end of this side's data is to be sealed behind the bytes.
     Close(&'a mut Vec<u8>),
+    #[cfg(test)]
+    UpdateKeys,
 }
 
 /// What a turn may change of a session besides rustls' state.
@@ -174,7 +176,7 @@ impl Session {
     pub fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
         match self.turn_kept(None, Work::Seal(data, out, 0))? {
             Work::Seal(_, _, sealed) => Ok(sealed),
-            Work::Open | Work::Close(_) => Ok(0),
+            _ => Ok(0),
         }
     }
 
@@ -184,6 +186,13 @@ impl Session {
     /// As [`Self::seal`].
     pub fn close(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         self.turn_kept(None, Work::Close(out)).map(drop)
+    }
+
+    /// Has this side's keys changed before its next data, and asks the peer to change its own. Does nothing where
+    /// that cannot be: in TLS 1.2, and behind the end.
+    #[cfg(test)]
+    pub fn update_keys(&mut self) {
+        drop(self.turn_kept(None, Work::UpdateKeys));
     }
 
     fn turn_kept<'a>(
@@ -305,6 +314,11 @@ impl Sinks<'_, '_> {
                 transmit.done();
                 Ok(Step::Again)
             }
+            #[cfg(test)]
+            Ok(ConnectionState::WriteTraffic(traffic)) if matches!(self.work, Work::UpdateKeys) => {
+                self.work = Work::Open;
+                traffic.refresh_traffic_keys().map(|()| Step::Again)
+            }
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 self.write(&mut traffic).map(|()| Step::Waits)
             }
@@ -330,6 +344,8 @@ impl Sinks<'_, '_> {
     fn write<D>(&mut self, traffic: &mut WriteTraffic<'_, D>) -> Result<(), Error> {
         match &mut self.work {
             Work::Open => Ok(()),
+            #[cfg(test)]
+            Work::UpdateKeys => Ok(()),
             Work::Seal(data, out, sealed) => {
                 while *sealed < data.len() {
                     let room = out.capacity().saturating_sub(out.len() + RECORD_OVERHEAD);

@@ -1,4 +1,7 @@
 //! TLS without and over sockets.
 
-mod configurations;
+pub mod configurations;
+mod handshake;
+mod loopback;
 mod session;
+mod stream;

@@ -3,6 +3,7 @@
 //! An operation is done when its bytes or its room are there, and its completion is seen some time later: anything may
 //! happen between the two, as between the kernel's work and the reading of its completion.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,6 +27,8 @@ pub(super) struct Wire {
     /// The task of limpet's that used the connection last.
     pub(super) owner: Cell<Option<usize>>,
     pub(super) watch: Watch,
+    /// A thing that one end has left for the other, outside of the bytes.
+    left: RefCell<Option<Box<dyn Any>>>,
 }
 
 /// The index of limpet's side; the other is the peer's.
@@ -97,11 +100,23 @@ pub(super) fn ends(far: Far) -> [End; 2] {
         far,
         owner: Cell::new(None),
         watch: Watch::default(),
+        left: RefCell::default(),
     });
     [0, 1].map(|side| {
         world.ends.set(world.ends.get() + 1);
         End { wire: Rc::clone(&wire), side, world: Rc::clone(&world) }
     })
+}
+
+impl End {
+    /// Takes what the other end has left for this one.
+    pub fn take_left(&self) -> Option<Box<dyn Any>> {
+        self.wire.left.take()
+    }
+
+    pub fn leave(&self, thing: Box<dyn Any>) {
+        *self.wire.left.borrow_mut() = Some(thing);
+    }
 }
 
 impl Wire {

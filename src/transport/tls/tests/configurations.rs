@@ -1,22 +1,29 @@
 //! Certificates and configurations of both ends, made for one test.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-pub(crate) const NAME: &str = "shop.example";
+pub const NAME: &str = "shop.example";
 
-pub(crate) fn name() -> ServerName<'static> {
+pub fn name() -> ServerName<'static> {
     ServerName::try_from(NAME).unwrap()
 }
 
-/// A certificate for [`NAME`], signed by itself, and its key.
-pub(crate) fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    (made.cert.der().clone(), key.into())
+/// A certificate for [`NAME`], signed by itself under a name of its own, and its key.
+pub fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let mut parameters = CertificateParams::new([NAME.to_owned()]).unwrap();
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    parameters.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    (certificate.der().clone(), key.into())
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -24,22 +31,32 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A server's and a client's configuration that agree on `version`.
-pub(crate) fn pair(
+pub fn pair(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    pair_speaking(version, &[])
+}
+
+/// As [`pair`], both with these protocols.
+pub fn pair_speaking(
     version: &'static SupportedProtocolVersion,
+    protocols: &[&[u8]],
 ) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let (certificate, key) = certificate();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
-    let server = ServerConfig::builder_with_provider(provider())
+    let mut server = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    let client = ClientConfig::builder_with_provider(provider())
+    server.send_tls13_tickets = 1;
+    let mut client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.to_vec()).collect();
+    server.alpn_protocols.clone_from(&protocols);
+    client.alpn_protocols = protocols;
     (Arc::new(server), Arc::new(client))
 }
