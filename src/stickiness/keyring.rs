@@ -7,6 +7,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Algorithm, LessSafeKey, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -16,6 +17,9 @@ pub const SECRET_SIZE: usize = 32;
 /// AES-256-GCM-SIV (RFC 8452): nodes of a fleet draw nonces without talking, and under this mode a repeated
 /// nonce shows no more than that two cookies are equal. Its cost is stated in `cookie`.
 static ALGORITHM: &Algorithm = &AES_256_GCM_SIV;
+
+/// Keeps what is derived from a secret apart from the key that the secret itself is.
+const ROOT_LABEL: &[u8] = b"limpet derived keys 1";
 
 /// Why a ring was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,8 @@ pub enum SecretFault {
 /// The keys of all scopes. Never empty.
 pub struct KeyRing {
     keys: Vec<(u16, LessSafeKey)>,
+    /// Parallel to `keys`.
+    roots: Vec<(u16, Prk)>,
 }
 
 impl KeyRing {
@@ -56,12 +62,20 @@ impl KeyRing {
             let key = UnboundKey::new(ALGORITHM, secret).map_err(|_| KeyRingFault::Refused(*id))?;
             keys.push((*id, LessSafeKey::new(key)));
         }
-        Ok(KeyRing { keys })
+        let salt = Salt::new(HKDF_SHA256, ROOT_LABEL);
+        let roots = secrets.iter().map(|(id, secret)| (*id, salt.extract(secret))).collect();
+        Ok(KeyRing { keys, roots })
     }
 
     /// Keys in order of use.
     pub(super) fn keys(&self) -> &[(u16, LessSafeKey)] {
         &self.keys
+    }
+
+    /// What other keys are derived from (RFC 5869 §2.2), in order of use: the nodes of a fleet share them as they share
+    /// the ring. They do not lead back to a secret.
+    pub fn roots(&self) -> &[(u16, Prk)] {
+        &self.roots
     }
 
     /// Ids in order of use, for logs and the admin API.
@@ -116,6 +130,20 @@ mod tests {
     fn debug_shows_ids_and_no_key() {
         let ring = KeyRing::from_secrets(&[(7, [0xAB; 32])]).expect("valid");
         assert_eq!(format!("{ring:?}"), "KeyRing { ids: [7] }");
+    }
+
+    #[test]
+    fn equal_secrets_have_equal_roots_and_others_have_others() {
+        let derived = |secret| {
+            let ring = KeyRing::from_secrets(&[(7, [secret; 32])]).expect("valid");
+            let mut bytes = [0; 32];
+            let (id, root) = &ring.roots()[0];
+            root.expand(&[b"label"], HKDF_SHA256).expect("a size").fill(&mut bytes).expect("same");
+            (*id, bytes)
+        };
+        assert_eq!(derived(1), derived(1));
+        assert_ne!(derived(1), derived(2));
+        assert_eq!(derived(1).0, 7);
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! Which certificate a ClientHello gets: by its server name, and by what the client can verify.
+//!
+//! An exact name comes before a wildcard and a wildcard before the default; of one name ECDSA before RSA, a listed
+//! certificate before one of the directory, and then the one that is valid longest. Never changes. Tested beside it.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use super::certificate::Certificate;
+use super::name_map::NameMap;
+use super::x509::AltName;
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Listed,
+    Directory,
+}
+
+/// A certificate to be presented.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    pub source: Source,
+    pub certificate: Arc<Certificate>,
+}
+
+/// Of one name, in the order in which they are preferred.
+type Candidates = Vec<Arc<Certificate>>;
+
+/// The certificates of a listener by name.
+#[derive(Debug)]
+pub struct Names {
+    by_name: NameMap<Candidates>,
+    /// For a client that names nobody, or nobody who is known here.
+    default: Candidates,
+    clock: Arc<dyn TimeProvider>,
+}
+
+impl Names {
+    /// The first certificate is the default, together with the others of its first name.
+    pub fn new(mut presented: Vec<Presented>, clock: Arc<dyn TimeProvider>) -> Names {
+        let first = presented.first().map(|first| Arc::clone(&first.certificate));
+        presented.sort_by_key(|one| {
+            let certificate = &one.certificate;
+            (rank(certificate.algorithm()), one.source, Reverse(certificate.not_after))
+        });
+        let mut by_name: NameMap<Candidates> = NameMap::default();
+        for one in &presented {
+            for name in &one.certificate.facts.names {
+                if let AltName::Dns(name) = name {
+                    by_name.entry(name, Vec::new).push(Arc::clone(&one.certificate));
+                }
+            }
+        }
+        let default = first.map_or_else(Vec::new, |first| {
+            let shares = |one: &&Presented| match first.facts.names.first() {
+                Some(name) => one.certificate.facts.names.contains(name),
+                None => Arc::ptr_eq(&one.certificate, &first),
+            };
+            let default = presented.iter().filter(shares);
+            default.map(|one| Arc::clone(&one.certificate)).collect()
+        });
+        Names { by_name, default, clock }
+    }
+
+    /// Whether a certificate has this name.
+    pub fn know(&self, name: &str) -> bool {
+        self.by_name.get(name).next().is_some()
+    }
+
+    /// Whether the certificate that a client with this server name gets covers `host`.
+    pub fn cover(&self, server_name: Option<&str>, host: &str) -> bool {
+        let covers = |certificate: &Arc<Certificate>| certificate.facts.covers(host);
+        self.candidates(server_name).next().is_some_and(covers)
+    }
+
+    /// The certificate for a server name that the client can verify.
+    pub fn choose(
+        &self,
+        server_name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<&Arc<Certificate>> {
+        let now = self.now();
+        let is_verifiable = |certificate: &&Arc<Certificate>| {
+            certificate.presented(now).key.choose_scheme(schemes).is_some()
+        };
+        self.candidates(server_name).find(is_verifiable)
+    }
+
+    fn candidates(&self, server_name: Option<&str>) -> impl Iterator<Item = &Arc<Certificate>> {
+        let named = server_name.into_iter().flat_map(|name| self.by_name.get(name)).flatten();
+        named.chain(&self.default)
+    }
+
+    fn now(&self) -> i64 {
+        // A clock that cannot be read keeps staples back.
+        let now = self.clock.current_time().map_or(u64::MAX, |now| now.as_secs());
+        i64::try_from(now).unwrap_or(i64::MAX)
+    }
+}
+
+impl ResolvesServerCert for Names {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chosen = self.choose(hello.server_name(), hello.signature_schemes())?;
+        Some(Arc::clone(chosen.presented(self.now())))
+    }
+}
+
+/// Cheaper signatures come first.
+fn rank(algorithm: SignatureAlgorithm) -> u8 {
+    match algorithm {
+        SignatureAlgorithm::ECDSA => 0,
+        SignatureAlgorithm::ED25519 => 1,
+        SignatureAlgorithm::RSA => 3,
+        _ => 2,
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of certificates, policies, tickets and client authentication, with both ends in memory.
+
+mod certificates;
+mod choice;
+mod clients;
+mod pki;
+mod policies;
+mod profiles;
+mod sessions;
