@@ -20,6 +20,7 @@ use crate::routing::table::Table;
 use crate::stickiness::verdict::Stickiness;
 use crate::telemetry::options::AccessLogOptions;
 use crate::telemetry::series::{ListenerSeries, RuleSeries};
+use crate::tls::listener::TlsListener;
 
 /// The one pointer between the planes.
 pub type Published = ArcSwap<Snapshot>;
@@ -135,6 +136,8 @@ pub struct Listener {
     pub name: Arc<str>,
     pub bind: Bind,
     pub socket: SocketOptions,
+    /// `None` = plain.
+    pub tls: Option<Arc<TlsListener>>,
     pub mode: Mode,
     pub proxy_protocol: ProxyProtocol,
     pub trusted_proxies: TrustedProxies,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use limpet::cli::server;
 use limpet::cli::start::{self, Start};
-use limpet::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources, exposition};
+use limpet::control::metrics::{
+    CertificateFacts, ConfigFacts, LogCounts, Machine, Plane, Sources, exposition,
+};
 use limpet::group::state::Health;
 use limpet::shard::server::Server;
 use limpet::snapshot::{Bind, Snapshot};
@@ -85,6 +87,10 @@ struct Unknown;
 impl Plane for Unknown {
     fn config(&self) -> ConfigFacts {
         ConfigFacts::default()
+    }
+
+    fn certificates(&self) -> CertificateFacts {
+        CertificateFacts::default()
     }
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::CONFIG_REFUSED;
 use super::start::StartError;
+use crate::control::certificates::now_s;
 use crate::control::config::file::{
     self, AlgorithmName, File, Forward, StickinessType, TargetState,
 };
@@ -20,10 +22,16 @@ use crate::stickiness::options::NewSessions;
 /// Prints the summary of a file, or all its mistakes to standard error.
 pub fn run(path: &Path) -> ExitCode {
     match load(path) {
-        Ok((file, _, _)) => {
+        Ok((file, control, _)) => {
+            let certificates = control.certificates();
+            let invalid = certificates.invalid(now_s());
+            if !invalid.is_empty() {
+                eprintln!("{}", invalid.join("\n"));
+                return ExitCode::from(CONFIG_REFUSED);
+            }
             // The write fails only when the reader has closed the pipe.
             let _ = io::stdout().write_all(summary(path, &file).as_bytes());
-            for note in notes(&file) {
+            for note in notes(&file).iter().chain(certificates.notes()) {
                 eprintln!("note: {note}");
             }
             ExitCode::SUCCESS

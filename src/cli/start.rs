@@ -121,5 +121,8 @@ fn start(parsed: Parsed, path: Option<&Path>) -> Result<Start, StartError> {
     }
     let process = compile::process(file);
     let control = Arc::new(Control::new(parsed, path, keys.ring)?);
+    for note in control.certificates().notes() {
+        tracing::warn!("{note}");
+    }
     Ok(Start { process, control })
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub use groups::stickiness_options;
 pub use options::process;
 
+use super::certificates::Certificates;
 use super::config::file::{self, File};
 use super::config::{answer_status, listener_address, trusted_proxy, unix_mode};
 use super::drain::Leaving;
@@ -24,6 +25,7 @@ use crate::group::target_group::TargetGroup;
 use crate::shard::cores;
 use crate::snapshot::{Listener, Snapshot, TrustedProxies};
 use crate::stickiness::keyring::KeyRing;
+use crate::tls::listener::TlsListener;
 
 /// Why a configuration cannot be compiled. Validation has refused every cause in a file, except two ids with the same
 /// hash.
@@ -41,6 +43,36 @@ pub struct Before<'c> {
     pub changed: &'c [&'c str],
 }
 
+/// What is compiled into a configuration and does not stand in its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'m> {
+    pub ring: &'m Arc<KeyRing>,
+    /// `None` where no listener has TLS.
+    pub certificates: Option<&'m Certificates>,
+}
+
+impl<'m> From<&'m Arc<KeyRing>> for Material<'m> {
+    fn from(ring: &'m Arc<KeyRing>) -> Material<'m> {
+        Material { ring, certificates: None }
+    }
+}
+
+impl Material<'_> {
+    /// What a listener presents; `None` = it is plain.
+    fn tls(self, listener: &file::Listener) -> Result<Option<Arc<TlsListener>>, CompileError> {
+        if listener.tls.is_none() {
+            return Ok(None);
+        }
+        match self.certificates.and_then(|certificates| certificates.of(&listener.name)) {
+            Some(tls) => Ok(Some(Arc::clone(tls))),
+            None => {
+                let name = &listener.name;
+                Err(CompileError(format!("listener {name:?}: its certificates were not read")))
+            }
+        }
+    }
+}
+
 /// The position of each group in a file: there may be tens of thousands, and as many references to them.
 type Positions<'f> = HashMap<&'f str, usize, ahash::RandomState>;
 
@@ -49,13 +81,15 @@ type Positions<'f> = HashMap<&'f str, usize, ahash::RandomState>;
 ///
 /// # Errors
 /// See [`CompileError`].
-pub fn compile(
+pub fn compile<'m>(
     file: &File,
     registry: &Registry,
-    ring: &Arc<KeyRing>,
+    material: impl Into<Material<'m>>,
     before: Option<Before<'_>>,
     leaving: &[Leaving],
 ) -> Result<Snapshot, CompileError> {
+    let material = material.into();
+    let ring = material.ring;
     registry.decide_shard_count(|| cores::plan(file.process.shards).len());
     let generation = before.map_or(0, |before| before.snapshot.generation).saturating_add(1);
     let before = before.filter(|before| Arc::ptr_eq(before.ring, ring));
@@ -85,9 +119,14 @@ pub fn compile(
     let before = before.filter(|before| names(before.file).eq(names(file)));
     let mut listeners: Vec<Arc<Listener>> = Vec::with_capacity(file.listeners.len());
     for (index, listener) in file.listeners.iter().enumerate() {
-        listeners.push(match before.and_then(|before| same_listener(before, file, index)) {
+        let tls = material.tls(listener)?;
+        // Certificates change without a word in the file.
+        let unchanged = before
+            .and_then(|before| same_listener(before, file, index))
+            .filter(|before| before.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
+        listeners.push(match unchanged {
             Some(unchanged) => unchanged,
-            None => Arc::new(self::listener(listener, registry, &context)?),
+            None => Arc::new(self::listener(listener, tls, registry, &context)?),
         });
     }
     Ok(Snapshot { generation, listeners, groups })
@@ -132,6 +171,7 @@ fn trusted_proxies(texts: &[String]) -> Result<TrustedProxies, String> {
 
 fn listener(
     listener: &file::Listener,
+    tls: Option<Arc<TlsListener>>,
     registry: &Registry,
     context: &routes::Context<'_>,
 ) -> Result<Listener, CompileError> {
@@ -150,6 +190,7 @@ fn listener(
             &listener.socket,
             unix_mode(&listener.socket.unix_mode).map_err(fail)?,
         ),
+        tls,
         mode: listener.mode,
         proxy_protocol: listener.proxy_protocol,
         trusted_proxies: trusted_proxies(&listener.trusted_proxies).map_err(fail)?,

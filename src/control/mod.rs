@@ -7,6 +7,8 @@
 pub mod admin;
 pub mod attributes;
 pub mod audit;
+pub mod certificate_watch;
+pub mod certificates;
 pub mod change;
 pub mod compile;
 pub mod config;

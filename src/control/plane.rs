@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   prepare: admin sockets, audit log, first round of checks      nothing accepts yet
-//!   run:     admin API · health · drains · samples · trials · session watch · newcomers · the file
+//!   run:     admin API · health · drains · samples · trials · session watch · newcomers · the file · certificates
 //! ```
 //! Owns the order of these, and the effects of a change outside of snapshots (the access log, the level of limpet's own
 //! log). Makes no decision that belongs to one of the parts, and touches no client's connection. Tested by the
@@ -24,9 +24,9 @@ use super::drain::Drains;
 use super::events::{EventKind, unix_ms};
 use super::health::{HealthBoard, Supervisor};
 use super::key_watch::KeyWatch;
-use super::metrics::{ConfigFacts, Sampler, Sources};
+use super::metrics::{CertificateEnd, CertificateFacts, ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
-use super::{drain, log_level, metrics, newcomers, session_watch, write_back};
+use super::{certificate_watch, drain, log_level, metrics, newcomers, session_watch, write_back};
 use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::Snapshot;
@@ -132,6 +132,7 @@ impl ControlPlane {
                 watch_sessions(&control),
                 newcomers::run(&control),
                 watch_file(&control),
+                certificate_watch::run(&control),
                 follower.run(),
             );
         };
@@ -229,6 +230,19 @@ impl metrics::Plane for Facts {
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         self.control.refused_requests()
+    }
+
+    fn certificates(&self) -> CertificateFacts {
+        let shown = self.control.certificates();
+        let ends = shown.shown().iter().map(|one| CertificateEnd {
+            listener: one.listener.clone(),
+            chain: one.chain.display().to_string(),
+            not_after: one.certificate.not_after,
+        });
+        CertificateFacts {
+            ends: ends.collect(),
+            last_reading_successful: self.control.last_certificate_reading().fault.is_none(),
+        }
     }
 
     fn group_sessions(&self, group: &str) -> Option<u64> {

@@ -11,6 +11,7 @@
 
 mod adopt;
 mod changes;
+mod renewal;
 mod whole;
 
 use std::collections::HashMap;
@@ -22,8 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use arc_swap::ArcSwap;
 
 use super::audit::{self, AuditLog, Entry};
+use super::certificates::{Certificates, Surroundings, now_s};
 use super::change::{By, ChangeError, HistoryEntry};
-use super::compile::{self, Before, CompileError};
+use super::compile::{self, Before, CompileError, Material};
 use super::config::Parsed;
 use super::config::file::File;
 pub use super::confirm::ErrorCounts;
@@ -42,7 +44,9 @@ use crate::snapshot::{Published, Snapshot};
 use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::options::StickinessOptions;
 use crate::telemetry::options::AccessLogOptions;
+use crate::tls::tickets::ProcessKeys;
 use crate::uring::Courtesy;
+pub use renewal::LastReading;
 
 /// Holds the running configuration and publishes it.
 pub struct Control {
@@ -54,6 +58,8 @@ pub struct Control {
     /// Of the file, if there is one.
     path: Option<PathBuf>,
     registry: Registry,
+    /// Of the tickets that no other process opens.
+    process_keys: Arc<ProcessKeys>,
     publication: Publication,
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
@@ -62,6 +68,7 @@ pub struct Control {
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
     log_change: Mutex<Option<Arc<LogChange>>>,
     last_reload_successful: AtomicBool,
+    certificate_reading: Mutex<LastReading>,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
@@ -93,6 +100,7 @@ struct Running {
     /// The text in `parsed`.
     whole: Base,
     ring: Arc<KeyRing>,
+    certificates: Arc<Certificates>,
     snapshot: Arc<Snapshot>,
     version: u64,
     file: Option<LoadedFile>,
@@ -127,6 +135,13 @@ struct PendingChange {
     write: bool,
 }
 
+impl Running {
+    /// What the published snapshot was compiled with.
+    fn material(&self) -> Material<'_> {
+        Material { ring: &self.ring, certificates: Some(&self.certificates) }
+    }
+}
+
 impl Control {
     /// Compiles a configuration and publishes it for the first time; `path` is the file it was read from.
     ///
@@ -138,7 +153,13 @@ impl Control {
         ring: Arc<KeyRing>,
     ) -> Result<Control, CompileError> {
         let registry = Registry::new();
-        let snapshot = compile::compile(&parsed.file, &registry, &ring, None, &[])?;
+        let process_keys = Arc::new(ProcessKeys::new());
+        let certificates = Certificates::load(
+            &parsed.file,
+            &Surroundings { ring: &ring, process_keys: &process_keys, before: None, now: now_s() },
+        )?;
+        let material = Material { ring: &ring, certificates: Some(&certificates) };
+        let snapshot = compile::compile(&parsed.file, &registry, material, None, &[])?;
         let snapshot = Arc::new(snapshot);
         let publication = Publication::new(Arc::clone(&snapshot));
         let base = Base::new(Arc::clone(&parsed.text));
@@ -161,6 +182,7 @@ impl Control {
             state: State { base, overlay: Overlay::default() },
             parsed,
             ring,
+            certificates: Arc::new(certificates),
             snapshot,
             version: 1,
             file,
@@ -177,6 +199,7 @@ impl Control {
             running: Mutex::new(running),
             path: path.map(Path::to_owned),
             registry,
+            process_keys,
             publication,
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
@@ -185,6 +208,7 @@ impl Control {
             session_estimate: Mutex::new(None),
             log_change: Mutex::new(None),
             last_reload_successful: AtomicBool::new(true),
+            certificate_reading: Mutex::new(LastReading::good()),
         })
     }
 
@@ -363,7 +387,8 @@ impl Control {
     fn republish_with(&self, running: &mut Running, groups: &[&str]) {
         let (file, ring) = (&running.parsed.file, &running.ring);
         let before = Before { file, snapshot: &running.snapshot, ring, changed: groups };
-        match compile::compile(file, &self.registry, ring, Some(before), &running.leaving) {
+        let material = running.material();
+        match compile::compile(file, &self.registry, material, Some(before), &running.leaving) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
                 self.publication.replace(Arc::clone(&snapshot));

@@ -15,7 +15,9 @@ use limpet::control::config;
 use limpet::control::drain::Drains;
 use limpet::control::health::HealthBoard;
 use limpet::control::keys;
-use limpet::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sampler, Sources};
+use limpet::control::metrics::{
+    CertificateFacts, ConfigFacts, LogCounts, Machine, Plane, Sampler, Sources,
+};
 use limpet::control::runtime::Control;
 use limpet::snapshot::Bind;
 use limpet::telemetry::counters::Counters;
@@ -84,6 +86,10 @@ impl Plane for Still {
     fn config(&self) -> ConfigFacts {
         ConfigFacts::default()
     }
+    fn certificates(&self) -> CertificateFacts {
+        CertificateFacts::default()
+    }
+
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         limpet::control::refusals::Refusals::default().counts()
     }

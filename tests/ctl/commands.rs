@@ -459,3 +459,35 @@ fn json_is_the_answer_untouched() {
         assert_eq!(done(&ctl(&fake, arguments)), format!("{raw}\n"));
     }
 }
+
+#[test]
+fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
+    let certificate = |names: &[&str], state: &str, not_after: i64| {
+        json!({
+            "listener": "secure", "chain": "/tls/shop.pem", "source": "listed", "names": names,
+            "subject": "CN=shop", "issuer": "CN=authority", "serial": "1", "sha256": "00",
+            "not_before_unix_s": 0, "not_after_unix_s": not_after, "state": state,
+            "stapled_until_unix_s": null,
+        })
+    };
+    let names = ["shop.example", "a.example", "b.example", "c.example"];
+    let answer = json!({
+        "certificates": [
+            certificate(&names, "valid", 32_503_680_000),
+            certificate(&[], "expired", 0),
+        ],
+        "last_reading": {"unix_ms": 0, "fault": "listener \"secure\": /tls/b.pem: does not exist"},
+        "notes": ["a key is readable by all"],
+    });
+    let printed = asks(&["certificates"], "GET /v1/certificates", &Value::Null, &answer);
+    assert_has(
+        &printed,
+        &[
+            "LISTENER  NAMES",
+            "shop.example a.example b.example +1  CN=authority  in ",
+            "expired ",
+            "the old ones stay: listener \"secure\": /tls/b.pem: does not exist\n",
+            "note: a key is readable by all\n",
+        ],
+    );
+}

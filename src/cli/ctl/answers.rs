@@ -252,6 +252,32 @@ pub(super) struct Events {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct Certificates {
+    pub certificates: Vec<Certificate>,
+    pub last_reading: CertificateReading,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Certificate {
+    pub listener: String,
+    pub chain: String,
+    pub names: Vec<String>,
+    pub issuer: String,
+    pub not_after_unix_s: i64,
+    pub state: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CertificateReading {
+    pub unix_ms: u64,
+    pub fault: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Event {
     pub number: u64,
     pub unix_ms: u64,

@@ -246,6 +246,8 @@ pub(super) enum Command {
         #[command(flatten)]
         condition: Condition,
     },
+    /// What TLS listeners present: names, issuers, ends
+    Certificates,
     /// What happened lately: health, ejections, drains, reloads, edits
     Events {
         /// Go on with what happens from now on, until interrupted

@@ -5,6 +5,7 @@
 
 mod answers;
 mod arguments;
+mod certificates;
 mod client;
 mod config;
 mod drain;
@@ -78,6 +79,7 @@ fn dispatch(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
         Command::Status => status::status(session),
         Command::Metrics => status::metrics(session),
         Command::LogLevel { level } => status::log_level(session, level.as_deref()),
+        Command::Certificates => certificates::certificates(session),
         Command::Groups => groups::groups(session),
         Command::Sessions { group } => groups::sessions(session, group.as_deref()),
         Command::Set { group, settings, change } => groups::set(session, group, settings, change),

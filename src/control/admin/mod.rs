@@ -7,6 +7,7 @@
 
 pub mod actor;
 mod body;
+mod certificates;
 mod etag;
 mod groups;
 pub mod guard;
@@ -45,7 +46,7 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 type App = Arc<Operator>;
 
 /// Every path of the API and its handlers; `tests/admin` compares it with [`OPENAPI`].
-fn paths() -> [(&'static str, MethodRouter<App>); 29] {
+fn paths() -> [(&'static str, MethodRouter<App>); 30] {
     [
         ("/metrics", get(read::metrics)),
         ("/v1/status", get(read::status)),
@@ -64,6 +65,7 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
         ("/v1/groups/{group}/targets/{target}/disable", post(write::disable)),
         ("/v1/sessions", get(read::sessions)),
         ("/v1/rules", get(read::rules)),
+        ("/v1/certificates", get(read::certificates)),
         ("/v1/events", get(read::events)),
         ("/v1/config", get(read::config)),
         ("/v1/config/history", get(read::history)),
@@ -84,7 +86,7 @@ fn paths() -> [(&'static str, MethodRouter<App>); 29] {
 
 /// Every path that needs the token, if one is set.
 #[cfg(any(test, feature = "internals"))]
-pub fn path_names() -> [&'static str; 29] {
+pub fn path_names() -> [&'static str; 30] {
     paths().map(|(path, _)| path)
 }
 

@@ -78,6 +78,10 @@ pub async fn rules(State(app): State<App>) -> Result<Response> {
     look_at_config(app, |operator| Ok(operator.rules())).await
 }
 
+pub async fn certificates(State(app): State<App>) -> Result<Response> {
+    look(app, |operator| Ok(operator.certificates())).await
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhichEvents {

@@ -281,6 +281,38 @@ pub struct Events {
     pub events: Vec<Event>,
 }
 
+/// GET /v1/certificates
+#[derive(Debug, Serialize)]
+pub struct Certificates {
+    pub certificates: Vec<Certificate>,
+    pub last_reading: CertificateReading,
+    pub notes: Vec<String>,
+}
+
+/// A certificate of a TLS listener.
+#[derive(Debug, Serialize)]
+pub struct Certificate {
+    pub listener: String,
+    pub chain: String,
+    pub source: &'static str,
+    pub names: Vec<String>,
+    pub subject: String,
+    pub issuer: String,
+    pub serial: String,
+    pub sha256: String,
+    pub not_before_unix_s: i64,
+    pub not_after_unix_s: i64,
+    pub state: &'static str,
+    pub stapled_until_unix_s: Option<i64>,
+}
+
+/// How the last reading of the files went.
+#[derive(Debug, Serialize)]
+pub struct CertificateReading {
+    pub unix_ms: u64,
+    pub fault: Option<String>,
+}
+
 /// GET /v1/config
 #[derive(Debug, Serialize)]
 pub struct Config {

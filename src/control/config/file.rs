@@ -4,6 +4,7 @@
 //! refused here a second time. Never checks one setting against another (`validate` does). Tested by `tests/config.rs`.
 
 mod stickiness;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::snapshot::{EngineChoice, ProxyProtocol};
 use crate::telemetry::options::{LogFormat, LogQuery};
 
 pub use stickiness::{Stickiness, StickinessType, Sticky};
+pub use tls::{Tls, TlsClient, TlsProfile};
 
 /// The name of a listener's action when no rule matches.
 pub const DEFAULT_RULE: &str = "default";
@@ -141,6 +143,7 @@ pub struct Listener {
     pub redirect: Option<Redirect>,
     pub respond: Option<Respond>,
     pub socket: Socket,
+    pub tls: Option<Tls>,
     pub timeouts: ListenerTimeouts,
     pub limits: ListenerLimits,
     pub forwarded: Forwarded,

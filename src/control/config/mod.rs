@@ -20,6 +20,8 @@ pub mod schema;
 mod sticky_notes;
 mod strays;
 mod syntax;
+mod tls;
+mod tls_checks;
 mod typed;
 pub mod units;
 mod validate;
@@ -40,6 +42,8 @@ pub use meant::suggestion;
 pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
+pub(super) use tls::policy_options;
+pub(super) use tls_checks::fingerprint;
 
 /// A correct text, and its configuration.
 #[derive(Debug, Clone)]

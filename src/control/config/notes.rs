@@ -108,9 +108,11 @@ fn refused_cookie(whose: &str, listener: &str) -> String {
     )
 }
 
-/// Whether a client may have used TLS, according to a proxy in front.
+/// Whether a client may have used TLS, with the listener or, according to it, with a proxy in front.
 fn may_have_tls(listener: &Listener) -> bool {
-    !listener.trusted_proxies.is_empty() || listener.proxy_protocol != ProxyProtocol::Off
+    listener.tls.is_some()
+        || !listener.trusted_proxies.is_empty()
+        || listener.proxy_protocol != ProxyProtocol::Off
 }
 
 /// The groups that a listener without TLS forwards to, each with one such listener.

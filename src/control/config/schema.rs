@@ -9,6 +9,7 @@ mod health;
 mod listener;
 mod process;
 mod target_group;
+mod tls;
 
 use std::time::Duration;
 

@@ -134,6 +134,9 @@ fn listener_alone(
             );
         }
     }
+    if let Some(tls) = &listener.tls {
+        super::tls::validate(tls, &format!("{key}.tls"), report);
+    }
     rules(groups, listener, key, report);
 }
 

@@ -268,6 +268,11 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     for (reason, count) in sources.plane.refused_requests() {
         refused.count(&[reason], count);
     }
+    let certificates = sources.plane.certificates();
+    let mut ends = Family::of(names::CERTIFICATE_END);
+    for end in certificates.ends.iter().take(names::CERTIFICATES_MAX) {
+        ends.add(&[&end.listener, &end.chain], end.not_after as f64);
+    }
     let (config, usage) = (sources.plane.config(), process::usage());
     vec![
         lines,
@@ -276,8 +281,10 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
         single(names::CONFIG_GENERATION, snapshot.generation as f64),
         single(names::CONFIG_RELOAD_SUCCESSFUL, flag(config.last_reload_successful)),
         single(names::CONFIG_RELOAD_TIME, config.loaded_unix_ms as f64 / 1000.0),
+        ends,
+        single(names::CERTIFICATE_READING, flag(certificates.last_reading_successful)),
         refused,
-        omitted(snapshot),
+        omitted(snapshot, certificates.ends.len()),
         single(names::RESIDENT_BYTES, usage.resident_bytes as f64),
         single(names::VIRTUAL_BYTES, usage.virtual_bytes as f64),
         single(names::CPU_SECONDS, usage.cpu_seconds),
@@ -285,15 +292,16 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     ]
 }
 
-fn omitted(snapshot: &Snapshot) -> Family {
+fn omitted(snapshot: &Snapshot, certificates: usize) -> Family {
     let rules = snapshot.listeners.iter().map(|listener| listener.rules.rules().len()).sum();
     let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
     let mut omitted = Family::of(names::OMITTED);
-    let all: [(&str, usize, usize); 4] = [
+    let all: [(&str, usize, usize); 5] = [
         ("listeners", snapshot.listeners.len(), names::LISTENERS_MAX),
         ("rules", rules, names::RULES_MAX),
         ("groups", snapshot.groups.len(), names::GROUPS_MAX),
         ("targets", targets, names::TARGETS_MAX),
+        ("certificates", certificates, names::CERTIFICATES_MAX),
     ];
     for (of, count, most) in all {
         omitted.count(&[of], count.saturating_sub(most) as u64);

@@ -77,9 +77,28 @@ pub struct ConfigFacts {
     pub loaded_unix_ms: u64,
 }
 
+/// The certificates of TLS listeners, as the metrics see them.
+#[derive(Debug, Clone, Default)]
+pub struct CertificateFacts {
+    pub ends: Vec<CertificateEnd>,
+    /// Whether the last attempt to read their files succeeded.
+    pub last_reading_successful: bool,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Clone)]
+pub struct CertificateEnd {
+    pub listener: String,
+    /// The file of its chain.
+    pub chain: String,
+    /// In seconds since 1970.
+    pub not_after: i64,
+}
+
 /// Numbers from other parts of the control plane.
 pub trait Plane: Send + Sync {
     fn config(&self) -> ConfigFacts;
+    fn certificates(&self) -> CertificateFacts;
     /// Requests to the admin API that were refused because of the visitor, by reason.
     fn refused_requests(&self) -> [(&'static str, u64); 4];
     /// Live sessions of a group, estimated; `None` where they are not counted.

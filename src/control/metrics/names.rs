@@ -32,12 +32,13 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Listeners, rules, groups and targets that have series, the first ones in the order of the file. Those beyond are
+/// Listeners, rules, groups, targets and certificates that have series, the first ones in the order of the file. Those beyond are
 /// counted in [`OMITTED`] and in all sums.
 pub const LISTENERS_MAX: usize = 100;
 pub const RULES_MAX: usize = 2_000;
 pub const GROUPS_MAX: usize = 500;
 pub const TARGETS_MAX: usize = 2_000;
+pub const CERTIFICATES_MAX: usize = 1_000;
 
 /// Upper bounds of a histogram's buckets: these powers of two, in microseconds. All are also bounds of the shards'
 /// buckets, so every count is exact.
@@ -149,10 +150,14 @@ metrics! {
         "1 if the last attempt to load a file went well.";
     CONFIG_RELOAD_TIME = Gauge "limpet_config_last_reload_success_timestamp_seconds" []
         "When a file was last loaded, in seconds since the epoch.";
+    CERTIFICATE_END = Gauge "limpet_certificate_not_after_timestamp_seconds" ["listener", "chain"]
+        "When a certificate, or one of its chain, ends, in seconds since the epoch.";
+    CERTIFICATE_READING = Gauge "limpet_certificate_last_reload_successful" []
+        "1 if the last attempt to read the certificates of TLS listeners went well.";
     ADMIN_REFUSED = Counter "limpet_admin_requests_refused_total" ["reason"]
         "Requests to the admin API refused for who asks: unauthorized, cross-site, not-trusted, misdirected.";
     OMITTED = Gauge "limpet_metrics_omitted" ["of"]
-        "Listeners, rules, groups and targets beyond the number that has series of their own.";
+        "Listeners, rules, groups, targets and certificates beyond the number that has series of their own.";
     RESIDENT_BYTES = Gauge "process_resident_memory_bytes" []
         "Memory of the process that is in RAM.";
     VIRTUAL_BYTES = Gauge "process_virtual_memory_bytes" []
@@ -173,8 +178,8 @@ pub fn table() -> String {
          process; those of a listener, rule, group or target go on over reloads as long as its name (a \
          target's address, too) stays in the file.\n\n\
          Histograms have buckets at powers of two from {} µs to {} s. Series are made for the first {LISTENERS_MAX} \
-         listeners, {RULES_MAX} rules, {GROUPS_MAX} groups and {TARGETS_MAX} targets of the file; \
-         `{}` counts the others, which all sums include.\n\n\
+         listeners, {RULES_MAX} rules, {GROUPS_MAX} groups, {TARGETS_MAX} targets and {CERTIFICATES_MAX} \
+         certificates of the file; `{}` counts the others, which all sums include.\n\n\
          | name | kind | labels | meaning |\n|---|---|---|---|\n",
         1_u64 << BOUND_EXPONENTS.start(),
         (1_u64 << BOUND_EXPONENTS.end()) / 1_000_000,

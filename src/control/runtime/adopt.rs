@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Control, LoadedFile, Running, own};
+use super::{Control, LastReading, LoadedFile, Running, own};
 use crate::control::audit::Entry;
+use crate::control::certificates::Certificates;
 use crate::control::change::{
     Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Summary,
 };
-use crate::control::compile::{self, Before};
+use crate::control::compile::{self, Before, Material};
 use crate::control::config::file::File;
 use crate::control::config::{self, Parsed};
 use crate::control::drain::{self, Leaving};
@@ -59,6 +60,7 @@ pub(super) struct Proposal {
 struct Ready {
     parsed: Parsed,
     ring: Arc<KeyRing>,
+    certificates: Arc<Certificates>,
     snapshot: Arc<Snapshot>,
     leaving: Vec<Leaving>,
     commit: Option<Box<dyn FnOnce() + Send>>,
@@ -109,6 +111,10 @@ impl Control {
         let notes = self::notes(running, &parsed, &differences.said);
         proposal.notes.extend(dropped.into_iter().chain(notes));
         let ready = self.ready(running, parsed)?;
+        let known = running.certificates.notes();
+        let notes = ready.certificates.notes().iter().filter(|note| !known.contains(note));
+        proposal.notes.extend(notes.cloned());
+        let renewed = ready.certificates.renewed(&running.certificates);
         if proposal.write {
             proposal.loaded = Some(running.write(&proposal.state.base.text)?);
         }
@@ -118,6 +124,7 @@ impl Control {
         // A text with another form of the same configuration is taken over silently, and an edit on top that changes
         // nothing is not kept.
         let is_noted = !differences.is_empty()
+            || !renewed.is_empty()
             || is_other_overlay && !is_edit_on_top
             || (proposal.loaded.is_none() || proposal.write) && is_other_text;
         self.publish(running, ready);
@@ -125,6 +132,7 @@ impl Control {
         running.state.base = proposal.state.base;
         running.whole = whole;
         let mut summary = Summary::from(differences);
+        summary.sentences.extend(renewed);
         if is_noted {
             if summary.sentences.is_empty() {
                 summary.sentences.push(unseen(proposal.write, is_other_overlay).to_owned());
@@ -161,13 +169,15 @@ impl Control {
             .collect();
         let before =
             Before { file: one, snapshot: &running.snapshot, ring: &running.ring, changed: &moved };
-        let snapshot = compile::compile(other, &self.registry, &ring, Some(before), &leaving)?;
+        let certificates = self.read_certificates(running, other, &ring)?;
+        let material = Material { ring: &ring, certificates: Some(&certificates) };
+        let snapshot = compile::compile(other, &self.registry, material, Some(before), &leaving)?;
         let snapshot = Arc::new(snapshot);
         let commit = match &running.listeners {
             Some(listeners) => Some(listeners.open(&snapshot).map_err(ChangeError::Refused)?),
             None => None,
         };
-        Ok(Ready { parsed, ring, snapshot, leaving, commit })
+        Ok(Ready { parsed, ring, certificates, snapshot, leaving, commit })
     }
 
     fn publish(&self, running: &mut Running, ready: Ready) {
@@ -179,6 +189,8 @@ impl Control {
         self.file.store(Arc::clone(&ready.parsed.file));
         running.parsed = ready.parsed;
         running.ring = ready.ring;
+        running.certificates = ready.certificates;
+        *own(&self.certificate_reading) = LastReading::good();
         running.snapshot = ready.snapshot;
         running.leaving = ready.leaving;
     }

@@ -2,6 +2,7 @@
 
 use super::super::checks;
 use super::target_group::{cookie_settings, new_sessions, session_field_settings};
+use super::tls;
 use super::{
     DAY_S, Default, GIB, KIB, Kind, MIB, Section, milliseconds_to_seconds, seconds_or_off, setting,
 };
@@ -63,6 +64,12 @@ pub static LISTENER: Section = Section {
             "What no rule matches gets a fixed response.",
         ),
         setting("socket", Kind::Section(&SOCKET), Default::Filled, "The listening socket."),
+        setting(
+            "tls",
+            Kind::Section(&tls::TLS),
+            Default::Absent,
+            "TLS: certificates, versions, client certificates; plain HTTP without it.",
+        ),
         setting("timeouts", Kind::Section(&TIMEOUTS), Default::Filled, "Deadlines of clients."),
         setting("limits", Kind::Section(&LIMITS), Default::Filled, "Limits of requests."),
         setting(

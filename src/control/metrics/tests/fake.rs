@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::control::metrics::{ConfigFacts, LogCounts, Machine, Plane, Sources};
+use crate::control::metrics::{
+    CertificateEnd, CertificateFacts, ConfigFacts, LogCounts, Machine, Plane, Sources,
+};
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::record::{Facts, Record, Timings};
@@ -52,6 +54,15 @@ pub struct FakePlane {
 impl Plane for FakePlane {
     fn config(&self) -> ConfigFacts {
         ConfigFacts { version: 3, last_reload_successful: true, loaded_unix_ms: 1_500 }
+    }
+
+    fn certificates(&self) -> CertificateFacts {
+        let end = CertificateEnd {
+            listener: "secure".into(),
+            chain: "/tls/shop.pem".into(),
+            not_after: 1_800_000_000,
+        };
+        CertificateFacts { ends: vec![end], last_reading_successful: true }
     }
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {

@@ -1,0 +1,74 @@
+//! `certificates`: what TLS listeners present, and until when.
+//!
+//! Tested by `tests/ctl`.
+
+use std::process::ExitCode;
+
+use super::answers::{Certificate, Certificates};
+use super::client::Ask;
+use super::failure::Failure;
+use super::session::Session;
+use super::table::{Cell, Style, Table, Tone};
+use super::words::{UNKNOWN, ago, plain};
+use crate::control::events::unix_ms;
+
+/// Names that are shown of one certificate; more are counted.
+const NAMES_MAX: usize = 3;
+const DAY_S: i64 = 86_400;
+/// Fewer days than this are shown as a warning.
+const DAYS_FEW: i64 = 30;
+
+pub(super) fn certificates(session: &Session) -> Result<ExitCode, Failure> {
+    session.show(Ask::get("/v1/certificates"), |answer: &Certificates| {
+        page(answer, session.style, unix_ms())
+    })
+}
+
+fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
+    let now = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
+    let mut table = Table::new(&["LISTENER", "NAMES", "ISSUER", "ENDS", "CHAIN"]);
+    for certificate in &answer.certificates {
+        table.row([
+            (&certificate.listener).into(),
+            names(&certificate.names).into(),
+            (&certificate.issuer).into(),
+            end(certificate, now),
+            (&certificate.chain).into(),
+        ]);
+    }
+    let mut out = table.show(style, "no certificates: no listener has TLS");
+    if let Some(fault) = &answer.last_reading.fault {
+        let when = ago(answer.last_reading.unix_ms, now_ms);
+        let line = format!("not read anew {when}, the old ones stay: {}", plain(fault));
+        out.push_str(&format!("{}\n", style.paint(&line, Tone::Bad)));
+    }
+    for note in &answer.notes {
+        let line = format!("note: {}", plain(note));
+        out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
+    }
+    out
+}
+
+fn names(names: &[String]) -> String {
+    let shown = names.get(..NAMES_MAX).unwrap_or(names).join(" ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 if names.is_empty() => UNKNOWN.to_owned(),
+        0 => shown,
+        more => format!("{shown} +{more}"),
+    }
+}
+
+/// "in 63d", "in 5h", "expired 2d ago"
+fn end(certificate: &Certificate, now: i64) -> Cell {
+    let left = certificate.not_after_unix_s.saturating_sub(now);
+    let span = |seconds: i64| match seconds / DAY_S {
+        0 => format!("{}h", seconds / 3_600),
+        days => format!("{days}d"),
+    };
+    match certificate.state.as_str() {
+        "expired" => Cell::toned(format!("expired {} ago", span(left.saturating_neg())), Tone::Bad),
+        "not_yet_valid" => Cell::toned("not yet valid", Tone::Bad),
+        _ if left < DAYS_FEW * DAY_S => Cell::toned(format!("in {}", span(left)), Tone::Careful),
+        _ => format!("in {}", span(left)).into(),
+    }
+}

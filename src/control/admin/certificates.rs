@@ -1,0 +1,46 @@
+//! The certificates of TLS listeners, for people. Tested by `tests/admin` and with `certificates`.
+
+use super::operator::Operator;
+use super::views::{Certificate, CertificateReading, Certificates};
+use crate::control::certificates::{Shown, now_s};
+use crate::tls::certificate::Validity;
+use crate::tls::names::Source;
+use crate::tls::x509::hex;
+
+impl Operator {
+    pub fn certificates(&self) -> Certificates {
+        let (certificates, now) = (self.control.certificates(), now_s());
+        let reading = self.control.last_certificate_reading();
+        Certificates {
+            certificates: certificates.shown().iter().map(|shown| view(shown, now)).collect(),
+            last_reading: CertificateReading { unix_ms: reading.unix_ms, fault: reading.fault },
+            notes: certificates.notes().to_vec(),
+        }
+    }
+}
+
+fn view(shown: &Shown, now: i64) -> Certificate {
+    let certificate = &shown.certificate;
+    let facts = &certificate.facts;
+    Certificate {
+        listener: shown.listener.clone(),
+        chain: shown.chain.display().to_string(),
+        source: match shown.source {
+            Source::Listed => "listed",
+            Source::Directory => "directory",
+        },
+        names: facts.names.iter().map(ToString::to_string).collect(),
+        subject: facts.subject.clone(),
+        issuer: facts.issuer.clone(),
+        serial: facts.serial.clone(),
+        sha256: hex(&facts.fingerprint),
+        not_before_unix_s: facts.not_before,
+        not_after_unix_s: certificate.not_after,
+        state: match certificate.validity(now) {
+            Validity::Valid => "valid",
+            Validity::NotYet => "not_yet_valid",
+            Validity::Expired => "expired",
+        },
+        stapled_until_unix_s: certificate.staple_until().filter(|until| *until >= now),
+    }
+}

@@ -1,0 +1,80 @@
+//! Looks after the certificates of TLS listeners while they serve: reads them anew when their files have changed, and
+//! speaks up before they end.
+//!
+//! A certificate that is bad keeps the old one in use. Never touches a connection. Tested with `runtime`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use super::certificates::now_s;
+use super::certificates::watch::{Endings, Seen};
+use super::events::EventKind;
+use super::runtime::Control;
+use crate::uring::Courtesy;
+
+/// How often the files are examined.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Looks for as long as the process lives.
+pub async fn run(control: &Arc<Control>) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = Watch::default();
+    loop {
+        ticks.tick().await;
+        if control.file().listeners.iter().all(|listener| listener.tls.is_none()) {
+            watch = Watch::default();
+            continue;
+        }
+        let (control, mut looking) = (Arc::clone(control), std::mem::take(&mut watch));
+        // A file system may not answer.
+        let looked = tokio::task::spawn_blocking(move || {
+            let _courtesy = Courtesy::begin();
+            looking.look(&control);
+            looking
+        });
+        watch = looked.await.unwrap_or_default();
+    }
+}
+
+/// What was seen at earlier looks.
+#[derive(Debug, Default)]
+pub struct Watch {
+    seen: Seen,
+    /// What the last reading found; `None` before the first, so that nothing between start and first look is missed.
+    read: Option<Seen>,
+    endings: Endings,
+}
+
+impl Watch {
+    /// Reads certificates anew whose files have changed since the last reading, and not since the last look: whoever
+    /// writes a chain and its key gets the time to write both.
+    pub fn look(&mut self, control: &Control) {
+        let seen = Seen::of(&control.file());
+        let is_quiet = seen == self.seen;
+        self.seen = seen;
+        if is_quiet && self.read.as_ref() != Some(&self.seen) {
+            self.read = Some(Seen::of(&control.file()));
+            renew(control);
+        }
+        for (tone, text) in self.endings.due(&control.certificates(), now_s()) {
+            control.events().push(EventKind::Warning.toned(tone), None, None, text);
+        }
+    }
+}
+
+fn renew(control: &Control) {
+    match control.renew_certificates() {
+        Ok(renewed) => {
+            for text in renewed {
+                control.events().push(EventKind::Reload, None, None, text);
+            }
+        }
+        Err(error) => {
+            let text = format!("the certificates stay as they are: {error}");
+            control.events().push(EventKind::Warning, None, None, text);
+        }
+    }
+}

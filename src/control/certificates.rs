@@ -1,0 +1,381 @@
+//! The certificates of TLS listeners: their files read and judged, and compiled into what the listeners present.
+//!
+//! Everything that is wrong is reported at once, with file and reason; nothing is taken in part. A listener whose
+//! settings and files are as before is taken over. Never writes a file, never quotes one. Tested beside it.
+
+mod coverage;
+mod files;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::time_provider::DefaultTimeProvider;
+
+use super::compile::CompileError;
+use super::config::file::{self, File};
+use super::config::{fingerprint, policy_options};
+use crate::stickiness::keyring::KeyRing;
+use crate::tls::certificate::{Certificate, Part, Validity};
+use crate::tls::client_auth::{self, ClientAuth, ClientMode};
+use crate::tls::listener::{NamedProfile, ProfileOptions, TicketSource, TlsListener, TlsOptions};
+use crate::tls::names::{Presented, Source};
+use crate::tls::tickets::{ProcessKeys, TicketRoots};
+use files::{Place, Reader};
+use watch::Seen;
+
+/// A certificate that a listener presents, for people.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub listener: String,
+    pub chain: PathBuf,
+    pub source: Source,
+    pub certificate: Arc<Certificate>,
+}
+
+/// What all TLS listeners of a configuration present.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    listeners: HashMap<String, Loaded>,
+    /// In the order of the file.
+    shown: Vec<Shown>,
+    notes: Vec<String>,
+    /// What was on disk when the reading began.
+    seen: Seen,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    settings: file::Tls,
+    /// SHA-256 of every byte that was read for them.
+    files: [u8; 32],
+    compiled: Arc<TlsListener>,
+}
+
+/// What tickets are sealed with, and what ran before.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'s> {
+    pub ring: &'s KeyRing,
+    pub process_keys: &'s Arc<ProcessKeys>,
+    /// `None` at the start, and where tickets have other keys.
+    pub before: Option<&'s Certificates>,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+impl Certificates {
+    /// Reads the files that the TLS listeners of `file` name.
+    ///
+    /// A certificate with a wrong date is refused where it is new. At the start it is none: a restart must not turn one
+    /// expired certificate into an outage of all.
+    ///
+    /// # Errors
+    /// A line for each fault.
+    pub fn load(
+        file: &File,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Certificates, CompileError> {
+        let mut all = Certificates { seen: Seen::of(file), ..Certificates::default() };
+        let mut faults = Vec::new();
+        for listener in &file.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            let mut reading = Reading::of(listener);
+            let options = reading.options(tls);
+            let files = reading.reader.digest();
+            reading.judge_dates(surroundings);
+            all.notes.append(&mut reading.notes);
+            all.notes.extend(coverage::notes(listener, &reading.shown));
+            all.shown.append(&mut reading.shown);
+            if !reading.faults.is_empty() {
+                faults.append(&mut reading.faults);
+                continue;
+            }
+            let same = surroundings.before.and_then(|before| before.listeners.get(&listener.name));
+            let same = same.filter(|same| same.files == files && same.settings == *tls);
+            let compiled = match same {
+                Some(same) => Arc::clone(&same.compiled),
+                None => match TlsListener::new(options, &surroundings.tickets()) {
+                    Ok(compiled) => Arc::new(compiled),
+                    Err(fault) => {
+                        faults.push(format!("listener {:?}: tls: {fault}", listener.name));
+                        continue;
+                    }
+                },
+            };
+            let loaded = Loaded { settings: tls.clone(), files, compiled };
+            all.listeners.insert(listener.name.clone(), loaded);
+        }
+        if faults.is_empty() { Ok(all) } else { Err(CompileError(faults.join("\n"))) }
+    }
+
+    /// What a listener presents.
+    pub fn of(&self, listener: &str) -> Option<&Arc<TlsListener>> {
+        self.listeners.get(listener).map(|loaded| &loaded.compiled)
+    }
+
+    /// Every certificate, in the order of the file.
+    pub fn shown(&self) -> &[Shown] {
+        &self.shown
+    }
+
+    /// A sentence for each listener that presents something else than `before` with the same settings.
+    pub fn renewed(&self, before: &Certificates) -> Vec<String> {
+        let mut names: Vec<&String> = self
+            .listeners
+            .iter()
+            .filter(|(name, loaded)| {
+                before.listeners.get(*name).is_some_and(|before| {
+                    before.files != loaded.files && before.settings == loaded.settings
+                })
+            })
+            .map(|(name, _)| name)
+            .collect();
+        names.sort();
+        let sentence = |name: &String| format!("listener {name:?}: its certificates are read anew");
+        names.into_iter().map(sentence).collect()
+    }
+
+    /// What is allowed but hardly intended, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A sentence for each certificate that is not valid at a time in seconds since 1970.
+    pub fn invalid(&self, now: i64) -> Vec<String> {
+        let said = |shown: &Shown| shown.date_fault(now);
+        self.shown.iter().filter_map(said).collect()
+    }
+
+    /// Whether the files of `file`, which has the same listeners, are those that were read.
+    pub fn are_as_on_disk(&self, file: &File) -> bool {
+        self.seen == Seen::of(file)
+    }
+
+    fn has(&self, certificate: &Certificate) -> bool {
+        let same =
+            |shown: &Shown| shown.certificate.facts.fingerprint == certificate.facts.fingerprint;
+        self.shown.iter().any(same)
+    }
+}
+
+impl Surroundings<'_> {
+    fn tickets(&self) -> TicketSource {
+        TicketSource {
+            ring: Arc::new(TicketRoots(self.ring.roots().to_vec())),
+            process: Arc::clone(self.process_keys),
+            clock: Arc::new(DefaultTimeProvider),
+        }
+    }
+}
+
+impl Shown {
+    /// What is wrong with its dates.
+    fn date_fault(&self, now: i64) -> Option<String> {
+        let (at, what) = match self.certificate.validity(now) {
+            Validity::Valid => return None,
+            Validity::Expired => (self.certificate.not_after, "expired on"),
+            Validity::NotYet => (self.certificate.facts.not_before, "is not valid before"),
+        };
+        let (listener, chain) = (&self.listener, self.chain.display());
+        let date = date(at);
+        Some(format!("listener {listener:?}: {chain}: {what} {date}; a valid one is needed"))
+    }
+}
+
+/// Seconds since 1970.
+pub fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// A time as people read it.
+pub fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+/// The files of one listener, as far as they were read.
+struct Reading<'f> {
+    listener: &'f str,
+    reader: Reader,
+    shown: Vec<Shown>,
+    faults: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl<'f> Reading<'f> {
+    fn of(listener: &'f file::Listener) -> Reading<'f> {
+        Reading {
+            listener: &listener.name,
+            reader: Reader::default(),
+            shown: Vec::new(),
+            faults: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn options(&mut self, tls: &file::Tls) -> TlsOptions {
+        let places = files::places(tls, &mut self.reader);
+        let places = places.unwrap_or_else(|fault| {
+            let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
+            self.fault(directory, fault);
+            Vec::new()
+        });
+        let certificates: Vec<Presented> =
+            places.iter().filter_map(|place| self.certificate(place)).collect();
+        if certificates.is_empty() && self.faults.is_empty() {
+            let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
+            self.fault(directory, "has no certificate; NAME.pem is read");
+        }
+        let own = ProfileOptions {
+            policy: policy_options(tls, None),
+            alpn: tls.alpn.clone(),
+            client: self.client(&tls.client),
+        };
+        let profiles = tls.profiles.iter().map(|profile| NamedProfile {
+            names: profile.names.clone(),
+            options: ProfileOptions {
+                policy: policy_options(tls, Some(profile)),
+                alpn: profile.alpn.clone().unwrap_or_else(|| own.alpn.clone()),
+                client: match &profile.client {
+                    Some(client) => self.client(client),
+                    None => own.client.clone(),
+                },
+            },
+        });
+        let profiles = profiles.collect();
+        TlsOptions {
+            listener: self.listener.to_owned(),
+            certificates,
+            strict_sni: tls.strict_sni,
+            tickets: tls.tickets,
+            host_match: tls.host_match,
+            profiles,
+            own,
+        }
+    }
+
+    fn certificate(&mut self, place: &Place) -> Option<Presented> {
+        let chain = self.read(&place.chain)?;
+        let key = match &place.key {
+            Some(key) => Some(self.read(key)?),
+            None => None,
+        };
+        let key_path = place.key.as_deref().unwrap_or(&place.chain);
+        if files::is_readable_by_all(key_path) {
+            let path = key_path.display();
+            let listener = self.listener;
+            self.notes.push(format!(
+                "listener {listener:?}: {path} is readable by all, and has a private key; chmod o-r"
+            ));
+        }
+        let mut certificate = match Certificate::read(&chain, key.as_deref()) {
+            Ok(certificate) => certificate,
+            Err(fault) => {
+                let path = match fault.part() {
+                    Part::Chain => &place.chain,
+                    Part::Key => key_path,
+                };
+                self.fault(path, fault);
+                return None;
+            }
+        };
+        self.staple(place, &mut certificate);
+        let (listener, path) = (self.listener, place.chain.display());
+        if certificate.lacks_issuer() {
+            self.notes.push(format!(
+                "listener {listener:?}: {path} has no certificate of {}, which issued it: many \
+                 clients will refuse it; append it",
+                certificate.facts.issuer
+            ));
+        }
+        if certificate.facts.names.is_empty() {
+            self.notes.push(format!(
+                "listener {listener:?}: {path} has no subjectAltName: no client accepts it"
+            ));
+        }
+        let certificate = Arc::new(certificate);
+        self.shown.push(Shown {
+            listener: listener.to_owned(),
+            chain: place.chain.clone(),
+            source: place.source,
+            certificate: Arc::clone(&certificate),
+        });
+        Some(Presented { source: place.source, certificate })
+    }
+
+    fn staple(&mut self, place: &Place, certificate: &mut Certificate) {
+        let path = place.chain.with_extension("ocsp");
+        if !path.exists() {
+            return;
+        }
+        let stapled = match self.reader.read(&path) {
+            Ok(response) => certificate.staple(&response).map_err(|fault| fault.to_string()),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = stapled {
+            let (listener, path) = (self.listener, path.display());
+            self.notes.push(format!("listener {listener:?}: {path} {fault}; it is not sent"));
+        }
+    }
+
+    /// Whom a listener or a profile accepts; the answer of a fault is nobody's.
+    fn client(&mut self, client: &file::TlsClient) -> ClientAuth {
+        let mut auth = ClientAuth {
+            mode: client.mode,
+            crl_expired: client.crl_expired,
+            verify_depth: client.verify_depth,
+            subjects: client.subjects.clone(),
+            fingerprints: client.fingerprints.iter().filter_map(|text| fingerprint(text)).collect(),
+            ..ClientAuth::off()
+        };
+        if client.mode == ClientMode::Off {
+            return ClientAuth::off();
+        }
+        if let Some(path) = &client.authorities
+            && let Some(pem) = self.read(path)
+        {
+            match client_auth::authorities(&pem) {
+                Ok(authorities) => auth.authorities = authorities,
+                Err(fault) => self.fault(path, fault),
+            }
+        }
+        for path in &client.crls {
+            let Some(bytes) = self.read(path) else { continue };
+            match client_auth::crls(&bytes) {
+                Ok(mut crls) => auth.crls.append(&mut crls),
+                Err(fault) => self.fault(path, fault),
+            }
+        }
+        auth
+    }
+
+    /// Refuses new certificates with a wrong date; about others it says so.
+    fn judge_dates(&mut self, surroundings: &Surroundings<'_>) {
+        for shown in &self.shown {
+            let Some(fault) = shown.date_fault(surroundings.now) else { continue };
+            match surroundings.before {
+                Some(before) if !before.has(&shown.certificate) => self.faults.push(fault),
+                _ => self.notes.push(fault),
+            }
+        }
+    }
+
+    fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
+        match self.reader.read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(fault) => {
+                self.fault(path, fault);
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, path: &Path, fault: impl fmt::Display) {
+        let (listener, path) = (self.listener, path.display());
+        self.faults.push(format!("listener {listener:?}: {path}: {fault}"));
+    }
+}

@@ -1,0 +1,357 @@
+//! Certificates from files: what is refused, what is noted, what is taken over.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+
+use crate::control::certificate_watch::Watch;
+use crate::control::certificates::watch::{Endings, Seen};
+use crate::control::certificates::*;
+use crate::control::compile::{Before, Material, compile};
+use crate::control::config;
+use crate::control::events::Tone;
+use crate::control::runtime::Control;
+use crate::group::state::Registry;
+
+const DAY_S: i64 = 86_400;
+
+struct Site {
+    home: TempDir,
+    ring: Arc<KeyRing>,
+    process_keys: Arc<ProcessKeys>,
+}
+
+impl Site {
+    fn new() -> Site {
+        let ring = Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap());
+        Site {
+            home: tempfile::tempdir().unwrap(),
+            ring,
+            process_keys: Arc::new(ProcessKeys::new()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        write(&self.path(name), text);
+    }
+
+    /// NAME.pem and NAME.key, valid for so many days from now.
+    fn issue(&self, name: &str, host: &str, days: i64) {
+        let (pem, key) = issued(host, days);
+        self.write(&format!("{name}.pem"), &pem);
+        self.write(&format!("{name}.key"), &key);
+    }
+
+    /// A file with one listener, which has these settings of TLS.
+    fn file(&self, settings: &str) -> File {
+        let text = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\nrespond = {}\n";
+        let mut file = config::parse(text, "test.toml").unwrap();
+        let home = self.home.path().display().to_string();
+        let mut tls: toml::Table = settings.replace("HOME", &home).parse().unwrap();
+        let defaults = "certificates = []\nminimum_version = \"1.2\"\npolicy = \"intermediate\"
+            cipher_suites = []\ngroups = []\nalpn = [\"http/1.1\"]\nstrict_sni = false\ntickets = true
+            host_match = \"client_auth\"\nprofile = []
+            [client]\nmode = \"off\"\ncrls = []\ncrl_expired = \"accept\"\nverify_depth = 4
+            subjects = []\nfingerprints = []";
+        for (key, value) in defaults.parse::<toml::Table>().unwrap() {
+            match (tls.get_mut(&key), value) {
+                (Some(toml::Value::Table(stated)), toml::Value::Table(table)) => {
+                    for (key, value) in table {
+                        stated.entry(key).or_insert(value);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, value) => drop(tls.insert(key, value)),
+            }
+        }
+        file.listeners[0].tls = Some(tls.try_into().unwrap());
+        file
+    }
+
+    fn load(
+        &self,
+        file: &File,
+        before: Option<&Certificates>,
+    ) -> Result<Certificates, CompileError> {
+        let (ring, process_keys) = (&*self.ring, &self.process_keys);
+        Certificates::load(file, &Surroundings { ring, process_keys, before, now: now_s() })
+    }
+
+    #[track_caller]
+    fn faults(&self, settings: &str) -> Vec<String> {
+        let CompileError(text) = self.load(&self.file(settings), None).unwrap_err();
+        let home = self.home.path().display().to_string();
+        text.lines().map(|line| line.replace(&home, "HOME")).collect()
+    }
+}
+
+const LISTED: &str = "certificates = [{ chain = \"HOME/a.pem\", key = \"HOME/a.key\" }]";
+const DIRECTORY: &str = "directory = \"HOME\"";
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn issued(host: &str, days: i64) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    let end = u64::try_from(now_s() + days * DAY_S).unwrap();
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn listed_certificates_and_those_of_a_directory_are_read() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    site.issue("b", "b.example", 90);
+    let (pem, key) = issued("c.example", 90);
+    site.write("c.pem", &(pem + &key));
+    site.write(".d.pem", "half written");
+    site.write("e.txt", "no certificate");
+    let all = site.load(&site.file(&format!("{LISTED}\n{DIRECTORY}")), None).unwrap();
+    let shown: Vec<String> = all
+        .shown()
+        .iter()
+        .map(|shown| {
+            let name = shown.chain.file_name().unwrap().to_string_lossy();
+            format!("{:?} {name} {}", shown.source, shown.certificate.facts.names[0])
+        })
+        .collect();
+    let expected = [
+        "Listed a.pem a.example",
+        "Directory a.pem a.example",
+        "Directory b.pem b.example",
+        "Directory c.pem c.example",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(all.notes(), [""; 0]);
+    assert!(all.of("secure").is_some() && all.of("other").is_none());
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_file() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    site.issue("b", "b.example", 90);
+    site.write("b.key", "no key");
+    site.write("c.pem", "no chain");
+    let (_, other) = issued("d.example", 90);
+    site.issue("d", "d.example", 90);
+    site.write("d.key", &other);
+    let settings = "certificates = [
+        { chain = \"HOME/b.pem\", key = \"HOME/b.key\" },
+        { chain = \"HOME/c.pem\" },
+        { chain = \"HOME/d.pem\", key = \"HOME/d.key\" },
+        { chain = \"HOME/gone.pem\" },
+        { chain = \"HOME\" },
+    ]
+    [client]
+    mode = \"required\"
+    authorities = \"HOME/a.key\"
+    crls = [\"HOME/a.pem\"]";
+    let starts = [
+        "listener \"secure\": HOME/b.key: has no private key;",
+        "listener \"secure\": HOME/c.pem: has no certificate;",
+        "listener \"secure\": HOME/d.key: does not match:",
+        "listener \"secure\": HOME/gone.pem: does not exist",
+        "listener \"secure\": HOME: is no file",
+        "listener \"secure\": HOME/a.key: has no certificate of an authority;",
+        "listener \"secure\": HOME/a.pem: is no list of revoked certificates:",
+    ];
+    let faults = site.faults(settings);
+    assert_eq!(faults.len(), starts.len(), "{faults:#?}");
+    for (fault, start) in faults.iter().zip(starts) {
+        assert!(fault.starts_with(start), "{fault}");
+    }
+}
+
+#[test]
+fn a_directory_without_a_certificate_is_refused() {
+    let site = Site::new();
+    let fault = site.faults(DIRECTORY).remove(0);
+    assert_eq!(fault, "listener \"secure\": HOME: has no certificate; NAME.pem is read");
+    let fault = site.faults("directory = \"HOME/gone\"").remove(0);
+    assert!(fault.contains("HOME/gone: cannot be read as a directory"), "{fault}");
+}
+
+#[test]
+fn what_did_not_change_is_taken_over_and_what_did_is_said() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    let file = site.file(DIRECTORY);
+    let first = site.load(&file, None).unwrap();
+    let again = site.load(&file, Some(&first)).unwrap();
+    assert!(Arc::ptr_eq(first.of("secure").unwrap(), again.of("secure").unwrap()));
+    assert!(again.renewed(&first).is_empty());
+    site.issue("b", "b.example", 90);
+    let more = site.load(&file, Some(&again)).unwrap();
+    assert!(!Arc::ptr_eq(first.of("secure").unwrap(), more.of("secure").unwrap()));
+    assert_eq!(more.renewed(&again), ["listener \"secure\": its certificates are read anew"]);
+    assert_eq!(more.shown().len(), 2);
+}
+
+#[test]
+fn a_listener_follows_its_certificates_without_a_word_in_the_file() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    let (file, registry) = (site.file(LISTED), Registry::new());
+    let ring = &site.ring;
+    let first = site.load(&file, None).unwrap();
+    let material = Material { ring, certificates: Some(&first) };
+    let snapshot = compile(&file, &registry, material, None, &[]).unwrap();
+    let before = Before { file: &file, snapshot: &snapshot, ring, changed: &[] };
+    let same = compile(&file, &registry, material, Some(before), &[]).unwrap();
+    assert!(Arc::ptr_eq(&snapshot.listeners[0], &same.listeners[0]));
+    site.issue("a", "a.example", 60);
+    let second = site.load(&file, Some(&first)).unwrap();
+    let material = Material { ring, certificates: Some(&second) };
+    let renewed = compile(&file, &registry, material, Some(before), &[]).unwrap();
+    let presented = renewed.listeners[0].tls.as_ref().unwrap();
+    assert!(Arc::ptr_eq(presented, second.of("secure").unwrap()));
+    let without = compile(&file, &registry, ring, None, &[]).unwrap_err();
+    assert!(without.to_string().contains("its certificates were not read"), "{without}");
+}
+
+#[test]
+fn a_new_certificate_with_a_wrong_date_is_refused_and_one_that_serves_is_kept() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    let file = site.file(LISTED);
+    let running = site.load(&file, None).unwrap();
+    site.issue("a", "a.example", -1);
+    let refused = site.load(&file, Some(&running)).unwrap_err().to_string();
+    assert!(refused.contains("a.pem: expired on 20"), "{refused}");
+    // A process that starts serves it all the same, and says so.
+    let started = site.load(&file, None).unwrap();
+    assert_eq!(started.notes().len(), 1);
+    assert_eq!(started.notes(), started.invalid(now_s()));
+    let later = site.load(&file, Some(&started)).unwrap();
+    assert_eq!(later.notes(), started.notes());
+}
+
+#[test]
+fn what_is_hardly_intended_is_noted() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    fs::set_permissions(site.path("a.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    site.write("a.ocsp", "no response");
+    let mut file = site.file(LISTED);
+    let rule = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\nrespond = {}
+        [[listener.rule]]\npriority = 1\nwhen.host = [\"*.example.com\"]\nrespond = {}";
+    file.listeners[0].rules = config::parse(rule, "test.toml").unwrap().listeners.remove(0).rules;
+    let all = site.load(&file, None).unwrap();
+    let notes = all.notes();
+    assert_eq!(notes.len(), 3, "{notes:#?}");
+    assert!(notes[0].contains("a.key is readable by all"), "{}", notes[0]);
+    assert!(notes[1].ends_with("a.ocsp is no OCSP response in DER (RFC 6960); it is not sent"));
+    assert!(notes[2].contains("no rule is about a.example, which"), "{}", notes[2]);
+}
+
+#[test]
+fn each_step_towards_the_end_of_a_certificate_is_told_once() {
+    let site = Site::new();
+    site.issue("a", "a.example", 40);
+    // Two listeners with the same certificate.
+    let mut file = site.file(LISTED);
+    let mut other = file.listeners[0].clone();
+    other.name = "other".into();
+    file.listeners.push(other);
+    let all = site.load(&file, None).unwrap();
+    let end = all.shown()[0].certificate.not_after;
+    let mut endings = Endings::default();
+    let mut told = |left: i64| endings.due(&all, end - left);
+    assert!(told(31 * DAY_S).is_empty());
+    let mut said = Vec::new();
+    for left in [30 * DAY_S, 20 * DAY_S, 14 * DAY_S, 7 * DAY_S, DAY_S, DAY_S / 2, 0, -1, -DAY_S] {
+        said.extend(told(left).into_iter().map(|(tone, text)| (left, tone, text)));
+    }
+    let steps: Vec<(i64, Tone)> = said.iter().map(|(left, tone, _)| (*left, *tone)).collect();
+    let expected = [
+        (30 * DAY_S, Tone::Warn),
+        (14 * DAY_S, Tone::Warn),
+        (7 * DAY_S, Tone::Warn),
+        (DAY_S, Tone::Warn),
+        (-1, Tone::Bad),
+    ];
+    assert_eq!(steps, expected);
+    assert!(said[0].2.contains("a.pem expires in 30 days, on 20"), "{}", said[0].2);
+    assert!(said[4].2.contains("a.pem has expired on 20"), "{}", said[4].2);
+}
+
+#[test]
+fn every_file_is_seen_that_a_listener_is_made_of() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    let (pem, _) = issued("authority.example", 90);
+    site.write("clients.crt", &pem);
+    let file = site.file(
+        "directory = \"HOME\"
+        [client]
+        mode = \"required\"
+        authorities = \"HOME/clients.crt\"
+        crls = [\"HOME/clients.crl\"]",
+    );
+    let mut seen = Seen::of(&file);
+    assert_eq!(seen, Seen::of(&file));
+    for name in ["a.key", "a.ocsp", "b.pem", "clients.crt", "clients.crl"] {
+        site.write(name, "something else, and longer than before");
+        let now = Seen::of(&file);
+        assert_ne!(now, seen, "{name}");
+        seen = now;
+    }
+}
+
+#[test]
+fn certificates_are_read_anew_when_their_files_have_changed_and_a_bad_one_keeps_the_old() {
+    let site = Site::new();
+    site.issue("a", "a.example", 90);
+    let text = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\nrespond = {}\n";
+    let parsed = config::parse_complete(text, "test.toml").unwrap();
+    let parsed = config::Parsed { file: Arc::new(site.file(LISTED)), ..parsed };
+    let control = Control::new(parsed, None, Arc::clone(&site.ring)).unwrap();
+    let presented = || control.snapshot().listeners[0].tls.clone().unwrap();
+    let mut number = 0;
+    let mut watch = Watch::default();
+    // A change is taken up at the second look that sees it.
+    let mut told = || {
+        watch.look(&control);
+        watch.look(&control);
+        let new = control.events().after(number, 10);
+        number = new.last().map_or(number, |event| event.number);
+        new.into_iter().map(|event| event.text).collect::<Vec<_>>()
+    };
+    let first = presented();
+    assert_eq!(told(), [""; 0]);
+    assert!(Arc::ptr_eq(&first, &presented()));
+
+    site.issue("a", "a.example", 80);
+    assert_eq!(told(), ["listener \"secure\": its certificates are read anew"]);
+    let second = presented();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert_eq!(control.version(), 1, "the configuration is the same");
+
+    site.write("a.key", "half written");
+    let said = told();
+    assert_eq!(said.len(), 1);
+    assert!(said[0].starts_with("the certificates stay as they are: listener \"secure\": "));
+    assert!(said[0].contains("a.key: has no private key"), "{}", said[0]);
+    assert!(control.last_certificate_reading().fault.is_some());
+    assert_eq!(told(), [""; 0], "it is told once");
+    assert!(Arc::ptr_eq(&second, &presented()));
+
+    site.issue("a", "a.example", 20);
+    let said = told();
+    assert_eq!(said[0], "listener \"secure\": its certificates are read anew");
+    assert!(said[1].contains("a.pem expires in "), "{said:?}");
+    assert_eq!(control.last_certificate_reading().fault, None);
+}

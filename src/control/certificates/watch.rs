@@ -1,0 +1,90 @@
+//! Which files of certificates have changed on disk, and which certificates are about to end.
+//!
+//! Polls instead of using inotify, as the file's own watch does: files are replaced behind links. Tested with
+//! `certificates`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::{Certificates, Shown, date, files};
+use crate::control::config::file::{File, TlsClient};
+use crate::control::events::Tone;
+use crate::control::write_back::Stamp;
+use crate::tls::x509::FINGERPRINT_SIZE;
+
+/// Days before its end on which a certificate is spoken of.
+const DAYS: [i64; 4] = [1, 7, 14, 30];
+const DAY_S: i64 = 86_400;
+
+/// The state on disk of everything that the TLS listeners of a configuration are made of.
+#[derive(Debug, Default, PartialEq)]
+pub struct Seen(Vec<(PathBuf, Option<Stamp>)>);
+
+impl Seen {
+    /// Examines every file, also those that do not exist. Reads none.
+    pub fn of(file: &File) -> Seen {
+        let mut seen = Seen::default();
+        for tls in file.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+            // A directory that cannot be read has no certificates; reading them tells why.
+            for place in files::places(tls, &mut files::Reader::default()).unwrap_or_default() {
+                seen.look(&place.chain);
+                seen.look(&place.chain.with_extension("ocsp"));
+                seen.look(&place.key.unwrap_or_else(|| place.chain.with_extension("key")));
+            }
+            let of_profiles = tls.profiles.iter().filter_map(|profile| profile.client.as_ref());
+            for client in of_profiles.chain([&tls.client]) {
+                let TlsClient { authorities, crls, .. } = client;
+                authorities.iter().chain(crls).for_each(|path| seen.look(path));
+            }
+        }
+        seen
+    }
+
+    fn look(&mut self, path: &Path) {
+        self.0.push((path.to_owned(), Stamp::of(path).ok()));
+    }
+}
+
+/// What was said of certificates that are about to end, so that each warning comes once.
+#[derive(Debug, Default)]
+pub struct Endings(HashMap<[u8; FINGERPRINT_SIZE], i64>);
+
+impl Endings {
+    /// A sentence for each certificate that has come closer to its end than 30, 14, 7 or 1 days, or has passed it; at
+    /// a time in seconds since 1970.
+    pub fn due(&mut self, certificates: &Certificates, now: i64) -> Vec<(Tone, String)> {
+        let mut said = Vec::new();
+        let mut kept = HashMap::new();
+        for shown in certificates.shown() {
+            let left = shown.certificate.not_after.saturating_sub(now);
+            let step = if left < 0 {
+                0
+            } else {
+                match DAYS.into_iter().find(|days| left <= days * DAY_S) {
+                    Some(days) => days,
+                    None => continue,
+                }
+            };
+            let fingerprint = shown.certificate.facts.fingerprint;
+            // Two listeners may present the same certificate.
+            let is_said = |known: &HashMap<_, i64>| known.get(&fingerprint) == Some(&step);
+            if !is_said(&self.0) && !is_said(&kept) {
+                said.push(sentence(shown, left));
+            }
+            kept.insert(fingerprint, step);
+        }
+        self.0 = kept;
+        said
+    }
+}
+
+fn sentence(shown: &Shown, left: i64) -> (Tone, String) {
+    let (listener, chain) = (&shown.listener, shown.chain.display());
+    let end = date(shown.certificate.not_after);
+    let (tone, when) = match left / DAY_S {
+        _ if left < 0 => (Tone::Bad, format!("has expired on {end}")),
+        0 => (Tone::Bad, format!("expires in less than a day, on {end}")),
+        days => (Tone::Warn, format!("expires in {days} days, on {end}")),
+    };
+    (tone, format!("listener {listener:?}: the certificate {chain} {when}"))
+}
