@@ -93,7 +93,6 @@ mod time;
 #[cfg(feature = "internals")]
 pub mod time;
 #[cfg(not(feature = "internals"))]
-#[expect(dead_code, reason = "no stream asks yet what a handshake is shown")]
 mod tls;
 #[cfg(feature = "internals")]
 pub mod tls;

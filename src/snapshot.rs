@@ -81,6 +81,8 @@ pub enum ProxyProtocol {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerTimeouts {
+    /// A TLS handshake, besides its waits for limpet itself.
+    pub handshake: Duration,
     pub head: Duration,
     pub content_idle: Duration,
     /// Bytes per second below which a client's content is given up; 0 = off.
@@ -145,6 +147,10 @@ pub struct Listener {
     /// 0 = no limit; longer content is answered 413.
     pub content_bytes: u64,
     pub requests_per_connection: u32,
+    /// TLS handshakes under way on a shard, of all listeners, beyond which none of this one begins.
+    pub handshakes: usize,
+    /// TLS handshakes that begin on a shard in a second; 0 = no limit.
+    pub handshakes_per_second: u32,
     pub timeouts: ListenerTimeouts,
     pub forwarded: ForwardedOptions,
     pub merge_slashes: bool,

@@ -470,6 +470,7 @@ fn exchange_knows_no_socket_no_version_of_http_and_no_shard() {
         "stickiness",
         "telemetry",
         "snapshot",
+        "tls",
         "time",
         "random",
         "uring::buffers",
@@ -495,6 +496,7 @@ fn client_knows_no_shard_and_no_operation_of_the_ring() {
         "snapshot",
         "telemetry",
         "time",
+        "tls",
         "uring::buffers",
     ];
     assert_knows_only("client", &allowed);
@@ -513,7 +515,7 @@ fn shard_knows_no_client_no_target_and_no_protocol() {
 
 #[test]
 fn numbers_that_a_state_carries_know_nobody() {
-    const NUMBERS: [&str; 3] = ["number", "histogram", "series"];
+    const NUMBERS: [&str; 4] = ["number", "handshakes", "histogram", "series"];
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| source.top() == "telemetry") {
         if !source.module.get(1).is_some_and(|name| NUMBERS.contains(&name.as_str())) {

@@ -14,8 +14,9 @@ use limpet::routing::rule::Rule;
 use limpet::routing::table::Table;
 use limpet::telemetry::access_log::AccessLog;
 use limpet::telemetry::counters::Counters;
+use limpet::telemetry::handshakes::TlsVersion;
 use limpet::telemetry::options::{AccessLogOptions, LogFormat, LogOutput};
-use limpet::telemetry::rare::{ClientCertificate, Rare, Tls, TlsVersion};
+use limpet::telemetry::rare::{ClientCertificate, Rare, Tls};
 use limpet::telemetry::reason::Reason;
 use limpet::telemetry::record::{Facts, Record, RequestText, RequestTextParts};
 

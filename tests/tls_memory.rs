@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use limpet::transport::stream::Stream;
 use limpet::transport::tls::handshake::accept;
+use limpet::transport::tls::places::{Limits, Places};
 use limpet::uring::{self, Engine, Listening, buffers};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -84,8 +85,13 @@ async fn served(listening: &Listening, config: &Arc<ServerConfig>, ask: &Sender<
         uring::pause(Duration::from_millis(1)).await;
     };
     let config = Arc::clone(config);
+    let places = Places::default();
+    let limits = Limits { count: 1, per_second: 0 };
+    let place = places.place(&socket, limits).await.expect("a place");
     let (stream, _) =
-        accept(socket, Vec::new(), |_| Ok(config), PATIENCE).await.expect("a handshake");
+        accept(&Stream::plain(socket), Vec::new(), |_| Ok(config), (&place, PATIENCE))
+            .await
+            .expect("a handshake");
     let mut received = 0;
     while received < 300 {
         let bytes = stream.recv_any().await.expect("data");

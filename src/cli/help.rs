@@ -26,9 +26,10 @@ macro_rules! topic {
     };
 }
 
-static TOPICS: [Topic; 10] = [
+static TOPICS: [Topic; 11] = [
     topic!("config", "the configuration file"),
     topic!("stickiness", "how users come back to their target"),
+    topic!("tls", "certificates, clients' certificates, handshakes"),
     topic!("health", "checks, ejection, slow start"),
     topic!("drain", "taking a target out of service"),
     topic!("reload", "changing the configuration of a running limpet"),

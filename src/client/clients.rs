@@ -12,6 +12,7 @@ use crate::exchange::local::Local;
 use crate::snapshot::{ProxyProtocol, Published, View};
 use crate::telemetry::counters::Counter;
 use crate::time::seldom::Seldom;
+use crate::transport::tls::places::Places;
 use crate::upstream::Room;
 use crate::upstream::h1::Lease;
 use crate::upstream::pool::Pool;
@@ -24,6 +25,8 @@ pub struct Clients {
     pub room: Rc<dyn Room>,
     /// Limits the warnings about clients' behaviour.
     pub warnings: Seldom,
+    /// The TLS handshakes under way.
+    pub handshakes: Places,
 }
 
 impl Clients {
@@ -34,6 +37,7 @@ impl Clients {
             pool: RefCell::new(Pool::new()),
             room,
             warnings: Seldom::default(),
+            handshakes: Places::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::clients::Clients;
-use crate::exchange::caller::{Caller, Origin, Peer};
+use crate::exchange::caller::{Caller, Encryption, Origin, Peer};
 use crate::snapshot::{Listener, View};
 use crate::time::alarms::Alarm;
 use crate::time::clock::{Millis, NEVER};
@@ -76,6 +76,12 @@ impl Connection {
             return Some(before);
         }
         view.listeners.iter().position(is_it)
+    }
+
+    /// Goes on under TLS.
+    pub fn secure(&mut self, stream: Stream, encryption: Encryption) {
+        self.client = stream;
+        self.caller.encrypt(encryption);
     }
 
     /// Remembers the listener of the connection, and the age that it may reach there.

@@ -2,7 +2,7 @@
 //!
 //! * `clients`: the state that the clients of one shard share; `views`: the snapshot as they see it;
 //! * `connection`: the state that lasts as long as a client's connection; `serving`: its task, asleep between requests;
-//!   `proxy_protocol`: the client that a balancer in front announces;
+//!   `proxy_protocol`: the client that a balancer in front announces; `security`: the TLS handshake;
 //! * `h1`: requests of HTTP/1 back to back, while they come; `request`: the content of one; `response`: its response;
 //!   `reply`: answers of limpet's own; `input`: received bytes that are not used yet; `early`: operations that are
 //!   handed to the kernel before their result is needed.
@@ -16,5 +16,6 @@ pub mod proxy_protocol;
 mod reply;
 mod request;
 mod response;
+mod security;
 pub mod serving;
 pub mod views;

@@ -1,9 +1,9 @@
 //! The task of a client's connection: asleep between requests, small while it sleeps.
 //!
 //! ```text
-//!   accepted ─▶ [PROXY header] ─▶ waiting ──first byte──▶ busy (boxed) ──quiet for a second──▶ waiting
-//!                                    │                      │
-//!                                    └── idle limit, EOF ───┴── close ─▶ ended
+//!   accepted ─▶ [PROXY header] ─▶ [TLS handshake] ─▶ waiting ──first byte──▶ busy (boxed) ──quiet for a second──▶ waiting
+//!                                                       │                      │
+//!                                                       └── idle limit, EOF ───┴── close ─▶ ended
 //! ```
 //! While it waits, its task holds this module's small future and one receive whose buffer the kernel finds only when
 //! bytes arrive. Everything else that serving needs is in the boxed `busy` future, which is freed when the client falls
@@ -18,7 +18,8 @@ use super::clients::Clients;
 use super::connection::{Arrival, Connection};
 use super::h1::{self, Next};
 use super::proxy_protocol;
-use crate::snapshot::{ProxyProtocol, View};
+use super::security::{self, Secured};
+use crate::snapshot::{Listener, ProxyProtocol, View};
 use crate::time::alarms::Waits;
 use crate::time::clock::Millis;
 use crate::time::stop::LAST_REQUEST;
@@ -33,6 +34,8 @@ pub struct Serving {
 }
 
 enum State {
+    /// Its client is announced, or its handshake made.
+    Arriving(Pin<Box<dyn Future<Output = Option<Arrived>>>>),
     /// Waits for the first bytes of a request.
     Asleep {
         receive: RecvAny,
@@ -43,6 +46,13 @@ enum State {
     Ended,
 }
 
+/// A connection on which requests may come.
+enum Arrived {
+    /// In clear; the bytes came behind a PROXY header.
+    Plain(Vec<u8>),
+    Secured(Box<Secured>),
+}
+
 impl Serving {
     /// Begins to serve a client; `None` when no snapshot that is kept has its listener.
     pub fn begin(clients: &Rc<Clients>, arrival: Arrival) -> Option<Serving> {
@@ -51,11 +61,10 @@ impl Serving {
         let listener = view.listeners.get(position)?;
         connection.comes_by(listener, position);
         let connection = Rc::new(connection);
-        let state = if listener.proxy_protocol == ProxyProtocol::Off {
-            let deadline = connection.clients.local.clock.deadline(listener.timeouts.head);
-            asleep(&connection, connection.client.recv_any(), deadline)
+        let state = if listener.proxy_protocol == ProxyProtocol::Off && listener.tls.is_none() {
+            fresh(&connection, listener)
         } else {
-            State::Awake(Box::pin(announced(Rc::clone(&connection), view, position)))
+            State::Arriving(Box::pin(arrive(Rc::clone(&connection), view, position)))
         };
         Some(Serving { connection, state })
     }
@@ -68,6 +77,16 @@ impl Future for Serving {
         let Serving { connection, state } = &mut *self;
         loop {
             match state {
+                State::Arriving(arriving) => {
+                    let arrived = ready!(arriving.as_mut().poll(cx));
+                    // With the future the connection's other holder goes.
+                    *state = State::Ended;
+                    let Some(next) = arrived.and_then(|arrived| arrival(connection, arrived))
+                    else {
+                        return Poll::Ready(());
+                    };
+                    *state = next;
+                }
                 State::Asleep { receive, is_up } => {
                     let Poll::Ready(received) = Pin::new(receive).poll(cx) else {
                         if *is_up || !connection.alarm.poll_fired(cx) {
@@ -108,7 +127,15 @@ impl Future for Serving {
 /// Tells a client that it has too many connections.
 pub fn refuse(clients: &Rc<Clients>, arrival: Arrival) -> impl Future<Output = ()> + use<> {
     let connection = Connection::new(Rc::clone(clients), arrival);
-    async move { h1::refuse(&connection).await }
+    async move {
+        let view = connection.view();
+        let listener = view.as_ref().and_then(|(view, at)| view.listeners.get(*at));
+        // Without a handshake a client under TLS can be told nothing.
+        if listener.is_none_or(|listener| listener.tls.is_none()) {
+            drop(view);
+            h1::refuse(&connection).await;
+        }
+    }
 }
 
 /// Makes the state that sleeps until bytes come, or until `deadline`.
@@ -135,20 +162,46 @@ fn asleep(connection: &Connection, receive: RecvAny, deadline: Millis) -> State 
     State::Asleep { receive, is_up: false }
 }
 
-/// Receives a balancer's PROXY header, then serves the requests that follow.
-async fn announced(connection: Rc<Connection>, view: View, position: usize) -> Next {
+/// Makes the state that sleeps until a new connection's first request.
+fn fresh(connection: &Connection, listener: &Listener) -> State {
+    let deadline = connection.clients.local.clock.deadline(listener.timeouts.head);
+    asleep(connection, connection.client.recv_any(), deadline)
+}
+
+/// Makes the state of a connection that has arrived.
+fn arrival(connection: &mut Rc<Connection>, arrived: Arrived) -> Option<State> {
+    match arrived {
+        Arrived::Plain(bytes) if !bytes.is_empty() => {
+            return Some(State::Awake(Box::pin(h1::serve(Rc::clone(connection), bytes))));
+        }
+        Arrived::Plain(_) => {}
+        Arrived::Secured(secured) => {
+            let Secured { stream, encryption } = *secured;
+            Rc::get_mut(connection)?.secure(stream, encryption);
+        }
+    }
+    let (view, position) = connection.view()?;
+    Some(fresh(connection, view.listeners.get(position)?))
+}
+
+/// Receives a balancer's PROXY header and makes the client's handshake, as the listener asks.
+async fn arrive(connection: Rc<Connection>, view: View, position: usize) -> Option<Arrived> {
     // The view is held, not the listener alone: shards hold a snapshot only as a whole, so that the control plane is
     // the one to free it.
-    let Some(listener) = view.listeners.get(position) else { return Next::Close };
-    let Some(rest) = proxy_protocol::receive(&connection, listener).await else {
-        return Next::Close;
+    let listener = view.listeners.get(position)?;
+    let early = match listener.proxy_protocol {
+        ProxyProtocol::Off => Vec::new(),
+        ProxyProtocol::V1 | ProxyProtocol::V2 | ProxyProtocol::Any => {
+            proxy_protocol::receive(&connection, listener).await?
+        }
     };
-    if rest.is_empty() {
-        let idle_deadline = connection.clients.local.clock.deadline(listener.timeouts.head);
-        return Next::Wait { receive: connection.client.recv_any(), idle_deadline };
+    match &listener.tls {
+        None => Some(Arrived::Plain(early)),
+        Some(tls) => {
+            let secured = security::secure(&connection, listener, tls, early).await?;
+            Some(Arrived::Secured(Box::new(secured)))
+        }
     }
-    drop(view);
-    Box::pin(h1::serve(connection, rest)).await
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use arrayvec::{ArrayString, ArrayVec};
 
 use crate::group::select::Pinned;
+use crate::telemetry::handshakes::TlsVersion;
+use crate::telemetry::rare::{self, Rare};
+use crate::tls::client_auth::ClientCertificate;
+use crate::tls::listener::HandshakeProfile;
 
 /// The address at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +83,7 @@ pub struct Caller {
 /// The state that only some connections need.
 #[derive(Default)]
 struct Memory {
+    encryption: OnceCell<Box<Encryption>>,
     way: OnceCell<Box<Way>>,
     /// The assignments of first visits, so that parallel first requests of a client agree: of the one client on most
     /// connections, of several clients on a connection that a proxy shares among them.
@@ -92,6 +97,42 @@ struct Way {
     /// The port that the client connected to, also as text.
     port: Option<PortText>,
     encrypted: bool,
+}
+
+/// The encryption of a connection that limpet has agreed upon with its client.
+#[derive(Debug)]
+pub struct Encryption {
+    pub version: TlsVersion,
+    /// By IANA's name.
+    pub cipher: &'static str,
+    pub is_resumed: bool,
+    /// The name that the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// The settings of the handshake.
+    pub profile: HandshakeProfile,
+    /// The client's own, verified.
+    pub certificate: Option<Box<ClientCertificate>>,
+}
+
+impl Encryption {
+    /// The form that records have it in.
+    pub fn rare(&self) -> Rare<'_> {
+        let certificate = self.certificate.as_deref().map(|certificate| rare::ClientCertificate {
+            subject: certificate.subject.as_bytes(),
+            issuer: certificate.issuer.as_bytes(),
+            names: certificate.alt_names.as_bytes(),
+            serial: certificate.serial.as_bytes(),
+            fingerprint: certificate.fingerprint.as_bytes(),
+        });
+        let tls = rare::Tls {
+            version: self.version,
+            cipher: self.cipher.as_bytes(),
+            resumed: self.is_resumed,
+            server_name: self.server_name.as_deref().unwrap_or_default().as_bytes(),
+            client: certificate.unwrap_or_default(),
+        };
+        Rare { tls: Some(tls), ..Rare::default() }
+    }
 }
 
 /// First visits that a connection remembers; a further one replaces the oldest.
@@ -131,6 +172,18 @@ impl Caller {
     /// The port that the client connected to, according to a PROXY header.
     pub fn announced_port(&self) -> Option<&PortText> {
         self.way()?.port.as_ref()
+    }
+
+    /// The encryption of the connection itself, where it is TLS.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        self.memory.get()?.encryption.get().map(|encryption| &**encryption)
+    }
+
+    /// Notes the handshake of the connection.
+    pub fn encrypt(&mut self, encryption: Encryption) {
+        self.is_encrypted = true;
+        // A connection has one handshake.
+        let _ = self.memory().encryption.set(Box::new(encryption));
     }
 
     fn way(&self) -> Option<&Way> {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::Reply;
-use super::caller::{Caller, Peer};
+use super::caller::{Caller, Encryption, Peer};
 use super::failure::Failure;
 use super::local::Local;
 use crate::group::address::Address;
@@ -271,6 +271,7 @@ impl Entry {
             ended: self.ended.unwrap_or(Ended::NORMAL),
         };
         let [method, host, path, referer, user_agent, request_id, location] = self.text.texts();
+        let rare = caller.encryption().map(Encryption::rare);
         let record = Record {
             facts,
             listener: &listener.name,
@@ -285,7 +286,7 @@ impl Entry {
             user_agent,
             request_id,
             location,
-            rare: None,
+            rare: rare.as_ref(),
         };
         write(&record, &places);
     }

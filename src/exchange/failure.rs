@@ -18,6 +18,8 @@ pub enum Failure {
     ClientContentInvalid(ChunkFault),
     /// More content than the listener's limit, seen while it streamed.
     ContentTooLarge,
+    /// Its host asks for other client certificates than its connection's handshake did.
+    Misdirected,
 
     // Finding a target.
     NoTarget,
@@ -74,6 +76,7 @@ impl Failure {
             Failure::ClientContentTimeout => 408,
             Failure::ClientContentInvalid(_) => 400,
             Failure::ContentTooLarge => 413,
+            Failure::Misdirected => 421,
             Failure::SessionLost { status } => status,
             Failure::NoTarget
             | Failure::QueueFull
@@ -105,6 +108,7 @@ impl Failure {
             Failure::ClientSendTimeout => "client_send_timeout",
             Failure::ClientContentInvalid(fault) => fault.code(),
             Failure::ContentTooLarge => "content_too_large",
+            Failure::Misdirected => "misdirected",
             Failure::NoTarget => "no_target",
             Failure::QueueFull => "queue_full",
             Failure::QueueTimeout => "queue_timeout",
@@ -137,7 +141,7 @@ impl Failure {
             Failure::ClientContentTimeout | Failure::ClientSendTimeout => {
                 (By::Client, Cause::Timeout)
             }
-            Failure::ClientContentInvalid(_) => (By::Client, Cause::Invalid),
+            Failure::ClientContentInvalid(_) | Failure::Misdirected => (By::Client, Cause::Invalid),
             Failure::ContentTooLarge => (By::Client, Cause::Limit),
             Failure::NoTarget | Failure::SessionLost { .. } => (By::Limpet, Cause::Unusable),
             Failure::QueueFull | Failure::TargetFull => (By::Limpet, Cause::Full),
@@ -188,6 +192,7 @@ impl Failure {
             | Failure::ClientSendTimeout
             | Failure::ClientContentInvalid(_)
             | Failure::ContentTooLarge
+            | Failure::Misdirected
             | Failure::NoTarget
             | Failure::QueueFull
             | Failure::QueueTimeout

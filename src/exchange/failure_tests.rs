@@ -12,7 +12,7 @@ use Failure::*;
 /// absence.
 type Row = (Failure, u16, &'static str, By, Cause, &'static str);
 
-const TABLE: [Row; 29] = [
+const TABLE: [Row; 30] = [
     (ClientGone, 499, "client_gone", By::Client, Cause::Closed, "a"),
     (ClientContentTimeout, 408, "client_content_timeout", By::Client, Cause::Timeout, ""),
     (ClientSendTimeout, 499, "client_send_timeout", By::Client, Cause::Timeout, "a"),
@@ -42,6 +42,7 @@ const TABLE: [Row; 29] = [
     (TunnelIdle, 499, "tunnel_idle", By::Limpet, Cause::Timeout, "a"),
     (Stopped, 503, "stopped", By::Limpet, Cause::Shutdown, ""),
     (SessionLost { status: 404 }, 404, "session_lost", By::Limpet, Cause::Unusable, ""),
+    (Misdirected, 421, "misdirected", By::Client, Cause::Invalid, ""),
 ];
 const CLIENT_CHUNK: Failure = ClientContentInvalid(ChunkFault::SizeEmpty);
 const TARGET_CHUNK: Failure = TargetContentInvalid(ChunkFault::SizeInvalid);
@@ -77,6 +78,7 @@ fn row_of(failure: Failure) -> usize {
         TunnelIdle => 26,
         Stopped => 27,
         SessionLost { .. } => 28,
+        Misdirected => 29,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::time::stop::Stop;
 /// The parts of a shard that every exchange on it uses.
 pub struct Local {
     /// Position of the shard.
-    index: usize,
+    pub index: usize,
     pub clock: Rc<Clock>,
     pub alarms: Rc<Alarms>,
     pub random: Random,

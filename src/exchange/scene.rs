@@ -29,6 +29,7 @@ use crate::routing::conditions::Request;
 use crate::routing::path::{self, Form, PathFault};
 use crate::snapshot::{Listener, View};
 use crate::stickiness::verdict::Stickiness;
+use crate::tls::listener::TlsListener;
 use crate::uring::buffers;
 
 /// Targets that one request may have tried.
@@ -100,10 +101,31 @@ impl Scene<'_> {
             ContentLength::Exact(length) => length,
             ContentLength::None | ContentLength::Unknown => 0,
         };
+        if self.is_misdirected(head) {
+            return Reply::failure(Failure::Misdirected).into();
+        }
         if self.listener.content_bytes > 0 && length > self.listener.content_bytes {
             return Reply::failure(Failure::ContentTooLarge).into();
         }
         self.route(head, out, entry)
+    }
+
+    /// Whether the request is for a host that asks its clients for other certificates than the handshake did
+    /// (RFC 9110 §15.5.20).
+    #[inline]
+    fn is_misdirected(&self, head: &RequestHead<'_, '_>) -> bool {
+        match &self.listener.tls {
+            None => false,
+            Some(tls) => self.is_of_other_profile(tls, head),
+        }
+    }
+
+    #[inline(never)]
+    fn is_of_other_profile(&self, tls: &TlsListener, head: &RequestHead<'_, '_>) -> bool {
+        let Some(encryption) = self.caller.encryption() else { return false };
+        let host = std::str::from_utf8(without_port(head.host)).ok();
+        let host = host.filter(|host| !host.is_empty());
+        tls.is_other_profile(encryption.profile, encryption.server_name.as_deref(), host)
     }
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.

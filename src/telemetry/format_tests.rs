@@ -8,9 +8,10 @@ use super::fields::{FIELDS, JSON_COUNT, RARE_FIELDS};
 use crate::http::head::Version;
 use crate::telemetry::batch::RecordBuffer;
 use crate::telemetry::format::*;
+use crate::telemetry::handshakes::TlsVersion;
 use crate::telemetry::options::LogOutput;
 use crate::telemetry::rare::tests::FULL;
-use crate::telemetry::rare::{ClientCertificate, Rare, Tls, TlsVersion};
+use crate::telemetry::rare::{ClientCertificate, Rare, Tls};
 use crate::telemetry::reason::Reason;
 
 fn options(format: LogFormat, template: Option<&str>, query: LogQuery) -> AccessLogOptions {

@@ -10,6 +10,7 @@ mod copy;
 pub mod counters;
 pub mod ended;
 pub mod format;
+pub mod handshakes;
 pub mod histogram;
 mod log_output;
 pub mod number;

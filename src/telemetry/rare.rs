@@ -9,6 +9,7 @@
 //! ```
 //! Never allocates. Tested beside it and with `batch`.
 use super::copy::{self, clip};
+use super::handshakes::TlsVersion;
 
 /// Longest texts, in bytes; longer ones are cut there.
 pub const CIPHER_BYTES_MAX: usize = 64;
@@ -67,13 +68,6 @@ pub enum ProtocolVersion {
     Grpc,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TlsVersion {
-    Tls12,
-    Tls13,
-}
-
 /// An encrypted connection of a client. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tls<'a> {
@@ -108,18 +102,6 @@ impl ProtocolVersion {
             ProtocolVersion::Http1 => "http1",
             ProtocolVersion::Http2 => "http2",
             ProtocolVersion::Grpc => "grpc",
-        }
-    }
-}
-
-impl TlsVersion {
-    pub const ALL: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
-
-    /// The name that OpenSSL and ALB use.
-    pub fn word(self) -> &'static str {
-        match self {
-            TlsVersion::Tls12 => "TLSv1.2",
-            TlsVersion::Tls13 => "TLSv1.3",
         }
     }
 }

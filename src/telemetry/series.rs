@@ -6,6 +6,7 @@
 //! numbers that it is made of; `tally` adds a request to it. Tested below and with `tally`.
 use std::sync::OnceLock;
 
+use super::handshakes::HandshakeBlock;
 use super::histogram::{Distribution, Histogram};
 use super::number::Number;
 
@@ -114,6 +115,20 @@ pub struct ListenerBlock {
     pub head: Histogram,
     /// From the first byte of a request to the last of its response.
     pub total: Histogram,
+    /// Those of a listener that speaks TLS.
+    handshakes: OnceLock<Box<HandshakeBlock>>,
+}
+
+impl ListenerBlock {
+    /// For the shard's own thread; made at the first handshake.
+    pub fn handshakes(&self) -> &HandshakeBlock {
+        self.handshakes.get_or_init(Box::default)
+    }
+
+    /// For any thread.
+    pub fn handshakes_if_any(&self) -> Option<&HandshakeBlock> {
+        self.handshakes.get().map(|block| &**block)
+    }
 }
 
 /// The numbers of a rule on one shard.

@@ -7,6 +7,6 @@ pub mod sending;
 pub mod stream;
 #[cfg_attr(
     not(any(test, feature = "internals")),
-    allow(dead_code, reason = "no listener and no target group names a certificate yet")
+    allow(dead_code, reason = "no target is spoken to under TLS yet")
 )]
 pub mod tls;

@@ -92,6 +92,16 @@ impl Stream {
         Stream::plain(socket)
     }
 
+    /// The socket, where it carries the bytes by itself.
+    pub fn as_plain(&self) -> Option<&Socket> {
+        match &self.0 {
+            Kind::Plain(socket) => Some(socket),
+            Kind::Tls(_) => None,
+            #[cfg(test)]
+            Kind::Records(_) => None,
+        }
+    }
+
     /// The socket below, for tests that do to it what no stream does.
     #[cfg(test)]
     pub fn socket(&self) -> &Socket {

@@ -27,4 +27,5 @@ mod service;
 mod shutdown;
 mod smuggling;
 mod stickiness;
+mod tls;
 mod upgrades;

@@ -49,6 +49,7 @@ pub(super) fn socket(socket: &file::Socket, unix_mode: u32) -> SocketOptions {
 
 pub(super) fn timeouts(timeouts: &file::ListenerTimeouts) -> ListenerTimeouts {
     ListenerTimeouts {
+        handshake: timeouts.handshake,
         head: timeouts.head,
         content_idle: timeouts.content_idle,
         content_minimum_rate: timeouts.content_minimum_rate,

@@ -175,6 +175,8 @@ pub struct Socket {
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
     #[serde(deserialize_with = "duration")]
+    pub handshake: Duration,
+    #[serde(deserialize_with = "duration")]
     pub head: Duration,
     #[serde(deserialize_with = "duration")]
     pub content_idle: Duration,
@@ -204,6 +206,8 @@ pub struct ListenerLimits {
     #[serde(rename = "content", deserialize_with = "size")]
     pub content_bytes: u64,
     pub requests_per_connection: u32,
+    pub handshakes: usize,
+    pub handshake_rate: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

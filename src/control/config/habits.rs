@@ -256,7 +256,7 @@ static KEYS: [(&str, &str); 76] = [
     ),
     (
         "ssl tls ssl_certificate ssl_certificate_key certificate certificates cert crt tls_context",
-        "nothing in limpet: TLS ends in front of it, at a proxy that \"trusted_proxies\" of a listener names",
+        "\"certificates\" in [listener.tls]",
     ),
     (
         "root index try_files file_server autoindex alias",

@@ -8,17 +8,10 @@ use super::problems::Report;
 use crate::tls::client_auth::ClientMode;
 use crate::tls::policy::{Policy, PolicyName, PolicyOptions, Version};
 
-/// Whether the data plane speaks TLS. Until it does a listener with certificates would serve in the clear.
-const IS_SPOKEN: bool = false;
-
 /// Reports all mistakes between the settings of the table `key`.
 pub(super) fn validate(tls: &file::Tls, key: &str, report: &mut Report<'_>) {
     if !report.sound(key) {
         return;
-    }
-    if !IS_SPOKEN {
-        let what = "is not served by this version, which would answer in the clear";
-        report.missing(key, what, Some("no [listener.tls], and TLS in front of limpet".into()));
     }
     let (certificates, directory) = (format!("{key}.certificates"), format!("{key}.directory"));
     if tls.certificates.is_empty()

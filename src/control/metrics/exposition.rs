@@ -13,8 +13,10 @@ use super::{Sources, names, process};
 use crate::group::target_group::{HEALTH_CODES, Target, TargetGroup};
 use crate::snapshot::{Listener, Snapshot};
 use crate::telemetry::counters::Counter;
+use crate::telemetry::handshakes::TlsVersion;
+use crate::telemetry::handshakes::{Group, Handshakes};
 use crate::telemetry::reason::Reason;
-use crate::telemetry::series::{METHOD_CLASSES, STATUS_CLASSES};
+use crate::telemetry::series::{ListenerBlock, METHOD_CLASSES, STATUS_CLASSES};
 
 /// The Content-Type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -26,6 +28,7 @@ pub fn exposition(sources: &Sources) -> String {
     let listeners = listeners(&snapshot);
     families.extend(of_listeners(listeners));
     families.push(errors(sources));
+    families.extend(of_handshakes(listeners));
     families.push(of_rules(&snapshot));
     families.extend(of_groups(sources, &snapshot));
     families.extend(of_targets(sources, &snapshot));
@@ -81,6 +84,37 @@ fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 7] {
         total.distribution(&[name], &series.distribution(|block| &block.total));
     }
     [requests, versions, aborted, received, sent, head, total]
+}
+
+/// Of listeners that have spoken TLS.
+fn of_handshakes(listeners: &[Arc<Listener>]) -> [Family; 4] {
+    let mut done = Family::of(names::HANDSHAKES);
+    let mut groups = Family::of(names::HANDSHAKE_GROUPS);
+    let mut ciphers = Family::of(names::HANDSHAKE_CIPHERS);
+    let mut failures = Family::of(names::HANDSHAKE_FAILURES);
+    for listener in listeners {
+        let name = &*listener.name;
+        let blocks = listener.series.blocks().filter_map(ListenerBlock::handshakes_if_any);
+        let sum = Handshakes::of(blocks);
+        if sum.is_empty() {
+            continue;
+        }
+        for (version, of_version) in TlsVersion::ALL.iter().zip(sum.done) {
+            for (resumed, count) in ["no", "yes"].iter().zip(of_version) {
+                done.count(&[name, version.word(), resumed], count);
+            }
+        }
+        for (group, count) in Group::ALL.iter().zip(sum.groups) {
+            groups.count(&[name, group.word()], count);
+        }
+        for (cipher, count) in sum.ciphers {
+            ciphers.count(&[name, cipher], count);
+        }
+        for (reason, count) in sum.failures {
+            failures.count(&[name, reason], count);
+        }
+    }
+    [done, groups, ciphers, failures]
 }
 
 fn errors(sources: &Sources) -> Family {

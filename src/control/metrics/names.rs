@@ -74,6 +74,14 @@ metrics! {
         "From the first byte of a request to the last of its response.";
     ERRORS = Counter "limpet_errors_total" ["code"]
         "Refusals and errors of limpet's own, by the word that the access log has for them.";
+    HANDSHAKES = Counter "limpet_tls_handshakes_total" ["listener", "version", "resumed"]
+        "TLS handshakes with clients, by version and whether a session was resumed.";
+    HANDSHAKE_GROUPS = Counter "limpet_tls_key_exchanges_total" ["listener", "group"]
+        "TLS handshakes by group of the key exchange; none is a session of TLS 1.2 that was resumed.";
+    HANDSHAKE_CIPHERS = Counter "limpet_tls_cipher_suites_total" ["listener", "cipher"]
+        "TLS handshakes by cipher suite.";
+    HANDSHAKE_FAILURES = Counter "limpet_tls_handshake_failures_total" ["listener", "reason"]
+        "TLS handshakes with clients that failed, by reason.";
     RULE_REQUESTS = Counter "limpet_rule_requests_total" ["listener", "rule"]
         "Requests by the rule that matched.";
     GROUP_REQUESTS = Counter "limpet_group_requests_total" ["group", "status"]

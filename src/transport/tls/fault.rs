@@ -1,5 +1,8 @@
 //! Why a handshake failed: a closed set, with a code for the log and the numbers.
 
+use std::fmt;
+
+use super::line::TooLong;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 /// Why there is no TLS connection.
@@ -7,6 +10,10 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 pub enum HandshakeFault {
     /// The peer did not go on in time.
     Timeout,
+    /// This side had no time for it within half a minute.
+    Busy,
+    /// It was closed, silent for long, because others needed its place.
+    Crowded,
     /// The peer closed or reset the connection.
     Gone,
     /// The first bytes are no TLS.
@@ -55,6 +62,8 @@ impl HandshakeFault {
     pub fn code(self) -> &'static str {
         match self {
             HandshakeFault::Timeout => "handshake_timeout",
+            HandshakeFault::Busy => "no_time_for_handshake",
+            HandshakeFault::Crowded => "too_many_handshakes",
             HandshakeFault::Gone => "closed_in_handshake",
             HandshakeFault::NotTls => "no_tls",
             HandshakeFault::PlainHttp => "plain_http",
@@ -70,7 +79,50 @@ impl HandshakeFault {
     }
 }
 
+impl fmt::Display for HandshakeFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            HandshakeFault::Timeout => "the peer did not go on in time",
+            HandshakeFault::Busy => "there was no time for it within half a minute",
+            HandshakeFault::Crowded => "the peer was silent, and others needed the place",
+            HandshakeFault::Gone => "the peer closed the connection",
+            HandshakeFault::NotTls => "the first bytes are no TLS",
+            HandshakeFault::PlainHttp => "a request came without TLS, and was answered with 400",
+            HandshakeFault::Malformed => "the peer's bytes are no valid handshake",
+            HandshakeFault::NothingShared => {
+                "no version, cipher suite, group or signature that both sides allow"
+            }
+            HandshakeFault::NoProtocol => "no protocol that both sides speak (ALPN)",
+            HandshakeFault::UnknownName => "no certificate for this server name",
+            HandshakeFault::NoCertificate => "a client certificate is required",
+            HandshakeFault::Certificate(fault) => return write!(out, "{}", fault.text()),
+            HandshakeFault::Alert(alert) => return write!(out, "the peer refuses: {alert:?}"),
+            HandshakeFault::Unusable => "the configuration cannot be used",
+        };
+        out.write_str(text)
+    }
+}
+
 impl CertificateFault {
+    fn text(self) -> &'static str {
+        match self {
+            CertificateFault::Malformed => "the peer's certificate cannot be read",
+            CertificateFault::Expired => "the peer's certificate has expired",
+            CertificateFault::NotYetValid => "the peer's certificate is not valid yet",
+            CertificateFault::Revoked => "the peer's certificate is revoked",
+            CertificateFault::UnknownIssuer => {
+                "no trusted authority has signed the peer's certificate"
+            }
+            CertificateFault::WrongName => "the peer's certificate is for another name",
+            CertificateFault::WrongPurpose => "the peer's certificate is for another purpose",
+            CertificateFault::BadSignature => "the peer's certificate has a wrong signature",
+            CertificateFault::RevocationUnknown => {
+                "whether the peer's certificate is revoked is not known"
+            }
+            CertificateFault::Other => "the peer's certificate is refused",
+        }
+    }
+
     fn code(self) -> &'static str {
         match self {
             CertificateFault::Malformed => "certificate_malformed",
@@ -84,6 +136,12 @@ impl CertificateFault {
             CertificateFault::RevocationUnknown => "certificate_revocation_unknown",
             CertificateFault::Other => "certificate_refused",
         }
+    }
+}
+
+impl From<TooLong> for HandshakeFault {
+    fn from(_: TooLong) -> HandshakeFault {
+        HandshakeFault::Busy
     }
 }
 

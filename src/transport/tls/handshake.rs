@@ -17,11 +17,12 @@ use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{Accepted, Acceptor, ClientHello};
 use rustls::{
-    AlertDescription, CipherSuite, ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion,
-    ServerConfig,
+    AlertDescription, CipherSuite, ClientConfig, Error, HandshakeKind, InvalidMessage, NamedGroup,
+    ProtocolVersion, ServerConfig,
 };
 
 use super::fault::HandshakeFault;
+use super::places::Place;
 use super::session::Session;
 use crate::transport::stream::Stream;
 use crate::uring::{Shutdown, Socket, buffers, pause};
@@ -58,21 +59,28 @@ pub struct Unchosen {
 }
 
 /// Answers a client's handshake, with the configuration that `choose` finds for its hello. `early` are bytes of the
-/// client's that were received already, as behind a PROXY header.
+/// client's that were received already, as behind a PROXY header. It takes no longer than `time`, besides its waits
+/// for turns.
 ///
 /// # Errors
-/// Why there is no TLS connection. The client has been told, and the socket is to be let go.
+/// Why there is no TLS connection. The client has been told, and the stream is to be let go.
 pub async fn accept<C>(
-    socket: Socket,
+    plain: &Stream,
     early: Vec<u8>,
     choose: C,
-    patience: Duration,
+    (place, time): (&Place<'_>, Duration),
 ) -> Result<(Stream, Facts), HandshakeFault>
 where
     C: FnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
 {
-    let (session, facts) = in_time(&socket, accepting(&socket, early, choose), patience).await?;
-    Ok((Stream::tls(socket, session), facts))
+    let Some(socket) = plain.as_plain() else { return Err(HandshakeFault::Unusable) };
+    let accepting = accepting(socket, early, choose, place);
+    let accepted = in_time(socket, accepting, time, || place.time_in_line()).await;
+    let (session, facts) = accepted.map_err(|fault| match fault {
+        HandshakeFault::Gone if place.is_closed() => HandshakeFault::Crowded,
+        fault => fault,
+    })?;
+    Ok((Stream::tls(socket.clone(), session), facts))
 }
 
 /// Begins a handshake with a target of this name, over a connected socket.
@@ -93,25 +101,33 @@ pub async fn connect(
         let facts = facts(&session, None)?;
         Ok((session, facts))
     };
-    let (session, facts) = in_time(&socket, connecting, patience).await?;
+    let (session, facts) = in_time(&socket, connecting, patience, || Duration::ZERO).await?;
     Ok((Stream::tls(socket, session), facts))
 }
 
-/// Drives `work` to its end; after `patience` it ends because its socket does.
+/// Drives `work` to its end; when it has had its time, besides that in line, it ends because its socket does.
 async fn in_time<T>(
     socket: &Socket,
     work: impl Future<Output = Result<T, HandshakeFault>>,
-    patience: Duration,
+    time: Duration,
+    time_in_line: impl Fn() -> Duration,
 ) -> Result<T, HandshakeFault> {
     let mut work = pin!(work);
-    let mut limit = pin!(pause(patience));
+    let mut limit = pin!(pause(time));
+    let mut added = Duration::ZERO;
     let mut is_late = false;
     poll_fn(|cx| {
         if let Poll::Ready(result) = work.as_mut().poll(cx) {
             let late = Err(HandshakeFault::Timeout);
             return Poll::Ready(if is_late && result.is_err() { late } else { result });
         }
-        if !is_late && limit.as_mut().poll(cx).is_ready() {
+        while !is_late && limit.as_mut().poll(cx).is_ready() {
+            let waited = time_in_line();
+            if waited > added {
+                limit.set(pause(waited - added));
+                added = waited;
+                continue;
+            }
             is_late = true;
             socket.shutdown(Shutdown::Both);
             // What is in flight ends, and wakes; on engines that notice only when polled it is polled again.
@@ -126,6 +142,7 @@ async fn accepting<C>(
     socket: &Socket,
     early: Vec<u8>,
     choose: C,
+    place: &Place<'_>,
 ) -> Result<(Session, Facts), HandshakeFault>
 where
     C: FnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
@@ -139,16 +156,22 @@ where
     let (config, server_name) = match chosen {
         Ok(chosen) => chosen,
         Err(Unchosen { fault, alert }) => {
-            tell(socket, vec![ALERT, 3, 3, 0, 2, FATAL, alert.into()]).await;
+            tell(socket, fatal(alert)).await;
             return Err(fault);
         }
     };
     let mut session = Session::server(config).map_err(|error| HandshakeFault::from(&error))?;
+    let turn = place.turn().await?;
     let opened = session.open(&mut bytes, None);
+    drop(turn);
     buffers::give_back(bytes);
     if let Err(error) = opened {
         tell(socket, session.take_control()).await;
         return Err((&error).into());
+    }
+    if session.state().handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest) {
+        // The client's second hello is the one that is signed for.
+        exchange(socket, &mut session, async || Ok(place.turn().await?)).await?;
     }
     shake(socket, &mut session).await?;
     let facts = facts(&session, server_name)?;
@@ -188,6 +211,10 @@ async fn hello(socket: &Socket, early: Vec<u8>) -> Result<(Accepted, Vec<u8>), H
                     let mut out = Vec::new();
                     // Writing to memory does not fail.
                     let _ = alert.write_all(&mut out);
+                    if out.is_empty() {
+                        // Of what is not even a message rustls has nothing to tell.
+                        out = alert_of(&error);
+                    }
                     tell(socket, out).await;
                     return Err((&error).into());
                 }
@@ -198,6 +225,25 @@ async fn hello(socket: &Socket, early: Vec<u8>) -> Result<(Accepted, Vec<u8>), H
             return Err(HandshakeFault::Malformed);
         }
     }
+}
+
+fn fatal(alert: AlertDescription) -> Vec<u8> {
+    vec![ALERT, 3, 3, 0, 2, FATAL, alert.into()]
+}
+
+/// The alert for a hello that cannot be read (RFC 8446 §6.2).
+fn alert_of(error: &Error) -> Vec<u8> {
+    fatal(match error {
+        Error::InvalidMessage(InvalidMessage::MessageTooLarge) => AlertDescription::RecordOverflow,
+        Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
+            AlertDescription::ProtocolVersion
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. } => AlertDescription::UnexpectedMessage,
+        Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        _ => AlertDescription::HandshakeFailure,
+    })
 }
 
 fn join(mut all: Vec<u8>, bytes: Vec<u8>) -> Vec<u8> {
@@ -212,24 +258,36 @@ fn join(mut all: Vec<u8>, bytes: Vec<u8>) -> Vec<u8> {
 /// Exchanges records until the handshake has ended. The last ones of this side are left to the stream.
 async fn shake(socket: &Socket, session: &mut Session) -> Result<(), HandshakeFault> {
     while session.is_handshaking() {
-        if session.has_control() {
-            let control = session.take_control();
-            let length = control.len();
-            let (sent, _) = socket.send(control, 0, true).await;
-            if !sent.is_ok_and(|count| count == length) {
-                return Err(HandshakeFault::Gone);
-            }
-        }
-        let mut bytes = receive(socket).await?;
-        let opened = session.open(&mut bytes, None);
-        buffers::give_back(bytes);
-        if let Err(error) = opened {
-            tell(socket, session.take_control()).await;
-            return Err((&error).into());
-        }
-        if session.is_closed() {
+        exchange(socket, session, async || Ok(())).await?;
+    }
+    Ok(())
+}
+
+/// Sends what is to be sent, and opens what comes next, when its turn has come.
+async fn exchange<T>(
+    socket: &Socket,
+    session: &mut Session,
+    turn: impl AsyncFnOnce() -> Result<T, HandshakeFault>,
+) -> Result<(), HandshakeFault> {
+    if session.has_control() {
+        let control = session.take_control();
+        let length = control.len();
+        let (sent, _) = socket.send(control, 0, true).await;
+        if !sent.is_ok_and(|count| count == length) {
             return Err(HandshakeFault::Gone);
         }
+    }
+    let mut bytes = receive(socket).await?;
+    let turn = turn().await?;
+    let opened = session.open(&mut bytes, None);
+    drop(turn);
+    buffers::give_back(bytes);
+    if let Err(error) = opened {
+        tell(socket, session.take_control()).await;
+        return Err((&error).into());
+    }
+    if session.is_closed() {
+        return Err(HandshakeFault::Gone);
     }
     Ok(())
 }

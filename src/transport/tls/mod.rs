@@ -10,9 +10,12 @@
 
 pub mod fault;
 pub mod handshake;
+mod line;
+pub mod places;
 mod reading;
 pub mod session;
 pub mod stream;
 #[cfg(test)]
 pub mod tests;
+mod turns;
 mod writing;

@@ -35,6 +35,14 @@ impl Admin {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
     }
 
+    /// What is no JSON.
+    #[track_caller]
+    pub fn text(&self, path: &str) -> String {
+        let (status, text) = self.ask("GET", path, "", "");
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
     #[track_caller]
     pub fn patch(&self, path: &str, body: &str) -> (u16, String) {
         self.ask("PATCH", path, "", body)

@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use super::message::Response;
+use super::tls;
 use super::wire::{Wire, closed_kind};
 
 #[derive(Debug)]
@@ -12,22 +16,38 @@ pub struct Client {
     pub wire: Wire,
 }
 
+/// In clear, or over TLS where every test speaks it.
+fn connect(address: SocketAddr) -> std::io::Result<Wire> {
+    if tls::is_everywhere() {
+        Wire::connect_tls(address, tls::client(), tls::NAME)
+    } else {
+        Wire::connect(address)
+    }
+}
+
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Client {
-        let wire = Wire::connect(address);
+        let wire = connect(address);
         Client { wire: wire.unwrap_or_else(|error| panic!("connect to {address}: {error}")) }
     }
 
     /// `None` when the connection is refused or cut at once, as one over a limit may be.
     pub fn try_connect(address: SocketAddr) -> Option<Client> {
-        Wire::connect(address).ok().map(|wire| Client { wire })
+        connect(address).ok().map(|wire| Client { wire })
     }
 
     /// The status of a GET, `None` when the connection is cut in place of a response.
     pub fn try_get(&mut self) -> Option<u16> {
         self.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
         self.wire.read_response("GET").ok().map(|response| response.status)
+    }
+
+    /// Over TLS, for the server of this name.
+    #[track_caller]
+    pub fn connect_tls(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Client {
+        let wire = Wire::connect_tls(address, config, name);
+        Client { wire: wire.unwrap_or_else(|error| panic!("connect to {address}: {error}")) }
     }
 
     #[track_caller]

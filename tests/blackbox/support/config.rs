@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::limpet::Limpet;
 use super::target::Target;
+use super::tls;
 
 /// Stands for the test's own directory in every text of a file.
 pub const DIRECTORY: &str = "{dir}";
@@ -47,6 +48,11 @@ impl Section {
         self.settings.iter().any(|(key, _)| key == action || of_action(key))
     }
 
+    /// Whether the table of this key, or a setting in it, is there.
+    fn names(&self, key: &str) -> bool {
+        self.acts(key) || self.below.contains(&format!("[listener.{key}"))
+    }
+
     fn write(&self, out: &mut String) {
         for (key, value) in &self.settings {
             writeln!(out, "{key} = {value}").expect("a String takes all");
@@ -57,6 +63,32 @@ impl Section {
     /// Listeners: a rule, as the lines of its table.
     pub fn rule(mut self, lines: &str) -> Section {
         write!(self.below, "[[listener.rule]]\n{}\n", lines.trim()).expect("a String takes all");
+        self
+    }
+
+    /// Listeners: tables that belong below it, as they are.
+    pub fn below(mut self, lines: &str) -> Section {
+        self.below.push_str(lines);
+        self
+    }
+
+    /// Listeners: TLS with the certificate that every limpet finds in its directory.
+    pub fn tls(self) -> Section {
+        self.certificate("common")
+    }
+
+    /// Listeners: TLS with this certificate of the test's directory besides those named before.
+    pub fn certificate(mut self, name: &str) -> Section {
+        const KEY: &str = "tls.certificates";
+        let before = self.settings.iter().find(|(key, _)| key == KEY);
+        let mut all = match before {
+            Some((_, toml::Value::Array(all))) => all.clone(),
+            _ => Vec::new(),
+        };
+        let file = |end: &str| toml::Value::from(format!("{DIRECTORY}/{name}.{end}"));
+        let files = [("chain".to_owned(), file("pem")), ("key".to_owned(), file("key"))];
+        all.push(toml::Value::Table(files.into_iter().collect()));
+        self.put(KEY, all);
         self
     }
 
@@ -181,6 +213,9 @@ impl Config {
             }
             if !["forward", "redirect", "respond"].iter().any(|action| listener.acts(action)) {
                 listener.put("forward", self.groups[0].name.clone());
+            }
+            if tls::is_everywhere() && !listener.names("tls") {
+                listener = listener.tls();
             }
             out.push_str("[[listener]]\n");
             listener.write(&mut out);

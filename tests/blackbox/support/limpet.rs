@@ -5,15 +5,19 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use super::access_log::Record;
 use super::admin::Admin;
 use super::client::Client;
 use super::config::DIRECTORY;
 use super::kernel;
+use super::tls;
 use super::wire::DEADLINE;
 
 /// How often a condition outside of this process is looked at.
@@ -63,6 +67,14 @@ impl Limpet {
         Limpet::start_with(config, |_| {})
     }
 
+    /// As [`Limpet::start`]; `furnish` puts files into the test's directory first.
+    #[track_caller]
+    pub fn start_in(config: &str, furnish: impl FnOnce(&Path)) -> Limpet {
+        let mut limpet = Limpet::spawn_in(config, furnish, |_| {});
+        limpet.wait_until_ready();
+        limpet
+    }
+
     /// As [`Limpet::start`]; `prepare` may change the command (environment, limits, `pre_exec`).
     #[track_caller]
     pub fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Limpet {
@@ -103,11 +115,21 @@ impl Limpet {
 
     /// As [`Limpet::start_with`], without waiting for anything.
     pub fn spawn(config: &str, prepare: impl FnOnce(&mut Command)) -> Limpet {
+        Limpet::spawn_in(config, |_| {}, prepare)
+    }
+
+    fn spawn_in(
+        config: &str,
+        furnish: impl FnOnce(&Path),
+        prepare: impl FnOnce(&mut Command),
+    ) -> Limpet {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| directory.path().join(name);
         let text = config.replace(DIRECTORY, &directory.path().to_string_lossy());
         std::fs::write(path("limpet.toml"), text).expect("write the configuration");
         std::fs::create_dir(path("state")).expect("create the state directory");
+        tls::identity().write(directory.path(), "common");
+        furnish(directory.path());
         let mut command = Command::new(env!("CARGO_BIN_EXE_limpet"));
         command
             .args(["run", "--config"])
@@ -175,6 +197,12 @@ impl Limpet {
     #[track_caller]
     pub fn client_of(&self, listener: &str) -> Client {
         Client::connect(self.address_of(listener))
+    }
+
+    /// A new connection over TLS, for the server of this name.
+    #[track_caller]
+    pub fn tls_client(&self, config: &Arc<ClientConfig>, name: &str) -> Client {
+        Client::connect_tls(self.address(), Arc::clone(config), name)
     }
 
     /// GET on a connection of its own.

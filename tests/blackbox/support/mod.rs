@@ -11,6 +11,7 @@ pub mod limpet;
 pub mod load;
 pub mod message;
 pub mod target;
+pub mod tls;
 pub mod wire;
 
 pub use client::Client;

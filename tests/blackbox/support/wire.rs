@@ -10,7 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::ClientConfig;
+
 use super::message::{FieldLines, Framing, Request, Response, latin1, split_head};
+use super::tls::Tls;
 
 /// How long anything may take before a test gives it up.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -21,6 +24,7 @@ const HEAD_BYTES_MAX: usize = 1 << 20;
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Arc<Tls>),
 }
 
 /// A connection with what has been read from it and not yet used.
@@ -66,12 +70,44 @@ impl Wire {
         Wire::tcp(TcpStream::connect_timeout(&address, DEADLINE)?)
     }
 
+    /// A connection to a listener that speaks TLS, after its handshake.
+    pub fn connect_tls(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Wire> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        let tls = Tls::connect(stream, config, name)?;
+        Ok(Wire { stream: Stream::Tls(Arc::new(tls)), buffered: Vec::new(), seen: None })
+    }
+
+    /// What the handshake has agreed upon; `None` in clear.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.stream {
+            Stream::Tls(tls) => Some(tls),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
+    }
+
+    /// The socket; of a Unix socket none.
+    fn tcp_socket(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(tls) => Some(tls.socket()),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// A second handle to the same connection, for sending and reading at the same time. What is
     /// buffered stays with the first handle.
     pub fn writer(&self) -> io::Result<Wire> {
         let stream = match &self.stream {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+            Stream::Tls(tls) => Stream::Tls(Arc::clone(tls)),
         };
         Ok(Wire { stream, buffered: Vec::new(), seen: None })
     }
@@ -81,34 +117,36 @@ impl Wire {
     }
 
     pub fn local_port(&self) -> u16 {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
-            Stream::Unix(_) => 0,
-        }
+        let address = self.tcp_socket().and_then(|socket| socket.local_addr().ok());
+        address.map_or(0, |address| address.port())
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes),
             Stream::Unix(stream) => stream.write_all(bytes),
+            Stream::Tls(tls) => tls.send(bytes),
         }
     }
 
     /// Sends until nothing more is taken for a moment; gives how much was.
     pub fn send_until_full(&mut self) -> io::Result<usize> {
-        let Stream::Tcp(stream) = &mut self.stream else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        stream.set_write_timeout(Some(Duration::from_millis(300)))?;
+        let socket = self.tcp_socket().ok_or(io::ErrorKind::Unsupported)?.try_clone()?;
+        socket.set_write_timeout(Some(Duration::from_millis(300)))?;
         let mut sent = 0;
         let ended = loop {
-            match stream.write(&[b'x'; 64 << 10]) {
+            let written = match &mut self.stream {
+                Stream::Tcp(stream) => stream.write(&[b'x'; 64 << 10]),
+                Stream::Tls(tls) => tls.send(&[b'x'; 64 << 10]).map(|()| 64 << 10),
+                Stream::Unix(stream) => stream.write(&[b'x'; 64 << 10]),
+            };
+            match written {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(sent),
                 Err(error) => break Err(error),
             }
         };
-        stream.set_write_timeout(Some(DEADLINE))?;
+        socket.set_write_timeout(Some(DEADLINE))?;
         ended
     }
 
@@ -131,6 +169,7 @@ impl Wire {
         match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(tls) => tls.finish(),
         }
     }
 
@@ -139,6 +178,7 @@ impl Wire {
         let _ = match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Tls(tls) => tls.socket().shutdown(Shutdown::Both),
         };
     }
 
@@ -152,6 +192,7 @@ impl Wire {
         match &self.stream {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(deadline)),
             Stream::Unix(stream) => stream.set_read_timeout(Some(deadline)),
+            Stream::Tls(tls) => tls.socket().set_read_timeout(Some(deadline)),
         }
     }
 
@@ -167,6 +208,7 @@ impl Wire {
         match &self.stream {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(tls) => tls.socket().as_fd(),
         }
     }
 
@@ -177,6 +219,7 @@ impl Wire {
             let result = match &mut self.stream {
                 Stream::Tcp(stream) => stream.read(&mut room),
                 Stream::Unix(stream) => stream.read(&mut room),
+                Stream::Tls(tls) => tls.receive(&mut room),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -150,6 +150,12 @@ static SOCKET: Section = Section {
 static TIMEOUTS: Section = Section {
     settings: &[
         setting(
+            "handshake",
+            milliseconds_to_seconds(100, 3600),
+            Default::Is("\"10s\""),
+            "A TLS handshake; its waits for limpet itself do not count.",
+        ),
+        setting(
             "head",
             milliseconds_to_seconds(100, 3600),
             Default::Is("\"10s\""),
@@ -231,6 +237,18 @@ static LIMITS: Section = Section {
             Kind::Count { min: 0, max: u32::MAX as u64 },
             Default::Is("10000"),
             "Requests on one connection; 0 = no limit.",
+        ),
+        setting(
+            "handshakes",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default::Is("1024"),
+            "TLS handshakes under way on a shard; beyond, the most silent is closed, else a newcomer waits.",
+        ),
+        setting(
+            "handshake_rate",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default::Is("0"),
+            "TLS handshakes that begin on a shard in a second, beyond which newcomers wait; 0 = no limit.",
         ),
     ],
 };

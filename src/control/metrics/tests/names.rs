@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::fake::{FILE, Fake, parse, request};
 use crate::control::metrics::exposition::exposition;
 use crate::control::metrics::names::{self, ALL, Kind};
+use crate::telemetry::handshakes::TlsVersion;
+use crate::telemetry::handshakes::{Encrypted, Group};
 use crate::telemetry::record::Record;
 
 fn read(name: &str) -> (PathBuf, String) {
@@ -27,6 +29,12 @@ fn names_are_unique() {
 fn the_exposition_tells_exactly_what_the_table_lists() {
     let fake = Fake::new(FILE);
     fake.count(0, [0, 1, 0], &Record { code: "target_reset", ..request(502, 1) });
+    let snapshot = fake.snapshot();
+    let handshakes = snapshot.listeners[0].series.of(0).expect("a shard").handshakes();
+    let (version, group) = (TlsVersion::Tls13, Group::X25519);
+    let cipher = "TLS_AES_128_GCM_SHA256";
+    handshakes.succeed(&Encrypted { version, is_resumed: false, group, cipher });
+    handshakes.fail("no_tls");
     let families = parse(&exposition(&fake.sources));
     let told: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
     let listed: Vec<&str> = ALL.iter().map(|metric| metric.name).collect();

@@ -2,11 +2,36 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::ClientHello;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use crate::transport::stream::Stream;
+use crate::transport::tls::fault::HandshakeFault;
+use crate::transport::tls::handshake::{self, Facts, Unchosen};
+use crate::transport::tls::places::{Limits, Places};
+use crate::uring::Socket;
+
+const ONE: Limits = Limits { count: 1, per_second: 0 };
+
+/// Answers a handshake on a socket that has no line of its own.
+pub async fn accept<C>(
+    socket: Socket,
+    early: Vec<u8>,
+    choose: C,
+    time: Duration,
+) -> Result<(Stream, Facts), HandshakeFault>
+where
+    C: FnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
+{
+    let places = Places::default();
+    let place = places.place(&socket, ONE).await?;
+    handshake::accept(&Stream::plain(socket), early, choose, (&place, time)).await
+}
 
 pub const NAME: &str = "shop.example";
 

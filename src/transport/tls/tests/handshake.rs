@@ -6,10 +6,10 @@ use std::time::Duration;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ProtocolVersion};
 
-use super::configurations::{self, NAME, name};
+use super::configurations::{self, NAME, accept, name};
 use super::stream::both;
 use crate::transport::tls::fault::{CertificateFault, HandshakeFault};
-use crate::transport::tls::handshake::{Facts, Unchosen, accept, connect};
+use crate::transport::tls::handshake::{Facts, Unchosen, connect};
 use crate::uring::Socket;
 use crate::uring::simulated::{Knobs, pair, run, wait};
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
-use super::configurations::{self, name};
+use super::configurations::{self, accept, name};
 use crate::transport::stream::Stream;
-use crate::transport::tls::handshake::{accept, connect};
+use crate::transport::tls::handshake::connect;
 use crate::uring::{self, ConnectAddress, Engine, Listening, Socket, buffers, probe, run};
 
 const PATIENCE: Duration = Duration::from_secs(20);

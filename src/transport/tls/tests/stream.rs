@@ -40,7 +40,7 @@ fn play_in<F: Future>(seed: u64, knobs: Knobs, main: impl FnOnce(Stream, Far) ->
             far.hear().await.unwrap();
             far
         };
-        let stream = handshake::accept(near, Vec::new(), |_| Ok(server), PATIENCE);
+        let stream = configurations::accept(near, Vec::new(), |_| Ok(server), PATIENCE);
         let (stream, far) = both(stream, far).await;
         let output = main(stream.unwrap().0, far).await;
         moment().await;
@@ -431,7 +431,7 @@ fn both_directions_at_once_come_whole_in_any_world() {
             let (near, far) = pair();
             let (server, client) = configurations::pair(&TLS13);
             let (near, far) = both(
-                handshake::accept(near, Vec::new(), |_| Ok(server), PATIENCE),
+                configurations::accept(near, Vec::new(), |_| Ok(server), PATIENCE),
                 handshake::connect(far, client, name(), PATIENCE),
             )
             .await;
