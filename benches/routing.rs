@@ -43,6 +43,7 @@ fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
         query: None,
         source: None,
         fields: &[],
+        tls: None,
     }
 }
 

@@ -453,7 +453,10 @@ fn a_setting_or_a_topic_that_there_is_not_is_answered_with_those_that_there_are(
         ("nope", ["there is no setting \"nope\"\n", "listener, target_group\n"]),
         (
             "listener.timeouts.hed",
-            ["did you mean listener.timeouts.head?", "listener.timeouts has:  head, content_idle"],
+            [
+                "did you mean listener.timeouts.head?",
+                "listener.timeouts has:  handshake, head, content_idle",
+            ],
         ),
         (
             "target_group.stickiness.timeout.x",

@@ -179,6 +179,7 @@ fn routing_a_request_allocates_nothing() {
             query: Some(b"a=1&k=%7Ev2"),
             source: None,
             fields: &fields,
+            tls: None,
         };
         assert_eq!(table.find_index(&request), Ok(499));
     };

@@ -35,6 +35,14 @@ pub struct Options {
     /// The client's address, for rules that ask for it
     #[arg(long, short, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     source: IpAddr,
+
+    /// The server name of the TLS handshake; without it the host
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
+
+    /// The client presents a certificate, one that is accepted
+    #[arg(long)]
+    client_certificate: bool,
 }
 
 /// Prints the answer.
@@ -51,6 +59,8 @@ pub fn run(options: &Options) -> ExitCode {
         headers: options.headers.clone(),
         listener: options.listener.clone(),
         source: options.source,
+        sni: options.sni.clone(),
+        client_certificate: options.client_certificate,
     };
     match explain(&control.snapshot(), &question) {
         Ok(explanation) => {

@@ -13,12 +13,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::failure::Failure;
 use crate::group::address::Address;
 use crate::http::fields::Fields;
 use crate::http::head::RequestHead;
 use crate::http1::head::{self, Parsed};
 use crate::routing::actions::Action;
-use crate::routing::conditions::Request;
+use crate::routing::conditions::{Request, Tls};
 use crate::routing::path;
 use crate::routing::redirect::RedirectParts;
 use crate::routing::table::TooCostly;
@@ -43,6 +44,12 @@ pub struct Question {
     /// The client's address, for rules with a condition on it.
     #[serde(default = "loopback", deserialize_with = "source")]
     pub source: IpAddr,
+    /// The server name of the TLS handshake; `None` = the host.
+    #[serde(default)]
+    pub sni: Option<String>,
+    /// Whether the client presents a certificate, one that is accepted.
+    #[serde(default)]
+    pub client_certificate: bool,
 }
 
 /// Reads an address; a text that is none is quoted in the refusal.
@@ -119,6 +126,30 @@ impl Explanation {
     }
 }
 
+/// The handshake of the question, where the listener speaks TLS; `None` when the host has another profile, and the
+/// request is refused.
+fn handshake<'q>(
+    listener: &Listener,
+    question: &'q Question,
+    host: &'q [u8],
+    page: &mut Explanation,
+) -> Option<Option<Tls<'q>>> {
+    let Some(presented) = &listener.tls else { return Some(None) };
+    let server_name = question.sni.as_deref().map_or(host, str::as_bytes);
+    let server_name = Some(server_name).filter(|name| !name.is_empty());
+    let certificate = if question.client_certificate { "a" } else { "no" };
+    let asked = server_name.map_or("none".into(), text);
+    page.line("tls", format!("server name {asked}, {certificate} client certificate"));
+    let [asked, host] = [server_name, Some(host).filter(|host| !host.is_empty())]
+        .map(|name| name.and_then(|name| std::str::from_utf8(name).ok()));
+    if presented.is_other_profile(presented.handshake_profile(asked), asked, host) {
+        page.line("profile", "the host asks for other client certificates than that name");
+        page.refuse(Failure::Misdirected.status(), Failure::Misdirected.code());
+        return None;
+    }
+    Some(Some(Tls { server_name, has_client_certificate: question.client_certificate }))
+}
+
 /// What would happen to the request now.
 ///
 /// # Errors
@@ -179,6 +210,9 @@ pub fn explain_at(
         "request",
         format!("{} {}, host {}", text(head.method_name), text(head.target.raw), text(head.host)),
     );
+    let Some(tls) = handshake(listener, question, without_port(head.host), &mut page) else {
+        return Ok(page);
+    };
     let mut normal = Vec::new();
     if let Err(fault) = path::normalize(head.target.path, listener.merge_slashes, &mut normal) {
         page.refuse(fault.status(), fault.code());
@@ -199,6 +233,7 @@ pub fn explain_at(
         query: head.target.query,
         source: matches!(listener.bind, Bind::Tcp(_)).then_some(question.source),
         fields: head.fields,
+        tls,
     };
     let rule = match listener.rules.find_index(&request) {
         Ok(rule) => rule,

@@ -25,7 +25,7 @@ use crate::http::edits::{RealIp, Replaced, RequestEdits};
 use crate::http::head::{ContentLength, RequestHead};
 use crate::http::max_forwards;
 use crate::routing::actions::{Action, Forward, RedirectParts};
-use crate::routing::conditions::Request;
+use crate::routing::conditions::{Request, Tls};
 use crate::routing::path::{self, Form, PathFault};
 use crate::snapshot::{Listener, View};
 use crate::stickiness::verdict::Stickiness;
@@ -120,6 +120,17 @@ impl Scene<'_> {
         }
     }
 
+    /// The handshake, for conditions.
+    #[inline]
+    fn tls(&self) -> Option<Tls<'_>> {
+        self.listener.tls.as_ref()?;
+        let encryption = self.caller.encryption()?;
+        Some(Tls {
+            server_name: encryption.server_name.as_deref().map(str::as_bytes),
+            has_client_certificate: encryption.certificate.is_some(),
+        })
+    }
+
     #[inline(never)]
     fn is_of_other_profile(&self, tls: &TlsListener, head: &RequestHead<'_, '_>) -> bool {
         let Some(encryption) = self.caller.encryption() else { return false };
@@ -166,6 +177,7 @@ impl Scene<'_> {
             path: if is_decoded { &decoded } else { path },
             query: head.target.query,
             source: out.plan.client,
+            tls: self.tls(),
             fields: head.fields,
         };
         let index = match self.listener.rules.find_index(&request) {

@@ -35,6 +35,16 @@ pub struct Request<'a> {
     pub query: Option<&'a [u8]>,
     pub source: Option<IpAddr>,
     pub fields: &'a [Field<'a>],
+    /// `None` in clear.
+    pub tls: Option<Tls<'a>>,
+}
+
+/// The client's handshake, as far as routing may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tls<'a> {
+    /// The name that the client asked for (SNI), in any case.
+    pub server_name: Option<&'a [u8]>,
+    pub has_client_certificate: bool,
 }
 
 /// One condition; its values are alternatives. A condition without values never holds.
@@ -53,6 +63,10 @@ pub enum Condition {
     Query(Vec<(Option<Glob>, Glob)>),
     /// The client's address; never holds for Unix sockets. IPv4-mapped addresses are read as IPv4.
     Source(Vec<IpNet>),
+    /// The name of the handshake, compared as hosts are; never holds without one.
+    Sni(Vec<HostPattern>),
+    /// Whether the client has presented a certificate; in clear it has not.
+    ClientCertificate(bool),
 }
 
 /// Hosts are compared without case, port and one trailing dot.
@@ -204,6 +218,14 @@ impl Condition {
                 let source = source.to_canonical();
                 budget.spend(VALUE * nets.len()) && nets.iter().any(|net| net.contains(&source))
             }),
+            Condition::Sni(patterns) => {
+                let name = request.tls.and_then(|tls| tls.server_name);
+                name.is_some_and(|name| patterns.iter().any(|p| p.matches(name, budget)))
+            }
+            Condition::ClientCertificate(wanted) => {
+                let has = request.tls.is_some_and(|tls| tls.has_client_certificate);
+                budget.spend(VALUE) && has == *wanted
+            }
         }
     }
 
@@ -216,6 +238,9 @@ impl Condition {
             Condition::Header { name, values } => format!("no field {name} is {}", list(values)),
             Condition::Query(pairs) => format!("query has no {}", query_list(pairs)),
             Condition::Source(nets) => format!("source is not in {}", list(nets)),
+            Condition::Sni(values) => format!("the server name asked for is not {}", list(values)),
+            Condition::ClientCertificate(true) => "the client has no certificate".to_owned(),
+            Condition::ClientCertificate(false) => "the client has a certificate".to_owned(),
         }
     }
 }
@@ -304,6 +329,9 @@ impl fmt::Display for Condition {
             Condition::Header { name, values } => write!(f, "header {name}: {}", list(values)),
             Condition::Query(pairs) => write!(f, "query {}", query_list(pairs)),
             Condition::Source(nets) => write!(f, "source {}", list(nets)),
+            Condition::Sni(values) => write!(f, "sni {}", list(values)),
+            Condition::ClientCertificate(true) => f.write_str("a client certificate"),
+            Condition::ClientCertificate(false) => f.write_str("no client certificate"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The meaning of each condition, value by value.
 use super::budget::Budget;
-use super::conditions::{Condition, HostPattern, PathPattern, Request};
+use super::conditions::{Condition, HostPattern, PathPattern, Request, Tls};
 use crate::http::fields::{Field, FieldId};
 
 fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
@@ -11,6 +11,7 @@ fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
         query: None,
         source: None,
         fields: &[],
+        tls: None,
     }
 }
 
@@ -165,6 +166,32 @@ fn query_pairs_match_by_key_and_value() {
     assert!(!holds(Some("lang"), "de", "language=de&lang=den"));
     assert!(!holds(None, "*", ""));
     assert!(Condition::query_pair(None, "100%").is_err());
+}
+
+#[test]
+fn the_name_of_a_handshake_matches_as_hosts_do_and_is_not_the_host() {
+    let patterns = ["*.shop.example", "a.example"].map(|text| HostPattern::parse(text).unwrap());
+    let condition = Condition::Sni(patterns.to_vec());
+    let of = |server_name: Option<&'static [u8]>| {
+        let tls = Some(Tls { server_name, has_client_certificate: false });
+        let request = Request { tls, ..request("a.example", "/") };
+        condition.matches(&request, &Budget::unlimited())
+    };
+    assert!(of(Some(b"A.example")) && of(Some(b"x.shop.example")));
+    assert!(!of(Some(b"b.example")) && !of(None));
+    assert!(!condition.matches(&request("a.example", "/"), &Budget::unlimited()), "in clear");
+    assert_eq!(condition.failure(), "the server name asked for is not *.shop.example, a.example");
+}
+
+#[test]
+fn who_has_presented_no_certificate_is_told_from_who_has() {
+    let holds = |wanted: bool, tls: Option<bool>| {
+        let tls = tls.map(|has| Tls { server_name: None, has_client_certificate: has });
+        let request = Request { tls, ..request("a.example", "/") };
+        Condition::ClientCertificate(wanted).matches(&request, &Budget::unlimited())
+    };
+    assert!(holds(true, Some(true)) && !holds(true, Some(false)) && !holds(true, None));
+    assert!(!holds(false, Some(true)) && holds(false, Some(false)) && holds(false, None));
 }
 
 #[test]

@@ -63,6 +63,10 @@ impl Condition {
             (Condition::Source(all), Condition::Source(some)) => {
                 each(some, all, steps, |one, all| all.contains(one))
             }
+            (Condition::Sni(all), Condition::Sni(some)) => {
+                each(some, all, steps, |one, all| all.covers(one))
+            }
+            (Condition::ClientCertificate(all), Condition::ClientCertificate(one)) => all == one,
             _ => false,
         }
     }

@@ -139,7 +139,9 @@ impl Split {
                 | Condition::Method(_)
                 | Condition::Header { .. }
                 | Condition::Query(_)
-                | Condition::Source(_) => rest.push(at),
+                | Condition::Source(_)
+                | Condition::Sni(_)
+                | Condition::ClientCertificate(_) => rest.push(at),
             }
         }
         split.rest = rest.into();

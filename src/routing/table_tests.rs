@@ -41,6 +41,7 @@ fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
         query: None,
         source: None,
         fields: &[],
+        tls: None,
     }
 }
 

@@ -106,7 +106,7 @@ fn json_has_a_rare_fact_where_it_is_known_and_no_key_where_it_is_not() {
             concat!(
                 r#""stream":13,"target_protocol":"https","target_protocol_version":"grpc","#,
                 r#""grpc_status":14,"tls_version":"TLSv1.3","tls_cipher":"TLS13_AES_256_GCM_SHA384","#,
-                r#""tls_resumed":true,"tls_server_name":"shop.example.com","#,
+                r#""tls_resumed":true,"sni":"shop.example.com","#,
                 r#""tls_client_subject":"CN=till-7,O=Shop","tls_client_issuer":"CN=Shop CA","#,
                 r#""tls_client_names":"till-7.shop.example.com","tls_client_serial":"0a1b","#,
                 r#""tls_client_fingerprint":"9f86d081"}"#

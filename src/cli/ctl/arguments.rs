@@ -381,6 +381,14 @@ pub(super) struct ExplainOptions {
     /// The client's address, for rules that ask for it
     #[arg(long, short, value_name = "IP", default_value = "127.0.0.1")]
     pub source: IpAddr,
+
+    /// The server name of the TLS handshake; without it the host
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
+
+    /// The client presents a certificate, one that is accepted
+    #[arg(long)]
+    pub client_certificate: bool,
 }
 
 /// A duration in the file's notation; sent as it was typed.

@@ -128,6 +128,8 @@ pub(super) fn explain(session: &Session, options: &ExplainOptions) -> Result<Exi
         headers: options.headers.clone(),
         listener: options.listener.clone(),
         source: options.source,
+        sni: options.sni.clone(),
+        client_certificate: options.client_certificate,
     };
     let ask = Ask::post("/v1/explain", json!(question));
     session.show(ask, |explanation: &Explanation| {

@@ -67,12 +67,18 @@ fn conditions(when: &When) -> Vec<String> {
     phrase("path is", &when.path);
     phrase("method is", &when.method);
     phrase("source is in", &when.source);
+    phrase("server name asked for is", &when.sni);
     for (name, values) in when.header.iter().flatten() {
         phrases.push(format!("header {name} is {}", any_of(values)));
     }
     if let Some(pairs) = &when.query {
         let pairs: Vec<String> = pairs.iter().map(query).collect();
         phrases.push(format!("query has {}", any_of(&pairs)));
+    }
+    match when.client_certificate {
+        Some(true) => phrases.push("client has a certificate".to_owned()),
+        Some(false) => phrases.push("client has no certificate".to_owned()),
+        None => {}
     }
     phrases
 }
@@ -110,6 +116,8 @@ mod tests {
                 file::Query { key: None, value: text("debug") },
             ]),
             source: Some(vec![text("10.0.0.0/8")]),
+            sni: Some(vec![text("*.shop.example")]),
+            client_certificate: Some(true),
         };
         assert_eq!(
             conditions(&when),
@@ -118,8 +126,10 @@ mod tests {
                 "path is /api/*",
                 "method is GET or HEAD",
                 "source is in 10.0.0.0/8",
+                "server name asked for is *.shop.example",
                 "header X-Channel is beta*",
                 "query has v=2* or any key with debug",
+                "client has a certificate",
             ]
         );
     }

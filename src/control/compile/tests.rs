@@ -118,6 +118,7 @@ fn every_kind_of_condition_is_compiled() {
             query: Some(b"k=v"),
             source: source.parse().ok(),
             fields: &[field],
+            tls: None,
         };
         rules.rules()[rules.find_index(&request).unwrap()].name.to_string()
     };

@@ -32,6 +32,12 @@ pub(in crate::control) fn conditions(when: &When) -> Result<Vec<Condition>, Stri
     if let Some(networks) = &when.source {
         conditions.push(Condition::Source(all(networks, network)?));
     }
+    if let Some(names) = &when.sni {
+        conditions.push(Condition::Sni(all(names, HostPattern::parse)?));
+    }
+    if let Some(wanted) = when.client_certificate {
+        conditions.push(Condition::ClientCertificate(wanted));
+    }
     Ok(conditions)
 }
 

@@ -260,6 +260,8 @@ pub struct When {
     pub header: Option<BTreeMap<String, Vec<String>>>,
     pub query: Option<Vec<Query>>,
     pub source: Option<Vec<String>>,
+    pub sni: Option<Vec<String>>,
+    pub client_certificate: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

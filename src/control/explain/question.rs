@@ -74,6 +74,8 @@ mod tests {
             headers: headers.iter().map(|&line| line.to_owned()).collect(),
             listener: None,
             source: super::super::loopback(),
+            sni: None,
+            client_certificate: false,
         };
         head(&question).unwrap()
     }
@@ -132,6 +134,8 @@ mod tests {
             headers: Vec::new(),
             listener: None,
             source: super::super::loopback(),
+            sni: None,
+            client_certificate: false,
         };
         assert!(head(&question).unwrap_err().contains("no request"));
     }

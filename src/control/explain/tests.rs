@@ -118,6 +118,8 @@ fn ask(control: &Control, request: &str, headers: &[&str]) -> Explanation {
         headers: headers.iter().map(|&line| line.to_owned()).collect(),
         listener: None,
         source: loopback(),
+        sni: None,
+        client_certificate: false,
     };
     explain_at(&control.snapshot(), &question, NOW_S).unwrap()
 }

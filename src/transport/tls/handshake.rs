@@ -211,9 +211,8 @@ async fn hello(socket: &Socket, early: Vec<u8>) -> Result<(Accepted, Vec<u8>), H
                     let mut out = Vec::new();
                     // Writing to memory does not fail.
                     let _ = alert.write_all(&mut out);
-                    if out.is_empty() {
-                        // Of what is not even a message rustls has nothing to tell.
-                        out = alert_of(&error);
+                    if let Some(alert) = alert_of(&error) {
+                        out = fatal(alert);
                     }
                     tell(socket, out).await;
                     return Err((&error).into());
@@ -231,19 +230,20 @@ fn fatal(alert: AlertDescription) -> Vec<u8> {
     vec![ALERT, 3, 3, 0, 2, FATAL, alert.into()]
 }
 
-/// The alert for a hello that cannot be read (RFC 8446 §6.2).
-fn alert_of(error: &Error) -> Vec<u8> {
-    fatal(match error {
-        Error::InvalidMessage(InvalidMessage::MessageTooLarge) => AlertDescription::RecordOverflow,
-        Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
-            AlertDescription::ProtocolVersion
+/// The alert for a hello that cannot be read (RFC 8446 §5.1 and §6.2), where rustls tells another one, or none.
+fn alert_of(error: &Error) -> Option<AlertDescription> {
+    match error {
+        Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
+            Some(AlertDescription::RecordOverflow)
         }
-        Error::InvalidMessage(InvalidMessage::InvalidContentType)
-        | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. } => AlertDescription::UnexpectedMessage,
-        Error::InvalidMessage(_) => AlertDescription::DecodeError,
-        _ => AlertDescription::HandshakeFailure,
-    })
+        Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
+            Some(AlertDescription::ProtocolVersion)
+        }
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            Some(AlertDescription::UnexpectedMessage)
+        }
+        _ => None,
+    }
 }
 
 fn join(mut all: Vec<u8>, bytes: Vec<u8>) -> Vec<u8> {
@@ -286,7 +286,8 @@ async fn exchange<T>(
         tell(socket, session.take_control()).await;
         return Err((&error).into());
     }
-    if session.is_closed() {
+    // Behind the handshake an end is the stream's to tell: a request may stand before it.
+    if session.is_closed() && session.is_handshaking() {
         return Err(HandshakeFault::Gone);
     }
     Ok(())

@@ -47,7 +47,7 @@ const MALFORMED: &[(&str, &[u8], Option<u8>)] = &[
     ("an alert first", &[21, 3, 3, 0, 2, 1, 0], None),
     ("data first", &[23, 3, 3, 0, 5, 1, 2, 3, 4, 5], None),
     ("an empty hello", &[22, 3, 1, 0, 4, 1, 0, 0, 0], Some(50)),
-    ("a record of version 0", &[22, 0, 0, 0, 4, 1, 0, 0, 0], Some(50)),
+    ("a record of version 0", &[22, 0, 0, 0, 4, 1, 0, 0, 0], Some(70)),
     ("a record that is too long", &[22, 3, 1, 0xff, 0xff, 1, 0, 0, 0], Some(22)),
     ("another message", &[22, 3, 3, 0, 4, 20, 0, 0, 0], Some(10)),
 ];

@@ -7,6 +7,8 @@ mod reload;
 mod resumption;
 mod stickiness;
 
+use std::io::{Read, Write};
+
 use crate::support::tls::{self, NAME};
 use crate::support::{Config, Target, config, listener};
 
@@ -27,7 +29,7 @@ fn requests_come_through_and_are_told_of_tls() {
     let record = limpet.record(3);
     assert_eq!(record.text("tls_version"), "TLSv1.3");
     assert_eq!(record.text("tls_cipher"), "TLS_AES_256_GCM_SHA384");
-    assert_eq!(record.text("tls_server_name"), NAME);
+    assert_eq!(record.text("sni"), NAME);
     assert!(!record.flag("tls_resumed"));
     assert!(record.lacks("tls_client_subject"));
 }
@@ -104,12 +106,37 @@ fn a_proxy_header_comes_before_the_handshake() {
     let listener = listener("web").tls().set("proxy_protocol", "v1");
     let limpet = config().listener(listener).serving(&target).start();
     let socket = std::net::TcpStream::connect(limpet.address()).unwrap();
-    std::io::Write::write_all(&mut &socket, b"PROXY TCP4 192.0.2.7 198.51.100.1 4444 443\r\n")
-        .unwrap();
+    (&socket).write_all(b"PROXY TCP4 192.0.2.7 198.51.100.1 4444 443\r\n").unwrap();
     let tls = tls::Tls::connect(socket, tls::client(), NAME).unwrap();
     tls.send(b"GET / HTTP/1.1\r\nHost: limpet.test\r\nConnection: close\r\n\r\n").unwrap();
     assert_eq!(limpet.record(1).client(), "192.0.2.7");
     assert_eq!(limpet.record(1).text("tls_version"), "TLSv1.3");
+}
+
+#[test]
+fn a_request_is_answered_whose_end_comes_with_the_last_flight_of_the_handshake() {
+    let target = Target::echo("a");
+    let limpet = secure(&target).start();
+    let mut socket = std::net::TcpStream::connect(limpet.address()).unwrap();
+    let name = rustls::pki_types::ServerName::try_from(NAME).unwrap();
+    let mut client = rustls::ClientConnection::new(tls::client(), name).unwrap();
+    client.write_tls(&mut socket).unwrap();
+    while client.is_handshaking() {
+        client.read_tls(&mut socket).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    let request = b"GET / HTTP/1.1\r\nHost: limpet.test\r\nConnection: close\r\n\r\n";
+    client.writer().write_all(request).unwrap();
+    client.send_close_notify();
+    let mut flight = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut flight).unwrap();
+    }
+    socket.write_all(&flight).unwrap();
+    socket.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut response = Vec::new();
+    rustls::Stream::new(&mut client, &mut socket).read_to_end(&mut response).unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
 }
 
 #[test]

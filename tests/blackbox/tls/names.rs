@@ -64,6 +64,21 @@ fn exact_comes_before_wildcard_and_wildcard_before_the_first() {
 }
 
 #[test]
+fn rules_can_ask_for_the_name_of_the_handshake() {
+    let authority = Authority::new("names");
+    let target = Target::echo("a");
+    let by_name = "priority = 1\nwhen.sni = [\"*.shop.example\"]\nrespond = { status = 418 }";
+    let known = "priority = 2\nwhen.client_certificate = true\nrespond = { status = 419 }";
+    let section = listener("web").certificate("shop").rule(by_name).rule(known);
+    let text = config().listener(section).group(group("app").target("a", &target)).text();
+    let limpet = Limpet::start_in(&text, |directory| {
+        authority.sign(&["www.shop.example", "other.example"]).write(directory, "shop");
+    });
+    let status = |name: &str| limpet.tls_client(&authority.client(), name).get("/").status;
+    assert_eq!((status("www.shop.example"), status("other.example")), (418, 200));
+}
+
+#[test]
 fn strictness_refuses_unknown_names() {
     let shown = start(true);
     assert_eq!(shown.for_name("api.shop.example").as_deref(), Ok("*.shop.example"));

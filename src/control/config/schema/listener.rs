@@ -376,6 +376,18 @@ static WHEN: Section = Section {
             Default::Absent,
             "Networks of client addresses.",
         ),
+        setting(
+            "sni",
+            Kind::SomeTexts(&checks::HOST_PATTERN),
+            Default::Absent,
+            "Server name of the TLS handshake, as host.",
+        ),
+        setting(
+            "client_certificate",
+            Kind::Bool,
+            Default::Absent,
+            "Whether the client has presented a certificate.",
+        ),
     ],
 };
 

@@ -39,27 +39,28 @@ fn they_come_in_the_order_of_asking_and_one_in_a_turn_of_the_loop() {
 
 #[test]
 fn other_work_has_as_much_time_as_they_take() {
-    const COST: Duration = Duration::from_millis(3);
     run(1, Knobs::default(), async {
         let turns = Rc::new(Turns::default());
-        let (begun, others) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(Duration::ZERO)));
+        let spans = Rc::new(RefCell::new(Vec::new()));
         for _ in 0..4 {
-            let (turns, begun) = (Rc::clone(&turns), Rc::clone(&begun));
+            let (turns, spans) = (Rc::clone(&turns), Rc::clone(&spans));
             spawn(async move {
                 let _turn = turns.turn().await.unwrap();
-                begun.set(begun.get() + 1);
-                compute(COST);
+                let began = Instant::now();
+                compute(Duration::from_millis(3));
+                spans.borrow_mut().push((began, Instant::now()));
             });
         }
-        while begun.get() < 4 {
-            // One step of other work, longer than an idle turn of the loop.
-            let step = Duration::from_micros(100);
-            compute(step);
-            others.set(others.get() + step);
+        while spans.borrow().len() < 4 {
+            // A step of other work takes longer than an idle turn of the loop.
+            compute(Duration::from_micros(100));
             yield_now().await;
         }
-        // The first need not wait; three had to.
-        assert!(others.get() >= 2 * COST, "{:?}", others.get());
+        for pair in spans.borrow().windows(2) {
+            let [(began, ended), (next, _)] = *pair else { panic!("two spans") };
+            let (cost, between) = (ended - began, next - ended);
+            assert!(between >= cost, "{between:?} after {cost:?}");
+        }
     });
 }
 
