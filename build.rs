@@ -30,9 +30,10 @@ fn commit() -> Option<String> {
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
         let path = git(&["rev-parse", "--path-format=absolute", "--git-path", name])?;
-        // Cargo takes a file that is not there for one that has changed.
-        if Path::new(&path).exists() {
-            println!("cargo::rerun-if-changed={path}");
+        // Cargo takes a file that is not there for one that has changed; its folder changes when it is made, as that of
+        // a branch whose name git had packed is by the next commit.
+        if let Some(there) = Path::new(&path).ancestors().find(|path| path.exists()) {
+            println!("cargo::rerun-if-changed={}", there.display());
         }
     }
     git(&["rev-parse", "--short=10", "HEAD"])
