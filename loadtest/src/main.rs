@@ -17,6 +17,7 @@ mod ring;
 mod service;
 mod soak;
 mod target;
+mod tls;
 mod wire;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Respond(respond::Options),
     /// Relay bytes and do nothing else: the floor that the cost of a balancer is put against
     Floor(floor::Options),
+    /// Make a certificate for a server that is to be loaded over TLS
+    Certificate(tls::certificates::Options),
     /// Become a program that ends with whoever started it
     #[command(hide = true)]
     Leash(compare::ending::Leash),
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),
         Command::Floor(options) => floor::run(&options).map(|()| true),
+        Command::Certificate(options) => tls::certificates::run(&options).map(|()| true),
         Command::Leash(options) => Err(compare::ending::leash(&options).into()),
     };
     match done {

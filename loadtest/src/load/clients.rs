@@ -1,8 +1,10 @@
 //! The clients of one thread: they ask, check every answer, and come back.
 //!
-//! Owns: the connections, who asks next, and the verdict on every response. Never: a system call of its
-//! own for a request, or memory for one once it runs. Tested by `tests/load.rs` against a server that
-//! does everything wrong.
+//! Owns: the connections, who asks next, and the verdict on every response. Never: a system call of its own for a
+//! request, or memory for one once it runs. Tested by `tests/load.rs` against a server that does everything wrong. TLS
+//! is spoken by `secure`, in between.
+
+mod secure;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -10,6 +12,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
+use self::secure::Secure;
 use super::connection::{Asked, Connection, NOBODY, Seen, State};
 use super::options::CookieJar;
 use super::phase::{Clock, Phase, Phases};
@@ -20,6 +23,7 @@ use super::schedule::Schedule;
 use super::sessions::{Sessions, Stay};
 use super::tally::{Problem, Tally};
 use crate::ring::{Event, Outgoing, Queue};
+use crate::tls::speech;
 
 /// Connections that are being opened at the same time.
 const CONNECTING_MAX: usize = 512;
@@ -79,13 +83,23 @@ pub struct Clients {
     next_tick_ns: u64,
     /// Requests that wait for a response, on all connections.
     waiting: usize,
+    /// What speaks TLS, if it is spoken.
+    secure: Option<Secure>,
     pub tally: Tally,
 }
 
 impl Clients {
-    pub fn new(plan: Arc<Plan>, manner: Manner, clock: Clock, share: Share) -> Clients {
+    /// # Errors
+    /// When TLS cannot be spoken.
+    pub fn new(
+        plan: Arc<Plan>,
+        manner: Manner,
+        clock: Clock,
+        share: Share,
+    ) -> Result<Clients, speech::Error> {
         let Share { thread, connections, sessions, schedule, phases } = share;
-        Clients {
+        Ok(Clients {
+            secure: plan.speech.as_ref().map(Secure::new).transpose()?,
             plan,
             manner,
             clock,
@@ -105,7 +119,7 @@ impl Clients {
             next_tick_ns: 0,
             waiting: 0,
             tally: Tally::new(),
-        }
+        })
     }
 
     /// Begins: every connection is opened, or waits for its first request.
@@ -187,7 +201,7 @@ impl Clients {
                 State::Open => self.go_on(queue, index as usize, now_ns),
                 State::Closed if self.manner.close => self.free(index as usize, now_ns),
                 State::Closed => self.to_connect.push_back(index),
-                State::Connecting | State::Ending => {}
+                State::Connecting | State::Greeting | State::Ending => {}
             }
         }
     }
@@ -247,6 +261,9 @@ impl Clients {
 
     /// Sends what was written.
     fn send(&mut self, queue: &mut Queue, index: usize) {
+        if self.secure.is_some() {
+            return self.send_sealed(queue, index);
+        }
         if self.out.is_empty() {
             return;
         }
@@ -281,6 +298,11 @@ impl Clients {
         let asked = Asked { intended_ns, sent_ns, id, user, shape: shape_number, is_measured };
         connection.asked.push_back(asked);
         if let Some(content) = &shape.content {
+            if self.secure.is_some() {
+                out.extend_from_slice(content);
+                self.send_sealed(queue, index);
+                return true;
+            }
             if phases.is_measuring() {
                 tally.bytes_out += (out.len() + content.len()) as u64;
             }
@@ -327,15 +349,15 @@ impl Clients {
                 }
                 Err(error) => {
                     self.tally.first_refusal.get_or_insert_with(|| error.to_string());
-                    self.refused(index as usize, now_ns);
+                    self.refused(index as usize, now_ns, Problem::Connect);
                 }
             }
         }
     }
 
     /// No connection could be had: tries again later.
-    fn refused(&mut self, index: usize, now_ns: u64) {
-        self.tally.problem(Problem::Connect);
+    fn refused(&mut self, index: usize, now_ns: u64, problem: Problem) {
+        self.tally.problem(problem);
         self.phases.forfeit();
         self.wait_until(index, now_ns + RETRY_NS);
     }
@@ -348,9 +370,18 @@ impl Clients {
     fn connected(&mut self, queue: &mut Queue, index: usize) {
         let now_ns = self.clock.now_ns();
         self.connecting -= 1;
+        queue.receive(self.connections[index].socket);
+        match self.secure {
+            Some(_) => self.greet(queue, index, now_ns),
+            None => self.opened(queue, index, now_ns),
+        }
+        self.connect_more(queue, now_ns);
+    }
+
+    /// Asks the first time on a connection.
+    fn opened(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
         let connection = &mut self.connections[index];
         connection.enter(State::Open, now_ns);
-        queue.receive(connection.socket);
         if self.manner.close {
             let intended_ns = connection.intended_ns;
             let is_asked = self.phases.is_asking() && self.ask(queue, index, intended_ns, now_ns);
@@ -361,11 +392,17 @@ impl Clients {
         } else {
             self.go_on(queue, index, now_ns);
         }
-        self.connect_more(queue, now_ns);
     }
 
     fn received(&mut self, queue: &mut Queue, index: usize, bytes: &[u8]) {
         let now_ns = self.clock.now_ns();
+        match self.secure {
+            Some(_) => self.receive_sealed(queue, index, bytes, now_ns),
+            None => self.take_in(queue, index, bytes, now_ns),
+        }
+    }
+
+    fn take_in(&mut self, queue: &mut Queue, index: usize, bytes: &[u8], now_ns: u64) {
         if self.phases.is_measuring() {
             self.tally.bytes_in += bytes.len() as u64;
         }
@@ -454,7 +491,10 @@ impl Clients {
     fn ended(&mut self, queue: &mut Queue, index: usize) {
         let now_ns = self.clock.now_ns();
         let connection = &mut self.connections[index];
+        // Without TLS's own word for the end, the response may have been cut off.
+        let is_whole = connection.session.as_ref().is_none_or(|session| session.is_ended());
         if connection.state == State::Open
+            && is_whole
             && let Some(whole) = connection.reader.end()
         {
             self.complete(index, whole, now_ns);
@@ -476,9 +516,10 @@ impl Clients {
                 self.connecting -= 1;
                 queue.close(self.connections[index].socket);
                 self.connections[index].enter(State::Closed, now_ns);
-                self.refused(index, now_ns);
+                self.refused(index, now_ns, Problem::Connect);
                 self.connect_more(queue, now_ns);
             }
+            State::Greeting => self.turned_away(queue, index, now_ns, Problem::Tls),
             State::Open => self.lose(queue, index, now_ns, Problem::Closed),
             State::Ending => self.close(queue, index, now_ns),
             State::Closed => {}
@@ -507,6 +548,7 @@ impl Clients {
     fn close(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
         let connection = &mut self.connections[index];
         queue.close(connection.socket);
+        connection.session = None;
         connection.enter(State::Closed, now_ns);
         if connection.is_waiting || !self.phases.is_asking() {
             return;
@@ -546,6 +588,9 @@ impl Clients {
             match connection.state {
                 State::Connecting if age_ns > self.manner.timeout_ns => {
                     self.failed_at(queue, index, now_ns);
+                }
+                State::Greeting if age_ns > self.manner.timeout_ns => {
+                    self.turned_away(queue, index, now_ns, Problem::Timeout);
                 }
                 State::Open if is_late => self.lose(queue, index, now_ns, Problem::Timeout),
                 State::Ending if age_ns > ENDING_NS => self.close(queue, index, now_ns),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::response::Reader;
 use super::sessions::Target;
 use crate::ring::Socket;
+use crate::tls::session::Session;
 
 /// Nobody: a request without a cookie jar.
 pub(super) const NOBODY: u32 = u32::MAX;
@@ -16,13 +17,16 @@ pub(super) const NOBODY: u32 = u32::MAX;
 ///
 /// ```text
 ///   Closed ──▶ Connecting ──▶ Open ──▶ Ending ──▶ Closed
-///     ▲            └────────────┴────────┘
-///     └──────── refused, lost, timed out
+///     ▲            │  └▶ Greeting ▲        │
+///     │            │      │   └───┘        │
+///     └────────────┴──────┴── refused, lost, timed out
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Closed,
     Connecting,
+    /// The handshake of TLS is not done.
+    Greeting,
     Open,
     /// The response is whole and the connection is not to be kept: the other side ends it.
     Ending,
@@ -58,6 +62,8 @@ pub(super) struct Connection {
     pub state: State,
     /// When the state began.
     pub since_ns: u64,
+    /// Its TLS, while it is connected over TLS.
+    pub session: Option<Box<Session>>,
     pub reader: Reader,
     /// Oldest first.
     pub asked: VecDeque<Asked>,
@@ -78,6 +84,7 @@ impl Connection {
             socket: Socket::NONE,
             state: State::Closed,
             since_ns: 0,
+            session: None,
             reader: Reader::new(),
             asked: VecDeque::with_capacity(pipeline),
             seen: Seen::default(),

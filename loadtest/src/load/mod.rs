@@ -206,7 +206,7 @@ fn work(
         schedule: options.rate.map(|rate| Schedule::new(rate, thread, threads)),
         phases: Phases::new(warmup_ns, span(options, thread, threads), cpu_time_ns),
     };
-    let mut clients = Clients::new(plan.clone(), manner, clock, share_of_thread);
+    let mut clients = Clients::new(plan.clone(), manner, clock, share_of_thread)?;
     let slow_count = share(options.slow_clients, thread, threads);
     let mut slow = SlowClients::new(plan.clone(), slow_count, SLOW_TOKENS);
     clients.start(ring.queue());

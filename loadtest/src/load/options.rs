@@ -7,6 +7,8 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::speech::Version;
+
 /// Options of `loadtest load`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -81,8 +83,17 @@ pub struct Options {
     /// Longest wait for a response, and for a connection
     #[arg(long, value_parser = duration, default_value = "10s")]
     pub timeout: Duration,
+    /// Speak TLS, to a server that presents the first certificate of this file (PEM); `--host` is its name
+    #[arg(long, value_name = "FILE")]
+    pub tls: Option<PathBuf>,
+    /// The version of TLS that is spoken
+    #[arg(long, value_enum, default_value = "1.3", requires = "tls")]
+    pub tls_version: Version,
+    /// Resume sessions by their tickets, one of TLS 1.3 once, as soon as there are any
+    #[arg(long, requires = "tls")]
+    pub tls_resume: bool,
     /// Clients beside the others that read 10 KiB a second; they are not measured
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "tls")]
     pub slow_clients: usize,
     /// What slow clients ask for
     #[arg(long, default_value = "/?size=1048576")]

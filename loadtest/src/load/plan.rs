@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::options::Options;
 use super::random::Random;
 use super::scenario::{self, Request};
+use crate::tls::speech::Speech;
 
 /// Digits of a request's id.
 pub const ID_DIGITS: usize = 16;
@@ -69,6 +70,8 @@ pub struct Plan {
     total_weight: u64,
     /// What slow clients send.
     pub slow: Shape,
+    /// How TLS is spoken, if so.
+    pub speech: Option<Speech>,
 }
 
 impl Plan {
@@ -92,7 +95,11 @@ impl Plan {
         }
         let slow = plain(&options.slow_path, "GET");
         slow.check()?;
+        let speech = options.tls.as_ref().map(|certificate| {
+            Speech::new(certificate, &host(options), options.tls_version, options.tls_resume)
+        });
         Ok(Plan {
+            speech: speech.transpose()?,
             address: options.address,
             total_weight: shapes.iter().map(|shape| shape.weight).sum(),
             shapes,
@@ -117,6 +124,10 @@ impl Plan {
     }
 }
 
+fn host(options: &Options) -> String {
+    options.host.clone().unwrap_or_else(|| options.address.to_string())
+}
+
 fn plain(path: &str, method: &str) -> Request {
     Request {
         weight: 1,
@@ -133,7 +144,7 @@ fn plain(path: &str, method: &str) -> Request {
 
 impl Shape {
     fn new(request: &Request, options: &Options) -> Result<Shape, String> {
-        let host = options.host.clone().unwrap_or_else(|| options.address.to_string());
+        let host = host(options);
         scenario::check_field("Host", &host)?;
         let mut head =
             format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", request.method(), request.path);

@@ -21,6 +21,8 @@ const TARGETS_MAX: usize = 4096;
 pub enum Problem {
     /// No connection could be had.
     Connect,
+    /// The handshake of TLS failed, or a record was none.
+    Tls,
     /// The connection ended before the response had begun.
     Closed,
     /// No whole response in time.
@@ -36,8 +38,9 @@ pub enum Problem {
 }
 
 impl Problem {
-    const ALL: [(Problem, &str); 7] = [
+    const ALL: [(Problem, &str); 8] = [
         (Problem::Connect, "connect"),
+        (Problem::Tls, "tls"),
         (Problem::Closed, "closed"),
         (Problem::Timeout, "timeout"),
         (Problem::Status, "status"),
@@ -72,6 +75,9 @@ pub struct Tally {
     /// Responses that echoed their request's id.
     pub echoed: u64,
     pub reconnects: u64,
+    /// Handshakes of TLS in the measured time: whole ones, and resumed ones.
+    pub handshakes: u64,
+    pub resumed: u64,
     pub wrong_target: u64,
     pub moves: u64,
     pub slow: Slow,
@@ -98,6 +104,8 @@ impl Tally {
             bytes_out: 0,
             echoed: 0,
             reconnects: 0,
+            handshakes: 0,
+            resumed: 0,
             wrong_target: 0,
             moves: 0,
             slow: Slow::default(),
@@ -157,6 +165,8 @@ impl Tally {
         self.bytes_out += part.bytes_out;
         self.echoed += part.echoed;
         self.reconnects += part.reconnects;
+        self.handshakes += part.handshakes;
+        self.resumed += part.resumed;
         self.wrong_target += part.wrong_target;
         self.moves += part.moves;
         self.slow.clients += part.slow.clients;
@@ -227,6 +237,7 @@ impl Tally {
             "echoed": self.echoed,
             "unsent": self.unsent,
             "reconnects": self.reconnects,
+            "handshakes": { "full": self.handshakes, "resumed": self.resumed },
             "slow": {
                 "clients": self.slow.clients, "responses": self.slow.responses,
                 "bytes": self.slow.bytes, "ended": self.slow.ended,
@@ -266,6 +277,8 @@ impl Tally {
             ("moves", self.moves),
             ("arrivals never sent", self.unsent),
             ("reconnects", self.reconnects),
+            ("whole handshakes of TLS", self.handshakes),
+            ("resumed sessions of TLS", self.resumed),
         ] {
             if count > 0 {
                 text += &format!("{name}: {count}\n");
