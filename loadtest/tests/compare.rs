@@ -141,6 +141,58 @@ fn every_peer_serves_and_keeps_users_with_their_targets() {
 }
 
 #[test]
+fn every_peer_that_speaks_tls_serves_over_it_and_resumes() {
+    let Some(limpet) = limpet() else { return };
+    let folder = Folder::new("tls");
+    let point = |label: &str, more: &str| {
+        format!("[[point]]\nlabel='{label}'\nconnections=8\ntargets=2\n{more}\n")
+    };
+    let scenario = folder.scenario(
+        &[
+            "name='tls'\ntitle='TLS'\nabout='It is spoken.'\nneeds=['tls']\n".to_owned(),
+            point("kept", "tls='rsa'"),
+            point("kept, 1.2", "tls='ecdsa'\ntls_version='1.2'"),
+            point("each", "tls='ecdsa'\nclose=true"),
+            point("resumed", "tls='ecdsa'\nclose=true\nresume=true"),
+            point("resumed, 1.2", "tls='ecdsa'\ntls_version='1.2'\nclose=true\nresume=true"),
+        ]
+        .concat(),
+    );
+    let said = compare(&limpet, &folder, &["--scenario", &scenario]);
+    let json = results(&folder, &said);
+    let points = json["scenarios"][0]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 5);
+    for point in points {
+        for cell in point["cells"].as_array().unwrap() {
+            if is_without_tls(cell) {
+                continue;
+            }
+            let sample = &cell["samples"][0];
+            assert!(cell["cannot"].is_null() && sample["invalid"].is_null(), "{point}");
+            let label = point["point"]["label"].as_str().unwrap();
+            let handshakes = |kind: &str| sample["found"]["handshakes"][kind].as_u64().unwrap();
+            let is_resumed = handshakes("resumed") > 0;
+            assert_eq!(is_resumed, label.starts_with("resumed"), "{label}: {cell}");
+            assert_eq!(handshakes("full") > 0, label == "each", "{label}: {cell}");
+        }
+    }
+    assert!(folder.0.join("out/configurations-tls/limpet/limpet.toml").is_file());
+}
+
+/// Who speaks no TLS and says why.
+fn is_without_tls(cell: &Value) -> bool {
+    let why = cell["cannot"].as_str().unwrap_or_default();
+    let expected = match cell["candidate"].as_str().unwrap_or_default() {
+        "floor" => "a bare relay",
+        "varnish" => "it speaks none",
+        // It reads the settings of TLS, and refuses them before they are served.
+        "limpet" => "is not served by this version",
+        _ => return false,
+    };
+    why.contains(expected)
+}
+
+#[test]
 fn memory_of_idle_clients_is_measured() {
     let Some(limpet) = limpet() else { return };
     let folder = Folder::new("idle");

@@ -1,12 +1,18 @@
 //! One connection that asks one thing at a time, for what is not load: readiness, idle clients, counting
 //! instructions.
 //!
-//! Owns: a request out, a response in, wholly read. Never: speed, or a judgement. Tested here against a
-//! listener of the test's own.
+//! Owns: a request out, a response in, wholly read, over TLS where the door is of that kind. Never: speed, or a
+//! judgement. Tested here against a listener of the test's own, and over TLS by `tests/compare.rs`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::tls::speech::{self, Speech};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,11 +35,64 @@ pub struct Answer {
     pub content_bytes: u64,
 }
 
+/// Where a server is found, and how clients speak there.
+#[derive(Debug, Clone)]
+pub struct Door {
+    address: SocketAddr,
+    secure: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Door {
+    /// One without TLS.
+    pub fn plain(address: SocketAddr) -> Door {
+        Door { address, secure: None }
+    }
+
+    /// One with TLS.
+    ///
+    /// # Errors
+    /// When TLS cannot be spoken so.
+    pub fn secure(address: SocketAddr, speech: &Speech) -> Result<Door, speech::Error> {
+        let secure = Some((speech.configuration()?, speech.name.clone()));
+        Ok(Door { address, secure })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connects, and makes the handshake if there is one.
+    ///
+    /// # Errors
+    /// When nobody listens, or does not speak as expected, or not in time.
+    pub fn enter(&self) -> io::Result<Client> {
+        let mut client = Client::connect(self.address)?;
+        client.greet(self)?;
+        Ok(client)
+    }
+}
+
 /// A kept connection.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     waiting: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Secure(stream) => &stream.sock,
+        }
+    }
 }
 
 impl Client {
@@ -46,7 +105,24 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream, waiting: Vec::new() })
+        Ok(Client { stream: Stream::Plain(stream), waiting: Vec::new() })
+    }
+
+    /// Makes the handshake that a door asks for, if it does.
+    ///
+    /// # Errors
+    /// When the server does not speak as expected.
+    pub fn greet(&mut self, door: &Door) -> io::Result<()> {
+        let (Some((config, name)), Stream::Plain(socket)) = (&door.secure, &self.stream) else {
+            return Ok(());
+        };
+        let session = ClientConnection::new(Arc::clone(config), name.clone());
+        let mut stream = StreamOwned::new(session.map_err(io::Error::other)?, socket.try_clone()?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        self.stream = Stream::Secure(Box::new(stream));
+        Ok(())
     }
 
     /// Sends a request and reads its response to the end.
@@ -63,7 +139,10 @@ impl Client {
     /// # Errors
     /// When the connection ends.
     pub fn tell(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.stream.write_all(piece)
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(piece),
+            Stream::Secure(stream) => stream.write_all(piece).and_then(|()| stream.flush()),
+        }
     }
 
     /// Reads a response to its end; one to HEAD has no content.
@@ -87,9 +166,10 @@ impl Client {
 
     /// Whether the other side has left it open.
     pub fn is_open(&mut self) -> bool {
-        let looked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let socket = self.stream.socket();
+        let looked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
         let open = looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        open && self.stream.set_nonblocking(false).is_ok()
+        open && socket.set_nonblocking(false).is_ok()
     }
 
     fn content(&mut self, framing: Framing) -> io::Result<u64> {
@@ -137,7 +217,11 @@ impl Client {
 
     fn more(&mut self) -> io::Result<()> {
         let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer)? {
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut buffer),
+            Stream::Secure(stream) => stream.read(&mut buffer),
+        };
+        match read? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             count => {
                 self.waiting.extend_from_slice(&buffer[..count]);

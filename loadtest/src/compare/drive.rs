@@ -12,6 +12,7 @@ use super::Failure;
 use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
+use super::peers::Ability;
 use super::plan::Plan;
 use super::process::memory_of;
 use super::proof::{Awaited, Proof};
@@ -117,8 +118,10 @@ impl<'a> Drive<'a> {
             places.push(place);
         }
         let mut cast = Cast { targets, places };
-        if index == 0 {
-            report::keep_configurations(&folder, self.candidates, self.out)?;
+        let is_first = |one: &Setup| one.tls.is_some() == setup.tls.is_some();
+        if self.plan.setups().iter().position(is_first) == Some(index) {
+            let name = if setup.tls.is_some() { "configurations-tls" } else { "configurations" };
+            report::keep_configurations(&folder, self.candidates, &self.out.join(name))?;
         }
         for (at, scenario) in self.plan.scenarios.iter().enumerate() {
             for point in scenario.points.iter().filter(|point| point.setup() == setup) {
@@ -146,6 +149,9 @@ impl<'a> Drive<'a> {
     ) -> Place {
         if let Some(why) = candidate.peer.too_many(setup.targets) {
             return Err(why);
+        }
+        if let (Some(_), Some(why)) = (setup.tls, candidate.peer.refusal(&[Ability::Tls])) {
+            return Err(why.to_owned());
         }
         // The floor has one target, and the first of two will do; the scenario says when it will not.
         Running::start(candidate, setup, targets.list(), self.rig, folder)
@@ -274,7 +280,8 @@ impl<'a> Drive<'a> {
                 let held = memory_of(&running.roots());
                 let may_move = run.kind.is_moving() && running.moves_silently();
                 let mut sample = Sample::of_load(round, may_move, run.unit, measured, held);
-                if let Some(why) = unproven {
+                let unresumed = run.point.resume.then(|| sample.found.unresumed()).flatten();
+                for why in unproven.into_iter().chain(unresumed) {
                     sample.invalidate(why);
                 }
                 if !running.runs() {
@@ -302,6 +309,7 @@ impl<'a> Drive<'a> {
             moving: run.kind.is_moving(),
             cores: &self.rig.cores.generator,
             directory: self.work.path().to_path_buf(),
+            certificate: self.rig.certificate(run.point.setup())?.map(|one| one.chain.as_path()),
         };
         load.run(&running.roots(), |elapsed| meanwhile(elapsed, running))
     }
@@ -372,7 +380,7 @@ impl Events<'_> {
             self.done < 2 && elapsed.as_secs_f64() > self.seconds * (self.done + 1) as f64 / 3.0;
         if !due {
             if let Some(proof) = &mut self.proof {
-                proof.look(running.address(), &self.request, &self.targets.leaving_id());
+                proof.look(running.door(), &self.request, &self.targets.leaving_id());
             }
             return Ok(());
         }

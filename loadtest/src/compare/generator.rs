@@ -17,9 +17,13 @@ use super::meter::Meter;
 use super::process::{Process, Start, poll_until};
 use super::render::HOST;
 use super::scenario::Point;
+use crate::tls::speech::Version;
 
 /// How much longer than asked a generator may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where sessions are to be resumed, one whole handshake for so many of these at most.
+const WHOLE_IN_RESUMED: u64 = 50;
 
 /// What is to be sent, where, and for how long.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ pub struct Load<'a> {
     pub cores: &'a [usize],
     /// Where what it prints goes.
     pub directory: PathBuf,
+    /// What the balancer presents, when TLS is spoken.
+    pub certificate: Option<&'a Path>,
 }
 
 /// What the generator found, as `loadtest load --json` says it.
@@ -83,8 +89,20 @@ pub struct Found {
     pub unsent: u64,
     /// Connections that were opened again.
     pub reconnects: u64,
+    /// Handshakes of TLS.
+    pub handshakes: Handshakes,
     /// What slow clients saw.
     pub slow: Slow,
+}
+
+/// Handshakes of TLS in the measured time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Handshakes {
+    /// Whole ones.
+    pub full: u64,
+    /// Sessions that were resumed.
+    pub resumed: u64,
 }
 
 /// What slow clients saw.
@@ -123,6 +141,13 @@ impl Found {
     /// Everything that went wrong, added up.
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
+    }
+
+    /// Why a run in which sessions are to be resumed does not count, if too few were.
+    pub fn unresumed(&self) -> Option<String> {
+        let Handshakes { full, resumed } = self.handshakes;
+        let is_little = full * WHOLE_IN_RESUMED <= resumed;
+        (!is_little).then(|| format!("{full} of {} handshakes resumed nothing", full + resumed))
     }
 
     /// Why the run does not count, if it does not. With `may_move`, because their target goes away, a response from
@@ -194,6 +219,11 @@ impl Load<'_> {
             option("slow-clients", point.slow_clients.to_string());
             option("slow-path", point.slow_path.clone());
         }
+        if let Some(certificate) = self.certificate {
+            option("tls", certificate.display().to_string());
+            let version = if point.tls_version == Version::V1_2 { "1.2" } else { "1.3" };
+            option("tls-version", version.to_owned());
+        }
         if point.sessions > 0 {
             option("cookie-jar", "per-session".to_owned());
             option("sessions", point.sessions.to_string());
@@ -201,9 +231,12 @@ impl Load<'_> {
             option("cookie-jar", "per-connection".to_owned());
         }
         let moving = self.moving && !point.close;
-        for (wanted, name) in
-            [(point.chunked, "--chunked"), (point.close, "--close"), (moving, "--allow-moves")]
-        {
+        for (wanted, name) in [
+            (point.chunked, "--chunked"),
+            (point.close, "--close"),
+            (moving, "--allow-moves"),
+            (point.resume, "--tls-resume"),
+        ] {
             if wanted {
                 arguments.push(name.to_owned());
             }
@@ -298,6 +331,7 @@ mod tests {
             moving: false,
             cores: &[0],
             directory: std::env::temp_dir(),
+            certificate: None,
         }
     }
 
@@ -336,6 +370,14 @@ mod tests {
     }
 
     #[test]
+    fn sessions_that_are_to_be_resumed_must_be() {
+        let found = |full, resumed| Found { handshakes: Handshakes { full, resumed }, ..good() };
+        assert_eq!(found(2, 100).unresumed(), None);
+        let said = found(30, 70).unresumed().unwrap();
+        assert_eq!(said, "30 of 100 handshakes resumed nothing");
+    }
+
+    #[test]
     fn slow_clients_must_be_served_too() {
         let slow = |bytes, ended| Found { slow: Slow { clients: 9, bytes, ended }, ..good() };
         assert_eq!(slow(1, 0).fault(false), None);
@@ -354,6 +396,14 @@ mod tests {
         }
         let sticky = load(tool, &point("sticky"), None).arguments().join(" ");
         assert!(sticky.contains("--cookie-jar per-session --sessions 10000"), "{sticky}");
+        let resumed = choose(&["tls-close".to_owned()], false).unwrap().remove(0).points;
+        let resumed = resumed.into_iter().find(|point| point.resume).unwrap();
+        let load_of = load(tool, &resumed, None);
+        let resumed = Load { certificate: Some(Path::new("/c.pem")), ..load_of };
+        let resumed = resumed.arguments().join(" ");
+        for part in ["--tls /c.pem --tls-version 1.3", "--tls-resume", "--close"] {
+            assert!(resumed.contains(part), "{part}: {resumed}");
+        }
         let close = load(tool, &point("close"), None).arguments().join(" ");
         assert!(close.contains("--close") && !close.contains("cookie-jar"), "{close}");
     }

@@ -59,7 +59,7 @@ fn come_and_go(running: &Running, request: &[u8]) -> io::Result<()> {
 
 /// Connects and asks once.
 fn come(running: &Running, request: &[u8]) -> io::Result<Client> {
-    let mut client = Client::connect(running.address())?;
+    let mut client = running.enter()?;
     match client.ask(request)?.status {
         200 => Ok(client),
         status => Err(io::Error::other(format!("status {status}"))),

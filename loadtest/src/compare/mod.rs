@@ -31,6 +31,7 @@ mod statistics;
 mod table;
 mod versus;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,9 @@ use self::cores::Cores;
 use self::drive::Drive;
 use self::peers::{FLOOR, LIMPET, PEERS, Peer};
 use self::plan::Plan;
+use self::scenario::Scenario;
 use self::stage::{Candidate, Rig};
+use crate::tls::certificates::{self, Algorithm, Certificate};
 
 /// What can go wrong with the harness itself. What goes wrong with a candidate is a result.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +131,7 @@ pub struct Options {
     /// Peers to compare with, by name; all that are on this machine when absent
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     peers: Option<Vec<String>>,
-    /// Scenarios to run, by name or as files; all when absent
+    /// Scenarios to run, by name or as files; when absent, all but tls-idle
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     scenario: Vec<String>,
     /// The essential points only, in two minutes
@@ -182,10 +185,12 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
     for name in &absent {
         println!("absent: {name} is not on this machine");
     }
+    let folder = ending::Folder::new("certificates")?;
+    let certificates = certificates(&scenarios, folder.path())?;
     let plan = Plan::new(options, scenarios, candidates.len())?;
     println!("{}", plan.announcement(&candidates));
     let facts = machine::facts(&cores);
-    let rig = Rig { cores, tool, descriptors };
+    let rig = Rig { cores, tool, descriptors, certificates };
     let drive = Drive::new(&plan, &candidates, &rig, &options.out)?;
     let results = drive.run(facts, absent)?;
     report::write(&results, &options.out)?;
@@ -197,6 +202,21 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
         |cell: Option<&results::Cell>| cell.is_none_or(|cell| cell.summary.invalid_count == 0);
     let mut points = results.scenarios.iter().flat_map(|scenario| &scenario.points);
     Ok(points.all(|point| reference(point.cells.first())))
+}
+
+/// A certificate of each algorithm that a scenario asks for.
+fn certificates(
+    scenarios: &[Scenario],
+    directory: &Path,
+) -> Result<BTreeMap<Algorithm, Certificate>, Failure> {
+    let points = scenarios.iter().flat_map(|scenario| &scenario.points);
+    let algorithms: BTreeSet<Algorithm> = points.filter_map(|point| point.tls).collect();
+    let failed = |error| Failure::File { path: directory.to_path_buf(), error };
+    let make = |algorithm| {
+        let made = certificates::make(algorithm, render::HOST, directory).map_err(failed)?;
+        Ok((algorithm, made))
+    };
+    algorithms.into_iter().map(make).collect()
 }
 
 fn tool(options: &Options) -> Result<PathBuf, Failure> {

@@ -35,6 +35,8 @@ pub enum Ability {
     Rules,
     /// The file is loaded again while it runs.
     Reload,
+    /// Clients speak TLS.
+    Tls,
 }
 
 /// A file that is written for a peer before it starts.
@@ -121,6 +123,7 @@ pub const FLOOR: Peer = Peer {
         (Ability::Targets, ONE_TARGET),
         (Ability::Rules, ONE_TARGET),
         (Ability::Reload, ONE_TARGET),
+        (Ability::Tls, ONE_TARGET),
     ],
     ..PLAIN
 };
@@ -258,6 +261,7 @@ const VARNISH: Peer = Peer {
         &["varnishadm", "-n", "{{ directory }}/varnish", "vcl.use", "g{{ generation }}"],
     ]),
     targets_max: Some((2000, "its configuration is compiled by a C compiler, for minutes")),
+    cannot: &[(Ability::Tls, "it speaks none; its documentation puts another proxy in front")],
     stickiness: "a hash of a cookie that its configuration gives",
     moves_silently: true,
     ..PLAIN

@@ -54,6 +54,8 @@ impl Process {
     /// # Errors
     /// When the program cannot be started or pinned.
     pub fn start(start: &Start, piped: bool) -> Result<Process, Failure> {
+        // Once everything is being ended nothing is written any more either, or a folder that goes would have it.
+        let _gate = gate();
         let errors = start.directory.join(format!("{}.stderr", start.name));
         let refused = |error: io::Error| Failure::Start {
             name: start.name.clone(),
@@ -77,7 +79,6 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log);
-        let _gate = gate();
         let child = on_cores(&start.cores, || command.spawn()).map_err(refused)?;
         Ok(Process { name: start.name.clone(), child, errors })
     }

@@ -4,10 +4,9 @@
 //! answer. Tested here against a listener of the test's own.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::client::Client;
+use super::client::Door;
 
 /// New users at a time. With one target of eight away, all of them miss it by chance once in ten million times.
 const CROWD: usize = 128;
@@ -41,12 +40,12 @@ impl Proof {
 
     /// Sends a crowd, unless one was there a moment ago or there is nothing left to prove. `leaving` is the
     /// `X-Target` of those that were taken away or came back.
-    pub fn look(&mut self, address: SocketAddr, request: &str, leaving: &str) {
+    pub fn look(&mut self, door: &Door, request: &str, leaving: &str) {
         if self.is_there || self.last.is_some_and(|last| last.elapsed() < PAUSE) {
             return;
         }
         // Who is turned away while the file is loaded proves nothing.
-        if let Ok(targets) = crowd(address, request.as_bytes()) {
+        if let Ok(targets) = crowd(door, request.as_bytes()) {
             let met = targets.iter().any(|target| target == leaving);
             self.is_there = match self.awaited {
                 Awaited::Gone => !met,
@@ -69,10 +68,10 @@ impl Proof {
 }
 
 /// By which targets new users are answered, who all ask at once.
-fn crowd(address: SocketAddr, request: &[u8]) -> io::Result<Vec<String>> {
+fn crowd(door: &Door, request: &[u8]) -> io::Result<Vec<String>> {
     let mut clients = Vec::with_capacity(CROWD);
     for _ in 0..CROWD {
-        let mut client = Client::connect(address)?;
+        let mut client = door.enter()?;
         client.tell(request)?;
         clients.push(client);
     }
@@ -87,7 +86,7 @@ fn crowd(address: SocketAddr, request: &[u8]) -> io::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::thread;
 
     use super::*;
@@ -116,7 +115,7 @@ mod tests {
 
     fn look(proof: &mut Proof, address: SocketAddr) -> bool {
         proof.last = None;
-        proof.look(address, REQUEST, "t7");
+        proof.look(&Door::plain(address), REQUEST, "t7");
         proof.fault().is_none()
     }
 
@@ -143,13 +142,13 @@ mod tests {
 
     #[test]
     fn crowds_keep_apart() {
-        let address = balancer(&[(200, &["t7"])]);
+        let address = Door::plain(balancer(&[(200, &["t7"])]));
         let mut proof = Proof::new(Awaited::Gone);
-        proof.look(address, REQUEST, "t7");
+        proof.look(&address, REQUEST, "t7");
         // In the time to come: less than a pause ago, however slow this test is.
         let last = Some(Instant::now() + PAUSE);
         proof.last = last;
-        proof.look(address, REQUEST, "t7");
+        proof.look(&address, REQUEST, "t7");
         assert_eq!(proof.last, last, "no second crowd");
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::peers::Peer;
+use crate::tls::certificates::Certificate;
 
 /// Host that every request asks for.
 pub const HOST: &str = "www.example.com";
@@ -88,6 +89,31 @@ pub struct Words {
     pub host: &'static str,
     /// Which writing of the file it is.
     pub generation: usize,
+    /// What it presents to clients, who speak TLS then.
+    pub tls: Option<Tls>,
+}
+
+/// The certificate of a balancer, as templates see it: files in PEM.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tls {
+    /// The certificate, and behind it the intermediate authority's.
+    pub chain: String,
+    /// Its key.
+    pub key: String,
+    /// Both in one.
+    pub combined: String,
+}
+
+impl Tls {
+    /// As templates see a certificate.
+    pub fn new(certificate: &Certificate) -> Tls {
+        let text = |path: &Path| path.display().to_string();
+        Tls {
+            chain: text(&certificate.chain),
+            key: text(&certificate.key),
+            combined: text(&certificate.combined),
+        }
+    }
 }
 
 impl Words {
@@ -111,6 +137,7 @@ impl Words {
                 .unwrap_or(MODULES[0]),
             host: HOST,
             generation: 1,
+            tls: None,
         }
     }
 
@@ -160,7 +187,7 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
-    use super::super::peers::{FLOOR, LIMPET, PEERS};
+    use super::super::peers::{Ability, FLOOR, LIMPET, PEERS};
     use super::*;
 
     fn words(targets: usize, rules: usize) -> Words {
@@ -190,6 +217,28 @@ mod tests {
                 }
                 assert!(!text.contains(&format!("/section-{}/", rules + 1)), "{}", peer.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_peer_that_speaks_tls_is_told_of_the_certificate_and_only_then() {
+        let speaks = |peer: &&Peer| peer.refusal(&[Ability::Tls]).is_none();
+        for peer in PEERS.iter().chain([&LIMPET]).filter(speaks) {
+            let mut words = words(2, 0);
+            let text = |words: &Words| -> String {
+                let rendered = peer.templates.iter().map(|one| words.render(one.file, one.text));
+                rendered.map(Result::unwrap).collect()
+            };
+            assert!(!text(&words).contains(".pem"), "{}", peer.name);
+            words.tls = Some(Tls {
+                chain: "/c.pem".to_owned(),
+                key: "/k.pem".to_owned(),
+                combined: "/b.pem".to_owned(),
+            });
+            let text = text(&words);
+            let separate = text.contains("/c.pem") && text.contains("/k.pem");
+            assert!(separate || text.contains("/b.pem"), "{}: {text}", peer.name);
+            assert!(!text.contains("{{") && !text.contains("{%"), "{}", peer.name);
         }
     }
 

@@ -40,9 +40,13 @@ pub fn keep_configurations(
     out: &Path,
 ) -> Result<(), Failure> {
     for candidate in candidates {
-        let folder = out.join("configurations").join(&candidate.name);
+        let folder = out.join(&candidate.name);
         for template in candidate.peer.templates {
             let from = work.join(&candidate.name).join(template.file);
+            if !from.exists() {
+                // It takes no part.
+                continue;
+            }
             fs::create_dir_all(&folder)
                 .and_then(|()| fs::copy(&from, folder.join(template.file)))
                 .map_err(|error| Failure::File { path: from, error })?;

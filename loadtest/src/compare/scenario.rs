@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::peers::Ability;
 use super::render::HOST;
+use crate::tls::certificates::Algorithm;
+use crate::tls::speech::Version;
 
-const SHIPPED: [(&str, &str); 13] = [
+const SHIPPED: [(&str, &str); 18] = [
     ("small", include_str!("../../scenarios/small.toml")),
     ("half-load", include_str!("../../scenarios/half-load.toml")),
     ("close", include_str!("../../scenarios/close.toml")),
@@ -26,6 +28,11 @@ const SHIPPED: [(&str, &str); 13] = [
     ("idle", include_str!("../../scenarios/idle.toml")),
     ("reload", include_str!("../../scenarios/reload.toml")),
     ("target-death", include_str!("../../scenarios/target-death.toml")),
+    ("tls-close", include_str!("../../scenarios/tls-close.toml")),
+    ("tls-small", include_str!("../../scenarios/tls-small.toml")),
+    ("tls-download", include_str!("../../scenarios/tls-download.toml")),
+    ("tls-upload", include_str!("../../scenarios/tls-upload.toml")),
+    ("tls-idle", include_str!("../../scenarios/tls-idle.toml")),
 ];
 
 /// What happens besides requests.
@@ -80,6 +87,9 @@ pub struct Scenario {
     /// What a candidate must be able to, to take part.
     #[serde(default)]
     pub needs: Vec<Ability>,
+    /// It is only run where it is named.
+    #[serde(default)]
+    pub by_name: bool,
     /// Most rounds, whatever the command line says.
     #[serde(default = "no_limit")]
     pub rounds_max: usize,
@@ -138,6 +148,15 @@ pub struct Point {
     /// Whether balancers check their targets' health, once a second.
     #[serde(default)]
     pub health: bool,
+    /// Clients speak TLS, and the balancer has a certificate with such a key; none: no TLS.
+    #[serde(default)]
+    pub tls: Option<Algorithm>,
+    /// The version of TLS that clients speak.
+    #[serde(default)]
+    pub tls_version: Version,
+    /// Sessions of TLS are resumed by their tickets.
+    #[serde(default)]
+    pub resume: bool,
 }
 
 fn no_limit() -> usize {
@@ -161,6 +180,10 @@ impl Scenario {
         let wrong = |error| Failure::Scenario { name: name.to_owned(), error };
         let scenario: Scenario = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         for point in &scenario.points {
+            let is_refusing = scenario.needs.contains(&Ability::Tls);
+            if let Some(what) = point.contradiction(is_refusing) {
+                return Err(wrong(format!("{}: {what}", point.label)));
+            }
             if point.sessions > 0 && point.sessions < point.connections {
                 return Err(wrong(format!(
                     "{}: {} sessions cannot keep {} connections going, since a user asks one thing at a time",
@@ -178,7 +201,8 @@ impl Scenario {
     }
 }
 
-/// The scenarios that are asked for: names of shipped ones or paths of files; none named: all. With
+/// The scenarios that are asked for: names of shipped ones or paths of files; none named: all that are not for being
+/// named only. With
 /// `quick`, only the points that are quick, unless scenarios are named.
 ///
 /// # Errors
@@ -189,6 +213,7 @@ pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>, Failure> {
         for (name, text) in SHIPPED {
             chosen.push(Scenario::read(name, text)?);
         }
+        chosen.retain(|scenario| !scenario.by_name);
     }
     for name in names {
         let shipped = SHIPPED.iter().find(|(shipped, _)| shipped == name);
@@ -223,6 +248,17 @@ impl Point {
         }
     }
 
+    /// What does not go together about TLS, if anything. `is_refusing` says that who has none takes no part.
+    fn contradiction(&self, is_refusing: bool) -> Option<&'static str> {
+        match self.tls {
+            Some(_) if !is_refusing => Some("over TLS, the scenario needs = [\"tls\"]"),
+            Some(_) if self.slow_clients > 0 => Some("slow clients speak no TLS"),
+            None if self.resume => Some("nothing to resume without tls"),
+            None if self.tls_version != Version::default() => Some("a tls_version without tls"),
+            _ => None,
+        }
+    }
+
     /// The request of somebody without cookies.
     pub fn request(&self) -> String {
         format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", self.request_target())
@@ -230,7 +266,7 @@ impl Point {
 
     /// What balancers and targets must be started with for it.
     pub fn setup(&self) -> Setup {
-        Setup { targets: self.targets, rules: self.rules, health: self.health }
+        Setup { targets: self.targets, rules: self.rules, health: self.health, tls: self.tls }
     }
 }
 
@@ -243,6 +279,8 @@ pub struct Setup {
     pub rules: usize,
     /// Whether balancers check their targets.
     pub health: bool,
+    /// What certificate they have, if they speak TLS.
+    pub tls: Option<Algorithm>,
 }
 
 #[cfg(test)]
@@ -296,6 +334,28 @@ mod tests {
         assert!(Scenario::read("x", &text(8)).is_ok() && Scenario::read("x", &text(0)).is_ok());
         let error = Scenario::read("x", &text(7)).unwrap_err().to_string();
         assert!(error.contains("7 sessions"), "{error}");
+    }
+
+    #[test]
+    fn what_contradicts_tls_is_refused() {
+        let read = |scenario: &str, point: &str| {
+            let text = format!(
+                "name='x'\ntitle='x'\nabout='x'\n{scenario}\n[[point]]\nlabel='p'\nconnections=8\n{point}"
+            );
+            Scenario::read("x", &text).map_err(|error| error.to_string())
+        };
+        let read_over_tls = |point: &str| read("needs=['tls']", point);
+        assert!(read_over_tls("tls='rsa'\ntls_version='1.2'\nresume=true\nclose=true").is_ok());
+        for (found, expected) in [
+            (read("", "tls='rsa'"), "needs = [\"tls\"]"),
+            (read_over_tls("tls='rsa'\nslow_clients=1"), "slow clients"),
+            (read_over_tls("resume=true"), "nothing to resume"),
+            (read_over_tls("tls_version='1.2'"), "without tls"),
+            (read_over_tls("tls='dsa'"), "dsa"),
+        ] {
+            let error = found.unwrap_err();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
     }
 
     #[test]

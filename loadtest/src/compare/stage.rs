@@ -4,8 +4,9 @@
 //! on another core than its own, or a target on the balancer's. Tested here with a made-up peer that is a
 //! shell script.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Failure;
-use super::client::Client;
+use super::client::{Client, Door};
 use super::cores::Cores;
 use super::ending::said;
 use super::peers::{Peer, Reload, in_path};
 use super::process::{Process, Start, poll_until};
-use super::render::{HOST, Target, Words, alias, target_id};
+use super::render::{HOST, Target, Tls, Words, alias, target_id};
 use super::scenario::Setup;
+use crate::tls::certificates::{Algorithm, Certificate};
+use crate::tls::speech::{self, Speech, Version};
 
 /// How long anything may take until it answers; ten thousand targets take some of them a while.
 const READY_PATIENCE: Duration = Duration::from_secs(45);
@@ -49,6 +52,20 @@ pub struct Rig {
     pub tool: PathBuf,
     /// How many a process may have.
     pub descriptors: u64,
+    /// What balancers present, by algorithm: the same for all.
+    pub certificates: BTreeMap<Algorithm, Certificate>,
+}
+
+impl Rig {
+    /// The certificate of a setup; none without TLS.
+    ///
+    /// # Errors
+    /// When none was made.
+    pub fn certificate(&self, setup: Setup) -> Result<Option<&Certificate>, Failure> {
+        let none = || Failure::Options("no certificate was made for TLS".to_owned());
+        let found = setup.tls.map(|algorithm| self.certificates.get(&algorithm).ok_or_else(none));
+        found.transpose()
+    }
 }
 
 /// The targets of a setup.
@@ -182,7 +199,7 @@ pub struct Running {
     peer: Peer,
     program: PathBuf,
     words: Words,
-    address: SocketAddr,
+    door: Door,
     directory: PathBuf,
     process: Process,
     companion: Option<Process>,
@@ -212,6 +229,9 @@ impl Running {
         words.health = setup.health;
         words.threads = cores.balancer.len();
         words.descriptors = rig.descriptors;
+        let certificate = rig.certificate(setup)?;
+        words.tls = certificate.map(Tls::new);
+        let door = door(address, certificate)?;
         words.write(&candidate.peer)?;
         let syslog = match candidate.peer.syslog {
             true => Some(Syslog::start(&directory.join("log.sock")).map_err(in_directory)?),
@@ -222,7 +242,7 @@ impl Running {
             peer: candidate.peer,
             program: candidate.program.clone(),
             words,
-            address,
+            door,
             directory: directory.to_path_buf(),
             process,
             companion: None,
@@ -238,8 +258,7 @@ impl Running {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
         let mut said = String::new();
         let ready = poll_until(READY_PATIENCE, || {
-            let answer =
-                Client::connect(self.address).and_then(|mut client| client.ask(request.as_bytes()));
+            let answer = self.enter().and_then(|mut client| client.ask(request.as_bytes()));
             said = format!("{answer:?}");
             let good = answer.is_ok_and(|answer| answer.status == 200 && answer.target.is_some());
             good || !self.process.runs()
@@ -268,7 +287,20 @@ impl Running {
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address()
+    }
+
+    /// Where clients connect, and how they speak there.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Connects as a client.
+    ///
+    /// # Errors
+    /// When nobody listens, or does not speak as expected.
+    pub fn enter(&self) -> io::Result<Client> {
+        self.door.enter()
     }
 
     /// The processes it was started as; others descend from them.
@@ -334,6 +366,15 @@ impl Running {
             }
         }
     }
+}
+
+/// How clients of this tool speak there.
+fn door(address: SocketAddr, certificate: Option<&Certificate>) -> Result<Door, Failure> {
+    let Some(certificate) = certificate else { return Ok(Door::plain(address)) };
+    let failed = |error: speech::Error| Failure::Options(error.to_string());
+    let speech =
+        Speech::new(&certificate.chain, HOST, Version::default(), false).map_err(failed)?;
+    Door::secure(address, &speech).map_err(failed)
 }
 
 fn start_program(
@@ -403,11 +444,11 @@ mod tests {
     use super::super::peers::{LIMPET, Template};
     use super::*;
 
-    const SETUP: Setup = Setup { targets: 1, rules: 0, health: false };
+    const SETUP: Setup = Setup { targets: 1, rules: 0, health: false, tls: None };
 
     fn rig() -> Rig {
         let cores = Cores { balancer: vec![0], generator: vec![0], targets: vec![0] };
-        Rig { cores, tool: PathBuf::new(), descriptors: 1024 }
+        Rig { cores, tool: PathBuf::new(), descriptors: 1024, certificates: BTreeMap::new() }
     }
 
     fn folder(name: &str) -> PathBuf {

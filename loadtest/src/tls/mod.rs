@@ -8,7 +8,8 @@
 //!        └───────▶ speech (one configuration: trust, tickets) ─▶ session, one for each connection
 //! ```
 //!
-//! One group and one cipher suite are offered, so that every server does the same: X25519 and AES-256-GCM.
+//! One cipher suite is offered, and before every other group one, so that every server does the same: AES-256-GCM and
+//! X25519.
 
 pub mod certificates;
 pub mod session;

@@ -100,7 +100,9 @@ impl Speech {
                 cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
                 cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
             ],
-            kx_groups: vec![kx_group::X25519],
+            // The second is never chosen: a server of TLS 1.2 presents a key on P-256 only to who knows that group
+            // (RFC 8422 §5.1).
+            kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
             ..aws_lc_rs::default_provider()
         });
         let version = match self.version {

@@ -36,7 +36,7 @@ impl fmt::Debug for Tickets {
 }
 
 impl ClientSessionStore for Tickets {
-    // One group is offered, whatever was chosen before.
+    // The first group is offered, whatever was chosen before.
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
