@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
 
 use rustls::crypto::aws_lc_rs;
@@ -232,4 +233,44 @@ fn content_that_ends_without_tls_saying_so_is_cut_off() {
         assert_eq!(clean, says_so, "{json}");
         assert_eq!(json["errors"]["length"], length_errors, "{json}");
     }
+}
+
+#[test]
+fn no_handshake_is_begun_that_no_request_is_left_for() {
+    let folder = Folder::new("left", "ecdsa");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let address = serve(folder.config(), move |stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        right(stream)
+    });
+    let (clean, json, said) =
+        load(address, &folder.chain(), "--close --connections 16 --requests 40");
+    assert!(clean, "{json} {said}");
+    assert_eq!(json["handshakes"]["full"], 40, "{json}");
+    assert_eq!(count.load(Ordering::SeqCst), 40);
+}
+
+#[test]
+fn hostile_clients_come_beside_the_others_and_are_not_counted_with_them() {
+    let folder = Folder::new("hostile", "ecdsa");
+    let whole = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&whole);
+    let address = serve(folder.config(), move |stream| {
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        right(stream)
+    });
+    let arguments = "--connections 2 --duration 1s --hostile 100";
+    let (clean, json, said) = load(address, &folder.chain(), arguments);
+    assert!(clean, "{json} {said}");
+    assert_eq!(whole.load(Ordering::SeqCst), 2);
+    let begun = json["hostile"]["begun"].as_u64().unwrap();
+    assert!((20..=200).contains(&begun), "{json}");
+    // Half of them leave when they have been answered, and a quarter says too little for that.
+    let answered = json["hostile"]["answered"].as_u64().unwrap();
+    assert!(answered > 0 && answered <= begun * 3 / 4 + 1, "{json}");
+    assert_eq!(json["handshakes"]["full"], 2, "{json}");
 }

@@ -281,7 +281,8 @@ impl<'a> Drive<'a> {
                 let may_move = run.kind.is_moving() && running.moves_silently();
                 let mut sample = Sample::of_load(round, may_move, run.unit, measured, held);
                 let unresumed = run.point.resume.then(|| sample.found.unresumed()).flatten();
-                for why in unproven.into_iter().chain(unresumed) {
+                let peaceful = sample.found.too_peaceful(run.point.hostile_per_second);
+                for why in unproven.into_iter().chain(unresumed).chain(peaceful) {
                     sample.invalidate(why);
                 }
                 if !running.runs() {
@@ -337,9 +338,9 @@ impl<'a> Drive<'a> {
     }
 }
 
-/// The same load as fast as it is answered, without its label.
+/// The same load as fast as it is answered, without its label and who disturbs it.
 fn closed(point: &Point) -> Point {
-    Point { half_load: false, label: String::new(), ..point.clone() }
+    Point { half_load: false, hostile_per_second: 0, label: String::new(), ..point.clone() }
 }
 
 fn facts(candidate: &Candidate) -> Facts {

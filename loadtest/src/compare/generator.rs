@@ -19,11 +19,17 @@ use super::render::HOST;
 use super::scenario::Point;
 use crate::tls::speech::Version;
 
+/// How long it may take at most where it counts requests.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(180);
+
 /// How much longer than asked a generator may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where sessions are to be resumed, one whole handshake for so many of these at most.
 const WHOLE_IN_RESUMED: u64 = 50;
+
+/// The part of the hostile clients that must have come.
+const HOSTILE_SHARE_MIN: f64 = 0.9;
 
 /// What is to be sent, where, and for how long.
 #[derive(Debug, Clone)]
@@ -93,6 +99,20 @@ pub struct Found {
     pub handshakes: Handshakes,
     /// What slow clients saw.
     pub slow: Slow,
+    /// What hostile clients saw.
+    pub hostile: Hostile,
+}
+
+/// What hostile clients saw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Hostile {
+    /// Handshakes that they began.
+    pub begun: u64,
+    /// How often they were answered.
+    pub answered: u64,
+    /// Connections that the other side ended, or that could not be had.
+    pub ended: u64,
 }
 
 /// Handshakes of TLS in the measured time.
@@ -150,6 +170,13 @@ impl Found {
         (!is_little).then(|| format!("{full} of {} handshakes resumed nothing", full + resumed))
     }
 
+    /// Why a run beside so many hostile clients a second does not count, if they were far fewer.
+    pub fn too_peaceful(&self, per_second: u32) -> Option<String> {
+        let wanted = f64::from(per_second) * self.seconds;
+        let is_short = (self.hostile.begun as f64) < wanted * HOSTILE_SHARE_MIN;
+        is_short.then(|| format!("{} hostile clients came, not {wanted:.0}", self.hostile.begun))
+    }
+
     /// Why the run does not count, if it does not. With `may_move`, because their target goes away, a response from
     /// another target is none.
     pub fn fault(&self, may_move: bool) -> Option<String> {
@@ -202,8 +229,12 @@ impl Load<'_> {
         let mut option = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
         option("address", self.address.to_string());
         option("connections", point.connections.to_string());
-        option("duration", format!("{}ms", milliseconds(self.seconds)));
-        option("warmup", format!("{}ms", milliseconds(self.warmup_seconds)));
+        option("timeout", format!("{}s", point.timeout_seconds));
+        match point.requests {
+            0 => option("duration", format!("{}ms", milliseconds(self.seconds))),
+            requests => option("requests", requests.to_string()),
+        }
+        option("warmup", format!("{}ms", self.warmup().as_millis()));
         option("threads", self.cores.len().min(point.connections).to_string());
         option("core", cores.join(","));
         option("host", HOST.to_owned());
@@ -224,6 +255,9 @@ impl Load<'_> {
             let version = if point.tls_version == Version::V1_2 { "1.2" } else { "1.3" };
             option("tls-version", version.to_owned());
         }
+        if point.hostile_per_second > 0 {
+            option("hostile", point.hostile_per_second.to_string());
+        }
         if point.sessions > 0 {
             option("cookie-jar", "per-session".to_owned());
             option("sessions", point.sessions.to_string());
@@ -242,6 +276,14 @@ impl Load<'_> {
             }
         }
         arguments
+    }
+
+    /// How long before measuring. The very first request of a certain number is measured.
+    fn warmup(&self) -> Duration {
+        match self.point.requests {
+            0 => Duration::from_secs_f64(self.warmup_seconds),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Runs the generator; `meanwhile` is called with the time since measuring began, again and again.
@@ -268,10 +310,13 @@ impl Load<'_> {
             let mut text = String::new();
             output.read_to_string(&mut text).map(|_| text)
         });
-        poll_until(Duration::from_secs_f64(self.warmup_seconds), || said.is_finished());
+        poll_until(self.warmup(), || said.is_finished());
         let meter = Meter::start(measured);
         let began = Instant::now();
-        let length = Duration::from_secs_f64(self.seconds);
+        let length = match self.point.requests {
+            0 => Duration::from_secs_f64(self.seconds),
+            _ => REQUESTS_PATIENCE,
+        };
         let mut outcome = Ok(());
         poll_until(length, || {
             outcome = meanwhile(began.elapsed());
@@ -375,6 +420,26 @@ mod tests {
         assert_eq!(found(2, 100).unresumed(), None);
         let said = found(30, 70).unresumed().unwrap();
         assert_eq!(said, "30 of 100 handshakes resumed nothing");
+    }
+
+    #[test]
+    fn hostile_clients_must_have_come() {
+        let hostile = Hostile { begun: 1900, ..Hostile::default() };
+        let found = Found { seconds: 2.0, hostile, ..good() };
+        assert_eq!(found.too_peaceful(1000), None);
+        let said = found.too_peaceful(2000).unwrap();
+        assert_eq!(said, "1900 hostile clients came, not 4000");
+    }
+
+    #[test]
+    fn a_certain_number_of_requests_has_no_time_and_is_not_warmed_up() {
+        let mut point = point("close");
+        (point.requests, point.timeout_seconds, point.hostile_per_second) = (7, 60, 9);
+        let arguments = load(Path::new("tool"), &point, None).arguments().join(" ");
+        for part in ["--timeout 60s --requests 7 --warmup 0ms", "--hostile 9"] {
+            assert!(arguments.contains(part), "{part}: {arguments}");
+        }
+        assert!(!arguments.contains("--duration"), "{arguments}");
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub struct Options {
     /// Peers to compare with, by name; all that are on this machine when absent
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     peers: Option<Vec<String>>,
-    /// Scenarios to run, by name or as files; when absent, all but tls-idle
+    /// Scenarios to run, by name or as files; when absent, all but tls-idle, tls-hostile and tls-return
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     scenario: Vec<String>,
     /// The essential points only, in two minutes

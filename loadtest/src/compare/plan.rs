@@ -26,6 +26,9 @@ const START_SECONDS: f64 = 0.7;
 /// A round of clients who stay: they come one by one, and memory settles twice.
 const IDLE_SECONDS: f64 = 9.0 + 2.0 * SETTLING.as_secs() as f64;
 
+/// A measurement that ends with its last request.
+const REQUESTS_SECONDS: f64 = 20.0;
+
 /// How much longer they take to come where each makes a handshake.
 const GREETING_SECONDS: f64 = 14.0;
 
@@ -121,7 +124,11 @@ impl Plan {
             let count = scenario.points.len() as f64 * turns;
             fixed += turns * scenario.points.iter().map(|one| one.settling_seconds).sum::<f64>();
             match scenario.kind {
-                Kind::Load => runs += count,
+                Kind::Load => {
+                    let counted = scenario.points.iter().filter(|one| one.requests > 0).count();
+                    fixed += counted as f64 * turns * REQUESTS_SECONDS;
+                    runs += count - counted as f64 * turns;
+                }
                 Kind::Idle => {
                     let greeting = scenario.points.iter().filter(|one| one.tls.is_some()).count();
                     fixed += count * IDLE_SECONDS + greeting as f64 * turns * GREETING_SECONDS;

@@ -14,7 +14,7 @@ use super::render::HOST;
 use crate::tls::certificates::Algorithm;
 use crate::tls::speech::Version;
 
-const SHIPPED: [(&str, &str); 18] = [
+const SHIPPED: [(&str, &str); 20] = [
     ("small", include_str!("../../scenarios/small.toml")),
     ("half-load", include_str!("../../scenarios/half-load.toml")),
     ("close", include_str!("../../scenarios/close.toml")),
@@ -33,6 +33,8 @@ const SHIPPED: [(&str, &str); 18] = [
     ("tls-download", include_str!("../../scenarios/tls-download.toml")),
     ("tls-upload", include_str!("../../scenarios/tls-upload.toml")),
     ("tls-idle", include_str!("../../scenarios/tls-idle.toml")),
+    ("tls-hostile", include_str!("../../scenarios/tls-hostile.toml")),
+    ("tls-return", include_str!("../../scenarios/tls-return.toml")),
 ];
 
 /// What happens besides requests.
@@ -157,6 +159,15 @@ pub struct Point {
     /// Sessions of TLS are resumed by their tickets.
     #[serde(default)]
     pub resume: bool,
+    /// Clients besides, so many a second, that begin a handshake of TLS and never finish it.
+    #[serde(default)]
+    pub hostile_per_second: u32,
+    /// Requests of the whole measurement, from the first on; 0: as many as are answered in its time.
+    #[serde(default)]
+    pub requests: u64,
+    /// How long a client waits for anything.
+    #[serde(default = "ten")]
+    pub timeout_seconds: u32,
 }
 
 fn no_limit() -> usize {
@@ -165,6 +176,10 @@ fn no_limit() -> usize {
 
 fn two() -> usize {
     2
+}
+
+fn ten() -> u32 {
+    10
 }
 
 fn root() -> String {
@@ -253,8 +268,10 @@ impl Point {
         match self.tls {
             Some(_) if !is_refusing => Some("over TLS, the scenario needs = [\"tls\"]"),
             Some(_) if self.slow_clients > 0 => Some("slow clients speak no TLS"),
+            None if self.hostile_per_second > 0 => Some("hostile clients speak TLS"),
             None if self.resume => Some("nothing to resume without tls"),
             None if self.tls_version != Version::default() => Some("a tls_version without tls"),
+            _ if self.requests > 0 && self.half_load => Some("either requests or half_load"),
             _ => None,
         }
     }
@@ -350,6 +367,8 @@ mod tests {
             (read("", "tls='rsa'"), "needs = [\"tls\"]"),
             (read_over_tls("tls='rsa'\nslow_clients=1"), "slow clients"),
             (read_over_tls("resume=true"), "nothing to resume"),
+            (read_over_tls("hostile_per_second=1"), "hostile clients speak TLS"),
+            (read("", "requests=1\nhalf_load=true"), "either requests or half_load"),
             (read_over_tls("tls_version='1.2'"), "without tls"),
             (read_over_tls("tls='dsa'"), "dsa"),
         ] {

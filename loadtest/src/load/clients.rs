@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use self::secure::Secure;
 use super::connection::{Asked, Connection, NOBODY, Seen, State};
+use super::manner::{Manner, Share};
 use super::options::CookieJar;
 use super::phase::{Clock, Phase, Phases};
 use super::plan::{self, Plan};
@@ -37,28 +38,6 @@ const ENDING_NS: u64 = 1_000_000_000;
 /// How often all connections are looked at.
 const TICK_NS: u64 = 50_000_000;
 
-/// How a thread's clients behave.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    pub pipeline: usize,
-    /// A connection for each request.
-    pub close: bool,
-    pub jar: Option<CookieJar>,
-    pub timeout_ns: u64,
-}
-
-/// What falls to one thread of the whole load.
-#[derive(Debug)]
-pub struct Share {
-    /// Its number, from 0.
-    pub thread: usize,
-    pub connections: usize,
-    pub sessions: Sessions,
-    /// The arrivals of an open loop; `None` in a closed one.
-    pub schedule: Option<Schedule>,
-    pub phases: Phases,
-}
-
 /// The clients of one thread. Their tokens are the numbers of their connections.
 pub struct Clients {
     plan: Arc<Plan>,
@@ -73,6 +52,8 @@ pub struct Clients {
     idle: Vec<u32>,
     to_connect: VecDeque<u32>,
     connecting: usize,
+    /// Handshakes of TLS that are not done.
+    greeting: usize,
     /// Connections that wait: when, and which.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     spare: Vec<Vec<u8>>,
@@ -110,6 +91,7 @@ impl Clients {
             idle: Vec::with_capacity(connections),
             to_connect: VecDeque::with_capacity(connections),
             connecting: 0,
+            greeting: 0,
             timers: BinaryHeap::with_capacity(connections),
             spare: Vec::with_capacity(connections),
             out: Vec::new(),
@@ -335,6 +317,8 @@ impl Clients {
     fn connect_more(&mut self, queue: &mut Queue, now_ns: u64) {
         while self.connecting < CONNECTING_MAX
             && self.phases.is_asking()
+            // A connection for each request: none is opened that nothing is left for.
+            && (!self.manner.close || self.phases.has_more(self.connecting + self.greeting))
             && let Some(index) = self.to_connect.pop_front()
         {
             match queue.connect(self.plan.address, u64::from(index)) {

@@ -13,6 +13,8 @@
 
 mod clients;
 mod connection;
+mod hostile;
+mod manner;
 mod options;
 mod phase;
 mod plan;
@@ -37,7 +39,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use options::Options;
 
-use clients::{Clients, Manner, Share};
+use clients::Clients;
+use hostile::HostileClients;
+use manner::{Manner, Share};
 use options::CookieJar;
 use phase::{Clock, Phases, Span};
 use plan::Plan;
@@ -51,6 +55,9 @@ use crate::ring::{BufferSpec, Ring};
 
 /// Tokens of slow clients begin here; those of the others are small.
 const SLOW_TOKENS: u64 = 1 << 32;
+
+/// And those of hostile ones here.
+const HOSTILE_TOKENS: u64 = 1 << 40;
 
 /// Submissions between two waits; more are handed over early.
 const RING_ENTRIES: u32 = 1024;
@@ -72,7 +79,8 @@ pub fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     options.check_together()?;
     // A connection that is being closed may still have its descriptor when the next one has one.
     let places = options.connections.get() << u8::from(options.close);
-    allow_descriptors(places + options.slow_clients)?;
+    let hostile = if options.hostile.is_some() { hostile::OPEN_MAX } else { 0 };
+    allow_descriptors(places + options.slow_clients + hostile * options.threads.get())?;
     let plan = Arc::new(Plan::new(options)?);
     let threads = options.threads.get();
     let live: Arc<[Live]> = (0..threads).map(|_| Live::default()).collect();
@@ -209,13 +217,18 @@ fn work(
     let mut clients = Clients::new(plan.clone(), manner, clock, share_of_thread)?;
     let slow_count = share(options.slow_clients, thread, threads);
     let mut slow = SlowClients::new(plan.clone(), slow_count, SLOW_TOKENS);
+    let rate = options.hostile.unwrap_or_default() / threads as f64;
+    let mut hostile = HostileClients::new(plan.clone(), rate, HOSTILE_TOKENS)?;
     clients.start(ring.queue());
     while clients.turn(ring.queue()) {
         slow.turn(ring.queue(), clock.now_ns());
-        let deadline_ns = clients.deadline_ns().min(slow.deadline_ns());
+        hostile.turn(ring.queue(), clock.now_ns());
+        let deadline_ns = clients.deadline_ns().min(slow.deadline_ns()).min(hostile.deadline_ns());
         ring.wait(Some(clock.instant(deadline_ns)), |queue, token, event| {
             if token < SLOW_TOKENS {
                 clients.handle(queue, token as usize, event);
+            } else if token >= HOSTILE_TOKENS {
+                hostile.handle(queue, token, &event);
             } else {
                 slow.handle(queue, token, &event);
             }
@@ -223,7 +236,7 @@ fn work(
         live.responses.store(clients.tally.responses(), Ordering::Relaxed);
         live.errors.store(clients.tally.error_count(), Ordering::Relaxed);
     }
-    clients.tally.slow = slow.seen;
+    (clients.tally.slow, clients.tally.hostile) = (slow.seen, hostile.seen);
     Ok(clients.tally)
 }
 

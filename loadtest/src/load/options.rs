@@ -92,6 +92,9 @@ pub struct Options {
     /// Resume sessions by their tickets, one of TLS 1.3 once, as soon as there are any
     #[arg(long, requires = "tls")]
     pub tls_resume: bool,
+    /// Clients beside the others that begin a handshake and never finish one, so many a second; they are not measured
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate, requires = "tls")]
+    pub hostile: Option<f64>,
     /// Clients beside the others that read 10 KiB a second; they are not measured
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "tls")]
     pub slow_clients: usize,

@@ -100,6 +100,11 @@ impl Phases {
         }
     }
 
+    /// One more may be asked, beside so many that are about to.
+    pub fn has_more(&self, pending: usize) -> bool {
+        self.phase == Phase::WarmUp || (pending as u64) < self.left
+    }
+
     /// A request that could not even be sent counts as one that was asked.
     pub fn forfeit(&mut self) {
         if self.phase == Phase::Measuring {
@@ -178,7 +183,9 @@ mod tests {
         let mut phases = Phases::new(0, Span::Requests(3), || 7);
         assert_eq!(phases.advance(5, 0, &mut tally), Phase::Measuring);
         assert_eq!((phases.begin(5), phases.begin(5)), (Some(true), Some(true)));
+        assert!(phases.has_more(0) && !phases.has_more(1));
         phases.forfeit();
+        assert!(!phases.has_more(0));
         assert_eq!(phases.begin(5), None);
         assert_eq!(phases.advance(50, 2, &mut tally), Phase::Draining);
         assert!(phases.is_measuring() && !phases.is_asking());

@@ -60,6 +60,17 @@ pub struct Slow {
     pub ended: u64,
 }
 
+/// What hostile clients saw; they are not part of anything else.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Hostile {
+    /// Connections that were begun.
+    pub begun: u64,
+    /// Times that a server said something.
+    pub answered: u64,
+    /// Connections that were ended by the other side, or could not be had.
+    pub ended: u64,
+}
+
 /// The numbers of one thread, or of all.
 #[derive(Debug)]
 pub struct Tally {
@@ -81,6 +92,7 @@ pub struct Tally {
     pub wrong_target: u64,
     pub moves: u64,
     pub slow: Slow,
+    pub hostile: Hostile,
     /// Processor time of the measured time, in nanoseconds.
     pub cpu_ns: u64,
     /// Length of the measured time, in nanoseconds.
@@ -109,6 +121,7 @@ impl Tally {
             wrong_target: 0,
             moves: 0,
             slow: Slow::default(),
+            hostile: Hostile::default(),
             cpu_ns: 0,
             measured_ns: 0,
             first_refusal: None,
@@ -173,6 +186,9 @@ impl Tally {
         self.slow.responses += part.slow.responses;
         self.slow.bytes += part.slow.bytes;
         self.slow.ended += part.slow.ended;
+        self.hostile.begun += part.hostile.begun;
+        self.hostile.answered += part.hostile.answered;
+        self.hostile.ended += part.hostile.ended;
         self.cpu_ns += part.cpu_ns;
         self.measured_ns = self.measured_ns.max(part.measured_ns);
         if self.first_refusal.is_none() {
@@ -241,6 +257,10 @@ impl Tally {
             "slow": {
                 "clients": self.slow.clients, "responses": self.slow.responses,
                 "bytes": self.slow.bytes, "ended": self.slow.ended,
+            },
+            "hostile": {
+                "begun": self.hostile.begun, "answered": self.hostile.answered,
+                "ended": self.hostile.ended,
             },
         })
     }

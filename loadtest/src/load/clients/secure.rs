@@ -42,6 +42,7 @@ impl Clients {
         let begun = Session::begin(config, name, &mut secure.flight);
         let connection = &mut self.connections[index];
         connection.enter(State::Greeting, now_ns);
+        self.greeting += 1;
         match begun {
             Ok(session) => {
                 connection.session = Some(Box::new(session));
@@ -70,6 +71,7 @@ impl Clients {
                 self.tally.resumed += u64::from(session.is_resumed());
                 self.tally.handshakes += u64::from(!session.is_resumed());
             }
+            self.greeting -= 1;
             // What ends the handshake goes out with the first request.
             self.opened(queue, index, now_ns);
         }
@@ -136,6 +138,7 @@ impl Clients {
         now_ns: u64,
         problem: Problem,
     ) {
+        self.greeting -= 1;
         let connection = &mut self.connections[index];
         queue.close(connection.socket);
         connection.session = None;
