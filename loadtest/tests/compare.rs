@@ -155,13 +155,14 @@ fn every_peer_that_speaks_tls_serves_over_it_and_resumes() {
             point("each", "tls='ecdsa'\nclose=true"),
             point("resumed", "tls='ecdsa'\nclose=true\nresume=true"),
             point("resumed, 1.2", "tls='ecdsa'\ntls_version='1.2'\nclose=true\nresume=true"),
+            point("each, at once", "tls='ecdsa'\nclose=true\nrequests=60\ntimeout_seconds=60"),
         ]
         .concat(),
     );
     let said = compare(&limpet, &folder, &["--scenario", &scenario]);
     let json = results(&folder, &said);
     let points = json["scenarios"][0]["points"].as_array().unwrap();
-    assert_eq!(points.len(), 5);
+    assert_eq!(points.len(), 6);
     for point in points {
         for cell in point["cells"].as_array().unwrap() {
             if is_without_tls(cell) {
@@ -173,7 +174,10 @@ fn every_peer_that_speaks_tls_serves_over_it_and_resumes() {
             let handshakes = |kind: &str| sample["found"]["handshakes"][kind].as_u64().unwrap();
             let is_resumed = handshakes("resumed") > 0;
             assert_eq!(is_resumed, label.starts_with("resumed"), "{label}: {cell}");
-            assert_eq!(handshakes("full") > 0, label == "each", "{label}: {cell}");
+            assert_eq!(handshakes("full") > 0, label.starts_with("each"), "{label}: {cell}");
+            if label == "each, at once" {
+                assert_eq!(handshakes("full"), 60, "{cell}");
+            }
         }
     }
     assert!(folder.0.join("out/configurations-tls/limpet/limpet.toml").is_file());
@@ -185,8 +189,6 @@ fn is_without_tls(cell: &Value) -> bool {
     let expected = match cell["candidate"].as_str().unwrap_or_default() {
         "floor" => "a bare relay",
         "varnish" => "it speaks none",
-        // It reads the settings of TLS, and refuses them before they are served.
-        "limpet" => "is not served by this version",
         _ => return false,
     };
     why.contains(expected)
@@ -194,21 +196,35 @@ fn is_without_tls(cell: &Value) -> bool {
 
 #[test]
 fn memory_of_idle_clients_is_measured() {
-    let Some(limpet) = limpet() else { return };
-    let folder = Folder::new("idle");
-    let scenario = folder.scenario(
-        "name='few'\ntitle='Few'\nabout='They stay.'\nkind='idle'\n\
-         [[point]]\nlabel='300 clients'\nconnections=300",
-    );
+    let cells = idle("idle", "[[point]]\nlabel='300 clients'\nconnections=300");
+    assert!(cells.is_none_or(|cells| cells.len() == 2), "limpet and the floor");
+}
+
+#[test]
+fn memory_of_idle_clients_is_measured_over_tls() {
+    let point = "needs=['tls']\n[[point]]\nlabel='100 clients'\nconnections=100\ntls='ecdsa'";
+    let cells = idle("idle-tls", point);
+    assert!(cells.is_none_or(|cells| cells.len() == 1), "limpet alone");
+}
+
+/// The measured cells of clients who stay; nothing where there is no limpet.
+fn idle(name: &str, point: &str) -> Option<Vec<Value>> {
+    let limpet = limpet()?;
+    let folder = Folder::new(name);
+    let scenario = folder
+        .scenario(&format!("name='few'\ntitle='Few'\nabout='They stay.'\nkind='idle'\n{point}"));
     let said = compare(&limpet, &folder, &["--peers", "none", "--scenario", &scenario]);
     let json = results(&folder, &said);
-    for cell in json["scenarios"][0]["points"][0]["cells"].as_array().unwrap() {
+    let mut cells = json["scenarios"][0]["points"][0]["cells"].as_array().unwrap().clone();
+    cells.retain(|cell| !is_without_tls(cell));
+    for cell in &cells {
         assert!(cell["samples"][0]["invalid"].is_null(), "{cell}");
         let figure = |name: &str| cell["summary"][name]["median"].as_f64().unwrap();
         assert!(figure("cost") >= 0.0, "{cell}");
         assert!(figure("proportional_before_bytes") > 0.0, "{cell}");
         assert!(figure("proportional_bytes") > 0.0, "{cell}");
     }
+    Some(cells)
 }
 
 #[test]
