@@ -338,6 +338,7 @@ fn a_misspelt_key_is_not_reported_as_missing_as_well() {
         [admin]
         address = \"0.0.0.0:9901\"
         token = \"0123456789abcdef\"
+        tls.directory = \"/tls\"
         [[listener]]
         name = \"web\"
         address = \"127.0.0.1:80\"
@@ -691,7 +692,10 @@ fn listeners_collide_as_the_kernel_would_see_it() {
 fn the_admin_api_collides_with_a_listener_as_two_listeners_do() {
     let told = |admin: &str, listener: &str| {
         let rest = "[[listener]]\nname = \"web\"\nrespond = {}\n";
-        problems(&format!("[admin]\ntoken = \"0123456789abcdef\"\n{admin}\n{rest}{listener}\n"))
+        let token = "token = \"0123456789abcdef\"";
+        // Without an address, TLS would be a mistake of its own.
+        let tls = if admin.contains("address") { "tls.directory = \"/tls\"" } else { "" };
+        problems(&format!("[admin]\n{token}\n{tls}\n{admin}\n{rest}{listener}\n"))
     };
     for (admin, listener, key) in [
         ("address = '127.0.0.1:80'", "address = '127.0.0.1:80'", "admin.address"),
@@ -701,7 +705,7 @@ fn the_admin_api_collides_with_a_listener_as_two_listeners_do() {
         ("socket = '/run/a'", "address = 'unix:/run/a'", "admin.socket"),
     ] {
         let told = told(admin, listener);
-        let expected = format!("{key}: collides with listener \"web\" (line 7)");
+        let expected = format!("{key}: collides with listener \"web\" (line 8)");
         assert_eq!(told.len(), 1, "{admin} | {listener}: {told:#?}");
         assert!(told[0].contains(&expected), "{expected}: {told:#?}");
     }
@@ -771,6 +775,67 @@ fn mistakes_between_the_settings_of_tls_are_told_once_at_their_place() {
     let right = "policy = \"modern\"\nclient = { mode = \"required\", authorities = \"/a\", fingerprints = [\"FP\"] }";
     let right = format!("{DIRECTORY}\n{}", right.replace("FP", &"AB:".repeat(32)));
     assert_eq!(of_tls(&right), [""; 0]);
+}
+
+#[test]
+fn mistakes_between_the_settings_of_the_admin_api_are_told_once_at_their_place() {
+    let told = |admin: &str| {
+        let listener = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\nrespond = {}";
+        let admin = admin.replace("TOKEN", "token = \"0123456789abcdef\"");
+        let admin =
+            admin.replace("CLIENT", "client = { mode = \"optional\", authorities = \"/ca\" }");
+        problems(&format!("[admin]\n{admin}\n{listener}"))
+    };
+    let (others, loopback) = ("address = \"10.0.0.1:9901\"", "address = \"127.0.0.1:9901\"");
+    let tls = "[admin.tls]\ndirectory = \"/tls\"";
+    for (settings, expected) in [
+        (others.to_owned(), "there is no token; found \"10.0.0.1:9901\"; allowed: a loopback"),
+        (format!("{others}\nTOKEN"), "the token would cross the network in the clear"),
+        (format!("{others}\n{tls}"), "[[admin.tls.role]] for client certificates"),
+        (format!("{others}\n{tls}\nCLIENT"), "there is no token"),
+        (format!("TOKEN\n{tls}"), "has no effect: there is no address"),
+        (format!("{loopback}\n[admin.tls]"), "admin.tls: has no certificate to present"),
+        (format!("{loopback}\n{tls}\nalpn = [\"h2\"]"), "that the admin API speaks"),
+        (
+            format!("{loopback}\n{tls}\nclient.mode = \"required\""),
+            "admin.tls.client.mode: asks for certificates",
+        ),
+        (
+            format!(
+                "{loopback}\n{tls}\nrole = [{{ role = \"attributes\", subjects = [\"CN=a\"] }}]"
+            ),
+            "no client is asked for a certificate",
+        ),
+        (
+            format!("{loopback}\n{tls}\nCLIENT\nrole = [{{ role = \"everything\" }}]"),
+            "names no certificate: any of the authorities' would have the role",
+        ),
+        (
+            format!("{loopback}\n{tls}\nCLIENT\nrole = [{{ subjects = [\"CN=a\"] }}]"),
+            "role: is missing",
+        ),
+        (
+            format!(
+                "{loopback}\n{tls}\nCLIENT\nrole = [{{ role = \"everything\", subjects = [\"CN=a\"] }}, \
+                 {{ role = \"attributes\", subjects = [\"CN=b\", \"CN=a\"] }}]"
+            ),
+            "subjects[#2]: has a role already (line 6)",
+        ),
+    ] {
+        let problems = told(&settings);
+        assert_eq!(problems.len(), 1, "{settings}: {problems:?}");
+        assert!(problems[0].contains(expected), "{settings}: {problems:?}");
+    }
+    let role = "role = [{ role = \"everything\", subjects = [\"CN=a\"] }]";
+    for right in [
+        loopback.to_owned(),
+        format!("{loopback}\nTOKEN"),
+        format!("{loopback}\n{tls}"),
+        format!("{others}\nTOKEN\n{tls}"),
+        format!("{others}\n{tls}\nCLIENT\n{role}"),
+    ] {
+        assert_eq!(told(&right), [""; 0], "{right}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Looks after the certificates of TLS listeners while they serve: reads them anew when their files have changed, and
-//! speaks up before they end.
+//! Looks after the certificates of TLS listeners and of the admin API while they serve: reads them anew when their files
+//! have changed, and speaks up before they end.
 //!
 //! A certificate that is bad keeps the old one in use. Never touches a connection. Tested with `runtime`.
 
@@ -24,7 +24,8 @@ pub async fn run(control: &Arc<Control>) {
     let mut watch = Watch::default();
     loop {
         ticks.tick().await;
-        if control.file().listeners.iter().all(|listener| listener.tls.is_none()) {
+        let file = control.file();
+        if file.admin.tls.is_none() && file.listeners.iter().all(|one| one.tls.is_none()) {
             watch = Watch::default();
             continue;
         }

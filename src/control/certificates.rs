@@ -1,4 +1,5 @@
-//! The certificates of TLS listeners: their files read and judged, and compiled into what the listeners present.
+//! The certificates of TLS listeners and of the admin API: their files read and judged, and compiled into what is
+//! presented.
 //!
 //! Everything that is wrong is reported at once, with file and reason; nothing is taken in part. A listener whose
 //! settings and files are as before is taken over. Never writes a file, never quotes one. Tested beside it.
@@ -25,22 +26,52 @@ use crate::tls::client_auth::{self, ClientAuth, ClientMode};
 use crate::tls::listener::{NamedProfile, ProfileOptions, TicketSource, TlsListener, TlsOptions};
 use crate::tls::names::{Presented, Source};
 use crate::tls::tickets::{ProcessKeys, TicketRoots};
+use crate::tls::x509::{AltName, Facts};
 use files::{Place, Reader};
 use watch::Seen;
 
-/// A certificate that a listener presents, for people.
+/// Who presents a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presenter {
+    Listener(String),
+    Admin,
+}
+
+impl Presenter {
+    /// The listener's name.
+    pub fn listener(&self) -> Option<&str> {
+        match self {
+            Presenter::Listener(name) => Some(name),
+            Presenter::Admin => None,
+        }
+    }
+}
+
+impl fmt::Display for Presenter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Presenter::Listener(name) => write!(out, "listener {name:?}"),
+            Presenter::Admin => out.write_str("admin"),
+        }
+    }
+}
+
+/// A certificate that is presented, for people.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    pub listener: String,
+    pub presenter: Presenter,
+    /// Names of profiles that it is presented under.
+    pub profiles: Vec<String>,
     pub chain: PathBuf,
     pub source: Source,
     pub certificate: Arc<Certificate>,
 }
 
-/// What all TLS listeners of a configuration present.
+/// What the TLS listeners of a configuration, and its admin API, present.
 #[derive(Debug, Default)]
 pub struct Certificates {
     listeners: HashMap<String, Loaded>,
+    admin: Option<Loaded>,
     /// In the order of the file.
     shown: Vec<Shown>,
     notes: Vec<String>,
@@ -68,7 +99,7 @@ pub struct Surroundings<'s> {
 }
 
 impl Certificates {
-    /// Reads the files that the TLS listeners of `file` name.
+    /// Reads the files that the TLS listeners and the admin API of `file` name.
     ///
     /// A certificate with a wrong date is refused where it is new. At the start it is none: a restart must not turn one
     /// expired certificate into an outage of all.
@@ -83,33 +114,53 @@ impl Certificates {
         let mut faults = Vec::new();
         for listener in &file.listeners {
             let Some(tls) = &listener.tls else { continue };
-            let mut reading = Reading::of(listener);
-            let options = reading.options(tls);
-            let files = reading.reader.digest();
-            reading.judge_dates(surroundings);
-            all.notes.append(&mut reading.notes);
-            all.notes.extend(coverage::notes(listener, &reading.shown));
-            all.shown.append(&mut reading.shown);
-            if !reading.faults.is_empty() {
-                faults.append(&mut reading.faults);
-                continue;
-            }
+            let presenter = Presenter::Listener(listener.name.clone());
+            let first = all.shown.len();
             let same = surroundings.before.and_then(|before| before.listeners.get(&listener.name));
-            let same = same.filter(|same| same.files == files && same.settings == *tls);
-            let compiled = match same {
-                Some(same) => Arc::clone(&same.compiled),
-                None => match TlsListener::new(options, &surroundings.tickets()) {
-                    Ok(compiled) => Arc::new(compiled),
-                    Err(fault) => {
-                        faults.push(format!("listener {:?}: tls: {fault}", listener.name));
-                        continue;
-                    }
-                },
-            };
-            let loaded = Loaded { settings: tls.clone(), files, compiled };
-            all.listeners.insert(listener.name.clone(), loaded);
+            let loaded = all.read(presenter, tls, same, surroundings);
+            let shown = all.shown.get(first..).unwrap_or_default();
+            all.notes.extend(coverage::notes(listener, shown));
+            match loaded {
+                Ok(loaded) => drop(all.listeners.insert(listener.name.clone(), loaded)),
+                Err(mut of_listener) => faults.append(&mut of_listener),
+            }
+        }
+        if let Some(tls) = &file.admin.tls {
+            let same = surroundings.before.and_then(|before| before.admin.as_ref());
+            match all.read(Presenter::Admin, &tls.presented, same, surroundings) {
+                Ok(loaded) => all.admin = Some(loaded),
+                Err(mut of_admin) => faults.append(&mut of_admin),
+            }
         }
         if faults.is_empty() { Ok(all) } else { Err(CompileError(faults.join("\n"))) }
+    }
+
+    /// Reads what one presents; `same` is what it presented before, to be taken over where nothing differs.
+    fn read(
+        &mut self,
+        presenter: Presenter,
+        tls: &file::Tls,
+        same: Option<&Loaded>,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Loaded, Vec<String>> {
+        let mut reading = Reading::of(presenter);
+        let options = reading.options(tls);
+        let files = reading.reader.digest();
+        reading.judge_dates(surroundings);
+        self.notes.append(&mut reading.notes);
+        self.shown.append(&mut reading.shown);
+        if !reading.faults.is_empty() {
+            return Err(reading.faults);
+        }
+        let same = same.filter(|same| same.files == files && same.settings == *tls);
+        let compiled = match same {
+            Some(same) => Arc::clone(&same.compiled),
+            None => match TlsListener::new(options, &surroundings.tickets()) {
+                Ok(compiled) => Arc::new(compiled),
+                Err(fault) => return Err(vec![format!("{}: tls: {fault}", reading.presenter)]),
+            },
+        };
+        Ok(Loaded { settings: tls.clone(), files, compiled })
     }
 
     /// What a listener presents.
@@ -117,26 +168,35 @@ impl Certificates {
         self.listeners.get(listener).map(|loaded| &loaded.compiled)
     }
 
-    /// Every certificate, in the order of the file.
+    /// What the admin API presents.
+    pub fn of_admin(&self) -> Option<&Arc<TlsListener>> {
+        self.admin.as_ref().map(|loaded| &loaded.compiled)
+    }
+
+    /// Every certificate, in the order of the file; those of the admin API last.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
     }
 
-    /// A sentence for each listener that presents something else than `before` with the same settings.
+    /// A sentence for each that presents something else than `before` with the same settings.
     pub fn renewed(&self, before: &Certificates) -> Vec<String> {
+        let is_renewed = |loaded: &Loaded, before: Option<&Loaded>| {
+            before.is_some_and(|before| {
+                before.files != loaded.files && before.settings == loaded.settings
+            })
+        };
         let mut names: Vec<&String> = self
             .listeners
             .iter()
-            .filter(|(name, loaded)| {
-                before.listeners.get(*name).is_some_and(|before| {
-                    before.files != loaded.files && before.settings == loaded.settings
-                })
-            })
+            .filter(|(name, loaded)| is_renewed(loaded, before.listeners.get(*name)))
             .map(|(name, _)| name)
             .collect();
         names.sort();
-        let sentence = |name: &String| format!("listener {name:?}: its certificates are read anew");
-        names.into_iter().map(sentence).collect()
+        let listeners = names.into_iter().cloned().map(Presenter::Listener);
+        let admin = self.admin.as_ref().filter(|one| is_renewed(one, before.admin.as_ref()));
+        let sentence =
+            |presenter: Presenter| format!("{presenter}: its certificates are read anew");
+        listeners.chain(admin.map(|_| Presenter::Admin)).map(sentence).collect()
     }
 
     /// What is allowed but hardly intended, one sentence each.
@@ -150,7 +210,7 @@ impl Certificates {
         self.shown.iter().filter_map(said).collect()
     }
 
-    /// Whether the files of `file`, which has the same listeners, are those that were read.
+    /// Whether the files of `file`, which has the same listeners and admin API, are those that were read.
     pub fn are_as_on_disk(&self, file: &File) -> bool {
         self.seen == Seen::of(file)
     }
@@ -180,10 +240,16 @@ impl Shown {
             Validity::Expired => (self.certificate.not_after, "expired on"),
             Validity::NotYet => (self.certificate.facts.not_before, "is not valid before"),
         };
-        let (listener, chain) = (&self.listener, self.chain.display());
+        let (presenter, chain) = (&self.presenter, self.chain.display());
         let date = date(at);
-        Some(format!("listener {listener:?}: {chain}: {what} {date}; a valid one is needed"))
+        Some(format!("{presenter}: {chain}: {what} {date}; a valid one is needed"))
     }
+}
+
+/// Whether a certificate has a profile's name, which may begin with "*.".
+fn is_for(facts: &Facts, name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    facts.covers(&name) || facts.names.contains(&AltName::Dns(name))
 }
 
 /// Seconds since 1970.
@@ -197,19 +263,19 @@ pub fn date(seconds: i64) -> String {
         .map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-/// The files of one listener, as far as they were read.
-struct Reading<'f> {
-    listener: &'f str,
+/// The files of one that presents certificates, as far as they were read.
+struct Reading {
+    presenter: Presenter,
     reader: Reader,
     shown: Vec<Shown>,
     faults: Vec<String>,
     notes: Vec<String>,
 }
 
-impl<'f> Reading<'f> {
-    fn of(listener: &'f file::Listener) -> Reading<'f> {
+impl Reading {
+    fn of(presenter: Presenter) -> Reading {
         Reading {
-            listener: &listener.name,
+            presenter,
             reader: Reader::default(),
             shown: Vec::new(),
             faults: Vec::new(),
@@ -226,6 +292,11 @@ impl<'f> Reading<'f> {
         });
         let certificates: Vec<Presented> =
             places.iter().filter_map(|place| self.certificate(place)).collect();
+        for shown in &mut self.shown {
+            let names = tls.profiles.iter().flat_map(|profile| &profile.names);
+            let facts = &shown.certificate.facts;
+            shown.profiles = names.filter(|name| is_for(facts, name)).cloned().collect();
+        }
         if certificates.is_empty() && self.faults.is_empty() {
             let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
             self.fault(directory, "has no certificate; NAME.pem is read");
@@ -248,7 +319,11 @@ impl<'f> Reading<'f> {
         });
         let profiles = profiles.collect();
         TlsOptions {
-            listener: self.listener.to_owned(),
+            listener: match &self.presenter {
+                Presenter::Listener(name) => name.clone(),
+                // No listener has a space in its name: tickets of one are none for the other.
+                Presenter::Admin => "admin API".to_owned(),
+            },
             certificates,
             strict_sni: tls.strict_sni,
             tickets: tls.tickets,
@@ -267,9 +342,9 @@ impl<'f> Reading<'f> {
         let key_path = place.key.as_deref().unwrap_or(&place.chain);
         if files::is_readable_by_all(key_path) {
             let path = key_path.display();
-            let listener = self.listener;
+            let presenter = &self.presenter;
             self.notes.push(format!(
-                "listener {listener:?}: {path} is readable by all, and has a private key; chmod o-r"
+                "{presenter}: {path} is readable by all, and has a private key; chmod o-r"
             ));
         }
         let mut certificate = match Certificate::read(&chain, key.as_deref()) {
@@ -284,22 +359,22 @@ impl<'f> Reading<'f> {
             }
         };
         self.staple(place, &mut certificate);
-        let (listener, path) = (self.listener, place.chain.display());
+        let (presenter, path) = (&self.presenter, place.chain.display());
         if certificate.lacks_issuer() {
             self.notes.push(format!(
-                "listener {listener:?}: {path} has no certificate of {}, which issued it: many \
+                "{presenter}: {path} has no certificate of {}, which issued it: many \
                  clients will refuse it; append it",
                 certificate.facts.issuer
             ));
         }
         if certificate.facts.names.is_empty() {
-            self.notes.push(format!(
-                "listener {listener:?}: {path} has no subjectAltName: no client accepts it"
-            ));
+            self.notes
+                .push(format!("{presenter}: {path} has no subjectAltName: no client accepts it"));
         }
         let certificate = Arc::new(certificate);
         self.shown.push(Shown {
-            listener: listener.to_owned(),
+            presenter: presenter.clone(),
+            profiles: Vec::new(),
             chain: place.chain.clone(),
             source: place.source,
             certificate: Arc::clone(&certificate),
@@ -317,8 +392,8 @@ impl<'f> Reading<'f> {
             Err(fault) => Err(fault),
         };
         if let Err(fault) = stapled {
-            let (listener, path) = (self.listener, path.display());
-            self.notes.push(format!("listener {listener:?}: {path} {fault}; it is not sent"));
+            let (presenter, path) = (&self.presenter, path.display());
+            self.notes.push(format!("{presenter}: {path} {fault}; it is not sent"));
         }
     }
 
@@ -375,7 +450,7 @@ impl<'f> Reading<'f> {
     }
 
     fn fault(&mut self, path: &Path, fault: impl fmt::Display) {
-        let (listener, path) = (self.listener, path.display());
-        self.faults.push(format!("listener {listener:?}: {path}: {fault}"));
+        let (presenter, path) = (&self.presenter, path.display());
+        self.faults.push(format!("{presenter}: {path}: {fault}"));
     }
 }

@@ -200,7 +200,10 @@ impl Found<'_> {
             }
         };
         let kind = if key.starts_with("stickiness.") { "stickiness" } else { about.kind };
-        let needs_restart = about.needs_restart && !LIVE.contains(&(about.kind, key));
+        // Whether there is TLS is decided at the start; how it is, at each handshake.
+        let is_live =
+            LIVE.contains(&(about.kind, key)) || about.kind == "admin" && key.starts_with("tls.");
+        let needs_restart = about.needs_restart && !is_live;
         self.differences.said.push(Difference { kind, text, needs_restart });
     }
 

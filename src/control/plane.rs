@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::admin::guard::Access;
+use super::admin::handshake::Presented;
 use super::admin::serve::{BindError, Sockets};
 use super::admin::{self, Operator};
 use super::audit::AuditLog;
@@ -137,9 +138,12 @@ impl ControlPlane {
             );
         };
         let (ended, is_ended) = tokio::sync::oneshot::channel::<()>();
+        let of_tls = Arc::clone(&control);
+        let presented: Presented = Arc::new(move || of_tls.admin_tls());
         let serve = async {
             let end = async { drop(is_ended.await) };
-            if let Err(error) = sockets.serve(admin::router(operator, access), end).await {
+            if let Err(error) = sockets.serve(admin::router(operator, access), presented, end).await
+            {
                 tracing::error!(%error, "the admin API cannot be served");
             }
         };
@@ -157,7 +161,9 @@ impl ControlPlane {
 /// Warns when every user of the machine can reach the API of a process with root's rights.
 fn warn_of_open_door(control: &Control, is_root: bool) {
     let admin = &control.file().admin;
-    let Some(address) = admin.address.filter(|_| is_root && admin.token.is_none()) else { return };
+    let has_roles = admin.tls.as_ref().is_some_and(|tls| !tls.roles.is_empty());
+    let is_open = admin.token.is_none() && !has_roles;
+    let Some(address) = admin.address.filter(|_| is_root && is_open) else { return };
     let text = format!(
         "limpet runs as root, and admin.address = \"{address}\" has no token: every user of this machine may change \
          attributes of groups and targets; set admin.token, or process.user, or use admin.socket alone"
@@ -235,7 +241,7 @@ impl metrics::Plane for Facts {
     fn certificates(&self) -> CertificateFacts {
         let shown = self.control.certificates();
         let ends = shown.shown().iter().map(|one| CertificateEnd {
-            listener: one.listener.clone(),
+            listener: one.presenter.listener().unwrap_or_default().to_owned(),
             chain: one.chain.display().to_string(),
             not_after: one.certificate.not_after,
         });

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::audit::{self, AuditLog, Entry};
 use super::certificates::{Certificates, Surroundings, now_s};
@@ -44,6 +44,7 @@ use crate::snapshot::{Published, Snapshot};
 use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::options::StickinessOptions;
 use crate::telemetry::options::AccessLogOptions;
+use crate::tls::listener::TlsListener;
 use crate::tls::tickets::ProcessKeys;
 use crate::uring::Courtesy;
 pub use renewal::LastReading;
@@ -69,6 +70,8 @@ pub struct Control {
     log_change: Mutex<Option<Arc<LogChange>>>,
     last_reload_successful: AtomicBool,
     certificate_reading: Mutex<LastReading>,
+    /// What the admin API presents. Stays where a later configuration has none: the API is plain from the start, or never.
+    admin_tls: ArcSwapOption<TlsListener>,
 }
 
 /// Sockets of the data plane, opened and closed as snapshots come and go.
@@ -176,6 +179,7 @@ impl Control {
         let mut history = History::default();
         let nothing_before = Err("there was nothing before the start");
         history.note(start_entry(&parsed.file, &name), nothing_before);
+        let admin_tls = ArcSwapOption::new(certificates.of_admin().cloned());
         let running = Running {
             name,
             whole: base.clone(),
@@ -209,6 +213,7 @@ impl Control {
             log_change: Mutex::new(None),
             last_reload_successful: AtomicBool::new(true),
             certificate_reading: Mutex::new(LastReading::good()),
+            admin_tls,
         })
     }
 

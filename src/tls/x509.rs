@@ -13,7 +13,7 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::oid_registry::asn1_rs::Oid;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 /// Bytes of a SHA-256 fingerprint.
 pub const FINGERPRINT_SIZE: usize = 32;
@@ -37,12 +37,29 @@ impl std::fmt::Display for AltName {
     }
 }
 
-/// The public key of a certificate, as far as its strength is judged.
+/// The public key of a certificate, as far as its strength is judged and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
-    Rsa { bits: usize },
-    Elliptic,
+    Rsa {
+        bits: usize,
+    },
+    /// The curve, by NIST's name; "" = another one.
+    Elliptic(&'static str),
+    Ed25519,
     Other,
+}
+
+impl std::fmt::Display for KeyKind {
+    /// As people know it: "RSA 2048", "ECDSA P-256".
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            KeyKind::Rsa { bits } => write!(out, "RSA {bits}"),
+            KeyKind::Elliptic("") => out.write_str("ECDSA"),
+            KeyKind::Elliptic(curve) => write!(out, "ECDSA {curve}"),
+            KeyKind::Ed25519 => out.write_str("Ed25519"),
+            KeyKind::Other => out.write_str("unknown"),
+        }
+    }
 }
 
 /// What is read from one certificate.
@@ -94,11 +111,7 @@ impl Facts {
             not_after: certificate.validity().not_after.timestamp(),
             names: extensions.names,
             fingerprint: fingerprint(der),
-            key: match certificate.public_key().parsed() {
-                Ok(PublicKey::RSA(key)) => KeyKind::Rsa { bits: key.key_size() },
-                Ok(PublicKey::EC(_)) => KeyKind::Elliptic,
-                _ => KeyKind::Other,
-            },
+            key: key(certificate.public_key()),
             weak_digest: weak_digest(&certificate.signature_algorithm.algorithm),
             is_for_servers: extensions.is_for_servers,
             names_issuer_place: extensions.names_issuer_place,
@@ -197,6 +210,25 @@ fn alt_name(name: &GeneralName<'_>) -> Option<AltName> {
         GeneralName::RFC822Name(name) => Some(AltName::Email((*name).to_owned())),
         GeneralName::URI(name) => Some(AltName::Uri((*name).to_owned())),
         _ => None,
+    }
+}
+
+fn key(of: &SubjectPublicKeyInfo<'_>) -> KeyKind {
+    match of.parsed() {
+        Ok(PublicKey::RSA(key)) => KeyKind::Rsa { bits: key.key_size() },
+        // RFC 5480 §2.1.1.1: the parameters name the curve.
+        Ok(PublicKey::EC(_)) => {
+            let curve = of.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+            KeyKind::Elliptic(match curve.map(|oid| oid.to_id_string()).as_deref() {
+                Some("1.2.840.10045.3.1.7") => "P-256",
+                Some("1.3.132.0.34") => "P-384",
+                Some("1.3.132.0.35") => "P-521",
+                _ => "",
+            })
+        }
+        // RFC 8410 §3.
+        _ if of.algorithm.algorithm.to_id_string() == "1.3.101.112" => KeyKind::Ed25519,
+        _ => KeyKind::Other,
     }
 }
 

@@ -5,10 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use limpet::control::admin::serve::{BindError, Sockets};
+use limpet::control::config;
 use limpet::control::config::file::Admin;
 
 use super::support::Api;
@@ -20,6 +22,7 @@ fn settings(address: Option<&str>, socket: Option<&Path>) -> Admin {
         socket_mode: "0600".to_owned(),
         token: None,
         hosts: Vec::new(),
+        tls: None,
         audit_log: None,
     }
 }
@@ -41,7 +44,8 @@ impl Served {
         let router = api.router.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let serve = sockets.serve(router, async { ended.await.unwrap_or_default() });
+            let serve =
+                sockets.serve(router, Arc::new(|| None), async { ended.await.unwrap_or_default() });
             runtime.unwrap().block_on(serve).unwrap();
         });
         Served { api, address, end: Some(end), thread: Some(thread) }
@@ -140,11 +144,15 @@ fn a_stale_socket_file_is_replaced_and_nothing_else() {
 }
 
 #[test]
-fn without_a_token_only_loopback_is_served() {
+fn without_token_and_tls_only_loopback_is_served() {
     let mut admin = settings(Some("0.0.0.0:0"), None);
     assert!(matches!(Sockets::open(&admin), Err(BindError::NoToken(_))));
     admin.token = Some("0123456789-abcdef".to_owned());
-    assert!(Sockets::open(&admin).is_ok());
+    assert!(matches!(Sockets::open(&admin), Err(BindError::NoTls(_))));
+    let secured = "[admin]\naddress = \"0.0.0.0:0\"\ntoken = \"0123456789-abcdef\"\n\
+         tls.directory = \"/tls\"\n\
+         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nrespond = {}";
+    assert!(Sockets::open(&config::parse(secured, "x").unwrap().admin).is_ok());
     let error = {
         let first = Sockets::open(&settings(Some("127.0.0.1:0"), None)).unwrap();
         let address = first.address().unwrap().to_string();

@@ -261,7 +261,8 @@ pub(super) struct Certificates {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Certificate {
-    pub listener: String,
+    /// `None` = the admin API.
+    pub listener: Option<String>,
     pub chain: String,
     pub names: Vec<String>,
     pub issuer: String,

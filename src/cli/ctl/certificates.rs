@@ -1,4 +1,4 @@
-//! `certificates`: what TLS listeners present, and until when.
+//! `certificates`: what TLS listeners and the admin API present, and until when.
 //!
 //! Tested by `tests/ctl`.
 
@@ -29,14 +29,15 @@ fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
     let mut table = Table::new(&["LISTENER", "NAMES", "ISSUER", "ENDS", "CHAIN"]);
     for certificate in &answer.certificates {
         table.row([
-            (&certificate.listener).into(),
+            certificate.listener.as_deref().unwrap_or("(admin)").into(),
             names(&certificate.names).into(),
             (&certificate.issuer).into(),
             end(certificate, now),
             (&certificate.chain).into(),
         ]);
     }
-    let mut out = table.show(style, "no certificates: no listener has TLS");
+    let mut out =
+        table.show(style, "no certificates: neither a listener nor the admin API has TLS");
     if let Some(fault) = &answer.last_reading.fault {
         let when = ago(answer.last_reading.unix_ms, now_ms);
         let line = format!("not read anew {when}, the old ones stay: {}", plain(fault));

@@ -1,8 +1,11 @@
 //! The peer of an admin connection, and its name in the audit log. Pure; tested below.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName};
+
+use crate::tls::listener::HandshakeProfile;
 
 /// The name that a client gives itself: "console", "ctl root".
 pub const ACTOR: HeaderName = HeaderName::from_static("x-limpet-actor");
@@ -10,10 +13,15 @@ pub const ACTOR: HeaderName = HeaderName::from_static("x-limpet-actor");
 /// Longest name that a client may give itself, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
+/// Longest subject of a certificate that is said, in characters.
+const SUBJECT_CHARS_MAX: usize = 128;
+
 /// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     Tcp(SocketAddr),
+    /// The same, over TLS.
+    Tls(SocketAddr, Arc<Secured>),
     /// As the kernel reports it; `None` for a part that it does not report.
     Unix {
         uid: Option<u32>,
@@ -21,14 +29,52 @@ pub enum Peer {
     },
 }
 
+/// What a handshake has told.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Secured {
+    /// The name that the client asked for.
+    pub server_name: Option<Box<str>>,
+    pub profile: HandshakeProfile,
+    /// The client's, verified; `None` where it has shown none.
+    pub certificate: Option<ClientName>,
+}
+
+/// By what a client certificate is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientName {
+    /// In RFC 4514's form.
+    pub subject: String,
+    /// SHA-256, in hexadecimal.
+    pub fingerprint: String,
+}
+
 impl Peer {
-    /// "console 127.0.0.1", "ctl root (uid 0, pid 77)"; "api" where the client gives no name.
+    pub fn secured(&self) -> Option<&Secured> {
+        match self {
+            Peer::Tls(_, secured) => Some(secured),
+            Peer::Tcp(_) | Peer::Unix { .. } => None,
+        }
+    }
+
+    /// "console 127.0.0.1", "api 10.0.0.7 (CN=deploy,O=Shop)", "ctl root (uid 0, pid 77)"; "api" where the client gives no name.
     pub fn actor(&self, headers: &HeaderMap) -> String {
         let given = headers.get(&ACTOR).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let name = given.map(|given| plain(&given)).filter(|name| !name.is_empty());
         let name = name.as_deref().unwrap_or("api");
         match self {
             Peer::Tcp(address) => format!("{name} {}", address.ip().to_canonical()),
+            Peer::Tls(address, secured) => {
+                let address = address.ip().to_canonical();
+                match &secured.certificate {
+                    // A subject escapes control characters; it may be long.
+                    Some(known) => {
+                        let subject: String =
+                            known.subject.chars().take(SUBJECT_CHARS_MAX).collect();
+                        format!("{name} {address} ({subject})")
+                    }
+                    None => format!("{name} {address}"),
+                }
+            }
             Peer::Unix { uid: Some(uid), pid: Some(pid) } => {
                 format!("{name} (uid {uid}, pid {pid})")
             }

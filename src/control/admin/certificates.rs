@@ -1,4 +1,4 @@
-//! The certificates of TLS listeners, for people. Tested by `tests/admin` and with `certificates`.
+//! The certificates of TLS listeners and of the admin API, for people. Tested by `tests/admin` and with `certificates`.
 
 use super::operator::Operator;
 use super::views::{Certificate, CertificateReading, Certificates};
@@ -23,7 +23,8 @@ fn view(shown: &Shown, now: i64) -> Certificate {
     let certificate = &shown.certificate;
     let facts = &certificate.facts;
     Certificate {
-        listener: shown.listener.clone(),
+        listener: shown.presenter.listener().map(str::to_owned),
+        profiles: shown.profiles.clone(),
         chain: shown.chain.display().to_string(),
         source: match shown.source {
             Source::Listed => "listed",
@@ -33,6 +34,7 @@ fn view(shown: &Shown, now: i64) -> Certificate {
         subject: facts.subject.clone(),
         issuer: facts.issuer.clone(),
         serial: facts.serial.clone(),
+        key: facts.key.to_string(),
         sha256: hex(&facts.fingerprint),
         not_before_unix_s: facts.not_before,
         not_after_unix_s: certificate.not_after,

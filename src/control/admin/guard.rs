@@ -1,4 +1,4 @@
-//! Access to the API: names, tokens, and protection against writes that another site causes.
+//! Access to the API: names, tokens, client certificates, and protection against writes that another site causes.
 //!
 //! Every request passes here before its handler, and every response on its way out. A page of another site can neither
 //! read (no CORS, Host check against DNS rebinding) nor write (a custom field, Origin and Sec-Fetch-Site). Never
@@ -18,9 +18,11 @@ use super::actor::Peer;
 use super::problem::{Cause, Problem};
 use super::scope::Scope;
 use super::throttle::{Kind, Throttle};
-use crate::control::config::file::Admin;
+use crate::control::config::file::{Admin, Role};
+use crate::control::config::fingerprint;
 use crate::control::refusals::Refusal;
 use crate::control::runtime::Control;
+use crate::tls::x509::hex;
 
 /// A field that neither a form nor a simple cross-site request can have.
 pub const WRITE_MARK: HeaderName = HeaderName::from_static("x-limpet-request");
@@ -45,12 +47,15 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// The names under which the API is reached, and its token.
+/// The names under which the API is reached, and by what a visitor is let in.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// In lower case, without port.
     hosts: Vec<String>,
     token: Option<Secret>,
+    /// Whether client certificates are let in. Decided at the start: an address whose roles are taken away from the file
+    /// must not become one that is open to everyone.
+    has_roles: bool,
 }
 
 /// The checks that every request passes, and the memory of peers that were refused.
@@ -64,6 +69,34 @@ pub struct Door {
 impl Door {
     pub fn new(access: Access, control: Arc<Control>) -> Door {
         Door { access, throttle: Throttle::default(), control }
+    }
+
+    /// What the visitor's certificate may change, by the configuration that runs now: a role that is taken away is gone
+    /// with the next request.
+    fn of_certificate(&self, request: &Request) -> Option<Scope> {
+        let peer: &Peer = request.extensions().get()?;
+        let known = peer.secured()?.certificate.as_ref()?;
+        let file = self.control.file();
+        let roles = &file.admin.tls.as_ref()?.roles;
+        let has_fingerprint = |role: &&Role| {
+            role.fingerprints
+                .iter()
+                .filter_map(|text| fingerprint(text))
+                .any(|one| hex(&one) == known.fingerprint)
+        };
+        let has_subject = |role: &&Role| role.subjects.contains(&known.subject);
+        // A fingerprint is one certificate's, a subject that of all that follow it.
+        let role = roles.iter().find(has_fingerprint).or_else(|| roles.iter().find(has_subject));
+        role.map(|role| role.role.into())
+    }
+
+    /// Whether the connection's handshake was for a name that asks something else of clients than this request's.
+    fn is_other_profile(&self, request: &Request) -> bool {
+        let peer: Option<&Peer> = request.extensions().get();
+        let Some(secured) = peer.and_then(Peer::secured) else { return false };
+        let Some(tls) = self.control.admin_tls() else { return false };
+        let host = authority(request).and_then(host_of);
+        tls.is_other_profile(secured.profile, secured.server_name.as_deref(), host)
     }
 
     /// Counts and logs a refused visitor, and delays one that is refused again and again.
@@ -142,6 +175,7 @@ impl Access {
         Access {
             hosts: admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             token: admin.token.clone().map(Secret),
+            has_roles: admin.tls.as_ref().is_some_and(|tls| !tls.roles.is_empty()),
         }
     }
 
@@ -158,21 +192,44 @@ impl Access {
             || self.hosts.contains(&host)
     }
 
-    /// What a visitor who was admitted may change.
-    fn scope(&self, request: &Request) -> Scope {
-        let is_open = is_tcp(request) && self.token.is_none();
-        if is_open { Scope::Attributes } else { Scope::Everything }
+    /// What a visitor may change: by its token, or without one by its certificate. `None` = it is not let in.
+    fn scope(&self, request: &Request, of_certificate: Option<Scope>) -> Option<Scope> {
+        if !is_tcp(request) {
+            return Some(Scope::Everything);
+        }
+        match &self.token {
+            // A wrong token is no way in, whoever brings it.
+            Some(token) if request.headers().contains_key(header::AUTHORIZATION) => {
+                allows_token(token, request.headers()).then_some(Scope::Everything)
+            }
+            Some(_) => of_certificate,
+            None if self.has_roles => of_certificate,
+            None => of_certificate.or(Some(Scope::Attributes)),
+        }
     }
 
-    /// Takes the same time whether a token is nearly right or quite wrong.
-    fn allows_token(&self, headers: &HeaderMap) -> bool {
-        let Some(Secret(token)) = &self.token else { return true };
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let Some((scheme, given)) = split_once(value.as_bytes(), b' ') else { return false };
-        scheme.eq_ignore_ascii_case(b"bearer")
-            && aws_lc_rs::constant_time::verify_slices_are_equal(given, token.as_bytes()).is_ok()
+    /// The refusal of a visitor who is not let in.
+    fn refusal(&self) -> Problem {
+        let token = "send the field Authorization: Bearer TOKEN with the token in admin.token";
+        let certificate = "show a client certificate that has a role in admin.tls.role";
+        Problem::new(
+            Cause::Unauthorized,
+            match (self.token.is_some(), self.has_roles) {
+                (true, true) => format!("{token}, or {certificate}"),
+                (true, false) => token.to_owned(),
+                (false, _) => certificate.to_owned(),
+            },
+        )
     }
+}
+
+/// Takes the same time whether a token is nearly right or quite wrong.
+fn allows_token(Secret(token): &Secret, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Some((scheme, given)) = split_once(value.as_bytes(), b' ') else { return false };
+    scheme.eq_ignore_ascii_case(b"bearer")
+        && aws_lc_rs::constant_time::verify_slices_are_equal(given, token.as_bytes()).is_ok()
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
@@ -219,7 +276,12 @@ fn is_cross_site(request: &Request) -> bool {
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let origin = origin.to_str().unwrap_or_default();
-    let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let plain = origin.strip_prefix("http://");
+    // Over TLS a page without it is one of another site: anybody on the way may have written it. Without TLS there may be
+    // a proxy in front that has it.
+    let is_secured =
+        matches!(request.extensions().get(), Some(peer) if Peer::secured(peer).is_some());
+    let named = origin.strip_prefix("https://").or(plain.filter(|_| !is_secured));
     named.is_none() || named != authority(request)
 }
 
@@ -227,7 +289,7 @@ fn is_cross_site(request: &Request) -> bool {
 pub async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let visitor = Visitor::of(&request);
     let is_asset = !request.uri().path().starts_with("/v1/");
-    let mut response = match judge_name(&door.access, &request) {
+    let mut response = match judge_name(&door, &request) {
         Ok(()) => run(request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -244,7 +306,17 @@ pub async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) 
 }
 
 /// Refuses a request that names another host.
-fn judge_name(access: &Access, request: &Request) -> Result<(), Problem> {
+fn judge_name(door: &Door, request: &Request) -> Result<(), Problem> {
+    judge_host(&door.access, request)?;
+    if door.is_other_profile(request) {
+        let detail =
+            "the connection was made for another name than Host: connect anew, for this one";
+        return Err(Problem::new(Cause::Misdirected, detail));
+    }
+    Ok(())
+}
+
+fn judge_host(access: &Access, request: &Request) -> Result<(), Problem> {
     if is_tcp(request) && !authority(request).is_some_and(|host| access.allows_host(host)) {
         let detail = "Host must be localhost, an IP address, or a name in admin.hosts";
         return Err(Problem::new(Cause::Misdirected, detail));
@@ -288,18 +360,19 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-/// The layer around every handler of the API: checks the token, and for a write its mark and the right to it.
+/// The layer around every handler of the API: checks the token or the client certificate, and for a write its mark and
+/// the right to it.
 pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let Gate { door, .. } = &gate;
-    let scope = door.access.scope(&request);
     if door.access.token.is_some()
-        && let Some(peer @ Peer::Tcp(_)) = request.extensions().get()
+        && is_tcp(&request)
+        && let Some(peer) = request.extensions().get::<Peer>()
         && request.headers().contains_key(header::AUTHORIZATION)
     {
         tokio::time::sleep(door.throttle.wait(peer, Instant::now())).await;
     }
-    match judge_entry(&gate, scope, &request) {
-        Ok(()) => {
+    match judge_entry(&gate, &request) {
+        Ok(scope) => {
             request.extensions_mut().insert(scope);
             next.run(request).await
         }
@@ -307,13 +380,13 @@ pub async fn enter(State(gate): State<Gate>, mut request: Request, next: Next) -
     }
 }
 
-fn judge_entry(gate: &Gate, scope: Scope, request: &Request) -> Result<(), Problem> {
-    if is_tcp(request) && !gate.door.access.allows_token(request.headers()) {
-        let detail = "send the field Authorization: Bearer TOKEN with the token in admin.token";
-        return Err(Problem::new(Cause::Unauthorized, detail));
-    }
+fn judge_entry(gate: &Gate, request: &Request) -> Result<Scope, Problem> {
+    let access = &gate.door.access;
+    let scope = access.scope(request, gate.door.of_certificate(request));
+    let scope = scope.ok_or_else(|| access.refusal())?;
     judge_write(request)?;
-    scope.judge(request.method(), gate.path)
+    scope.judge(request.method(), gate.path)?;
+    Ok(scope)
 }
 
 #[cfg(test)]
@@ -322,7 +395,8 @@ mod tests {
     use axum::body::Body;
 
     fn access() -> Access {
-        Access { hosts: vec!["lb.example".into()], token: Some(Secret("s3cret-token".into())) }
+        let token = Some(Secret("s3cret-token".into()));
+        Access { hosts: vec!["lb.example".into()], token, has_roles: false }
     }
 
     #[test]
@@ -379,7 +453,7 @@ mod tests {
             for field in fields {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).unwrap());
             }
-            access.allows_token(&headers)
+            allows_token(access.token.as_ref().unwrap(), &headers)
         };
         assert!(allows(&["Bearer s3cret-token"]));
         assert!(allows(&["bearer s3cret-token"]));
@@ -394,7 +468,6 @@ mod tests {
         }
         assert!(!allows(&[]));
         assert!(!allows(&["Bearer s3cret-token", "Bearer other"]));
-        assert!(Access::default().allows_token(&HeaderMap::new()));
         assert!(!format!("{access:?}").contains("s3cret"), "no log ever has it");
     }
 
@@ -432,7 +505,7 @@ mod tests {
         let host = ("host", "localhost");
         let judged = |fields: &[(&str, &str)]| {
             let request = request(fields);
-            judge_name(&access(), &request).and_then(|()| judge_write(&request))
+            judge_host(&access(), &request).and_then(|()| judge_write(&request))
         };
         assert_eq!(judged(&[host]).unwrap_err().cause, Cause::CrossSite);
         assert_eq!(judged(&[host, ("x-limpet-request", "0")]).unwrap_err().cause, Cause::CrossSite);

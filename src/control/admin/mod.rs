@@ -1,7 +1,7 @@
 //! The admin API, version 1: HTTP and JSON on an address and a Unix socket.
 //!
 //! [`Operator`] answers and acts; [`read`] and [`mod@write`] are its HTTP; [`guard`] controls access; [`problem`] words
-//! every refusal; [`serve`] has the sockets. Every call of the operator runs on the blocking pool, so that no client
+//! every refusal; [`serve`] has the sockets, and [`handshake`] their TLS. Every call of the operator runs on the blocking pool, so that no client
 //! holds up the control loop. Never decides about the configuration. `openapi.json` describes every path, and
 //! `tests/admin` holds both to it.
 
@@ -11,6 +11,7 @@ mod certificates;
 mod etag;
 mod groups;
 pub mod guard;
+pub mod handshake;
 pub mod operator;
 mod overview;
 pub mod problem;

@@ -75,9 +75,7 @@ impl Cause {
             Cause::BadRequest => (S::BAD_REQUEST, "bad-request", "The request cannot be read"),
             Cause::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A token is needed"),
             Cause::CrossSite => (S::FORBIDDEN, "cross-site", "The request may come from elsewhere"),
-            Cause::NotTrusted => {
-                (S::FORBIDDEN, "not-trusted", "Only the Unix socket or a token allows this")
-            }
+            Cause::NotTrusted => (S::FORBIDDEN, "not-trusted", "The visitor may not do this"),
             Cause::NoSuchPath => (S::NOT_FOUND, "no-such-path", "There is nothing at this path"),
             Cause::NoGroup => (S::NOT_FOUND, "no-group", "There is no such target group"),
             Cause::NoTarget => (S::NOT_FOUND, "no-target", "There is no such target"),

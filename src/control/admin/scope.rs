@@ -2,12 +2,13 @@
 //!
 //! Every user of the machine can reach an address without a token. Such a user must not gain limpet's own powers
 //! through it (to write files as its user, to listen anywhere, to send clients anywhere); shares, drains and stickiness
-//! are allowed. Everything not named here needs the Unix socket or a token. Pure; tested below and by `tests/admin`.
+//! are allowed. Everything not named here needs the Unix socket, a token, or a client certificate with that role. Pure; tested below and by `tests/admin`.
 
 use axum::http::Method;
 
 use super::problem::{Cause, Problem};
 use crate::control::change::Edit;
+use crate::control::config::file::RoleName;
 
 /// What a request may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,15 @@ const GROUP_KEPT: [&str; 7] = [
 ];
 /// Settings of a target that decide where clients are sent.
 const TARGET_KEPT: [&str; 2] = ["id", "address"];
+
+impl From<RoleName> for Scope {
+    fn from(role: RoleName) -> Scope {
+        match role {
+            RoleName::Everything => Scope::Everything,
+            RoleName::Attributes => Scope::Attributes,
+        }
+    }
+}
 
 impl Scope {
     /// The API's word.
@@ -110,8 +120,8 @@ fn is_within(key: &str, table: &str) -> bool {
 
 fn refusal(what: &str) -> Problem {
     let detail = format!(
-        "{what} needs the Unix socket (admin.socket) or a token (admin.token): without one, this address is open to \
-         every user of the machine and changes attributes of groups and targets only"
+        "{what} needs the Unix socket (admin.socket), a token (admin.token) or a client certificate with the role \
+         \"everything\" (admin.tls.role): this visitor changes attributes of groups and targets only"
     );
     Problem::new(Cause::NotTrusted, detail)
 }

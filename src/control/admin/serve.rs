@@ -13,18 +13,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use super::actor::Peer;
+use super::handshake::{Handshakes, Presented, Shaken};
+use super::problem::{Cause, Problem};
 use crate::control::config::file::Admin;
 use crate::control::config::unix_mode;
 use crate::listener::{self, SocketFile};
@@ -47,8 +51,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Why the admin API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("admin.address = \"{0}\" is not loopback: it needs admin.token")]
+    #[error("admin.address = \"{0}\" is not loopback: it needs admin.token, or admin.tls.role")]
     NoToken(SocketAddr),
+    #[error("admin.address = \"{0}\" is not loopback: it needs [admin.tls]")]
+    NoTls(SocketAddr),
     #[error("the admin API cannot listen on {address}: {cause}")]
     Address { address: SocketAddr, cause: io::Error },
     #[error("the admin API cannot listen on unix:{}: another process listens there", .0.display())]
@@ -63,6 +69,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Sockets {
     tcp: Option<std::net::TcpListener>,
+    has_tls: bool,
     unix: Option<(std::os::unix::net::UnixListener, SocketFile)>,
 }
 
@@ -72,13 +79,12 @@ impl Sockets {
     /// # Errors
     /// See [`BindError`].
     pub fn open(admin: &Admin) -> Result<Sockets, BindError> {
-        let tcp =
-            admin.address.map(|address| open_tcp(address, admin.token.is_some())).transpose()?;
+        let tcp = admin.address.map(|address| open_tcp(address, admin)).transpose()?;
         let unix = match &admin.socket {
             Some(path) => Some(open_unix(path, &admin.socket_mode)?),
             None => None,
         };
-        Ok(Sockets { tcp, unix })
+        Ok(Sockets { tcp, has_tls: admin.tls.is_some(), unix })
     }
 
     /// The actual TCP address.
@@ -86,17 +92,24 @@ impl Sockets {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 
-    /// Serves until `end` is ready, then lets requests in flight finish for a moment.
+    /// Serves until `end` is ready, then lets requests in flight finish for a moment. `presented` is asked at every
+    /// handshake.
     ///
     /// # Errors
     /// A socket cannot be registered with the runtime.
-    pub async fn serve(self, router: Router, end: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        router: Router,
+        presented: Presented,
+        end: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let connections = GracefulShutdown::new();
+        let tls = self.has_tls.then(|| Arc::new(Handshakes::new(presented)));
         let tcp = self.tcp.map(TcpListener::from_std).transpose()?;
         let (unix, file) = self.unix.unzip();
         let unix = unix.map(UnixListener::from_std).transpose()?;
         tokio::select! {
-            () = accept_tcp(tcp, &router, &connections) => {}
+            () = accept_tcp(tcp, tls, &router, &connections) => {}
             () = accept_unix(unix, &router, &connections) => {}
             () = end => {}
         }
@@ -107,10 +120,16 @@ impl Sockets {
     }
 }
 
-fn open_tcp(address: SocketAddr, has_token: bool) -> Result<std::net::TcpListener, BindError> {
-    // The file's validation has this rule too; no other caller may open a door either.
-    if !has_token && !address.ip().to_canonical().is_loopback() {
-        return Err(BindError::NoToken(address));
+fn open_tcp(address: SocketAddr, admin: &Admin) -> Result<std::net::TcpListener, BindError> {
+    // The file's validation has these rules too; no other caller may open a door either.
+    if !address.ip().to_canonical().is_loopback() {
+        let has_roles = admin.tls.as_ref().is_some_and(|tls| !tls.roles.is_empty());
+        if admin.token.is_none() && !has_roles {
+            return Err(BindError::NoToken(address));
+        }
+        if admin.tls.is_none() {
+            return Err(BindError::NoTls(address));
+        }
     }
     let open = || {
         let listener = std::net::TcpListener::bind(address)?;
@@ -139,13 +158,15 @@ fn open_unix(
     }
 }
 
-/// Never ends; without a listener it only waits.
+/// Never ends; without a listener it only waits. `tls` is absent where the address is plain.
 async fn accept_tcp(
     listener: Option<TcpListener>,
+    tls: Option<Arc<Handshakes>>,
     router: &Router,
     connections: &GracefulShutdown,
 ) {
     let Some(listener) = listener else { return std::future::pending().await };
+    let refusal = Router::new().fallback(refuse_plain);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -153,11 +174,37 @@ async fn accept_tcp(
             Ok((stream, address)) => {
                 // Without the option the socket works as well, only slower.
                 let _ = stream.set_nodelay(true);
-                serve(stream, Peer::Tcp(address), router, connections, place);
+                let (router, refusal) = (router.clone(), refusal.clone());
+                let (watcher, tls) = (connections.watcher(), tls.clone());
+                tokio::spawn(async move {
+                    let plain = Peer::Tcp(address);
+                    match tls {
+                        None => serve(stream, plain, router, watcher).await,
+                        Some(tls) => match tls.shake(stream, address.ip()).await {
+                            Some(Shaken::Tls(stream, secured)) => {
+                                let peer = Peer::Tls(address, Arc::new(secured));
+                                serve(*stream, peer, router, watcher).await;
+                            }
+                            Some(Shaken::Plain(stream)) => {
+                                serve(stream, plain, refusal, watcher).await;
+                            }
+                            None => {}
+                        },
+                    }
+                    drop(place);
+                });
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
+}
+
+/// The answer to every request without TLS where there is TLS. Nothing of it is looked at.
+async fn refuse_plain() -> Response {
+    let detail = "this port speaks HTTPS, and the request came without TLS: use https://";
+    let mut response = Problem::new(Cause::BadRequest, detail).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn accept_unix(
@@ -171,8 +218,12 @@ async fn accept_unix(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let peer = unix_peer(&stream);
-                serve(stream, peer, router, connections, place);
+                let (peer, router) = (unix_peer(&stream), router.clone());
+                let watcher = connections.watcher();
+                tokio::spawn(async move {
+                    serve(stream, peer, router, watcher).await;
+                    drop(place);
+                });
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -187,17 +238,15 @@ fn unix_peer(stream: &UnixStream) -> Peer {
     }
 }
 
-/// Serves one connection in a task of its own.
-fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
+/// Serves one connection to its end.
+async fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
     stream: T,
     peer: Peer,
-    router: &Router,
-    connections: &GracefulShutdown,
-    place: OwnedSemaphorePermit,
+    router: Router,
+    watcher: Watcher,
 ) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(SEND_TIMEOUT));
-    let router = router.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
@@ -208,10 +257,6 @@ fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        // How the connection ends does not matter here.
-        let _ = connection.await;
-        drop(place);
-    });
+    // How the connection ends does not matter here.
+    let _ = watcher.watch(connection).await;
 }

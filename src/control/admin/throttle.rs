@@ -34,7 +34,7 @@ impl Who {
     fn of(peer: &Peer) -> Who {
         match peer {
             Peer::Unix { uid, .. } => Who::User(*uid),
-            Peer::Tcp(address) => match address.ip().to_canonical() {
+            Peer::Tcp(address) | Peer::Tls(address, _) => match address.ip().to_canonical() {
                 IpAddr::V4(address) => Who::V4(address.octets()),
                 IpAddr::V6(address) => {
                     let [a, b, c, d, ..] = address.segments();

@@ -289,16 +289,20 @@ pub struct Certificates {
     pub notes: Vec<String>,
 }
 
-/// A certificate of a TLS listener.
+/// A certificate that is presented.
 #[derive(Debug, Serialize)]
 pub struct Certificate {
-    pub listener: String,
+    /// `None` = the admin API.
+    pub listener: Option<String>,
+    /// Names of profiles that it is presented under.
+    pub profiles: Vec<String>,
     pub chain: String,
     pub source: &'static str,
     pub names: Vec<String>,
     pub subject: String,
     pub issuer: String,
     pub serial: String,
+    pub key: String,
     pub sha256: String,
     pub not_before_unix_s: i64,
     pub not_after_unix_s: i64,

@@ -37,8 +37,7 @@ fn note(shown: &Shown, patterns: &[HostPattern]) -> Option<String> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (listener, chain) = (&shown.listener, shown.chain.display());
-    (!names.is_empty()).then(|| {
-        format!("listener {listener:?}: no rule is about {said}{more}, which {chain} is for")
-    })
+    let (presenter, chain) = (&shown.presenter, shown.chain.display());
+    (!names.is_empty())
+        .then(|| format!("{presenter}: no rule is about {said}{more}, which {chain} is for"))
 }

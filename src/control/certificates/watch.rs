@@ -16,7 +16,7 @@ use crate::tls::x509::FINGERPRINT_SIZE;
 const DAYS: [i64; 4] = [1, 7, 14, 30];
 const DAY_S: i64 = 86_400;
 
-/// The state on disk of everything that the TLS listeners of a configuration are made of.
+/// The state on disk of everything that a configuration's TLS is made of.
 #[derive(Debug, Default, PartialEq)]
 pub struct Seen(Vec<(PathBuf, Option<Stamp>)>);
 
@@ -24,7 +24,9 @@ impl Seen {
     /// Examines every file, also those that do not exist. Reads none.
     pub fn of(file: &File) -> Seen {
         let mut seen = Seen::default();
-        for tls in file.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let of_admin = file.admin.tls.as_ref().map(|tls| &tls.presented);
+        let of_listeners = file.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        for tls in of_listeners.chain(of_admin) {
             // A directory that cannot be read has no certificates; reading them tells why.
             for place in files::places(tls, &mut files::Reader::default()).unwrap_or_default() {
                 seen.look(&place.chain);
@@ -79,12 +81,12 @@ impl Endings {
 }
 
 fn sentence(shown: &Shown, left: i64) -> (Tone, String) {
-    let (listener, chain) = (&shown.listener, shown.chain.display());
+    let (presenter, chain) = (&shown.presenter, shown.chain.display());
     let end = date(shown.certificate.not_after);
     let (tone, when) = match left / DAY_S {
         _ if left < 0 => (Tone::Bad, format!("has expired on {end}")),
         0 => (Tone::Bad, format!("expires in less than a day, on {end}")),
         days => (Tone::Warn, format!("expires in {days} days, on {end}")),
     };
-    (tone, format!("listener {listener:?}: the certificate {chain} {when}"))
+    (tone, format!("{presenter}: the certificate {chain} {when}"))
 }

@@ -21,7 +21,7 @@ use crate::snapshot::{EngineChoice, ProxyProtocol};
 use crate::telemetry::options::{LogFormat, LogQuery};
 
 pub use stickiness::{Stickiness, StickinessType, Sticky};
-pub use tls::{Tls, TlsClient, TlsProfile};
+pub use tls::{AdminTls, Role, RoleName, Tls, TlsClient, TlsProfile};
 
 /// The name of a listener's action when no rule matches.
 pub const DEFAULT_RULE: &str = "default";
@@ -95,6 +95,7 @@ pub struct Admin {
     pub socket_mode: String,
     pub token: Option<String>,
     pub hosts: Vec<String>,
+    pub tls: Option<AdminTls>,
     pub audit_log: Option<PathBuf>,
 }
 

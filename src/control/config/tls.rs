@@ -1,4 +1,4 @@
-//! The rules between the settings of `[listener.tls]`. Reads no file: the certificates themselves are judged where they
+//! The rules between the settings of `[listener.tls]` and `[admin.tls]`. Reads no file: the certificates themselves are judged where they
 //! are loaded. Tested by `tests/config.rs`.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use super::problems::Report;
 use crate::tls::client_auth::ClientMode;
 use crate::tls::policy::{Policy, PolicyName, PolicyOptions, Version};
 
-/// Reports all mistakes between the settings of the table `key`.
+/// Reports all mistakes between the settings of the table `key`, whoever presents it.
 pub(super) fn validate(tls: &file::Tls, key: &str, report: &mut Report<'_>) {
     if !report.sound(key) {
         return;

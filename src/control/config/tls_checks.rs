@@ -1,4 +1,4 @@
-//! The rules for single texts of `[listener.tls]`. Tested as a table in `tests/config.rs`.
+//! The rules for single texts of `[listener.tls]` and `[admin.tls]`. Tested as a table in `tests/config.rs`.
 
 use super::schema::Check;
 use crate::routing::conditions::HostPattern;
@@ -39,6 +39,12 @@ pub(super) static GROUP: Check =
 pub(super) static ALPN: Check = Check::new("\"http/1.1\"", |text| match text {
     "http/1.1" => Ok(()),
     _ => Err("is no protocol that limpet speaks".into()),
+});
+
+/// The admin API speaks HTTP/1.1, whatever listeners come to speak.
+pub(super) static ADMIN_ALPN: Check = Check::new("\"http/1.1\"", |text| match text {
+    "http/1.1" => Ok(()),
+    _ => Err("is no protocol that the admin API speaks".into()),
 });
 
 pub(super) static SUBJECT: Check =

@@ -22,7 +22,7 @@ const TWIN_SUFFIX: &str = "_cors";
 pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     keys(file, report);
     access_log(file, report);
-    admin(file, report);
+    super::admin::validate(&file.admin, report);
     unique(report, file.listeners.iter().map(|listener| listener.name.as_str().into()), |index| {
         format!("listener[{index}].name")
     });
@@ -56,18 +56,6 @@ fn access_log(file: &File, report: &mut Report<'_>) {
             report.at(template, "has no meaning with this format", allowed);
         }
         _ => {}
-    }
-}
-
-fn admin(file: &File, report: &mut Report<'_>) {
-    let (address, token) = ("admin.address", "admin.token");
-    if let Some(bound) = file.admin.address
-        && !bound.ip().is_loopback()
-        && file.admin.token.is_none()
-        && !report.intends(token)
-    {
-        let allowed = "a loopback address such as 127.0.0.1:9901, or [admin] token as well";
-        report.at(address, "is reachable by others, but there is no token", Some(allowed.into()));
     }
 }
 

@@ -77,7 +77,7 @@ pub struct ConfigFacts {
     pub loaded_unix_ms: u64,
 }
 
-/// The certificates of TLS listeners, as the metrics see them.
+/// The certificates that are presented, as the metrics see them.
 #[derive(Debug, Clone, Default)]
 pub struct CertificateFacts {
     pub ends: Vec<CertificateEnd>,

@@ -159,9 +159,9 @@ metrics! {
     CONFIG_RELOAD_TIME = Gauge "limpet_config_last_reload_success_timestamp_seconds" []
         "When a file was last loaded, in seconds since the epoch.";
     CERTIFICATE_END = Gauge "limpet_certificate_not_after_timestamp_seconds" ["listener", "chain"]
-        "When a certificate, or one of its chain, ends, in seconds since the epoch.";
+        "When a certificate, or one of its chain, ends, in seconds since the epoch; that of the admin API has an empty listener.";
     CERTIFICATE_READING = Gauge "limpet_certificate_last_reload_successful" []
-        "1 if the last attempt to read the certificates of TLS listeners went well.";
+        "1 if the last attempt to read the certificates went well.";
     ADMIN_REFUSED = Counter "limpet_admin_requests_refused_total" ["reason"]
         "Requests to the admin API refused for who asks: unauthorized, cross-site, not-trusted, misdirected.";
     OMITTED = Gauge "limpet_metrics_omitted" ["of"]

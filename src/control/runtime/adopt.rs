@@ -189,6 +189,7 @@ impl Control {
         self.file.store(Arc::clone(&ready.parsed.file));
         running.parsed = ready.parsed;
         running.ring = ready.ring;
+        self.present_to_operators(&ready.certificates);
         running.certificates = ready.certificates;
         *own(&self.certificate_reading) = LastReading::good();
         running.snapshot = ready.snapshot;

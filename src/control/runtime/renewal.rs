@@ -8,6 +8,7 @@ use crate::control::compile::{self, Before, CompileError, Material};
 use crate::control::config::file::File;
 use crate::control::events::unix_ms;
 use crate::stickiness::keyring::KeyRing;
+use crate::tls::listener::TlsListener;
 
 /// How the last reading of certificates went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +30,25 @@ impl Control {
         Arc::clone(&self.lock().certificates)
     }
 
+    /// What the admin API presents. Never waits.
+    pub fn admin_tls(&self) -> Option<Arc<TlsListener>> {
+        self.admin_tls.load_full()
+    }
+
+    /// Puts certificates in force that no snapshot has.
+    pub(super) fn present_to_operators(&self, certificates: &Certificates) {
+        if let Some(tls) = certificates.of_admin() {
+            self.admin_tls.store(Some(Arc::clone(tls)));
+        }
+    }
+
     /// How the last reading of certificates went.
     pub fn last_certificate_reading(&self) -> LastReading {
         own(&self.certificate_reading).clone()
     }
 
     /// Reads the certificates of the running configuration anew, and publishes those that differ; a sentence for each
-    /// listener that presents something else now.
+    /// that presents something else now.
     ///
     /// # Errors
     /// A line for each fault; all certificates stay as they are.
@@ -60,12 +73,13 @@ impl Control {
             running.snapshot = Arc::new(snapshot);
             self.publication.replace(Arc::clone(&running.snapshot));
         }
+        self.present_to_operators(&certificates);
         running.certificates = certificates;
         Ok(renewed)
     }
 
-    /// Reads the certificates that `file` names; of unchanged ones nothing is compiled anew. Where no listener and no
-    /// file has changed, as with every edit of a group, nothing is read.
+    /// Reads the certificates that `file` names; of unchanged ones nothing is compiled anew. Where no listener, no setting of
+    /// the admin API and no file has changed, as with every edit of a group, nothing is read.
     pub(super) fn read_certificates(
         &self,
         running: &Running,
@@ -73,7 +87,10 @@ impl Control {
         ring: &Arc<KeyRing>,
     ) -> Result<Arc<Certificates>, CompileError> {
         let has_same_keys = Arc::ptr_eq(ring, &running.ring);
-        let is_same = has_same_keys && file.listeners == running.parsed.file.listeners;
+        let before = &running.parsed.file;
+        let is_same = has_same_keys
+            && file.listeners == before.listeners
+            && file.admin.tls == before.admin.tls;
         if is_same && running.certificates.are_as_on_disk(file) {
             return Ok(Arc::clone(&running.certificates));
         }

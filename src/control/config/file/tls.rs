@@ -1,4 +1,4 @@
-//! `[listener.tls]`: what a listener presents to its clients, and what it asks of them.
+//! `[listener.tls]` and `[admin.tls]`: what is presented to clients, and what is asked of them.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,34 @@ pub struct Tls {
     pub client: TlsClient,
     #[serde(rename = "profile")]
     pub profiles: Vec<TlsProfile>,
+}
+
+/// `[admin.tls]`: what the admin API presents, and whom it lets in by a certificate.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct AdminTls {
+    #[serde(flatten)]
+    pub presented: Tls,
+    #[serde(rename = "role")]
+    pub roles: Vec<Role>,
+}
+
+/// Client certificates that are let in without a token.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    pub role: RoleName,
+    #[serde(default)]
+    pub subjects: Vec<String>,
+    #[serde(default)]
+    pub fingerprints: Vec<String>,
+}
+
+/// What a client certificate may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleName {
+    Everything,
+    Attributes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]

@@ -1,7 +1,7 @@
 //! Settings of the admin API and the console. Tested as part of the schema.
 
 use super::super::checks;
-use super::{Default, Kind, Section, setting};
+use super::{Default, Kind, Section, setting, tls};
 
 pub static ADMIN: Section = Section {
     settings: &[
@@ -9,7 +9,7 @@ pub static ADMIN: Section = Section {
             "address",
             Kind::Text(&checks::ADMIN_ADDRESS),
             Default::Absent,
-            "Where API, console and metrics are served; beyond loopback a token is needed, without one attributes of groups and targets alone may be changed. Off when absent.",
+            "Where API, console and metrics are served; beyond loopback [admin.tls] is needed, with a token or roles; with neither, attributes of groups and targets alone may be changed. Off when absent.",
         ),
         setting(
             "socket",
@@ -34,6 +34,12 @@ pub static ADMIN: Section = Section {
             Kind::Texts(&checks::HOST),
             Default::Is("[]"),
             "Names under which the address is reached, besides localhost and IP addresses.",
+        ),
+        setting(
+            "tls",
+            Kind::Section(&tls::ADMIN_TLS),
+            Default::Absent,
+            "TLS at the address, with a listener's settings; plain when absent.",
         ),
         setting(
             "audit_log",

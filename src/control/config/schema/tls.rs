@@ -1,71 +1,26 @@
-//! Settings of `[listener.tls]`. Tested as part of the schema.
+//! Settings of `[listener.tls]` and `[admin.tls]`. Tested as part of the schema.
 
 use super::super::{checks, tls_checks};
 use super::{Default, Kind, Section, Setting, setting};
 
 pub static TLS: Section = Section {
     settings: &[
-        setting(
-            "certificates",
-            Kind::Sections(&CERTIFICATE),
-            Default::Is("[]"),
-            "Certificates that are presented; the first is the default.",
-        ),
-        setting(
-            "directory",
-            Kind::Text(&checks::ABSOLUTE_PATH),
-            Default::Absent,
-            "A directory of certificates: every NAME.pem in it, with NAME.key where the key is not in the same file.",
-        ),
-        setting(
-            "minimum_version",
-            Kind::OneOf(&["1.2", "1.3"]),
-            Default::Is("\"1.2\""),
-            "The oldest version of TLS; \"modern\" has 1.3 alone.",
-        ),
+        CERTIFICATES,
+        DIRECTORY,
+        MINIMUM_VERSION,
         POLICY,
-        setting(
-            "cipher_suites",
-            Kind::Texts(&tls_checks::CIPHER_SUITE),
-            Default::Is("[]"),
-            "Cipher suites by IANA's names, in place of the policy's; [] = the policy's.",
-        ),
-        setting(
-            "groups",
-            Kind::Texts(&tls_checks::GROUP),
-            Default::Is("[]"),
-            "Groups of the key exchange, the preferred one first; [] = X25519MLKEM768, x25519, secp256r1, secp384r1.",
-        ),
+        CIPHER_SUITES,
+        GROUPS,
         setting(
             "alpn",
             Kind::SomeTexts(&tls_checks::ALPN),
-            Default::Is("[\"http/1.1\"]"),
+            HTTP_1,
             "Protocols that are offered, the preferred one first.",
         ),
-        setting(
-            "strict_sni",
-            Kind::Bool,
-            Default::Is("false"),
-            "Whether a client without a server name, or with one that no certificate has, is refused.",
-        ),
-        setting(
-            "tickets",
-            Kind::Bool,
-            Default::Is("true"),
-            "Whether sessions can be resumed; by any node that has the same [stickiness_keys].",
-        ),
-        setting(
-            "host_match",
-            Kind::OneOf(&["client_auth", "certificate", "off"]),
-            Default::Is("\"client_auth\""),
-            "When a request for another host than the handshake's is answered 421.",
-        ),
-        setting(
-            "client",
-            Kind::Section(&CLIENT),
-            Default::Filled,
-            "Client certificates (mutual TLS).",
-        ),
+        STRICT_SNI,
+        TICKETS,
+        HOST_MATCH,
+        CLIENT,
         setting(
             "profile",
             Kind::Sections(&PROFILE),
@@ -74,6 +29,105 @@ pub static TLS: Section = Section {
         ),
     ],
 };
+
+/// `[admin.tls]`: a listener's settings, and who is let in by a certificate. The API speaks one protocol.
+pub static ADMIN_TLS: Section = Section {
+    settings: &[
+        CERTIFICATES,
+        DIRECTORY,
+        MINIMUM_VERSION,
+        POLICY,
+        CIPHER_SUITES,
+        GROUPS,
+        setting(
+            "alpn",
+            Kind::SomeTexts(&tls_checks::ADMIN_ALPN),
+            HTTP_1,
+            "Protocols that are offered.",
+        ),
+        STRICT_SNI,
+        TICKETS,
+        HOST_MATCH,
+        CLIENT,
+        setting(
+            "profile",
+            Kind::Sections(&ADMIN_PROFILE),
+            Default::Is("[]"),
+            "Other settings for some server names.",
+        ),
+        setting(
+            "role",
+            Kind::Sections(&ROLE),
+            Default::Is("[]"),
+            "Client certificates that are let in without a token, and what they may change.",
+        ),
+    ],
+};
+
+const HTTP_1: Default = Default::Is("[\"http/1.1\"]");
+
+const CERTIFICATES: Setting = setting(
+    "certificates",
+    Kind::Sections(&CERTIFICATE),
+    Default::Is("[]"),
+    "Certificates that are presented; the first is the default.",
+);
+
+const DIRECTORY: Setting = setting(
+    "directory",
+    Kind::Text(&checks::ABSOLUTE_PATH),
+    Default::Absent,
+    "A directory of certificates: every NAME.pem in it, with NAME.key where the key is not in the same file.",
+);
+
+const MINIMUM_VERSION: Setting = setting(
+    "minimum_version",
+    Kind::OneOf(&["1.2", "1.3"]),
+    Default::Is("\"1.2\""),
+    "The oldest version of TLS; \"modern\" has 1.3 alone.",
+);
+
+const CIPHER_SUITES: Setting = setting(
+    "cipher_suites",
+    Kind::Texts(&tls_checks::CIPHER_SUITE),
+    Default::Is("[]"),
+    "Cipher suites by IANA's names, in place of the policy's; [] = the policy's.",
+);
+
+const GROUPS: Setting = setting(
+    "groups",
+    Kind::Texts(&tls_checks::GROUP),
+    Default::Is("[]"),
+    "Groups of the key exchange, the preferred one first; [] = X25519MLKEM768, x25519, secp256r1, secp384r1.",
+);
+
+const STRICT_SNI: Setting = setting(
+    "strict_sni",
+    Kind::Bool,
+    Default::Is("false"),
+    "Whether a client without a server name, or with one that no certificate has, is refused.",
+);
+
+const TICKETS: Setting = setting(
+    "tickets",
+    Kind::Bool,
+    Default::Is("true"),
+    "Whether sessions can be resumed; by any node that has the same [stickiness_keys].",
+);
+
+const HOST_MATCH: Setting = setting(
+    "host_match",
+    Kind::OneOf(&["client_auth", "certificate", "off"]),
+    Default::Is("\"client_auth\""),
+    "When a request for another host than the handshake's is answered 421.",
+);
+
+const CLIENT: Setting = setting(
+    "client",
+    Kind::Section(&CLIENTS),
+    Default::Filled,
+    "Client certificates (mutual TLS).",
+);
 
 const POLICY: Setting = setting(
     "policy",
@@ -99,7 +153,7 @@ static CERTIFICATE: Section = Section {
     ],
 };
 
-static CLIENT: Section = Section {
+static CLIENTS: Section = Section {
     settings: &[
         setting(
             "mode",
@@ -148,30 +202,77 @@ static CLIENT: Section = Section {
 
 static PROFILE: Section = Section {
     settings: &[
-        setting(
-            "names",
-            Kind::SomeTexts(&tls_checks::SERVER_NAME),
-            Default::Needed,
-            "Server names that it is for: exact, or \"*.\" and a name for one label more.",
-        ),
-        setting(
-            "minimum_version",
-            Kind::OneOf(&["1.2", "1.3"]),
-            Default::Absent,
-            "The listener's when absent.",
-        ),
-        Setting { default: Default::Absent, about: "The listener's when absent.", ..POLICY },
+        PROFILE_NAMES,
+        PROFILE_MINIMUM_VERSION,
+        PROFILE_POLICY,
         setting(
             "alpn",
             Kind::SomeTexts(&tls_checks::ALPN),
             Default::Absent,
-            "The listener's when absent.",
+            "As outside of the profile when absent.",
+        ),
+        PROFILE_CLIENT,
+    ],
+};
+
+static ADMIN_PROFILE: Section = Section {
+    settings: &[
+        PROFILE_NAMES,
+        PROFILE_MINIMUM_VERSION,
+        PROFILE_POLICY,
+        setting(
+            "alpn",
+            Kind::SomeTexts(&tls_checks::ADMIN_ALPN),
+            Default::Absent,
+            "As outside of the profile when absent.",
+        ),
+        PROFILE_CLIENT,
+    ],
+};
+
+const PROFILE_NAMES: Setting = setting(
+    "names",
+    Kind::SomeTexts(&tls_checks::SERVER_NAME),
+    Default::Needed,
+    "Server names that it is for: exact, or \"*.\" and a name for one label more.",
+);
+
+const PROFILE_MINIMUM_VERSION: Setting = setting(
+    "minimum_version",
+    Kind::OneOf(&["1.2", "1.3"]),
+    Default::Absent,
+    "As outside of the profile when absent.",
+);
+
+const PROFILE_POLICY: Setting =
+    Setting { default: Default::Absent, about: "As outside of the profile when absent.", ..POLICY };
+
+const PROFILE_CLIENT: Setting = setting(
+    "client",
+    Kind::Section(&CLIENTS),
+    Default::Absent,
+    "As outside of the profile when absent; a table replaces all of it.",
+);
+
+static ROLE: Section = Section {
+    settings: &[
+        setting(
+            "role",
+            Kind::OneOf(&["everything", "attributes"]),
+            Default::Needed,
+            "What they may change: everything, or attributes of groups and targets.",
         ),
         setting(
-            "client",
-            Kind::Section(&CLIENT),
+            "subjects",
+            Kind::SomeTexts(&tls_checks::SUBJECT),
             Default::Absent,
-            "The listener's when absent; a table replaces all of it.",
+            "Subjects of certificates that have it, in RFC 4514's form.",
+        ),
+        setting(
+            "fingerprints",
+            Kind::SomeTexts(&tls_checks::FINGERPRINT),
+            Default::Absent,
+            "Certificates that have it, by SHA-256.",
         ),
     ],
 };
