@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
+use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
@@ -25,7 +25,7 @@ const CHAIN_COUNT_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
     #[error("is not PEM: {0}; a certificate begins with \"-----BEGIN CERTIFICATE-----\"")]
-    NotPem(String),
+    NotPem(&'static str),
     #[error("has no certificate; a chain in PEM is needed, the listener's own certificate first")]
     NoCertificate,
     #[error("has more than {CHAIN_COUNT_MAX} certificates; only the chain of one belongs there")]
@@ -201,12 +201,27 @@ impl Certificate {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let mut ders = Vec::new();
     for der in CertificateDer::pem_slice_iter(pem) {
-        ders.push(der.map_err(|error| CertificateFault::NotPem(error.to_string()))?);
+        ders.push(der.map_err(|error| CertificateFault::NotPem(pem_fault(&error)))?);
         if ders.len() > CHAIN_COUNT_MAX {
             return Err(CertificateFault::TooMany);
         }
     }
     if ders.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(ders) }
+}
+
+/// What is wrong with a text in PEM, without a byte of it: the library's own words quote a line, which may be that of a
+/// key whose newlines were lost.
+pub(super) fn pem_fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a block has no end",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins a block does not end in \"-----\", or has more behind it"
+        }
+        pem::Error::Base64Decode(_) => "a block is not base64",
+        pem::Error::NoItemsFound => "it has no block",
+        pem::Error::SectionTooLarge => "a block is too large",
+        _ => "it cannot be read",
+    }
 }
 
 fn facts(ders: &[CertificateDer<'_>]) -> Result<Vec<Facts>, CertificateFault> {
@@ -257,7 +272,11 @@ fn judge_chain(chain: &[Facts]) -> Result<(), CertificateFault> {
     Ok(())
 }
 
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+/// The only private key in a text.
+///
+/// # Errors
+/// There is none that can be used, or more than one.
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateFault> {
     // RFC 7468 §11 names the block, RFC 1421 §4.6.1.1 the header of older ones.
     let is_encrypted = |line: &[u8]| {
         line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")

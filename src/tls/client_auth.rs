@@ -21,6 +21,7 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
+use super::certificate::pem_fault;
 use super::x509::{FINGERPRINT_SIZE, Facts, NotX509, fingerprint, hex};
 
 /// Whether clients are asked for a certificate.
@@ -126,7 +127,7 @@ pub enum ClientAuthFault {
     #[error("has no certificate of an authority; PEM is needed, at least one certificate")]
     NoAuthority,
     #[error("is not PEM: {0}; a certificate begins with \"-----BEGIN CERTIFICATE-----\"")]
-    NotPem(String),
+    NotPem(&'static str),
     #[error("certificate {position} {fault}")]
     Authority { position: usize, fault: String },
     #[error("is no list of revoked certificates: {0}; RFC 5280's CRL is needed, in PEM or DER")]
@@ -140,7 +141,7 @@ pub enum ClientAuthFault {
 pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ClientAuthFault> {
     let mut all: Vec<CertificateDer<'static>> = Vec::new();
     for der in CertificateDer::pem_slice_iter(pem) {
-        let der = der.map_err(|error| ClientAuthFault::NotPem(error.to_string()))?;
+        let der = der.map_err(|error| ClientAuthFault::NotPem(pem_fault(&error)))?;
         let position = all.len() + 1;
         if let Err(error) = webpki::anchor_from_trusted_cert(&der) {
             let fault = format!("is no certificate of an authority: {error}");
@@ -161,7 +162,7 @@ pub fn crls(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, 
         all.push(CertificateRevocationListDer::from(bytes.to_vec()));
     } else {
         for der in CertificateRevocationListDer::pem_slice_iter(bytes) {
-            all.push(der.map_err(|error| ClientAuthFault::Crl(error.to_string()))?);
+            all.push(der.map_err(|error| ClientAuthFault::Crl(pem_fault(&error).to_owned()))?);
         }
     }
     if all.is_empty() {

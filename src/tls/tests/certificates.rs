@@ -161,3 +161,32 @@ fn a_staple_that_does_not_hold_is_refused() {
     }
     assert_eq!(of_ec.staple_until(), None);
 }
+
+/// As an editor or a copy through a terminal leaves it: the library would quote the line, byte by byte.
+#[test]
+fn a_key_whose_newlines_were_lost_is_not_quoted() {
+    let (_, _, leaf) = issued();
+    let joined = leaf.key.replace('\n', " ");
+    let secret = leaf.key.lines().nth(1).unwrap();
+    let numbers = format!("{:?}", &secret.as_bytes()[..8]);
+    let numbers = numbers.trim_matches(['[', ']']);
+    let whole = format!("{}{joined}\n", leaf.pem);
+    let combined = Certificate::read(whole.as_bytes(), None).unwrap_err().to_string();
+    let authorities =
+        crate::tls::client_auth::authorities(whole.as_bytes()).unwrap_err().to_string();
+    let crls = crate::tls::client_auth::crls(joined.as_bytes()).unwrap_err().to_string();
+    let alone = fault(&leaf.pem, &joined).to_string();
+    for said in [combined, authorities, crls, alone] {
+        assert!(!said.contains(&secret[..8]) && !said.contains(numbers), "{said}");
+    }
+}
+
+#[test]
+fn keys_are_named_as_people_know_them() {
+    for (chain, key, name) in [
+        (fixture!("rsa.pem"), fixture!("rsa.key"), "RSA 2048"),
+        (fixture!("ec.pem"), fixture!("ec.key"), "ECDSA P-256"),
+    ] {
+        assert_eq!(Certificate::read(chain, Some(key)).unwrap().facts.key.to_string(), name);
+    }
+}
