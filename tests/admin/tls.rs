@@ -43,8 +43,8 @@ impl Site {
     fn new(token: &str, settings: &str) -> Site {
         let home = tempfile::tempdir().unwrap();
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
-        clients.write(&home.path().join("clients.pem"));
-        servers.write(&home.path().join("servers.pem"));
+        std::fs::write(home.path().join("clients.pem"), &clients.pem).unwrap();
+        std::fs::write(home.path().join("servers.pem"), &servers.pem).unwrap();
         servers.issue(home.path(), "admin", &Wanted::server("localhost"));
         let path = home.path().join("limpet.toml");
         let text = text(home.path(), token, settings);
@@ -70,7 +70,7 @@ impl Site {
     }
 
     fn client(&self, name: &str) -> Issued {
-        self.clients.issue(self.home.path(), name, &Wanted::client(name))
+        self.clients.issue(self.home.path(), name, &client(name))
     }
 
     fn tcp(&self) -> TcpStream {
@@ -111,6 +111,10 @@ impl Drop for Site {
         drop(self.end.take());
         self.thread.take().map(JoinHandle::join);
     }
+}
+
+fn client(name: &str) -> Wanted<'_> {
+    Wanted { is_client: true, ..Wanted::server(name) }
 }
 
 fn text(home: &Path, token: &str, settings: &str) -> String {
@@ -235,7 +239,7 @@ fn with_roles_and_no_token_who_shows_no_certificate_is_refused_on_loopback_too()
 fn a_certificate_of_another_authority_gets_no_connection() {
     let site = Site::new(TOKEN, ROLES);
     let others = Authority::new("others");
-    let forged = others.issue(site.home.path(), "forged", &Wanted::client("ops"));
+    let forged = others.issue(site.home.path(), "forged", &client("ops"));
     assert!(site.connect(Some(&forged)).ask(&get(&with_token())).is_err());
     let required = ROLES.replace("optional", "required");
     let site = Site::new(TOKEN, &required);

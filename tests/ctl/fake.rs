@@ -1,14 +1,20 @@
 //! A server in the place of a running limpet: notes what it is asked, and answers what it is told.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use axum::serve::Listener;
+use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// One request that came.
 #[derive(Debug, Clone)]
@@ -34,6 +40,42 @@ struct Script {
     answers: HashMap<String, VecDeque<(u16, String)>>,
 }
 
+enum Kind {
+    Unix,
+    Tcp,
+    Tls(TlsAcceptor),
+}
+
+/// A socket whose connections have made their handshake.
+struct Secured {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Secured {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            match self.acceptor.accept(stream).into_fallible().await {
+                Ok(stream) => return (stream, address),
+                // The client's request comes behind its part of the handshake: what is not read would reset the
+                // connection before the reason is.
+                Err((_, mut stream)) => {
+                    let _ = stream.shutdown().await;
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 /// Ends when it is dropped.
 pub struct Fake {
     /// For `--admin`.
@@ -45,14 +87,19 @@ pub struct Fake {
 
 impl Fake {
     pub fn on_unix_socket() -> Fake {
-        Fake::start(true)
+        Fake::start(Kind::Unix)
     }
 
     pub fn on_tcp() -> Fake {
-        Fake::start(false)
+        Fake::start(Kind::Tcp)
     }
 
-    fn start(unix: bool) -> Fake {
+    /// At `https://localhost:PORT`.
+    pub fn with_tls(config: ServerConfig) -> Fake {
+        Fake::start(Kind::Tls(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start(kind: Kind) -> Fake {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("admin.sock");
         let script = Arc::new(Mutex::new(Script::default()));
@@ -62,14 +109,24 @@ impl Fake {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async move {
-                let serving: tokio::task::JoinHandle<_> = if unix {
-                    let listener = UnixListener::bind(&path).unwrap();
-                    bound.send(path.to_str().unwrap().to_owned()).unwrap();
-                    tokio::spawn(async move { axum::serve(listener, router).await })
-                } else {
-                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                    bound.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
-                    tokio::spawn(async move { axum::serve(listener, router).await })
+                let serving: tokio::task::JoinHandle<_> = match kind {
+                    Kind::Unix => {
+                        let listener = UnixListener::bind(&path).unwrap();
+                        bound.send(path.to_str().unwrap().to_owned()).unwrap();
+                        tokio::spawn(async move { axum::serve(listener, router).await })
+                    }
+                    Kind::Tcp => {
+                        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                        bound.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+                        tokio::spawn(async move { axum::serve(listener, router).await })
+                    }
+                    Kind::Tls(acceptor) => {
+                        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                        let port = listener.local_addr().unwrap().port();
+                        bound.send(format!("https://localhost:{port}")).unwrap();
+                        let listener = Secured { listener, acceptor };
+                        tokio::spawn(async move { axum::serve(listener, router).await })
+                    }
                 };
                 // Dropping the other end ends the wait, and with it all that is served.
                 let _ = ended.await;

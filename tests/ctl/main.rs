@@ -1,11 +1,14 @@
 //! `limpet ctl` as a user runs it, against a server that says what the admin API says: what is sent, what
 //! is printed, and the exit code.
 
+#[path = "../tls/authority.rs"]
+mod authority;
 mod commands;
 mod fake;
 mod following;
 mod reaching;
 mod refusals;
+mod secure;
 
 use std::process::{Command, Output, Stdio};
 
@@ -20,6 +23,10 @@ fn limpet(arguments: &[&str]) -> Command {
         .env_remove("SUDO_USER")
         .env_remove("LIMPET_ADMIN")
         .env_remove("LIMPET_TOKEN")
+        .env_remove("LIMPET_CA")
+        .env_remove("LIMPET_CERT")
+        .env_remove("LIMPET_KEY")
+        .env_remove("LIMPET_SERVER_NAME")
         .stdin(Stdio::null());
     command
 }

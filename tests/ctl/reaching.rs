@@ -96,7 +96,11 @@ fn who_is_not_there_is_exit_code_3_and_how_to_turn_it_on() {
 fn a_place_or_file_that_cannot_be_read_is_exit_code_2() {
     let (_home, off) = file("");
     let cases: &[(&[&str], &str)] = &[
-        (&["--admin", "https://edge:9901"], "does not speak"),
+        (&["--admin", "ftp://edge:9901"], "does not speak"),
+        (
+            &["--admin", "http://edge:9901", "--ca", "/ca.pem"],
+            "--ca has no effect at http://edge:9901",
+        ),
         (&["--config", "/nonexistent/limpet.toml"], "cannot be read"),
         (&["--config", &off], "the admin API is off"),
     ];

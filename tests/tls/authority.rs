@@ -36,10 +36,6 @@ impl Wanted<'_> {
     pub fn server(name: &str) -> Wanted<'_> {
         Wanted { name, is_client: false, days: 90 }
     }
-
-    pub fn client(name: &str) -> Wanted<'_> {
-        Wanted { name, is_client: true, days: 90 }
-    }
 }
 
 impl Authority {
@@ -51,12 +47,6 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Authority { params, key, pem }
-    }
-
-    /// Writes the authority's own certificate.
-    pub fn write(&self, path: &Path) -> PathBuf {
-        std::fs::write(path, &self.pem).unwrap();
-        path.to_owned()
     }
 
     /// FILE.pem and FILE.key in the folder.

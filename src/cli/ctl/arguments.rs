@@ -16,7 +16,8 @@ use crate::control::config::units;
 const HELP: &str = "\
 Where the admin API is looked for: --admin, else the [admin] table of --config FILE, else LIMPET_ADMIN, else \
 /run/limpet/admin.sock if it exists, else http://127.0.0.1:9901. A token: --token, else LIMPET_TOKEN, else \
-admin.token of --config FILE; the Unix socket asks for none.
+admin.token of --config FILE; the Unix socket asks for none. Over TLS: --ca, --cert, --key and --server-name, else \
+LIMPET_CA, LIMPET_CERT, LIMPET_KEY and LIMPET_SERVER_NAME.
 
 Examples:
   limpet ctl status
@@ -43,8 +44,8 @@ pub struct Options {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Shared {
-    /// Where the admin API is: http://HOST:PORT or the path of a Unix socket
-    #[arg(long, global = true, value_name = "URL|PATH")]
+    /// Where the admin API is: http://HOST:PORT, https://HOST:PORT or the path of a Unix socket
+    #[arg(long, visible_alias = "url", global = true, value_name = "URL|PATH")]
     pub admin: Option<String>,
     /// Take address, socket and token from the [admin] table of this file
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -52,9 +53,34 @@ pub(super) struct Shared {
     /// The bearer token; others on this machine can see it here, so LIMPET_TOKEN is better
     #[arg(long, global = true, value_name = "TOKEN")]
     pub token: Option<Token>,
+    /// Over TLS: trust the authorities in this file of PEM, not the machine's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Over TLS: the client certificate to show, in PEM, its issuers' behind it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Over TLS: the key of --cert, in PEM; when absent it is in that file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Over TLS: the name that the server's certificate must have, where it is not HOST
+    #[arg(long, global = true, value_name = "NAME")]
+    pub server_name: Option<String>,
     /// Print the answer of the API as it is, refusals too
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Shared {
+    /// The first option that has a meaning over TLS only.
+    pub(super) fn of_tls(&self) -> Option<&'static str> {
+        let given = [
+            ("--ca", self.ca.is_some()),
+            ("--cert", self.cert.is_some()),
+            ("--key", self.key.is_some()),
+            ("--server-name", self.server_name.is_some()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
+    }
 }
 
 /// Never printed.

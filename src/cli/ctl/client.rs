@@ -1,8 +1,9 @@
-//! HTTP to the admin API, over a Unix socket or TCP: one connection per request.
+//! HTTP to the admin API, over a Unix socket, TCP or TLS: one connection per request.
 //!
 //! Owns the fields that every request carries. Every wait has a deadline and every answer a size limit. Never shows the
 //! token. Tested by `tests/ctl`.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use super::failure::{Failure, Problem};
 use super::place::{At, Place};
+use super::secure::Secure;
 use crate::control::config::units::show_duration;
 
 /// Longest wait for a connection.
@@ -39,6 +41,8 @@ const ACTOR_FIELD: &str = "x-limpet-actor";
 /// Sends requests to one admin API.
 pub(super) struct Client {
     place: Place,
+    /// What a place with TLS is asked with.
+    secure: Option<Secure>,
     token: Option<HeaderValue>,
     actor: HeaderValue,
     runtime: tokio::runtime::Runtime,
@@ -105,7 +109,12 @@ impl Answer {
 }
 
 impl Client {
-    pub(super) fn new(place: Place, token: Option<&str>, actor: &str) -> Result<Client, Failure> {
+    pub(super) fn new(
+        place: Place,
+        secure: Option<Secure>,
+        token: Option<&str>,
+        actor: &str,
+    ) -> Result<Client, Failure> {
         let token = token
             .map(|token| {
                 let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -121,7 +130,7 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
-        Ok(Client { place, token, actor, runtime })
+        Ok(Client { place, secure, token, actor, runtime })
     }
 
     /// Sends one request and waits for its answer.
@@ -133,10 +142,17 @@ impl Client {
                     let stream = in_time(UnixStream::connect(path)).await.map_err(unreachable)?;
                     self.exchange(stream, ask, "localhost").await
                 }
-                At::Tcp(authority) => {
+                At::Tcp(authority) | At::Tls { authority, .. } => {
                     let stream =
                         in_time(TcpStream::connect(authority)).await.map_err(unreachable)?;
-                    self.exchange(stream, ask, authority).await
+                    match &self.secure {
+                        None => self.exchange(stream, ask, authority).await,
+                        Some(secure) => {
+                            let secured = in_time(secure.connect(stream)).await;
+                            let stream = secured.map_err(|error| self.failed(&error))?;
+                            self.exchange(stream, ask, authority).await
+                        }
+                    }
                 }
             }
         })
@@ -170,17 +186,24 @@ impl Client {
             tokio::spawn(connection);
             let (head, content) = sender.send_request(request).await?.into_parts();
             let content = Limited::new(content, ANSWER_BYTES_MAX).collect().await?.to_bytes();
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((head.status.as_u16(), content))
+            Ok::<_, Box<dyn Error + Send + Sync>>((head.status.as_u16(), content))
         };
         let (status, content) = timeout(ANSWER_MAX, whole)
             .await
             .map_err(|_| failed(format!("no answer within {}", show_duration(ANSWER_MAX))))?
-            .map_err(|error| failed(format!("no answer that can be read: {error}")))?;
+            .map_err(|error| self.failed(&*error))?;
         let text = String::from_utf8_lossy(&content).into_owned();
         match status {
             200..300 => Ok(Answer { text }),
             _ => Err(self.refusal(status, text)),
         }
+    }
+
+    /// The failure of a connection; what TLS has to say comes first.
+    fn failed(&self, error: &(dyn Error + 'static)) -> Failure {
+        let of_tls = self.secure.as_ref().and_then(|secure| secure.cause(error));
+        let cause = of_tls.unwrap_or_else(|| format!("no answer that can be read: {error}"));
+        Failure::Other(format!("{}: {cause}", self.place))
     }
 
     fn request(&self, ask: Ask, host: &str) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
@@ -194,7 +217,7 @@ impl Client {
         if method != Method::GET {
             request = request.header(REQUEST_FIELD, "1");
         }
-        if let (Some(token), At::Tcp(_)) = (&self.token, &self.place.at) {
+        if let (Some(token), At::Tcp(_) | At::Tls { .. }) = (&self.token, &self.place.at) {
             request = request.header(AUTHORIZATION, token);
         }
         if let Some(version) = if_version {

@@ -13,6 +13,7 @@ mod events;
 mod failure;
 mod groups;
 mod place;
+mod secure;
 mod session;
 mod status;
 mod stickiness;
@@ -23,12 +24,15 @@ mod words;
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use arguments::Options;
 use arguments::{Command, Shared};
 use client::Client;
 use failure::Failure;
+use place::{At, Place};
+use secure::{Files, Named, Secure};
 use session::Session;
 use table::Style;
 
@@ -61,8 +65,36 @@ fn open(shared: &Shared) -> Result<Session, Failure> {
         environment_token: environment_token.as_deref(),
     };
     let (place, token) = place::find(&hints).map_err(Failure::Usage)?;
-    let client = Client::new(place, token.as_deref(), &user())?;
+    let secure = secure(shared, &place).map_err(Failure::Usage)?;
+    let client = Client::new(place, secure, token.as_deref(), &user())?;
     Ok(Session { client, json: shared.json, style: Style::of_stdout() })
+}
+
+/// How a place with TLS is asked; the command line comes before the environment.
+fn secure(shared: &Shared, place: &Place) -> Result<Option<Secure>, String> {
+    let At::Tls { name: of_place, .. } = &place.at else {
+        return match shared.of_tls() {
+            Some(option) => Err(format!("{option} has no effect at {place}, which has no TLS")),
+            None => Ok(None),
+        };
+    };
+    let environment = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let file = |stated: &Option<PathBuf>, option, variable| {
+        let stated = stated.clone().map(|path| Named { path, by: option });
+        let named = || {
+            let path = PathBuf::from(environment(variable)?);
+            Some(Named { path, by: variable })
+        };
+        stated.or_else(named)
+    };
+    let name = shared.server_name.clone().or_else(|| environment("LIMPET_SERVER_NAME"));
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| of_place.clone());
+    let files = Files {
+        ca: file(&shared.ca, "--ca", "LIMPET_CA"),
+        cert: file(&shared.cert, "--cert", "LIMPET_CERT"),
+        key: file(&shared.key, "--key", "LIMPET_KEY"),
+    };
+    Secure::new(&files, &name).map(Some)
 }
 
 /// The name of the user, for the audit log, which adds what the kernel knows.

@@ -27,6 +27,11 @@ pub(super) enum At {
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
+    /// The same over TLS, and the name that the certificate must have.
+    Tls {
+        authority: String,
+        name: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -34,6 +39,7 @@ impl fmt::Display for Place {
         match &self.at {
             At::Unix(path) => write!(out, "{}", path.display()),
             At::Tcp(authority) => write!(out, "http://{authority}"),
+            At::Tls { authority, .. } => write!(out, "https://{authority}"),
         }
     }
 }
@@ -57,14 +63,14 @@ impl Place {
         let at = match (&self.at, self.is_usual) {
             (_, false) => return None,
             (At::Unix(_), true) => format!("looked at {SOCKET}"),
-            (At::Tcp(_), true) => {
+            (At::Tcp(_) | At::Tls { .. }, true) => {
                 format!("looked at {SOCKET}, which does not exist, then at http://{ADDRESS}")
             }
         };
         Some(at)
     }
 
-    /// Reads `http://HOST:PORT`, `HOST:PORT`, `unix:PATH` or `PATH`.
+    /// Reads `http://HOST:PORT`, `https://HOST:PORT`, `HOST:PORT`, `unix:PATH` or `PATH`.
     pub(super) fn parse(text: &str) -> Result<Place, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Place::named(At::Unix(PathBuf::from(path))));
@@ -73,19 +79,27 @@ impl Place {
             return Ok(Place::named(At::Unix(PathBuf::from(text))));
         }
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let allowed = "allowed: http://HOST:PORT or the path of a Unix socket";
+        let allowed = "allowed: http://HOST:PORT, https://HOST:PORT or the path of a Unix socket";
         let wrong = |what: &str| format!("{text:?} {what}; {allowed}");
         let uri: Uri = url.parse().map_err(|_| wrong("is no address of an admin API"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("has a scheme that the admin API does not speak"));
-        }
+        let has_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("has a scheme that the admin API does not speak")),
+        };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(wrong("has a path"));
         }
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         let Some(authority) = authority else { return Err(wrong("has no host")) };
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Place::named(At::Tcp(format!("{}:{port}", authority.host()))))
+        let (host, port) = (authority.host(), authority.port_u16());
+        if !has_tls {
+            return Ok(Place::named(At::Tcp(format!("{host}:{}", port.unwrap_or(80)))));
+        }
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let name = literal.unwrap_or(host).to_owned();
+        let authority = format!("{host}:{}", port.unwrap_or(443));
+        Ok(Place::named(At::Tls { authority, name }))
     }
 }
 
@@ -107,7 +121,18 @@ fn file_says(path: &Path) -> Result<FileSays, String> {
     let value = |key: &str| admin?.get(key)?.as_str().map(str::to_owned);
     let socket = value("socket").map(PathBuf::from);
     let address = value("address").and_then(|text| text.parse::<SocketAddr>().ok());
-    let address = address.map(|address| At::Tcp(reachable(address).to_string()));
+    let has_tls = admin.is_some_and(|admin| admin.contains_key("tls"));
+    let hosts = admin.and_then(|admin| admin.get("hosts")?.as_array()?.first()?.as_str());
+    let address = address.map(|address| {
+        let reached = reachable(address);
+        let authority = reached.to_string();
+        if !has_tls {
+            return At::Tcp(authority);
+        }
+        // Certificates rarely name addresses; the file says under which names this one is reached.
+        let name = hosts.map_or_else(|| reached.ip().to_string(), str::to_owned);
+        At::Tls { authority, name }
+    });
     // A missing socket is used if the file has nothing else, so that the error names it.
     let at = match (socket, address) {
         (Some(socket), address) if socket.exists() || address.is_none() => Some(At::Unix(socket)),
@@ -193,8 +218,23 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Place::parse(text).unwrap().at, expected, "{text}");
         }
-        for text in ["https://a:1", "http://a:1/v1", "http://a/?x", "http://u:p@a:1", "http://", ""]
-        {
+        for (text, authority, name) in [
+            ("https://a.example:1", "a.example:1", "a.example"),
+            ("https://a.example", "a.example:443", "a.example"),
+            ("https://[::1]:9901/", "[::1]:9901", "::1"),
+        ] {
+            let (authority, name) = (authority.to_owned(), name.to_owned());
+            assert_eq!(Place::parse(text).unwrap().at, At::Tls { authority, name });
+        }
+        for text in [
+            "ftp://a:1",
+            "https://u:p@a:1",
+            "http://a:1/v1",
+            "http://a/?x",
+            "http://u:p@a:1",
+            "http://",
+            "",
+        ] {
             let said = Place::parse(text).unwrap_err();
             assert!(said.contains("allowed: http://HOST:PORT"), "{text}: {said}");
         }
@@ -237,6 +277,19 @@ mod tests {
         assert_eq!(find(&hints).unwrap().0.at, tcp("127.0.0.1:7"));
         std::fs::write(&socket, "").unwrap();
         assert_eq!(find(&hints).unwrap().0.at, At::Unix(socket));
+    }
+
+    #[test]
+    fn a_file_with_tls_leads_there_under_the_name_that_it_has() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("limpet.toml");
+        for (hosts, name) in [("", "127.0.0.1"), ("hosts = [\"lb.example\"]\n", "lb.example")] {
+            let text = format!("[admin]\naddress = \"0.0.0.0:7\"\n{hosts}[admin.tls]\n");
+            std::fs::write(&path, text).unwrap();
+            let found = find(&Hints { config: Some(&path), ..NOTHING }).unwrap().0.at;
+            let (authority, name) = ("127.0.0.1:7".to_owned(), name.to_owned());
+            assert_eq!(found, At::Tls { authority, name });
+        }
     }
 
     #[test]
