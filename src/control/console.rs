@@ -39,13 +39,14 @@ macro_rules! assets {
 static PAGE: Asset =
     Asset { path: "/", content_type: HTML, content: include_bytes!("console/assets/index.html") };
 
-static ASSETS: [Asset; 24] = assets![
+static ASSETS: [Asset; 25] = assets![
     CSS "style.css",
     SVG "icon.svg",
     SCRIPT "theme.js",
     SCRIPT "api.js",
     SCRIPT "app.js",
     SCRIPT "apply.js",
+    SCRIPT "certificates.js",
     SCRIPT "charts.js",
     SCRIPT "config.js",
     SCRIPT "dom.js",

@@ -139,6 +139,6 @@ async fn an_address_without_a_token_offers_what_it_allows_and_says_why() {
     let offered = "document.querySelectorAll('#add-target, [aria-label^=Remove]').length";
     assert_eq!(console.evaluate::<u32>(offered).await, 0);
     stage.show("#/config/apply").await;
-    console.wait_text("This address has no token").await;
+    console.wait_text("Attributes of groups and targets are changed here").await;
     stage.close().await;
 }

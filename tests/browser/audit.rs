@@ -23,7 +23,7 @@ fn script(colours: &str) -> String {
 }
 
 /// What is wrong with what is shown, in both themes, wide and narrow. Leaves a picture of each.
-async fn audit(tab: &Tab, axe: &str, name: &str) -> Vec<String> {
+pub async fn audit(tab: &Tab, axe: &str, name: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     tab.run(axe).await;
     for (colours, width) in [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)] {

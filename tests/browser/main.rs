@@ -13,6 +13,9 @@
 
 mod actions;
 mod audit;
+#[path = "../tls/authority.rs"]
+mod authority;
+mod certificates;
 mod figures;
 mod file;
 mod keyboard;

@@ -2,12 +2,13 @@
 
 use crate::stage::Stage;
 
-pub const PAGES: [(&str, &str); 13] = [
+pub const PAGES: [(&str, &str); 14] = [
     ("overview", "#/"),
     ("groups", "#/groups"),
     ("group", "#/groups/demo"),
     ("edit", "#/groups/demo/edit"),
     ("rules", "#/rules"),
+    ("certificates", "#/certificates"),
     ("explain", "#/explain"),
     ("running", "#/config/running"),
     ("file", "#/config/file"),
@@ -54,7 +55,9 @@ async fn every_page_is_reached_by_keyboard_and_takes_the_focus_to_its_title() {
     let Some(stage) = Stage::demo().await else { return };
     let console = &stage.tab;
     stage.show("#/").await;
-    for name in ["Target groups", "Rules", "Explain", "Configuration", "Events", "Overview"] {
+    for name in
+        ["Target groups", "Rules", "Certificates", "Explain", "Configuration", "Events", "Overview"]
+    {
         let focus = format!(
             "[...document.querySelectorAll('#nav a')].find((a) => a.textContent === '{name}').focus()"
         );

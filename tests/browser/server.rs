@@ -18,6 +18,8 @@ pub struct Server {
     child: Child,
     /// Where the file of the configuration lies; the demo has none.
     folder: Option<tempfile::TempDir>,
+    /// Of a console with TLS.
+    certificates: Option<tempfile::TempDir>,
 }
 
 /// What the admin API of [`Server::guarded`] asks for.
@@ -55,7 +57,12 @@ impl Server {
         };
         // What else it prints is read and dropped, so that it never waits for a reader.
         thread::spawn(move || printed.iter().for_each(drop));
-        Server { console: console.trim_end_matches('/').to_owned(), child, folder: None }
+        Server {
+            console: console.trim_end_matches('/').to_owned(),
+            child,
+            folder: None,
+            certificates: None,
+        }
     }
 
     /// `limpet run` before an application whose session lives for twelve hours, with stickiness of one hour.
@@ -78,6 +85,20 @@ impl Server {
     /// `limpet run` whose admin API asks for a token.
     pub fn guarded() -> Server {
         Server::run(&format!("token = \"{TOKEN}\""), "").0
+    }
+
+    /// `limpet run` whose admin API asks for a token, over TLS, with every certificate in the folder.
+    pub fn secured(certificates: tempfile::TempDir) -> Server {
+        let tls = format!("tls.directory = {:?}", certificates.path());
+        let mut server = Server::run(&format!("token = \"{TOKEN}\"\n{tls}"), "").0;
+        server.console = server.console.replace("http://", "https://");
+        server.certificates = Some(certificates);
+        server
+    }
+
+    /// The certificates of a console with TLS.
+    pub fn certificates(&self) -> PathBuf {
+        self.certificates.as_ref().expect("the console has TLS").path().to_owned()
     }
 
     /// `limpet run` that checks two targets: `a`, which answers, and `b` at an address of the test's.
@@ -121,8 +142,15 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Server { console: format!("http://{admin}"), child, folder: Some(folder) };
-        wait_until("the admin API answers", || get(admin, "/healthz").contains("200"));
+        let server = Server {
+            console: format!("http://{admin}"),
+            child,
+            folder: Some(folder),
+            certificates: None,
+        };
+        // One with TLS tells a client without it what it speaks.
+        let answers = |text: &str| text.contains(" 200 ") || text.contains("speaks HTTPS");
+        wait_until("the admin API answers", || answers(&get(admin, "/healthz")));
         (server, web)
     }
 }

@@ -88,7 +88,12 @@ impl Stage {
 
     /// As [`Stage::mismatch`], signed in with the token that opens everything.
     pub async fn trusted() -> Option<Stage> {
-        let stage = Stage::open(Server::trusted).await?;
+        Stage::signed_in(Server::trusted).await
+    }
+
+    /// Signed in with the token that opens everything.
+    pub async fn signed_in(start: impl FnOnce() -> Server) -> Option<Stage> {
+        let stage = Stage::open(start).await?;
         stage.tab.goto(&stage.console).await;
         stage.tab.fill("#token", TOKEN).await;
         stage.tab.press("Enter").await;
@@ -141,6 +146,11 @@ impl Stage {
     /// The file of the configuration, of a stage that has one.
     pub fn file(&self) -> PathBuf {
         self.server.as_ref().expect("the server is this test's own").file()
+    }
+
+    /// The folder of certificates of a console with TLS.
+    pub fn certificates(&self) -> PathBuf {
+        self.server.as_ref().expect("the server is this test's own").certificates()
     }
 
     /// Address of the demo's session page, as the console's hint card has it.

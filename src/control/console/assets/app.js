@@ -148,7 +148,7 @@ function askToken() {
     title: "This limpet asks for a token",
     confirm: "Continue",
     content: h("div", { class: "field" }, h("label", { for: "token" }, "Token"), input,
-      h("span", { class: "hint" }, "It stands as token in the [admin] section of the file. It is kept until this tab is closed.")),
+      h("span", { class: "hint" }, "It stands as token in the [admin] section of the file, and is kept until this tab is closed. A browser with a client certificate that has a role there needs none.")),
     submit: async () => {
       setToken(input.value);
       await get("/v1/status").catch((error) => {

@@ -1,5 +1,6 @@
 // Which page a hash names: "#/groups/app/edit" is the segments groups, app, edit. Pure but for `go`.
 
+import { certificates } from "./certificates.js";
 import { config } from "./config.js";
 import { edit } from "./edit.js";
 import { events } from "./events.js";
@@ -26,7 +27,7 @@ function segments(hash) {
 /** {page, parameters, section}: the page, what it is about, and which entry of the navigation it belongs to. */
 export function route(hash) {
   const [section = "", name, more, part] = segments(hash);
-  const pages = { "": overview, rules, explain, config, events };
+  const pages = { "": overview, rules, certificates, explain, config, events };
   if (section === "groups" && name !== undefined) {
     return { page: more === "edit" ? edit : more === undefined ? group : missing, parameters: { group: name, part }, section };
   }

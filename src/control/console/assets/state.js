@@ -18,8 +18,8 @@ export function mayAll() {
   return state.status?.may_change !== "attributes";
 }
 
-export const WHY_NOT_ALL = "This address has no token, so that every user of the machine can open it. Attributes of groups and targets are changed here; " +
-  "everything else needs limpet ctl on the Unix socket (admin.socket), or a token (admin.token).";
+export const WHY_NOT_ALL = "Attributes of groups and targets are changed here; everything else needs limpet ctl on the Unix socket (admin.socket), " +
+  "a token (admin.token), or a client certificate with the role \"everything\" (admin.tls.role).";
 
 /** Says something to screen readers without moving the focus. */
 export function announce(text) {
