@@ -839,6 +839,55 @@ fn mistakes_between_the_settings_of_the_admin_api_are_told_once_at_their_place()
 }
 
 #[test]
+fn mistakes_in_the_settings_of_acme_are_told_once_at_their_place() {
+    const RIGHT: &str = "directory = \"https://ca.example/dir\", names = [\"a.example\"]";
+    let names = (0..101).map(|number| format!("\"n{number}.example\"")).collect::<Vec<_>>();
+    let names = format!("directory = \"https://ca.example\", names = [{}]", names.join(", "));
+    let cases = [
+        ("names = [\"a.example\"]", "directory: is missing"),
+        ("directory = \"http://ca.example/dir\", names = [\"a.example\"]", "\"https://\""),
+        ("directory = \"https://u@ca.example/\", names = [\"a.example\"]", "names a user"),
+        ("directory = \"https://ca.example\", names = []", "is empty"),
+        ("directory = \"https://ca.example\", names = [\"*.a.example\"]", "(dns-01)"),
+        ("directory = \"https://ca.example\", names = [\"192.0.2.1\"]", "is an address"),
+        ("directory = \"https://ca.example\", names = [\"a..b\"]", "is no name of a host"),
+        ("directory = \"https://ca.example\", names = [\"müsli.example\"]", "\"xn--\""),
+        ("directory = \"https://ca.example\", names = [\"a.b\", \"A.b\"]", "twice (line 6)"),
+        (&names, "has 101 names"),
+        ("RIGHT, contact = [\"ops@a.example\"]", "\"mailto:\""),
+        ("RIGHT, contact = [\"mailto:a@b,c@d\"]", "is not one address"),
+        ("RIGHT, challenge = \"dns-01\"", "is none of these"),
+        ("RIGHT, challenge = \"http-01\"", "every listener has TLS"),
+        ("RIGHT, external_account = { key_id = \"k\" }", "key_file: is missing"),
+        ("RIGHT, shared_directory = \"acme\"", "does not begin with \"/\""),
+    ];
+    for (settings, expected) in cases {
+        let problems = of_tls(&format!("acme = {{ {} }}", settings.replace("RIGHT", RIGHT)));
+        assert_eq!(problems.len(), 1, "{settings}: {problems:?}");
+        assert!(problems[0].contains(expected), "{settings}: {problems:?}");
+    }
+    assert_eq!(of_tls(&format!("acme = {{ {RIGHT} }}")), [""; 0], "no other certificate is needed");
+}
+
+#[test]
+fn tables_of_one_directory_of_acme_share_one_account() {
+    let text = |second: &str| {
+        let listener = |name: &str, port: u16, more: &str| {
+            format!(
+                "[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\nrespond = {{}}\n\
+                 [listener.tls.acme]\ndirectory = \"https://ca.example\"\nnames = [\"{name}.example\"]\n{more}\n"
+            )
+        };
+        problems(&(listener("a", 443, "") + &listener("b", 444, second)))
+    };
+    assert_eq!(text("challenge = \"tls-alpn-01\""), [""; 0]);
+    assert_eq!(text("contact = [\"mailto:o@b.example\"]\nshared_directory = \"/b\""), [""; 0]);
+    let problems = text("contact = [\"mailto:o@b.example\"]");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("they share one account"), "{problems:?}");
+}
+
+#[test]
 fn zero_needs_no_unit_where_it_means_off() {
     let text = "
         [[listener]]

@@ -4,6 +4,8 @@
 //! table. Nothing is accepted in part: either everything is right, or all mistakes are reported at once. Tested by
 //! `tests/config.rs` and the fuzz target `config`.
 
+mod acme;
+mod acme_checks;
 mod admin;
 mod checks;
 mod collisions;

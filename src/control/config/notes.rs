@@ -7,7 +7,7 @@ use super::file::{
     DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, StickinessType, Sticky,
     TargetGroup,
 };
-use super::{loops, rule_notes, sticky_notes};
+use super::{acme, loops, rule_notes, sticky_notes};
 use crate::snapshot::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 
@@ -48,6 +48,7 @@ pub fn amiss(file: &File) -> Vec<String> {
     let mut notes = rule_notes::notes(file);
     notes.extend(loops::notes(file));
     notes.extend(sticky_notes::notes(file));
+    notes.extend(acme::notes(file));
     let without_tls = without_tls(file);
     let bypassed = bypassed(file);
     for group in &file.target_groups {

@@ -13,14 +13,13 @@ pub(super) fn validate(tls: &file::Tls, key: &str, report: &mut Report<'_>) {
     if !report.sound(key) {
         return;
     }
-    let (certificates, directory) = (format!("{key}.certificates"), format!("{key}.directory"));
-    if tls.certificates.is_empty()
-        && tls.directory.is_none()
-        && !report.intends(&certificates)
-        && !report.intends(&directory)
-    {
+    let certificates = format!("{key}.certificates");
+    let intends = |setting: &str| report.intends(&format!("{key}.{setting}"));
+    let is_intended = ["certificates", "directory", "acme"].into_iter().any(intends);
+    let is_empty = tls.certificates.is_empty() && tls.directory.is_none() && tls.acme.is_none();
+    if is_empty && !is_intended {
         let allowed = "certificates = [{ chain = \"/…/shop.pem\", key = \"/…/shop.key\" }], or \
-                       directory = \"/…\", or both";
+                       directory = \"/…\", or acme = { directory = \"https://…\", names = [\"…\"] }";
         report.missing(key, "has no certificate to present", Some(allowed.into()));
     }
     repeated(tls, &certificates, report);

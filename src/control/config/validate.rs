@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
-use super::{checks, collisions};
+use super::{acme, checks, collisions};
 use crate::telemetry::options::LogFormat;
 
 /// The suffix that a cross-site twin's name adds to its cookie's.
@@ -33,6 +33,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     for (index, listener) in file.listeners.iter().enumerate() {
         listener_alone(&groups, listener, &format!("listener[{index}]"), report);
     }
+    acme::validate(file, report);
     collisions::collisions(file, report);
     for (index, group) in file.target_groups.iter().enumerate() {
         group_alone(group, &format!("target_group[{index}]"), report);

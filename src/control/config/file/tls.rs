@@ -24,6 +24,45 @@ pub struct Tls {
     pub client: TlsClient,
     #[serde(rename = "profile")]
     pub profiles: Vec<TlsProfile>,
+    pub acme: Option<Acme>,
+}
+
+/// A certificate that an authority issues over ACME.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// An https URL.
+    pub directory: String,
+    pub names: Vec<String>,
+    /// URLs of the scheme "mailto".
+    pub contact: Vec<String>,
+    pub challenge: ChallengeName,
+    /// `None` = the system's authorities.
+    pub authority_file: Option<PathBuf>,
+    /// `None` = the authority's default.
+    pub profile: Option<String>,
+    /// `None` = in the state directory.
+    pub shared_directory: Option<PathBuf>,
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// How a name is proved to be this server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum ChallengeName {
+    /// RFC 8737.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// RFC 8555 §8.3.
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+/// RFC 8555 §7.3.4.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAccount {
+    pub key_id: String,
+    pub key_file: PathBuf,
 }
 
 /// `[admin.tls]`: what the admin API presents, and whom it lets in by a certificate.

@@ -1,6 +1,6 @@
 //! Settings of `[listener.tls]` and `[admin.tls]`. Tested as part of the schema.
 
-use super::super::{checks, tls_checks};
+use super::super::{acme_checks, checks, tls_checks};
 use super::{Default, Kind, Section, Setting, setting};
 
 pub static TLS: Section = Section {
@@ -26,6 +26,12 @@ pub static TLS: Section = Section {
             Kind::Sections(&PROFILE),
             Default::Is("[]"),
             "Other settings for some server names.",
+        ),
+        setting(
+            "acme",
+            Kind::Section(&ACME),
+            Default::Absent,
+            "A certificate that limpet obtains and renews itself (RFC 8555).",
         ),
     ],
 };
@@ -273,6 +279,76 @@ static ROLE: Section = Section {
             Kind::SomeTexts(&tls_checks::FINGERPRINT),
             Default::Absent,
             "Certificates that have it, by SHA-256.",
+        ),
+    ],
+};
+
+static ACME: Section = Section {
+    settings: &[
+        setting(
+            "directory",
+            Kind::Text(&acme_checks::DIRECTORY),
+            Default::Needed,
+            "The authority's directory; who names it agrees to the authority's terms of service.",
+        ),
+        setting(
+            "names",
+            Kind::SomeTexts(&acme_checks::NAME),
+            Default::Needed,
+            "Names that the certificate is for, at most 100.",
+        ),
+        setting(
+            "contact",
+            Kind::Texts(&acme_checks::CONTACT),
+            Default::Is("[]"),
+            "Whom the authority writes to.",
+        ),
+        setting(
+            "challenge",
+            Kind::OneOf(&["tls-alpn-01", "http-01"]),
+            Default::Is("\"tls-alpn-01\""),
+            "How the names are proved: on TLS listeners, on port 443, or on plain ones, on port 80.",
+        ),
+        setting(
+            "authority_file",
+            Kind::Text(&checks::ABSOLUTE_PATH),
+            Default::Absent,
+            "Certificates in PEM that the directory's own server is verified by; the system's when absent.",
+        ),
+        setting(
+            "profile",
+            Kind::Text(&acme_checks::PROFILE),
+            Default::Absent,
+            "The kind of certificate, by the authority's names; its default when absent.",
+        ),
+        setting(
+            "shared_directory",
+            Kind::Text(&checks::ABSOLUTE_PATH),
+            Default::Absent,
+            "Where several nodes keep one account and its certificates; acme in process.state_directory when absent.",
+        ),
+        setting(
+            "external_account",
+            Kind::Section(&EXTERNAL_ACCOUNT),
+            Default::Absent,
+            "The account at the authority that the one for ACME is bound to.",
+        ),
+    ],
+};
+
+static EXTERNAL_ACCOUNT: Section = Section {
+    settings: &[
+        setting(
+            "key_id",
+            Kind::Text(&acme_checks::KEY_ID),
+            Default::Needed,
+            "The key's id, as the authority gave it.",
+        ),
+        setting(
+            "key_file",
+            Kind::Text(&checks::ABSOLUTE_PATH),
+            Default::Needed,
+            "A file with the key in base64url, as the authority gave it.",
         ),
     ],
 };
