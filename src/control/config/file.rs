@@ -21,7 +21,9 @@ use crate::snapshot::{EngineChoice, ProxyProtocol};
 use crate::telemetry::options::{LogFormat, LogQuery};
 
 pub use stickiness::{Stickiness, StickinessType, Sticky};
-pub use tls::{Acme, AdminTls, ChallengeName, ExternalAccount, Role, RoleName, Tls, TlsClient, TlsProfile};
+pub use tls::{
+    Acme, AdminTls, ChallengeName, ExternalAccount, Role, RoleName, Tls, TlsClient, TlsProfile,
+};
 
 /// The name of a listener's action when no rule matches.
 pub const DEFAULT_RULE: &str = "default";
