@@ -28,6 +28,7 @@ const NOW_S: u64 = 1_700_000_000;
 fn options() -> GroupOptions {
     GroupOptions {
         connect_timeout: Duration::from_secs(3),
+        handshake_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
         pool_idle_timeout: Duration::from_secs(4),
         pool_idle_per_shard: 256,

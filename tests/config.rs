@@ -144,10 +144,11 @@ fn limpet_toml_sets_nothing_but_defaults() {
 
 #[test]
 fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_other() {
-    // app_cookie, app_header, hash_on, template and authorities have a meaning beside another type, algorithm, format
-    // and mode only.
+    // app_cookie, app_header, hash_on, tls, template and authorities have a meaning beside another type, algorithm,
+    // protocol, format and mode only.
     let text = uncommented()
         .replace("format = \"json\"", "format = \"template\"")
+        .replace("protocol = \"http\"", "protocol = \"https\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"")
         .replace("mode = \"off\"", "mode = \"required\"");
     let (listeners, groups) = text.split_once("[[target_group]]").expect("a group");
@@ -775,6 +776,82 @@ fn mistakes_between_the_settings_of_tls_are_told_once_at_their_place() {
     let right = "policy = \"modern\"\nclient = { mode = \"required\", authorities = \"/a\", fingerprints = [\"FP\"] }";
     let right = format!("{DIRECTORY}\n{}", right.replace("FP", &"AB:".repeat(32)));
     assert_eq!(of_tls(&right), [""; 0]);
+}
+
+/// The mistakes in a target group with these settings, behind a rule for two hosts.
+fn of_targets(settings: &str, rule: &str) -> Vec<String> {
+    let text = format!(
+        "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\nrespond = {{}}\n\
+         [[listener.rule]]\npriority = 1\n{rule}\n\
+         [[target_group]]\nname = \"app\"\n{settings}\n\
+         [[target_group.target]]\naddress = \"127.0.0.1:9001\""
+    );
+    problems(&text)
+}
+
+const BY_HOST: &str = "when.host = [\"a.example\", \"B.example\"]\nforward = \"app\"";
+
+#[test]
+fn mistakes_between_the_settings_of_tls_with_targets_are_told_once_at_their_place() {
+    let cases = [
+        ("protocol = \"https\"", "nothing names whom the targets must prove to be"),
+        ("protocol = \"tls\"", "\"http\" or \"https\""),
+        ("tls.server_name = \"a.example\"", "has no effect: targets are spoken to in clear"),
+        ("timeouts.handshake = \"1s\"", "has no effect: targets are spoken to in clear"),
+        ("HTTPS\ntls.sever_name = \"a.example\"", "did you mean \"server_name\"?"),
+        ("HTTPS\ntls.server_name = \"a b\"", "is no name of a server"),
+        ("HTTPS\ntls.server_name = \"*.example\"", "is no name of a server"),
+        ("NAMED\ntls.sni = \"127.0.0.1\"", "is an address, which is never sent"),
+        ("NAMED\ntls.verify = \"peer\"", "\"full\", \"chain\" or \"none\""),
+        ("NAMED\ntls.authorities = \"ca.pem\"", "\"system\" or an absolute path"),
+        ("NAMED\ntls.key = \"/a.key\"", "has no effect: there is no certificate"),
+        ("NAMED\ntls.verify = \"none\"\ntls.crls = [\"/a.crl\"]", "nobody is verified"),
+        ("NAMED\ntls.verify = \"none\"\ntls.authorities = \"/a.pem\"", "nobody is verified"),
+        ("NAMED\ntls.minimum_version = \"1.1\"", "\"1.2\" or \"1.3\""),
+        ("HTTPS\ntls.server_name = \"{host}\"\ntls.sni = \"a.example\"", "is one name"),
+    ];
+    for (settings, expected) in cases {
+        let settings = settings
+            .replace("NAMED", "HTTPS\ntls.server_name = \"a.example\"")
+            .replace("HTTPS", "protocol = \"https\"");
+        let problems = of_targets(&settings, BY_HOST);
+        assert_eq!(problems.len(), 1, "{settings}: {problems:?}");
+        assert!(problems[0].contains(expected), "{settings}: {problems:?}");
+    }
+    for right in [
+        "tls.server_name = \"a.example\"",
+        "tls.server_name = \"127.0.0.1\"\ntls.sni = \"a.example\"",
+        "tls.server_name = \"{host}\"\ntls.sni = \"\"",
+        "tls.verify = \"chain\"",
+        "tls.verify = \"none\"",
+        "tls.server_name = \"a\"\ntls.certificate = \"/a.pem\"\ntls.crls = [\"/a.crl\"]",
+    ] {
+        let settings = format!("protocol = \"https\"\n{right}");
+        assert_eq!(of_targets(&settings, BY_HOST), [""; 0], "{right}");
+    }
+}
+
+#[test]
+fn names_follow_hosts_only_where_every_rule_lists_them() {
+    const FOLLOWS: &str = "protocol = \"https\"\ntls.server_name = \"{host}\"";
+    let many: Vec<String> = (0..65).map(|at| format!("\"{at}.example\"")).collect();
+    let many = format!("when.host = [{}]\nforward = \"app\"", many.join(", "));
+    for (rule, expected) in [
+        ("when.path = [\"/\"]\nforward = \"app\"", "has no when.host"),
+        ("when.host = [\"*.example\"]\nforward = \"app\"", "is not one name"),
+        ("respond = {}", "no rule forwards to the group"),
+        (
+            "when.host = [\"a.example\"]\nforward = \"app\"\nrewrite = { host = \"b.example\" }",
+            "rule \"rule-1\" of listener \"web\" replaces",
+        ),
+        ("forward = { groups = [{ group = \"app\" }] }", "has no when.host"),
+        (many.as_str(), "stands for 65 names"),
+    ] {
+        let problems = of_targets(FOLLOWS, rule);
+        assert_eq!(problems.len(), 1, "{rule}: {problems:?}");
+        assert!(problems[0].contains(expected), "{rule}: {problems:?}");
+    }
+    assert_eq!(of_targets(FOLLOWS, BY_HOST), [""; 0]);
 }
 
 #[test]

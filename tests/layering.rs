@@ -438,8 +438,10 @@ fn stickiness_knows_http_and_the_words_of_the_log() {
 }
 
 #[test]
-fn group_knows_stickiness_what_a_rule_forwards_to_and_the_numbers_it_carries() {
+fn group_knows_stickiness_what_a_rule_forwards_to_the_numbers_it_carries_and_how_targets_prove_themselves()
+ {
     let allowed = [
+        "tls::target",
         "http",
         "stickiness",
         "routing::actions",
@@ -474,14 +476,24 @@ fn exchange_knows_no_socket_no_version_of_http_and_no_shard() {
         "time",
         "random",
         "uring::buffers",
+        "transport::tls::fault",
     ];
     assert_knows_only("exchange", &allowed);
 }
 
 #[test]
 fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() {
-    let allowed =
-        ["exchange", "transport", "http1", "http", "group", "telemetry", "time", "uring::buffers"];
+    let allowed = [
+        "exchange",
+        "transport",
+        "http1",
+        "http",
+        "group",
+        "telemetry",
+        "time",
+        "tls::target",
+        "uring::buffers",
+    ];
     assert_knows_only("upstream", &allowed);
 }
 

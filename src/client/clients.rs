@@ -16,11 +16,14 @@ use crate::transport::tls::places::Places;
 use crate::upstream::Room;
 use crate::upstream::h1::Lease;
 use crate::upstream::pool::Pool;
+use crate::upstream::sessions::Sessions;
 
 pub struct Clients {
     pub local: Local,
     pub views: Views,
     pub pool: RefCell<Pool<Lease>>,
+    /// TLS with targets.
+    pub sessions: RefCell<Sessions>,
     /// Makes room for a connection to a target when descriptors are short.
     pub room: Rc<dyn Room>,
     /// Limits the warnings about clients' behaviour.
@@ -35,6 +38,7 @@ impl Clients {
             local,
             views: Views::new(published),
             pool: RefCell::new(Pool::new()),
+            sessions: RefCell::default(),
             room,
             warnings: Seldom::default(),
             handshakes: Places::default(),

@@ -266,8 +266,8 @@ impl Served<'_, '_> {
             Ok(()) => {
                 self.entry.request_bytes = client.request.content.extent.used as u64;
                 self.entry.request_content_bytes = client.request.received();
-                let Clients { pool, room, .. } = &*connection.clients;
-                let upstream = Targets { local, pool, room: &**room };
+                let Clients { pool, sessions, room, .. } = &*connection.clients;
+                let upstream = Targets { local, pool, sessions, room: &**room };
                 let mut exchange = Exchange {
                     scene: self.scene,
                     out: &mut *self.out,

@@ -1,5 +1,5 @@
-//! Looks after the certificates of TLS listeners and of the admin API while they serve: reads them anew when their files
-//! have changed, and speaks up before they end.
+//! Looks after the certificates of TLS listeners, of the admin API and of targets while they serve: reads them anew when
+//! their files have changed, and speaks up before they end.
 //!
 //! A certificate that is bad keeps the old one in use. Never touches a connection. Tested with `runtime`.
 
@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::certificates::now_s;
 use super::certificates::watch::{Endings, Seen};
+use super::config::file::File;
 use super::events::EventKind;
 use super::runtime::Control;
 use crate::uring::Courtesy;
@@ -24,8 +25,7 @@ pub async fn run(control: &Arc<Control>) {
     let mut watch = Watch::default();
     loop {
         ticks.tick().await;
-        let file = control.file();
-        if file.admin.tls.is_none() && file.listeners.iter().all(|one| one.tls.is_none()) {
+        if !has_tls(&control.file()) {
             watch = Watch::default();
             continue;
         }
@@ -38,6 +38,13 @@ pub async fn run(control: &Arc<Control>) {
         });
         watch = looked.await.unwrap_or_default();
     }
+}
+
+/// Whether there is anything to look after.
+fn has_tls(file: &File) -> bool {
+    file.admin.tls.is_some()
+        || file.listeners.iter().any(|listener| listener.tls.is_some())
+        || file.target_groups.iter().any(|group| group.tls().is_some())
 }
 
 /// What was seen at earlier looks.

@@ -1,11 +1,12 @@
-//! The certificates of TLS listeners and of the admin API: their files read and judged, and compiled into what is
-//! presented.
+//! The certificates of TLS listeners, of the admin API, and of target groups that are spoken to under TLS: their files
+//! read and judged, and compiled into what is presented and what targets must prove.
 //!
 //! Everything that is wrong is reported at once, with file and reason; nothing is taken in part. A listener whose
 //! settings and files are as before is taken over. Never writes a file, never quotes one. Tested beside it.
 
 mod coverage;
 mod files;
+mod targets;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -25,9 +26,11 @@ use crate::tls::certificate::{Certificate, Part, Validity};
 use crate::tls::client_auth::{self, ClientAuth, ClientMode};
 use crate::tls::listener::{NamedProfile, ProfileOptions, TicketSource, TlsListener, TlsOptions};
 use crate::tls::names::{Presented, Source};
+use crate::tls::target::TargetTls;
 use crate::tls::tickets::{ProcessKeys, TicketRoots};
 use crate::tls::x509::{AltName, Facts};
 use files::{Place, Reader};
+use targets::Groups;
 use watch::Seen;
 
 /// Who presents a certificate.
@@ -72,6 +75,7 @@ pub struct Shown {
 pub struct Certificates {
     listeners: HashMap<String, Loaded>,
     admin: Option<Loaded>,
+    groups: Groups,
     /// In the order of the file.
     shown: Vec<Shown>,
     notes: Vec<String>,
@@ -132,6 +136,8 @@ impl Certificates {
                 Err(mut of_admin) => faults.append(&mut of_admin),
             }
         }
+        let groups = Groups::load(file, surroundings, (&mut faults, &mut all.notes));
+        all.groups = groups;
         if faults.is_empty() { Ok(all) } else { Err(CompileError(faults.join("\n"))) }
     }
 
@@ -173,12 +179,18 @@ impl Certificates {
         self.admin.as_ref().map(|loaded| &loaded.compiled)
     }
 
+    /// How the targets of a group are spoken to.
+    pub fn of_targets(&self, group: &str) -> Option<&Arc<TargetTls>> {
+        self.groups.of(group)
+    }
+
     /// Every certificate, in the order of the file; those of the admin API last.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
     }
 
-    /// A sentence for each that presents something else than `before` with the same settings.
+    /// A sentence for each that presents something else than `before` with the same settings, and for each group whose
+    /// targets must prove something else.
     pub fn renewed(&self, before: &Certificates) -> Vec<String> {
         let is_renewed = |loaded: &Loaded, before: Option<&Loaded>| {
             before.is_some_and(|before| {
@@ -196,7 +208,8 @@ impl Certificates {
         let admin = self.admin.as_ref().filter(|one| is_renewed(one, before.admin.as_ref()));
         let sentence =
             |presenter: Presenter| format!("{presenter}: its certificates are read anew");
-        listeners.chain(admin.map(|_| Presenter::Admin)).map(sentence).collect()
+        let presented = listeners.chain(admin.map(|_| Presenter::Admin)).map(sentence);
+        presented.chain(self.groups.renewed(&before.groups)).collect()
     }
 
     /// What is allowed but hardly intended, one sentence each.
@@ -210,7 +223,8 @@ impl Certificates {
         self.shown.iter().filter_map(said).collect()
     }
 
-    /// Whether the files of `file`, which has the same listeners and admin API, are those that were read.
+    /// Whether the files of `file`, which has the same TLS with listeners, the admin API and targets, are those that
+    /// were read.
     pub fn are_as_on_disk(&self, file: &File) -> bool {
         self.seen == Seen::of(file)
     }

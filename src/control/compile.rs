@@ -26,6 +26,7 @@ use crate::shard::cores;
 use crate::snapshot::{Listener, Snapshot, TrustedProxies};
 use crate::stickiness::keyring::KeyRing;
 use crate::tls::listener::TlsListener;
+use crate::tls::target::{TargetTls, TlsPeer};
 
 /// Why a configuration cannot be compiled. Validation has refused every cause in a file, except two ids with the same
 /// hash.
@@ -47,7 +48,7 @@ pub struct Before<'c> {
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'m> {
     pub ring: &'m Arc<KeyRing>,
-    /// `None` where no listener has TLS.
+    /// `None` where no listener and no target group has TLS.
     pub certificates: Option<&'m Certificates>,
 }
 
@@ -57,7 +58,7 @@ impl<'m> From<&'m Arc<KeyRing>> for Material<'m> {
     }
 }
 
-impl Material<'_> {
+impl<'m> Material<'m> {
     /// What a listener presents; `None` = it is plain.
     fn tls(self, listener: &file::Listener) -> Result<Option<Arc<TlsListener>>, CompileError> {
         if listener.tls.is_none() {
@@ -70,6 +71,21 @@ impl Material<'_> {
                 Err(CompileError(format!("listener {name:?}: its certificates were not read")))
             }
         }
+    }
+
+    /// How the targets of a group are spoken to; `None` = in clear.
+    fn target_tls(
+        self,
+        group: &file::TargetGroup,
+    ) -> Result<Option<&'m Arc<TargetTls>>, CompileError> {
+        if group.tls().is_none() {
+            return Ok(None);
+        }
+        let tls = self.certificates.and_then(|certificates| certificates.of_targets(&group.name));
+        let name = &group.name;
+        let unread =
+            || CompileError(format!("target group {name:?}: its certificates were not read"));
+        tls.map(Some).ok_or_else(unread)
     }
 }
 
@@ -103,14 +119,17 @@ pub fn compile<'m>(
     }
     for group in &file.target_groups {
         let name = group.name.as_str();
+        let tls = material.target_tls(group)?;
         let unchanged = before
             .filter(|_| !changed.contains(name))
-            .and_then(|before| same_group(before, *positions_before.get(name)?, group));
+            .and_then(|before| same_group(before, *positions_before.get(name)?, group))
+            .filter(|unchanged| has_tls(unchanged, tls));
         groups.push(match unchanged {
             Some(unchanged) => unchanged,
             None => {
                 let leaving = leaving_of.get(name).map_or(&[][..], Vec::as_slice);
-                Arc::new(groups::group(group, leaving, registry, ring)?)
+                let made_of = groups::MadeOf { registry, ring, tls };
+                Arc::new(groups::group(group, leaving, &made_of)?)
             }
         });
     }
@@ -148,6 +167,12 @@ fn same_group(
 ) -> Option<Arc<TargetGroup>> {
     let is_same = before.file.target_groups.get(position)? == group;
     is_same.then(|| before.snapshot.groups.get(position).cloned()).flatten()
+}
+
+/// Whether the targets of a group are spoken to in this way; certificates change without a word in the file.
+fn has_tls(group: &TargetGroup, tls: Option<&Arc<TargetTls>>) -> bool {
+    let known = group.targets.first().map(|target| target.tls.as_ref().map(TlsPeer::tls));
+    known.is_none_or(|known| known.map(Arc::as_ptr) == tls.map(Arc::as_ptr))
 }
 
 /// Call it only when groups are in the same order.

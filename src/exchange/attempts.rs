@@ -73,7 +73,8 @@ impl<'a, 's> Attempts<'a, 's> {
             is_replayable: self.is_replayable,
             is_bound: out.plan.choice.sticky.is_some_and(|sticky| sticky.bound),
             was_tried_again: self.was_tried_again,
-            has_connect_time: u128::from(elapsed_ms) < options.connect_timeout.as_millis(),
+            has_connect_time: u128::from(elapsed_ms)
+                < (options.connect_timeout + options.handshake_timeout).as_millis(),
             retries: self.retries,
             retries_max: options.retries,
         };

@@ -21,12 +21,14 @@ use super::failure::Failure;
 use super::local::Local;
 use super::plan::Outgoing;
 use super::scene::{Prepared, Scene};
-use super::target::{self, Connecting, Lease, ReceiveFault, Receiving, Sending, Upstream};
+use super::target::{
+    self, Connected, Connecting, Lease, ReceiveFault, Receiving, Sending, Upstream,
+};
 use super::tunnel::{Reader, Side, Writer};
 use crate::control::compile::compile;
 use crate::control::config;
 use crate::group::state::Registry;
-use crate::group::target_group::{GroupOptions, Target, TargetGroup};
+use crate::group::target_group::{Destination, GroupOptions, Target, TargetGroup};
 use crate::http::edits::{RequestEdits, ResponseEdits};
 use crate::http::fields::Fields;
 use crate::http::head::{ContentLength, HeadLimits, Method, RequestHead, ResponseHead};

@@ -8,11 +8,13 @@ use super::caller::{Caller, Encryption, Peer};
 use super::failure::Failure;
 use super::local::Local;
 use crate::group::address::Address;
+use crate::group::target_group::Target;
 use crate::http::fields::{self, FieldId};
 use crate::http::head::{RequestHead, Version};
 use crate::routing::actions::Action;
 use crate::snapshot::{Listener, View};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
+use crate::telemetry::rare::{ProtocolVersion, Rare, TargetProtocol};
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::{Acted, Facts, Record, RequestText, RequestTextParts, Timings};
 use crate::telemetry::series::Places;
@@ -271,7 +273,7 @@ impl Entry {
             ended: self.ended.unwrap_or(Ended::NORMAL),
         };
         let [method, host, path, referer, user_agent, request_id, location] = self.text.texts();
-        let rare = caller.encryption().map(Encryption::rare);
+        let rare = rare(caller.encryption(), target);
         let record = Record {
             facts,
             listener: &listener.name,
@@ -290,6 +292,17 @@ impl Entry {
         };
         write(&record, &places);
     }
+}
+
+/// The facts of an encrypted client, and of an encrypted target; none for most requests.
+#[inline]
+fn rare<'a>(client: Option<&'a Encryption>, target: Option<&Target>) -> Option<Rare<'a>> {
+    let is_encrypted = target.is_some_and(|target| target.tls.is_some());
+    if !is_encrypted {
+        return client.map(Encryption::rare);
+    }
+    let target = TargetProtocol { version: ProtocolVersion::Http1, encrypted: true };
+    Some(Rare { target: Some(target), ..client.map(Encryption::rare).unwrap_or_default() })
 }
 
 fn acted(action: &Action) -> Acted {

@@ -5,6 +5,7 @@
 
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
+use crate::transport::tls::fault::HandshakeFault;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -37,6 +38,8 @@ pub enum Failure {
     ConnectTimeout,
     /// No route, no permission, a reset during the handshake.
     ConnectFailed,
+    /// No TLS connection has come of it.
+    Handshake(HandshakeFault),
     /// This process is out of descriptors, ports or memory.
     NoSocket,
 
@@ -84,9 +87,12 @@ impl Failure {
             | Failure::TargetFull
             | Failure::NoSocket
             | Failure::Stopped => 503,
-            Failure::ConnectTimeout | Failure::ResponseTimeout => 504,
+            Failure::ConnectTimeout
+            | Failure::Handshake(HandshakeFault::Timeout)
+            | Failure::ResponseTimeout => 504,
             Failure::ConnectRefused
             | Failure::ConnectFailed
+            | Failure::Handshake(_)
             | Failure::TargetClosed { .. }
             | Failure::TargetReset { .. }
             | Failure::ResponseInvalid(_)
@@ -117,6 +123,7 @@ impl Failure {
             Failure::ConnectRefused => "connect_refused",
             Failure::ConnectTimeout => "connect_timeout",
             Failure::ConnectFailed => "connect_failed",
+            Failure::Handshake(fault) => fault.code(),
             Failure::NoSocket => "no_socket",
             Failure::TargetClosed { .. } => "target_closed",
             Failure::TargetReset { .. } => "target_reset",
@@ -151,6 +158,8 @@ impl Failure {
             | Failure::ResponseTimeout
             | Failure::TargetContentTimeout
             | Failure::TargetSendTimeout => (By::Target, Cause::Timeout),
+            Failure::Handshake(HandshakeFault::Unusable) => (By::Limpet, Cause::Handshake),
+            Failure::Handshake(_) => (By::Target, Cause::Handshake),
             Failure::NoSocket => (By::Limpet, Cause::Exhausted),
             Failure::TargetClosed { .. } | Failure::TargetContentShort | Failure::EarlyResponse => {
                 (By::Target, Cause::Closed)
@@ -187,6 +196,7 @@ impl Failure {
             | Failure::ResponseInvalid(_)
             | Failure::UnaskedUpgrade
             | Failure::TargetSendTimeout => true,
+            Failure::Handshake(fault) => fault != HandshakeFault::Unusable,
             Failure::ClientGone
             | Failure::ClientContentTimeout
             | Failure::ClientSendTimeout
@@ -214,9 +224,15 @@ impl Failure {
         self.status() == 499
     }
 
-    /// Whether no connection to the target was made, so that it has seen nothing of the request.
+    /// Whether no connection to the target was made that a request can be sent on, so that it has seen nothing of the request.
     pub fn is_connect(self) -> bool {
-        matches!(self, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectFailed)
+        matches!(
+            self,
+            Failure::ConnectRefused
+                | Failure::ConnectTimeout
+                | Failure::ConnectFailed
+                | Failure::Handshake(_)
+        )
     }
 }
 

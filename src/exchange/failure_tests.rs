@@ -4,6 +4,7 @@ use super::Failure;
 use crate::exchange::end::End;
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::telemetry::ended::{By, Cause, Ended, Phase};
+use crate::transport::tls::fault::{CertificateFault, HandshakeFault};
 
 use Failure::*;
 
@@ -12,7 +13,7 @@ use Failure::*;
 /// absence.
 type Row = (Failure, u16, &'static str, By, Cause, &'static str);
 
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 33] = [
     (ClientGone, 499, "client_gone", By::Client, Cause::Closed, "a"),
     (ClientContentTimeout, 408, "client_content_timeout", By::Client, Cause::Timeout, ""),
     (ClientSendTimeout, 499, "client_send_timeout", By::Client, Cause::Timeout, "a"),
@@ -43,7 +44,19 @@ const TABLE: [Row; 30] = [
     (Stopped, 503, "stopped", By::Limpet, Cause::Shutdown, ""),
     (SessionLost { status: 404 }, 404, "session_lost", By::Limpet, Cause::Unusable, ""),
     (Misdirected, 421, "misdirected", By::Client, Cause::Invalid, ""),
+    (
+        Handshake(HandshakeFault::Timeout),
+        504,
+        "handshake_timeout",
+        By::Target,
+        Cause::Handshake,
+        "gc",
+    ),
+    (Handshake(EXPIRED), 502, "certificate_expired", By::Target, Cause::Handshake, "gc"),
+    (UNUSABLE, 502, "unusable_configuration", By::Limpet, Cause::Handshake, "c"),
 ];
+const EXPIRED: HandshakeFault = HandshakeFault::Certificate(CertificateFault::Expired);
+const UNUSABLE: Failure = Handshake(HandshakeFault::Unusable);
 const CLIENT_CHUNK: Failure = ClientContentInvalid(ChunkFault::SizeEmpty);
 const TARGET_CHUNK: Failure = TargetContentInvalid(ChunkFault::SizeInvalid);
 const RESPONSE: Failure = ResponseInvalid(ResponseFault::BadStatusLine);
@@ -79,6 +92,9 @@ fn row_of(failure: Failure) -> usize {
         Stopped => 27,
         SessionLost { .. } => 28,
         Misdirected => 29,
+        Handshake(HandshakeFault::Timeout) => 30,
+        Handshake(HandshakeFault::Unusable) => 32,
+        Handshake(_) => 31,
     }
 }
 

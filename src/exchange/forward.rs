@@ -6,7 +6,7 @@
 //!     └──────── same target again / another target ◀──────┴── refused, stale ──┘
 //! ```
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,12 +20,13 @@ use super::place::{Place, chosen};
 use super::plan::Outgoing;
 use super::progress::Progress;
 use super::scene::{Scene, TRIED_MAX, Tried};
-use super::target::{Connecting, Draft, Upstream};
+use super::target::{Connected, Connecting, Draft, Upstream};
 use super::watch::{Cut, Watch};
 use crate::group::on_full::Full;
-use crate::group::target_group::{Target, TargetGroup};
+use crate::group::target_group::{Destination, Target, TargetGroup};
 use crate::telemetry::ended::Phase;
 use crate::time::timers::{Timer, Timers};
+use crate::transport::tls::fault::HandshakeFault;
 
 /// One exchange, from a plan to its end.
 pub struct Exchange<'a, 's, C, U: Upstream> {
@@ -82,12 +83,13 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.sticky = self.out.plan.choice.sticky.map(|sticky| sticky.reason);
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
-        let kept = self.kept(target, attempts.only_fresh).await;
+        let to = self.destination(target);
+        let kept = self.kept(to, attempts.only_fresh).await;
         progress.is_reused.set(kept.is_some());
         entry.reused = Some(kept.is_some());
         let lease = match kept {
             Some(lease) => Ok(lease),
-            None => self.connect(group, target, entry).await,
+            None => self.connect(group, to, entry).await,
         };
         let lease = match lease {
             Ok(lease) => lease,
@@ -116,12 +118,22 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     }
 
     /// A lease on what is there, unless only new connections are to be trusted.
-    async fn kept(&self, target: &Target, only_fresh: bool) -> Option<U::Lease> {
+    async fn kept(&self, to: Destination<'_>, only_fresh: bool) -> Option<U::Lease> {
         if only_fresh {
             return None;
         }
         let surely = !self.out.plan.method.is_idempotent();
-        poll_fn(|cx| Poll::Ready(self.upstream.lease(target, surely, cx))).await
+        self.upstream.lease(to, surely).await
+    }
+
+    /// The target, and the name that this request asks it for.
+    #[inline]
+    fn destination<'t>(&self, target: &'t Target) -> Destination<'t> {
+        let name = target.tls.as_ref().and_then(|tls| match tls.only_name() {
+            Some(name) => Some(name),
+            None => self.client.head(|head| tls.name(head.host)).flatten(),
+        });
+        Destination { target, name }
     }
 
     /// Does what the group says when the chosen target has no place.
@@ -203,38 +215,51 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     async fn connect(
         &mut self,
         group: &TargetGroup,
-        target: &Target,
+        to: Destination<'_>,
         entry: &mut Entry,
     ) -> Result<U::Lease, Failure> {
         let clock = &self.scene.local.clock;
         let began_us = clock.read_us();
-        let result = self.open(group, target).await;
+        let result = self.open(group, to).await;
         let took_us = clock.read_us().saturating_sub(began_us);
         entry.connect_us = Some(entry.connect_us.unwrap_or(0) + took_us);
         result
     }
 
-    async fn open(&mut self, group: &TargetGroup, target: &Target) -> Result<U::Lease, Failure> {
-        let mut connecting = self.upstream.connect(target, &group.options).await?;
-        let timeout = group.options.connect_timeout;
-        self.timers.set(Timer::Connect, self.timers.clock.deadline(timeout));
-        let connected = |cx: &mut Context<'_>, is_cut: bool| {
-            if is_cut {
-                connecting.abort();
+    async fn open(
+        &mut self,
+        group: &TargetGroup,
+        to: Destination<'_>,
+    ) -> Result<U::Lease, Failure> {
+        let mut connecting = self.upstream.connect(to, &group.options).await?;
+        let mut timeout = group.options.connect_timeout;
+        let mut late = Failure::ConnectTimeout;
+        loop {
+            self.timers.set(Timer::Connect, self.timers.clock.deadline(timeout));
+            let connected = |cx: &mut Context<'_>, is_cut: bool| {
+                if is_cut {
+                    connecting.abort();
+                }
+                connecting.poll_connected(cx)
+            };
+            let (connected, cut) = self.watch(Timer::Connect).over(connected).await;
+            self.timers.stop(Timer::Connect);
+            let failure = match (cut, connected) {
+                (None, Ok(Connected::Ready(lease))) => return Ok(lease),
+                (None, Ok(Connected::Shakes)) => {
+                    timeout = group.options.handshake_timeout;
+                    late = Failure::Handshake(HandshakeFault::Timeout);
+                    continue;
+                }
+                (None, Err(failure)) => return Err(failure),
+                (Some(Cut::ClientGone), connected) => (Failure::ClientGone, connected),
+                (Some(Cut::Deadline), connected) => (late, connected),
+            };
+            if let (_, Ok(Connected::Ready(lease))) = failure {
+                self.upstream.close(lease);
             }
-            connecting.poll_connected(cx)
-        };
-        let (connected, cut) = self.watch(Timer::Connect).over(connected).await;
-        self.timers.stop(Timer::Connect);
-        let failure = match (cut, connected) {
-            (None, connected) => return connected,
-            (Some(Cut::ClientGone), connected) => (Failure::ClientGone, connected),
-            (Some(Cut::Deadline), connected) => (Failure::ConnectTimeout, connected),
-        };
-        if let (_, Ok(late)) = failure {
-            self.upstream.close(late);
+            return Err(failure.0);
         }
-        Err(failure.0)
     }
 }
 

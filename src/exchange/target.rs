@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use super::content::{Along, Piece, Received, SendFault};
 use super::failure::Failure;
 use super::tunnel::Side;
-use crate::group::target_group::{GroupOptions, Target};
+use crate::group::target_group::{Destination, GroupOptions, Target};
 use crate::http::edits::RequestEdits;
 use crate::http::head::{HeadLimits, Method, RequestHead, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
@@ -35,7 +35,8 @@ pub trait Upstream {
 
     /// A lease on a connection that can be used at once, if there is one. `surely` asks the system whether the
     /// connection is still open: for requests that could not be sent again.
-    fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Self::Lease>;
+    fn lease(&self, to: Destination<'_>, surely: bool)
+    -> impl Future<Output = Option<Self::Lease>>;
 
     /// Begins to connect.
     ///
@@ -43,7 +44,7 @@ pub trait Upstream {
     /// [`Failure::NoSocket`].
     fn connect(
         &self,
-        target: &Target,
+        to: Destination<'_>,
         options: &GroupOptions,
     ) -> impl Future<Output = Result<Self::Connecting, Failure>>;
 
@@ -60,10 +61,21 @@ pub trait Connecting {
 
     /// # Errors
     /// Why there will be no connection.
-    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Lease, Failure>>;
+    fn poll_connected(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Connected<Self::Lease>, Failure>>;
 
     /// Makes the connect fail soon.
     fn abort(&self);
+}
+
+/// How far a connection is.
+pub enum Connected<L> {
+    /// It can be used.
+    Ready(L),
+    /// A handshake begins, which has its own time; the connection is to be polled again.
+    Shakes,
 }
 
 /// One exchange's share of a connection.

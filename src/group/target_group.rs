@@ -14,6 +14,7 @@ use super::schedule::{self, AliasTable};
 use super::state::{GroupState, Health, TargetState};
 use crate::stickiness::stable_key::stable_key;
 use crate::stickiness::verdict::Stickiness;
+use crate::tls::target::{ConnectionId, PeerName, TlsPeer};
 
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -27,12 +28,35 @@ pub struct Target {
     /// and sessions follow `weight`, so a slow start moves none of them.
     pub share: u32,
     pub state: Arc<TargetState>,
+    /// `None` = it is spoken to in clear.
+    pub tls: Option<TlsPeer>,
+}
+
+/// Where a connection leads: a target, and the name that it is asked for under TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination<'t> {
+    pub target: &'t Target,
+    /// `None` = in clear.
+    pub name: Option<&'t PeerName>,
+}
+
+impl Destination<'_> {
+    /// What a connection must have proven that leads there.
+    #[inline]
+    pub fn id(&self) -> ConnectionId {
+        self.name.map_or(ConnectionId::PLAIN, |name| name.id)
+    }
 }
 
 impl Target {
     pub fn new(id: Arc<str>, address: Address, weight: u32, state: Arc<TargetState>) -> Target {
         let share = weight.saturating_mul(u32::from(state.share_percent()));
-        Target { key: stable_key(&id), id, address, weight, share, state }
+        Target { key: stable_key(&id), id, address, weight, share, state, tls: None }
+    }
+
+    /// The same target, spoken to in this way.
+    pub fn with_tls(self, tls: Option<TlsPeer>) -> Target {
+        Target { tls, ..self }
     }
 
     /// The weight that counts for balancing now.
@@ -73,6 +97,8 @@ pub enum OnFull {
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupOptions {
     pub connect_timeout: Duration,
+    /// Of TLS, once there is a connection; zero where targets are spoken to in clear.
+    pub handshake_timeout: Duration,
     pub response_timeout: Duration,
     /// Whether a 102 (Processing) restarts `response_timeout`.
     pub response_renewed_by_102: bool,

@@ -3,6 +3,7 @@ use crate::group::target_group::*;
 pub(crate) fn options() -> GroupOptions {
     GroupOptions {
         connect_timeout: Duration::from_secs(3),
+        handshake_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
         response_renewed_by_102: false,
         pool_idle_timeout: Duration::from_secs(4),

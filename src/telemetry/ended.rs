@@ -12,6 +12,7 @@
 //! | | | `D` | response content | `L` | a limit of the file exceeded |
 //! | | | `U` | tunnel (upgrade) | `N` | connect refused or unreachable |
 //! | | | `-` | done | `U` | no usable target |
+//! | | | | | `H` | TLS handshake failed |
 //! | | | | | `F` | queue or target full |
 //! | | | | | `A` | answered by a rule (redirect, fixed response) |
 //! | | | | | `S` | limpet shutting down |
@@ -19,7 +20,8 @@
 //!
 //! *By* is the side whose act or omission ended it: a deadline for the target's response head is `THT`, a
 //! client that sends an invalid head is `CRI`, a client that goes away during the response is `CDC` or
-//! `CDR`, a target that refuses the connection `TCN`, a full queue `LQF`, a redirect `L-A`, and a
+//! `CDR`, a target that refuses the connection `TCN`, one whose
+//! certificate is not accepted `TCH`, a full queue `LQF`, a redirect `L-A`, and a
 //! request as it should be `---`. Every combination has a code; letters never change their meaning.
 use std::fmt;
 
@@ -66,6 +68,7 @@ pub enum Cause {
     Rule,
     Shutdown,
     Exhausted,
+    Handshake,
 }
 
 /// The three together; the default is an exchange that ended as it should.
@@ -141,7 +144,7 @@ impl Phase {
 
 impl Cause {
     #[cfg(any(test, feature = "internals"))]
-    pub const ALL: [Cause; 12] = [
+    pub const ALL: [Cause; 13] = [
         Cause::None,
         Cause::Closed,
         Cause::Reset,
@@ -154,6 +157,7 @@ impl Cause {
         Cause::Rule,
         Cause::Shutdown,
         Cause::Exhausted,
+        Cause::Handshake,
     ];
 
     pub fn letter(self) -> u8 {
@@ -170,6 +174,7 @@ impl Cause {
             Cause::Rule => b'A',
             Cause::Shutdown => b'S',
             Cause::Exhausted => b'X',
+            Cause::Handshake => b'H',
         }
     }
 
@@ -187,6 +192,7 @@ impl Cause {
             Cause::Rule => "rule",
             Cause::Shutdown => "shutdown",
             Cause::Exhausted => "exhausted",
+            Cause::Handshake => "handshake",
         }
     }
 }
@@ -261,6 +267,7 @@ mod tests {
             (By::Client, Phase::ResponseContent, Cause::Closed, "CDC", true),
             (By::Client, Phase::ResponseHead, Cause::Reset, "CHR", true),
             (By::Target, Phase::Connect, Cause::Refused, "TCN", false),
+            (By::Target, Phase::Connect, Cause::Handshake, "TCH", false),
             (By::Target, Phase::ResponseContent, Cause::Reset, "TDR", true),
             (By::Limpet, Phase::Queue, Cause::Full, "LQF", false),
             (By::Limpet, Phase::Done, Cause::Rule, "L-A", false),

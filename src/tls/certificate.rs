@@ -1,4 +1,5 @@
-//! A certificate as a listener presents it: chain, key and staple, read from the bytes of files and judged.
+//! A certificate as a listener presents it, or limpet to its targets: chain, key and staple, read from the bytes of
+//! files and judged.
 //!
 //! Reads no file and never shows a byte of a key. Every fault says what is wrong and what would be right; the caller
 //! adds the file's name. Tested beside it.
@@ -26,7 +27,7 @@ const CHAIN_COUNT_MAX: usize = 10;
 pub enum CertificateFault {
     #[error("is not PEM: {0}; a certificate begins with \"-----BEGIN CERTIFICATE-----\"")]
     NotPem(&'static str),
-    #[error("has no certificate; a chain in PEM is needed, the listener's own certificate first")]
+    #[error("has no certificate; a chain in PEM is needed, the own certificate first")]
     NoCertificate,
     #[error("has more than {CHAIN_COUNT_MAX} certificates; only the chain of one belongs there")]
     TooMany,
@@ -54,6 +55,8 @@ pub enum CertificateFault {
     WeakDigest { position: usize, digest: &'static str },
     #[error("is not for servers: its extended key usage lacks serverAuth; have it issued with it")]
     NotForServers,
+    #[error("is not for clients: its extended key usage lacks clientAuth; have it issued with it")]
+    NotForClients,
     #[error("has no private key; PKCS#8, PKCS#1 and SEC1 in PEM are read")]
     NoKey,
     #[error("has {0} private keys; only the certificate's own belongs there")]
@@ -95,9 +98,17 @@ impl CertificateFault {
             | CertificateFault::Incomplete { .. }
             | CertificateFault::WeakKey { .. }
             | CertificateFault::WeakDigest { .. }
-            | CertificateFault::NotForServers => Part::Chain,
+            | CertificateFault::NotForServers
+            | CertificateFault::NotForClients => Part::Chain,
         }
     }
+}
+
+/// Whom a certificate is presented by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Server,
+    Client,
 }
 
 /// When a certificate is valid, compared with a time.
@@ -126,9 +137,28 @@ impl Certificate {
     /// # Errors
     /// See [`CertificateFault`]. Dates are not judged: [`Certificate::validity`] does.
     pub fn read(chain: &[u8], key: Option<&[u8]>) -> Result<Certificate, CertificateFault> {
+        Certificate::read_for(Purpose::Server, chain, key)
+    }
+
+    /// As [`Certificate::read`], for the certificate that limpet presents to its targets.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_of_client(
+        chain: &[u8],
+        key: Option<&[u8]>,
+    ) -> Result<Certificate, CertificateFault> {
+        Certificate::read_for(Purpose::Client, chain, key)
+    }
+
+    fn read_for(
+        purpose: Purpose,
+        chain: &[u8],
+        key: Option<&[u8]>,
+    ) -> Result<Certificate, CertificateFault> {
         let ders = certificates(chain)?;
         let facts = facts(&ders)?;
-        judge_chain(&facts)?;
+        judge_chain(purpose, &facts)?;
         let key = any_supported_type(&private_key(key.unwrap_or(chain))?)
             .map_err(|_| CertificateFault::UnusableKey)?;
         // A root at the end is trusted for itself, whatever its dates.
@@ -234,9 +264,15 @@ fn facts(ders: &[CertificateDer<'_>]) -> Result<Vec<Facts>, CertificateFault> {
     ders.iter().enumerate().map(read).collect()
 }
 
-fn judge_chain(chain: &[Facts]) -> Result<(), CertificateFault> {
-    if chain.first().is_some_and(|leaf| !leaf.is_for_servers) {
-        return Err(CertificateFault::NotForServers);
+fn judge_chain(purpose: Purpose, chain: &[Facts]) -> Result<(), CertificateFault> {
+    match (purpose, chain.first()) {
+        (Purpose::Server, Some(leaf)) if !leaf.is_for_servers => {
+            return Err(CertificateFault::NotForServers);
+        }
+        (Purpose::Client, Some(leaf)) if !leaf.is_for_clients => {
+            return Err(CertificateFault::NotForClients);
+        }
+        (Purpose::Server | Purpose::Client, _) => {}
     }
     for (index, facts) in chain.iter().enumerate() {
         let position = index + 1;

@@ -1,4 +1,4 @@
-//! Tests of certificates, policies, tickets and client authentication, with both ends in memory.
+//! Tests of certificates, policies, tickets, targets and client authentication, with both ends in memory.
 
 mod certificates;
 mod choice;
@@ -7,3 +7,4 @@ mod pki;
 mod policies;
 mod profiles;
 mod sessions;
+mod targets;

@@ -81,6 +81,8 @@ pub struct Facts {
     pub weak_digest: Option<&'static str>,
     /// Whether the certificate may be shown by a server, by its extended key usage.
     pub is_for_servers: bool,
+    /// The same of a client.
+    pub is_for_clients: bool,
     /// Whether it says where its issuer's certificate is found, as those of public authorities do.
     pub names_issuer_place: bool,
     pub subject_der: Vec<u8>,
@@ -114,6 +116,7 @@ impl Facts {
             key: key(certificate.public_key()),
             weak_digest: weak_digest(&certificate.signature_algorithm.algorithm),
             is_for_servers: extensions.is_for_servers,
+            is_for_clients: extensions.is_for_clients,
             names_issuer_place: extensions.names_issuer_place,
             subject_der: certificate.subject().as_raw().to_vec(),
             issuer_der: certificate.issuer().as_raw().to_vec(),
@@ -169,13 +172,18 @@ pub fn hex(bytes: &[u8]) -> String {
 struct Extensions {
     names: Vec<AltName>,
     is_for_servers: bool,
+    is_for_clients: bool,
     names_issuer_place: bool,
 }
 
 impl Extensions {
     fn of(certificate: &X509Certificate<'_>) -> Extensions {
-        let mut all =
-            Extensions { names: Vec::new(), is_for_servers: true, names_issuer_place: false };
+        let mut all = Extensions {
+            names: Vec::new(),
+            is_for_servers: true,
+            is_for_clients: true,
+            names_issuer_place: false,
+        };
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(names) => {
@@ -183,6 +191,7 @@ impl Extensions {
                 }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
                     all.is_for_servers = usage.any || usage.server_auth;
+                    all.is_for_clients = usage.any || usage.client_auth;
                 }
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     // RFC 5280 §4.2.2.1: id-ad-caIssuers.

@@ -8,8 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::stream::Stream;
-use crate::uring::{self, ConnectAddress, Shutdown};
+use crate::uring::{self, ConnectAddress, Shutdown, Socket};
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +48,12 @@ pub fn connect(place: Place<'_>, timeout: Duration) -> io::Result<Connect> {
 impl Connect {
     /// # Errors
     /// Why there will be no connection.
-    pub fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stream, ConnectFault>> {
+    pub fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Socket, ConnectFault>> {
         let connected = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(connected.map(Stream::to_target).map_err(|error| fault(&error)))
+        Poll::Ready(connected.map_err(|error| fault(&error)))
     }
 
-    /// Makes the connect fail soon.
+    /// Makes the connect fail soon, and everything that is in flight on its socket.
     pub fn abort(&self) {
         self.0.socket().shutdown(Shutdown::Both);
     }

@@ -166,12 +166,26 @@ impl Stream {
     }
 
     /// Whether the peer has ended the stream or sent bytes that were not received yet; asks the kernel.
+    #[cfg(test)]
     pub fn is_readable(&self) -> bool {
         match &self.0 {
             Kind::Plain(socket) => socket.is_readable(),
             Kind::Tls(stream) => stream.is_readable(),
             #[cfg(test)]
             Kind::Records(session) => session.is_readable(),
+        }
+    }
+
+    /// Whether neither data nor an end has come, on a stream whose receive was polled in this very turn and is pending;
+    /// asks the kernel with `surely`. Pending where bytes have come that may be records without data: the receive, which
+    /// opens them, wakes the task.
+    #[inline]
+    pub fn poll_quiet(&self, surely: bool) -> Poll<bool> {
+        match &self.0 {
+            Kind::Plain(socket) => Poll::Ready(!(surely && socket.is_readable())),
+            Kind::Tls(stream) => stream.poll_quiet(surely),
+            #[cfg(test)]
+            Kind::Records(session) => Poll::Ready(!(surely && session.is_readable())),
         }
     }
 

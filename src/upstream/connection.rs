@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll};
 
+use crate::tls::target::ConnectionId;
 use crate::transport::stream::{self, RecvAny, Stream};
 
 /// A connection that belongs to its holder alone: an exchange, or the pool.
@@ -16,12 +17,14 @@ pub struct TargetConnection {
     pub receive: RecvAny,
     /// In this very turn `receive` was polled and is pending, so that it will wake the task that polled it.
     pub is_awaited: bool,
+    /// What both ends have proven.
+    pub id: ConnectionId,
 }
 
 impl TargetConnection {
-    pub fn new(stream: Stream) -> TargetConnection {
+    pub fn new(stream: Stream, id: ConnectionId) -> TargetConnection {
         let receive = stream.recv_any();
-        TargetConnection { stream, receive, is_awaited: false }
+        TargetConnection { stream, receive, is_awaited: false, id }
     }
 
     /// Makes the connection ready for another request; its receive must have completed.
@@ -31,10 +34,15 @@ impl TargetConnection {
 
     /// Whether nothing has arrived since it was put into the pool. A pooled connection with a close, an error or bytes
     /// waiting is never used again (RFC 9112 §9.2). Bytes of this very turn are seen only with `surely`, which asks the
-    /// kernel: for requests that could not be sent again.
-    pub fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
+    /// kernel: for requests that could not be sent again. Under TLS they may be tickets or new keys, which are waited
+    /// for, since they are there, and disturb nothing.
+    #[inline]
+    pub fn poll_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> Poll<bool> {
         self.is_awaited = Pin::new(&mut self.receive).poll(cx).is_pending();
-        self.is_awaited && !(surely && self.stream.is_readable())
+        match self.is_awaited {
+            true => self.stream.poll_quiet(surely),
+            false => Poll::Ready(false),
+        }
     }
 
     /// Closes it. A receive that is in flight is ended and awaited in the background.

@@ -1,7 +1,6 @@
 //! Whether a connection that was put away may be used again.
 
 use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::*;
@@ -11,12 +10,12 @@ use crate::uring::{Presence, Shutdown, Socket};
 fn play(main: impl AsyncFnOnce(TargetConnection, Socket)) {
     simulated::run(0, Knobs::default(), async {
         let (near, far) = simulated::pair();
-        main(TargetConnection::new(Stream::plain(near)), far).await;
+        main(TargetConnection::new(Stream::plain(near), ConnectionId::PLAIN), far).await;
     });
 }
 
 async fn is_quiet(connection: &mut TargetConnection, surely: bool) -> bool {
-    poll_fn(|cx| Poll::Ready(connection.is_quiet(surely, cx))).await
+    poll_fn(|cx| connection.poll_quiet(surely, cx)).await
 }
 
 #[test]
@@ -51,7 +50,7 @@ fn one_that_was_closed_or_reset_or_sent_stray_bytes_is_not() {
 fn a_connection_that_is_closed_ends_cleanly_and_awaits_its_receive() {
     let ((), left) = simulated::run(0, Knobs::default(), async {
         let (near, far) = simulated::pair();
-        TargetConnection::new(Stream::plain(near)).close();
+        TargetConnection::new(Stream::plain(near), ConnectionId::PLAIN).close();
         simulated::wait(Duration::from_millis(5)).await;
         assert_eq!(far.presence(), Presence::Ended);
     });

@@ -14,6 +14,7 @@ use crate::http::edits::RequestEdits;
 use crate::http::head::{ContentLength, RequestHead};
 use crate::http1::{frame, rewrite};
 use crate::time::patience::Patience;
+use crate::tls::target::ConnectionId;
 use crate::transport::pending::{self, PendingSend};
 use crate::transport::sending;
 use crate::transport::stream::Stream;
@@ -85,8 +86,14 @@ impl Lease {
     }
 
     /// Whether nothing has happened on the connection since it was put into the pool.
-    pub(super) fn is_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> bool {
-        self.0.response.connection.is_quiet(surely, cx)
+    #[inline]
+    pub(super) fn poll_quiet(&mut self, surely: bool, cx: &mut Context<'_>) -> Poll<bool> {
+        self.0.response.connection.poll_quiet(surely, cx)
+    }
+
+    /// What both ends of the connection have proven.
+    pub(super) fn id(&self) -> ConnectionId {
+        self.0.response.connection.id
     }
 
     /// Ends the connection.

@@ -30,7 +30,7 @@ fn play(room_bytes: usize, main: impl AsyncFnOnce(&mut Lease, &Socket, &Timers<'
         let (near, far) = simulated::pair();
         let alarms = Rc::new(Alarms::default());
         let (alarm, clock) = (alarms.alarm(), Clock::start());
-        let mut lease = Lease::new(TargetConnection::new(Stream::plain(near)));
+        let mut lease = Lease::new(TargetConnection::new(Stream::plain(near), ConnectionId::PLAIN));
         main(&mut lease, &far, &Timers::new(&alarm, &clock)).await;
         lease.close();
     });

@@ -1,6 +1,7 @@
 //! The target's side: connections to targets, the pool that keeps them between requests, and the leases on them.
 //!
 //! * [`connection`]: a connection to a target, and the pool of a shard ([`pool`]);
+//! * [`sessions`]: what a shard remembers of targets that it speaks TLS to;
 //! * [`h1`]: the lease of a whole connection, and the request on it; [`response`]: the response on it;
 //! * [`side`]: the connection once its bytes belong to a tunnel.
 
@@ -8,29 +9,41 @@ pub mod connection;
 pub mod h1;
 pub mod pool;
 mod response;
+pub mod sessions;
 pub mod side;
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use self::connection::TargetConnection;
 use self::h1::{Draft, Lease};
 use self::pool::Pool;
+use self::sessions::Sessions;
 use crate::exchange::content::SendFault;
 use crate::exchange::failure::Failure;
 use crate::exchange::local::Local;
-use crate::exchange::target;
+use crate::exchange::target::{self, Connected};
 use crate::group::address::Address;
-use crate::group::target_group::{GroupOptions, Target};
+use crate::group::target_group::{Destination, GroupOptions, Target};
 use crate::telemetry::counters::Counter;
 use crate::time::clock::NEVER;
+use crate::tls::target::{ConnectionId, PeerName};
 use crate::transport::connect::{self, Connect, ConnectFault, Place};
 use crate::transport::sending;
+use crate::transport::stream::Stream;
+use crate::transport::tls::fault::HandshakeFault;
+use crate::transport::tls::handshake;
 
 /// How often a connection to a target waits for something idle to give its descriptor back.
 const SHORTAGES_MAX: usize = 8;
+/// How much longer than its time a handshake waits by itself: who waits for it ends it first.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// Makes room for another connection.
 pub trait Room {
@@ -55,6 +68,7 @@ impl From<sending::Fault> for SendFault {
 pub struct Targets<'a> {
     pub local: &'a Local,
     pub pool: &'a RefCell<Pool<Lease>>,
+    pub sessions: &'a RefCell<Sessions>,
     pub room: &'a dyn Room,
 }
 
@@ -62,6 +76,25 @@ pub struct Targets<'a> {
 pub struct Connecting<'a> {
     local: &'a Local,
     connect: Connect,
+    step: Step,
+}
+
+/// A handshake under way; boxed, since it is made once for many requests.
+type Handshake = Pin<Box<dyn Future<Output = Result<Stream, HandshakeFault>>>>;
+
+/// What a connection that is being made waits for.
+enum Step {
+    Socket,
+    /// Its socket, on which a handshake then begins.
+    SocketFor(Box<Asked>),
+    Handshake(Handshake, ConnectionId),
+}
+
+/// What a handshake begins with.
+struct Asked {
+    config: Arc<ClientConfig>,
+    name: PeerName,
+    timeout: Duration,
 }
 
 impl<'a> target::Upstream for Targets<'a> {
@@ -70,11 +103,12 @@ impl<'a> target::Upstream for Targets<'a> {
     type Connecting = Connecting<'a>;
 
     /// A kept connection on which nothing has happened since; unusable ones that are found on the way are closed.
-    fn lease(&self, target: &Target, surely: bool, cx: &mut Context<'_>) -> Option<Lease> {
+    async fn lease(&self, to: Destination<'_>, surely: bool) -> Option<Lease> {
+        let slot = to.target.state.slot;
         loop {
             let now_ms = self.local.clock.now_ms();
-            let mut lease = self.pool.borrow_mut().checkout(target.state.slot, now_ms)?;
-            if lease.is_quiet(surely, cx) {
+            let mut lease = self.pool.borrow_mut().checkout(slot, to.id(), now_ms)?;
+            if poll_fn(|cx| lease.poll_quiet(surely, cx)).await {
                 return Some(lease);
             }
             self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
@@ -84,10 +118,10 @@ impl<'a> target::Upstream for Targets<'a> {
 
     async fn connect(
         &self,
-        target: &Target,
+        to: Destination<'_>,
         options: &GroupOptions,
     ) -> Result<Connecting<'a>, Failure> {
-        let place = match &target.address {
+        let place = match &to.target.address {
             Address::Tcp(address) => Place::Tcp(*address),
             Address::Unix(path) => Place::Unix(path),
         };
@@ -100,7 +134,16 @@ impl<'a> target::Upstream for Targets<'a> {
             connect = connect::connect(place, options.connect_timeout);
         }
         let connect = connect.map_err(|_| Failure::NoSocket)?;
-        Ok(Connecting { local: self.local, connect })
+        let step = match (&to.target.tls, to.name) {
+            (Some(tls), Some(name)) => {
+                let config = self.sessions.borrow_mut().config(to.target, tls.tls());
+                let (name, timeout) = (name.clone(), options.handshake_timeout);
+                Step::SocketFor(Box::new(Asked { config, name, timeout }))
+            }
+            // A target under TLS always has a name.
+            (None, _) | (Some(_), None) => Step::Socket,
+        };
+        Ok(Connecting { local: self.local, connect, step })
     }
 
     fn give_back(&self, mut lease: Lease, target: &Target, options: &GroupOptions) {
@@ -114,9 +157,10 @@ impl<'a> target::Upstream for Targets<'a> {
             idle_ms = (u64::from(seconds) * 1000).saturating_sub(500);
         }
         let expires_ms = self.local.clock.now_ms().saturating_add(idle_ms);
+        let id = lease.id();
         let back = self.pool.borrow_mut().checkin(
             &target.state,
-            lease,
+            (lease, id),
             expires_ms,
             options.pool_idle_per_shard,
         );
@@ -134,12 +178,25 @@ impl<'a> target::Upstream for Targets<'a> {
 impl target::Connecting for Connecting<'_> {
     type Lease = Lease;
 
-    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease, Failure>> {
+    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connected<Lease>, Failure>> {
+        if let Step::Handshake(handshake, id) = &mut self.step {
+            let (id, shaken) = (*id, ready!(handshake.as_mut().poll(cx)));
+            let opened = shaken.map(|stream| self.opened(stream, id));
+            return Poll::Ready(opened.map_err(Failure::Handshake));
+        }
         Poll::Ready(match ready!(self.connect.poll_connected(cx)) {
-            Ok(stream) => {
-                self.local.counters.add(Counter::TargetConnectionsOpened, 1);
-                Ok(Lease::new(TargetConnection::new(stream)))
-            }
+            Ok(socket) => Ok(match std::mem::replace(&mut self.step, Step::Socket) {
+                Step::SocketFor(asked) => {
+                    let Asked { config, name: PeerName { server_name, id, .. }, timeout } = *asked;
+                    let shaking = handshake::connect(socket, config, server_name, timeout + SLACK);
+                    let shaking = async move { shaking.await.map(|(stream, _)| stream) };
+                    self.step = Step::Handshake(Box::pin(shaking), id);
+                    Connected::Shakes
+                }
+                Step::Socket | Step::Handshake(..) => {
+                    self.opened(Stream::to_target(socket), ConnectionId::PLAIN)
+                }
+            }),
             Err(ConnectFault::Refused) => Err(Failure::ConnectRefused),
             Err(ConnectFault::Timeout) => Err(Failure::ConnectTimeout),
             Err(ConnectFault::NoSocket) => Err(Failure::NoSocket),
@@ -151,6 +208,17 @@ impl target::Connecting for Connecting<'_> {
         self.connect.abort();
     }
 }
+
+impl Connecting<'_> {
+    fn opened(&self, stream: Stream, id: ConnectionId) -> Connected<Lease> {
+        self.local.counters.add(Counter::TargetConnectionsOpened, 1);
+        Connected::Ready(Lease::new(TargetConnection::new(stream, id)))
+    }
+}
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tls_tests;
 
 #[cfg(test)]
 #[path = "targets_tests.rs"]

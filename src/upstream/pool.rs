@@ -1,6 +1,7 @@
 //! Bookkeeping of one shard's idle target connections: last in, first out, per target.
 //!
-//! Decides which connection may be used again and until when; does not look into a connection and never closes one:
+//! Decides which connection may be used again and until when: of those to a target under TLS only one that has proven
+//! what the request's settings ask for, by its [`ConnectionId`]. Does not look into a connection and never closes one:
 //! every connection that leaves the pool unused is handed to the caller. While connections of a target are kept, so is
 //! its state, hence its slot cannot become another target's. Times are coarse milliseconds of one clock. Allocates only
 //! when a target has more connections than ever before. Tested beside it.
@@ -8,6 +9,7 @@
 use std::sync::Arc;
 
 use crate::group::state::TargetState;
+use crate::tls::target::ConnectionId;
 
 /// A target's shelf keeps room for this many idle connections.
 const IDLE_ROOM_KEPT: usize = 8;
@@ -15,6 +17,7 @@ const IDLE_ROOM_KEPT: usize = 8;
 #[derive(Debug)]
 struct Idle<C> {
     connection: C,
+    id: ConnectionId,
     expires_at_ms: u64,
 }
 
@@ -63,11 +66,12 @@ impl<C> Pool<C> {
         self.shelves.get(slot as usize).map_or(0, |shelf| shelf.idle.len())
     }
 
-    /// The connection that became idle last among those that have not expired. Expired ones stay for
-    /// [`Self::expire`].
-    pub fn checkout(&mut self, slot: u32, now_ms: u64) -> Option<C> {
+    /// The connection that became idle last among those of this id that have not expired. Expired ones stay for
+    /// [`Self::expire`], as do those of settings that have changed.
+    pub fn checkout(&mut self, slot: u32, id: ConnectionId, now_ms: u64) -> Option<C> {
         let shelf = self.shelves.get_mut(slot as usize)?;
-        let at = shelf.idle.iter().rposition(|idle| idle.expires_at_ms > now_ms)?;
+        let is_usable = |idle: &Idle<C>| idle.expires_at_ms > now_ms && idle.id == id;
+        let at = shelf.idle.iter().rposition(is_usable)?;
         self.count = self.count.saturating_sub(1);
         Some(shelf.idle.remove(at).connection)
     }
@@ -77,7 +81,7 @@ impl<C> Pool<C> {
     pub fn checkin(
         &mut self,
         target: &Arc<TargetState>,
-        connection: C,
+        (connection, id): (C, ConnectionId),
         expires_at_ms: u64,
         limit: usize,
     ) -> Option<C> {
@@ -93,7 +97,7 @@ impl<C> Pool<C> {
             shelf.holder = Some(Arc::clone(target));
         }
         let oldest = (shelf.idle.len() >= limit).then(|| shelf.idle.remove(0).connection);
-        shelf.idle.push(Idle { connection, expires_at_ms });
+        shelf.idle.push(Idle { connection, id, expires_at_ms });
         self.count = self.count.saturating_add(1).saturating_sub(usize::from(oldest.is_some()));
         self.next_expiry_ms = self.next_expiry_ms.min(expires_at_ms);
         oldest
@@ -161,6 +165,8 @@ impl<C> Pool<C> {
 mod tests {
     use crate::upstream::pool::*;
 
+    const PLAIN: ConnectionId = ConnectionId::PLAIN;
+
     fn target(slot: u32) -> Arc<TargetState> {
         TargetState::detached(slot)
     }
@@ -176,15 +182,15 @@ mod tests {
         let mut pool = Pool::new();
         let (a, b) = (target(0), target(3));
         for connection in 1..=3 {
-            assert_eq!(pool.checkin(&a, connection, 100, 8), None);
+            assert_eq!(pool.checkin(&a, (connection, PLAIN), 100, 8), None);
         }
-        pool.checkin(&b, 9, 100, 8);
+        pool.checkin(&b, (9, PLAIN), 100, 8);
         assert_eq!((pool.len(), pool.idle(0), pool.idle(3), pool.idle(7)), (4, 3, 1, 0));
-        assert_eq!(pool.checkout(0, 50), Some(3));
-        assert_eq!(pool.checkout(0, 50), Some(2));
-        assert_eq!(pool.checkout(3, 50), Some(9));
-        assert_eq!(pool.checkout(3, 50), None);
-        assert_eq!(pool.checkout(77, 50), None);
+        assert_eq!(pool.checkout(0, PLAIN, 50), Some(3));
+        assert_eq!(pool.checkout(0, PLAIN, 50), Some(2));
+        assert_eq!(pool.checkout(3, PLAIN, 50), Some(9));
+        assert_eq!(pool.checkout(3, PLAIN, 50), None);
+        assert_eq!(pool.checkout(77, PLAIN, 50), None);
         assert_eq!(pool.len(), 1);
     }
 
@@ -192,23 +198,23 @@ mod tests {
     fn beyond_the_limit_the_oldest_is_closed() {
         let mut pool = Pool::new();
         let a = target(0);
-        assert_eq!(pool.checkin(&a, 1, 100, 2), None);
-        assert_eq!(pool.checkin(&a, 2, 100, 2), None);
-        assert_eq!(pool.checkin(&a, 3, 100, 2), Some(1));
-        assert_eq!(pool.checkin(&a, 4, 100, 0), Some(4));
+        assert_eq!(pool.checkin(&a, (1, PLAIN), 100, 2), None);
+        assert_eq!(pool.checkin(&a, (2, PLAIN), 100, 2), None);
+        assert_eq!(pool.checkin(&a, (3, PLAIN), 100, 2), Some(1));
+        assert_eq!(pool.checkin(&a, (4, PLAIN), 100, 0), Some(4));
         assert_eq!(pool.len(), 2);
-        assert_eq!(pool.checkout(0, 0), Some(3));
+        assert_eq!(pool.checkout(0, PLAIN, 0), Some(3));
     }
 
     #[test]
     fn an_expired_connection_is_never_used_and_always_handed_over() {
         let mut pool = Pool::new();
         let a = target(0);
-        pool.checkin(&a, 1, 300, 8);
-        pool.checkin(&a, 2, 100, 8);
-        pool.checkin(&a, 3, 200, 8);
-        assert_eq!(pool.checkout(0, 250), Some(1), "older, but its own expiry is later");
-        assert_eq!(pool.checkout(0, 250), None);
+        pool.checkin(&a, (1, PLAIN), 300, 8);
+        pool.checkin(&a, (2, PLAIN), 100, 8);
+        pool.checkin(&a, (3, PLAIN), 200, 8);
+        assert_eq!(pool.checkout(0, PLAIN, 250), Some(1), "older, but its own expiry is later");
+        assert_eq!(pool.checkout(0, PLAIN, 250), None);
         assert!(expired(&mut pool, 99).is_empty());
         assert_eq!(expired(&mut pool, 100), [2]);
         assert!(expired(&mut pool, 199).is_empty());
@@ -220,13 +226,13 @@ mod tests {
     fn a_slot_stays_taken_while_its_connections_are_kept() {
         let mut pool = Pool::new();
         let a = target(0);
-        pool.checkin(&a, 1, 100, 8);
-        pool.checkin(&a, 2, 100, 8);
+        pool.checkin(&a, (1, PLAIN), 100, 8);
+        pool.checkin(&a, (2, PLAIN), 100, 8);
         assert_eq!(Arc::strong_count(&a), 2);
-        pool.checkout(0, 0);
+        pool.checkout(0, PLAIN, 0);
         assert_eq!(expired(&mut pool, 100), [1]);
         assert_eq!(Arc::strong_count(&a), 1);
-        pool.checkin(&a, 3, 500, 8);
+        pool.checkin(&a, (3, PLAIN), 500, 8);
         let mut closed = Vec::new();
         pool.drain(0, |connection| closed.push(connection));
         pool.drain(9, |connection| closed.push(connection));
@@ -238,7 +244,7 @@ mod tests {
         let mut pool = Pool::new();
         let (a, b) = (target(0), target(2));
         for (target, connection, expires_at_ms) in [(&a, 1, 300), (&b, 2, 200), (&b, 3, 400)] {
-            pool.checkin(target, connection, expires_at_ms, 8);
+            pool.checkin(target, (connection, PLAIN), expires_at_ms, 8);
         }
         assert_eq!(pool.take_first_to_expire(), Some(2));
         assert_eq!(pool.take_first_to_expire(), Some(1));
@@ -253,21 +259,21 @@ mod tests {
         let mut pool = Pool::new();
         let a = target(0);
         for connection in 0..1000_u32 {
-            pool.checkin(&a, connection, u64::from(connection), 1000);
+            pool.checkin(&a, (connection, PLAIN), u64::from(connection), 1000);
         }
         for now_ms in 990..1000 {
             pool.expire(now_ms, drop);
         }
         assert!(pool.shelves[0].idle.capacity() < 32, "{}", pool.shelves[0].idle.capacity());
-        pool.checkin(&a, 1, 2000, 1000);
-        assert_eq!(pool.checkout(0, 1000), Some(1));
+        pool.checkin(&a, (1, PLAIN), 2000, 1000);
+        assert_eq!(pool.checkout(0, PLAIN, 1000), Some(1));
     }
 
     #[test]
     fn at_the_end_everything_is_handed_over() {
         let mut pool = Pool::new();
         for slot in 0..4 {
-            pool.checkin(&target(slot), slot, 100, 8);
+            pool.checkin(&target(slot), (slot, PLAIN), 100, 8);
         }
         let mut closed = Vec::new();
         pool.drain_all(|connection| closed.push(connection));

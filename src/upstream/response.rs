@@ -106,7 +106,7 @@ impl Response {
         match result {
             Ok(count) if count > 0 => Ok(()),
             Ok(_) => Err(ReceiveFault::Closed),
-            Err(_) => Err(ReceiveFault::Reset),
+            Err(error) => Err(cut(&error)),
         }
     }
 
@@ -124,7 +124,7 @@ impl Response {
                 return Ok(Received { piece, end: End::ByClose });
             }
             Ok(_) => return Err(ReceiveFault::Closed),
-            Err(_) => return Err(ReceiveFault::Reset),
+            Err(error) => return Err(cut(&error)),
         };
         let input = buffer.get_mut(ROOM..).unwrap_or_default();
         let taken = self.rest.take(input).map_err(ReceiveFault::Invalid)?;
@@ -133,6 +133,15 @@ impl Response {
         buffer.truncate(ROOM + taken.content);
         let end = if self.is_over { End::Last } else { End::No };
         Ok(Received { piece: Piece { buffer, from: ROOM }, end })
+    }
+}
+
+/// How a stream was cut. One under TLS that ends without its `close_notify` has ended, but nobody has said that this
+/// was all (RFC 8446 §6.1), so that content which ends with it is not whole (RFC 9112 §9.8).
+fn cut(error: &io::Error) -> ReceiveFault {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ReceiveFault::Closed,
+        _ => ReceiveFault::Reset,
     }
 }
 

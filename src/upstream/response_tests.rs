@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::http::refusal::ChunkFault;
+use crate::tls::target::ConnectionId;
 use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Knobs};
 use crate::uring::{Shutdown, Socket};
@@ -21,7 +22,8 @@ const LIMITS: HeadLimits = HeadLimits {
 fn play(main: impl AsyncFnOnce(&mut Response, &Socket)) {
     simulated::run(0, Knobs::default(), async {
         let (near, far) = simulated::pair();
-        let mut response = Response::new(TargetConnection::new(Stream::plain(near)));
+        let mut response =
+            Response::new(TargetConnection::new(Stream::plain(near), ConnectionId::PLAIN));
         main(&mut response, &far).await;
         response.close();
     });

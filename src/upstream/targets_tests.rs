@@ -37,7 +37,9 @@ fn with(group: &str, main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
     play(&file("", group, 1), async |shard| {
         let (pool, room) =
             (RefCell::new(Pool::new()), Makes { is_short: false, asked: Cell::new(0) });
-        let targets = Targets { local: &shard.local, pool: &pool, room: &room };
+        let sessions = RefCell::default();
+        let targets =
+            Targets { local: &shard.local, pool: &pool, sessions: &sessions, room: &room };
         main(shard, &targets).await;
         pool.borrow_mut().drain_all(Lease::close);
     });
@@ -46,7 +48,7 @@ fn with(group: &str, main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
 /// A lease on which a request was answered with these fields, and the target's end of it.
 async fn answered(fields: &str) -> (Lease, Socket) {
     let (near, far) = simulated::pair();
-    let mut lease = Lease::new(TargetConnection::new(Stream::plain(near)));
+    let mut lease = Lease::new(TargetConnection::new(Stream::plain(near), ConnectionId::PLAIN));
     let mut draft = Draft::default();
     draft.append(Along { bytes: b"GET", end: None });
     lease.request(&mut draft, true);
@@ -66,8 +68,21 @@ async fn answered(fields: &str) -> (Lease, Socket) {
     (lease, far)
 }
 
+/// Its only target, in clear.
+fn to(shard: &Shard) -> Destination<'_> {
+    Destination { target: shard.target(0), name: None }
+}
+
+/// Ends a connection that was made.
+fn close(connected: Connected<Lease>) {
+    match connected {
+        Connected::Ready(lease) => lease.close(),
+        Connected::Shakes => panic!("a handshake in clear"),
+    }
+}
+
 async fn lease(targets: &Targets<'_>, shard: &Shard) -> bool {
-    let leased = poll_fn(|cx| Poll::Ready(targets.lease(shard.target(0), false, cx))).await;
+    let leased = targets.lease(to(shard), false).await;
     leased.map(|lease| targets.close(lease)).is_some()
 }
 
@@ -146,8 +161,8 @@ fn a_connect_says_why_there_is_no_connection() {
     let address: SocketAddr = ([10, 0, 0, 1], 80).into();
     with("", async |shard, targets| {
         let connect = async || {
-            let mut connecting = targets.connect(shard.target(0), &shard.group().options).await?;
-            poll_fn(|cx| connecting.poll_connected(cx)).await.map(Lease::close)
+            let mut connecting = targets.connect(to(shard), &shard.group().options).await?;
+            poll_fn(|cx| connecting.poll_connected(cx)).await.map(close)
         };
         assert_eq!(connect().await, Err(Failure::ConnectRefused));
         assert_eq!(counted(shard, Counter::TargetConnectionsOpened), 0);
@@ -161,13 +176,12 @@ fn a_connect_says_why_there_is_no_connection() {
 fn a_connect_that_is_aborted_fails_soon() {
     with("", async |shard, targets| {
         simulated::listen(([10, 0, 0, 1], 80).into(), || Answer::Silence, |_| {});
-        let mut connecting =
-            targets.connect(shard.target(0), &shard.group().options).await.unwrap();
+        let mut connecting = targets.connect(to(shard), &shard.group().options).await.unwrap();
         let is_pending = poll_fn(|cx| Poll::Ready(connecting.poll_connected(cx).is_pending()));
         assert!(is_pending.await);
         connecting.abort();
         let ended = poll_fn(|cx| connecting.poll_connected(cx)).await;
-        assert_eq!(ended.map(Lease::close), Err(Failure::ConnectFailed));
+        assert_eq!(ended.map(close), Err(Failure::ConnectFailed));
     });
 }
 
@@ -178,8 +192,10 @@ fn who_finds_no_descriptor_waits_for_others_to_give_theirs_back_but_not_for_ever
         play_on(knobs, &file("", "", 1), async |shard| {
             let pool = RefCell::new(Pool::new());
             let room = Makes { is_short, asked: Cell::new(0) };
-            let targets = Targets { local: &shard.local, pool: &pool, room: &room };
-            let failed = targets.connect(shard.target(0), &shard.group().options).await.err();
+            let sessions = RefCell::default();
+            let targets =
+                Targets { local: &shard.local, pool: &pool, sessions: &sessions, room: &room };
+            let failed = targets.connect(to(shard), &shard.group().options).await.err();
             assert_eq!((failed, room.asked.get()), (Some(Failure::NoSocket), asked));
         });
     }

@@ -27,5 +27,6 @@ mod service;
 mod shutdown;
 mod smuggling;
 mod stickiness;
+mod targets_tls;
 mod tls;
 mod upgrades;

@@ -33,8 +33,10 @@ const ATTRIBUTES: [(Method, &str); 10] = [
 ];
 
 /// Settings of a group that decide what limpet itself sends to a port, and those that define its targets.
-const GROUP_KEPT: [&str; 7] = [
+const GROUP_KEPT: [&str; 9] = [
     "name",
+    "protocol",
+    "tls",
     "target",
     "health_check.path",
     "health_check.method",

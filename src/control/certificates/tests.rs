@@ -355,3 +355,100 @@ fn certificates_are_read_anew_when_their_files_have_changed_and_a_bad_one_keeps_
     assert!(said[1].contains("a.pem expires in "), "{said:?}");
     assert_eq!(control.last_certificate_reading().fault, None);
 }
+
+impl Site {
+    /// A file with one group of one target under TLS, with these settings.
+    fn targets(&self, settings: &str) -> File {
+        let text = format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nforward = \"app\"\n\
+             [[target_group]]\nname = \"app\"\nprotocol = \"https\"\ntls.server_name = \"a.example\"\n\
+             {settings}\n[[target_group.target]]\naddress = \"127.0.0.1:1\""
+        );
+        let home = self.home.path().display().to_string();
+        config::parse(&text.replace("HOME", &home), "test.toml").unwrap()
+    }
+}
+
+const TRUSTING: &str = "tls.authorities = \"HOME/ca.pem\"";
+
+#[test]
+fn what_is_wrong_with_the_files_of_targets_is_told_with_file_and_reason() {
+    let site = Site::new();
+    site.issue("ca", "ca.example", 90);
+    site.issue("own", "own.example", 90);
+    site.issue("other", "other.example", 90);
+    site.write("empty", "");
+    for (settings, expected) in [
+        ("tls.authorities = \"HOME/gone.pem\"", "HOME/gone.pem: does not exist"),
+        ("tls.authorities = \"HOME/empty\"", "HOME/empty: has no certificate of an authority"),
+        ("TRUST\ntls.crls = [\"HOME/ca.pem\"]", "HOME/ca.pem: is no list of revoked"),
+        ("TRUST\ntls.certificate = \"HOME/own.pem\"", "HOME/own.pem: has no private key"),
+        (
+            "TRUST\ntls.certificate = \"HOME/own.pem\"\ntls.key = \"HOME/other.key\"",
+            "HOME/other.key: does not match",
+        ),
+    ] {
+        let file = site.targets(&settings.replace("TRUST", TRUSTING));
+        let CompileError(text) = site.load(&file, None).unwrap_err();
+        let text = text.replace(&site.home.path().display().to_string(), "HOME");
+        let expected = format!("target group \"app\": {expected}");
+        assert!(text.starts_with(&expected) && text.lines().count() == 1, "{text}");
+    }
+}
+
+#[test]
+fn targets_prove_the_same_until_a_setting_or_a_file_of_theirs_has_changed() {
+    let site = Site::new();
+    site.issue("ca", "ca.example", 90);
+    let file = site.targets(TRUSTING);
+    let first = site.load(&file, None).unwrap();
+    let again = site.load(&file, Some(&first)).unwrap();
+    let of = |all: &Certificates| Arc::clone(all.of_targets("app").unwrap());
+    assert!(Arc::ptr_eq(&of(&first), &of(&again)));
+    assert_eq!(again.renewed(&first), [""; 0]);
+    assert!(first.are_as_on_disk(&file));
+
+    site.issue("ca", "ca.example", 91);
+    assert!(!first.are_as_on_disk(&file));
+    let renewed = site.load(&file, Some(&again)).unwrap();
+    assert_ne!(of(&renewed).id(), of(&again).id());
+    assert_eq!(renewed.renewed(&again), ["target group \"app\": its certificates are read anew"]);
+    let chain = site.targets(&format!("{TRUSTING}\ntls.verify = \"chain\""));
+    let changed = site.load(&chain, Some(&renewed)).unwrap();
+    assert_ne!(of(&changed).id(), of(&renewed).id());
+}
+
+#[test]
+fn a_snapshot_speaks_to_targets_as_their_group_says_and_takes_over_what_stays() {
+    let site = Site::new();
+    site.issue("ca", "ca.example", 90);
+    let file = site.targets(TRUSTING);
+    let registry = Registry::default();
+    let first = site.load(&file, None).unwrap();
+    let material = |certificates| Material { ring: &site.ring, certificates: Some(certificates) };
+    let snapshot = compile(&file, &registry, material(&first), None, &[]).unwrap();
+    let group = &snapshot.groups[0];
+    assert_eq!(group.options.handshake_timeout, std::time::Duration::from_secs(5));
+    let name = group.targets[0].tls.as_ref().unwrap().only_name().unwrap();
+    assert_eq!(name.server_name.to_str(), "a.example");
+    let again = |certificates| {
+        let before = Before { file: &file, snapshot: &snapshot, ring: &site.ring, changed: &[] };
+        let next = compile(&file, &registry, material(certificates), Some(before), &[]).unwrap();
+        Arc::ptr_eq(&next.groups[0], group)
+    };
+    assert!(again(&first));
+    site.issue("ca", "ca.example", 91);
+    let renewed = site.load(&file, Some(&first)).unwrap();
+    assert!(!again(&renewed));
+}
+
+#[test]
+fn an_edit_of_a_group_reads_nothing_and_files_of_targets_are_watched() {
+    let site = Site::new();
+    site.issue("ca", "ca.example", 90);
+    let home = site.home.path().display().to_string();
+    let file = site.targets(TRUSTING);
+    let before = Seen::of(&file);
+    site.issue("ca", "ca.example", 91);
+    assert_ne!(Seen::of(&file), before, "{home}");
+}

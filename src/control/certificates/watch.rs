@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::{Certificates, Shown, date, files};
-use crate::control::config::file::{File, TlsClient};
+use crate::control::config::file::{File, TargetGroup, TlsClient};
 use crate::control::events::Tone;
 use crate::control::write_back::Stamp;
 use crate::tls::x509::FINGERPRINT_SIZE;
@@ -38,6 +38,11 @@ impl Seen {
                 let TlsClient { authorities, crls, .. } = client;
                 authorities.iter().chain(crls).for_each(|path| seen.look(path));
             }
+        }
+        for tls in file.target_groups.iter().filter_map(TargetGroup::tls) {
+            let authorities = Some(Path::new(&tls.authorities)).filter(|path| path.is_absolute());
+            let own = tls.certificate.iter().chain(&tls.key).chain(&tls.crls);
+            own.map(PathBuf::as_path).chain(authorities).for_each(|path| seen.look(path));
         }
         seen
     }

@@ -1,7 +1,9 @@
 //! Target groups in the data plane's form: the only place where the file meets the constructors of `target`. Tested as
 //! part of `compile`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{CompileError, options};
 use crate::control::config::file::{
@@ -9,6 +11,7 @@ use crate::control::config::file::{
 };
 use crate::control::config::target_address;
 use crate::control::drain::Leaving;
+use crate::group::address::Address;
 use crate::group::state::{Health, Registry, TargetState as TargetCondition};
 use crate::group::target_group::{
     Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, Target, TargetGroup,
@@ -17,14 +20,35 @@ use crate::stickiness::cookie::Scope;
 use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::options::{Failback, OnLost, StickinessKind, StickinessOptions};
 use crate::stickiness::verdict::Stickiness;
+use crate::tls::target::TargetTls;
+
+/// What a group is made of besides its settings.
+#[derive(Clone, Copy)]
+pub(super) struct MadeOf<'m> {
+    pub registry: &'m Registry,
+    pub ring: &'m Arc<KeyRing>,
+    /// `None` = its targets are spoken to in clear.
+    pub tls: Option<&'m Arc<TargetTls>>,
+}
+
+fn ip(address: &Address) -> Option<IpAddr> {
+    match address {
+        Address::Tcp(address) => Some(address.ip()),
+        Address::Unix(_) => None,
+    }
+}
 
 /// Compiles one group, with its targets that are `leaving`; the state that outlives a snapshot comes from the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
     leaving: &[&Leaving],
-    registry: &Registry,
-    ring: &Arc<KeyRing>,
+    made_of: &MadeOf<'_>,
 ) -> Result<TargetGroup, CompileError> {
+    let MadeOf { registry, ring, tls } = *made_of;
+    let target = |id: &str, address: Address, weight, state| {
+        let peer = tls.map(|tls| tls.peer(ip(&address)));
+        Target::new(id.into(), address, weight, state).with_tls(peer)
+    };
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);
     let is_checked = group.health_check.kind != HealthCheckType::Off;
@@ -33,11 +57,11 @@ pub(super) fn group(
     let initial = if is_checked { Health::Initial } else { Health::Healthy };
     let mut targets = Vec::with_capacity(group.targets.len());
     let (mut drains, mut others_serve) = (Vec::new(), false);
-    for target in &group.targets {
-        let id = target.effective_id();
-        let address = target_address(&target.address).map_err(fail)?;
+    for stated in &group.targets {
+        let id = stated.effective_id();
+        let address = target_address(&stated.address).map_err(fail)?;
         let state = registry.target(&group.name, id, &address, initial);
-        match (target.state, state.health_by_checks()) {
+        match (stated.state, state.health_by_checks()) {
             (TargetState::InService, Health::Draining) if is_checked => take_back(&state),
             (TargetState::InService, Health::Draining | Health::Unused) => {
                 state.set_health(initial);
@@ -49,15 +73,15 @@ pub(super) fn group(
                 Health::Initial | Health::Healthy | Health::Unhealthy | Health::Draining,
             ) => drains.push(Arc::clone(&state)),
         }
-        others_serve |= target.state == TargetState::InService && state.health() == Health::Healthy;
-        targets.push(Target::new(id.into(), address, target.weight, state));
+        others_serve |= stated.state == TargetState::InService && state.health() == Health::Healthy;
+        targets.push(target(id, address, stated.weight, state));
     }
-    for Leaving { target, .. } in leaving {
-        let id = target.effective_id();
-        let address = target_address(&target.address).map_err(fail)?;
+    for Leaving { target: stated, .. } in leaving {
+        let id = stated.effective_id();
+        let address = target_address(&stated.address).map_err(fail)?;
         let state = registry.target(&group.name, id, &address, Health::Draining);
         drains.push(Arc::clone(&state));
-        targets.push(Target::new(id.into(), address, target.weight, state));
+        targets.push(target(id, address, stated.weight, state));
     }
     for state in drains {
         drain(&state, others_serve);
@@ -129,6 +153,10 @@ fn group_options(group: &file::TargetGroup, is_checked: bool) -> GroupOptions {
     let (timeouts, retries) = (&group.timeouts, &group.retries);
     GroupOptions {
         connect_timeout: timeouts.connect,
+        handshake_timeout: match group.tls() {
+            Some(_) => timeouts.handshake,
+            None => Duration::ZERO,
+        },
         response_timeout: timeouts.response,
         response_renewed_by_102: timeouts.response_renewed_by_102,
         pool_idle_timeout: timeouts.idle,

@@ -4,6 +4,7 @@
 //! refused here a second time. Never checks one setting against another (`validate` does). Tested by `tests/config.rs`.
 
 mod stickiness;
+mod target_tls;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::snapshot::{EngineChoice, ProxyProtocol};
 use crate::telemetry::options::{LogFormat, LogQuery};
 
 pub use stickiness::{Stickiness, StickinessType, Sticky};
+pub use target_tls::{TargetProtocol, TargetTls};
 pub use tls::{
     Acme, AdminTls, ChallengeName, ExternalAccount, Role, RoleName, Tls, TlsClient, TlsProfile,
 };
@@ -331,6 +333,8 @@ pub struct Respond {
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
     pub name: String,
+    pub protocol: TargetProtocol,
+    pub tls: TargetTls,
     pub algorithm: AlgorithmName,
     pub hash_on: Option<String>,
     pub connection_limit: u32,
@@ -419,6 +423,8 @@ pub struct Ejection {
 pub struct TargetTimeouts {
     #[serde(deserialize_with = "duration")]
     pub connect: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub handshake: Duration,
     #[serde(deserialize_with = "duration")]
     pub response: Duration,
     pub response_renewed_by_102: bool,

@@ -23,6 +23,7 @@ pub mod schema;
 mod sticky_notes;
 mod strays;
 mod syntax;
+mod target_tls;
 mod tls;
 mod tls_checks;
 mod typed;
@@ -45,8 +46,9 @@ pub use meant::suggestion;
 pub use notes::{amiss, notes};
 use problems::Report;
 pub use problems::{ConfigError, Problem, Problems};
+pub(super) use target_tls::hosts;
 pub(super) use tls::policy_options;
-pub(super) use tls_checks::fingerprint;
+pub(super) use tls_checks::{HOST_NAME, SYSTEM, fingerprint};
 
 /// A correct text, and its configuration.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use super::file::{
 use super::{acme, loops, rule_notes, sticky_notes};
 use crate::snapshot::ProxyProtocol;
 use crate::stickiness::options::SameSite;
+use crate::tls::target::Verify;
 
 /// With more unchecked groups than this, one sentence covers all of them.
 const UNCHECKED_MAX: usize = 5;
@@ -63,6 +64,11 @@ pub fn amiss(file: &File) -> Vec<String> {
         } else if group.targets.iter().all(|target| target.weight == 0) {
             notes
                 .push(format!("all targets of {name:?} have weight 0: new users are answered 503"));
+        }
+        if group.tls().is_some_and(|tls| tls.verify == Verify::None) {
+            notes.push(format!(
+                "whoever answers at an address of target group {name:?} is taken for the target: tls.verify is \"none\""
+            ));
         }
         if is_check_forgotten(&group.health_check) {
             notes.push(format!(

@@ -9,6 +9,7 @@ mod health;
 mod listener;
 mod process;
 mod target_group;
+mod target_tls;
 mod tls;
 
 use std::time::Duration;

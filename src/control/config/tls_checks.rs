@@ -1,8 +1,13 @@
-//! The rules for single texts of `[listener.tls]` and `[admin.tls]`. Tested as a table in `tests/config.rs`.
+//! The rules for single texts of `[listener.tls]`, `[admin.tls]` and `[target_group.tls]`. Tested as a table in
+//! `tests/config.rs`.
 
+use rustls::pki_types::ServerName;
+
+use super::checks;
 use super::schema::Check;
 use crate::routing::conditions::HostPattern;
 use crate::tls::policy;
+use crate::tls::target;
 use crate::tls::x509::FINGERPRINT_SIZE;
 
 /// Longest subject that can be compared with.
@@ -16,6 +21,35 @@ pub(super) static SERVER_NAME: Check =
             Ok(_) => Err("is no name of a server".into()),
             Err(fault) => Err(format!("is no name of a server: {fault}")),
         }
+    });
+
+/// In place of a name: that of the request's host.
+pub(in crate::control) const HOST_NAME: &str = "{host}";
+
+pub(super) static TARGET_NAME: Check =
+    Check::new("a name such as \"shop.internal\", an address, or \"{host}\"", |text| match text {
+        HOST_NAME => Ok(()),
+        text => target::server_name(text).map(drop).map_err(|_| "is no name of a server".into()),
+    });
+
+pub(super) static SNI: Check =
+    Check::new("a name such as \"shop.internal\", or \"\" for none", |text| match text {
+        "" => Ok(()),
+        text => match target::server_name(text) {
+            Ok(ServerName::DnsName(_)) => Ok(()),
+            // RFC 6066 §3.
+            Ok(_) => Err("is an address, which is never sent".into()),
+            Err(_) => Err("is no name of a server".into()),
+        },
+    });
+
+/// The authorities of the system, in place of a file's.
+pub(in crate::control) const SYSTEM: &str = "system";
+
+pub(super) static AUTHORITIES: Check =
+    Check::new("\"system\" or an absolute path", |text| match text {
+        SYSTEM => Ok(()),
+        path => (checks::ABSOLUTE_PATH.test)(path),
     });
 
 pub(super) static CIPHER_SUITE: Check = Check::new(

@@ -36,7 +36,9 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
     acme::validate(file, report);
     collisions::collisions(file, report);
     for (index, group) in file.target_groups.iter().enumerate() {
-        group_alone(group, &format!("target_group[{index}]"), report);
+        let key = format!("target_group[{index}]");
+        group_alone(group, &key, report);
+        super::target_tls::validate(file, group, &key, report);
     }
     cookie_names(file, report);
     session_fields(file, report);

@@ -1,6 +1,6 @@
 //! One check of one target, with a request or a connection of its own, never one of the data plane's.
 //!
-//! Reports its result in words for people. Every check is bounded by one timeout and by 64 KiB of content; it follows
+//! A target under TLS must prove to a check what it must prove to traffic. Reports the result in words for people. Every check is bounded by one timeout and by 64 KiB of content; it follows
 //! no redirect and keeps no connection. Decides nothing about health. Tested below against small servers.
 
 use std::future::Future;
@@ -12,10 +12,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
 use crate::group::address::Address;
+use crate::tls::target::TlsPeer;
+use crate::transport::tls::fault::HandshakeFault;
 
 /// Most bytes of a response's content that are examined.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;
@@ -71,10 +74,18 @@ pub enum Verdict {
     NotAsked(String),
 }
 
+/// Where a target is, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub address: Address,
+    /// `None` = in clear.
+    pub tls: Option<TlsPeer>,
+}
+
 /// Makes checks.
 pub trait Probe: Send + Sync + 'static {
-    /// One check of the target at `address`.
-    fn check(&self, ask: Arc<Ask>, address: Address) -> impl Future<Output = Outcome> + Send;
+    /// One check of the target at `endpoint`.
+    fn check(&self, ask: Arc<Ask>, endpoint: Endpoint) -> impl Future<Output = Outcome> + Send;
 }
 
 /// Makes checks over the network.
@@ -82,37 +93,70 @@ pub trait Probe: Send + Sync + 'static {
 pub struct Prober;
 
 impl Probe for Prober {
-    async fn check(&self, ask: Arc<Ask>, address: Address) -> Outcome {
+    async fn check(&self, ask: Arc<Ask>, endpoint: Endpoint) -> Outcome {
         let began = Instant::now();
-        let (status, verdict) = ask.run(&address, began + ask.timeout).await;
+        let (status, verdict) = ask.run(&endpoint, began + ask.timeout).await;
         Outcome { verdict, status, latency: began.elapsed() }
     }
 }
 
 impl Ask {
-    async fn run(&self, address: &Address, deadline: Instant) -> (Option<u16>, Verdict) {
-        let late = |what: &str| {
-            (None, Verdict::Failed(format!("no {what} within {}", show_duration(self.timeout))))
-        };
-        match address {
+    async fn run(&self, endpoint: &Endpoint, deadline: Instant) -> (Option<u16>, Verdict) {
+        let tls = endpoint.tls.as_ref();
+        let late = |what: &str| (None, Verdict::Failed(self.late(what)));
+        match &endpoint.address {
             Address::Tcp(address) => {
                 let mut address = *address;
                 address.set_port(self.port.unwrap_or(address.port()));
                 match timeout_at(deadline, TcpStream::connect(address)).await {
                     Err(_) => late("connection"),
                     Ok(Err(error)) => (None, connect_error(&error)),
-                    Ok(Ok(stream)) => self.over(stream, &address.to_string(), deadline).await,
+                    Ok(Ok(stream)) => {
+                        self.secured((stream, tls), &address.to_string(), deadline).await
+                    }
                 }
             }
             Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
                 Err(_) => late("connection"),
                 Ok(Err(error)) => (None, connect_error(&error)),
-                Ok(Ok(stream)) => self.over(stream, "localhost", deadline).await,
+                Ok(Ok(stream)) => self.secured((stream, tls), "localhost", deadline).await,
             },
         }
     }
 
-    /// The check itself, once there is a connection; `name` replaces a host that is not set.
+    fn late(&self, what: &str) -> String {
+        format!("no {what} within {}", show_duration(self.timeout))
+    }
+
+    /// Goes on once there is a connection, with the handshake of a target under TLS.
+    async fn secured<S>(
+        &self,
+        (stream, tls): (S, Option<&TlsPeer>),
+        name: &str,
+        deadline: Instant,
+    ) -> (Option<u16>, Verdict)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Some(tls) = tls else { return self.over(stream, name, deadline).await };
+        let host = match &self.kind {
+            Kind::Http(ask) => ask.host.as_bytes(),
+            Kind::Tcp => b"",
+        };
+        let Some(peer) = tls.name(host) else { return self.over(stream, name, deadline).await };
+        let connector = TlsConnector::from(tls.tls().config_without_sessions());
+        let shaking = connector.connect(peer.server_name.clone(), stream);
+        match timeout_at(deadline, shaking).await {
+            Err(_) => {
+                let code = HandshakeFault::Timeout.code();
+                (None, Verdict::Failed(format!("{} ({code})", self.late("TLS handshake"))))
+            }
+            Ok(Err(error)) => (None, Verdict::Failed(handshake_error(&error))),
+            Ok(Ok(stream)) => self.over(stream, name, deadline).await,
+        }
+    }
+
+    /// The check itself, once bytes can be sent; `name` replaces a host that is not set.
     async fn over<S>(&self, stream: S, name: &str, deadline: Instant) -> (Option<u16>, Verdict)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -210,8 +254,22 @@ fn connect_error(error: &io::Error) -> Verdict {
     Verdict::Failed(io_error(error))
 }
 
+/// Why there is no TLS connection, in the access log's word as well.
+fn handshake_error(error: &io::Error) -> String {
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let (text, fault) = match fault {
+        Some(fault) => (fault.to_string(), HandshakeFault::from(fault)),
+        None => match error.kind() {
+            io::ErrorKind::UnexpectedEof => ("connection closed".into(), HandshakeFault::Gone),
+            _ => (io_error(error), HandshakeFault::Gone),
+        },
+    };
+    format!("TLS handshake failed: {text} ({})", fault.code())
+}
+
 fn io_error(error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed without close_notify, which may have cut it".into(),
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
         io::ErrorKind::ConnectionAborted => "connection aborted".into(),

@@ -20,6 +20,10 @@ fn ask(kind: Kind) -> Arc<Ask> {
     Arc::new(Ask { kind, timeout: Duration::from_secs(20), port: None })
 }
 
+fn in_clear(address: Address) -> Endpoint {
+    Endpoint { address, tls: None }
+}
+
 fn failed(why: &str) -> Verdict {
     Verdict::Failed(why.into())
 }
@@ -46,7 +50,7 @@ async fn answered(http: HttpAsk, response: &[u8]) -> (Outcome, String) {
         let (stream, _) = listener.accept().await.unwrap();
         serve_one(stream, response).await
     };
-    tokio::join!(Prober.check(ask(Kind::Http(http)), address), server)
+    tokio::join!(Prober.check(ask(Kind::Http(http)), in_clear(address)), server)
 }
 
 async fn verdict_on(http: HttpAsk, response: &[u8]) -> (Option<u16>, Verdict) {
@@ -68,7 +72,7 @@ async fn the_request_is_what_the_settings_say() {
     let elsewhere = Address::Tcp(([127, 0, 0, 1], 1).into());
     let kind = Kind::Http(HttpAsk { method: "OPTIONS".into(), ..http() });
     let ask = Ask { kind, timeout: Duration::from_secs(20), port: Some(address.port()) };
-    let (outcome, request) = tokio::join!(Prober.check(Arc::new(ask), elsewhere), server);
+    let (outcome, request) = tokio::join!(Prober.check(Arc::new(ask), in_clear(elsewhere)), server);
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
     let mut lines: Vec<_> = request.trim_end().lines().map(str::to_lowercase).collect();
     assert_eq!(lines.remove(0), "options /health http/1.1");
@@ -189,11 +193,11 @@ async fn a_target_that_is_not_there_refuses() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     for kind in [Kind::Tcp, Kind::Http(http())] {
         let address = Address::Tcp(([127, 0, 0, 1], port).into());
-        let outcome = Prober.check(ask(kind), address).await;
+        let outcome = Prober.check(ask(kind), in_clear(address)).await;
         assert_eq!((outcome.verdict, outcome.status), (failed("connection refused"), None));
     }
     let address = Address::Unix("/nonexistent/app.sock".into());
-    let outcome = Prober.check(ask(Kind::Tcp), address).await;
+    let outcome = Prober.check(ask(Kind::Tcp), in_clear(address)).await;
     assert_eq!(outcome.verdict, failed("there is no such socket"));
 }
 
@@ -201,7 +205,7 @@ async fn a_target_that_is_not_there_refuses() {
 async fn a_connection_is_all_that_a_tcp_check_needs() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap());
-    let outcome = Prober.check(ask(Kind::Tcp), address).await;
+    let outcome = Prober.check(ask(Kind::Tcp), in_clear(address)).await;
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, None));
 }
 
@@ -214,12 +218,12 @@ async fn unix_sockets_are_checked_alike() {
         let (stream, _) = listener.accept().await.unwrap();
         serve_one(stream, OK).await
     };
-    let check = Prober.check(ask(Kind::Http(http())), Address::Unix(path.clone()));
+    let check = Prober.check(ask(Kind::Http(http())), in_clear(Address::Unix(path.clone())));
     let (outcome, request) = tokio::join!(check, server);
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
     assert!(request.to_lowercase().contains("\r\nhost: localhost\r\n"), "{request}");
     drop(listener);
-    let outcome = Prober.check(ask(Kind::Tcp), Address::Unix(path)).await;
+    let outcome = Prober.check(ask(Kind::Tcp), in_clear(Address::Unix(path))).await;
     assert_eq!(outcome.verdict, failed("connection refused"));
 }
 
@@ -235,7 +239,7 @@ async fn silent_after(http: HttpAsk, response: &[u8]) -> (Verdict, Duration) {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        outcome = Prober.check(ask, address) => (outcome.verdict, outcome.latency),
+        outcome = Prober.check(ask, in_clear(address)) => (outcome.verdict, outcome.latency),
         () = server => unreachable!("it never ends"),
     }
 }
@@ -260,4 +264,87 @@ async fn want_of_descriptors_says_nothing_about_the_target() {
     assert!(matches!(connect_error(&error), Verdict::NotAsked(_)));
     let error = io::Error::from_raw_os_error(libc::EHOSTUNREACH);
     assert_eq!(connect_error(&error), failed("no route to the host"));
+}
+
+/// How a target is spoken to that has this certificate, or is to have it.
+fn trusting(
+    certificate: &rustls::pki_types::CertificateDer<'static>,
+    name: &str,
+) -> crate::tls::target::TlsPeer {
+    use crate::tls::target::{Naming, Sni, TargetTls, TargetTlsOptions, Verify, server_name};
+    let options = TargetTlsOptions {
+        naming: Naming::Fixed(server_name(name).unwrap()),
+        sni: Sni::Same,
+        minimum_version: crate::tls::policy::Version::Tls12,
+        verify: Verify::Full,
+        authorities: vec![certificate.clone()],
+        crls: Vec::new(),
+        own: None,
+        alpn: vec!["http/1.1".into()],
+    };
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    Arc::new(TargetTls::new(&options, clock).unwrap()).peer(None)
+}
+
+#[tokio::test]
+async fn a_target_under_tls_must_prove_to_a_check_what_it_must_prove_to_traffic() {
+    use crate::transport::tls::tests::configurations::{NAME, certificate};
+    let ((own, key), (other, _)) = (certificate(), certificate());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let check = async |kind: Kind, tls| {
+        let endpoint = Endpoint { address: address.clone(), tls: Some(tls) };
+        let server = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve_one(stream, OK).await;
+            }
+        };
+        tokio::join!(Prober.check(ask(kind), endpoint), server).0.verdict
+    };
+    for kind in [Kind::Tcp, Kind::Http(http())] {
+        assert_eq!(check(kind.clone(), trusting(&own, NAME)).await, Verdict::Passed);
+        for (tls, code) in [
+            (trusting(&own, "else.example"), "(certificate_wrong_name)"),
+            (trusting(&other, NAME), "(certificate_unknown_issuer)"),
+        ] {
+            let Verdict::Failed(why) = check(kind.clone(), tls).await else {
+                panic!("it has proven nothing")
+            };
+            assert!(why.starts_with("TLS handshake failed: ") && why.ends_with(code), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_speak_tls_fails_its_check_with_the_reason() {
+    use crate::transport::tls::tests::configurations::{NAME, certificate};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    let endpoint =
+        || Endpoint { address: address.clone(), tls: Some(trusting(&certificate().0, NAME)) };
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+    };
+    let (outcome, ()) = tokio::join!(Prober.check(ask(Kind::Tcp), endpoint()), server);
+    let Verdict::Failed(why) = outcome.verdict else { panic!("it speaks no TLS") };
+    assert!(why.ends_with("(no_tls)"), "{why}");
+    // It says nothing at all.
+    let silent = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream
+    };
+    let short = Ask { kind: Kind::Tcp, timeout: Duration::from_millis(50), port: None };
+    let (outcome, _stream) = tokio::join!(Prober.check(Arc::new(short), endpoint()), silent);
+    assert_eq!(outcome.verdict, failed("no TLS handshake within 50ms (handshake_timeout)"));
 }

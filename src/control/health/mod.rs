@@ -208,9 +208,9 @@ impl<P: Probe> Supervisor<P> {
         }
         watched.checked_since = Some(now);
         let (probe, ask) = (Arc::clone(&self.probe), Arc::clone(&checks.ask));
-        let (serial, address) = (watched.serial, watched.address.clone());
+        let (serial, endpoint) = (watched.serial, watched.endpoint.clone());
         self.running
-            .spawn(async move { Done { slot, serial, outcome: probe.check(ask, address).await } });
+            .spawn(async move { Done { slot, serial, outcome: probe.check(ask, endpoint).await } });
     }
 
     /// Sets the time of the target's next regular check.

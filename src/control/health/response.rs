@@ -36,12 +36,22 @@ impl Unread {
     /// The failure that a client's request would have had.
     pub(super) fn failure(&self) -> Failure {
         match *self {
-            Unread::Closed(Part::Head { any_byte }) => Failure::TargetClosed { any_byte },
-            Unread::Closed(Part::Content) => Failure::TargetContentShort,
+            Unread::Closed(part) => closed(part),
+            // The end of a TLS connection that nobody has announced.
+            Unread::Failed(ref error, part) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                closed(part)
+            }
             Unread::Failed(_, Part::Head { any_byte }) => Failure::TargetReset { any_byte },
             Unread::Failed(_, Part::Content) => Failure::TargetContentReset,
             Unread::Invalid(failure) => failure,
         }
+    }
+}
+
+fn closed(part: Part) -> Failure {
+    match part {
+        Part::Head { any_byte } => Failure::TargetClosed { any_byte },
+        Part::Content => Failure::TargetContentShort,
     }
 }
 

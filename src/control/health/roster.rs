@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use super::beat::Beat;
 use super::board::Entry;
-use super::check::Probe;
+use super::check::{Endpoint, Probe};
 use super::ejection::{Ejection, Population};
 use super::machine::Streak;
 use super::settings::{Checks, Settings};
 use super::{Due, EndedBy, Supervisor};
 use crate::control::events::{EventKind, Tone, unix_ms};
-use crate::group::address::Address;
 use crate::group::state::{Health, TargetState};
 use crate::group::target_group::{Standing, Target, TargetGroup};
 use crate::uring::Courtesy;
@@ -94,7 +93,7 @@ pub(super) struct Watched {
     pub state: Arc<TargetState>,
     pub group: Arc<str>,
     pub id: Arc<str>,
-    pub address: Address,
+    pub endpoint: Endpoint,
     /// Changes when results of running checks no longer count; never used again.
     pub serial: u64,
     pub streak: Streak,
@@ -178,7 +177,8 @@ impl<P: Probe> Supervisor<P> {
         }
         let mut new_ones = 0;
         for target in &group.targets {
-            if self.targets.contains_key(&target.state.slot) {
+            if let Some(watched) = self.targets.get_mut(&target.state.slot) {
+                watched.endpoint.tls.clone_from(&target.tls);
                 self.look_again(target.state.slot, change, now);
             } else {
                 self.meet(group, target, new_ones, now);
@@ -204,7 +204,7 @@ impl<P: Probe> Supervisor<P> {
             state: Arc::clone(state),
             group: Arc::clone(&group.name),
             id: Arc::clone(&target.id),
-            address: target.address.clone(),
+            endpoint: Endpoint { address: target.address.clone(), tls: target.tls.clone() },
             serial,
             streak: Streak::default(),
             beat: Beat::new(serial, now, interval.unwrap_or_default()),

@@ -24,6 +24,8 @@ pub(super) struct Checks {
     pub ask: Arc<Ask>,
     pub interval: Duration,
     pub thresholds: Thresholds,
+    /// `None` = in clear.
+    pub tls: Option<file::TargetTls>,
 }
 
 impl Settings {
@@ -60,5 +62,6 @@ fn checks(group: &file::TargetGroup) -> Option<Checks> {
         ask: Arc::new(Ask { kind, timeout: check.timeout, port: check.port }),
         interval: check.interval,
         thresholds: Thresholds { rise: check.rise, fall: check.fall },
+        tls: group.tls().cloned(),
     })
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::check::{Ask, Verdict};
+use super::check::{Ask, Endpoint, Verdict};
 use crate::control::change::{By, Edit, Keep};
 use crate::control::config;
 use crate::control::health::board::HealthNote;
@@ -34,8 +34,8 @@ struct Fake {
 }
 
 impl Probe for Fake {
-    async fn check(&self, ask: Arc<Ask>, address: Address) -> Outcome {
-        let Address::Tcp(address) = address else { unreachable!("none is configured") };
+    async fn check(&self, ask: Arc<Ask>, endpoint: Endpoint) -> Outcome {
+        let Address::Tcp(address) = endpoint.address else { unreachable!("none is configured") };
         let port = address.port();
         self.asked.lock().unwrap().push((Instant::now(), port));
         let now = self.at_a_time.fetch_add(1, Ordering::SeqCst) + 1;

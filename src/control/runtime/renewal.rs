@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Control, Running, own};
 use crate::control::certificates::{Certificates, Surroundings, now_s};
 use crate::control::compile::{self, Before, CompileError, Material};
-use crate::control::config::file::File;
+use crate::control::config::file::{self, File};
 use crate::control::events::unix_ms;
 use crate::stickiness::keyring::KeyRing;
 use crate::tls::listener::TlsListener;
@@ -48,7 +48,7 @@ impl Control {
     }
 
     /// Reads the certificates of the running configuration anew, and publishes those that differ; a sentence for each
-    /// that presents something else now.
+    /// that presents something else now, and for each group of targets.
     ///
     /// # Errors
     /// A line for each fault; all certificates stay as they are.
@@ -90,7 +90,8 @@ impl Control {
         let before = &running.parsed.file;
         let is_same = has_same_keys
             && file.listeners == before.listeners
-            && file.admin.tls == before.admin.tls;
+            && file.admin.tls == before.admin.tls
+            && of_targets(file).eq(of_targets(before));
         if is_same && running.certificates.are_as_on_disk(file) {
             return Ok(Arc::clone(&running.certificates));
         }
@@ -102,4 +103,9 @@ impl Control {
         };
         Certificates::load(file, &surroundings).map(Arc::new)
     }
+}
+
+/// The groups whose targets are spoken to under TLS, and how.
+fn of_targets(file: &File) -> impl Iterator<Item = (&str, &file::TargetTls)> {
+    file.target_groups.iter().filter_map(|group| Some((group.name.as_str(), group.tls()?)))
 }

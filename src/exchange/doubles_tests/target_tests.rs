@@ -262,6 +262,8 @@ pub struct Reach {
 pub struct ConnectState {
     pub result: RefCell<Option<Result<Rc<TargetState>, Failure>>>,
     pub is_aborted: Cell<bool>,
+    /// Whether a handshake comes first.
+    pub shakes: Cell<bool>,
     /// Made at the moment in which it was aborted.
     pub late: RefCell<Option<Rc<TargetState>>>,
 }
@@ -288,12 +290,16 @@ impl Upstream for Reach {
     type Lease = LeaseDouble;
     type Connecting = ConnectDouble;
 
-    fn lease(&self, _: &Target, surely: bool, _: &mut Context<'_>) -> Option<LeaseDouble> {
+    async fn lease(&self, _: Destination<'_>, surely: bool) -> Option<LeaseDouble> {
         self.surely.set(Some(surely));
         self.kept.borrow_mut().pop_front().map(|state| LeaseDouble::new(&state))
     }
-    async fn connect(&self, target: &Target, _: &GroupOptions) -> Result<ConnectDouble, Failure> {
-        self.connected.borrow_mut().push(target.id.to_string());
+    async fn connect(
+        &self,
+        to: Destination<'_>,
+        _: &GroupOptions,
+    ) -> Result<ConnectDouble, Failure> {
+        self.connected.borrow_mut().push(to.target.id.to_string());
         let next = self.connects.borrow_mut().pop_front();
         next.map(ConnectDouble).ok_or(Failure::NoSocket)
     }
@@ -307,15 +313,22 @@ impl Upstream for Reach {
 
 impl Connecting for ConnectDouble {
     type Lease = LeaseDouble;
-    fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<Result<LeaseDouble, Failure>> {
+    fn poll_connected(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Connected<LeaseDouble>, Failure>> {
+        if self.0.shakes.take() {
+            return Poll::Ready(Ok(Connected::Shakes));
+        }
+        let ready = |state: &Rc<TargetState>| Connected::Ready(LeaseDouble::new(state));
         if let Some(result) = self.0.result.borrow_mut().take() {
-            return Poll::Ready(result.map(|state| LeaseDouble::new(&state)));
+            return Poll::Ready(result.map(|state| ready(&state)));
         }
         if !self.0.is_aborted.get() {
             return Poll::Pending;
         }
         let late = self.0.late.borrow_mut().take();
-        Poll::Ready(late.map(|state| LeaseDouble::new(&state)).ok_or(Failure::ConnectFailed))
+        Poll::Ready(late.map(|state| ready(&state)).ok_or(Failure::ConnectFailed))
     }
     fn abort(&self) {
         self.0.is_aborted.set(true);

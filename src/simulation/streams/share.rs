@@ -4,8 +4,8 @@ use super::line::{Line, Upwards};
 use super::stream::Nobody;
 use crate::exchange::content::{Along, End as ContentEnd, Piece, Received, SendFault};
 use crate::exchange::failure::Failure;
-use crate::exchange::target::{self, Lease, ReceiveFault, Receiving, Sending, Upstream};
-use crate::group::target_group::{GroupOptions, Target};
+use crate::exchange::target::{self, Connected, Lease, ReceiveFault, Receiving, Sending, Upstream};
+use crate::group::target_group::{Destination, GroupOptions, Target};
 use crate::http::edits::RequestEdits;
 use crate::http::fields::Fields;
 use crate::http::head::{ContentLength, HeadLimits, Method, RequestHead, ResponseHead};
@@ -107,11 +107,11 @@ impl Upstream for ToShared {
     type Lease = Shares;
     type Connecting = Fresh;
 
-    fn lease(&self, _: &Target, _: bool, _: &mut Context<'_>) -> Option<Shares> {
+    async fn lease(&self, _: Destination<'_>, _: bool) -> Option<Shares> {
         Some(self.stream())
     }
 
-    async fn connect(&self, _: &Target, _: &GroupOptions) -> Result<Fresh, Failure> {
+    async fn connect(&self, _: Destination<'_>, _: &GroupOptions) -> Result<Fresh, Failure> {
         Ok(Fresh(Some(self.stream())))
     }
 
@@ -133,8 +133,8 @@ pub(super) struct Fresh(Option<Shares>);
 
 impl target::Connecting for Fresh {
     type Lease = Shares;
-    fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<Result<Shares, Failure>> {
-        Poll::Ready(self.0.take().ok_or(Failure::NoSocket))
+    fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<Result<Connected<Shares>, Failure>> {
+        Poll::Ready(self.0.take().map(Connected::Ready).ok_or(Failure::NoSocket))
     }
     fn abort(&self) {}
 }

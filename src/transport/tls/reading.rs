@@ -36,6 +36,9 @@ pub(super) struct Reading {
     wanted: Option<Wanted>,
     pub(super) end: Option<End>,
     pub(super) waker: Option<Waker>,
+    /// Whether what the stream's receive waits for was preceded by records without data: what was behind them has not
+    /// been looked at yet.
+    pub(super) is_behind: bool,
     /// Whether this end receives no more.
     pub(super) is_shut: bool,
     /// Whether the session has found a fault in what came, of which the peer is to be told.
@@ -58,6 +61,7 @@ impl Reading {
         let is_any = buffer.is_none();
         let into = buffer.unwrap_or_default();
         self.wanted = Some(Wanted { from: into.len(), into, is_any });
+        self.is_behind = false;
     }
 
     /// Ends a receive of the stream that nobody awaits any more.
@@ -105,6 +109,7 @@ impl Reading {
             };
             let Poll::Ready(result) = polled else { return };
             self.raw = None;
+            self.is_behind = true;
             self.arrived(result, session);
         }
     }

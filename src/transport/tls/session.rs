@@ -120,6 +120,11 @@ impl Session {
         missing(&self.kept)
     }
 
+    /// Whether a record has come in part.
+    pub fn has_part(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// Begins the handshake of a client, whose hello is then to be sent.
     ///
     /// # Errors

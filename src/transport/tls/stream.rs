@@ -255,10 +255,31 @@ impl TlsStream {
 
     /// Whether data or its end can be received. Records of other kinds that are opened here cannot; whether bytes in
     /// the kernel are data is not known, so they count.
+    #[cfg(test)]
     pub fn is_readable(&self) -> bool {
         self.inner().drive();
         let state = self.inner().state.borrow();
         state.reading.has_something(&state.session) || self.inner().socket.is_readable()
+    }
+
+    /// Whether neither data nor an end has come. Asks the kernel with `surely`, and where records without data came
+    /// before. Pending while bytes that the kernel has are still to be opened by the receive that is in flight. A record
+    /// that has come in part may be one of data.
+    pub fn poll_quiet(&self, surely: bool) -> Poll<bool> {
+        let state = self.inner().state.borrow();
+        if state.reading.has_something(&state.session) {
+            return Poll::Ready(false);
+        }
+        if !surely && !state.reading.is_behind {
+            return Poll::Ready(true);
+        }
+        if self.inner().socket.is_readable() {
+            return match state.reading.is_receiving() {
+                true => Poll::Pending,
+                false => Poll::Ready(false),
+            };
+        }
+        Poll::Ready(!state.session.has_part())
     }
 
     pub fn presence(&self) -> Presence {

@@ -12,6 +12,7 @@ pub mod load;
 pub mod message;
 pub mod target;
 pub mod tls;
+pub mod tls_target;
 pub mod wire;
 
 pub use client::Client;

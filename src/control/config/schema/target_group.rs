@@ -3,7 +3,7 @@
 use super::super::checks;
 use super::{
     DAY_S, Default, KIB, Kind, MIB, Section, Setting, health, milliseconds_to_seconds, seconds,
-    seconds_or_off, setting,
+    seconds_or_off, setting, target_tls,
 };
 
 pub static TARGET_GROUP: Section = Section {
@@ -13,6 +13,18 @@ pub static TARGET_GROUP: Section = Section {
             Kind::Text(&checks::NAME),
             Default::Needed,
             "Name in logs, metrics and cookies, unique.",
+        ),
+        setting(
+            "protocol",
+            Kind::OneOf(&["http", "https"]),
+            Default::Is("\"http\""),
+            "How targets are spoken to, checks included.",
+        ),
+        setting(
+            "tls",
+            Kind::Section(&target_tls::TARGET_TLS),
+            Default::Filled,
+            "With \"https\": what targets must prove, and what limpet proves to them.",
         ),
         setting(
             "algorithm",
@@ -107,6 +119,12 @@ static TIMEOUTS: Section = Section {
             milliseconds_to_seconds(1, 300),
             Default::Is("\"3s\""),
             "A connection to a target.",
+        ),
+        setting(
+            "handshake",
+            milliseconds_to_seconds(1, 300),
+            Default::Is("\"5s\""),
+            "With \"https\": the TLS handshake on a new connection.",
         ),
         setting(
             "response",
