@@ -332,7 +332,7 @@ fn a_target_that_closes_without_saying_that_it_was_all_has_cut_its_response() {
             let last = poll_fn(|cx| response.poll_content(cx)).await;
             match last {
                 Ok(received) => {
-                    assert!(is_whole && received.end == crate::exchange::content::End::ByClose)
+                    assert!(is_whole && received.end == crate::exchange::content::End::ByClose);
                 }
                 Err(fault) => assert!(!is_whole && fault == ReceiveFault::Closed),
             }
@@ -362,6 +362,6 @@ fn sessions_end_with_the_settings_that_they_belong_to_and_with_their_targets() {
             gone.state = TargetState::detached(slot);
             sessions.config(&gone, &one);
         }
-        assert!(sessions.len() <= 128, "{}", sessions.len());
+        assert!(sessions.count() <= 128, "{}", sessions.count());
     });
 }
