@@ -583,7 +583,7 @@ fn each_single_mistake_is_reported_once_at_its_place() {
             "is no target group, did you mean \"api-next\"?",
         ),
         ("status = 301", "status = 200", "redirect.status: is none of these"),
-        ("unix:/run/limpet/local.sock", "0.0.0.0:8080", "collides with listener \"public\""),
+        ("unix:/run/limpet/local.sock", "0.0.0.0:443", "collides with listener \"public\""),
         ("unix_mode = \"0600\"", "unix_mode = 600", "unix_mode: is a whole number, not a text"),
         ("duration = \"30m\"", "duration = \"30\"", "stickiness.duration: has no unit after 30"),
         (
@@ -988,7 +988,12 @@ proptest::proptest! {
     /// A right file with a piece cut out or doubled is judged without a panic, and what is right compiles.
     #[test]
     fn no_damaged_file_panics(start in 0usize..6000, length in 0usize..200, doubled: bool) {
+        // Without certificates, whose files are elsewhere.
         let text = read("config/edge.toml");
+        let lines = text.lines().filter(|line| {
+            !line.starts_with("[listener.tls]") && !line.starts_with("certificates = ")
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
         let at = |wanted: usize| {
             let wanted = wanted.min(text.len());
             (0..=wanted).rev().find(|at| text.is_char_boundary(*at)).unwrap()

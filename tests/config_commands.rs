@@ -124,7 +124,18 @@ fn cookie(scope: &Scope, target: &str, group: &str, seen_s_ago: u64) -> String {
 
 #[test]
 fn check_says_what_a_right_file_declares_and_exits_0() {
-    let output = limpet(&["check", "--config", &config("edge.toml")]);
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = ["example.com", "*.example.com", "example.net", "*.example.net"].map(String::from);
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    for (name, pem) in [("pem", certificate.pem()), ("key", key.serialize_pem())] {
+        std::fs::write(folder.path().join(format!("example.com.{name}")), pem).unwrap();
+    }
+    let edge = std::fs::read_to_string(config("edge.toml")).unwrap();
+    let edge = edge.replace("/etc/limpet/tls", &folder.path().to_string_lossy());
+    let file = folder.path().join("edge.toml");
+    std::fs::write(&file, edge).unwrap();
+    let output = limpet(&["check", "--config", &file.to_string_lossy()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_has(
         &text(&output.stdout),
