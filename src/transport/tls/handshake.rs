@@ -212,7 +212,7 @@ async fn hello(socket: &Socket, early: Vec<u8>) -> Result<(Accepted, Vec<u8>), H
                     let mut out = Vec::new();
                     // Writing to memory does not fail.
                     let _ = alert.write_all(&mut out);
-                    if let Some(alert) = alert_of(&error) {
+                    if let Some(alert) = alert_of(&error, &join(all, bytes)) {
                         out = fatal(alert);
                     }
                     tell(socket, out).await;
@@ -232,8 +232,10 @@ fn fatal(alert: AlertDescription) -> Vec<u8> {
 }
 
 /// The alert for a hello that cannot be read (RFC 8446 §5.1 and §6.2), where rustls tells another one, or none.
-fn alert_of(error: &Error) -> Option<AlertDescription> {
+fn alert_of(error: &Error, received: &[u8]) -> Option<AlertDescription> {
     match error {
+        // Older versions lack what rustls misses, and must be told that it is the version (RFC 8446 §4.2.1).
+        Error::PeerIncompatible(_) if is_old(received) => Some(AlertDescription::ProtocolVersion),
         Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
             Some(AlertDescription::RecordOverflow)
         }
@@ -245,6 +247,12 @@ fn alert_of(error: &Error) -> Option<AlertDescription> {
         }
         _ => None,
     }
+}
+
+/// Whether a hello offers nothing newer than TLS 1.1: the version stands behind the heads of record and message.
+fn is_old(received: &[u8]) -> bool {
+    const TLS_1_2: [u8; 2] = [3, 3];
+    received.get(9..11).is_some_and(|version| version < TLS_1_2.as_slice())
 }
 
 fn join(mut all: Vec<u8>, bytes: Vec<u8>) -> Vec<u8> {
