@@ -175,6 +175,7 @@ where
         exchange(socket, &mut session, async || Ok(place.turn().await?)).await?;
     }
     shake(socket, &mut session).await?;
+    place.succeed();
     let facts = facts(&session, server_name)?;
     Ok((session, facts))
 }

@@ -2,7 +2,9 @@
 //!
 //! A handshake costs memory while it lasts, and a hostile client makes it last. At the limit the one whose peer has been
 //! silent longest is closed, if that is long enough to tell it from a client that is only far away; else the newcomer
-//! waits, in the order of arrival, without a buffer. One that waits for limpet itself is never closed. Tested beside it.
+//! waits, in the order of arrival, without a buffer. One that waits for limpet itself is never closed. Where clients come
+//! back by the thousand they are slow together, but in their order: a silence counts for less while nobody has answered
+//! who was waited for later. Tested beside it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,6 +19,8 @@ use crate::uring::{Shutdown, Socket, pause};
 
 /// A peer that has been silent for less is not closed for a newcomer.
 const SILENT: Duration = Duration::from_secs(1);
+/// The same, where nobody has answered since who was waited for later.
+const SILENT_BEFORE_ALL: Duration = Duration::from_secs(5);
 /// How often a newcomer looks whether a peer has become that silent.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -29,6 +33,8 @@ pub struct Places {
     newcomers: Line,
     /// The newcomer who is next.
     next: RefCell<Option<Waker>>,
+    /// Of those that have succeeded, since when the one was waited for that was waited for last.
+    answered_since: Cell<Option<Instant>>,
     /// When another one may begin, where their rate is limited.
     free_from: Cell<Option<Instant>>,
     turns: Turns,
@@ -85,7 +91,7 @@ impl Places {
             return None;
         }
         if taken.len() >= limits.count.max(1) {
-            close_the_most_silent(&mut taken, now);
+            self.close_the_most_silent(&mut taken, now);
             return None;
         }
         let interval = Duration::from_secs(1).checked_div(limits.per_second);
@@ -126,22 +132,24 @@ impl Places {
         self.taken.borrow().len()
     }
 
+    fn close_the_most_silent(&self, taken: &mut VecDeque<Taken>, now: Instant) {
+        let silent = taken.iter_mut().filter(|one| !one.is_closed);
+        let silent = silent.filter_map(|one| one.silent_since.map(|since| (since, one)));
+        let Some((since, one)) = silent.min_by_key(|(since, _)| *since) else { return };
+        let was_overtaken = self.answered_since.get().is_some_and(|answered| since < answered);
+        let silence = if was_overtaken { SILENT } else { SILENT_BEFORE_ALL };
+        if now.duration_since(since) >= silence {
+            one.is_closed = true;
+            one.socket.shutdown(Shutdown::Both);
+        }
+    }
+
     fn note(&self, number: u64, silent_since: Option<Instant>) {
         let mut taken = self.taken.borrow_mut();
         let at = taken.binary_search_by_key(&number, |one| one.number);
         if let Some(one) = at.ok().and_then(|at| taken.get_mut(at)) {
             one.silent_since = silent_since;
         }
-    }
-}
-
-fn close_the_most_silent(taken: &mut VecDeque<Taken>, now: Instant) {
-    let silent = taken.iter_mut().filter(|one| !one.is_closed);
-    let silent = silent.filter_map(|one| one.silent_since.map(|since| (since, one)));
-    let Some((since, one)) = silent.min_by_key(|(since, _)| *since) else { return };
-    if now.duration_since(since) >= SILENT {
-        one.is_closed = true;
-        one.socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -164,6 +172,14 @@ impl Place<'_> {
     pub fn time_in_line(&self) -> Duration {
         let now = self.in_line_since.get().map_or(Duration::ZERO, |since| since.elapsed());
         self.in_line_before.get().saturating_add(now)
+    }
+
+    /// Notes that the peer has sent the last of its handshake.
+    pub fn succeed(&self) {
+        let taken = self.places.taken.borrow();
+        let at = taken.binary_search_by_key(&self.number, |one| one.number);
+        let since = at.ok().and_then(|at| taken.get(at)).and_then(|one| one.silent_since);
+        self.places.answered_since.set(self.places.answered_since.get().max(since));
     }
 
     /// Whether it was closed for a newcomer.

@@ -79,6 +79,9 @@ fn the_most_silent_is_closed_for_a_newcomer_but_nobody_who_waits_for_limpet() {
             taken.silent_since = taken.silent_since.and_then(|since| since.checked_sub(SILENT));
         }
         wait(Duration::from_millis(200)).await;
+        assert!(!second.is_closed(), "nobody has overtaken it");
+        places.answered_since.set(Some(Instant::now()));
+        wait(Duration::from_millis(200)).await;
         assert!(second.is_closed());
         assert!(!first.is_closed(), "it waits for its turn");
         assert!(other_end.recv_any().await.unwrap().is_empty(), "its peer sees the end");
