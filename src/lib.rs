@@ -25,6 +25,10 @@ pub use cli::main;
 mod simulation;
 
 #[cfg(not(feature = "internals"))]
+mod challenges;
+#[cfg(feature = "internals")]
+pub mod challenges;
+#[cfg(not(feature = "internals"))]
 mod cli;
 #[cfg(feature = "internals")]
 pub mod cli;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+use crate::challenges::Challenges;
 use crate::group::target_group::TargetGroup;
 use crate::http::answers::Answer;
 use crate::http::edits::{ForwardedFor, RealIp};
@@ -140,6 +141,8 @@ pub struct Listener {
     pub socket: SocketOptions,
     /// `None` = plain.
     pub tls: Option<Arc<TlsListener>>,
+    /// The proofs that authorities ask for in requests; `None` = nobody asks.
+    pub challenges: Option<Arc<Challenges>>,
     pub mode: Mode,
     pub proxy_protocol: ProxyProtocol,
     pub trusted_proxies: TrustedProxies,

@@ -10,7 +10,8 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_P95_MAX: usize = 50;
 const FUNCTION_LINES_MAX: usize = 70;
 
-const DATA_PLANE: [&str; 18] = [
+const DATA_PLANE: [&str; 19] = [
+    "challenges",
     "client",
     "exchange",
     "group",
@@ -32,7 +33,8 @@ const DATA_PLANE: [&str; 18] = [
 ];
 
 /// Modules whose files import each other in one direction only.
-const WITHOUT_CYCLES: [&str; 18] = [
+const WITHOUT_CYCLES: [&str; 19] = [
+    "challenges",
     "client",
     "exchange",
     "group",
@@ -454,7 +456,7 @@ fn group_knows_stickiness_what_a_rule_forwards_to_the_numbers_it_carries_and_how
 
 #[test]
 fn snapshot_knows_what_it_is_made_of() {
-    let parts = ["http", "routing", "group", "stickiness", "telemetry", "tls"];
+    let parts = ["challenges", "http", "routing", "group", "stickiness", "telemetry", "tls"];
     assert_knows_only("snapshot", &parts);
 }
 
@@ -466,6 +468,7 @@ fn listener_knows_sockets_and_the_snapshot() {
 #[test]
 fn exchange_knows_no_socket_no_version_of_http_and_no_shard() {
     let allowed = [
+        "challenges",
         "http",
         "routing",
         "group",
@@ -500,6 +503,7 @@ fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() 
 #[test]
 fn client_knows_no_shard_and_no_operation_of_the_ring() {
     let allowed = [
+        "challenges",
         "exchange",
         "upstream",
         "transport",
@@ -515,8 +519,13 @@ fn client_knows_no_shard_and_no_operation_of_the_ring() {
 }
 
 #[test]
-fn tls_knows_nobody() {
-    assert_knows_only("tls", &[]);
+fn challenges_know_no_other_module() {
+    assert_knows_only("challenges", &[]);
+}
+
+#[test]
+fn tls_knows_what_authorities_ask() {
+    assert_knows_only("tls", &["challenges"]);
 }
 
 #[test]

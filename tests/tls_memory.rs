@@ -20,6 +20,7 @@ use limpet::transport::tls::places::{Limits, Places};
 use limpet::uring::{self, Engine, Listening, buffers};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::ClientHello;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 const NAME: &str = "shop.example";
@@ -88,10 +89,14 @@ async fn served(listening: &Listening, config: &Arc<ServerConfig>, ask: &Sender<
     let places = Places::default();
     let limits = Limits { count: 1, per_second: 0 };
     let place = places.place(&socket, limits).await.expect("a place");
-    let (stream, _) =
-        accept(&Stream::plain(socket), Vec::new(), |_| Ok(config), (&place, PATIENCE))
-            .await
-            .expect("a handshake");
+    let (stream, _) = accept(
+        &Stream::plain(socket),
+        Vec::new(),
+        async |_: &ClientHello<'_>| Ok(config),
+        (&place, PATIENCE),
+    )
+    .await
+    .expect("a handshake");
     let mut received = 0;
     while received < 300 {
         let bytes = stream.recv_any().await.expect("data");

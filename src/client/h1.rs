@@ -19,6 +19,7 @@ use super::input::Input;
 use super::reply;
 use super::request::{Content, Request};
 use super::response::{Asked, Response};
+use crate::challenges::Search;
 use crate::exchange::answer::Reply;
 use crate::exchange::client::{Asking, Client};
 use crate::exchange::end::End;
@@ -26,7 +27,8 @@ use crate::exchange::entry::Entry;
 use crate::exchange::failure::Failure;
 use crate::exchange::forward::Exchange;
 use crate::exchange::plan::Outgoing;
-use crate::exchange::scene::{Prepared, Scene};
+use crate::exchange::prepared::Prepared;
+use crate::exchange::scene::Scene;
 use crate::http::fields::Fields;
 use crate::http::head::{ContentLength, RequestHead};
 use crate::http::refusal::Refusal;
@@ -97,17 +99,21 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
         let mut request =
             Served { scene: &scene, connection, timers: &timers, out: &mut out, entry: &mut entry };
         let mut scan = HeadScan::default();
-        let judged = match request.judge(&mut input, &mut scan) {
+        let mut judged = match request.judge(&mut input, &mut scan) {
             Judged::Partial => request.read_head((&mut input, &mut ahead.next), &mut scan).await,
             judged => judged,
         };
+        while let Judged::Search(search) = judged {
+            search.await;
+            judged = request.judge(&mut input, &mut HeadScan::default());
+        }
         connection.requests.set(connection.requests.get().saturating_add(1));
         let done = match judged {
             Judged::Forward(facts) => {
                 request.forward(facts, (&mut input, &mut content), &mut ahead).await
             }
             Judged::Answer(mut reply) => request.answer(&mut reply, &mut input, &mut ahead),
-            Judged::Partial => {
+            Judged::Partial | Judged::Search(_) => {
                 close(connection, &timers, Done::CLOSED, &mut ahead.next).await;
                 return Next::Close;
             }
@@ -137,6 +143,8 @@ enum Judged {
     Forward(Facts),
     /// limpet answers by itself.
     Answer(Box<Reply>),
+    /// To be judged again when this has ended.
+    Search(Search),
 }
 
 /// The facts of a head that the connection needs after the head is gone.
@@ -181,6 +189,7 @@ impl Served<'_, '_> {
                     reply.of(head, bytes);
                     Judged::Answer(reply)
                 }
+                Prepared::Search(search) => Judged::Search(search),
             },
             Err(refusal) => {
                 self.entry.refused(bytes.len());

@@ -9,9 +9,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rustls::server::ClientHello;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
 use super::connection::Connection;
+use crate::challenges::{ACME_TLS, Proof};
 use crate::exchange::caller::Encryption;
 use crate::snapshot::Listener;
 use crate::telemetry::handshakes::TlsVersion;
@@ -42,8 +44,13 @@ pub async fn secure(
 ) -> Option<Secured> {
     // The name that the client asks for, as soon as it is known.
     let asked = RefCell::new(None);
-    let shaken = shake(connection, listener, early, |hello| {
+    let shaken = shake(connection, listener, early, async |hello: &ClientHello<'_>| {
         *asked.borrow_mut() = hello.server_name().map(Box::from);
+        if let Some((challenges, key)) = tls.challenge(hello)
+            && let Some(Proof::Handshake(config)) = challenges.search(key).await
+        {
+            return Ok(config);
+        }
         tls.choose(hello).map_err(|refused| Unchosen {
             fault: HandshakeFault::UnknownName,
             alert: refused.alert(),
@@ -55,6 +62,11 @@ pub async fn secure(
         Ok((stream, facts)) => {
             if let Some(block) = block {
                 note(&facts, block);
+            }
+            if facts.alpn.as_deref() == Some(ACME_TLS) {
+                // RFC 8737 §3: the handshake was the proof, and nothing follows it.
+                stream.end_sending();
+                return None;
             }
             Some(Secured { stream, encryption: encryption(tls, facts) })
         }
@@ -77,7 +89,7 @@ async fn shake<C>(
     choose: C,
 ) -> Result<(Stream, Facts), Option<HandshakeFault>>
 where
-    C: FnOnce(&rustls::server::ClientHello<'_>) -> Result<Arc<rustls::ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<rustls::ServerConfig>, Unchosen>,
 {
     let Connection { client, alarm, clients, .. } = connection;
     let place = place(connection, listener).await?;

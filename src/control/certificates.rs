@@ -18,9 +18,11 @@ use std::sync::Arc;
 
 use rustls::time_provider::DefaultTimeProvider;
 
+use super::acme::wanted::Wanted;
 use super::compile::CompileError;
-use super::config::file::{self, File};
+use super::config::file::{self, ChallengeName, File};
 use super::config::{fingerprint, policy_options};
+use crate::challenges::Challenges;
 use crate::stickiness::keyring::KeyRing;
 use crate::tls::certificate::{Certificate, Part, Validity};
 use crate::tls::client_auth::{self, ClientAuth, ClientMode};
@@ -73,6 +75,10 @@ pub struct Shown {
 /// What the TLS listeners of a configuration, and its admin API, present.
 #[derive(Debug, Default)]
 pub struct Certificates {
+    /// `None` = no authority asks for proofs in requests.
+    challenges_of_plain_listeners: Option<Arc<Challenges>>,
+    /// As well, in handshakes.
+    challenges_of_handshakes: Option<Arc<Challenges>>,
     listeners: HashMap<String, Loaded>,
     admin: Option<Loaded>,
     groups: Groups,
@@ -88,6 +94,8 @@ struct Loaded {
     settings: file::Tls,
     /// SHA-256 of every byte that was read for them.
     files: [u8; 32],
+    /// Whether authorities ask for proofs in handshakes.
+    answers_challenges: bool,
     compiled: Arc<TlsListener>,
 }
 
@@ -96,6 +104,7 @@ struct Loaded {
 pub struct Surroundings<'s> {
     pub ring: &'s KeyRing,
     pub process_keys: &'s Arc<ProcessKeys>,
+    pub challenges: &'s Arc<Challenges>,
     /// `None` at the start, and where tickets have other keys.
     pub before: Option<&'s Certificates>,
     /// Seconds since 1970.
@@ -115,13 +124,17 @@ impl Certificates {
         surroundings: &Surroundings<'_>,
     ) -> Result<Certificates, CompileError> {
         let mut all = Certificates { seen: Seen::of(file), ..Certificates::default() };
+        let challenges = |kind| asks(file, kind).then(|| Arc::clone(surroundings.challenges));
+        all.challenges_of_plain_listeners = challenges(ChallengeName::Http01);
+        all.challenges_of_handshakes = challenges(ChallengeName::TlsAlpn01);
         let mut faults = Vec::new();
         for listener in &file.listeners {
             let Some(tls) = &listener.tls else { continue };
             let presenter = Presenter::Listener(listener.name.clone());
             let first = all.shown.len();
             let same = surroundings.before.and_then(|before| before.listeners.get(&listener.name));
-            let loaded = all.read(presenter, tls, same, surroundings);
+            let issued = issued(tls, file);
+            let loaded = all.read(presenter, (tls, issued), same, surroundings);
             let shown = all.shown.get(first..).unwrap_or_default();
             all.notes.extend(coverage::notes(listener, shown));
             match loaded {
@@ -131,7 +144,7 @@ impl Certificates {
         }
         if let Some(tls) = &file.admin.tls {
             let same = surroundings.before.and_then(|before| before.admin.as_ref());
-            match all.read(Presenter::Admin, &tls.presented, same, surroundings) {
+            match all.read(Presenter::Admin, (&tls.presented, None), same, surroundings) {
                 Ok(loaded) => all.admin = Some(loaded),
                 Err(mut of_admin) => faults.append(&mut of_admin),
             }
@@ -145,12 +158,14 @@ impl Certificates {
     fn read(
         &mut self,
         presenter: Presenter,
-        tls: &file::Tls,
+        (tls, issued): (&file::Tls, Option<PathBuf>),
         same: Option<&Loaded>,
         surroundings: &Surroundings<'_>,
     ) -> Result<Loaded, Vec<String>> {
         let mut reading = Reading::of(presenter);
-        let options = reading.options(tls);
+        let mut options = reading.options(tls, issued);
+        options.challenges.clone_from(&self.challenges_of_handshakes);
+        let answers_challenges = options.challenges.is_some();
         let files = reading.reader.digest();
         reading.judge_dates(surroundings);
         self.notes.append(&mut reading.notes);
@@ -158,7 +173,11 @@ impl Certificates {
         if !reading.faults.is_empty() {
             return Err(reading.faults);
         }
-        let same = same.filter(|same| same.files == files && same.settings == *tls);
+        let same = same.filter(|same| {
+            same.files == files
+                && same.settings == *tls
+                && same.answers_challenges == answers_challenges
+        });
         let compiled = match same {
             Some(same) => Arc::clone(&same.compiled),
             None => match TlsListener::new(options, &surroundings.tickets()) {
@@ -166,12 +185,17 @@ impl Certificates {
                 Err(fault) => return Err(vec![format!("{}: tls: {fault}", reading.presenter)]),
             },
         };
-        Ok(Loaded { settings: tls.clone(), files, compiled })
+        Ok(Loaded { settings: tls.clone(), files, answers_challenges, compiled })
     }
 
     /// What a listener presents.
     pub fn of(&self, listener: &str) -> Option<&Arc<TlsListener>> {
         self.listeners.get(listener).map(|loaded| &loaded.compiled)
+    }
+
+    /// The proofs that plain listeners answer requests with; `None` = nobody asks.
+    pub fn challenges_of_plain_listeners(&self) -> Option<&Arc<Challenges>> {
+        self.challenges_of_plain_listeners.as_ref()
     }
 
     /// What the admin API presents.
@@ -217,10 +241,11 @@ impl Certificates {
         &self.notes
     }
 
-    /// A sentence for each certificate that is not valid at a time in seconds since 1970.
+    /// A sentence for each certificate that is not valid at a time in seconds since 1970, but for those that limpet
+    /// itself renews.
     pub fn invalid(&self, now: i64) -> Vec<String> {
-        let said = |shown: &Shown| shown.date_fault(now);
-        self.shown.iter().filter_map(said).collect()
+        let files = self.shown.iter().filter(|shown| shown.source != Source::Acme);
+        files.filter_map(|shown| shown.date_fault(now)).collect()
     }
 
     /// Whether the files of `file`, which has the same TLS with listeners, the admin API and targets, are those that
@@ -233,6 +258,17 @@ impl Certificates {
         let same =
             |shown: &Shown| shown.certificate.facts.fingerprint == certificate.facts.fingerprint;
         self.shown.iter().any(same)
+    }
+}
+
+impl<'s> Surroundings<'s> {
+    /// Those of a process that has just begun.
+    pub fn first(
+        ring: &'s KeyRing,
+        process_keys: &'s Arc<ProcessKeys>,
+        challenges: &'s Arc<Challenges>,
+    ) -> Surroundings<'s> {
+        Surroundings { ring, process_keys, challenges, before: None, now: now_s() }
     }
 }
 
@@ -266,6 +302,19 @@ fn is_for(facts: &Facts, name: &str) -> bool {
     facts.covers(&name) || facts.names.contains(&AltName::Dns(name))
 }
 
+/// Whether an authority asks this process for proofs of this kind.
+fn asks(file: &File, kind: ChallengeName) -> bool {
+    let mut tables =
+        file.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.acme.as_ref());
+    tables.any(|acme| acme.challenge == kind)
+}
+
+/// The file of the certificate that an authority issues for a listener.
+fn issued(tls: &file::Tls, file: &File) -> Option<PathBuf> {
+    let wanted = Wanted::of(tls.acme.as_ref()?, &file.process.state_directory);
+    Some(wanted.certificate())
+}
+
 /// Seconds since 1970.
 pub fn now_s() -> i64 {
     jiff::Timestamp::now().as_second()
@@ -297,8 +346,8 @@ impl Reading {
         }
     }
 
-    fn options(&mut self, tls: &file::Tls) -> TlsOptions {
-        let places = files::places(tls, &mut self.reader);
+    fn options(&mut self, tls: &file::Tls, issued: Option<PathBuf>) -> TlsOptions {
+        let places = files::places(tls, issued, &mut self.reader);
         let places = places.unwrap_or_else(|fault| {
             let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
             self.fault(directory, fault);
@@ -311,7 +360,7 @@ impl Reading {
             let facts = &shown.certificate.facts;
             shown.profiles = names.filter(|name| is_for(facts, name)).cloned().collect();
         }
-        if certificates.is_empty() && self.faults.is_empty() {
+        if certificates.is_empty() && self.faults.is_empty() && tls.acme.is_none() {
             let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
             self.fault(directory, "has no certificate; NAME.pem is read");
         }
@@ -344,10 +393,22 @@ impl Reading {
             host_match: tls.host_match,
             profiles,
             own,
+            awaits_certificate: tls.acme.is_some(),
+            challenges: None,
         }
     }
 
+    /// One that limpet has obtained, and cannot be read, is no fault of the operator's: another is ordered.
     fn certificate(&mut self, place: &Place) -> Option<Presented> {
+        let presented = self.presented(place);
+        if place.source == Source::Acme && presented.is_none() {
+            let fault = self.faults.pop();
+            self.notes.extend(fault.map(|fault| format!("{fault}; another is ordered")));
+        }
+        presented
+    }
+
+    fn presented(&mut self, place: &Place) -> Option<Presented> {
         let chain = self.read(&place.chain)?;
         let key = match &place.key {
             Some(key) => Some(self.read(key)?),
@@ -447,7 +508,9 @@ impl Reading {
         for shown in &self.shown {
             let Some(fault) = shown.date_fault(surroundings.now) else { continue };
             match surroundings.before {
-                Some(before) if !before.has(&shown.certificate) => self.faults.push(fault),
+                Some(before) if shown.source != Source::Acme && !before.has(&shown.certificate) => {
+                    self.faults.push(fault);
+                }
                 _ => self.notes.push(fault),
             }
         }

@@ -20,6 +20,7 @@ use super::certificates::Certificates;
 use super::config::file::{self, File};
 use super::config::{answer_status, listener_address, trusted_proxy, unix_mode};
 use super::drain::Leaving;
+use crate::challenges::Challenges;
 use crate::group::state::Registry;
 use crate::group::target_group::TargetGroup;
 use crate::shard::cores;
@@ -59,6 +60,12 @@ impl<'m> From<&'m Arc<KeyRing>> for Material<'m> {
 }
 
 impl<'m> Material<'m> {
+    /// The proofs that a listener answers requests with; under TLS handshakes are asked for them instead.
+    fn challenges(self, listener: &file::Listener) -> Option<Arc<Challenges>> {
+        let challenges = self.certificates?.challenges_of_plain_listeners()?;
+        listener.tls.is_none().then(|| Arc::clone(challenges))
+    }
+
     /// What a listener presents; `None` = it is plain.
     fn tls(self, listener: &file::Listener) -> Result<Option<Arc<TlsListener>>, CompileError> {
         if listener.tls.is_none() {
@@ -139,13 +146,15 @@ pub fn compile<'m>(
     let mut listeners: Vec<Arc<Listener>> = Vec::with_capacity(file.listeners.len());
     for (index, listener) in file.listeners.iter().enumerate() {
         let tls = material.tls(listener)?;
-        // Certificates change without a word in the file.
+        let challenges = material.challenges(listener);
+        // Certificates change without a word in the file, and challenges with a word elsewhere in it.
         let unchanged = before
             .and_then(|before| same_listener(before, file, index))
-            .filter(|before| before.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr));
+            .filter(|before| before.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr))
+            .filter(|before| before.challenges.is_some() == challenges.is_some());
         listeners.push(match unchanged {
             Some(unchanged) => unchanged,
-            None => Arc::new(self::listener(listener, tls, registry, &context)?),
+            None => Arc::new(self::listener(listener, (tls, challenges), registry, &context)?),
         });
     }
     Ok(Snapshot { generation, listeners, groups })
@@ -196,7 +205,7 @@ fn trusted_proxies(texts: &[String]) -> Result<TrustedProxies, String> {
 
 fn listener(
     listener: &file::Listener,
-    tls: Option<Arc<TlsListener>>,
+    (tls, challenges): (Option<Arc<TlsListener>>, Option<Arc<Challenges>>),
     registry: &Registry,
     context: &routes::Context<'_>,
 ) -> Result<Listener, CompileError> {
@@ -216,6 +225,7 @@ fn listener(
             unix_mode(&listener.socket.unix_mode).map_err(fail)?,
         ),
         tls,
+        challenges,
         mode: listener.mode,
         proxy_protocol: listener.proxy_protocol,
         trusted_proxies: trusted_proxies(&listener.trusted_proxies).map_err(fail)?,

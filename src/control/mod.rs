@@ -4,6 +4,7 @@
 //! May allocate, lock and block. Talks to the data plane by snapshots, by orders about listeners and by atomics of
 //! targets; never touches a client's connection. Tested beside each part, and by the black-box suite.
 
+pub mod acme;
 pub mod admin;
 pub mod attributes;
 pub mod audit;

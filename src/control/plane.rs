@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   prepare: admin sockets, audit log, first round of checks      nothing accepts yet
-//!   run:     admin API · health · drains · samples · trials · session watch · newcomers · the file · certificates
+//!   run:     admin API · health · drains · samples · trials · session watch · newcomers · the file · certificates · ACME
 //! ```
 //! Owns the order of these, and the effects of a change outside of snapshots (the access log, the level of limpet's own
 //! log). Makes no decision that belongs to one of the parts, and touches no client's connection. Tested by the
@@ -27,7 +27,9 @@ use super::health::{HealthBoard, Supervisor};
 use super::key_watch::KeyWatch;
 use super::metrics::{CertificateEnd, CertificateFacts, ConfigFacts, Sampler, Sources};
 use super::runtime::{Control, ErrorCounts, Listeners};
-use super::{certificate_watch, drain, log_level, metrics, newcomers, session_watch, write_back};
+use super::{
+    acme, certificate_watch, drain, log_level, metrics, newcomers, session_watch, write_back,
+};
 use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::Snapshot;
@@ -134,6 +136,7 @@ impl ControlPlane {
                 newcomers::run(&control),
                 watch_file(&control),
                 certificate_watch::run(&control),
+                acme::run(&control),
                 follower.run(),
             );
         };
@@ -248,6 +251,7 @@ impl metrics::Plane for Facts {
         CertificateFacts {
             ends: ends.collect(),
             last_reading_successful: self.control.last_certificate_reading().fault.is_none(),
+            orders: self.control.acme().orders(),
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::audit::{self, AuditLog, Entry};
-use super::certificates::{Certificates, Surroundings, now_s};
+use super::certificates::{Certificates, Surroundings};
 use super::change::{By, ChangeError, HistoryEntry};
 use super::compile::{self, Before, CompileError, Material};
 use super::config::Parsed;
@@ -38,7 +38,7 @@ use super::publication::Publication;
 use super::refusals::{Refusal, Refusals};
 use super::state::{Base, State};
 use super::write_back::{self, Stamp};
-use super::{attributes, document};
+use super::{acme, attributes, document};
 use crate::group::state::Registry;
 use crate::snapshot::{Published, Snapshot};
 use crate::stickiness::keyring::KeyRing;
@@ -61,6 +61,7 @@ pub struct Control {
     registry: Registry,
     /// Of the tickets that no other process opens.
     process_keys: Arc<ProcessKeys>,
+    acme: acme::Desk,
     publication: Publication,
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
@@ -156,10 +157,10 @@ impl Control {
         ring: Arc<KeyRing>,
     ) -> Result<Control, CompileError> {
         let registry = Registry::new();
-        let process_keys = Arc::new(ProcessKeys::new());
+        let (process_keys, acme) = (Arc::new(ProcessKeys::new()), acme::Desk::default());
         let certificates = Certificates::load(
             &parsed.file,
-            &Surroundings { ring: &ring, process_keys: &process_keys, before: None, now: now_s() },
+            &Surroundings::first(&ring, &process_keys, acme.challenges()),
         )?;
         let material = Material { ring: &ring, certificates: Some(&certificates) };
         let snapshot = compile::compile(&parsed.file, &registry, material, None, &[])?;
@@ -204,6 +205,7 @@ impl Control {
             path: path.map(Path::to_owned),
             registry,
             process_keys,
+            acme,
             publication,
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
@@ -240,6 +242,11 @@ impl Control {
     /// Incremented with every accepted change of the configuration; health does not count. Never waits.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// How orders of certificates stand, and the proofs for authorities.
+    pub fn acme(&self) -> &acme::Desk {
+        &self.acme
     }
 
     /// The recent events.

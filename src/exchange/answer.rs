@@ -75,6 +75,15 @@ impl Reply {
         reply
     }
 
+    /// What proves a name to an authority.
+    pub fn proof(content: bytes::Bytes) -> Reply {
+        let mut reply = Reply::new(200, "acme_challenge");
+        // RFC 8555 §8.3 names this type.
+        let content_type = "application/octet-stream".into();
+        reply.content = Some(Answer { content_type, body: content });
+        reply
+    }
+
     pub fn bad_path(fault: PathFault) -> Reply {
         let mut reply = Reply::new(400, fault.code());
         reply.ended = Some(Ended::new(By::Client, Phase::RequestHead, Cause::Invalid));

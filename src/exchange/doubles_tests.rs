@@ -20,7 +20,8 @@ use super::entry::Entry;
 use super::failure::Failure;
 use super::local::Local;
 use super::plan::Outgoing;
-use super::scene::{Prepared, Scene};
+use super::prepared::Prepared;
+use super::scene::Scene;
 use super::target::{
     self, Connected, Connecting, Lease, ReceiveFault, Receiving, Sending, Upstream,
 };

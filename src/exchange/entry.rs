@@ -57,6 +57,8 @@ pub struct Entry {
     /// Whether the connection to the target has served before; `None` before there is one.
     pub reused: Option<bool>,
     pub sticky: Option<Reason>,
+    /// Whether the proof that the request asks for was looked for on other nodes.
+    pub was_proof_sought: bool,
     code: &'static str,
     ended: Option<Ended>,
 }

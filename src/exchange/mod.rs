@@ -2,7 +2,7 @@
 //!
 //! In the order in which a request passes them:
 //!
-//! * `scene`: from a head to a `plan` (route, verdict, pick, draft), without I/O;
+//! * `scene`: from a head to a `plan` (route, verdict, pick, draft), without I/O; `prepared`: what becomes of it;
 //! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: which attempts may follow;
 //! * `converse`: sends the request and relays the response over one lease; `upload`, `respond`: the two directions;
 //!   `progress`: what each sees of the other; `interim`, `cookies`, `session_id` (with `session_scopes`): rules for a response's heads;
@@ -33,6 +33,7 @@ pub mod interim;
 pub mod local;
 mod place;
 pub mod plan;
+pub mod prepared;
 mod progress;
 mod respond;
 pub mod scene;

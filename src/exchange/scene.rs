@@ -16,6 +16,7 @@ use super::entry::Entry;
 use super::failure::Failure;
 use super::local::Local;
 use super::plan::{Outgoing, Plan};
+use super::prepared::{Prepared, prove};
 use super::target::Draft;
 use crate::group::address::Address;
 use crate::group::on_full::{self, Full};
@@ -40,19 +41,6 @@ pub type Tried = ArrayVec<u32, TRIED_MAX>;
 
 /// A cookie and its twin, for the rule and for the group.
 const OWN_NAMES_MAX: usize = 4;
-/// What to do with the bytes that have come.
-pub enum Prepared {
-    /// A target answers, as the plan says.
-    Forward,
-    /// limpet answers by itself.
-    Answer(Box<Reply>),
-}
-
-impl From<Reply> for Prepared {
-    fn from(reply: Reply) -> Prepared {
-        Prepared::Answer(Box::new(reply))
-    }
-}
 
 /// Where the client connected to.
 struct Front<'a> {
@@ -165,6 +153,12 @@ impl Scene<'_> {
             Ok(normal) => normal,
             Err(fault) => return Reply::bad_path(fault).into(),
         };
+        if let Some(challenges) = &self.listener.challenges
+            && let Some(prepared) = prove(challenges, head, path, entry)
+        {
+            buffers::give_back(scratch);
+            return prepared;
+        }
         let mut decoded = Vec::new();
         let is_decoded = form != Form::Plain && path::is_compared_decoded(path);
         if is_decoded {

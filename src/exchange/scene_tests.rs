@@ -1,6 +1,7 @@
 //! What becomes of a request's head: an answer, or a plan and what its target is sent.
 
 use super::*;
+use crate::challenges::{Challenges, Key, Proof};
 use crate::exchange::caller::{Announced, Origin};
 use crate::exchange::doubles::{Shard, Text, file, play, with_head};
 use std::rc::Rc;
@@ -28,7 +29,7 @@ fn sent(shard: &Shard, head: &str) -> Text {
 fn answered(shard: &Shard, head: &str) -> (u16, &'static str) {
     match prepare(shard, head).0 {
         Prepared::Answer(reply) => (reply.status, reply.code),
-        Prepared::Forward => panic!("{head:?} was forwarded"),
+        Prepared::Forward | Prepared::Search(_) => panic!("{head:?} was not answered"),
     }
 }
 
@@ -78,6 +79,37 @@ fn a_path_is_matched_and_forwarded_in_its_normal_form() {
         assert!(sent(shard, &of("/b/../a/./c?q=/../d")).has("GET /a/c?q=/../d HTTP/1.1"));
         assert_eq!(answered(shard, &of("/../etc")), (400, "path_above_root"));
         assert_eq!(answered(shard, &of("/%zz")), (400, "path_bad_percent_encoding"));
+    });
+}
+
+#[test]
+fn what_an_authority_asks_for_is_answered_before_any_rule_and_only_where_it_is_there() {
+    const PROOF: &str = "GET /.well-known/acme-challenge/known HTTP/1.1\r\nHost: h\r\n\r\n";
+    let rule = "[[listener.rule]]\npriority = 1\nwhen.path = [\"/*\"]\nrespond = { status = 403 }";
+    play(&file(rule, "", 1), async |shard| {
+        assert_eq!(answered(shard, PROOF).0, 403, "no authority is asked");
+        let challenges = Challenges::default();
+        let key = Key::Token("known".into());
+        challenges.insert(&key, &Proof::Content(bytes::Bytes::from_static(b"known.thumb")));
+        let prove = |head: &str, entry: &mut Entry| {
+            with_head(head, |head| super::prove(&challenges, head, head.target.path, entry))
+        };
+        let mut entry = Entry::default();
+        let Some(Prepared::Answer(reply)) = prove(PROOF, &mut entry) else { panic!("no answer") };
+        assert_eq!((reply.status, reply.code), (200, "acme_challenge"));
+        let answer = reply.answer(None);
+        assert_eq!(
+            (&*answer.content_type, &*answer.body),
+            ("application/octet-stream", &b"known.thumb"[..])
+        );
+        for other in [PROOF.replace("/known", "/unknown"), PROOF.replace("GET", "POST"), GET.into()]
+        {
+            assert!(prove(&other, &mut entry).is_none(), "{other}");
+        }
+        challenges.set_shared(true);
+        let unknown = PROOF.replace("/known", "/unknown");
+        assert!(matches!(prove(&unknown, &mut entry), Some(Prepared::Search(_))));
+        assert!(prove(&unknown, &mut entry).is_none(), "other nodes are asked once");
     });
 }
 

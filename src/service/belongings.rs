@@ -75,8 +75,12 @@ fn take_from_root(directory: &Path, account: &Account) -> io::Result<()> {
     }
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        // A link is neither, and stays root's.
+        let kind = entry.file_type()?;
+        if kind.is_file() {
             lchown(entry.path(), Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
+        } else if kind.is_dir() {
+            take_from_root(&entry.path(), account)?;
         }
     }
     give(directory, account)

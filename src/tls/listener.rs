@@ -15,6 +15,7 @@ use super::name_map::NameMap;
 use super::names::{Names, Presented};
 use super::policy::{Policy, PolicyFault, PolicyOptions};
 use super::tickets::{Binding, ProcessKeys, TicketRoots, Tickets};
+use crate::challenges::{ACME_TLS, Challenges, Key};
 
 /// What is asked of a request's Host on a connection that was made for another name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -56,6 +57,10 @@ pub struct TlsOptions {
     pub host_match: HostMatch,
     pub own: ProfileOptions,
     pub profiles: Vec<NamedProfile>,
+    /// Whether an authority is to issue a certificate, so that there may be none yet.
+    pub awaits_certificate: bool,
+    /// The proofs that are asked for by handshakes; `None` = nobody asks.
+    pub challenges: Option<Arc<Challenges>>,
 }
 
 /// The keys of tickets, and the clock that says which are in use.
@@ -86,12 +91,17 @@ pub enum Refused {
     UnknownName,
     /// `strict_sni`, and the client gave no name.
     NoName,
+    /// No authority has issued a certificate yet.
+    NoCertificate,
 }
 
 impl Refused {
-    /// RFC 6066 §3.
+    /// RFC 6066 §3, and RFC 8446 §6.2.
     pub fn alert(self) -> AlertDescription {
-        AlertDescription::UnrecognisedName
+        match self {
+            Refused::UnknownName | Refused::NoName => AlertDescription::UnrecognisedName,
+            Refused::NoCertificate => AlertDescription::HandshakeFailure,
+        }
     }
 }
 
@@ -111,6 +121,7 @@ pub struct TlsListener {
     by_name: NameMap<usize>,
     strict_sni: bool,
     host_match: HostMatch,
+    challenges: Option<Arc<Challenges>>,
 }
 
 #[derive(Debug)]
@@ -123,7 +134,7 @@ impl TlsListener {
     /// # Errors
     /// See [`TlsFault`].
     pub fn new(options: TlsOptions, tickets: &TicketSource) -> Result<TlsListener, TlsFault> {
-        if options.certificates.is_empty() {
+        if options.certificates.is_empty() && !options.awaits_certificate {
             return Err(TlsFault::NoCertificate);
         }
         let names = Arc::new(Names::new(options.certificates, Arc::clone(&tickets.clock)));
@@ -142,8 +153,19 @@ impl TlsListener {
             }
             profiles.push(builder.profile(&profile.names, &profile.options)?);
         }
-        let (strict_sni, host_match) = (options.strict_sni, options.host_match);
-        Ok(TlsListener { names, own, profiles, by_name, strict_sni, host_match })
+        let TlsOptions { strict_sni, host_match, challenges, .. } = options;
+        Ok(TlsListener { names, own, profiles, by_name, strict_sni, host_match, challenges })
+    }
+
+    /// What a handshake is to prove, and where the proof is: for a ClientHello of an authority, which names one server
+    /// and offers one protocol (RFC 8737 §3). `None` for everybody else.
+    pub fn challenge(&self, hello: &ClientHello<'_>) -> Option<(&Arc<Challenges>, Key)> {
+        let challenges = self.challenges.as_ref()?;
+        let mut protocols = hello.alpn()?;
+        if protocols.next() != Some(ACME_TLS) || protocols.next().is_some() {
+            return None;
+        }
+        Some((challenges, Key::Name(hello.server_name()?.to_ascii_lowercase().into())))
     }
 
     /// The configuration for a client, by the ClientHello that it sent.
@@ -152,6 +174,9 @@ impl TlsListener {
     /// The client is to be sent [`Refused::alert`].
     pub fn choose(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Refused> {
         let server_name = hello.server_name();
+        if self.names.is_empty() {
+            return Err(Refused::NoCertificate);
+        }
         if self.strict_sni {
             match server_name {
                 None => return Err(Refused::NoName),

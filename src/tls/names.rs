@@ -20,6 +20,8 @@ use super::x509::AltName;
 pub enum Source {
     Listed,
     Directory,
+    /// Issued to limpet itself.
+    Acme,
 }
 
 /// A certificate to be presented.
@@ -66,6 +68,11 @@ impl Names {
             default.map(|one| Arc::clone(&one.certificate)).collect()
         });
         Names { by_name, default, clock }
+    }
+
+    /// Whether there is no certificate at all.
+    pub fn is_empty(&self) -> bool {
+        self.default.is_empty()
     }
 
     /// Whether a certificate has this name.

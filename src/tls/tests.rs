@@ -1,5 +1,6 @@
 //! Tests of certificates, policies, tickets, targets and client authentication, with both ends in memory.
 
+mod acme;
 mod certificates;
 mod choice;
 mod clients;

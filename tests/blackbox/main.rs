@@ -8,6 +8,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod balance;
 mod changes;
 mod ctl;

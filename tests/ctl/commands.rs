@@ -476,6 +476,14 @@ fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
             certificate(&names, "valid", 32_503_680_000),
             certificate(&[], "expired", 0),
         ],
+        "orders": [
+            {"names": ["a.example"], "directory": "https://ca.example", "obtained": true,
+             "next_unix_s": 32_503_680_000_i64, "failures": 0, "fault": null},
+            {"names": ["b.example"], "directory": "https://ca.example", "obtained": false,
+             "next_unix_s": null, "failures": 0, "fault": null},
+            {"names": ["c.example"], "directory": "https://ca.example", "obtained": true,
+             "next_unix_s": 32_503_680_000_i64, "failures": 2, "fault": "no such\nname"},
+        ],
         "last_reading": {"unix_ms": 0, "fault": "listener \"secure\": /tls/b.pem: does not exist"},
         "notes": ["a key is readable by all"],
     });
@@ -486,8 +494,12 @@ fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
             "LISTENER  NAMES",
             "shop.example a.example b.example +1  CN=authority  in ",
             "expired ",
+            "  listed  /tls/shop.pem",
+            "b.example: not issued yet; ordered now\n",
+            "c.example: not issued, 2 failed: no such",
             "the old ones stay: listener \"secure\": /tls/b.pem: does not exist\n",
             "note: a key is readable by all\n",
         ],
     );
+    assert!(!printed.contains("a.example:"), "what is in order is not spoken of: {printed}");
 }

@@ -254,8 +254,19 @@ pub(super) struct Events {
 #[serde(default)]
 pub(super) struct Certificates {
     pub certificates: Vec<Certificate>,
+    pub orders: Vec<CertificateOrder>,
     pub last_reading: CertificateReading,
     pub notes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CertificateOrder {
+    pub names: Vec<String>,
+    pub obtained: bool,
+    pub next_unix_s: Option<i64>,
+    pub failures: u32,
+    pub fault: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -264,6 +275,7 @@ pub(super) struct Certificate {
     /// `None` = the admin API.
     pub listener: Option<String>,
     pub chain: String,
+    pub source: String,
     pub names: Vec<String>,
     pub issuer: String,
     pub not_after_unix_s: i64,

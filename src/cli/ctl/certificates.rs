@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use super::answers::{Certificate, Certificates};
+use super::answers::{Certificate, CertificateOrder, Certificates};
 use super::client::Ask;
 use super::failure::Failure;
 use super::session::Session;
@@ -26,18 +26,24 @@ pub(super) fn certificates(session: &Session) -> Result<ExitCode, Failure> {
 
 fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
     let now = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
-    let mut table = Table::new(&["LISTENER", "NAMES", "ISSUER", "ENDS", "CHAIN"]);
+    let mut table = Table::new(&["LISTENER", "NAMES", "ISSUER", "ENDS", "FROM", "CHAIN"]);
     for certificate in &answer.certificates {
         table.row([
             certificate.listener.as_deref().unwrap_or("(admin)").into(),
             names(&certificate.names).into(),
             (&certificate.issuer).into(),
             end(certificate, now),
+            (&certificate.source).into(),
             (&certificate.chain).into(),
         ]);
     }
     let mut out =
         table.show(style, "no certificates: neither a listener nor the admin API has TLS");
+    for order in &answer.orders {
+        if let Some((line, tone)) = ordered(order, now) {
+            out.push_str(&format!("{}\n", style.paint(&line, tone)));
+        }
+    }
     if let Some(fault) = &answer.last_reading.fault {
         let when = ago(answer.last_reading.unix_ms, now_ms);
         let line = format!("not read anew {when}, the old ones stay: {}", plain(fault));
@@ -48,6 +54,33 @@ fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
         out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
     }
     out
+}
+
+/// What an authority has not issued, or not renewed.
+fn ordered(order: &CertificateOrder, now: i64) -> Option<(String, Tone)> {
+    let who = names(&order.names);
+    let when = match order.next_unix_s.map(|at| at.saturating_sub(now)) {
+        Some(left) if left > 0 => format!("ordered again in {}", span(left)),
+        Some(_) | None => "ordered now".to_owned(),
+    };
+    match (&order.fault, order.obtained) {
+        (Some(fault), obtained) => {
+            let (failures, fault) = (order.failures, plain(fault));
+            let line = format!("{who}: not issued, {failures} failed: {fault}; {when}");
+            Some((line, if obtained { Tone::Careful } else { Tone::Bad }))
+        }
+        (None, false) => Some((format!("{who}: not issued yet; {when}"), Tone::Careful)),
+        (None, true) => None,
+    }
+}
+
+/// "63d", "5h", "12m"
+fn span(seconds: i64) -> String {
+    match (seconds / DAY_S, seconds / 3_600) {
+        (0, 0) => format!("{}m", seconds / 60),
+        (0, hours) => format!("{hours}h"),
+        (days, _) => format!("{days}d"),
+    }
 }
 
 fn names(names: &[String]) -> String {
@@ -62,10 +95,6 @@ fn names(names: &[String]) -> String {
 /// "in 63d", "in 5h", "expired 2d ago"
 fn end(certificate: &Certificate, now: i64) -> Cell {
     let left = certificate.not_after_unix_s.saturating_sub(now);
-    let span = |seconds: i64| match seconds / DAY_S {
-        0 => format!("{}h", seconds / 3_600),
-        days => format!("{days}d"),
-    };
     match certificate.state.as_str() {
         "expired" => Cell::toned(format!("expired {} ago", span(left.saturating_neg())), Tone::Bad),
         "not_yet_valid" => Cell::toned("not yet valid", Tone::Bad),

@@ -1,7 +1,8 @@
 //! The certificates of TLS listeners and of the admin API, for people. Tested by `tests/admin` and with `certificates`.
 
 use super::operator::Operator;
-use super::views::{Certificate, CertificateReading, Certificates};
+use super::views::{Certificate, CertificateOrder, CertificateReading, Certificates};
+use crate::control::acme::Standing;
 use crate::control::certificates::{Shown, now_s};
 use crate::tls::certificate::Validity;
 use crate::tls::names::Source;
@@ -13,9 +14,23 @@ impl Operator {
         let reading = self.control.last_certificate_reading();
         Certificates {
             certificates: certificates.shown().iter().map(|shown| view(shown, now)).collect(),
+            orders: self.control.acme().standing().into_iter().map(order).collect(),
             last_reading: CertificateReading { unix_ms: reading.unix_ms, fault: reading.fault },
             notes: certificates.notes().to_vec(),
         }
+    }
+}
+
+fn order(standing: Standing) -> CertificateOrder {
+    let Standing { names, directory, order_at, failures, fault, is_obtained } = standing;
+    CertificateOrder {
+        names,
+        directory,
+        obtained: is_obtained,
+        // What is due at once has no time.
+        next_unix_s: Some(order_at).filter(|at| *at > 0),
+        failures,
+        fault,
     }
 }
 
@@ -29,6 +44,7 @@ fn view(shown: &Shown, now: i64) -> Certificate {
         source: match shown.source {
             Source::Listed => "listed",
             Source::Directory => "directory",
+            Source::Acme => "acme",
         },
         names: facts.names.iter().map(ToString::to_string).collect(),
         subject: facts.subject.clone(),

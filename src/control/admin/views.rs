@@ -285,8 +285,20 @@ pub struct Events {
 #[derive(Debug, Serialize)]
 pub struct Certificates {
     pub certificates: Vec<Certificate>,
+    pub orders: Vec<CertificateOrder>,
     pub last_reading: CertificateReading,
     pub notes: Vec<String>,
+}
+
+/// A certificate that an authority issues (ACME).
+#[derive(Debug, Serialize)]
+pub struct CertificateOrder {
+    pub names: Vec<String>,
+    pub directory: String,
+    pub obtained: bool,
+    pub next_unix_s: Option<i64>,
+    pub failures: u32,
+    pub fault: Option<String>,
 }
 
 /// A certificate that is presented.

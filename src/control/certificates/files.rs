@@ -77,18 +77,32 @@ impl Reader {
     }
 }
 
-/// The listed certificates, then those of the directory by name.
+/// The listed certificates, those of the directory by name, then the one that an authority has issued, whose file is
+/// `issued`.
 ///
 /// # Errors
 /// The predicate of a sentence about the directory.
-pub fn places(tls: &Tls, reader: &mut Reader) -> Result<Vec<Place>, String> {
+pub fn places(
+    tls: &Tls,
+    issued: Option<PathBuf>,
+    reader: &mut Reader,
+) -> Result<Vec<Place>, String> {
     let listed = tls.certificates.iter().map(|files| Place {
         source: Source::Listed,
         chain: files.chain.clone(),
         key: files.key.clone(),
     });
     let mut places: Vec<Place> = listed.collect();
-    let Some(directory) = &tls.directory else { return Ok(places) };
+    if let Some(directory) = &tls.directory {
+        places.append(&mut in_directory(directory, reader)?);
+    }
+    if let Some(chain) = issued.filter(|chain| chain.exists()) {
+        places.push(Place { source: Source::Acme, chain, key: None });
+    }
+    Ok(places)
+}
+
+fn in_directory(directory: &Path, reader: &mut Reader) -> Result<Vec<Place>, String> {
     let mut chains = Vec::new();
     let fault = |error: io::Error| format!("cannot be read as a directory: {error}");
     for entry in fs::read_dir(directory).map_err(fault)? {
@@ -104,12 +118,12 @@ pub fn places(tls: &Tls, reader: &mut Reader) -> Result<Vec<Place>, String> {
         }
     }
     chains.sort();
-    for chain in chains {
+    let place = |chain: PathBuf| {
         let key = Some(chain.with_extension("key")).filter(|key| key.exists());
         reader.note(&chain);
-        places.push(Place { source: Source::Directory, chain, key });
-    }
-    Ok(places)
+        Place { source: Source::Directory, chain, key }
+    };
+    Ok(chains.into_iter().map(place).collect())
 }
 
 /// Whether every user of the machine may read it.

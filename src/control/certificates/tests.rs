@@ -81,8 +81,9 @@ impl Site {
         file: &File,
         before: Option<&Certificates>,
     ) -> Result<Certificates, CompileError> {
-        let (ring, process_keys) = (&*self.ring, &self.process_keys);
-        Certificates::load(file, &Surroundings { ring, process_keys, before, now: now_s() })
+        let (ring, process_keys, challenges) = (&*self.ring, &self.process_keys, &Arc::default());
+        let now = now_s();
+        Certificates::load(file, &Surroundings { ring, process_keys, challenges, before, now })
     }
 
     #[track_caller]
@@ -173,6 +174,74 @@ fn every_fault_is_told_at_once_with_its_file() {
     for (fault, start) in faults.iter().zip(starts) {
         assert!(fault.starts_with(start), "{fault}");
     }
+}
+
+const ACME: &str = "[acme]
+    directory = \"https://ca.example\"
+    names = [\"a.example\"]
+    contact = []
+    challenge = \"tls-alpn-01\"
+    shared_directory = \"HOME/acme\"";
+
+/// Where the certificate of [`ACME`] is kept.
+fn kept(file: &File) -> PathBuf {
+    let path = issued_file(file).unwrap();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    path
+}
+
+fn issued_file(file: &File) -> Option<PathBuf> {
+    super::issued(file.listeners[0].tls.as_ref()?, file)
+}
+
+#[test]
+fn a_listener_whose_certificate_an_authority_is_to_issue_has_none_yet_and_then_that_one() {
+    let site = Site::new();
+    let file = site.file(ACME);
+    let before = site.load(&file, None).unwrap();
+    assert!(before.of("secure").is_some() && before.shown().is_empty());
+    assert!(before.are_as_on_disk(&file));
+    let path = kept(&file);
+    let (pem, key) = issued("a.example", 90);
+    write(&path, &(pem + &key));
+    assert!(!before.are_as_on_disk(&file), "it is watched like other files");
+    let after = site.load(&file, Some(&before)).unwrap();
+    assert_eq!(after.shown()[0].source, Source::Acme);
+    assert_eq!(after.renewed(&before).len(), 1);
+}
+
+#[test]
+fn a_certificate_of_an_authority_that_is_damaged_or_has_ended_stops_nothing() {
+    let site = Site::new();
+    let file = site.file(ACME);
+    write(&kept(&file), "half written");
+    let before = site.load(&file, None).unwrap();
+    assert!(before.notes()[0].ends_with("; another is ordered"), "{:?}", before.notes());
+    let (pem, key) = issued("a.example", -1);
+    write(&kept(&file), &(pem + &key));
+    let after = site.load(&file, Some(&before)).unwrap();
+    assert_eq!(after.shown().len(), 1);
+    assert_eq!(after.invalid(now_s()), [""; 0], "limpet itself renews it");
+}
+
+#[test]
+fn listeners_answer_the_challenges_that_some_listener_asks_for() {
+    let site = Site::new();
+    let of_plain = |all: &Certificates| all.challenges_of_plain_listeners().is_some();
+    assert!(!of_plain(&site.load(&site.file(ACME), None).unwrap()));
+    let file = site.file(&ACME.replace("tls-alpn-01", "http-01"));
+    let all = site.load(&file, None).unwrap();
+    assert!(of_plain(&all));
+    let plain =
+        File { listeners: vec![file::Listener { tls: None, ..file.listeners[0].clone() }], ..file };
+    let material = Material { ring: &site.ring, certificates: Some(&all) };
+    let snapshot = compile(&plain, &Registry::new(), material, None, &[]).unwrap();
+    assert!(snapshot.listeners[0].challenges.is_some());
+    let nothing = Certificates::default();
+    let material = Material { ring: &site.ring, certificates: Some(&nothing) };
+    let before = Before { file: &plain, snapshot: &snapshot, ring: &site.ring, changed: &[] };
+    let without = compile(&plain, &Registry::new(), material, Some(before), &[]).unwrap();
+    assert!(without.listeners[0].challenges.is_none(), "a listener follows what others ask for");
 }
 
 #[test]

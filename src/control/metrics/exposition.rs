@@ -307,6 +307,9 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     for end in certificates.ends.iter().take(names::CERTIFICATES_MAX) {
         ends.add(&[&end.listener, &end.chain], end.not_after as f64);
     }
+    let mut orders = Family::of(names::CERTIFICATE_ORDERS);
+    orders.count(&["issued"], certificates.orders.issued);
+    orders.count(&["failed"], certificates.orders.failed);
     let (config, usage) = (sources.plane.config(), process::usage());
     vec![
         lines,
@@ -317,6 +320,7 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
         single(names::CONFIG_RELOAD_TIME, config.loaded_unix_ms as f64 / 1000.0),
         ends,
         single(names::CERTIFICATE_READING, flag(certificates.last_reading_successful)),
+        orders,
         refused,
         omitted(snapshot, certificates.ends.len()),
         single(names::RESIDENT_BYTES, usage.resident_bytes as f64),

@@ -83,6 +83,15 @@ pub struct CertificateFacts {
     pub ends: Vec<CertificateEnd>,
     /// Whether the last attempt to read their files succeeded.
     pub last_reading_successful: bool,
+    /// Orders from authorities, good and failed ones.
+    pub orders: OrderCounts,
+}
+
+/// Orders of certificates since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OrderCounts {
+    pub issued: u64,
+    pub failed: u64,
 }
 
 /// When a certificate ends.

@@ -162,6 +162,8 @@ metrics! {
         "When a certificate, or one of its chain, ends, in seconds since the epoch; that of the admin API has an empty listener.";
     CERTIFICATE_READING = Gauge "limpet_certificate_last_reload_successful" []
         "1 if the last attempt to read the certificates went well.";
+    CERTIFICATE_ORDERS = Counter "limpet_certificate_orders_total" ["result"]
+        "Orders of certificates from authorities (ACME): issued or failed.";
     ADMIN_REFUSED = Counter "limpet_admin_requests_refused_total" ["reason"]
         "Requests to the admin API refused for who asks: unauthorized, cross-site, not-trusted, misdirected.";
     OMITTED = Gauge "limpet_metrics_omitted" ["of"]

@@ -98,6 +98,7 @@ impl Control {
         let surroundings = Surroundings {
             ring,
             process_keys: &self.process_keys,
+            challenges: self.acme.challenges(),
             before: has_same_keys.then_some(&*running.certificates),
             now: now_s(),
         };

@@ -202,6 +202,8 @@ pub fn options(certificates: Vec<Presented>) -> TlsOptions {
         host_match: HostMatch::ClientAuth,
         own: profile(ClientAuth::off()),
         profiles: Vec::new(),
+        awaits_certificate: false,
+        challenges: None,
     }
 }
 

@@ -72,7 +72,7 @@ pub async fn accept<C>(
     (place, time): (&Place<'_>, Duration),
 ) -> Result<(Stream, Facts), HandshakeFault>
 where
-    C: FnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
 {
     let Some(socket) = plain.as_plain() else { return Err(HandshakeFault::Unusable) };
     let accepting = accepting(socket, early, choose, place);
@@ -146,12 +146,12 @@ async fn accepting<C>(
     place: &Place<'_>,
 ) -> Result<(Session, Facts), HandshakeFault>
 where
-    C: FnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
 {
     let (accepted, mut bytes) = hello(socket, early).await?;
     let chosen = {
         let hello = accepted.client_hello();
-        choose(&hello).map(|config| (config, hello.server_name().map(Box::from)))
+        choose(&hello).await.map(|config| (config, hello.server_name().map(Box::from)))
     };
     drop(accepted);
     let (config, server_name) = match chosen {

@@ -104,6 +104,9 @@ fn a_state_directory_of_roots_time_is_taken_along() {
     let mut limpet = Limpet::start_with(&text.replace("user = \"nobody:0\"\n", ""), |_| {});
     let (before, directory) = (key(&limpet), limpet.path("state"));
     limpet.stop();
+    let account = directory.join("acme/accounts/a.json");
+    std::fs::create_dir_all(account.parent().expect("a parent")).expect("make directories");
+    std::fs::write(&account, "{}").expect("write a file");
     let moved = text.replace("{dir}/state", &directory.to_string_lossy());
     let second = Limpet::start_with(&moved, |command| {
         given_to_nobody(command);
@@ -112,6 +115,9 @@ fn a_state_directory_of_roots_time_is_taken_along() {
     assert_eq!(status(&second, "Gid"), "0 0 0 0");
     assert_eq!(key(&limpet), before, "the same key");
     assert_eq!(std::fs::metadata(directory.join("stickiness.key")).expect("a key").uid(), NOBODY);
+    for kept in [account.as_path(), account.parent().expect("a parent")] {
+        assert_eq!(std::fs::metadata(kept).expect("it is there").uid(), NOBODY, "{kept:?}");
+    }
     assert!(!second.stderr().contains("is not kept"), "{}", second.stderr());
 }
 

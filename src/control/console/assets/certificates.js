@@ -14,6 +14,8 @@ const DAY_S = 86_400;
 const DAYS_FEW = 30;
 const DAYS_LAST = 7;
 
+const PLACES = { directory: "directory", acme: "authority (ACME)" };
+
 let kept = null;
 let keptAt = -Infinity;
 let wanted = "";
@@ -30,7 +32,7 @@ async function load() {
 const COLUMNS = [{ name: "Names", class: "names" }, { name: "Presented by" }, { name: "Issuer" }, { name: "Key" },
   { name: "Valid from" }, { name: "Until", class: "what" }, { name: "Comes from", whole: true }];
 
-function view({ certificates: all, last_reading: reading, notes }) {
+function view({ certificates: all, orders, last_reading: reading, notes }) {
   const oninput = (event) => {
     wanted = event.target.value.trim().toLowerCase();
     state.redraw();
@@ -43,11 +45,20 @@ function view({ certificates: all, last_reading: reading, notes }) {
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Certificates"), h("span", { class: "soft" }, plural(all.length, "certificate")),
       h("label", { class: "end row" }, h("span", {}, "Find"), h("input", { type: "search", id: "find", oninput, placeholder: "name, issuer, file" }))),
     lastReading(reading, all.length),
+    ...orders.filter((one) => one.fault || !one.obtained).map(ordered),
     notes.length ? h("div", { class: "notice warn", id: "certificate-notes" }, h("div", { class: "grow" }, sentences(notes.map(sentence)))) : null,
     card("Certificates", { id: "certificates", label: "What is presented" },
       table("Certificates, the one that ends first at the top", COLUMNS, rows.map((one) => ({ key: `${one.listener ?? ""} ${one.chain}`, cells: cells(one), sub: details(one) })), none),
       more > 0 ? h("p", { class: "body soft" }, `${plural(more, "more certificate")}: find them by a name.`) : null),
   ];
+}
+
+/** What an authority has not issued, or not renewed. */
+function ordered({ names: list, obtained, next_unix_s: next, failures, fault }) {
+  const when = next ? `The next order is placed at ${moment(next * 1000)}.` : "It is ordered now.";
+  const why = fault ? `${plural(failures, "order")} failed. ${sentence(fault)}` : "No order has ended yet.";
+  return h("div", { class: `notice ${obtained ? "warn" : "bad"}` }, h("div", { class: "grow" },
+    h("strong", {}, `${obtained ? "No new certificate" : "No certificate"} for ${list.join(", ")}. `), `${why} ${when}`));
 }
 
 /** How the files were read last. What could not be read changes nothing, which nobody would notice otherwise. */
@@ -61,7 +72,7 @@ function lastReading({ unix_ms: at, fault }, number) {
 
 function cells(one) {
   return [names(one.names), presenter(one), one.issuer, h("span", { class: "address" }, one.key), day(one.not_before_unix_s), end(one),
-    h("span", {}, one.source === "directory" ? "directory" : "file", " ", h("code", { class: "small" }, one.chain))];
+    h("span", {}, PLACES[one.source] ?? "file", " ", h("code", { class: "small" }, one.chain))];
 }
 
 /** The day; the time of day is among the details. */

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::control::metrics::{
-    CertificateEnd, CertificateFacts, ConfigFacts, LogCounts, Machine, Plane, Sources,
+    CertificateEnd, CertificateFacts, ConfigFacts, LogCounts, Machine, OrderCounts, Plane, Sources,
 };
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counters;
@@ -62,7 +62,8 @@ impl Plane for FakePlane {
             chain: "/tls/shop.pem".into(),
             not_after: 1_800_000_000,
         };
-        CertificateFacts { ends: vec![end], last_reading_successful: true }
+        let orders = OrderCounts { issued: 3, failed: 1 };
+        CertificateFacts { ends: vec![end], last_reading_successful: true, orders }
     }
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {

@@ -30,6 +30,7 @@ where
 {
     let places = Places::default();
     let place = places.place(&socket, ONE).await?;
+    let choose = async |hello: &ClientHello<'_>| choose(hello);
     handshake::accept(&Stream::plain(socket), early, choose, (&place, time)).await
 }
 
