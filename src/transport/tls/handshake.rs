@@ -45,7 +45,7 @@ pub struct Facts {
     pub group: Option<NamedGroup>,
     /// The name that the client asked for; for a target's connection `None`.
     pub server_name: Option<Box<str>>,
-        pub alpn: Option<Box<[u8]>>,
+    pub alpn: Option<Box<[u8]>>,
     pub is_resumed: bool,
     /// The peer's certificates, its own first; empty without.
     pub peer_certificates: Vec<CertificateDer<'static>>,
@@ -346,7 +346,7 @@ fn facts(session: &Session, server_name: Option<Box<str>>) -> Result<Facts, Hand
         cipher_suite: suite.suite(),
         group: state.negotiated_key_exchange_group().map(SupportedKxGroup::name),
         server_name,
-                alpn: state.alpn_protocol().map(Box::from),
+        alpn: state.alpn_protocol().map(Box::from),
         is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_certificates: state.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
     })
