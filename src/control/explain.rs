@@ -45,10 +45,10 @@ pub struct Question {
     #[serde(default = "loopback", deserialize_with = "source")]
     pub source: IpAddr,
     /// The server name of the TLS handshake; `None` = the host.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
     /// Whether the client presents a certificate, one that is accepted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub client_certificate: bool,
 }
 

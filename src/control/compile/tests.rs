@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::compile::*;
-use crate::control::config;
+use crate::control::config::{self, file::File};
 use crate::group::state::Health;
 use crate::routing::actions::{Action, PathRewrite};
 use crate::routing::conditions::Request;
@@ -149,7 +149,9 @@ fn groups_have_their_targets_states_and_stickiness() {
 fn the_files_of_the_config_folder_compile() {
     for name in ["limpet", "minimal", "edge"] {
         let path = format!("{}/config/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        let file = config::load(path.as_ref()).unwrap().file;
+        let mut file = File::clone(&config::load(path.as_ref()).unwrap().file);
+        // Its certificates are elsewhere.
+        file.listeners.iter_mut().for_each(|listener| listener.tls = None);
         compile(&file, &Registry::new(), &ring(), None, &[]).unwrap();
     }
 }

@@ -113,6 +113,8 @@ fn a_place_where_something_else_answers_is_told_from_limpet() {
     let other = Target::fixed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let said = status(&format!("http://{}", other.address()), |command| command).exits(1);
     assert!(!said.err.is_empty() && said.out.is_empty(), "{said:?}");
-    let said = status("https://127.0.0.1:1", |command| command).exits(2);
-    assert!(said.err.contains("allowed: http://HOST:PORT"), "{said:?}");
+    let said = status("https://127.0.0.1:1", |command| command).exits(3);
+    assert!(said.err.contains("no limpet answers at https://127.0.0.1:1"), "{said:?}");
+    let said = status("ftp://127.0.0.1:1", |command| command).exits(2);
+    assert!(said.err.contains("allowed: http"), "{said:?}");
 }
