@@ -94,24 +94,24 @@ pub enum TargetTlsFault {
 /// Stands for everything that a connection has proven to limpet, and limpet to its target: equal where the settings,
 /// the contents of their files and the name are. A connection without TLS has [`ConnectionId::PLAIN`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConnectionId(u128);
+pub struct ConnectionId(u64);
 
 impl ConnectionId {
     pub const PLAIN: ConnectionId = ConnectionId(0);
 
     fn of(digest: Context) -> ConnectionId {
         let digest = digest.finish();
-        let mut bytes = [0; 16];
+        let mut bytes = [0; 8];
         for (byte, of_digest) in bytes.iter_mut().zip(digest.as_ref()) {
             *byte = *of_digest;
         }
-        ConnectionId(u128::from_be_bytes(bytes))
+        ConnectionId(u64::from_be_bytes(bytes))
     }
 }
 
 impl fmt::Debug for ConnectionId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:032x}", self.0)
+        write!(out, "{:016x}", self.0)
     }
 }
 

@@ -103,6 +103,7 @@ impl<'a> target::Upstream for Targets<'a> {
     type Connecting = Connecting<'a>;
 
     /// A kept connection on which nothing has happened since; unusable ones that are found on the way are closed.
+    #[inline]
     async fn lease(&self, to: Destination<'_>, surely: bool) -> Option<Lease> {
         let slot = to.target.state.slot;
         loop {
@@ -146,6 +147,7 @@ impl<'a> target::Upstream for Targets<'a> {
         Ok(Connecting { local: self.local, connect, step })
     }
 
+    #[inline]
     fn give_back(&self, mut lease: Lease, target: &Target, options: &GroupOptions) {
         if self.local.stop.has_begun() {
             return self.close(lease);
