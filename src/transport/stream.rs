@@ -180,7 +180,6 @@ impl Stream {
     /// asks the kernel with `surely`. Pending where bytes have come that may be records without data: the receive, which
     /// opens them, wakes the task.
     #[inline]
-    #[inline]
     pub fn poll_quiet(&self, surely: bool) -> Poll<bool> {
         match &self.0 {
             Kind::Plain(socket) => Poll::Ready(!(surely && socket.is_readable())),

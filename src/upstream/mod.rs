@@ -104,17 +104,27 @@ impl<'a> target::Upstream for Targets<'a> {
 
     /// A kept connection on which nothing has happened since; unusable ones that are found on the way are closed.
     #[inline]
-    async fn lease(&self, to: Destination<'_>, surely: bool) -> Option<Lease> {
-        let slot = to.target.state.slot;
-        loop {
-            let now_ms = self.local.clock.now_ms();
-            let mut lease = self.pool.borrow_mut().checkout(slot, to.id(), now_ms)?;
-            if poll_fn(|cx| lease.poll_quiet(surely, cx)).await {
-                return Some(lease);
+    fn lease(&self, to: Destination<'_>, surely: bool) -> impl Future<Output = Option<Lease>> {
+        // One that waits for records which are there; only under TLS.
+        let mut waits = None;
+        poll_fn(move |cx| {
+            loop {
+                let now_ms = self.local.clock.now_ms();
+                let kept =
+                    || self.pool.borrow_mut().checkout(to.target.state.slot, to.id(), now_ms);
+                let Some(mut lease) = waits.take().or_else(kept) else { return Poll::Ready(None) };
+                match lease.poll_quiet(surely, cx) {
+                    Poll::Ready(true) => return Poll::Ready(Some(lease)),
+                    Poll::Ready(false) => {}
+                    Poll::Pending => {
+                        waits = Some(lease);
+                        return Poll::Pending;
+                    }
+                }
+                self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+                self.close(lease);
             }
-            self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
-            self.close(lease);
-        }
+        })
     }
 
     async fn connect(
