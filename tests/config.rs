@@ -1025,6 +1025,25 @@ fn a_session_field_is_one_that_nobody_else_has_a_use_for() {
     assert!(taken.len() == 1 && taken[0].contains("forwarded.request_id"), "{taken:?}");
     assert_eq!(with("X-Request-Id", "forwarded.request_id = \"\""), Vec::<String>::new());
     assert_eq!(with("X-Trace", "forwarded.request_id = \"x-trace\"").len(), 1);
+    let of_rule = |place: &str, other: &str| {
+        let sticky = "{ enabled = true, type = \"app_header\", app_header = \"X-Trace\" }";
+        let forward =
+            format!("forward = {{ groups = [{{ group = \"app\" }}], sticky = {sticky} }}");
+        let (own, rule) = match place {
+            "default" => (forward, String::new()),
+            _ => ("respond = {}".into(), format!("[[listener.rule]]\npriority = 1\n{forward}")),
+        };
+        problems(&format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{own}\n\
+             forwarded.request_id = \"X-{other}\"\n{rule}\n\
+             [[target_group]]\nname = \"app\"\ntarget = [{{ address = \"127.0.0.1:1\" }}]\n"
+        ))
+    };
+    for place in ["default", "rule"] {
+        assert_eq!(of_rule(place, "Other"), Vec::<String>::new(), "{place}");
+        let taken = of_rule(place, "trace");
+        assert!(taken.len() == 1 && taken[0].contains("sticky.app_header"), "{place}: {taken:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! * `scene`: from a head to a `plan` (route, verdict, pick, draft), without I/O; `prepared`: what becomes of it;
 //! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: which attempts may follow;
 //! * `converse`: sends the request and relays the response over one lease; `upload`, `respond`: the two directions;
-//!   `progress`: what each sees of the other; `interim`, `cookies`, `session_id` (with `session_scopes`): rules for a response's heads;
+//!   `progress`: what each sees of the other; `interim`, `cookies`, `session_id` (with `session_scopes`): rules for a
+//!   response's heads;
 //! * `watch`: waits for any of these while it watches the client;
 //! * `tunnel`: the bytes behind a 101;
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and its consequences; `end`: how it ended;

@@ -20,6 +20,7 @@ pub mod problems;
 mod reach;
 mod rule_notes;
 pub mod schema;
+mod session_fields;
 mod sticky_notes;
 mod strays;
 mod syntax;

@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
-use super::{acme, checks, collisions};
+use super::{acme, checks, collisions, session_fields};
 use crate::telemetry::options::LogFormat;
 
 /// The suffix that a cross-site twin's name adds to its cookie's.
@@ -41,7 +41,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
         super::target_tls::validate(file, group, &key, report);
     }
     cookie_names(file, report);
-    session_fields(file, report);
+    session_fields::validate(file, report);
 }
 
 fn access_log(file: &File, report: &mut Report<'_>) {
@@ -474,30 +474,6 @@ fn cookie_names(file: &File, report: &mut Report<'_>) {
             format!("({:?}) is also that of {}{line}", cookie.name, first.scope)
         };
         report.at(&cookie.key, what, Some("a cookie_name of its own".into()));
-    }
-}
-
-/// A field in which a listener writes ids of requests has no room for ids of sessions.
-fn session_fields(file: &File, report: &mut Report<'_>) {
-    let fields = file.target_groups.iter().enumerate().filter_map(|(index, group)| {
-        let stickiness = &group.stickiness;
-        let field = stickiness.app_header.as_ref()?;
-        (stickiness.kind == StickinessType::AppHeader)
-            .then(|| (format!("target_group[{index}].stickiness.app_header"), field))
-    });
-    let taken = |field: &String| {
-        let by =
-            |listener: &&file::Listener| listener.forwarded.request_id.eq_ignore_ascii_case(field);
-        file.listeners.iter().find(by)
-    };
-    for (key, field) in fields {
-        if let Some(listener) = taken(field) {
-            let what = format!(
-                "is the field in which listener {:?} tells targets the id of a request (forwarded.request_id)",
-                listener.name
-            );
-            report.at(&key, what, Some("a field of its own".into()));
-        }
     }
 }
 

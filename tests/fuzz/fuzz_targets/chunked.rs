@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
 use limpet::http::refusal::ChunkFault;
+use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
 
 type Outcome = Result<(Vec<u8>, Vec<u8>, usize, bool), ChunkFault>;
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use limpet::stickiness::cookie::{self, Codec, Plain, Scope, VALUE_SIZE};
 use limpet::stickiness::keyring::KeyRing;
+use limpet::stickiness::options::StickinessOptions;
 use limpet::stickiness::response_cookie;
 use limpet::stickiness::verdict::{Reading, Stickiness};
-use limpet::stickiness::options::StickinessOptions;
 
 const NOW_S: u64 = 1_700_000_000;
 
@@ -19,11 +19,8 @@ static RING: LazyLock<Arc<KeyRing>> = LazyLock::new(|| {
 static CODEC: LazyLock<Codec> =
     LazyLock::new(|| Codec::new(&Scope::Group("app".into()), Arc::clone(&RING)));
 static STICKINESS: LazyLock<Stickiness> = LazyLock::new(|| {
-    let options = StickinessOptions {
-        enabled: true,
-        cross_site_twin: true,
-        ..StickinessOptions::default()
-    };
+    let options =
+        StickinessOptions { enabled: true, cross_site_twin: true, ..StickinessOptions::default() };
     Stickiness::new(options, Scope::Group("app".into()), Arc::clone(&RING)).expect("valid")
 });
 

@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits};
 use limpet::http::fields::Fields;
 use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::head::{HeadScan, Parsed, parse_request, parse_response};
 use limpet::http1::rewrite::{self, ToClient};
-use limpet::http::edits::{ForwardedFor, RequestEdits, ResponseEdits};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 1024,
@@ -23,6 +23,11 @@ const ROOM: HeadLimits = HeadLimits {
     head_bytes: 65536,
     field_count: 64,
 };
+
+/// The first line carries a session id, or none does.
+fn session_field(present: bool) -> Replaced<'static> {
+    if present { Replaced { at: 0, value: b"id.of-a-session" } } else { Replaced::NONE }
+}
 
 fn request_edits(trusted: bool) -> RequestEdits<'static> {
     RequestEdits {
@@ -41,6 +46,7 @@ fn request_edits(trusted: bool) -> RequestEdits<'static> {
         path: None,
         host: None,
         strip_cookies: &[b"limpet"],
+        session_field: session_field(trusted),
         upgrade: trusted.then_some(b"websocket, a/1"),
         max_forwards: trusted.then_some(3),
     }
@@ -83,11 +89,13 @@ fn request(data: &[u8], mode: Mode) {
 
 fn response(data: &[u8], method: Method) {
     let mut fields = Fields::new();
-    let Ok(Parsed::Complete((head, on_wire))) = parse_response(data, &LIMITS, method, &mut fields) else {
+    let Ok(Parsed::Complete((head, on_wire))) = parse_response(data, &LIMITS, method, &mut fields)
+    else {
         return;
     };
     let edits = ResponseEdits {
         set_cookies: &[b"limpet=1"],
+        session_field: session_field(on_wire.persistent),
         protect_cookie: true,
         via: Some(b"limpet"),
         date: None,
@@ -101,7 +109,9 @@ fn response(data: &[u8], method: Method) {
     let mut out = Vec::new();
     rewrite::response(&head, &edits, &to, &mut out);
     let mut again = Fields::new();
-    let Ok(Parsed::Complete((again, again_on_wire))) = parse_response(&out, &ROOM, method, &mut again) else {
+    let Ok(Parsed::Complete((again, again_on_wire))) =
+        parse_response(&out, &ROOM, method, &mut again)
+    else {
         panic!("forwarded as {:?}", String::from_utf8_lossy(&out));
     };
     assert_eq!(again.raw.len(), out.len());
