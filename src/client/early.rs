@@ -9,6 +9,7 @@ use crate::exchange::client::Presence;
 use crate::transport::pace::Drain;
 use crate::transport::pending::PendingSend;
 use crate::transport::stream::{Recv, RecvAny, Stream};
+use crate::uring::put;
 
 /// The receive of the client's next request, submitted before the current request went out.
 #[derive(Default)]
@@ -23,9 +24,10 @@ pub enum NextReceive {
 }
 
 impl NextReceive {
+    /// Begins to receive, in the place of a receive whose bytes were taken.
     #[inline]
-    pub fn start(client: &Stream) -> NextReceive {
-        NextReceive::InFlight(client.recv_any())
+    pub fn begin(&mut self, client: &Stream) {
+        put(self, NextReceive::InFlight(client.recv_any()), NextReceive::is_none);
     }
 
     pub fn is_none(&self) -> bool {

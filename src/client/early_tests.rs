@@ -21,7 +21,8 @@ async fn poll(next: &mut NextReceive) -> bool {
 #[test]
 fn bytes_that_arrive_early_are_taken_once() {
     play(|client, far| async move {
-        let mut next = NextReceive::start(&client);
+        let mut next = NextReceive::None;
+        next.begin(&client);
         assert!(!poll(&mut next).await && !next.is_none());
         let (sent, _) = far.send(b"GET".to_vec(), 0, true).await;
         assert_eq!(sent.unwrap(), 3);
@@ -36,13 +37,15 @@ fn bytes_that_arrive_early_are_taken_once() {
 #[test]
 fn a_client_that_ends_is_told_from_one_that_resets() {
     play(|client, far| async move {
-        let mut next = NextReceive::start(&client);
+        let mut next = NextReceive::None;
+        next.begin(&client);
         far.shutdown(Shutdown::Write);
         assert!(poll(&mut next).await);
         assert_eq!(next.client(), Presence::Ended);
     });
     play(|client, far| async move {
-        let mut next = NextReceive::start(&client);
+        let mut next = NextReceive::None;
+        next.begin(&client);
         far.abort();
         assert!(poll(&mut next).await);
         assert_eq!(next.client(), Presence::Reset);

@@ -332,7 +332,7 @@ impl Served<'_, '_> {
         if let Some(bytes) = reply.request_bytes {
             input.consume(bytes);
         }
-        ahead.last = PendingSend::start(&connection.client, out);
+        ahead.last.begin(&connection.client, out);
         self.entry.last_byte_now(clock);
         Done { keep: reply.keep, abort: false }
     }
@@ -373,7 +373,7 @@ impl Served<'_, '_> {
         let (connection, listener) = (self.connection, self.scene.listener);
         let Ahead { last, next, .. } = ahead;
         if next.is_none() {
-            *next = NextReceive::start(&connection.client);
+            next.begin(&connection.client);
         }
         let clock = &self.scene.local.clock;
         let idle_deadline = clock.deadline(listener.timeouts.keep_alive);
@@ -491,7 +491,7 @@ async fn linger(client: &Stream, timers: &Timers<'_>, next: &mut NextReceive) {
             (result.map(|_| buffer), expired)
         } else {
             if next.is_none() {
-                *next = NextReceive::start(client);
+                next.begin(client);
             }
             timers.bound(Timer::Linger, deadline, pin!(next.finish()), || client.end()).await
         };

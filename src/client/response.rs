@@ -16,7 +16,6 @@ use crate::snapshot::Listener;
 use crate::time::patience::Patience;
 use crate::time::timers::{Timer, Timers};
 use crate::transport::pace::Drain;
-use crate::transport::pending::PendingSend;
 use crate::transport::{sending, stream};
 use crate::uring::buffers;
 
@@ -118,7 +117,7 @@ impl Answering for Response<'_> {
     #[inline]
     fn listen(&mut self) {
         if self.asked.may_listen && self.ahead.next.is_none() {
-            self.ahead.next = NextReceive::start(&self.connection.client);
+            self.ahead.next.begin(&self.connection.client);
         }
     }
 
@@ -182,7 +181,7 @@ impl Answering for Response<'_> {
         let out = std::mem::take(&mut self.out);
         if is_whole && out.len() <= LAZY_SEND_BYTES {
             self.sent += out.len() as u64;
-            self.ahead.last = PendingSend::start(&self.connection.client, out);
+            self.ahead.last.begin(&self.connection.client, out);
             return Ok(Flushed::OnItsWay);
         }
         if !out.is_empty() {

@@ -12,6 +12,7 @@ use crate::exchange::doubles::poll;
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method};
 use crate::http1::head::{Parsed, parse_response};
+use crate::transport::pending::PendingSend;
 use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Knobs};
 use crate::uring::{Shutdown, Socket};
@@ -249,7 +250,8 @@ fn the_system_is_asked_about_a_client_whose_bytes_are_unread() {
 fn what_is_on_its_way_is_waited_for_as_long_as_a_client_may_take_nothing() {
     play("timeouts.send_idle = \"2s\"", async |world| {
         // More than the buffers of both sides hold.
-        let last = PendingSend::start(&world.connection.client, vec![0; 1_000_000]);
+        let mut last = PendingSend::None;
+        last.begin(&world.connection.client, vec![0; 1_000_000]);
         let mut ahead = Ahead { last, ..Ahead::default() };
         let timers = Timers::new(&world.connection.alarm, &world.connection.clients.local.clock);
         let (view, position) = world.connection.view().unwrap();

@@ -190,6 +190,12 @@ impl RecvAny {
     pub fn is_over(&self) -> bool {
         self.0.is_over
     }
+
+    pub fn again(&mut self) {
+        if std::mem::take(&mut self.0.is_over) {
+            self.0.session.0.want(Wanted::Any);
+        }
+    }
 }
 
 impl Future for RecvAny {

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::stream::{Send, Stream};
+use crate::uring::put;
 
 /// A send whose completion need not wake the task: the kernel finishes it by itself, and the task looks at it when it
 /// is woken for another reason.
@@ -21,11 +22,13 @@ pub enum PendingSend {
 }
 
 impl PendingSend {
-    /// Starts to send all of `bytes`.
+    /// Begins to send all of `bytes`, in the place of a send that is over.
     #[inline]
-    pub fn start(stream: &Stream, bytes: Vec<u8>) -> PendingSend {
+    pub fn begin(&mut self, stream: &Stream, bytes: Vec<u8>) {
         let length = bytes.len();
-        PendingSend::InFlight { send: stream.send(bytes, 0, true), length }
+        let send = stream.send(bytes, 0, true);
+        let is_none = |before: &PendingSend| matches!(before, PendingSend::None);
+        put(self, PendingSend::InFlight { send, length }, is_none);
     }
 
     /// Drives the send on engines that do not do so by themselves.
@@ -40,11 +43,21 @@ impl PendingSend {
 
     /// Drives the send to its end and keeps its result.
     pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let PendingSend::InFlight { .. } = self {
-            let (result, buffer) = std::task::ready!(Pin::new(&mut *self).poll(cx));
-            *self = PendingSend::Done(result, buffer);
+        if let PendingSend::InFlight { send, length } = self {
+            let (result, buffer) = ready!(Pin::new(send).poll(cx));
+            *self = PendingSend::Done(whole(result, *length), buffer);
         }
         Poll::Ready(())
+    }
+}
+
+/// The result of a send of `length` bytes that takes all of them, or fails.
+#[inline]
+fn whole(sent: io::Result<usize>, length: usize) -> io::Result<()> {
+    match sent {
+        Ok(sent) if sent == length => Ok(()),
+        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -59,12 +72,8 @@ impl Future for PendingSend {
     type Output = (io::Result<()>, Vec<u8>);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let PendingSend::InFlight { send, length } = &mut *self {
-            let (result, buffer) = std::task::ready!(Pin::new(send).poll(cx));
-            let result = match result {
-                Ok(sent) if sent == *length => Ok(()),
-                Ok(_) => Err(io::ErrorKind::WriteZero.into()),
-                Err(error) => Err(error),
-            };
+            let (result, buffer) = ready!(Pin::new(send).poll(cx));
+            let result = whole(result, *length);
             *self = PendingSend::None;
             return Poll::Ready((result, buffer));
         }

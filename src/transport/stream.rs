@@ -275,6 +275,17 @@ impl RecvAny {
             RecvAny::Records(operation) => operation.is_over(),
         }
     }
+
+    /// Begins the next receive of the same stream, once this one has completed.
+    #[inline]
+    pub fn again(&mut self) {
+        match self {
+            RecvAny::Plain(operation) => operation.again(),
+            RecvAny::Tls(operation) => operation.again(),
+            #[cfg(test)]
+            RecvAny::Records(operation) => operation.again(),
+        }
+    }
 }
 
 impl Future for RecvAny {

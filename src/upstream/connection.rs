@@ -28,8 +28,9 @@ impl TargetConnection {
     }
 
     /// Makes the connection ready for another request; its receive must have completed.
+    #[inline]
     pub fn renew(&mut self) {
-        self.receive = self.stream.recv_any();
+        self.receive.again();
     }
 
     /// Whether nothing has arrived since it was put into the pool. A pooled connection with a close, an error or bytes

@@ -103,6 +103,7 @@ impl Lease {
     }
 
     /// Makes the connection ready for another request, if it can take one.
+    #[inline]
     pub(super) fn renew(&mut self) -> Option<Kept> {
         let Parts { request, response } = &mut *self.0;
         let is_sent = request.is_whole && matches!(request.first, PendingSend::None);
@@ -122,7 +123,7 @@ impl target::Lease for Lease {
         request.is_chunked = draft.is_chunked;
         request.head_bytes = draft.head_bytes;
         request.is_whole = is_whole;
-        request.first = PendingSend::start(&request.stream, std::mem::take(&mut draft.bytes));
+        request.first.begin(&request.stream, std::mem::take(&mut draft.bytes));
     }
 
     fn parts(&mut self) -> (&mut Request, &mut Response) {

@@ -58,6 +58,7 @@ impl Response {
     }
 
     /// Makes the connection ready for another request, if it can take one.
+    #[inline]
     pub(super) fn renew(&mut self) -> Option<Kept> {
         buffers::give_back(std::mem::take(&mut self.bytes));
         if !(self.is_over && self.may_keep) {

@@ -27,6 +27,7 @@
     reason = "the kernel reads and writes our buffers; this module alone proves that they live long enough"
 )]
 
+mod apart;
 pub mod buffers;
 mod connect;
 mod courtesy;
@@ -52,6 +53,7 @@ mod socket;
 mod tests;
 mod tokio_ring;
 
+pub use apart::{Apart, put};
 pub use connect::{Connect, ConnectAddress, connect};
 pub use courtesy::Courtesy;
 pub use early_end::EarlyEnd;

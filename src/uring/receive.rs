@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::apart::Apart;
 use super::driver::flowing::is_of_the_connection;
 use super::engine::{self, Engine};
 use super::ring::{self, RingRecv, RingRecvProvided};
@@ -97,17 +98,20 @@ impl Socket {
 
     /// Receives into a small buffer that is found only when bytes are there.
     pub fn recv_any(&self) -> RecvAny {
-        let op = match &self.0.handle {
+        RecvAny { socket: self.clone(), op: Some(self.begin_any()) }
+    }
+
+    fn begin_any(&self) -> AnyOp {
+        match &self.0.handle {
             Handle::Ring(_) if self.flows() => AnyOp::Flow,
             Handle::Ring(_) if provided::is_available() => {
-                AnyOp::Provided(ring::recv_provided(self))
+                AnyOp::Provided(Apart::new(ring::recv_provided(self)))
             }
-            Handle::Ring(_) => AnyOp::Own(Box::new(self.recv(buffers::small()))),
+            Handle::Ring(_) => AnyOp::Own(Apart::new(Box::new(self.recv(buffers::small())))),
             Handle::Ready(_) => AnyOp::Ready,
             #[cfg(test)]
             Handle::Simulated(end) => AnyOp::Simulated(simulated::recv_found(self, end)),
-        };
-        RecvAny { socket: self.clone(), op: Some(op) }
+        }
     }
 }
 
@@ -190,13 +194,13 @@ pub struct RecvAny {
 }
 
 enum AnyOp {
-    Provided(RingRecvProvided),
+    Provided(Apart<RingRecvProvided>),
     /// The next result of the socket's flow.
     Flow,
     #[cfg(test)]
     Simulated(simulated::Received),
     /// Boxed, because it is rare, and every sleeping connection holds this type.
-    Own(Box<Recv>),
+    Own(Apart<Box<Recv>>),
     Ready,
 }
 
@@ -204,6 +208,14 @@ impl RecvAny {
     /// Whether it has completed already.
     pub fn is_over(&self) -> bool {
         self.op.is_none()
+    }
+
+    /// Begins the next receive of the same socket, once this one has completed.
+    #[inline]
+    pub fn again(&mut self) {
+        if self.op.is_none() {
+            self.op = Some(self.socket.begin_any());
+        }
     }
 }
 
@@ -216,15 +228,16 @@ impl Future for RecvAny {
                 Some(AnyOp::Flow) => match ready!(this.socket.poll_flow(cx)) {
                     FlowNext::Result(result) => result,
                     FlowNext::Over => {
-                        this.op = Some(AnyOp::Provided(ring::recv_provided(&this.socket)));
+                        this.op =
+                            Some(AnyOp::Provided(Apart::new(ring::recv_provided(&this.socket))));
                         continue;
                     }
                 },
-                Some(AnyOp::Provided(op)) => match ready!(Pin::new(op).poll(cx)) {
+                Some(AnyOp::Provided(op)) => match ready!(Pin::new(&mut **op).poll(cx)) {
                     // More bytes arrived in one turn than the ring has buffers: bring our own.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                         let own = this.socket.recv(buffers::small());
-                        this.op = Some(AnyOp::Own(Box::new(own)));
+                        this.op = Some(AnyOp::Own(Apart::new(Box::new(own))));
                         continue;
                     }
                     result => result,
@@ -233,13 +246,13 @@ impl Future for RecvAny {
                 Some(AnyOp::Simulated(op)) => match ready!(Pin::new(op).poll(cx)) {
                     (Err(error), _) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                         let own = this.socket.recv(buffers::small());
-                        this.op = Some(AnyOp::Own(Box::new(own)));
+                        this.op = Some(AnyOp::Own(Apart::new(Box::new(own))));
                         continue;
                     }
                     (result, buffer) => result.map(|_| buffer),
                 },
                 Some(AnyOp::Own(op)) => {
-                    let (result, buffer) = ready!(Pin::new(op).poll(cx));
+                    let (result, buffer) = ready!(Pin::new(&mut **op).poll(cx));
                     result.map(|_| buffer)
                 }
                 Some(AnyOp::Ready) => ready!(epoll::poll_recv_any(&this.socket, cx)),

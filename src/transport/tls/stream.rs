@@ -17,7 +17,7 @@ use super::session::Session;
 use super::writing::Writing;
 #[cfg(test)]
 use crate::uring::simulated;
-use crate::uring::{Presence, Shutdown, Socket, pause, spawn};
+use crate::uring::{Apart, Presence, Shutdown, Socket, pause, spawn};
 
 /// How long the record of the end waits for a peer that takes nothing.
 const LAST: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ struct State {
 
 /// A TLS connection after its handshake. Clones are the same stream; dropping the last one sends its end.
 #[derive(Clone)]
-pub struct TlsStream(Handle);
+pub struct TlsStream(Apart<Handle>);
 
 /// Keeps a stream from being finished.
 struct Handle(Rc<Inner>);
@@ -196,11 +196,15 @@ impl TlsStream {
             is_finishing: Cell::new(false),
         };
         inner.drive();
-        TlsStream(Handle(Rc::new(inner)))
+        TlsStream(Apart::new(Handle(Rc::new(inner))))
     }
 
     fn inner(&self) -> &Rc<Inner> {
         &self.0.0
+    }
+
+    fn handle(&self) -> Handle {
+        Handle::clone(&self.0)
     }
 
     /// Has the keys changed after each of the pauses, while the stream lives.
@@ -227,23 +231,23 @@ impl TlsStream {
     }
 
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
-        Recv(self.receive(Some(buffer)))
+        Recv(Apart::new(self.receive(Some(buffer))))
     }
 
     pub fn recv_any(&self) -> RecvAny {
-        RecvAny(self.receive(None))
+        RecvAny(Apart::new(self.receive(None)))
     }
 
     fn receive(&self, buffer: Option<Vec<u8>>) -> Receive {
         self.inner().state.borrow_mut().reading.want(buffer);
         self.inner().drive();
-        Receive { handle: self.0.clone(), is_over: false }
+        Receive { handle: self.handle(), is_over: false }
     }
 
     pub fn send(&self, buffer: Vec<u8>, from: usize, whole: bool) -> Send {
         self.inner().state.borrow_mut().writing.start(buffer, from, whole);
         self.inner().drive();
-        Send { handle: self.0.clone(), is_over: false }
+        Send(Apart::new(Sending { handle: self.handle(), is_over: false }))
     }
 
     /// Bytes that are sealed and not acknowledged.
@@ -350,7 +354,7 @@ impl Drop for Receive {
 
 /// As a socket's.
 #[must_use = "an operation in flight must be awaited"]
-pub struct Recv(Receive);
+pub struct Recv(Apart<Receive>);
 
 impl Future for Recv {
     type Output = (io::Result<usize>, Vec<u8>);
@@ -361,12 +365,21 @@ impl Future for Recv {
 
 /// As a socket's.
 #[must_use = "an operation in flight must be awaited"]
-pub struct RecvAny(Receive);
+pub struct RecvAny(Apart<Receive>);
 
 impl RecvAny {
     /// Whether it has completed already.
     pub fn is_over(&self) -> bool {
         self.0.is_over
+    }
+
+    /// Begins the next receive of the same stream, once this one has completed.
+    pub fn again(&mut self) {
+        let Receive { handle, is_over } = &mut *self.0;
+        if std::mem::take(is_over) {
+            handle.0.state.borrow_mut().reading.want(None);
+            handle.0.drive();
+        }
     }
 }
 
@@ -382,7 +395,10 @@ impl Future for RecvAny {
 
 /// As a socket's: completes when the socket has taken the records of its data.
 #[must_use = "an operation in flight must be awaited"]
-pub struct Send {
+pub struct Send(Apart<Sending>);
+
+/// A send that has been begun.
+struct Sending {
     handle: Handle,
     is_over: bool,
 }
@@ -390,20 +406,21 @@ pub struct Send {
 impl Send {
     /// Whether the send goes on without being polled.
     pub fn runs_by_itself(&self) -> bool {
-        self.handle.0.state.borrow().writing.runs_by_itself()
+        self.0.handle.0.state.borrow().writing.runs_by_itself()
     }
 }
 
 impl Future for Send {
     type Output = (io::Result<usize>, Vec<u8>);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.handle.0.poll_sent(cx);
-        self.is_over |= polled.is_ready();
+        let Sending { handle, is_over } = &mut *self.0;
+        let polled = handle.0.poll_sent(cx);
+        *is_over |= polled.is_ready();
         polled
     }
 }
 
-impl Drop for Send {
+impl Drop for Sending {
     fn drop(&mut self) {
         if !self.is_over {
             self.handle.0.state.borrow_mut().writing.forget_waker();

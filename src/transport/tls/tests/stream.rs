@@ -353,7 +353,8 @@ fn a_send_that_need_not_be_whole_takes_what_one_buffer_holds() {
 fn a_pending_send_of_many_buffers_is_driven_by_whoever_looks_at_it() {
     let knobs = Knobs { room_bytes: 10_000, ..Knobs::default() };
     play_in(1, knobs, |stream, mut far| async move {
-        let mut pending = PendingSend::start(&stream, vec![7; 300_000]);
+        let mut pending = PendingSend::None;
+        pending.begin(&stream, vec![7; 300_000]);
         let heard = async {
             let mut count = 0;
             while count < 300_000 {
