@@ -84,7 +84,12 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
         let to = self.destination(target);
-        let kept = self.kept(to, attempts.only_fresh).await;
+        // What is there is leased, unless only new connections are to be trusted.
+        let surely = !self.out.plan.method.is_idempotent();
+        let kept = match attempts.only_fresh {
+            true => None,
+            false => self.upstream.lease(to, surely).await,
+        };
         progress.is_reused.set(kept.is_some());
         entry.reused = Some(kept.is_some());
         let lease = match kept {
@@ -115,15 +120,6 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             note_failure(target, failure, progress);
         }
         result
-    }
-
-    /// A lease on what is there, unless only new connections are to be trusted.
-    async fn kept(&self, to: Destination<'_>, only_fresh: bool) -> Option<U::Lease> {
-        if only_fresh {
-            return None;
-        }
-        let surely = !self.out.plan.method.is_idempotent();
-        self.upstream.lease(to, surely).await
     }
 
     /// The target, and the name that this request asks it for.
