@@ -3,6 +3,7 @@
 mod client_certificates;
 mod failures;
 mod names;
+mod profiles;
 mod reload;
 mod resumption;
 mod stickiness;
