@@ -6,7 +6,7 @@ use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
 use rustls::server::ProducesTickets as _;
 use rustls::{ClientConfig, ProtocolVersion};
 
-use crate::tls::client_auth::{ClientAuth, ClientAuthId, ClientMode, CrlExpired};
+use crate::tls::client_auth::{ClientAuth, ClientAuthId, ClientMode};
 use crate::tls::listener::*;
 use crate::tls::tests::pki::*;
 use crate::tls::tickets::*;
@@ -37,6 +37,16 @@ impl Site {
 
     fn client(&self, version: ProtocolVersion) -> Arc<ClientConfig> {
         Arc::new(client(&self.root, Some(version), None))
+    }
+}
+
+/// Clients may show a certificate.
+fn asked(site: &Site) -> ClientAuth {
+    ClientAuth {
+        mode: ClientMode::Optional,
+        authorities: vec![site.root.der.clone()],
+        verify_depth: 4,
+        ..ClientAuth::off()
     }
 }
 
@@ -73,6 +83,51 @@ fn a_session_is_resumed_across_an_epoch_by_clocks_that_differ() {
 }
 
 #[test]
+fn two_hundred_of_two_hundred_are_resumed_across_an_epoch_by_clocks_five_minutes_off() {
+    let site = Site::new();
+    let clocks = [Clock::at(NOW), Clock::at(NOW)];
+    let source = |clock| source(&SECRETS, clock);
+    let nodes =
+        clocks.each_ref().map(|clock| TlsListener::new(site.options(), &source(clock)).unwrap());
+    let turn = (NOW / EPOCH_S + 1) * EPOCH_S;
+    let (mut resumed, mut in_other_epoch) = (0, 0);
+    for number in 0..200 {
+        // From ten minutes in front of the turn until ten minutes behind it; who seals is early and late by turns.
+        let now = turn - 10 * MINUTE_S + number * 6;
+        let is_early = number % 2 == 0;
+        let by = |sooner: bool| if sooner { now - 5 * MINUTE_S } else { now + 5 * MINUTE_S };
+        clocks[0].set(by(is_early));
+        clocks[1].set(by(!is_early));
+        in_other_epoch += usize::from(by(true) < turn && by(false) >= turn);
+        resumed += usize::from(resumes(&nodes[0], &nodes[1], &site.client(TLSv1_3)));
+    }
+    assert_eq!((resumed, in_other_epoch), (200, 100));
+}
+
+#[test]
+fn none_of_two_hundred_is_resumed_with_a_key_that_left_another_mode_or_another_name() {
+    let site = Site::new();
+    let turn = (NOW / EPOCH_S + 1) * EPOCH_S;
+    let one = site.node(&SECRETS, turn - 1);
+    let without = site.node(&SECRETS[1..], turn + 5 * MINUTE_S);
+    let mut asking = site.options();
+    asking.own.client = asked(&site);
+    let asking = TlsListener::new(asking, &source(&SECRETS, &Clock::at(turn))).unwrap();
+    let mut resumed = 0;
+    for _ in 0..200 {
+        resumed += usize::from(resumes(&one, &without, &site.client(TLSv1_3)));
+        resumed += usize::from(resumes(&one, &asking, &site.client(TLSv1_3)));
+        let mut config = client(&site.root, Some(TLSv1_3), None);
+        config.resumption = rustls::client::Resumption::store(Arc::new(AnyName::default()));
+        let config = Arc::new(config);
+        connect(&one, &config, "shop.example").ok().unwrap();
+        let other = connect(&one, &config, "api.shop.example").ok().unwrap();
+        resumed += usize::from(other.is_resumed());
+    }
+    assert_eq!(resumed, 0);
+}
+
+#[test]
 fn a_key_that_moved_back_in_the_ring_opens_and_one_that_left_does_not() {
     let site = Site::new();
     let one = site.node(&SECRETS, NOW);
@@ -96,15 +151,8 @@ fn a_session_is_not_resumed_under_another_name_listener_or_client_authentication
     let one = node(&|_| {});
     assert!(resumes(&one, &node(&|_| {}), &site.client(TLSv1_3)));
     assert!(!resumes(&one, &node(&|o| o.listener = "other".into()), &site.client(TLSv1_3)));
-    let asked = |o: &mut TlsOptions| {
-        o.own.client = ClientAuth {
-            mode: ClientMode::Optional,
-            authorities: vec![site.root.der.clone()],
-            verify_depth: 4,
-            ..ClientAuth::off()
-        };
-    };
-    assert!(!resumes(&one, &node(&asked), &site.client(TLSv1_3)));
+    let asking = node(&|o| o.own.client = asked(&site));
+    assert!(!resumes(&one, &asking, &site.client(TLSv1_3)));
     let named = |o: &mut TlsOptions| {
         let options = profile(ClientAuth::off());
         o.profiles.push(NamedProfile { names: vec!["shop.example".into()], options });
@@ -174,13 +222,7 @@ fn with_client_certificates_or_tickets_turned_off_nothing_is_resumed() {
     let mut silent = site.options();
     silent.tickets = false;
     let mut asking = site.options();
-    asking.own.client = ClientAuth {
-        mode: ClientMode::Optional,
-        authorities: vec![site.root.der.clone()],
-        crl_expired: CrlExpired::Accept,
-        verify_depth: 4,
-        ..ClientAuth::off()
-    };
+    asking.own.client = asked(&site);
     for options in [silent, asking] {
         let node = TlsListener::new(options, &source).unwrap();
         for version in [TLSv1_2, TLSv1_3] {

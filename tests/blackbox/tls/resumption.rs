@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::secure;
-use crate::support::config::KEY_TWO;
+use crate::support::config::{KEY_ONE, KEY_TWO};
 use crate::support::tls::{self, NAME};
-use crate::support::{Limpet, Target};
+use crate::support::{Limpet, Target, poll};
 
 /// The kind of a handshake, with the ticket of an earlier one where the client has one; a request is made.
 fn visit(limpet: &Limpet, client: &Arc<ClientConfig>, name: &str) -> Option<HandshakeKind> {
@@ -49,4 +49,27 @@ fn sessions_of_version_1_2_are_resumed_by_their_own_process_alone() {
     assert_eq!(visit(&nodes[0], &client, NAME), Some(HandshakeKind::Full));
     assert_eq!(visit(&nodes[0], &client, NAME), Some(HandshakeKind::Resumed));
     assert_eq!(visit(&nodes[1], &client, NAME), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn a_session_ends_with_its_key_and_not_before_it_left_the_ring() {
+    let target = Target::echo("a");
+    let limpet = secure(&target).keys(&[(1, KEY_ONE), (2, KEY_TWO)]).start();
+    let client = tls::client();
+    assert_eq!(visit(&limpet, &client, NAME), Some(HandshakeKind::Full));
+    let mut reloads = 0;
+    let mut reload = |keys: &[(u8, &str)]| {
+        reloads += 1;
+        limpet.write_config(&secure(&target).keys(keys).text());
+        limpet.signal(libc::SIGHUP);
+        let count = || limpet.stderr().matches("reload by SIGHUP").count();
+        assert!(poll(|| (count() >= reloads).then_some(())).is_some(), "{}", limpet.stderr());
+    };
+    // The ticket of before is opened by the key that is second now, and the next is sealed by the first one.
+    reload(&[(2, KEY_TWO), (1, KEY_ONE)]);
+    assert_eq!(visit(&limpet, &client, NAME), Some(HandshakeKind::Resumed));
+    reload(&[(2, KEY_TWO)]);
+    assert_eq!(visit(&limpet, &client, NAME), Some(HandshakeKind::Resumed));
+    reload(&[(1, KEY_ONE)]);
+    assert_eq!(visit(&limpet, &client, NAME), Some(HandshakeKind::Full));
 }
