@@ -14,4 +14,6 @@ mod drain;
 mod faults;
 mod many_targets;
 mod reloads;
+mod renewals;
+mod traffic;
 mod tunnels;
