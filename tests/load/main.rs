@@ -10,6 +10,7 @@
 #[allow(dead_code, unused_imports, reason = "shared with tests/blackbox, which uses the rest")]
 mod support;
 
+mod contents;
 mod drain;
 mod faults;
 mod many_targets;
