@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -26,16 +27,20 @@ struct Demo {
     lines: Receiver<String>,
     /// What was printed up to and including the line that says how to end it.
     guide: Vec<String>,
+    /// Where it keeps its files; one that is killed leaves them.
+    _directory: tempfile::TempDir,
 }
 
 impl Demo {
     fn start(arguments: &[&str]) -> Demo {
         let mut command = limpet(&["--address", "127.0.0.1:0", "--console", "127.0.0.1:0"]);
-        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        command.args(arguments).env("TMPDIR", directory.path());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|l| send.send(l)));
-        let mut demo = Demo { child, lines, guide: Vec::new() };
+        let mut demo = Demo { child, lines, guide: Vec::new(), _directory: directory };
         while !demo.guide.last().is_some_and(|line| line.contains("Ctrl-C")) {
             let line = demo.lines.recv_timeout(WAIT_MAX).expect("the guide ends with Ctrl-C");
             demo.guide.push(line);
@@ -112,6 +117,18 @@ fn the_walkthrough_tells_the_whole_story_and_exits_0() {
 }
 
 #[test]
+fn both_stories_are_told_over_https_too() {
+    for (arguments, steps) in
+        [(&["--tls", "--walkthrough"][..], 9), (&["--tls", "--mcp", "--walkthrough"], 8)]
+    {
+        let output = run_to_end(arguments);
+        let printed = text(&output.stdout);
+        assert!(output.status.success(), "{printed}\n{}", text(&output.stderr));
+        assert_eq!(printed.matches('✓').count(), steps, "{printed}");
+    }
+}
+
+#[test]
 fn the_walkthrough_of_the_protocol_shows_the_loss_and_the_cure_and_exits_0() {
     let output = run_to_end(&["--mcp", "--walkthrough"]);
     let printed = text(&output.stdout);
@@ -150,6 +167,49 @@ fn with_stickiness_the_printed_lines_keep_the_session() {
         assert!(page.contains(&format!("visit {visit}.")), "{page}");
         assert_eq!(instance(&created), instance(&page));
     }
+}
+
+/// The folder of the certificate that the guide of a demo over HTTPS names.
+fn authority(demo: &Demo) -> PathBuf {
+    let named = demo.guide.iter().find_map(|line| line.trim().strip_prefix("authority "));
+    PathBuf::from(named.expect("the guide names the authority").trim())
+}
+
+#[test]
+fn over_https_the_printed_lines_trust_the_demos_own_authority_and_keep_the_session() {
+    let mut demo = Demo::start(&["--tls", "--sticky"]);
+    let authority = authority(&demo);
+    let directory = tempfile::tempdir().unwrap();
+    let jar = directory.path().join("jar").display().to_string();
+    assert!(demo.curl(0, &jar).starts_with("HTTP/1.1 200 OK"));
+    let created = demo.curl(1, &jar);
+    for visit in 2..5 {
+        let page = demo.curl(2, &jar);
+        assert!(page.contains(&format!("visit {visit}.")), "{page}");
+        assert_eq!(instance(&created), instance(&page));
+    }
+    let kept = fs::read_to_string(&jar).unwrap();
+    let of_limpet = kept.lines().find(|line| line.contains("limpet_demo")).unwrap();
+    assert_eq!(of_limpet.split('\t').nth(3), Some("TRUE"), "for HTTPS alone: {of_limpet}");
+
+    // Without the file curl does not know the authority, and limpet keeps it no longer than the demo.
+    let line = demo.guide.iter().find(|line| line.contains("curl ")).unwrap();
+    let url = line.split_whitespace().last().unwrap();
+    let stranger = Command::new("curl").args(["--silent", "--show-error", url]).output().unwrap();
+    assert!(text(&stranger.stderr).contains("certificate"), "{}", text(&stranger.stderr));
+    assert!(authority.exists());
+    demo.signal("TERM");
+    assert!(demo.wait().success());
+    assert!(!authority.parent().unwrap().exists());
+}
+
+#[test]
+fn over_https_a_session_of_the_protocol_is_kept_by_the_printed_lines() {
+    let demo = Demo::start(&["--tls", "--mcp", "--sticky"]);
+    let printed = paste(&demo);
+    let (sealed, kept) = printed.split_first().unwrap();
+    assert!(sealed.contains('.'), "{printed:#?}");
+    assert_eq!(counts(&kept[..4]), [Some(1), Some(2), Some(3), Some(4)], "{printed:#?}");
 }
 
 /// What one shell prints for all commands that the guide of the protocol's servers shows.
@@ -204,12 +264,18 @@ fn an_interrupt_and_a_termination_end_it_cleanly() {
 
 #[test]
 fn the_printed_configuration_is_one_that_the_ordinary_check_accepts() {
-    for option in ["--sticky", "--mcp"] {
+    // The files of a certificate are examples as the ports are, and must be there for the check: a demo that runs has some.
+    let demo = Demo::start(&["--tls"]);
+    let folder = authority(&demo).parent().unwrap().to_owned();
+    for option in ["--sticky", "--mcp", "--tls"] {
         let printed = run_to_end(&["--print-config", option]);
         assert!(printed.status.success(), "{}", text(&printed.stderr));
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("demo.toml");
-        fs::write(&file, &printed.stdout).unwrap();
+        let there = format!("{}/balancer", folder.display());
+        let printed = text(&printed.stdout).replace("/etc/limpet/tls/demo", &there);
+        assert_eq!(printed.contains(&there), option == "--tls");
+        fs::write(&file, printed).unwrap();
         let check = Command::new(env!("CARGO_BIN_EXE_limpet"))
             .arg("check")
             .arg("--config")

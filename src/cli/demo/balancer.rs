@@ -46,7 +46,9 @@ impl Balancer {
         let console = plane.admin_address();
         let data_plane = DataPlane::start(&control, &start.process)?;
         let handle = data_plane.handle();
-        let urls = vec![format!("http://{}/", data_plane.address())];
+        let is_secure = control.snapshot().listeners.iter().any(|listener| listener.tls.is_some());
+        let scheme = if is_secure { "https" } else { "http" };
+        let urls = vec![format!("{scheme}://{}/", data_plane.address())];
         let (end, is_ended) = oneshot::channel();
         let work = move || {
             let end = async { drop(is_ended.await) };
@@ -150,6 +152,7 @@ mod tests {
             sticky: false,
             access_log: false,
             console: None,
+            certificate: None,
             secret: new_secret().unwrap(),
         };
         let balancer = Balancer::start(&text.to_toml()).unwrap();

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,11 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, SET_COOKIE};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::control::config::units::show_duration;
 
@@ -30,6 +34,8 @@ const CONTENT_BYTES_MAX: usize = 1024 * 1024;
 pub enum ClientError {
     #[error("no connection to {address}: {cause}")]
     Connect { address: SocketAddr, cause: std::io::Error },
+    #[error("no TLS with {address}: {cause}")]
+    Handshake { address: SocketAddr, cause: std::io::Error },
     #[error("no answer within {}", show_duration(WAIT_MAX))]
     Late,
     #[error("the exchange failed: {0}")]
@@ -85,6 +91,43 @@ pub struct Response {
     pub body: String,
 }
 
+/// Where the balancer is, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub struct Place {
+    address: SocketAddr,
+    /// `None` = in clear.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Place {
+    pub fn plain(address: SocketAddr) -> Place {
+        Place { address, tls: None }
+    }
+
+    /// With TLS by this configuration, which says whom to trust.
+    pub fn secure(address: SocketAddr, tls: Arc<ClientConfig>) -> Place {
+        Place { address, tls: Some(tls) }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let address = self.address;
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.map_err(|cause| ClientError::Connect { address, cause })?;
+        let Some(tls) = &self.tls else {
+            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            // An error of the connection reaches the request that waits on it.
+            tokio::spawn(connection);
+            return Ok(sender);
+        };
+        let name = ServerName::from(address.ip());
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
+        let stream = stream.map_err(|cause| ClientError::Handshake { address, cause })?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
 /// One connection to the balancer, kept until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
@@ -95,15 +138,9 @@ pub struct Connection {
 impl Connection {
     /// # Errors
     /// When the connection is refused or does not come about in time.
-    pub async fn open(address: SocketAddr) -> Result<Connection, ClientError> {
-        let stream = timeout(WAIT_MAX, TcpStream::connect(address))
-            .await
-            .map_err(|_| ClientError::Late)?
-            .map_err(|cause| ClientError::Connect { address, cause })?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // An error of the connection reaches the request that waits on it.
-        tokio::spawn(connection);
-        Ok(Connection { sender, address })
+    pub async fn open(place: &Place) -> Result<Connection, ClientError> {
+        let sender = timeout(WAIT_MAX, place.connect()).await.map_err(|_| ClientError::Late)??;
+        Ok(Connection { sender, address: place.address })
     }
 
     /// Visits the page.

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::authority::Files;
+
 /// The target group of the two instances.
 pub const GROUP: &str = "demo";
 
@@ -47,6 +49,8 @@ pub struct Configuration<'c> {
     pub access_log: bool,
     /// Where the console is served; `None` = not at all.
     pub console: Option<SocketAddr>,
+    /// The certificate that the balancer presents; `None` = it speaks in clear.
+    pub certificate: Option<&'c Files>,
     /// Seals the stickiness cookie.
     pub secret: [u8; 32],
 }
@@ -72,7 +76,7 @@ keys = [{{ id = 1, secret = "{secret}" }}]
 name = "demo"
 address = "{address}"
 forward = "{GROUP}"
-
+{tls}
 [[target_group]]
 name = "{GROUP}"
 algorithm = "round_robin"
@@ -82,6 +86,7 @@ health_check = {{ type = "http", path = "{HEALTH_PATH}", interval = "1s" }}
             output = if self.access_log { "stdout" } else { "off" },
             secret = BASE64_STANDARD.encode(self.secret),
             address = self.address,
+            tls = self.certificate.map_or(String::new(), tls),
             sticky = self.sticky,
             stickiness = self.application.stickiness(),
         );
@@ -98,6 +103,15 @@ health_check = {{ type = "http", path = "{HEALTH_PATH}", interval = "1s" }}
     }
 }
 
+/// The listener's own table.
+fn tls(Files { chain, key }: &Files) -> String {
+    let [chain, key] = [chain, key].map(|path| toml::Value::from(path.as_str()));
+    format!("\n[listener.tls]\ncertificates = [{{ chain = {chain}, key = {key} }}]\n")
+}
+
+/// Why there is no key.
+pub const NO_RANDOM: &str = "the system has no random bytes to give";
+
 /// A key of its own for one demo.
 ///
 /// # Errors
@@ -105,7 +119,7 @@ health_check = {{ type = "http", path = "{HEALTH_PATH}", interval = "1s" }}
 pub fn new_secret() -> Result<[u8; 32], String> {
     let mut secret = [0; 32];
     let filled = aws_lc_rs::rand::fill(&mut secret);
-    filled.map_err(|_| "the system has no random bytes to give".to_owned())?;
+    filled.map_err(|_| NO_RANDOM.to_owned())?;
     Ok(secret)
 }
 
@@ -129,6 +143,7 @@ mod tests {
                 sticky,
                 access_log,
                 console,
+                certificate: None,
                 secret,
             };
             let table: toml::Table = demo.to_toml().parse().unwrap();
@@ -142,6 +157,25 @@ mod tests {
             let key = table["stickiness_keys"]["keys"][0]["secret"].as_str().unwrap();
             assert_eq!(BASE64_STANDARD.decode(key).unwrap(), secret);
         }
+    }
+
+    #[test]
+    fn a_certificate_is_named_whatever_its_folder_is_called() {
+        let certificate = Files { chain: "/tmp/a \"b\"/c.pem".into(), key: r"/tmp/\n.key".into() };
+        let demo = Configuration {
+            application: Application::Pages,
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            instances: &[],
+            sticky: false,
+            access_log: false,
+            console: None,
+            certificate: Some(&certificate),
+            secret: new_secret().unwrap(),
+        };
+        let table: toml::Table = demo.to_toml().parse().unwrap();
+        let shown = &table["listener"][0]["tls"]["certificates"][0];
+        assert_eq!(shown["chain"].as_str(), Some(&*certificate.chain));
+        assert_eq!(shown["key"].as_str(), Some(&*certificate.key));
     }
 
     #[test]

@@ -9,11 +9,32 @@ use super::configuration::Application;
 use super::mcp;
 use super::mcp::guide::Lines;
 
+/// The balancer as its clients reach it.
+#[derive(Debug, Clone, Copy)]
+pub struct Front<'f> {
+    pub address: SocketAddr,
+    /// The file of the authority whose certificate it shows; `None` = it speaks in clear.
+    pub authority: Option<&'f str>,
+}
+
+impl Front<'_> {
+    /// The beginning of its URLs, without a slash at its end.
+    pub fn url(&self) -> String {
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// curl with what it must be told to trust.
+    pub fn curl(&self) -> String {
+        self.authority.map_or("curl".to_owned(), |file| format!("curl --cacert {}", quoted(file)))
+    }
+}
+
 /// What stands where.
 #[derive(Debug, Clone, Copy)]
 pub struct Guide<'g> {
     pub application: Application,
-    pub balancer: SocketAddr,
+    pub balancer: Front<'g>,
     pub console: Option<SocketAddr>,
     pub instances: &'g [(&'static str, SocketAddr)],
     pub sticky: bool,
@@ -26,7 +47,7 @@ pub struct Guide<'g> {
 impl Guide<'_> {
     /// The text that is printed once everything has started.
     pub fn text(&self) -> String {
-        let balancer = self.balancer;
+        let balancer = self.balancer.url();
         let state = stickiness_word(self.sticky);
         let (what, path) = match self.application {
             Application::Pages => ("instances", "/"),
@@ -34,7 +55,7 @@ impl Guide<'_> {
         };
         let mut text = format!(
             "limpet demo: a balancer, and {what} that keep their sessions in memory\n\n  \
-             balancer    http://{balancer}{path}   stickiness {state}\n"
+             balancer    {balancer}{path}   stickiness {state}\n"
         );
         // Writing into a String cannot fail.
         for (id, address) in self.instances {
@@ -42,6 +63,10 @@ impl Guide<'_> {
         }
         if let Some(console) = self.console {
             let _ = writeln!(text, "  console     http://{console}/");
+        }
+        if let Some(file) = self.balancer.authority {
+            let _ = writeln!(text, "  authority   {file}");
+            text.push_str(OF_AUTHORITY);
         }
         text.push_str(&match self.application {
             Application::Pages => self.pages(),
@@ -57,16 +82,16 @@ impl Guide<'_> {
 
     /// What to open and to try where the instances are pages.
     fn pages(&self) -> String {
-        let balancer = self.balancer;
+        let (balancer, curl) = (self.balancer.url(), self.balancer.curl());
         let mut text = format!(
             "
-Open http://{balancer}/ in a browser, refresh, log in, refresh again. Or with curl:
+Open {balancer}/ in a browser, refresh, log in, refresh again. Or with curl:
 
-  curl -i http://{balancer}/
+  {curl} -i {balancer}/
       again and again: the instances take turns to answer
 
-  curl -b {JAR} -c {JAR} -d name=Ada http://{balancer}/session
-  curl -b {JAR} -c {JAR} http://{balancer}/
+  {curl} -b {JAR} -c {JAR} -d name=Ada {balancer}/session
+  {curl} -b {JAR} -c {JAR} {balancer}/
       log in, then visit: {outcome}
 ",
             outcome = if self.sticky {
@@ -106,6 +131,22 @@ on, save: from the next request on every user stays.
     }
 }
 
+/// What a browser says, and what can be done about it.
+const OF_AUTHORITY: &str = "
+The balancer shows a certificate that this authority has signed, which was made for this demo alone and ends with it.
+A browser warns that it does not know the authority (Chrome: NET::ERR_CERT_AUTHORITY_INVALID, Firefox:
+SEC_ERROR_UNKNOWN_ISSUER). Go on all the same, or import the file above as an authority before.
+";
+
+/// One word of a shell.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// Where the printed lines of curl keep their cookies.
 const JAR: &str = "/tmp/limpet-demo.jar";
 
@@ -118,12 +159,16 @@ mod tests {
     use crate::cli::demo::guide::*;
 
     fn guide(sticky: bool, interactive: bool) -> String {
+        guide_with(None, sticky, interactive)
+    }
+
+    fn guide_with(authority: Option<&str>, sticky: bool, interactive: bool) -> String {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
         let instances = [("a", SocketAddr::from(([127, 0, 0, 1], 9001)))];
         let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
         Guide {
             application: Application::Pages,
-            balancer: address,
+            balancer: Front { address, authority },
             console,
             instances: &instances,
             sticky,
@@ -142,6 +187,18 @@ mod tests {
         assert!(off.contains("asks you to log in again"), "{off}");
         let on = guide(true, true);
         assert!(on.contains("stickiness on") && on.contains("you stay with the instance"), "{on}");
+    }
+
+    #[test]
+    fn the_authority_is_named_only_where_there_is_one_and_curl_is_told_to_trust_it() {
+        let plain = guide(false, false);
+        assert!(!plain.contains("https:") && !plain.contains("authority"), "{plain}");
+        let secure = guide_with(Some("/tmp/it's here/authority.pem"), false, false);
+        assert!(secure.contains("https://127.0.0.1:8080/   stickiness off"), "{secure}");
+        assert!(secure.contains("authority   /tmp/it's here/authority.pem\n"), "{secure}");
+        let line = r"curl --cacert '/tmp/it'\''s here/authority.pem' -i https://127.0.0.1:8080/";
+        assert!(secure.contains(line), "{secure}");
+        assert!(!secure.contains("http://127.0.0.1:8080"), "{secure}");
     }
 
     #[test]

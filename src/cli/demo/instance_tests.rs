@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::cli::demo::client::{Connection, Jar};
+use crate::cli::demo::client::{Connection, Jar, Place};
 use crate::cli::demo::instance::*;
 use crate::cli::demo::instances::Instances;
 
@@ -30,8 +30,8 @@ fn instances_name_themselves_and_know_only_their_own_sessions() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut jar = Jar::default();
-        let mut here = Connection::open(first_address).await.unwrap();
-        let mut there = Connection::open(second_address).await.unwrap();
+        let mut here = Connection::open(&Place::plain(first_address)).await.unwrap();
+        let mut there = Connection::open(&Place::plain(second_address)).await.unwrap();
 
         let stranger = here.visit(&mut jar).await.unwrap();
         assert_eq!((stranger.status, stranger.instance.as_str()), (200, first));

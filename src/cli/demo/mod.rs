@@ -5,6 +5,7 @@
 //! TCP, and the edit goes through the same interface that the console uses. Tested in its parts and,
 //! as a user runs it, by `tests/demo.rs`.
 
+mod authority;
 mod balancer;
 mod client;
 mod configuration;
@@ -26,9 +27,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use authority::{Authority, AuthorityError, Files};
 use balancer::Balancer;
+use client::Place;
 use configuration::{Application, Configuration};
-use guide::Guide;
+use guide::{Front, Guide};
 use instances::{INSTANCE_IDS, Instances};
 use mcp::walkthrough::Agents;
 use walkthrough::Pages;
@@ -52,6 +55,7 @@ Examples:
   limpet demo
   limpet demo --sticky --access-log
   limpet demo --walkthrough
+  limpet demo --tls
   limpet demo --mcp
   limpet demo --mcp --walkthrough
   limpet demo --print-config > limpet.toml";
@@ -75,6 +79,11 @@ pub struct Options {
     #[arg(long)]
     pub mcp: bool,
 
+    /// Serve pages or the protocol over HTTPS, by a certificate of an authority that is made for this
+    /// demo alone
+    #[arg(long)]
+    pub tls: bool,
+
     /// Start with stickiness on
     #[arg(long)]
     pub sticky: bool,
@@ -84,7 +93,8 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["sticky", "print_config"])]
     pub walkthrough: bool,
 
-    /// Print the balancer's configuration and exit (the instances' ports are examples)
+    /// Print the balancer's configuration and exit (the instances' ports and the certificate's files are
+    /// examples)
     #[arg(long)]
     pub print_config: bool,
 
@@ -98,6 +108,8 @@ pub struct Options {
 enum DemoError {
     #[error("the instances could not be started: {0}")]
     Instances(io::Error),
+    #[error("{0}")]
+    Authority(#[from] AuthorityError),
     #[error("the balancer could not be started: {0}")]
     Balancer(String),
     #[error("the balancer has ended: {0}")]
@@ -125,22 +137,50 @@ fn try_run(options: &Options) -> Result<ExitCode, DemoError> {
     if options.print_config {
         let ports = EXAMPLE_PORT..;
         let examples: Vec<_> = INSTANCE_IDS.into_iter().zip(ports.map(local)).collect();
-        io::stdout().write_all(configuration(options, &examples)?.as_bytes())?;
+        let certificate = options.tls.then(Files::example);
+        let text = configuration(options, &examples, certificate.as_ref())?;
+        io::stdout().write_all(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let instances = Instances::start(application(options)).map_err(DemoError::Instances)?;
-    let text = configuration(options, &instances.addresses)?;
+    let authority = options.tls.then(|| Authority::new(address(options).ip())).transpose()?;
+    let certificate = authority.as_ref().map(Authority::files);
+    let text = configuration(options, &instances.addresses, certificate)?;
     let balancer = Balancer::start(&text).map_err(DemoError::Balancer)?;
+    let stage = Stage {
+        application: application(options),
+        balancer: &balancer,
+        authority: authority.as_ref(),
+    };
     let ended = if options.walkthrough {
-        tell(&runtime, &balancer, &instances, application(options))
+        tell(&runtime, &stage, &instances)
     } else {
-        serve(&runtime, &balancer, &instances, application(options))
+        serve(&runtime, &stage, &instances)
     };
     // The balancer ends first, so that no request finds its instance gone.
     balancer.shutdown();
     drop(instances);
     ended
+}
+
+/// What the story is told with.
+struct Stage<'s> {
+    application: Application,
+    balancer: &'s Balancer,
+    /// `None` = in clear.
+    authority: Option<&'s Authority>,
+}
+
+impl Stage<'_> {
+    /// The balancer as the story's own clients find it.
+    fn place(&self) -> Place {
+        let address = self.balancer.address();
+        match self.authority {
+            None => Place::plain(address),
+            Some(authority) => authority.place(address),
+        }
+    }
 }
 
 fn application(options: &Options) -> Application {
@@ -151,18 +191,25 @@ fn application(options: &Options) -> Application {
 fn configuration(
     options: &Options,
     instances: &[(&'static str, SocketAddr)],
+    certificate: Option<&Files>,
 ) -> Result<String, DemoError> {
-    let port = if options.walkthrough { 0 } else { PORT };
     let configuration = Configuration {
         application: application(options),
-        address: options.address.unwrap_or(local(port)),
+        address: address(options),
         instances,
         sticky: options.sticky,
         access_log: options.access_log,
         console: (!options.walkthrough).then(|| console(options)),
+        certificate,
         secret: configuration::new_secret().map_err(DemoError::Random)?,
     };
     Ok(configuration.to_toml())
+}
+
+/// Where the balancer listens.
+fn address(options: &Options) -> SocketAddr {
+    let port = if options.walkthrough { 0 } else { PORT };
+    options.address.unwrap_or(local(port))
 }
 
 /// Where the console goes: where it was asked to, or its usual port, or, beside another demo, any.
@@ -180,23 +227,23 @@ fn local(port: u16) -> SocketAddr {
 /// Performs the walk-through.
 fn tell(
     runtime: &Runtime,
-    balancer: &Balancer,
+    stage: &Stage<'_>,
     instances: &Instances,
-    application: Application,
 ) -> Result<ExitCode, DemoError> {
     let mut out = io::stdout();
+    let (balancer, place) = (stage.balancer, stage.place());
     let address = balancer.address();
     write!(out, "limpet demo, the walk-through: balancer {address}")?;
     for (id, address) in &instances.addresses {
         write!(out, ", instance {id} {address}")?;
     }
     writeln!(out)?;
-    let told = match application {
+    let told = match stage.application {
         Application::Pages => {
-            runtime.block_on(walkthrough::perform(Pages::at(address), balancer, &mut out))?
+            runtime.block_on(walkthrough::perform(Pages::at(place), balancer, &mut out))?
         }
         Application::Mcp => {
-            runtime.block_on(walkthrough::perform(Agents::at(address), balancer, &mut out))?
+            runtime.block_on(walkthrough::perform(Agents::at(place), balancer, &mut out))?
         }
     };
     Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -205,10 +252,10 @@ fn tell(
 /// Serves until SIGINT or SIGTERM; Enter in a terminal switches stickiness.
 fn serve(
     runtime: &Runtime,
-    balancer: &Balancer,
+    stage: &Stage<'_>,
     instances: &Instances,
-    application: Application,
 ) -> Result<ExitCode, DemoError> {
+    let balancer = stage.balancer;
     let interactive = io::stdin().is_terminal();
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -219,14 +266,16 @@ fn serve(
                 .name("demo-enter".to_owned())
                 .spawn(move || read_enters(&entered))?;
         }
-        let (balancer_address, instances) = (balancer.address(), &instances.addresses);
-        let (console, sticky) = (balancer.console(), balancer.is_sticky());
+        let front = Front {
+            address: balancer.address(),
+            authority: stage.authority.map(Authority::own_file),
+        };
         let guide = Guide {
-            application,
-            balancer: balancer_address,
-            console,
-            instances,
-            sticky,
+            application: stage.application,
+            balancer: front,
+            console: balancer.console(),
+            instances: &instances.addresses,
+            sticky: balancer.is_sticky(),
             interactive,
             program: &std::env::current_exe()?.display().to_string(),
         };

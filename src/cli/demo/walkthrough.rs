@@ -7,11 +7,10 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
-use super::client::{Connection, Jar, Response};
+use super::client::{Connection, Jar, Place, Response};
 
 /// Visits that must alternate.
 const ALTERNATING_VISITS: usize = 6;
@@ -88,7 +87,7 @@ const TITLES: [&str; 9] = [
 
 /// The story of pages that know their visitor by a cookie, and what it remembers from one step to the next.
 pub struct Pages {
-    address: SocketAddr,
+    place: Place,
     /// Ada's browser.
     jar: Jar,
     /// The instance that created Ada's latest session.
@@ -116,9 +115,9 @@ impl Story for Pages {
 }
 
 impl Pages {
-    /// Behind the balancer at this address.
-    pub fn at(address: SocketAddr) -> Pages {
-        Pages { address, jar: Jar::default(), holder: String::new(), idle: None }
+    /// Behind the balancer at this place.
+    pub fn at(place: Place) -> Pages {
+        Pages { place, jar: Jar::default(), holder: String::new(), idle: None }
     }
 
     async fn visits_alternate(&mut self) -> Seen {
@@ -199,8 +198,8 @@ impl Pages {
         }
         let mut clients = JoinSet::new();
         for _ in 0..CONCURRENT_CONNECTIONS {
-            let (address, jar, holder) = (self.address, self.jar.clone(), self.holder.clone());
-            clients.spawn(visit_kept(address, jar, holder, "Ada".to_owned(), CONCURRENT_REQUESTS));
+            let (place, jar, holder) = (self.place.clone(), self.jar.clone(), self.holder.clone());
+            clients.spawn(visit_kept(place, jar, holder, "Ada".to_owned(), CONCURRENT_REQUESTS));
         }
         while let Some(client) = clients.join_next().await {
             client.map_err(failed)??;
@@ -215,7 +214,7 @@ impl Pages {
     async fn others_are_spread(&mut self) -> Seen {
         let mut visitors = JoinSet::new();
         for number in 0..OTHER_VISITORS {
-            visitors.spawn(visitor(self.address, format!("Visitor{number}")));
+            visitors.spawn(visitor(self.place.clone(), format!("Visitor{number}")));
         }
         let mut holders = Vec::new();
         while let Some(visitor) = visitors.join_next().await {
@@ -239,7 +238,7 @@ impl Pages {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        Connection::open(self.address).await.map_err(failed)
+        Connection::open(&self.place).await.map_err(failed)
     }
 
     async fn visit_anew(&self, jar: &mut Jar) -> Result<Response, String> {
@@ -250,24 +249,24 @@ impl Pages {
 }
 
 /// One visitor's session from its creation on; returns the instance that held it throughout.
-async fn visitor(address: SocketAddr, name: String) -> Result<String, String> {
+async fn visitor(place: Place, name: String) -> Result<String, String> {
     let mut jar = Jar::default();
-    let mut connection = Connection::open(address).await.map_err(failed)?;
+    let mut connection = Connection::open(&place).await.map_err(failed)?;
     let created = connection.log_in(&name, &mut jar).await.map_err(failed)?;
     expect(&created, &format!("Welcome, {name}."))?;
-    visit_kept(address, jar, created.instance.clone(), name, OTHER_VISITS).await?;
+    visit_kept(place, jar, created.instance.clone(), name, OTHER_VISITS).await?;
     Ok(created.instance)
 }
 
 /// Visits on a new connection, each of which must be answered by `holder`, who knows the session.
 async fn visit_kept(
-    address: SocketAddr,
+    place: Place,
     mut jar: Jar,
     holder: String,
     name: String,
     visits: u64,
 ) -> Result<(), String> {
-    let mut connection = Connection::open(address).await.map_err(failed)?;
+    let mut connection = Connection::open(&place).await.map_err(failed)?;
     for _ in 0..visits {
         let response = connection.visit(&mut jar).await.map_err(failed)?;
         expect_kept(&response, &holder, &name, None)?;

@@ -1,7 +1,7 @@
 //! The walk-through judged against stand-ins for the balancer: one that does what it should, and
 //! ones that each do one thing wrong.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -160,7 +160,8 @@ fn perform_with(fault: Fault) -> (bool, String) {
     let server = Mutex::new(Some(Server::start(&listener, stand_in.clone())));
     let console = Console { stand_in, listener, server };
     let mut out = Vec::new();
-    let told = runtime().block_on(perform(Pages::at(address), &console, &mut out)).unwrap();
+    let told =
+        runtime().block_on(perform(Pages::at(Place::plain(address)), &console, &mut out)).unwrap();
     (told, String::from_utf8(out).unwrap())
 }
 

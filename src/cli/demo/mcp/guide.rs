@@ -4,10 +4,12 @@
 
 use std::net::SocketAddr;
 
+use super::super::guide::{Front, quoted};
+
 /// What stands where.
 #[derive(Debug, Clone, Copy)]
 pub struct Lines<'l> {
-    pub balancer: SocketAddr,
+    pub balancer: Front<'l>,
     pub console: Option<SocketAddr>,
     pub sticky: bool,
     /// The program as a shell finds it.
@@ -21,11 +23,12 @@ impl Lines<'_> {
             r#"
 Paste into a shell what a client sends. curl leaves the session's field out while $ID is empty:
 
-  mcp() {{ curl -sS http://{balancer}/mcp -H 'Accept: application/json, text/event-stream' -H 'Content-Type: application/json' -H "Mcp-Session-Id: $ID" "$@"; echo; }}
+  mcp() {{ {curl} -sS {balancer}/mcp -H 'Accept: application/json, text/event-stream' -H 'Content-Type: application/json' -H "Mcp-Session-Id: $ID" "$@"; echo; }}
   begin() {{ ID=; ID=$(mcp -D - -d '{INITIALIZE}' | sed -n 's/^mcp-session-id: \([!-~]*\).*/\1/Ip'); echo "$ID"; }}
   count() {{ mcp -d '{COUNT}'; }}
 "#,
-            balancer = self.balancer,
+            curl = self.balancer.curl(),
+            balancer = self.balancer.url(),
         );
         if !self.sticky {
             text.push_str(LOST);
@@ -68,21 +71,13 @@ const KEPT: &str = "
       the end of the session: Session not found, as it should be
 ";
 
-/// The program's path as one word of a shell.
-fn quoted(path: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    match path.chars().all(is_plain) {
-        true => path.to_owned(),
-        false => format!("'{}'", path.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn lines(sticky: bool) -> String {
-        let balancer = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let balancer = Front { address, authority: None };
         let console = Some(SocketAddr::from(([127, 0, 0, 1], 9901)));
         Lines { balancer, console, sticky, program: "/opt/it's here/limpet" }.text()
     }

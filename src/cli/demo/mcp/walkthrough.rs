@@ -3,8 +3,6 @@
 //! Owns: the steps and their judgement. Never: a look inside the balancer; it is a client of the protocol.
 //! Tested by `tests/demo.rs`, as a user runs it.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
@@ -12,7 +10,7 @@ use hyper::{Method, Request};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::super::client::{ClientError, Connection};
+use super::super::client::{ClientError, Connection, Place};
 use super::super::walkthrough::{Operator, Seen, Story, failed};
 use super::{LATEST, PATH, SESSION_FIELD};
 
@@ -35,20 +33,20 @@ const TITLES: [&str; 8] = [
 
 /// What the story remembers from one step to the next.
 pub struct Agents {
-    address: SocketAddr,
+    place: Place,
     agent: Agent,
     /// A connection that is opened before the edit and used after it.
     idle: Option<Connection>,
 }
 
 impl Agents {
-    /// Behind the balancer at this address.
-    pub fn at(address: SocketAddr) -> Agents {
-        Agents { address, agent: Agent::default(), idle: None }
+    /// Behind the balancer at this place.
+    pub fn at(place: Place) -> Agents {
+        Agents { place, agent: Agent::default(), idle: None }
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        Connection::open(self.address).await.map_err(failed)
+        Connection::open(&self.place).await.map_err(failed)
     }
 
     async fn begin(&mut self) -> Seen {
@@ -106,7 +104,7 @@ impl Agents {
     async fn others_are_spread(&mut self) -> Seen {
         let mut agents = JoinSet::new();
         for _ in 0..OTHER_AGENTS {
-            agents.spawn(other_agent(self.address));
+            agents.spawn(other_agent(self.place.clone()));
         }
         let mut holders = Vec::new();
         while let Some(holder) = agents.join_next().await {
@@ -154,8 +152,8 @@ impl Story for Agents {
 }
 
 /// One agent's session from its beginning on; returns the instance that held it throughout.
-async fn other_agent(address: SocketAddr) -> Result<String, String> {
-    let mut connection = Connection::open(address).await.map_err(failed)?;
+async fn other_agent(place: Place) -> Result<String, String> {
+    let mut connection = Connection::open(&place).await.map_err(failed)?;
     let mut agent = Agent::begin(&mut connection).await?;
     for _ in 0..OTHER_CALLS {
         agent.count(&mut connection).await?;
