@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use crate::tls::speech::{self, Speech};
 
@@ -67,8 +67,16 @@ impl Door {
     /// # Errors
     /// When nobody listens, or does not speak as expected, or not in time.
     pub fn enter(&self) -> io::Result<Client> {
+        self.enter_at(|| Ok(()))
+    }
+
+    /// As [`enter`](Door::enter); `pause` is called before anything of a handshake is sent.
+    ///
+    /// # Errors
+    /// As there, and as `pause` says.
+    pub fn enter_at(&self, pause: impl FnMut() -> io::Result<()>) -> io::Result<Client> {
         let mut client = Client::connect(self.address)?;
-        client.greet(self)?;
+        client.greet(self, pause)?;
         Ok(client)
     }
 }
@@ -112,14 +120,24 @@ impl Client {
     ///
     /// # Errors
     /// When the server does not speak as expected.
-    pub fn greet(&mut self, door: &Door) -> io::Result<()> {
+    fn greet(&mut self, door: &Door, mut pause: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         let (Some((config, name)), Stream::Plain(socket)) = (&door.secure, &self.stream) else {
             return Ok(());
         };
         let session = ClientConnection::new(Arc::clone(config), name.clone());
         let mut stream = StreamOwned::new(session.map_err(io::Error::other)?, socket.try_clone()?);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
+        let StreamOwned { conn, sock } = &mut stream;
+        while conn.is_handshaking() || conn.wants_write() {
+            if conn.wants_write() {
+                pause()?;
+                while conn.wants_write() {
+                    conn.write_tls(sock)?;
+                }
+            } else if conn.read_tls(sock)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            } else {
+                conn.process_new_packets().map_err(io::Error::other)?;
+            }
         }
         self.stream = Stream::Secure(Box::new(stream));
         Ok(())
@@ -161,6 +179,14 @@ impl Client {
             } else {
                 self.more()?;
             }
+        }
+    }
+
+    /// Whether the handshake, if there was one, resumed a session.
+    pub fn is_resumed(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
+            Stream::Secure(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 

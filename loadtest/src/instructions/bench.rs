@@ -8,13 +8,16 @@ use std::path::Path;
 
 use super::callgrind::Counted;
 use super::idle::{self, Taking};
-use super::kinds::{Kind, Known};
+use super::kinds::{self, Kind, Known};
 use super::targets::Targets;
 use super::user::Users;
 use crate::compare::Failure;
+use crate::compare::client::Door;
 use crate::compare::ending::Folder;
-use crate::compare::render::Words;
+use crate::compare::render::{HOST, Tls, Words};
 use crate::compare::stage::free_port;
+use crate::tls::certificates::{self, Algorithm, Certificate};
+use crate::tls::speech::{Speech, Version};
 
 /// Requests before anything is counted.
 const WARM: usize = 20;
@@ -32,6 +35,9 @@ pub struct Bench {
     address: SocketAddr,
     /// Where users are known by a session id in a field.
     sessions: SocketAddr,
+    /// Where clients speak TLS, and what is presented to them.
+    secure: SocketAddr,
+    certificate: Certificate,
     // Dropped last: limpet writes into it until it has ended.
     _folder: Folder,
 }
@@ -45,17 +51,32 @@ impl Bench {
         let folder = Folder::new("instructions")?;
         let directory = folder.path();
         let targets = Targets::start(2)?;
-        let (address, sessions, admin) = (free_port()?, free_port()?, free_port()?);
+        let (address, sessions, secure) = (free_port()?, free_port()?, free_port()?);
+        let admin = free_port()?;
         let mut words = Words::new(address, admin.port(), directory);
         words.targets = targets.list().to_vec();
+        let certificate = certificates::make(Algorithm::Ecdsa, HOST, directory)
+            .map_err(|error| Failure::File { path: directory.to_path_buf(), error })?;
+        words.tls = Some(Tls::new(&certificate));
         let path = directory.join("limpet.toml");
-        let text = include_str!("limpet.toml").replace("{{ sessions }}", &sessions.to_string());
+        let text = include_str!("limpet.toml")
+            .replace("{{ sessions }}", &sessions.to_string())
+            .replace("{{ secure }}", &secure.to_string());
         fs::write(&path, words.render("limpet.toml", &text)?)
             .map_err(|error| Failure::File { path, error })?;
         let mut counted = Counted::start(limpet, core, directory, address)?;
         targets.keep_pace(counted.pace().clone());
         let taking = Taking::of(&mut counted)?;
-        Ok(Bench { counted, taking, targets, address, sessions, _folder: folder })
+        Ok(Bench {
+            counted,
+            taking,
+            targets,
+            address,
+            sessions,
+            secure,
+            certificate,
+            _folder: folder,
+        })
     }
 
     /// What a request of a kind costs, as often as it is repeated.
@@ -64,11 +85,8 @@ impl Bench {
     /// When limpet does not answer as it must, or callgrind does not.
     pub fn count(&mut self, kind: &Kind) -> Result<Vec<f64>, Failure> {
         self.targets.answer_with(kind.welcome());
-        let address = match kind.known {
-            Known::No | Known::ByCookie => self.address,
-            Known::ByField => self.sessions,
-        };
-        let mut users = Users::new(address, kind, self.counted.pace())?;
+        let door = self.door(kind)?;
+        let mut users = Users::new(door, kind, self.counted.pace())?;
         self.targets.answer_with(kind.answer());
         users.ask(2 * WARM)?;
         let sparse = idle::take_sparse(&mut self.counted, || users.ask(1))?;
@@ -80,6 +98,23 @@ impl Bench {
             costs.push(self.taking.request(&sparse, &dense));
         }
         Ok(costs)
+    }
+
+    /// Where clients of a kind are served.
+    fn door(&self, kind: &Kind) -> Result<Door, Failure> {
+        let resumes = match kind.tls {
+            kinds::Tls::No if kind.known == Known::ByField => {
+                return Ok(Door::plain(self.sessions));
+            }
+            kinds::Tls::No => return Ok(Door::plain(self.address)),
+            kinds::Tls::Whole => false,
+            kinds::Tls::Resumed => true,
+        };
+        let chain = &self.certificate.chain;
+        let speech = Speech::new(chain, HOST, Version::default(), resumes);
+        speech
+            .and_then(|speech| Door::secure(self.secure, &speech))
+            .map_err(|error| Failure::Options(error.to_string()))
     }
 
     /// Copies the profile of what was counted last.

@@ -23,6 +23,8 @@ pub struct Kind {
     pub body_size: usize,
     /// A connection for each.
     pub close: bool,
+    /// Whether clients speak TLS, and whether they resume sessions.
+    pub tls: Tls,
     /// Status that the target answers with.
     pub status: u16,
     /// Bytes of the response's content.
@@ -31,6 +33,17 @@ pub struct Kind {
     pub chunked: bool,
     /// How many are counted at a time.
     pub count: usize,
+}
+
+/// How clients speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all.
+    No,
+    /// With a handshake for each connection.
+    Whole,
+    /// With a ticket of the connection before.
+    Resumed,
 }
 
 /// How a user is known.
@@ -55,6 +68,7 @@ const GET: Kind = Kind {
     known: Known::ByCookie,
     body_size: 0,
     close: false,
+    tls: Tls::No,
     status: 200,
     answer_size: 64,
     chunked: false,
@@ -62,11 +76,14 @@ const GET: Kind = Kind {
 };
 
 /// All of them.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 14] = [
     GET,
     Kind { name: "get-first-visit", known: Known::No, ..GET },
     Kind { name: "get-app-header", known: Known::ByField, ..GET },
     Kind { name: "get-connection-each", close: true, ..GET },
+    Kind { name: "get-sticky-tls", tls: Tls::Whole, ..GET },
+    Kind { name: "get-tls-connection-each", close: true, tls: Tls::Whole, count: 60, ..GET },
+    Kind { name: "get-tls-resumed-each", close: true, tls: Tls::Resumed, count: 60, ..GET },
     Kind { name: "head", method: "HEAD", ..GET },
     Kind { name: "not-modified", status: 304, answer_size: 0, ..GET },
     Kind { name: "post-small", method: "POST", body_size: 200, ..GET },

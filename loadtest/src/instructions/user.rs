@@ -4,14 +4,13 @@
 //! `tests/compare.rs` with a limpet.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::kinds::{Kind, Known};
+use super::kinds::{Kind, Known, Tls};
 use super::pace::Pace;
 use super::targets::PIECE_BYTES;
 use crate::compare::Failure;
-use crate::compare::client::Client;
+use crate::compare::client::{Client, Door};
 
 /// Users in turn: what their cookies hold is drawn by lot, and some are searched a few instructions quicker.
 const COUNT: usize = 40;
@@ -19,7 +18,7 @@ const COUNT: usize = 40;
 /// Clients that send one kind of request.
 #[derive(Debug)]
 pub struct Users {
-    address: SocketAddr,
+    door: Door,
     client: Option<Client>,
     requests: Vec<Vec<u8>>,
     next: usize,
@@ -32,10 +31,11 @@ impl Users {
     ///
     /// # Errors
     /// When limpet does not answer.
-    pub fn new(address: SocketAddr, kind: &Kind, pace: &Pace) -> Result<Users, Failure> {
-        let failed = |error| Failure::File { path: PathBuf::from(address.to_string()), error };
+    pub fn new(door: Door, kind: &Kind, pace: &Pace) -> Result<Users, Failure> {
+        let path = PathBuf::from(door.address().to_string());
+        let failed = |error| Failure::File { path: path.clone(), error };
         let visit = Kind { known: Known::No, method: "GET", body_size: 0, path: "/", ..*kind };
-        let mut client = Client::connect(address).map_err(failed)?;
+        let mut client = door.enter().map_err(failed)?;
         let mut requests = Vec::new();
         for _ in 0..COUNT {
             let answer = client.ask(&visit.request("")).map_err(failed)?;
@@ -45,7 +45,7 @@ impl Users {
             };
             requests.push(kind.request(&token));
         }
-        Ok(Users { address, client: None, requests, next: 0, kind: *kind, pace: pace.clone() })
+        Ok(Users { door, client: None, requests, next: 0, kind: *kind, pace: pace.clone() })
     }
 
     /// The next request goes over another connection, which has other buffers.
@@ -60,7 +60,7 @@ impl Users {
     pub fn ask(&mut self, count: usize) -> Result<(), Failure> {
         for _ in 0..count {
             let answer = self.once().map_err(|error| Failure::File {
-                path: PathBuf::from(format!("{} at {}", self.kind.name, self.address)),
+                path: PathBuf::from(format!("{} at {}", self.kind.name, self.door.address())),
                 error,
             })?;
             if answer != self.kind.status {
@@ -75,7 +75,12 @@ impl Users {
         let kept = self.client.take().filter(|_| !self.kind.close);
         // A connection that is over is noticed on its own.
         self.settle()?;
-        let mut client = kept.map_or_else(|| Client::connect(self.address), Ok)?;
+        let mut client = kept.map_or_else(|| self.door.enter_at(|| self.settle()), Ok)?;
+        if client.is_resumed() != (self.kind.tls == Tls::Resumed) {
+            return Err(io::Error::other(
+                "a session was resumed that should not be, or not resumed",
+            ));
+        }
         let request = &self.requests[self.next % self.requests.len()];
         self.next += 1;
         for piece in request.chunks(PIECE_BYTES) {
