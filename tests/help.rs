@@ -52,7 +52,9 @@ fn an_unknown_topic_is_refused_with_what_was_meant() {
 #[test]
 fn the_fields_of_a_template_are_listed() {
     let text = stdout(&["help", "access-log"]);
-    for field in ["time", "total_us", "ended_cause", "target_address"] {
+    for field in
+        ["time", "total_us", "ended_cause", "target_address", "sni", "tls_client_certificate"]
+    {
         assert!(text.contains(&format!("\n  {field} ")), "{field}: {text}");
     }
 }

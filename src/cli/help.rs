@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{CONFIG_REFUSED, Cli};
-use crate::telemetry::format::fields::{FIELDS, JSON_COUNT};
+use crate::telemetry::format::fields::{FIELDS, JSON_COUNT, RARE_FIELDS, RARE_JSON_COUNT};
 
 /// Names that differ more than this are no typing errors.
 const DISTANCE_MAX: usize = 2;
@@ -100,6 +100,15 @@ fn push_fields(text: &mut String) {
         }
         text.push_str(&format!("  {:<19}{}\n", info.name, info.about));
     }
+    text.push_str(
+        "\nOf some requests only; \"json\" has those above the line where they are known:\n\n",
+    );
+    for (at, info) in RARE_FIELDS.iter().enumerate() {
+        if at == RARE_JSON_COUNT {
+            text.push_str("  ---\n");
+        }
+        text.push_str(&format!("  {:<25}{}\n", info.name, info.about));
+    }
 }
 
 fn nearest<'n>(known: impl Iterator<Item = &'n str>, name: &str) -> Option<&'n str> {
@@ -129,6 +138,10 @@ mod tests {
         let text = text(Some("access-log")).expect("a topic");
         for info in FIELDS {
             let line = format!("  {:<19}{}\n", info.name, info.about);
+            assert!(text.contains(&line), "{}", info.name);
+        }
+        for info in RARE_FIELDS {
+            let line = format!("  {:<25}{}\n", info.name, info.about);
             assert!(text.contains(&line), "{}", info.name);
         }
     }

@@ -123,6 +123,7 @@ impl Encryption {
             names: certificate.alt_names.as_bytes(),
             serial: certificate.serial.as_bytes(),
             fingerprint: certificate.fingerprint.as_bytes(),
+            whole: certificate.field.as_bytes(),
         });
         let tls = rare::Tls {
             version: self.version,

@@ -72,6 +72,8 @@ struct Shared {
     destination: Mutex<LogOutput>,
     /// One of so many records is taken, and every failure; [`OFF`] = none. Read by shards.
     sample: AtomicU32,
+    /// Whether lines have the whole certificates of clients, which batches carry then. Read by shards, once a batch.
+    certificates: AtomicBool,
     stop: AtomicBool,
     lines_written: AtomicU64,
     lines_failed: AtomicU64,
@@ -114,10 +116,11 @@ impl AccessLog {
 
     /// Starts the thread on any output.
     pub(super) fn start_on(output: Output, options: &AccessLogOptions) -> io::Result<AccessLog> {
-        let shared = Arc::new(Shared::new(options));
+        let style = style(options)?;
+        let shared = Arc::new(Shared::new(options, &style));
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            formatter: Formatter::new(style(options)?),
+            formatter: Formatter::new(style),
             output,
             lines: Lines::new(LINES_BYTES),
             mid_line: false,
@@ -232,6 +235,7 @@ impl LogHandle {
             Some(log_output::open(&options.output)?)
         };
         destination.clone_from(&options.output);
+        self.shared.certificates.store(style.has_certificates(), Ordering::Relaxed);
         self.change(Change { output, style: Some(style) });
         self.shared.sample.store(sample(options), Ordering::Relaxed);
         Ok(())
@@ -248,12 +252,13 @@ impl LogHandle {
 }
 
 impl Shared {
-    fn new(options: &AccessLogOptions) -> Shared {
+    fn new(options: &AccessLogOptions, style: &Style) -> Shared {
         Shared {
             channels: Mutex::default(),
             change: Mutex::default(),
             destination: Mutex::new(options.output.clone()),
             sample: AtomicU32::new(sample(options)),
+            certificates: AtomicBool::new(style.has_certificates()),
             stop: AtomicBool::new(false),
             lines_written: AtomicU64::new(0),
             lines_failed: AtomicU64::new(0),
@@ -357,7 +362,9 @@ impl ShardLog {
         while let Some(batch) = self.channel.empty.pop() {
             self.free.push(batch);
         }
-        self.free.pop()
+        let mut batch = self.free.pop()?;
+        batch.carry_certificates(self.shared.certificates.load(Ordering::Relaxed));
+        Some(batch)
     }
 
     /// Gives the current batch to the thread and wakes it.

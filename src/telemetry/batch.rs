@@ -12,13 +12,13 @@
 use std::ops::Deref;
 
 use super::copy::{self, clip};
-use super::rare::{RARE_BYTES_MAX, Rare};
+use super::rare::{CERTIFICATE_BYTES_MAX, RARE_BYTES_MAX, Rare};
 use super::record::{
     CODE_BYTES_MAX, Facts, HOST_BYTES_MAX, LOCATION_BYTES_MAX, METHOD_BYTES_MAX, NAME_BYTES_MAX,
     PATH_BYTES_MAX, REFERER_BYTES_MAX, REQUEST_ID_BYTES_MAX, Record, USER_AGENT_BYTES_MAX,
 };
 
-/// Most bytes of a record's texts together.
+/// Most bytes of a record's texts together, without a certificate.
 const TEXTS_BYTES_MAX: usize = 4 * NAME_BYTES_MAX
     + CODE_BYTES_MAX
     + METHOD_BYTES_MAX
@@ -31,7 +31,7 @@ const TEXTS_BYTES_MAX: usize = 4 * NAME_BYTES_MAX
     + RARE_BYTES_MAX;
 const TEXT_COUNT: usize = 13;
 
-/// Most bytes that a record takes in a batch.
+/// Most bytes that a record takes in a batch, without a certificate.
 #[cfg(any(test, feature = "internals"))]
 pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + TEXTS_BYTES_MAX;
 
@@ -98,6 +98,8 @@ pub struct RecordBuffer {
     /// All of it is allocated from the start; texts fill it from the front.
     texts: Box<[u8]>,
     texts_used: usize,
+    /// Most bytes of the texts of one record.
+    texts_bytes_max: usize,
 }
 
 impl RecordBuffer {
@@ -107,23 +109,36 @@ impl RecordBuffer {
         RecordBuffer {
             facts: Vec::with_capacity(count_max),
             lengths: Vec::with_capacity(count_max),
-            texts: vec![0; (capacity / 2).max(TEXTS_BYTES_MAX)].into_boxed_slice(),
+            texts: vec![0; (capacity / 2).max(TEXTS_BYTES_MAX + CERTIFICATE_BYTES_MAX)]
+                .into_boxed_slice(),
             texts_used: 0,
+            texts_bytes_max: TEXTS_BYTES_MAX,
         }
+    }
+
+    /// Whether the whole certificates of clients are copied, too, from now on.
+    pub fn carry_certificates(&mut self, carries: bool) {
+        let certificate = if carries { CERTIFICATE_BYTES_MAX } else { 0 };
+        self.texts_bytes_max = TEXTS_BYTES_MAX + certificate;
+    }
+
+    fn carries_certificates(&self) -> bool {
+        self.texts_bytes_max > TEXTS_BYTES_MAX
     }
 
     /// Copies `record` behind the others; `false`, and nothing is copied, when there is no room for it.
     pub fn push(&mut self, record: &Record<'_>) -> bool {
+        let carries = self.carries_certificates();
         let place = self.texts.get_mut(self.texts_used..).unwrap_or_default();
         let room = place.len();
         // Where the largest record fits, its texts need not be added up.
         if self.facts.len() == self.facts.capacity()
             || self.lengths.len() == self.lengths.capacity()
-            || room < TEXTS_BYTES_MAX && room < texts_bytes_of(record)
+            || room < self.texts_bytes_max && room < texts_bytes_of(record, carries)
         {
             return false;
         }
-        let (lengths, rest) = put_texts(record, place);
+        let (lengths, rest) = put_texts(record, place, carries);
         self.lengths.push(lengths);
         self.facts.push(record.facts);
         self.texts_used += room - rest;
@@ -166,7 +181,7 @@ impl RecordBuffer {
 
 /// Copies the texts of `record` in the order of the struct, clipped; returns their lengths and how many bytes are left.
 #[inline]
-fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
+fn put_texts(record: &Record<'_>, place: &mut [u8], carries: bool) -> (Lengths, usize) {
     let mut rest = place;
     let mut put = |text: &[u8]| {
         if !text.is_empty() {
@@ -188,14 +203,20 @@ fn put_texts(record: &Record<'_>, place: &mut [u8]) -> (Lengths, usize) {
         put(clip(record.user_agent, USER_AGENT_BYTES_MAX)),
         put(clip(record.request_id, REQUEST_ID_BYTES_MAX)),
         put(clip(record.location, LOCATION_BYTES_MAX)),
-        record.rare.map_or(0, |rare| put_rare(rare, &mut rest)),
+        record.rare.map_or(0, |rare| put_rare(carried(rare, carries), &mut rest)),
     ];
     (lengths, rest.len())
 }
 
+/// The facts of `rare` that are copied.
+#[cold]
+fn carried<'a>(rare: &Rare<'a>, certificates: bool) -> Rare<'a> {
+    if certificates { *rare } else { rare.without_certificate() }
+}
+
 /// Copies the facts that only some requests have; returns their length.
 #[cold]
-fn put_rare(rare: &Rare<'_>, rest: &mut &mut [u8]) -> u16 {
+fn put_rare(rare: Rare<'_>, rest: &mut &mut [u8]) -> u16 {
     let room = rest.len();
     *rest = rare.put(std::mem::take(rest));
     u16::try_from(room - rest.len()).unwrap_or(u16::MAX)
@@ -203,7 +224,7 @@ fn put_rare(rare: &Rare<'_>, rest: &mut &mut [u8]) -> u16 {
 
 /// An upper bound of the bytes that the texts of `record` need.
 #[cold]
-fn texts_bytes_of(record: &Record<'_>) -> usize {
+fn texts_bytes_of(record: &Record<'_>, carries: bool) -> usize {
     let names = [
         (record.listener, NAME_BYTES_MAX),
         (record.group, NAME_BYTES_MAX),
@@ -222,7 +243,8 @@ fn texts_bytes_of(record: &Record<'_>) -> usize {
     ];
     let names = names.iter().map(|(name, limit)| name.len().min(*limit));
     let others = others.iter().map(|(text, limit)| text.len().min(*limit));
-    names.chain(others).chain(record.rare.map(Rare::bytes)).sum()
+    let rare = record.rare.map(|rare| carried(rare, carries).bytes());
+    names.chain(others).chain(rare).sum()
 }
 
 /// Cuts the texts of a record from the front of `texts`, and returns the rest.

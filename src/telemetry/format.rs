@@ -15,6 +15,7 @@ mod redact;
 mod text;
 mod value;
 
+use self::fields::{Field, RareField};
 use self::line::{Line, Lines};
 use self::redact::redact;
 use self::text::{
@@ -56,6 +57,12 @@ impl Style {
             }
         };
         Ok(Style { layout, query: options.query })
+    }
+
+    /// Whether lines have the whole certificates of clients.
+    pub fn has_certificates(&self) -> bool {
+        let field = Field::Rare(RareField::TlsClientCertificate);
+        matches!(&self.layout, Layout::Template(template) if template.names(field))
     }
 }
 

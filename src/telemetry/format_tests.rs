@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::super::ended::{By, Cause, Ended, Phase};
 use super::super::record::{Acted, DEFAULT_PRIORITY, Facts, Record, Timings};
 use super::super::record_tests::{full, full_facts, full_with};
-use super::fields::{FIELDS, JSON_COUNT, RARE_FIELDS};
+use super::fields::{FIELDS, JSON_COUNT, RARE_FIELDS, RARE_JSON_COUNT};
 use crate::http::head::Version;
 use crate::telemetry::batch::RecordBuffer;
 use crate::telemetry::format::*;
@@ -32,6 +32,7 @@ fn formatter(format: LogFormat) -> Formatter {
 /// Goes through a batch, as all records do.
 fn add(formatter: &mut Formatter, record: &Record<'_>, lines: &mut Lines) {
     let mut batch = RecordBuffer::new(0);
+    batch.carry_certificates(true);
     assert!(batch.push(record));
     assert!(batch.records().all(|logged| formatter.line(&logged, lines)));
 }
@@ -145,7 +146,7 @@ fn a_template_writes_a_rare_fact_and_a_dash_where_there_is_none() {
     let record = Record { rare: Some(&FULL), ..full() };
     let value: serde_json::Value =
         serde_json::from_str(&line(LogFormat::Json, &record)).expect("JSON");
-    for info in RARE_FIELDS {
+    for info in RARE_FIELDS.iter().take(RARE_JSON_COUNT) {
         let template = format!("{{{0}}} {{{0}:json}}", info.name);
         let plain = match &value[info.name] {
             serde_json::Value::String(text) => text.clone(),
@@ -154,6 +155,15 @@ fn a_template_writes_a_rare_fact_and_a_dash_where_there_is_none() {
         assert_eq!(by(&template, &record), format!("{plain} {}", value[info.name]));
         assert_eq!(by(&template, &full()), "- null", "{}", info.name);
     }
+}
+
+#[test]
+fn a_whole_certificate_is_written_by_a_template_alone() {
+    let record = Record { rare: Some(&FULL), ..full() };
+    let template = "{tls_client_certificate} {tls_client_certificate:json}";
+    assert_eq!(by(template, &record), ":MIIB: \":MIIB:\"");
+    assert_eq!(by(template, &full()), "- null");
+    assert!(!line(LogFormat::Json, &record).contains("MIIB"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! thread behind its texts, as one more text:
 //!
 //! ```text
-//! ┌ 15 bytes: numbers and words ┬ 7 × 2 bytes: lengths ┬ cipher, server name, subject … ┐
+//! ┌ 15 bytes: numbers and words ┬ 8 × 2 bytes: lengths ┬ cipher, server name, subject … ┐
 //! ```
 //! Never allocates. Tested beside it and with `batch`.
 use super::copy::{self, clip};
@@ -19,12 +19,14 @@ pub const ISSUER_BYTES_MAX: usize = 512;
 pub const NAMES_BYTES_MAX: usize = 512;
 pub const SERIAL_BYTES_MAX: usize = 64;
 pub const FINGERPRINT_BYTES_MAX: usize = 64;
+/// A longer certificate is left out: a part of it is of no use.
+pub const CERTIFICATE_BYTES_MAX: usize = 8192;
 
 const NUMBERS_BYTES: usize = 15;
-const TEXT_COUNT: usize = 7;
+const TEXT_COUNT: usize = 8;
 const FIXED_BYTES: usize = NUMBERS_BYTES + 2 * TEXT_COUNT;
 
-/// Most bytes that the facts take in a batch.
+/// Most bytes that the facts take in a batch, without a whole certificate.
 pub(super) const RARE_BYTES_MAX: usize = FIXED_BYTES
     + CIPHER_BYTES_MAX
     + SERVER_NAME_BYTES_MAX
@@ -91,6 +93,8 @@ pub struct ClientCertificate<'a> {
     /// In hexadecimal digits, like the SHA-256 fingerprint.
     pub serial: &'a [u8],
     pub fingerprint: &'a [u8],
+    /// All of it, as the field Client-Cert has it (RFC 9440 §2.1). Goes to the log thread where somebody asks for it.
+    pub whole: &'a [u8],
 }
 
 impl ProtocolVersion {
@@ -107,6 +111,15 @@ impl ProtocolVersion {
 }
 
 impl<'a> Rare<'a> {
+    /// Without what only few want, and what is longer than all the rest.
+    #[cold]
+    pub(super) fn without_certificate(mut self) -> Rare<'a> {
+        if let Some(tls) = &mut self.tls {
+            tls.client.whole = b"";
+        }
+        self
+    }
+
     /// Copies the facts to the front of `place`, their texts clipped; returns the rest of it, which is empty when they
     /// do not fit.
     #[cold]
@@ -148,6 +161,7 @@ impl<'a> Rare<'a> {
             names: text()?,
             serial: text()?,
             fingerprint: text()?,
+            whole: text()?,
         };
         let (stream, numbers) = numbers.split_first_chunk()?;
         let (grpc_status, words) = numbers.split_first_chunk()?;
@@ -181,7 +195,9 @@ impl<'a> Rare<'a> {
     }
 
     fn texts(&self) -> [&'a [u8]; TEXT_COUNT] {
-        let Some(Tls { cipher, server_name, client, .. }) = self.tls else { return [b""; 7] };
+        let Some(Tls { cipher, server_name, client, .. }) = self.tls else {
+            return [b""; TEXT_COUNT];
+        };
         [
             clip(cipher, CIPHER_BYTES_MAX),
             clip(server_name, SERVER_NAME_BYTES_MAX),
@@ -190,6 +206,7 @@ impl<'a> Rare<'a> {
             clip(client.names, NAMES_BYTES_MAX),
             clip(client.serial, SERIAL_BYTES_MAX),
             clip(client.fingerprint, FINGERPRINT_BYTES_MAX),
+            if client.whole.len() > CERTIFICATE_BYTES_MAX { b"" } else { client.whole },
         ]
     }
 }
@@ -217,6 +234,7 @@ pub(super) mod tests {
                 names: b"till-7.shop.example.com",
                 serial: b"0a1b",
                 fingerprint: b"9f86d081",
+                whole: b":MIIB:",
             },
         }),
     };
@@ -270,6 +288,7 @@ pub(super) mod tests {
             names: &long,
             serial: &long,
             fingerprint: &long,
+            whole: &[b'x'; CERTIFICATE_BYTES_MAX + 1],
         };
         let version = TlsVersion::Tls12;
         let tls = Tls { version, cipher: &long, resumed: false, server_name: &long, client };
@@ -281,6 +300,22 @@ pub(super) mod tests {
         assert_eq!(tls.server_name.len(), SERVER_NAME_BYTES_MAX);
         assert_eq!(tls.client.fingerprint.len(), FINGERPRINT_BYTES_MAX);
         assert_eq!(tls.client.subject.len(), SUBJECT_BYTES_MAX);
+        assert_eq!(tls.client.whole, b"", "no part of a certificate");
+    }
+
+    #[test]
+    fn a_certificate_goes_along_whole_or_not_at_all() {
+        let with = |whole: &'static [u8]| {
+            let client = ClientCertificate { whole, ..ClientCertificate::default() };
+            Rare { tls: FULL.tls.map(|tls| Tls { client, ..tls }), ..FULL }
+        };
+        let longest = with(&[b'x'; CERTIFICATE_BYTES_MAX]);
+        let mut memory = vec![0; longest.bytes()];
+        assert!(longest.put(&mut memory).is_empty());
+        assert_eq!(Rare::read(&memory), Some(longest));
+        assert_eq!(longest.bytes(), with(b"").bytes() + CERTIFICATE_BYTES_MAX);
+        assert_eq!(with(&[b'x'; CERTIFICATE_BYTES_MAX + 1]).bytes(), with(b"").bytes());
+        assert_eq!(longest.without_certificate(), with(b""));
     }
 
     #[test]

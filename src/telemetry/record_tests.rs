@@ -5,7 +5,7 @@ use super::record::*;
 use crate::http::head::Version;
 use crate::telemetry::batch::{RECORD_BYTES_MAX, RecordBuffer};
 use crate::telemetry::rare::tests::FULL;
-use crate::telemetry::rare::{ClientCertificate, Rare, Tls};
+use crate::telemetry::rare::{CERTIFICATE_BYTES_MAX, ClientCertificate, Rare, Tls};
 use crate::telemetry::reason::Reason;
 
 /// A record in which every field differs from its default.
@@ -119,6 +119,7 @@ fn records_come_back_as_they_were_pushed() {
 fn rare_facts_come_back_beside_records_without() {
     let stream = Rare { stream: Some(1), ..Rare::default() };
     let mut buffer = RecordBuffer::new(64 * 1024);
+    buffer.carry_certificates(true);
     for rare in [None, Some(&FULL), None, Some(&stream), Some(&FULL)] {
         assert!(buffer.push(&Record { rare, ..full() }));
     }
@@ -129,12 +130,16 @@ fn rare_facts_come_back_beside_records_without() {
 
 #[test]
 fn a_record_without_rare_facts_takes_no_room_for_them() {
-    let used = |rare| {
+    let used_with = |rare, carries| {
         let mut buffer = RecordBuffer::new(64 * 1024);
+        buffer.carry_certificates(carries);
         assert!(buffer.push(&Record { rare, ..full() }));
         buffer.texts_bytes()
     };
+    let used = |rare| used_with(rare, true);
     assert_eq!(used(Some(&FULL)), used(None) + FULL.bytes());
+    let certificate = FULL.bytes() - FULL.without_certificate().bytes();
+    assert_eq!(used_with(Some(&FULL), false), used(Some(&FULL)) - certificate);
 }
 
 #[test]
@@ -182,6 +187,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
         names: bytes,
         serial: bytes,
         fingerprint: bytes,
+        whole: &bytes[..CERTIFICATE_BYTES_MAX],
     };
     let tls = FULL.tls.map(|tls| Tls { cipher: bytes, server_name: bytes, client, ..tls });
     let rare = Rare { tls, ..FULL };
@@ -203,6 +209,7 @@ fn texts_are_cut_at_their_limits_and_names_at_a_character() {
     };
     // The largest record fits the smallest batch exactly, except for the character that was cut.
     let mut buffer = RecordBuffer::new(0);
+    buffer.carry_certificates(true);
     assert!(buffer.push(&record));
     assert!(!buffer.push(&Record::default()));
     let read = read(&buffer)[0];

@@ -8,7 +8,7 @@
 //! ```
 //! Parses templates; `format` writes lines by them. Must never offer a field that JSON leaves out for secrecy. Tested
 //! beside it.
-use super::format::fields::{FIELDS, Field};
+use super::format::fields::{FIELDS, Field, RARE_FIELDS};
 
 /// Names that differ more than this are no typing errors.
 const DISTANCE_MAX: usize = 3;
@@ -83,6 +83,11 @@ impl Template {
         Ok(Template { parts: parts.into() })
     }
 
+    /// Whether it names this field.
+    pub fn names(&self, wanted: Field) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Field(field, _) if *field == wanted))
+    }
+
     /// The parts of the template, in order.
     pub fn parts(&self) -> &[Part] {
         &self.parts
@@ -115,7 +120,8 @@ fn field(inside: &str) -> Result<Part, TemplateFault> {
 /// The name most similar to this one, if it is similar enough.
 fn nearest(name: &str) -> Option<&'static str> {
     let distance = |known: &str| strsim::osa_distance(known, name);
-    let best = FIELDS.iter().map(|info| info.name).min_by_key(|known| distance(known))?;
+    let names = FIELDS.iter().chain(RARE_FIELDS).map(|info| info.name);
+    let best = names.min_by_key(|known| distance(known))?;
     (distance(best) <= DISTANCE_MAX.min(name.chars().count() / 3)).then_some(best)
 }
 
@@ -147,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_field_has_a_name_of_its_own_and_can_be_used() {
-        for info in FIELDS {
+        for info in FIELDS.iter().chain(RARE_FIELDS) {
             assert_eq!(Field::named(info.name), Some(info.field), "{}", info.name);
             let template = Template::parse(&format!("{{{}}}", info.name)).expect("a template");
             assert_eq!(template.parts(), [Part::Field(info.field, Form::Plain)]);
@@ -159,6 +165,10 @@ mod tests {
         for (text, says) in [
             ("{stauts}", "has an unknown field \"stauts\", did you mean \"status\"?"),
             ("{user-agent}", "has an unknown field \"user-agent\", did you mean \"user_agent\"?"),
+            (
+                "{tls_client_sujbect}",
+                "has an unknown field \"tls_client_sujbect\", did you mean \"tls_client_subject\"?",
+            ),
             ("{cookie}", "has an unknown field \"cookie\""),
             ("{}", "has an unknown field \"\""),
             ("{status:hex}", "has an unknown form \"hex\" of a field; there is only \"json\""),

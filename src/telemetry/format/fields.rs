@@ -39,6 +39,9 @@ macro_rules! fields {
      }
      rare {
          $($rare:ident $rare_name:literal $rare_about:literal,)*
+     }
+     rare_templates {
+         $($wanted:ident $wanted_name:literal $wanted_about:literal,)*
      }) => {
         /// One field of a line.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ macro_rules! fields {
 
         /// One field that only some requests have.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum RareField { $($rare),* }
+        pub enum RareField { $($rare,)* $($wanted,)* }
 
         /// Every field that any request may have; the first [`JSON_COUNT`] are the keys of JSON, in its order.
         pub static FIELDS: &[FieldInfo] = &[
@@ -55,15 +58,26 @@ macro_rules! fields {
             $(FieldInfo { field: Field::$other, name: $other_name, about: $other_about },)*
         ];
 
-        /// The fields that only some requests have: JSON writes them after the others where they are known, and leaves
-        /// their keys out where they are not.
+        /// The fields that only some requests have. JSON writes the first [`RARE_JSON_COUNT`] after the others where they
+        /// are known, and leaves their keys out where they are not.
         pub static RARE_FIELDS: &[FieldInfo] = &[
             $(FieldInfo {
                 field: Field::Rare(RareField::$rare),
                 name: $rare_name,
                 about: $rare_about,
             },)*
+            $(FieldInfo {
+                field: Field::Rare(RareField::$wanted),
+                name: $wanted_name,
+                about: $wanted_about,
+            },)*
         ];
+
+        /// How many fields JSON writes for some requests; the others are for templates.
+        pub const RARE_JSON_COUNT: usize = {
+            let names: &[&str] = &[$($rare_name),*];
+            names.len()
+        };
 
         /// How many fields JSON writes for every request; the others are for templates.
         pub const JSON_COUNT: usize = [$first_name, $($json_name),*].len();
@@ -154,6 +168,9 @@ fields! {
         TlsClientSerial "tls_client_serial" "its serial number, in hexadecimal digits",
         TlsClientFingerprint "tls_client_fingerprint" "its SHA-256 fingerprint, in hexadecimal digits",
     }
+    rare_templates {
+        TlsClientCertificate "tls_client_certificate" "the whole certificate, :base64: as in Client-Cert (RFC 9440)",
+    }
 }
 
 impl Field {
@@ -239,6 +256,7 @@ impl RareField {
             RareField::TlsClientNames => of_tls(|tls| text(tls.client.names)),
             RareField::TlsClientSerial => of_tls(|tls| text(tls.client.serial)),
             RareField::TlsClientFingerprint => of_tls(|tls| text(tls.client.fingerprint)),
+            RareField::TlsClientCertificate => of_tls(|tls| text(tls.client.whole)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::tls::{self, Authority, NAME};
 use crate::support::wire::Wire;
-use crate::support::{Limpet, Section, Target, config, group, listener};
+use crate::support::{Limpet, Section, Target, config, group, listener, poll};
 
 /// A limpet whose listener, changed by `change`, knows the authority `clients.pem`.
 fn start(clients: &Authority, target: &Target, change: impl FnOnce(Section) -> Section) -> Limpet {
@@ -34,6 +34,41 @@ fn a_required_certificate_is_required_and_known_to_the_log() {
     assert_eq!(record.text("tls_client_issuer"), "CN=clients");
     assert_eq!(record.text("tls_client_fingerprint").len(), 64);
     assert_eq!(target.request_count(), 1);
+}
+
+#[test]
+fn a_template_can_have_the_whole_certificate_and_has_it_as_soon_as_it_asks() {
+    let clients = Authority::new("clients");
+    let target = Target::echo("a");
+    let text = |template: &str| {
+        let section = listener("web").tls().set("tls.client.authorities", "{dir}/clients.pem");
+        let section = section.set("tls.client.mode", "optional");
+        let config = config().access_log("format", "template").access_log("template", template);
+        config.listener(section).group(group("app").target("a", &target)).text()
+    };
+    let limpet = Limpet::start_in(&text("{tls_client_certificate} {status}"), |directory| {
+        std::fs::write(directory.join("clients.pem"), clients.pem()).unwrap();
+    });
+    let identity = clients.sign(&["till-7"]);
+    assert_eq!(visit(&limpet, Some(&identity)), Some(200));
+    assert_eq!(visit(&limpet, None), Some(200));
+    // RFC 9440 §2.1: what PEM has between its lines, between colons.
+    let base64: String = identity.chain.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(limpet.log_lines(2), [format!(":{base64}: 200"), "- 200".to_owned()]);
+
+    let mut count = 2;
+    for template in ["{tls_client_subject} again", "{tls_client_certificate} again"] {
+        limpet.write_config(&text(template));
+        limpet.signal(libc::SIGHUP);
+        let wanted = template.replace("{tls_client_subject}", "CN=till-7");
+        let wanted = wanted.replace("{tls_client_certificate}", &format!(":{base64}:"));
+        let is_seen = poll(|| {
+            assert_eq!(visit(&limpet, Some(&identity)), Some(200));
+            count += 1;
+            (limpet.log_lines(count).pop()? == wanted).then_some(())
+        });
+        assert!(is_seen.is_some(), "{wanted}: {:?}", limpet.log_lines(count));
+    }
 }
 
 #[test]
