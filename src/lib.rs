@@ -61,6 +61,10 @@ mod listener;
 #[cfg(feature = "internals")]
 pub mod listener;
 #[cfg(not(feature = "internals"))]
+mod proxy_protocol;
+#[cfg(feature = "internals")]
+pub mod proxy_protocol;
+#[cfg(not(feature = "internals"))]
 mod random;
 #[cfg(feature = "internals")]
 pub mod random;

@@ -17,6 +17,7 @@ use crate::group::target_group::TargetGroup;
 use crate::http::answers::Answer;
 use crate::http::edits::{ForwardedFor, RealIp};
 use crate::http::head::{HeadLimits, Mode};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::routing::table::Table;
 use crate::stickiness::verdict::Stickiness;
 use crate::telemetry::options::AccessLogOptions;
@@ -71,15 +72,6 @@ pub struct SocketOptions {
     pub unix_mode: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProxyProtocol {
-    Off,
-    V1,
-    V2,
-    Any,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerTimeouts {
     /// A TLS handshake, besides its waits for limpet itself.
@@ -108,15 +100,15 @@ pub struct ForwardedOptions {
     pub request_id: Option<Box<str>>,
 }
 
-/// The hops whose X-Forwarded-*, Forwarded and request id are believed.
+/// The hops whose word counts: their X-Forwarded-*, Forwarded and request id, or their PROXY headers.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct TrustedProxies {
+pub struct TrustedHops {
     pub networks: Vec<IpNet>,
     /// Peers on a Unix socket, to which the permissions of its file admit.
     pub unix: bool,
 }
 
-impl TrustedProxies {
+impl TrustedHops {
     /// Whether there are any.
     #[inline]
     pub fn is_anybody(&self) -> bool {
@@ -145,7 +137,11 @@ pub struct Listener {
     pub challenges: Option<Arc<Challenges>>,
     pub mode: Mode,
     pub proxy_protocol: ProxyProtocol,
-    pub trusted_proxies: TrustedProxies,
+    /// The peers whose PROXY headers are taken.
+    pub proxy_senders: TrustedHops,
+    /// Whether a client's handshake may be known: the listener's own, or one that a PROXY header tells of.
+    pub knows_handshakes: bool,
+    pub trusted_proxies: TrustedHops,
     pub head_limits: HeadLimits,
     /// 0 = no limit; longer content is answered 413.
     pub content_bytes: u64,

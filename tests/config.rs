@@ -144,9 +144,10 @@ fn limpet_toml_sets_nothing_but_defaults() {
 
 #[test]
 fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_other() {
-    // app_cookie, app_header, hash_on, tls, template and authorities have a meaning beside another type, algorithm,
-    // protocol, format and mode only.
+    // app_cookie, app_header, hash_on, tls, template, authorities and proxy_protocol_from have a meaning beside another
+    // type, algorithm, protocol, format, mode and proxy_protocol only.
     let text = uncommented()
+        .replace("proxy_protocol = \"off\"", "proxy_protocol = \"any\"")
         .replace("format = \"json\"", "format = \"template\"")
         .replace("protocol = \"http\"", "protocol = \"https\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"")
@@ -163,6 +164,49 @@ fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_oth
     {
         let text = format!("{}[[target_group]]{groups}", by_field(listeners));
         assert_eq!(problems(&text), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn where_proxy_headers_are_taken_their_senders_are_named() {
+    let with = |lines: &str| {
+        format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{lines}\nforward = \"app\"\n\
+             [[target_group]]\nname = \"app\"\ntarget = [{{ address = \"127.0.0.1:1\" }}]\n"
+        )
+    };
+    for (lines, at, what) in [
+        (
+            "proxy_protocol = \"v2\"",
+            "4:18: listener[web].proxy_protocol",
+            "is on, and nothing says whose headers are taken; allowed: proxy_protocol_from = [\"10.0.0.0/8\"] \
+             beside it, the addresses of the balancers in front; or proxy_protocol_from = \"any\", which lets \
+             everybody who connects name any client",
+        ),
+        (
+            "proxy_protocol_from = \"any\"",
+            "4:23: listener[web].proxy_protocol_from",
+            "has no effect: no headers are taken; found \"any\"; allowed: proxy_protocol = \"v1\", \"v2\" or \"any\" \
+             beside it",
+        ),
+        (
+            "proxy_protocol = \"v2\"\nproxy_protocol_from = []",
+            "5:23: listener[web].proxy_protocol_from",
+            "is empty; found []; allowed: an IP address, a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", \
+             \"unix\" for peers on a Unix socket, or \"any\"; or a list of such texts",
+        ),
+        (
+            "proxy_protocol = \"v2\"\nproxy_protocol_from = \"all\"",
+            "5:23: listener[web].proxy_protocol_from",
+            "is none of these; limpet's word for it is \"any\"; found \"all\"; allowed: an IP address, a network such \
+             as \"10.0.0.0/8\" or \"2001:db8::/32\", \"unix\" for peers on a Unix socket, or \"any\"",
+        ),
+    ] {
+        assert_eq!(problems(&with(lines)), [format!("x.toml:{at}: {what}")]);
+    }
+    for from in ["\"any\"", "[\"any\"]", "\"10.0.0.1\"", "[\"10.0.0.0/8\", \"unix\"]"] {
+        let lines = format!("proxy_protocol = \"any\"\nproxy_protocol_from = {from}");
+        assert_eq!(problems(&with(&lines)), Vec::<String>::new());
     }
 }
 

@@ -14,7 +14,6 @@ use limpet::routing::rule::Rule;
 use limpet::routing::table::Table;
 use limpet::telemetry::access_log::AccessLog;
 use limpet::telemetry::counters::Counters;
-use limpet::telemetry::handshakes::TlsVersion;
 use limpet::telemetry::options::{AccessLogOptions, LogFormat, LogOutput};
 use limpet::telemetry::rare::{ClientCertificate, Rare, Tls};
 use limpet::telemetry::reason::Reason;
@@ -63,9 +62,9 @@ fn the_count_sees_an_allocation() {
 /// What some requests have, and others have not.
 fn rare() -> Rare<'static> {
     let tls = Tls {
-        version: TlsVersion::Tls13,
+        version: b"TLSv1.3",
         cipher: b"TLS13_AES_256_GCM_SHA384",
-        resumed: true,
+        resumed: Some(true),
         server_name: b"shop.example.com",
         client: ClientCertificate { subject: b"CN=till-7", ..ClientCertificate::default() },
     };

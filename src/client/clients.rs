@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::views::Views;
 use crate::exchange::local::Local;
-use crate::snapshot::{ProxyProtocol, Published, View};
+use crate::proxy_protocol::ProxyProtocol;
+use crate::snapshot::{Published, View};
 use crate::telemetry::counters::Counter;
 use crate::time::seldom::Seldom;
 use crate::transport::tls::places::Places;

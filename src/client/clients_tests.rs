@@ -61,7 +61,8 @@ pub fn clients(snapshot: Arc<Snapshot>) -> (Arc<Published>, Rc<Clients>) {
 
 #[test]
 fn who_announces_clients_is_none_of_them() {
-    let lines = [("own", ""), ("announced", "proxy_protocol = \"any\"")];
+    let lines =
+        [("own", ""), ("announced", "proxy_protocol = \"any\"\nproxy_protocol_from = \"any\"")];
     let (published, clients) = clients(snapshot(&lines));
     assert!(clients.are_peers_of("own"));
     assert!(!clients.are_peers_of("announced"));

@@ -129,10 +129,10 @@ fn encryption(tls: &TlsListener, facts: Facts) -> Encryption {
     let of_client = facts.peer_certificates.first();
     let certificate = of_client.and_then(|der| ClientCertificate::of(der).ok()).map(Box::new);
     Encryption {
-        version: version(facts.version),
-        cipher: cipher(facts.cipher_suite),
-        is_resumed: facts.is_resumed,
-        profile: tls.handshake_profile(facts.server_name.as_deref()),
+        version: version(facts.version).word().into(),
+        cipher: cipher(facts.cipher_suite).into(),
+        is_resumed: Some(facts.is_resumed),
+        profile: Some(tls.handshake_profile(facts.server_name.as_deref())),
         server_name: facts.server_name,
         certificate,
     }

@@ -78,7 +78,7 @@ fn play<F: Future<Output = ()>>(main: impl FnOnce() -> F) {
 
 #[test]
 fn a_client_that_says_nothing_has_as_long_as_for_a_head() {
-    for setting in ["", "proxy_protocol = \"any\""] {
+    for setting in ["", "proxy_protocol = \"any\"\nproxy_protocol_from = \"any\""] {
         play(|| async {
             let over_ms = Begun::at(patient(setting)).over_after_ms().await;
             assert!(over_ms.is_some_and(|ms| (10_000..10_200).contains(&ms)), "{over_ms:?}");
@@ -88,7 +88,7 @@ fn a_client_that_says_nothing_has_as_long_as_for_a_head() {
 
 #[test]
 fn a_client_that_comes_while_the_process_stops_has_a_second() {
-    for setting in ["", "proxy_protocol = \"any\""] {
+    for setting in ["", "proxy_protocol = \"any\"\nproxy_protocol_from = \"any\""] {
         play(|| async {
             let clients = patient(setting);
             clients.local.stop.begin();

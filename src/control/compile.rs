@@ -13,18 +13,21 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ipnet::{Ipv4Net, Ipv6Net};
+
 pub use groups::stickiness_options;
 pub use options::process;
 
 use super::certificates::Certificates;
 use super::config::file::{self, File};
-use super::config::{answer_status, listener_address, trusted_proxy, unix_mode};
+use super::config::{ANYBODY, answer_status, listener_address, trusted_proxy, unix_mode};
 use super::drain::Leaving;
 use crate::challenges::Challenges;
 use crate::group::state::Registry;
 use crate::group::target_group::TargetGroup;
+use crate::proxy_protocol::ProxyProtocol;
 use crate::shard::cores;
-use crate::snapshot::{Listener, Snapshot, TrustedProxies};
+use crate::snapshot::{Listener, Snapshot, TrustedHops};
 use crate::stickiness::keyring::KeyRing;
 use crate::tls::listener::TlsListener;
 use crate::tls::target::{TargetTls, TlsPeer};
@@ -192,15 +195,22 @@ fn same_listener(before: Before<'_>, file: &File, index: usize) -> Option<Arc<Li
     before.snapshot.listeners.get(index).cloned()
 }
 
-fn trusted_proxies(texts: &[String]) -> Result<TrustedProxies, String> {
-    let mut proxies = TrustedProxies::default();
+fn trusted_hops(texts: &[String]) -> Result<TrustedHops, String> {
+    let mut trusted = TrustedHops::default();
     for text in texts {
-        match trusted_proxy(text)? {
-            Some(hops) => proxies.networks.push(hops),
-            None => proxies.unix = true,
+        match text.as_str() {
+            ANYBODY => {
+                trusted.unix = true;
+                trusted.networks.push(Ipv4Net::default().into());
+                trusted.networks.push(Ipv6Net::default().into());
+            }
+            text => match trusted_proxy(text)? {
+                Some(hops) => trusted.networks.push(hops),
+                None => trusted.unix = true,
+            },
         }
     }
-    Ok(proxies)
+    Ok(trusted)
 }
 
 fn listener(
@@ -217,6 +227,9 @@ fn listener(
         answers.push((status, options::answer(&answer.content_type, &answer.body)));
     }
     let rules = routes.table.rules().iter();
+    let senders = listener.proxy_protocol_from.as_deref().unwrap_or_default();
+    let knows_handshakes =
+        tls.is_some() || matches!(listener.proxy_protocol, ProxyProtocol::V2 | ProxyProtocol::Any);
     Ok(Listener {
         name: listener.name.as_str().into(),
         bind: listener_address(&listener.address).map_err(fail)?,
@@ -228,7 +241,9 @@ fn listener(
         challenges,
         mode: listener.mode,
         proxy_protocol: listener.proxy_protocol,
-        trusted_proxies: trusted_proxies(&listener.trusted_proxies).map_err(fail)?,
+        proxy_senders: trusted_hops(senders).map_err(fail)?,
+        knows_handshakes,
+        trusted_proxies: trusted_hops(&listener.trusted_proxies).map_err(fail)?,
         head_limits: options::head_limits(&listener.limits),
         content_bytes: listener.limits.content_bytes,
         requests_per_connection: listener.limits.requests_per_connection,

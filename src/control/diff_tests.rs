@@ -98,7 +98,10 @@ fn settings_are_said_from_what_to_what() {
             "listener web: answers.503.body \"soon\" → \"later\"",
         ),
         (
-            vec![("name = \"web\"\n", "name = \"web\"\nproxy_protocol = \"v2\"\n")],
+            vec![(
+                "name = \"web\"\n",
+                "name = \"web\"\nproxy_protocol = \"v2\"\nproxy_protocol_from = \"any\"\n",
+            )],
             "listener web: proxy_protocol \"off\" → \"v2\"",
         ),
         (

@@ -134,7 +134,7 @@ fn handshake<'q>(
     host: &'q [u8],
     page: &mut Explanation,
 ) -> Option<Option<Tls<'q>>> {
-    let Some(presented) = &listener.tls else { return Some(None) };
+    let Some(presented) = &listener.tls else { return Some(announced(listener, question, page)) };
     let server_name = question.sni.as_deref().map_or(host, str::as_bytes);
     let server_name = Some(server_name).filter(|name| !name.is_empty());
     let certificate = if question.client_certificate { "a" } else { "no" };
@@ -148,6 +148,24 @@ fn handshake<'q>(
         return None;
     }
     Some(Some(Tls { server_name, has_client_certificate: question.client_certificate }))
+}
+
+/// The client's handshake with a balancer in front, as its PROXY header would tell of it.
+fn announced<'q>(
+    listener: &Listener,
+    question: &'q Question,
+    page: &mut Explanation,
+) -> Option<Tls<'q>> {
+    let is_told = question.sni.is_some() || question.client_certificate;
+    if !listener.knows_handshakes || !is_told {
+        return None;
+    }
+    let server_name = question.sni.as_deref().map(str::as_bytes).filter(|name| !name.is_empty());
+    let certificate = if question.client_certificate { "a" } else { "no" };
+    let asked = server_name.map_or("none".into(), text);
+    let told = format!("server name {asked}, {certificate} client certificate, by a PROXY header");
+    page.line("tls", told);
+    Some(Tls { server_name, has_client_certificate: question.client_certificate })
 }
 
 /// What would happen to the request now.

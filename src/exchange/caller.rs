@@ -1,15 +1,16 @@
 //! The client of a connection: the socket's peer, the client that a balancer in front announces, and what is remembered
 //! of earlier requests on it.
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arrayvec::{ArrayString, ArrayVec};
 
 use crate::group::select::Pinned;
-use crate::telemetry::handshakes::TlsVersion;
+use crate::proxy_protocol::{Announced, AnnouncedTls};
 use crate::telemetry::rare::{self, Rare};
 use crate::tls::client_auth::ClientCertificate;
 use crate::tls::listener::HandshakeProfile;
@@ -60,23 +61,13 @@ pub struct Origin {
     pub port_text: PortText,
 }
 
-/// The facts of a PROXY header about the client's own connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Announced {
-    /// The client; `None` leaves the real peer in place.
-    pub source: Option<SocketAddr>,
-    /// The port that the client connected to.
-    pub port: Option<u16>,
-    pub encrypted: bool,
-}
-
 /// The state of a client that lasts as long as its connection.
 pub struct Caller {
     pub origin: Rc<Origin>,
     /// The client that a PROXY header has named, else the socket's peer.
     peer: Cell<Peer>,
-    /// Whether the connection itself is encrypted.
-    is_encrypted: bool,
+    /// Whether the client's connection is encrypted, here or at the balancer that announces it.
+    is_encrypted: Cell<bool>,
     memory: OnceCell<Box<Memory>>,
 }
 
@@ -96,21 +87,26 @@ struct Way {
     socket: Peer,
     /// The port that the client connected to, also as text.
     port: Option<PortText>,
-    encrypted: bool,
 }
 
-/// The encryption of a connection that limpet has agreed upon with its client.
+/// A text that mostly is one of few.
+pub type Word = Cow<'static, str>;
+
+/// The encryption of a client's connection: what limpet has agreed upon with the client, or what a PROXY header says of
+/// the client's connection to the balancer that announces it.
 #[derive(Debug)]
 pub struct Encryption {
-    pub version: TlsVersion,
-    /// By IANA's name.
-    pub cipher: &'static str,
-    pub is_resumed: bool,
+    /// As OpenSSL names it; empty where a header does not say it.
+    pub version: Word,
+    /// By IANA's name; in the words of the header, or empty, where a header says it.
+    pub cipher: Word,
+    /// `None`: a header does not say it.
+    pub is_resumed: Option<bool>,
     /// The name that the client asked for.
     pub server_name: Option<Box<str>>,
-    /// The settings of the handshake.
-    pub profile: HandshakeProfile,
-    /// The client's own, verified.
+    /// The settings of the handshake, where it was limpet's own.
+    pub profile: Option<HandshakeProfile>,
+    /// The client's own, verified. Of one that a header names, the common name alone is known.
     pub certificate: Option<Box<ClientCertificate>>,
 }
 
@@ -126,13 +122,27 @@ impl Encryption {
             whole: certificate.field.as_bytes(),
         });
         let tls = rare::Tls {
-            version: self.version,
+            version: self.version.as_bytes(),
             cipher: self.cipher.as_bytes(),
             resumed: self.is_resumed,
             server_name: self.server_name.as_deref().unwrap_or_default().as_bytes(),
             client: certificate.unwrap_or_default(),
         };
         Rare { tls: Some(tls), ..Rare::default() }
+    }
+
+    /// The client's encryption, as the sender of a PROXY header says.
+    fn announced(tls: &AnnouncedTls<'_>) -> Encryption {
+        let AnnouncedTls { version, cipher, server_name, client, .. } = *tls;
+        let certificate = client.map(|name| Box::new(ClientCertificate::named(name)));
+        Encryption {
+            version: version.to_owned().into(),
+            cipher: cipher.to_owned().into(),
+            is_resumed: None,
+            server_name: Some(server_name).filter(|name| !name.is_empty()).map(Box::from),
+            profile: None,
+            certificate,
+        }
     }
 }
 
@@ -152,6 +162,7 @@ pub fn port_text(port: u16) -> PortText {
 
 impl Caller {
     pub fn new(origin: Rc<Origin>, peer: Peer, is_encrypted: bool) -> Caller {
+        let is_encrypted = Cell::new(is_encrypted);
         Caller { origin, peer: Cell::new(peer), is_encrypted, memory: OnceCell::new() }
     }
 
@@ -167,7 +178,7 @@ impl Caller {
 
     /// Whether the client's connection is encrypted, here or at the balancer that announces it.
     pub fn is_encrypted(&self) -> bool {
-        self.is_encrypted || self.way().is_some_and(|way| way.encrypted)
+        self.is_encrypted.get()
     }
 
     /// The port that the client connected to, according to a PROXY header.
@@ -175,16 +186,19 @@ impl Caller {
         self.way()?.port.as_ref()
     }
 
-    /// The encryption of the connection itself, where it is TLS.
+    /// The encryption of the connection itself, else what a PROXY header says of the client's.
     pub fn encryption(&self) -> Option<&Encryption> {
         self.memory.get()?.encryption.get().map(|encryption| &**encryption)
     }
 
     /// Notes the handshake of the connection.
     pub fn encrypt(&mut self, encryption: Encryption) {
-        self.is_encrypted = true;
-        // A connection has one handshake.
-        let _ = self.memory().encryption.set(Box::new(encryption));
+        self.is_encrypted.set(true);
+        // A connection has one handshake, which goes before what a header says.
+        self.memory();
+        if let Some(memory) = self.memory.get_mut() {
+            memory.encryption = OnceCell::from(Box::new(encryption));
+        }
     }
 
     fn way(&self) -> Option<&Way> {
@@ -196,15 +210,24 @@ impl Caller {
     }
 
     /// Takes over the facts of a PROXY header.
-    pub fn announce(&self, announced: &Announced) {
+    pub fn announce(&self, announced: &Announced<'_>) {
         if *announced == Announced::default() {
             return;
         }
-        let Announced { source, port, encrypted } = *announced;
-        let way = Way { socket: self.peer.get(), port: port.map(port_text), encrypted };
-        let is_first = self.memory().way.set(Box::new(way)).is_ok();
-        if is_first && source.is_some() {
+        let Announced { source, destination, tls } = *announced;
+        let port = destination.map(|destination| port_text(destination.port()));
+        let way = Way { socket: self.peer.get(), port };
+        let memory = self.memory();
+        if memory.way.set(Box::new(way)).is_err() {
+            return;
+        }
+        if source.is_some() {
             self.peer.set(Peer::new(source));
+        }
+        if let Some(tls) = tls {
+            self.is_encrypted.set(true);
+            // There is no handshake before the header.
+            let _ = memory.encryption.set(Box::new(Encryption::announced(&tls)));
         }
     }
 

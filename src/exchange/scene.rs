@@ -111,7 +111,9 @@ impl Scene<'_> {
     /// The handshake, for conditions.
     #[inline]
     fn tls(&self) -> Option<Tls<'_>> {
-        self.listener.tls.as_ref()?;
+        if !self.listener.knows_handshakes {
+            return None;
+        }
         let encryption = self.caller.encryption()?;
         Some(Tls {
             server_name: encryption.server_name.as_deref().map(str::as_bytes),
@@ -122,9 +124,10 @@ impl Scene<'_> {
     #[inline(never)]
     fn is_of_other_profile(&self, tls: &TlsListener, head: &RequestHead<'_, '_>) -> bool {
         let Some(encryption) = self.caller.encryption() else { return false };
+        let Some(profile) = encryption.profile else { return false };
         let host = std::str::from_utf8(without_port(head.host)).ok();
         let host = host.filter(|host| !host.is_empty());
-        tls.is_other_profile(encryption.profile, encryption.server_name.as_deref(), host)
+        tls.is_other_profile(profile, encryption.server_name.as_deref(), host)
     }
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.

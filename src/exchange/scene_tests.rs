@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::challenges::{Challenges, Key, Proof};
-use crate::exchange::caller::{Announced, Origin};
+use crate::exchange::caller::Origin;
 use crate::exchange::doubles::{Shard, Text, file, play, with_head};
+use crate::proxy_protocol::{Announced, AnnouncedTls};
 use std::rc::Rc;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -183,8 +184,8 @@ fn what_a_proxy_header_announces_goes_before_the_listeners_own() {
     play(&file("", "", 1), async |shard| {
         let announced = Announced {
             source: Some(([203, 0, 113, 5], 50_000).into()),
-            port: Some(443),
-            encrypted: true,
+            destination: Some(([198, 51, 100, 1], 443).into()),
+            tls: Some(AnnouncedTls::default()),
         };
         shard.caller.announce(&announced);
         let (_, out, _) = prepare(shard, GET);

@@ -8,7 +8,6 @@ use super::fields::{FIELDS, JSON_COUNT, RARE_FIELDS, RARE_JSON_COUNT};
 use crate::http::head::Version;
 use crate::telemetry::batch::RecordBuffer;
 use crate::telemetry::format::*;
-use crate::telemetry::handshakes::TlsVersion;
 use crate::telemetry::options::LogOutput;
 use crate::telemetry::rare::tests::FULL;
 use crate::telemetry::rare::{ClientCertificate, Rare, Tls};
@@ -115,8 +114,8 @@ fn json_has_a_rare_fact_where_it_is_known_and_no_key_where_it_is_not() {
         )
     );
     let client = ClientCertificate::default();
-    let (version, cipher) = (TlsVersion::Tls12, &b"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"[..]);
-    let tls = Tls { version, cipher, resumed: false, server_name: b"", client };
+    let (version, cipher) = (&b"TLSv1.2"[..], &b"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"[..]);
+    let tls = Tls { version, cipher, resumed: Some(false), server_name: b"", client };
     assert_eq!(
         with(Some(&Rare { tls: Some(tls), ..Rare::default() })),
         format!(

@@ -5,13 +5,13 @@
 //! thread behind its texts, as one more text:
 //!
 //! ```text
-//! ┌ 15 bytes: numbers and words ┬ 8 × 2 bytes: lengths ┬ cipher, server name, subject … ┐
+//! ┌ 14 bytes: numbers and words ┬ 9 × 2 bytes: lengths ┬ version, cipher, server name, subject … ┐
 //! ```
 //! Never allocates. Tested beside it and with `batch`.
 use super::copy::{self, clip};
-use super::handshakes::TlsVersion;
 
 /// Longest texts, in bytes; longer ones are cut there.
+pub const VERSION_BYTES_MAX: usize = 16;
 pub const CIPHER_BYTES_MAX: usize = 64;
 pub const SERVER_NAME_BYTES_MAX: usize = 255;
 pub const SUBJECT_BYTES_MAX: usize = 512;
@@ -22,12 +22,13 @@ pub const FINGERPRINT_BYTES_MAX: usize = 64;
 /// A longer certificate is left out: a part of it is of no use.
 pub const CERTIFICATE_BYTES_MAX: usize = 8192;
 
-const NUMBERS_BYTES: usize = 15;
-const TEXT_COUNT: usize = 8;
+const NUMBERS_BYTES: usize = 14;
+const TEXT_COUNT: usize = 9;
 const FIXED_BYTES: usize = NUMBERS_BYTES + 2 * TEXT_COUNT;
 
 /// Most bytes that the facts take in a batch, without a whole certificate.
 pub(super) const RARE_BYTES_MAX: usize = FIXED_BYTES
+    + VERSION_BYTES_MAX
     + CIPHER_BYTES_MAX
     + SERVER_NAME_BYTES_MAX
     + SUBJECT_BYTES_MAX
@@ -73,11 +74,12 @@ pub enum ProtocolVersion {
 /// An encrypted connection of a client. Empty texts stand for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tls<'a> {
-    pub version: TlsVersion,
-    /// The cipher suite by IANA's name.
+    /// As OpenSSL and ALB name it.
+    pub version: &'a [u8],
+    /// The cipher suite by IANA's name, or as a PROXY header names it.
     pub cipher: &'a [u8],
-    /// Whether the session was resumed.
-    pub resumed: bool,
+    /// Whether the session was resumed; `None` where a PROXY header tells of it.
+    pub resumed: Option<bool>,
     /// The name that the client asked for (SNI).
     pub server_name: &'a [u8],
     pub client: ClientCertificate<'a>,
@@ -154,7 +156,7 @@ impl<'a> Rare<'a> {
             rest = behind;
             Some(text)
         };
-        let (cipher, server_name) = (text()?, text()?);
+        let (version, cipher, server_name) = (text()?, text()?, text()?);
         let client = ClientCertificate {
             subject: text()?,
             issuer: text()?,
@@ -165,40 +167,46 @@ impl<'a> Rare<'a> {
         };
         let (stream, numbers) = numbers.split_first_chunk()?;
         let (grpc_status, words) = numbers.split_first_chunk()?;
-        let [target, tls, flags] = *words.first_chunk()?;
+        let [target, flags] = *words.first_chunk()?;
         let stream = u64::from_le_bytes(*stream);
         let grpc_status = u32::from_le_bytes(*grpc_status);
         let encrypted = flags & TARGET_ENCRYPTED != 0;
         let target = ProtocolVersion::ALL.get(usize::from(target));
-        let version = TlsVersion::ALL.get(usize::from(tls));
-        let resumed = flags & RESUMED != 0;
+        let resumed = (flags & RESUMED_OR_NOT != 0).then_some(flags & RESUMED != 0);
+        let tls = Tls { version, cipher, resumed, server_name, client };
         Some(Rare {
             stream: (stream != NO_STREAM).then_some(stream),
             target: target.map(|&version| TargetProtocol { version, encrypted }),
             grpc_status: (grpc_status != NO_STATUS).then_some(grpc_status),
-            tls: version.map(|&version| Tls { version, cipher, resumed, server_name, client }),
+            tls: (flags & CLIENT_ENCRYPTED != 0).then_some(tls),
         })
     }
 
     fn numbers(&self) -> [u8; NUMBERS_BYTES] {
         let mut numbers = [0; NUMBERS_BYTES];
         let is_encrypted = self.target.is_some_and(|target| target.encrypted);
-        let is_resumed = self.tls.is_some_and(|tls| tls.resumed);
+        let resumed = self.tls.and_then(|tls| tls.resumed);
+        let flags = [
+            (is_encrypted, TARGET_ENCRYPTED),
+            (resumed == Some(true), RESUMED),
+            (self.tls.is_some(), CLIENT_ENCRYPTED),
+            (resumed.is_some(), RESUMED_OR_NOT),
+        ];
         let flags =
-            if is_encrypted { TARGET_ENCRYPTED } else { 0 } | if is_resumed { RESUMED } else { 0 };
+            flags.iter().fold(0, |all, (is_set, flag)| if *is_set { all | flag } else { all });
         let mut rest = copy::put(&self.stream.unwrap_or(NO_STREAM).to_le_bytes(), &mut numbers);
         rest = copy::put(&self.grpc_status.unwrap_or(NO_STATUS).to_le_bytes(), rest);
         let target = self.target.map_or(NO_WORD, |target| target.version as u8);
-        let tls = self.tls.map_or(NO_WORD, |tls| tls.version as u8);
-        copy::put(&[target, tls, flags], rest);
+        copy::put(&[target, flags], rest);
         numbers
     }
 
     fn texts(&self) -> [&'a [u8]; TEXT_COUNT] {
-        let Some(Tls { cipher, server_name, client, .. }) = self.tls else {
+        let Some(Tls { version, cipher, server_name, client, .. }) = self.tls else {
             return [b""; TEXT_COUNT];
         };
         [
+            clip(version, VERSION_BYTES_MAX),
             clip(cipher, CIPHER_BYTES_MAX),
             clip(server_name, SERVER_NAME_BYTES_MAX),
             clip(client.subject, SUBJECT_BYTES_MAX),
@@ -213,6 +221,9 @@ impl<'a> Rare<'a> {
 
 const TARGET_ENCRYPTED: u8 = 1;
 const RESUMED: u8 = 2;
+const CLIENT_ENCRYPTED: u8 = 4;
+/// Whether it is known that the session was resumed, or was not.
+const RESUMED_OR_NOT: u8 = 8;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -224,9 +235,9 @@ pub(super) mod tests {
         target: Some(TargetProtocol { version: ProtocolVersion::Grpc, encrypted: true }),
         grpc_status: Some(14),
         tls: Some(Tls {
-            version: TlsVersion::Tls13,
+            version: b"TLSv1.3",
             cipher: b"TLS13_AES_256_GCM_SHA384",
-            resumed: true,
+            resumed: Some(true),
             server_name: b"shop.example.com",
             client: ClientCertificate {
                 subject: b"CN=till-7,O=Shop",
@@ -263,8 +274,8 @@ pub(super) mod tests {
                 there_and_back(Rare { target, ..Rare::default() });
             }
         }
-        for version in TlsVersion::ALL {
-            for resumed in [false, true] {
+        for version in [&b""[..], b"TLSv1.2"] {
+            for resumed in [None, Some(false), Some(true)] {
                 let client = ClientCertificate::default();
                 let tls = Tls { version, cipher: b"", resumed, server_name: b"", client };
                 there_and_back(Rare { tls: Some(tls), ..Rare::default() });
@@ -274,9 +285,8 @@ pub(super) mod tests {
 
     #[test]
     fn words_stand_at_their_own_position() {
-        let of_versions = ProtocolVersion::ALL.iter().enumerate();
-        assert!(of_versions.clone().all(|(at, version)| *version as usize == at));
-        assert!(TlsVersion::ALL.iter().enumerate().all(|(at, version)| *version as usize == at));
+        let mut of_versions = ProtocolVersion::ALL.iter().enumerate();
+        assert!(of_versions.all(|(at, version)| *version as usize == at));
     }
 
     #[test]
@@ -290,8 +300,7 @@ pub(super) mod tests {
             fingerprint: &long,
             whole: &[b'x'; CERTIFICATE_BYTES_MAX + 1],
         };
-        let version = TlsVersion::Tls12;
-        let tls = Tls { version, cipher: &long, resumed: false, server_name: &long, client };
+        let tls = Tls { version: &long, cipher: &long, resumed: None, server_name: &long, client };
         let rare = Rare { tls: Some(tls), ..Rare::default() };
         assert_eq!(rare.bytes(), RARE_BYTES_MAX);
         let mut memory = [0; RARE_BYTES_MAX];

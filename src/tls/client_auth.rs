@@ -22,7 +22,7 @@ use rustls::{
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::certificate::pem_fault;
-use super::x509::{FINGERPRINT_SIZE, Facts, NotX509, fingerprint, hex};
+use super::x509::{FINGERPRINT_SIZE, Facts, NotX509, escaped, fingerprint, hex};
 
 /// Whether clients are asked for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -327,10 +327,11 @@ impl ClientCertVerifier for Verifier {
 }
 
 /// What requests may be told about a client's certificate, once it is verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientCertificate {
     pub subject: String,
     pub issuer: String,
+    pub common_name: String,
     /// The alternative names, separated by commas.
     pub alt_names: String,
     /// In hexadecimal, as the fingerprint is.
@@ -341,6 +342,16 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
+    /// A certificate of which nothing but its common name is known.
+    pub fn named(common_name: &str) -> ClientCertificate {
+        let subject = match common_name {
+            "" => String::new(),
+            name => format!("CN={}", escaped(name)),
+        };
+        let common_name = common_name.to_owned();
+        ClientCertificate { subject, common_name, ..ClientCertificate::default() }
+    }
+
     /// # Errors
     /// webpki accepts a few certificates that cannot be read here.
     pub fn of(der: &CertificateDer<'_>) -> Result<ClientCertificate, NotX509> {
@@ -349,6 +360,7 @@ impl ClientCertificate {
         Ok(ClientCertificate {
             subject: facts.subject,
             issuer: facts.issuer,
+            common_name: facts.common_name,
             alt_names: names.join(","),
             serial: facts.serial,
             fingerprint: hex(&facts.fingerprint),

@@ -68,6 +68,8 @@ pub struct Facts {
     /// RFC 4514: the last part of the name first, "CN=shop.example,O=Shop".
     pub subject: String,
     pub issuer: String,
+    /// The last common name of the subject; empty where it has none.
+    pub common_name: String,
     /// In hexadecimal, without leading zeros of the encoding.
     pub serial: String,
     /// Seconds since 1970; both are part of the time in which the certificate is valid.
@@ -108,6 +110,7 @@ impl Facts {
         Ok(Facts {
             subject: distinguished_name(certificate.subject()),
             issuer: distinguished_name(certificate.issuer()),
+            common_name: common_name(certificate.subject()),
             serial: format!("{:x}", certificate.serial),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
@@ -259,6 +262,11 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
     parts.into_iter().rev().collect::<Vec<_>>().join(",")
 }
 
+fn common_name(name: &X509Name<'_>) -> String {
+    let last = name.iter_common_name().last();
+    last.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
+}
+
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type();
     let kind =
@@ -271,7 +279,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
 }
 
 /// RFC 4514 §2.4. Control characters are escaped as well, so that the text fits into a field of a request.
-fn escaped(value: &str) -> String {
+pub fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
     for (index, character) in value.chars().enumerate() {

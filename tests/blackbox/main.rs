@@ -21,6 +21,7 @@ mod hop_by_hop;
 mod limits;
 mod listeners;
 mod operators;
+mod proxy_protocol;
 mod reload;
 mod retries;
 mod routing;

@@ -174,6 +174,14 @@ pub(super) static TRUSTED_PROXY: Check = Check::new(
     |text| trusted_proxy(text).map(drop),
 );
 
+/// The word for every peer.
+pub(in crate::control) const ANYBODY: &str = "any";
+
+pub(super) static PROXY_SENDER: Check = Check::new(
+    "an IP address, a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", \"unix\" for peers on a Unix socket, or \"any\"",
+    |text| if text == ANYBODY { Ok(()) } else { trusted_proxy(text).map(drop) },
+);
+
 pub(super) static UNIX_MODE: Check =
     Check::new("three or four octal digits, such as \"0660\"", |text| unix_mode(text).map(drop));
 

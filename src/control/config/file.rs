@@ -18,7 +18,8 @@ use super::units::{duration, memory_size, size};
 use crate::group::target_group::OnFull;
 use crate::http::edits::{ForwardedFor, RealIp};
 use crate::http::head::Mode;
-use crate::snapshot::{EngineChoice, ProxyProtocol};
+use crate::proxy_protocol::ProxyProtocol;
+use crate::snapshot::EngineChoice;
 use crate::telemetry::options::{LogFormat, LogQuery};
 
 pub use stickiness::{Stickiness, StickinessType, Sticky};
@@ -142,6 +143,7 @@ pub struct Listener {
     #[serde(with = "ModeName")]
     pub mode: Mode,
     pub proxy_protocol: ProxyProtocol,
+    pub proxy_protocol_from: Option<Vec<String>>,
     pub trusted_proxies: Vec<String>,
     pub merge_slashes: bool,
     pub forward: Option<Forward>,

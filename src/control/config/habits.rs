@@ -219,7 +219,7 @@ static KEYS: [(&str, &str); 76] = [
         "\"retries.count\" of a target group",
     ),
     ("upgrade websocket websockets upgrade_configs", "\"upgrades\" of a target group"),
-    ("accept_proxy proxyprotocol", "\"proxy_protocol\" of a listener"),
+    ("accept_proxy proxyprotocol", "\"proxy_protocol\" and \"proxy_protocol_from\" of a listener"),
     (
         "set_real_ip_from real_ip_header real_ip_recursive xff_num_trusted_hops use_remote_address trusted_ips forwarded_headers",
         "\"trusted_proxies\" of a listener",
@@ -265,7 +265,7 @@ static KEYS: [(&str, &str); 76] = [
 ];
 
 /// Key of the setting, words in lower case with "_" for "-", limpet's word.
-static VALUES: [(&str, &str, &str); 35] = [
+static VALUES: [(&str, &str, &str); 36] = [
     (
         "algorithm",
         "leastconn least_conn least_connections least_connection least_request least_requests least_outstanding least_time lor p2c",
@@ -327,6 +327,7 @@ static VALUES: [(&str, &str, &str); 35] = [
     ("proxy_protocol", "on true yes", "\"any\", which takes v1 and v2"),
     ("proxy_protocol", "1 v1.0", "\"v1\""),
     ("proxy_protocol", "2 v2.0", "\"v2\""),
+    ("proxy_protocol_from", "all everybody anybody *", "\"any\""),
     (
         "mode",
         "http tcp stream",

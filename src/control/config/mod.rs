@@ -39,7 +39,7 @@ use toml::de::DeTable;
 
 pub use checks::status_range;
 pub(super) use checks::{
-    answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
+    ANYBODY, answer_status, listener_address, network, target_address, trusted_proxy, unix_mode,
 };
 pub(super) use conditions::conditions;
 pub use file::File;

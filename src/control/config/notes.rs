@@ -8,7 +8,7 @@ use super::file::{
     TargetGroup,
 };
 use super::{acme, loops, rule_notes, sticky_notes};
-use crate::snapshot::ProxyProtocol;
+use crate::proxy_protocol::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 use crate::tls::target::Verify;
 

@@ -91,6 +91,8 @@ pub enum Kind {
     Texts(&'static Check),
     /// At least one, because an empty list would be read as "any", or could never match.
     SomeTexts(&'static Check),
+    /// At least one, which may stand without a list.
+    TextOrTexts(&'static Check),
     /// A table from at least one name to at least one value each.
     TextsByName {
         name: &'static Check,
@@ -234,6 +236,7 @@ impl Kind {
             | Kind::Text(_)
             | Kind::Texts(_)
             | Kind::SomeTexts(_)
+            | Kind::TextOrTexts(_)
             | Kind::TextsByName { .. } => None,
         }
     }
@@ -264,6 +267,7 @@ impl Kind {
             Kind::Text(check) => check.allowed.into(),
             Kind::Texts(check) => format!("a list of texts, each {}", check.allowed),
             Kind::SomeTexts(check) => some_texts(check),
+            Kind::TextOrTexts(check) => format!("{}; or a list of such texts", check.allowed),
             Kind::TextsByName { name, values } => {
                 format!("a table from {} to {}", name.allowed, some_texts(values))
             }

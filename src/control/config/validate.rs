@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use super::file::{self, AlgorithmName, DEFAULT_RULE, File, Forward, StickinessType};
 use super::problems::Report;
 use super::{acme, checks, collisions, session_fields};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::telemetry::options::LogFormat;
 
 /// The suffix that a cross-site twin's name adds to its cookie's.
@@ -125,10 +126,30 @@ fn listener_alone(
             );
         }
     }
+    proxy_protocol(listener, key, report);
     if let Some(tls) = &listener.tls {
         super::tls::validate(tls, &format!("{key}.tls"), report);
     }
     rules(groups, listener, key, report);
+}
+
+/// A header can make of its sender whatever client it names, so that the senders must be named.
+fn proxy_protocol(listener: &file::Listener, key: &str, report: &mut Report<'_>) {
+    let (protocol, from) = (format!("{key}.proxy_protocol"), format!("{key}.proxy_protocol_from"));
+    if !report.sound(&protocol) || !report.sound(&from) {
+        return;
+    }
+    let is_on = listener.proxy_protocol != ProxyProtocol::Off;
+    let is_given = listener.proxy_protocol_from.is_some();
+    if is_on && !is_given && !report.intends(&from) {
+        let what = "is on, and nothing says whose headers are taken";
+        let allowed = "proxy_protocol_from = [\"10.0.0.0/8\"] beside it, the addresses of the balancers in front; \
+                       or proxy_protocol_from = \"any\", which lets everybody who connects name any client";
+        report.missing(&protocol, what, Some(allowed.into()));
+    } else if !is_on && is_given {
+        let allowed = "proxy_protocol = \"v1\", \"v2\" or \"any\" beside it";
+        report.at(&from, "has no effect: no headers are taken", Some(allowed.into()));
+    }
 }
 
 fn rules(groups: &Groups<'_>, listener: &file::Listener, key: &str, report: &mut Report<'_>) {

@@ -139,12 +139,7 @@ impl Walker<'_, '_> {
     ) -> Option<toml::Value> {
         let span = value.span();
         let refused = match (kind, value.get_ref()) {
-            (Kind::SomeTexts(_) | Kind::SomeSections(_), DeValue::Array(array))
-                if array.is_empty() =>
-            {
-                EMPTY.into()
-            }
-            (Kind::TextsByName { .. }, DeValue::Table(table)) if table.is_empty() => EMPTY.into(),
+            (kind, value) if lacks_a_value(kind, value) => EMPTY.into(),
             (Kind::Section(section) | Kind::TextOrSection(_, section), DeValue::Table(table)) => {
                 return Some(self.section(section, table, span, path).into());
             }
@@ -154,8 +149,14 @@ impl Walker<'_, '_> {
             (Kind::SectionByName { name, section }, DeValue::Table(table)) => {
                 return Some(self.section_by_name(name, section, table, path));
             }
-            (Kind::Texts(check) | Kind::SomeTexts(check), DeValue::Array(array)) => {
+            (
+                Kind::Texts(check) | Kind::SomeTexts(check) | Kind::TextOrTexts(check),
+                DeValue::Array(array),
+            ) => {
                 return Some(self.texts(check, array, path));
+            }
+            (Kind::TextOrTexts(check), DeValue::String(text)) => {
+                return self.text(check, text, &span, path).map(|text| vec![text].into());
             }
             (Kind::TextsByName { name, values }, DeValue::Table(table)) => {
                 return Some(self.texts_by_name(name, values, table, path));
@@ -359,6 +360,18 @@ fn is_left_over(
         })
 }
 
+/// Whether a list or table is empty that must have a value.
+fn lacks_a_value(kind: &Kind, value: &DeValue<'_>) -> bool {
+    match (kind, value) {
+        (
+            Kind::SomeTexts(_) | Kind::TextOrTexts(_) | Kind::SomeSections(_),
+            DeValue::Array(array),
+        ) => array.is_empty(),
+        (Kind::TextsByName { .. }, DeValue::Table(table)) => table.is_empty(),
+        _ => false,
+    }
+}
+
 /// A value without inner values, or the predicate that names its fault.
 fn scalar(kind: &Kind, value: &DeValue<'_>) -> Result<toml::Value, String> {
     match (kind, value) {
@@ -508,6 +521,7 @@ fn wanted(kind: &Kind) -> &'static str {
         Kind::Size { .. } => "a size",
         Kind::OneOf(_) | Kind::Text(_) => "a text",
         Kind::Texts(_) | Kind::SomeTexts(_) => "a list of texts",
+        Kind::TextOrTexts(_) => "a text or a list of texts",
         Kind::TextsByName { .. } | Kind::Section(_) | Kind::SectionByName { .. } => "a table",
         Kind::Sections(_) | Kind::SomeSections(_) => "a list of tables",
         Kind::TextOrSection(..) => "a text or a table",

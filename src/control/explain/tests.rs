@@ -308,3 +308,36 @@ fn a_port_that_only_the_kernel_will_choose_is_not_told_as_0() {
         ],
     );
 }
+
+#[test]
+fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
+    let line = "name = \"web\"\n";
+    let with = |lines: &str| {
+        let rule = "[[listener.rule]]\nname = \"named\"\npriority = 6\nwhen.sni = [\"a.test\"]\nforward = \"plain\"";
+        let file = FILE.replacen(line, &format!("{line}{lines}"), 1).replacen(
+            "    [[target_group]]",
+            &format!("{rule}\n[[target_group]]"),
+            1,
+        );
+        let parsed = config::parse_complete(file, "test.toml").unwrap();
+        let control = Control::new(parsed, None, ring()).unwrap();
+        let question = Question {
+            request: "GET /".to_owned(),
+            headers: Vec::new(),
+            listener: None,
+            source: loopback(),
+            sni: Some("a.test".to_owned()),
+            client_certificate: false,
+        };
+        explain_at(&control.snapshot(), &question, NOW_S).unwrap()
+    };
+    let page = with("proxy_protocol = \"v2\"\nproxy_protocol_from = \"any\"\n");
+    assert_lines(
+        &page,
+        &["tls        server name a.test, no client certificate, by a PROXY header"],
+    );
+    assert_eq!(page.outcome.rule.as_deref(), Some("named"));
+    // Version 1 tells of no handshake.
+    let page = with("proxy_protocol = \"v1\"\nproxy_protocol_from = \"any\"\n");
+    assert_eq!(page.outcome.rule.as_deref(), Some("default"));
+}

@@ -75,7 +75,7 @@ pub fn push(
     request(record, line);
     quoted(record.user_agent, line);
     word(tls.map_or(b"", |tls| tls.cipher), line);
-    word(tls.map_or(b"", |tls| tls.version.word().as_bytes()), line);
+    word(tls.map_or(b"", |tls| tls.version), line);
     word(record.group, line);
     quoted(record.request_id, line);
     quoted(tls.map_or(b"", |tls| tls.server_name), line);

@@ -158,7 +158,7 @@ fields! {
         TargetProtocol "target_protocol" "\"http\" or \"https\", between limpet and the target",
         TargetProtocolVersion "target_protocol_version" "http1, http2 or grpc, between limpet and the target",
         GrpcStatus "grpc_status" "the status of a gRPC call",
-        TlsVersion "tls_version" "\"TLSv1.2\" or \"TLSv1.3\", between the client and limpet",
+        TlsVersion "tls_version" "\"TLSv1.2\" or \"TLSv1.3\" of the client's connection",
         TlsCipher "tls_cipher" "its cipher suite",
         TlsResumed "tls_resumed" "whether its session was resumed",
         Sni "sni" "the name that the client asked for in its handshake",
@@ -247,9 +247,9 @@ impl RareField {
             RareField::GrpcStatus => {
                 rare.grpc_status.map_or(Value::None, |status| Value::Number(status.into()))
             }
-            RareField::TlsVersion => of_tls(|tls| word(tls.version.word())),
+            RareField::TlsVersion => of_tls(|tls| text(tls.version)),
             RareField::TlsCipher => of_tls(|tls| text(tls.cipher)),
-            RareField::TlsResumed => of_tls(|tls| Value::Flag(tls.resumed)),
+            RareField::TlsResumed => of_tls(|tls| tls.resumed.map_or(Value::None, Value::Flag)),
             RareField::Sni => of_tls(|tls| text(tls.server_name)),
             RareField::TlsClientSubject => of_tls(|tls| text(tls.client.subject)),
             RareField::TlsClientIssuer => of_tls(|tls| text(tls.client.issuer)),

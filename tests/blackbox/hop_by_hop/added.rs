@@ -127,7 +127,8 @@ fn a_proxy_protocol_header_names_the_client() {
         ("any", b"PROXY TCP4 192.0.2.33 198.51.100.1 4444 80\r\n"),
         ("v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x21\xc6\x33\x64\x01\x11\x5c\0\x50"),
     ] {
-        let (limpet, _target) = with(&[("proxy_protocol", version.into())]);
+        let (limpet, _target) =
+            with(&[("proxy_protocol", version.into()), ("proxy_protocol_from", "any".into())]);
         let mut client = limpet.client();
         let echo = client.send(header).get("/").echo();
         assert_eq!(echo.fields.one("x-forwarded-for"), Some("192.0.2.33"), "{version}");
@@ -138,7 +139,8 @@ fn a_proxy_protocol_header_names_the_client() {
 
 #[test]
 fn a_connection_without_the_proxy_protocol_header_is_closed() {
-    let (limpet, target) = with(&[("proxy_protocol", "v2".into())]);
+    let (limpet, target) =
+        with(&[("proxy_protocol", "v2".into()), ("proxy_protocol_from", "any".into())]);
     let mut client = limpet.client();
     client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
     let _ = client.read_rest();

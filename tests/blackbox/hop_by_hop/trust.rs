@@ -32,8 +32,11 @@ fn redirecting(settings: &[(&str, toml::Value)]) -> (Limpet, Target) {
 #[test]
 fn a_client_that_a_proxy_header_names_makes_nobody_trusted() {
     // The stranger at the socket says that it speaks for 192.0.2.33, which would be believed at the socket.
-    let (limpet, _target) =
-        with(&[("proxy_protocol", "any".into()), ("trusted_proxies", vec!["192.0.2.0/24"].into())]);
+    let (limpet, _target) = with(&[
+        ("proxy_protocol", "any".into()),
+        ("proxy_protocol_from", "any".into()),
+        ("trusted_proxies", vec!["192.0.2.0/24"].into()),
+    ]);
     for header in [PROXY.to_vec(), v2(b"")] {
         let echo = limpet.client().send(header).get_with("/", SAID).echo();
         assert_eq!(echo.fields.one("x-forwarded-proto"), Some("http"));
@@ -46,7 +49,11 @@ fn a_client_that_a_proxy_header_names_makes_nobody_trusted() {
 
 #[test]
 fn a_trusted_peer_is_believed_also_behind_its_proxy_header() {
-    let (limpet, _target) = with(&[("proxy_protocol", "any".into()), trusting()]);
+    let (limpet, _target) = with(&[
+        ("proxy_protocol", "any".into()),
+        ("proxy_protocol_from", "any".into()),
+        trusting(),
+    ]);
     let echo = limpet.client().send(PROXY).get_with("/", SAID).echo();
     assert_eq!(echo.fields.one("x-forwarded-proto"), Some("https"));
     assert_eq!(echo.fields.one("x-forwarded-host"), Some("shop.test"));
@@ -60,6 +67,7 @@ fn a_trusted_peer_is_believed_also_behind_its_proxy_header() {
 fn hops_are_walked_on_behind_a_client_that_is_one_of_them() {
     let (limpet, _target) = with(&[
         ("proxy_protocol", "any".into()),
+        ("proxy_protocol_from", "any".into()),
         ("trusted_proxies", vec!["127.0.0.0/8", "192.0.2.33"].into()),
     ]);
     let echo = limpet.client().send(PROXY).get_with("/", SAID).echo();
@@ -69,7 +77,8 @@ fn hops_are_walked_on_behind_a_client_that_is_one_of_them() {
 
 #[test]
 fn the_port_that_a_proxy_header_names_is_the_clients() {
-    let (limpet, _target) = redirecting(&[("proxy_protocol", "any".into())]);
+    let (limpet, _target) =
+        redirecting(&[("proxy_protocol", "any".into()), ("proxy_protocol_from", "any".into())]);
     for header in [PROXY.to_vec(), v2(b"")] {
         let mut client = limpet.client();
         client.send(header);
@@ -84,7 +93,8 @@ fn the_port_that_a_proxy_header_names_is_the_clients() {
 
 #[test]
 fn a_client_that_the_proxy_header_says_came_by_tls_came_by_https() {
-    let (limpet, _target) = redirecting(&[("proxy_protocol", "v2".into())]);
+    let (limpet, _target) =
+        redirecting(&[("proxy_protocol", "v2".into()), ("proxy_protocol_from", "any".into())]);
     let ssl = b"\x02\0\x09shop.test\x20\0\x0f\x01\0\0\0\0\x21\0\x07TLSv1.3";
     let mut client = limpet.client();
     let echo = client.send(v2(ssl)).get("/").echo();
@@ -97,7 +107,8 @@ fn a_client_that_the_proxy_header_says_came_by_tls_came_by_https() {
 
 #[test]
 fn a_proxy_header_with_long_certificate_names_is_taken() {
-    let (limpet, _target) = with(&[("proxy_protocol", "v2".into())]);
+    let (limpet, _target) =
+        with(&[("proxy_protocol", "v2".into()), ("proxy_protocol_from", "any".into())]);
     let name = vec![b'n'; 3500];
     let tlv = [&b"\xe0"[..], &u16::try_from(name.len()).unwrap().to_be_bytes(), &name].concat();
     let header = v2(&tlv);

@@ -99,7 +99,8 @@ fn connections_that_never_say_anything_make_room() {
 #[test]
 fn connections_that_announce_nobody_make_room() {
     let target = Target::echo("a");
-    let announced = listener("announced").set("proxy_protocol", "v1");
+    let announced =
+        listener("announced").set("proxy_protocol", "v1").set("proxy_protocol_from", "any");
     let limpet = config()
         .process("connections", 2)
         .listener(listener("web"))

@@ -104,7 +104,8 @@ fn large_content_comes_whole_both_ways() {
 #[test]
 fn a_proxy_header_comes_before_the_handshake() {
     let target = Target::echo("a");
-    let listener = listener("web").tls().set("proxy_protocol", "v1");
+    let listener =
+        listener("web").tls().set("proxy_protocol", "v1").set("proxy_protocol_from", "any");
     let limpet = config().listener(listener).serving(&target).start();
     let socket = std::net::TcpStream::connect(limpet.address()).unwrap();
     (&socket).write_all(b"PROXY TCP4 192.0.2.7 198.51.100.1 4444 443\r\n").unwrap();

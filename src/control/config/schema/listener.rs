@@ -34,6 +34,12 @@ pub static LISTENER: Section = Section {
             "Whether clients come with a PROXY protocol header that names the real client.",
         ),
         setting(
+            "proxy_protocol_from",
+            Kind::TextOrTexts(&checks::PROXY_SENDER),
+            Default::Absent,
+            "The peers whose PROXY protocol headers are taken; others are closed at once. \"any\": everybody's.",
+        ),
+        setting(
             "trusted_proxies",
             Kind::Texts(&checks::TRUSTED_PROXY),
             Default::Is("[]"),
