@@ -147,7 +147,7 @@ fn everything_in_limpet_toml_is_accepted_together_but_for_what_excludes_each_oth
     // app_cookie, app_header, hash_on, tls, template, authorities and proxy_protocol_from have a meaning beside another
     // type, algorithm, protocol, format, mode and proxy_protocol only.
     let text = uncommented()
-        .replace("proxy_protocol = \"off\"", "proxy_protocol = \"any\"")
+        .replace("\nproxy_protocol = \"off\"", "\nproxy_protocol = \"any\"")
         .replace("format = \"json\"", "format = \"template\"")
         .replace("protocol = \"http\"", "protocol = \"https\"")
         .replace("algorithm = \"round_robin\"", "algorithm = \"hash\"")

@@ -445,6 +445,7 @@ fn stickiness_knows_http_and_the_words_of_the_log() {
 fn group_knows_stickiness_what_a_rule_forwards_to_the_numbers_it_carries_and_how_targets_prove_themselves()
  {
     let allowed = [
+        "proxy_protocol",
         "tls::target",
         "http",
         "stickiness",

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::views::Views;
+use crate::exchange::alone::Alone;
 use crate::exchange::local::Local;
 use crate::proxy_protocol::ProxyProtocol;
 use crate::snapshot::{Published, View};
@@ -77,6 +78,15 @@ impl Clients {
     pub fn close_kept(&self) -> bool {
         let lease = self.pool.borrow_mut().take_first_to_expire();
         lease.map(|lease| self.close(lease)).is_some()
+    }
+
+    /// A client's connection has ended: closes the connections to targets that were kept for it alone.
+    #[cold]
+    pub fn close_kept_for(&self, alone: &Alone) {
+        let mut pool = self.pool.borrow_mut();
+        for kept in alone.kept() {
+            pool.drain_of(kept, |lease| self.close(lease));
+        }
     }
 
     /// Hands on the lines that the log has collected.

@@ -7,6 +7,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -421,6 +422,10 @@ impl<'a> Client for H1<'a> {
             Ok(Parsed::Complete(head)) => Some(look(&head)),
             Ok(Parsed::Partial) | Err(_) => None,
         }
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.request.client.local_address()
     }
 
     fn parts(&mut self) -> (&mut Request<'a>, &mut Response<'a>) {

@@ -134,6 +134,7 @@ fn encryption(tls: &TlsListener, facts: Facts) -> Encryption {
         is_resumed: Some(facts.is_resumed),
         profile: Some(tls.handshake_profile(facts.server_name.as_deref())),
         server_name: facts.server_name,
+        alpn: facts.alpn,
         certificate,
     }
 }

@@ -75,7 +75,19 @@ impl Future for Serving {
     type Output = ();
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Serving { connection, state } = &mut *self;
+        ready!(self.poll_served(cx));
+        let Connection { clients, caller, .. } = &*self.connection;
+        if let Some(alone) = caller.has_alone() {
+            clients.close_kept_for(alone);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Serving {
+    #[inline]
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Serving { connection, state } = self;
         loop {
             match state {
                 State::Arriving(arriving) => {

@@ -183,7 +183,7 @@ fn same_group(
 
 /// Whether the targets of a group are spoken to in this way; certificates change without a word in the file.
 fn has_tls(group: &TargetGroup, tls: Option<&Arc<TargetTls>>) -> bool {
-    let known = group.targets.first().map(|target| target.tls.as_ref().map(TlsPeer::tls));
+    let known = group.targets.first().map(|target| target.tls().map(TlsPeer::tls));
     known.is_none_or(|known| known.map(Arc::as_ptr) == tls.map(Arc::as_ptr))
 }
 

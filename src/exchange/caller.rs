@@ -3,14 +3,16 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arrayvec::{ArrayString, ArrayVec};
 
+use super::alone::Alone;
 use crate::group::select::Pinned;
 use crate::proxy_protocol::{Announced, AnnouncedTls};
+use crate::random::Random;
 use crate::telemetry::rare::{self, Rare};
 use crate::tls::client_auth::ClientCertificate;
 use crate::tls::listener::HandshakeProfile;
@@ -76,6 +78,7 @@ pub struct Caller {
 struct Memory {
     encryption: OnceCell<Box<Encryption>>,
     way: OnceCell<Box<Way>>,
+    alone: OnceCell<Box<Alone>>,
     /// The assignments of first visits, so that parallel first requests of a client agree: of the one client on most
     /// connections, of several clients on a connection that a proxy shares among them.
     pins: RefCell<Vec<Pinned>>,
@@ -85,7 +88,9 @@ struct Memory {
 struct Way {
     /// The socket's peer.
     socket: Peer,
-    /// The port that the client connected to, also as text.
+    /// Where the client connected to.
+    destination: Option<SocketAddr>,
+    /// Its port as text.
     port: Option<PortText>,
 }
 
@@ -104,6 +109,8 @@ pub struct Encryption {
     pub is_resumed: Option<bool>,
     /// The name that the client asked for.
     pub server_name: Option<Box<str>>,
+    /// The protocol that was agreed upon.
+    pub alpn: Option<Box<[u8]>>,
     /// The settings of the handshake, where it was limpet's own.
     pub profile: Option<HandshakeProfile>,
     /// The client's own, verified. Of one that a header names, the common name alone is known.
@@ -131,15 +138,28 @@ impl Encryption {
         Rare { tls: Some(tls), ..Rare::default() }
     }
 
+    /// What targets are told of it.
+    fn announcement(&self) -> AnnouncedTls<'_> {
+        let certificate = self.certificate.as_deref();
+        AnnouncedTls {
+            version: &self.version,
+            cipher: &self.cipher,
+            server_name: self.server_name.as_deref().unwrap_or_default(),
+            alpn: self.alpn.as_deref().unwrap_or_default(),
+            client: certificate.map(|certificate| certificate.common_name.as_str()),
+        }
+    }
+
     /// The client's encryption, as the sender of a PROXY header says.
     fn announced(tls: &AnnouncedTls<'_>) -> Encryption {
-        let AnnouncedTls { version, cipher, server_name, client, .. } = *tls;
+        let AnnouncedTls { version, cipher, server_name, alpn, client } = *tls;
         let certificate = client.map(|name| Box::new(ClientCertificate::named(name)));
         Encryption {
             version: version.to_owned().into(),
             cipher: cipher.to_owned().into(),
             is_resumed: None,
             server_name: Some(server_name).filter(|name| !name.is_empty()).map(Box::from),
+            alpn: Some(alpn).filter(|name| !name.is_empty()).map(Box::from),
             profile: None,
             certificate,
         }
@@ -201,6 +221,29 @@ impl Caller {
         }
     }
 
+    /// The connections to targets that serve this client alone.
+    pub fn alone(&self, random: &Random) -> &Alone {
+        let make = || Box::new(Alone::new(u64::from_ne_bytes(random.secret())));
+        self.memory().alone.get_or_init(make)
+    }
+
+    /// The same, where there may be any.
+    pub fn has_alone(&self) -> Option<&Alone> {
+        self.memory.get()?.alone.get().map(|alone| &**alone)
+    }
+
+    /// What targets are told of the client; `local` is the address at which its connection came in.
+    pub fn announced(&self, local: Option<SocketAddr>) -> Announced<'_> {
+        let Peer { ip, port } = self.peer();
+        let known = self.way().and_then(|way| way.destination).or(local);
+        let nowhere = || SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), self.origin.port);
+        Announced {
+            source: ip.map(|ip| SocketAddr::new(ip, port)),
+            destination: Some(known.unwrap_or_else(nowhere)),
+            tls: self.encryption().map(Encryption::announcement),
+        }
+    }
+
     fn way(&self) -> Option<&Way> {
         self.memory.get()?.way.get().map(|way| &**way)
     }
@@ -216,7 +259,7 @@ impl Caller {
         }
         let Announced { source, destination, tls } = *announced;
         let port = destination.map(|destination| port_text(destination.port()));
-        let way = Way { socket: self.peer.get(), port };
+        let way = Way { socket: self.peer.get(), destination, port };
         let memory = self.memory();
         if memory.way.set(Box::new(way)).is_err() {
             return;

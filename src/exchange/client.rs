@@ -4,6 +4,7 @@
 //! exchange [`Ended`](super::end::End) whether its connection stays open.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::task::Context;
 
 use super::content::{Along, Piece, Received, SendFault};
@@ -32,6 +33,9 @@ pub trait Client {
     /// Reads the request's head again, which stays unchanged until the exchange ends. `None` where it cannot be read
     /// again, which never happens to a head that was read before.
     fn head<T>(&self, look: impl FnOnce(&RequestHead<'_, '_>) -> T) -> Option<T>;
+
+    /// The address at which the client's connection came in; `None` where it has none.
+    fn local_address(&self) -> Option<SocketAddr>;
 
     /// The two directions.
     fn parts(&mut self) -> (&mut Self::Asking, &mut Self::Answering);

@@ -307,6 +307,10 @@ impl Client for ClientDouble {
     fn head<T>(&self, look: impl FnOnce(&RequestHead<'_, '_>) -> T) -> Option<T> {
         Some(with_head(&self.head, look))
     }
+    fn local_address(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+
     fn parts(&mut self) -> (&mut Asks, &mut Answers) {
         (&mut self.asks, &mut self.answers)
     }

@@ -299,7 +299,7 @@ impl Entry {
 /// The facts of an encrypted client, and of an encrypted target; none for most requests.
 #[inline]
 fn rare<'a>(client: Option<&'a Encryption>, target: Option<&Target>) -> Option<Rare<'a>> {
-    let is_encrypted = target.is_some_and(|target| target.tls.is_some());
+    let is_encrypted = target.is_some_and(|target| target.tls().is_some());
     if !is_encrypted {
         return client.map(Encryption::rare);
     }

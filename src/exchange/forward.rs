@@ -23,7 +23,8 @@ use super::scene::{Scene, TRIED_MAX, Tried};
 use super::target::{Connected, Connecting, Draft, Upstream};
 use super::watch::{Cut, Watch};
 use crate::group::on_full::Full;
-use crate::group::target_group::{Destination, Target, TargetGroup};
+use crate::group::target_group::{Destination, Target, TargetGroup, Way};
+use crate::proxy_protocol::Version;
 use crate::telemetry::ended::Phase;
 use crate::time::timers::{Timer, Timers};
 use crate::transport::tls::fault::HandshakeFault;
@@ -83,7 +84,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.sticky = self.out.plan.choice.sticky.map(|sticky| sticky.reason);
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
-        let to = self.destination(target);
+        let way = self.way(target);
+        let to = Destination { target, way: way.as_ref() };
         // What is there is leased, unless only new connections are to be trusted.
         let surely = !self.out.plan.method.is_idempotent();
         let kept = match attempts.only_fresh {
@@ -122,14 +124,28 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         result
     }
 
-    /// The target, and the name that this request asks it for.
+    /// What connections are made with on which the target is sent this request.
     #[inline]
-    fn destination<'t>(&self, target: &'t Target) -> Destination<'t> {
-        let name = target.tls.as_ref().and_then(|tls| match tls.only_name() {
+    fn way(&self, target: &'s Target) -> Option<Way<'s>> {
+        let manner = target.manner.as_ref()?;
+        let name = manner.tls.as_ref().and_then(|tls| match tls.only_name() {
             Some(name) => Some(name),
             None => self.client.head(|head| tls.name(head.host)).flatten(),
         });
-        Destination { target, name }
+        let way = Way::to(name);
+        Some(match manner.header {
+            None => way,
+            Some(version) => self.own_way(version, target, way),
+        })
+    }
+
+    /// The same for connections that serve this client alone.
+    #[cold]
+    fn own_way(&self, version: Version, target: &Target, way: Way<'s>) -> Way<'s> {
+        let caller = self.scene.caller;
+        let alone = caller.alone(&self.scene.local.random);
+        let header = alone.header(version, || caller.announced(self.client.local_address()));
+        Way { id: alone.id(version, (target.state.slot, way.id)), header: Some(header), ..way }
     }
 
     /// Does what the group says when the chosen target has no place.

@@ -13,9 +13,10 @@
 //! * `entry`: the access record.
 //!
 //! `client` and `target` are the traits through which an exchange uses its client and its target; `content` goes from
-//! one to the other in pieces. `local` is the exchange's view of its shard, `caller` the client of the connection. Uses
-//! no socket and sees no byte of a wire.
+//! one to the other in pieces. `local` is the exchange's view of its shard, `caller` the client of the connection,
+//! `alone` the connections to targets that serve that client only. Uses no socket and sees no byte of a wire.
 
+pub mod alone;
 pub mod answer;
 pub mod attempts;
 pub mod caller;

@@ -12,6 +12,7 @@ use super::address::{Address, TargetIndex};
 use super::maglev::{Entry, Maglev};
 use super::schedule::{self, AliasTable};
 use super::state::{GroupState, Health, TargetState};
+use crate::proxy_protocol::Version;
 use crate::stickiness::stable_key::stable_key;
 use crate::stickiness::verdict::Stickiness;
 use crate::tls::target::{ConnectionId, PeerName, TlsPeer};
@@ -28,35 +29,69 @@ pub struct Target {
     /// and sessions follow `weight`, so a slow start moves none of them.
     pub share: u32,
     pub state: Arc<TargetState>,
-    /// `None` = it is spoken to in clear.
-    pub tls: Option<TlsPeer>,
+    /// `None` = requests are all that it is sent, in clear.
+    pub manner: Option<Manner>,
 }
 
-/// Where a connection leads: a target, and the name that it is asked for under TLS.
+/// How a target is spoken to before requests.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// `None` = in clear.
+    pub tls: Option<TlsPeer>,
+    /// Every connection begins with a PROXY header, which names the client that it serves.
+    pub header: Option<Version>,
+}
+
+/// Where a connection leads: a target, and what it is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'t> {
     pub target: &'t Target,
-    /// `None` = in clear.
+    /// `None` = nothing but a connection, as to most targets.
+    pub way: Option<&'t Way<'t>>,
+}
+
+/// What a connection is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'t> {
+    /// What the connection must have proven, and whom it must serve.
+    pub id: ConnectionId,
+    /// The name that the target is asked for under TLS; `None` = in clear.
     pub name: Option<&'t PeerName>,
+    /// The first bytes, before those of TLS.
+    pub header: Option<&'t [u8]>,
+}
+
+impl<'t> Way<'t> {
+    /// To a target that is asked for this name.
+    pub fn to(name: Option<&'t PeerName>) -> Way<'t> {
+        Way { id: name.map_or(ConnectionId::PLAIN, |name| name.id), name, header: None }
+    }
 }
 
 impl Destination<'_> {
     /// What a connection must have proven that leads there.
     #[inline]
     pub fn id(&self) -> ConnectionId {
-        self.name.map_or(ConnectionId::PLAIN, |name| name.id)
+        self.way.map_or(ConnectionId::PLAIN, |way| way.id)
     }
 }
 
 impl Target {
     pub fn new(id: Arc<str>, address: Address, weight: u32, state: Arc<TargetState>) -> Target {
         let share = weight.saturating_mul(u32::from(state.share_percent()));
-        Target { key: stable_key(&id), id, address, weight, share, state, tls: None }
+        Target { key: stable_key(&id), id, address, weight, share, state, manner: None }
     }
 
     /// The same target, spoken to in this way.
-    pub fn with_tls(self, tls: Option<TlsPeer>) -> Target {
-        Target { tls, ..self }
+    pub fn spoken_to(self, tls: Option<TlsPeer>, header: Option<Version>) -> Target {
+        let is_special = tls.is_some() || header.is_some();
+        Target { manner: is_special.then_some(Manner { tls, header }), ..self }
+    }
+
+    /// `None` = it is spoken to in clear.
+    #[inline]
+    pub fn tls(&self) -> Option<&TlsPeer> {
+        self.manner.as_ref()?.tls.as_ref()
     }
 
     /// The weight that counts for balancing now.

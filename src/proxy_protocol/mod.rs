@@ -1,13 +1,15 @@
 //! The PROXY protocol, versions 1 and 2 (haproxy.org, `proxy-protocol.txt`): headers of connections, from bytes and to
 //! bytes.
 //!
-//! * `read`: a header at the start of bytes that have come; `tlvs`: the fields behind its addresses; `checksum`: CRC32C.
+//! * `read`: a header at the start of bytes that have come; `write`: the header that a connection to a target begins
+//!   with; `tlvs`: the fields behind the addresses; `checksum`: CRC32C.
 //!
 //! Pure: opens nothing, waits for nothing. Whose headers are taken is the listener's to say. Tested beside it.
 
 mod checksum;
 pub mod read;
 mod tlvs;
+pub mod write;
 
 use std::net::SocketAddr;
 
@@ -24,6 +26,13 @@ pub enum ProxyProtocol {
     V1,
     V2,
     Any,
+}
+
+/// The version of a header that is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V1,
+    V2,
 }
 
 /// The facts of a header about the client's own connection.

@@ -99,6 +99,11 @@ pub struct ConnectionId(u64);
 impl ConnectionId {
     pub const PLAIN: ConnectionId = ConnectionId(0);
 
+    /// That of connections which have proven the same and serve nobody but the client of this key.
+    pub fn of_client(self, key: u64) -> ConnectionId {
+        ConnectionId(self.0 ^ key)
+    }
+
     fn of(digest: Context) -> ConnectionId {
         let digest = digest.finish();
         let mut bytes = [0; 8];

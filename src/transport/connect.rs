@@ -59,6 +59,23 @@ impl Connect {
     }
 }
 
+/// Sends the first bytes of a connection.
+///
+/// # Errors
+/// The peer takes them no more.
+pub async fn send_first(socket: &Socket, mut bytes: Vec<u8>) -> Result<(), ConnectFault> {
+    let mut from = 0;
+    while from < bytes.len() {
+        let (sent, back) = socket.send(bytes, from, true).await;
+        bytes = back;
+        match sent {
+            Ok(0) | Err(_) => return Err(ConnectFault::Failed),
+            Ok(count) => from += count,
+        }
+    }
+    Ok(())
+}
+
 fn fault(error: &io::Error) -> ConnectFault {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED | libc::ENOENT) => ConnectFault::Refused,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 #[cfg(test)]
 use std::rc::Rc;
@@ -99,6 +100,16 @@ impl Stream {
             Kind::Tls(_) => None,
             #[cfg(test)]
             Kind::Records(_) => None,
+        }
+    }
+
+    /// The address of this end; `None` on Unix sockets.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Plain(socket) => socket.local_address(),
+            Kind::Tls(stream) => stream.socket().local_address(),
+            #[cfg(test)]
+            Kind::Records(session) => session.socket().local_address(),
         }
     }
 

@@ -37,7 +37,6 @@ use crate::tls::target::{ConnectionId, PeerName};
 use crate::transport::connect::{self, Connect, ConnectFault, Place};
 use crate::transport::sending;
 use crate::transport::stream::Stream;
-use crate::transport::tls::fault::HandshakeFault;
 use crate::transport::tls::handshake;
 
 /// How often a connection to a target waits for something idle to give its descriptor back.
@@ -79,19 +78,27 @@ pub struct Connecting<'a> {
     step: Step,
 }
 
-/// A handshake under way; boxed, since it is made once for many requests.
-type Handshake = Pin<Box<dyn Future<Output = Result<Stream, HandshakeFault>>>>;
+/// What is done on a new socket before requests; boxed, since it is made once for many of them.
+type Beginning = Pin<Box<dyn Future<Output = Result<Stream, Failure>>>>;
 
 /// What a connection that is being made waits for.
 enum Step {
     Socket,
-    /// Its socket, on which a handshake then begins.
+    /// Its socket, which then begins with more than requests.
     SocketFor(Box<Asked>),
-    Handshake(Handshake, ConnectionId),
+    Beginning(Beginning, ConnectionId),
+}
+
+/// What a connection begins with.
+struct Asked {
+    id: ConnectionId,
+    /// A PROXY header.
+    header: Option<Vec<u8>>,
+    handshake: Option<Handshake>,
 }
 
 /// What a handshake begins with.
-struct Asked {
+struct Handshake {
     config: Arc<ClientConfig>,
     name: PeerName,
     timeout: Duration,
@@ -145,14 +152,18 @@ impl<'a> target::Upstream for Targets<'a> {
             connect = connect::connect(place, options.connect_timeout);
         }
         let connect = connect.map_err(|_| Failure::NoSocket)?;
-        let step = match (&to.target.tls, to.name) {
-            (Some(tls), Some(name)) => {
-                let config = self.sessions.borrow_mut().config(to.target, tls.tls());
-                let (name, timeout) = (name.clone(), options.handshake_timeout);
-                Step::SocketFor(Box::new(Asked { config, name, timeout }))
+        let step = match to.way {
+            None => Step::Socket,
+            Some(way) => {
+                // A target under TLS always has a name.
+                let handshake = to.target.tls().zip(way.name).map(|(tls, name)| Handshake {
+                    config: self.sessions.borrow_mut().config(to.target, tls.tls()),
+                    name: name.clone(),
+                    timeout: options.handshake_timeout,
+                });
+                let header = way.header.map(<[u8]>::to_vec);
+                Step::SocketFor(Box::new(Asked { id: way.id, header, handshake }))
             }
-            // A target under TLS always has a name.
-            (None, _) | (Some(_), None) => Step::Socket,
         };
         Ok(Connecting { local: self.local, connect, step })
     }
@@ -191,33 +202,50 @@ impl target::Connecting for Connecting<'_> {
     type Lease = Lease;
 
     fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connected<Lease>, Failure>> {
-        if let Step::Handshake(handshake, id) = &mut self.step {
-            let (id, shaken) = (*id, ready!(handshake.as_mut().poll(cx)));
-            let opened = shaken.map(|stream| self.opened(stream, id));
-            return Poll::Ready(opened.map_err(Failure::Handshake));
+        if !matches!(self.step, Step::Beginning(..)) {
+            let connected = ready!(self.connect.poll_connected(cx));
+            let socket = match connected.map_err(failure) {
+                Ok(socket) => socket,
+                Err(failure) => return Poll::Ready(Err(failure)),
+            };
+            let Step::SocketFor(asked) = std::mem::replace(&mut self.step, Step::Socket) else {
+                let stream = Stream::to_target(socket);
+                return Poll::Ready(Ok(self.opened(stream, ConnectionId::PLAIN)));
+            };
+            let Asked { id, header, handshake } = *asked;
+            let shakes = handshake.is_some();
+            let beginning = async move {
+                if let Some(header) = header {
+                    connect::send_first(&socket, header).await.map_err(failure)?;
+                }
+                let Some(Handshake { config, name, timeout }) = handshake else {
+                    return Ok(Stream::to_target(socket));
+                };
+                let PeerName { server_name, .. } = name;
+                let shaken = handshake::connect(socket, config, server_name, timeout + SLACK);
+                shaken.await.map(|(stream, _)| stream).map_err(Failure::Handshake)
+            };
+            self.step = Step::Beginning(Box::pin(beginning), id);
+            if shakes {
+                return Poll::Ready(Ok(Connected::Shakes));
+            }
         }
-        Poll::Ready(match ready!(self.connect.poll_connected(cx)) {
-            Ok(socket) => Ok(match std::mem::replace(&mut self.step, Step::Socket) {
-                Step::SocketFor(asked) => {
-                    let Asked { config, name: PeerName { server_name, id, .. }, timeout } = *asked;
-                    let shaking = handshake::connect(socket, config, server_name, timeout + SLACK);
-                    let shaking = async move { shaking.await.map(|(stream, _)| stream) };
-                    self.step = Step::Handshake(Box::pin(shaking), id);
-                    Connected::Shakes
-                }
-                Step::Socket | Step::Handshake(..) => {
-                    self.opened(Stream::to_target(socket), ConnectionId::PLAIN)
-                }
-            }),
-            Err(ConnectFault::Refused) => Err(Failure::ConnectRefused),
-            Err(ConnectFault::Timeout) => Err(Failure::ConnectTimeout),
-            Err(ConnectFault::NoSocket) => Err(Failure::NoSocket),
-            Err(ConnectFault::Failed) => Err(Failure::ConnectFailed),
-        })
+        let Step::Beginning(beginning, id) = &mut self.step else { return Poll::Pending };
+        let (id, begun) = (*id, ready!(beginning.as_mut().poll(cx)));
+        Poll::Ready(begun.map(|stream| self.opened(stream, id)))
     }
 
     fn abort(&self) {
         self.connect.abort();
+    }
+}
+
+fn failure(fault: ConnectFault) -> Failure {
+    match fault {
+        ConnectFault::Refused => Failure::ConnectRefused,
+        ConnectFault::Timeout => Failure::ConnectTimeout,
+        ConnectFault::NoSocket => Failure::NoSocket,
+        ConnectFault::Failed => Failure::ConnectFailed,
     }
 }
 

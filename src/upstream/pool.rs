@@ -153,6 +153,18 @@ impl<C> Pool<C> {
         shelf.holder = None;
     }
 
+    /// Hands over the connections of one target that stand under this id.
+    pub fn drain_of(&mut self, (slot, id): (u32, ConnectionId), mut close: impl FnMut(C)) {
+        let Some(shelf) = self.shelves.get_mut(slot as usize) else { return };
+        for idle in shelf.idle.extract_if(.., |idle| idle.id == id) {
+            self.count = self.count.saturating_sub(1);
+            close(idle.connection);
+        }
+        if shelf.idle.is_empty() {
+            shelf.holder = None;
+        }
+    }
+
     /// Hands over all connections: the shard ends.
     pub fn drain_all(&mut self, mut close: impl FnMut(C)) {
         for slot in 0..self.shelves.len() as u32 {
@@ -267,6 +279,26 @@ mod tests {
         assert!(pool.shelves[0].idle.capacity() < 32, "{}", pool.shelves[0].idle.capacity());
         pool.checkin(&a, (1, PLAIN), 2000, 1000);
         assert_eq!(pool.checkout(0, PLAIN, 1000), Some(1));
+    }
+
+    #[test]
+    fn connections_of_one_client_leave_together() {
+        let mut pool = Pool::new();
+        let (a, b) = (target(0), target(2));
+        let [own, others] = [5, 6].map(|key| PLAIN.of_client(key));
+        for (target, connection, id) in
+            [(&a, 1, own), (&a, 2, others), (&a, 3, own), (&b, 4, own), (&b, 5, PLAIN)]
+        {
+            pool.checkin(target, (connection, id), 100, 8);
+        }
+        let mut closed = Vec::new();
+        for slot in [0, 2, 9] {
+            pool.drain_of((slot, own), |connection| closed.push(connection));
+        }
+        assert_eq!((closed, pool.len()), (vec![1, 3, 4], 2));
+        pool.drain_of((0, others), drop);
+        assert_eq!(Arc::strong_count(&a), 1, "nobody holds its slot any more");
+        assert_eq!(pool.checkout(2, PLAIN, 0), Some(5));
     }
 
     #[test]

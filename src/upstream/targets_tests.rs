@@ -70,7 +70,7 @@ async fn answered(fields: &str) -> (Lease, Socket) {
 
 /// Its only target, in clear.
 fn to(shard: &Shard) -> Destination<'_> {
-    Destination { target: shard.target(0), name: None }
+    Destination { target: shard.target(0), way: None }
 }
 
 /// Ends a connection that was made.

@@ -11,9 +11,11 @@ use super::*;
 use crate::exchange::doubles::{Shard, file, play};
 use crate::exchange::target::{Connecting as _, Upstream as _};
 use crate::group::state::TargetState;
+use crate::group::target_group::Way;
 use crate::tls::policy::Version;
 use crate::tls::target::{Naming, Sni, TargetTls, TargetTlsOptions, Verify};
 use crate::transport::tls::fault::CertificateFault;
+use crate::transport::tls::fault::HandshakeFault;
 use crate::transport::tls::session::Session;
 use crate::transport::tls::tests::configurations;
 use crate::uring::simulated::{self, Answer};
@@ -82,11 +84,12 @@ fn with(main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
 
 /// The shard's target, spoken to in this way.
 fn target(shard: &Shard, tls: &Arc<TargetTls>) -> Target {
-    shard.target(0).clone().with_tls(Some(tls.peer(None)))
+    shard.target(0).clone().spoken_to(Some(tls.peer(None)), None)
 }
 
 fn to(target: &Target) -> Destination<'_> {
-    Destination { target, name: target.tls.as_ref().and_then(|tls| tls.only_name()) }
+    let way = Way::to(target.tls().and_then(|tls| tls.only_name()));
+    Destination { target, way: Some(Box::leak(Box::new(way))) }
 }
 
 /// The target's end after its handshake.
@@ -296,7 +299,7 @@ fn a_connection_that_has_proven_something_else_is_never_used() {
         let id = lease.id();
         targets.pool.borrow_mut().checkin(&trusting.state, (lease, id), NEVER, 8);
         assert!(targets.lease(to(&under_tls), false).await.is_none());
-        let in_clear = Destination { target: shard.target(0), name: None };
+        let in_clear = Destination { target: shard.target(0), way: None };
         assert!(targets.lease(in_clear, false).await.is_none());
         let leased = targets.lease(to(&trusting), false).await;
         assert!(leased.map(|lease| targets.close(lease)).is_some());

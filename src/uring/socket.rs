@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -105,6 +106,15 @@ impl Socket {
             #[cfg(test)]
             Handle::Simulated(_) => panic!("a simulated socket has no descriptor"),
         }
+    }
+
+    /// The address of this end; `None` on Unix sockets.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        #[cfg(test)]
+        if let Handle::Simulated(_) = &self.0.handle {
+            return None;
+        }
+        self.raw().local_addr().ok()?.as_socket()
     }
 
     /// Bytes in the send queue that the peer has not acknowledged (`SIOCOUTQ`).

@@ -33,9 +33,10 @@ const ATTRIBUTES: [(Method, &str); 10] = [
 ];
 
 /// Settings of a group that decide what limpet itself sends to a port, and those that define its targets.
-const GROUP_KEPT: [&str; 9] = [
+const GROUP_KEPT: [&str; 10] = [
     "name",
     "protocol",
+    "send_proxy_protocol",
     "tls",
     "target",
     "health_check.path",

@@ -498,7 +498,7 @@ fn a_snapshot_speaks_to_targets_as_their_group_says_and_takes_over_what_stays() 
     let snapshot = compile(&file, &registry, material(&first), None, &[]).unwrap();
     let group = &snapshot.groups[0];
     assert_eq!(group.options.handshake_timeout, std::time::Duration::from_secs(5));
-    let name = group.targets[0].tls.as_ref().unwrap().only_name().unwrap();
+    let name = group.targets[0].tls().unwrap().only_name().unwrap();
     assert_eq!(name.server_name.to_str(), "a.example");
     let again = |certificates| {
         let before = Before { file: &file, snapshot: &snapshot, ring: &site.ring, changed: &[] };

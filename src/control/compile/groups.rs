@@ -47,7 +47,8 @@ pub(super) fn group(
     let MadeOf { registry, ring, tls } = *made_of;
     let target = |id: &str, address: Address, weight, state| {
         let peer = tls.map(|tls| tls.peer(ip(&address)));
-        Target::new(id.into(), address, weight, state).with_tls(peer)
+        let header = group.send_proxy_protocol.version();
+        Target::new(id.into(), address, weight, state).spoken_to(peer, header)
     };
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);

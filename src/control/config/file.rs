@@ -18,7 +18,7 @@ use super::units::{duration, memory_size, size};
 use crate::group::target_group::OnFull;
 use crate::http::edits::{ForwardedFor, RealIp};
 use crate::http::head::Mode;
-use crate::proxy_protocol::ProxyProtocol;
+use crate::proxy_protocol::{ProxyProtocol, Version};
 use crate::snapshot::EngineChoice;
 use crate::telemetry::options::{LogFormat, LogQuery};
 
@@ -331,11 +331,32 @@ pub struct Respond {
     pub body: String,
 }
 
+/// Whether targets are told of clients by PROXY headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxyProtocol {
+    Off,
+    V1,
+    V2,
+}
+
+impl SendProxyProtocol {
+    /// `None` = off.
+    pub fn version(self) -> Option<Version> {
+        match self {
+            SendProxyProtocol::Off => None,
+            SendProxyProtocol::V1 => Some(Version::V1),
+            SendProxyProtocol::V2 => Some(Version::V2),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
     pub name: String,
     pub protocol: TargetProtocol,
+    pub send_proxy_protocol: SendProxyProtocol,
     pub tls: TargetTls,
     pub algorithm: AlgorithmName,
     pub hash_on: Option<String>,

@@ -47,7 +47,7 @@ pub(super) fn table(key: &str, value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Keys in lower case with "_" for "-", several of one meaning in one text.
-static KEYS: [(&str, &str); 76] = [
+static KEYS: [(&str, &str); 77] = [
     ("listen bind port ports entrypoint", "\"address\" of a listener"),
     ("frontend frontends entrypoints virtualserver", "[[listener]]"),
     (
@@ -219,6 +219,10 @@ static KEYS: [(&str, &str); 76] = [
         "\"retries.count\" of a target group",
     ),
     ("upgrade websocket websockets upgrade_configs", "\"upgrades\" of a target group"),
+    (
+        "send_proxy send_proxy_v2 send_proxy_v2_ssl check_send_proxy proxy_protocol_version",
+        "\"send_proxy_protocol\" of a target group",
+    ),
     ("accept_proxy proxyprotocol", "\"proxy_protocol\" and \"proxy_protocol_from\" of a listener"),
     (
         "set_real_ip_from real_ip_header real_ip_recursive xff_num_trusted_hops use_remote_address trusted_ips forwarded_headers",

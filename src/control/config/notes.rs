@@ -19,7 +19,21 @@ const UNCHECKED_MAX: usize = 5;
 pub fn notes(file: &File) -> Vec<String> {
     let mut notes = amiss(file);
     notes.extend(unchecked(file));
+    notes.extend(unshared(file));
     notes
+}
+
+/// Groups whose targets learn of clients by connections, which therefore nobody shares.
+fn unshared(file: &File) -> impl Iterator<Item = String> {
+    let groups = file.target_groups.iter();
+    let announced = groups.filter(|group| group.send_proxy_protocol.version().is_some());
+    announced.map(|group| {
+        format!(
+            "connections to the targets of target group {:?} are never shared: each begins with the PROXY header of \
+             one client (send_proxy_protocol), serves that client's connection only and closes with it",
+            group.name
+        )
+    })
 }
 
 /// Groups whose targets are not checked. That may be intended: the word for their health tells the operator.

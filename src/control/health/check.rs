@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
 use crate::group::address::Address;
+use crate::proxy_protocol::{Version, write};
 use crate::tls::target::TlsPeer;
 use crate::transport::tls::fault::HandshakeFault;
 
@@ -33,6 +34,8 @@ pub struct Ask {
     pub timeout: Duration,
     /// Replaces the target's own port.
     pub port: Option<u16>,
+    /// Each check begins with a PROXY header, which says that it is limpet's own connection.
+    pub header: Option<Version>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,16 +131,24 @@ impl Ask {
         format!("no {what} within {}", show_duration(self.timeout))
     }
 
-    /// Goes on once there is a connection, with the handshake of a target under TLS.
+    /// Goes on once there is a connection, with the header that the group's targets expect and the handshake of a target
+    /// under TLS.
     async fn secured<S>(
         &self,
-        (stream, tls): (S, Option<&TlsPeer>),
+        (mut stream, tls): (S, Option<&TlsPeer>),
         name: &str,
         deadline: Instant,
     ) -> (Option<u16>, Verdict)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        if let Some(version) = self.header {
+            match timeout_at(deadline, stream.write_all(write::own(version))).await {
+                Err(_) => return (None, Verdict::Failed(self.late("connection"))),
+                Ok(Err(error)) => return (None, connect_error(&error)),
+                Ok(Ok(())) => {}
+            }
+        }
         let Some(tls) = tls else { return self.over(stream, name, deadline).await };
         let host = match &self.kind {
             Kind::Http(ask) => ask.host.as_bytes(),

@@ -178,7 +178,7 @@ impl<P: Probe> Supervisor<P> {
         let mut new_ones = 0;
         for target in &group.targets {
             if let Some(watched) = self.targets.get_mut(&target.state.slot) {
-                watched.endpoint.tls.clone_from(&target.tls);
+                watched.endpoint.tls = target.tls().cloned();
                 self.look_again(target.state.slot, change, now);
             } else {
                 self.meet(group, target, new_ones, now);
@@ -204,7 +204,7 @@ impl<P: Probe> Supervisor<P> {
             state: Arc::clone(state),
             group: Arc::clone(&group.name),
             id: Arc::clone(&target.id),
-            endpoint: Endpoint { address: target.address.clone(), tls: target.tls.clone() },
+            endpoint: Endpoint { address: target.address.clone(), tls: target.tls().cloned() },
             serial,
             streak: Streak::default(),
             beat: Beat::new(serial, now, interval.unwrap_or_default()),

@@ -59,7 +59,12 @@ fn checks(group: &file::TargetGroup) -> Option<Checks> {
         }),
     };
     Some(Checks {
-        ask: Arc::new(Ask { kind, timeout: check.timeout, port: check.port }),
+        ask: Arc::new(Ask {
+            kind,
+            timeout: check.timeout,
+            port: check.port,
+            header: group.send_proxy_protocol.version(),
+        }),
         interval: check.interval,
         thresholds: Thresholds { rise: check.rise, fall: check.fall },
         tls: group.tls().cloned(),

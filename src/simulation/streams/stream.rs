@@ -66,6 +66,10 @@ impl Client for Stream {
         Some(with_head(&self.head, look))
     }
 
+    fn local_address(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+
     fn parts(&mut self) -> (&mut Up, &mut Down) {
         (&mut self.up, &mut self.down)
     }

@@ -225,7 +225,6 @@ impl TlsStream {
         });
     }
 
-    #[cfg(test)]
     pub fn socket(&self) -> &Socket {
         &self.inner().socket
     }

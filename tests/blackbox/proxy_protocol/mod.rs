@@ -1,6 +1,7 @@
-//! The PROXY protocol: whose headers are taken, and what they say of a client.
+//! The PROXY protocol: whose headers are taken, what they say of a client, and what targets are told.
 
 mod incoming;
+mod outgoing;
 
 /// A header of version 2 for TCP over IPv4 from 192.0.2.33:4444 to 198.51.100.1:443, with fields behind the addresses.
 fn v2(fields: &[u8]) -> Vec<u8> {

@@ -21,6 +21,12 @@ pub static TARGET_GROUP: Section = Section {
             "How targets are spoken to, checks included.",
         ),
         setting(
+            "send_proxy_protocol",
+            Kind::OneOf(&["off", "v1", "v2"]),
+            Default::Is("\"off\""),
+            "Whether connections to targets begin with a PROXY protocol header that names the client; none is shared then.",
+        ),
+        setting(
             "tls",
             Kind::Section(&target_tls::TARGET_TLS),
             Default::Filled,
