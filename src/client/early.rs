@@ -7,9 +7,8 @@ use std::task::{Context, Poll};
 
 use crate::exchange::client::Presence;
 use crate::transport::pace::Drain;
-use crate::transport::pending::PendingSend;
+use crate::transport::pending::{PendingSend, put};
 use crate::transport::stream::{Recv, RecvAny, Stream};
-use crate::uring::put;
 
 /// The receive of the client's next request, submitted before the current request went out.
 #[derive(Default)]

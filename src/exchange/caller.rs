@@ -77,7 +77,7 @@ pub struct Caller {
 #[derive(Default)]
 struct Memory {
     encryption: OnceCell<Box<Encryption>>,
-    way: OnceCell<Box<Way>>,
+    announcement: OnceCell<Box<Announcement>>,
     alone: OnceCell<Box<Alone>>,
     /// The assignments of first visits, so that parallel first requests of a client agree: of the one client on most
     /// connections, of several clients on a connection that a proxy shares among them.
@@ -85,7 +85,7 @@ struct Memory {
 }
 
 /// The client's own connection to the balancer that announces it.
-struct Way {
+struct Announcement {
     /// The socket's peer.
     socket: Peer,
     /// Where the client connected to.
@@ -139,7 +139,7 @@ impl Encryption {
     }
 
     /// What targets are told of it.
-    fn announcement(&self) -> AnnouncedTls<'_> {
+    fn told(&self) -> AnnouncedTls<'_> {
         let certificate = self.certificate.as_deref();
         AnnouncedTls {
             version: &self.version,
@@ -193,7 +193,7 @@ impl Caller {
 
     /// The peer of the socket, on which trust depends.
     pub fn socket_peer(&self) -> Peer {
-        self.way().map_or(self.peer.get(), |way| way.socket)
+        self.announcement().map_or(self.peer.get(), |announcement| announcement.socket)
     }
 
     /// Whether the client's connection is encrypted, here or at the balancer that announces it.
@@ -203,7 +203,7 @@ impl Caller {
 
     /// The port that the client connected to, according to a PROXY header.
     pub fn announced_port(&self) -> Option<&PortText> {
-        self.way()?.port.as_ref()
+        self.announcement()?.port.as_ref()
     }
 
     /// The encryption of the connection itself, else what a PROXY header says of the client's.
@@ -235,17 +235,17 @@ impl Caller {
     /// What targets are told of the client; `local` is the address at which its connection came in.
     pub fn announced(&self, local: Option<SocketAddr>) -> Announced<'_> {
         let Peer { ip, port } = self.peer();
-        let known = self.way().and_then(|way| way.destination).or(local);
+        let known = self.announcement().and_then(|announcement| announcement.destination).or(local);
         let nowhere = || SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), self.origin.port);
         Announced {
             source: ip.map(|ip| SocketAddr::new(ip, port)),
             destination: Some(known.unwrap_or_else(nowhere)),
-            tls: self.encryption().map(Encryption::announcement),
+            tls: self.encryption().map(Encryption::told),
         }
     }
 
-    fn way(&self) -> Option<&Way> {
-        self.memory.get()?.way.get().map(|way| &**way)
+    fn announcement(&self) -> Option<&Announcement> {
+        self.memory.get()?.announcement.get().map(|announcement| &**announcement)
     }
 
     fn memory(&self) -> &Memory {
@@ -259,9 +259,9 @@ impl Caller {
         }
         let Announced { source, destination, tls } = *announced;
         let port = destination.map(|destination| port_text(destination.port()));
-        let way = Way { socket: self.peer.get(), destination, port };
+        let announcement = Announcement { socket: self.peer.get(), destination, port };
         let memory = self.memory();
-        if memory.way.set(Box::new(way)).is_err() {
+        if memory.announcement.set(Box::new(announcement)).is_err() {
             return;
         }
         if source.is_some() {

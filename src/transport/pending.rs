@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::stream::{Send, Stream};
-use crate::uring::put;
 
 /// A send whose completion need not wake the task: the kernel finishes it by itself, and the task looks at it when it
 /// is woken for another reason.
@@ -51,6 +51,16 @@ impl PendingSend {
     }
 }
 
+/// Puts a value in the place of one that nearly always holds nothing, as `is_none` tells; that one is then not searched
+/// for what there may be to drop.
+#[inline]
+pub fn put<T>(place: &mut T, value: T, is_none: impl FnOnce(&T) -> bool) {
+    let before = ManuallyDrop::new(std::mem::replace(place, value));
+    if !is_none(&before) {
+        drop(ManuallyDrop::into_inner(before));
+    }
+}
+
 /// The result of a send of `length` bytes that takes all of them, or fails.
 #[inline]
 fn whole(sent: io::Result<usize>, length: usize) -> io::Result<()> {
@@ -81,5 +91,22 @@ impl Future for PendingSend {
             PendingSend::Done(result, buffer) => (result, buffer),
             PendingSend::None | PendingSend::InFlight { .. } => (Ok(()), Vec::new()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::put;
+
+    #[test]
+    fn what_stood_in_a_place_is_dropped_unless_it_is_none() {
+        let value = Rc::new(());
+        let mut place = None;
+        put(&mut place, Some(Rc::clone(&value)), Option::is_none);
+        assert_eq!(Rc::strong_count(&value), 2);
+        put(&mut place, None, Option::is_none);
+        assert_eq!(Rc::strong_count(&value), 1);
     }
 }

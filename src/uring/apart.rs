@@ -1,4 +1,4 @@
-//! What is nearly never dropped, and stays out of the way of what is.
+//! A value that is dropped by a call, so that the rest of what holds it is dropped in place.
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -39,21 +39,11 @@ impl<T> Drop for Apart<T> {
     }
 }
 
-/// Puts a value in the place of one that nearly always holds nothing, as `is_none` tells; that one is then not searched
-/// for what there may be to drop.
-#[inline]
-pub fn put<T>(place: &mut T, value: T, is_none: impl FnOnce(&T) -> bool) {
-    let before = ManuallyDrop::new(std::mem::replace(place, value));
-    if !is_none(&before) {
-        drop(ManuallyDrop::into_inner(before));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
 
-    use super::{Apart, put};
+    use super::Apart;
 
     #[test]
     fn what_stands_apart_is_dropped_once_and_each_clone_by_itself() {
@@ -64,16 +54,6 @@ mod tests {
         drop(apart);
         assert_eq!(Rc::strong_count(&other), 2);
         drop(other);
-        assert_eq!(Rc::strong_count(&value), 1);
-    }
-
-    #[test]
-    fn what_stood_in_a_place_is_dropped_unless_it_is_none() {
-        let value = Rc::new(());
-        let mut place = None;
-        put(&mut place, Some(Rc::clone(&value)), Option::is_none);
-        assert_eq!(Rc::strong_count(&value), 2);
-        put(&mut place, None, Option::is_none);
         assert_eq!(Rc::strong_count(&value), 1);
     }
 }

@@ -53,7 +53,7 @@ mod socket;
 mod tests;
 mod tokio_ring;
 
-pub use apart::{Apart, put};
+pub use apart::Apart;
 pub use connect::{Connect, ConnectAddress, connect};
 pub use courtesy::Courtesy;
 pub use early_end::EarlyEnd;
