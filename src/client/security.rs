@@ -26,7 +26,7 @@ use crate::tls::client_auth::ClientCertificate;
 use crate::tls::listener::TlsListener;
 use crate::transport::stream::Stream;
 use crate::transport::tls::fault::HandshakeFault;
-use crate::transport::tls::handshake::{self, Facts, Unchosen};
+use crate::transport::tls::handshake::{self, Facts, Terms, Unchosen};
 use crate::transport::tls::places::{Limits, Place};
 
 /// A connection whose handshake is done.
@@ -44,7 +44,7 @@ pub async fn secure(
 ) -> Option<Secured> {
     // The name that the client asks for, as soon as it is known.
     let asked = RefCell::new(None);
-    let shaken = shake(connection, listener, early, async |hello: &ClientHello<'_>| {
+    let shaken = shake(connection, (listener, tls), early, async |hello: &ClientHello<'_>| {
         *asked.borrow_mut() = hello.server_name().map(Box::from);
         if let Some((challenges, key)) = tls.challenge(hello)
             && let Some(Proof::Handshake(config)) = challenges.search(key).await
@@ -84,7 +84,7 @@ pub async fn secure(
 /// `Err(None)`: the connection ends because limpet stops or needs its place.
 async fn shake<C>(
     connection: &Connection,
-    listener: &Listener,
+    (listener, tls): (&Listener, &TlsListener),
     early: Vec<u8>,
     choose: C,
 ) -> Result<(Stream, Facts), Option<HandshakeFault>>
@@ -93,8 +93,12 @@ where
 {
     let Connection { client, alarm, clients, .. } = connection;
     let place = place(connection, listener).await?;
-    let time = listener.timeouts.handshake;
-    let accepting = pin!(handshake::accept(client, early, choose, (&place, time)));
+    let terms = Terms {
+        place: &place,
+        time: listener.timeouts.handshake,
+        small_records: tls.has_small_records(),
+    };
+    let accepting = pin!(handshake::accept(client, early, choose, terms));
     let (shaken, expired) =
         alarm.bound_waiting(deadline(connection), Waits::Fresh, accepting, || client.end()).await;
     let is_ours = expired && (clients.local.stop.has_begun() || alarm.is_evicted());

@@ -391,6 +391,7 @@ impl Reading {
             strict_sni: tls.strict_sni,
             tickets: tls.tickets,
             host_match: tls.host_match,
+            small_records: tls.small_records,
             profiles,
             own,
             awaits_certificate: tls.acme.is_some(),

@@ -32,7 +32,7 @@ pub struct Clock {
 /// The kernel's monotonic clock. Read directly, because `Instant` would double the cost with checked sums and fields
 /// that are not needed.
 #[inline]
-fn monotonic_us() -> Option<u64> {
+pub fn monotonic_us() -> Option<u64> {
     #[cfg(test)]
     if let Some(now_us) = crate::uring::simulated::now_us() {
         return Some(now_us);

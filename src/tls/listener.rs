@@ -55,6 +55,8 @@ pub struct TlsOptions {
     pub strict_sni: bool,
     pub tickets: bool,
     pub host_match: HostMatch,
+    /// Data to clients begins in small records.
+    pub small_records: bool,
     pub own: ProfileOptions,
     pub profiles: Vec<NamedProfile>,
     /// Whether an authority is to issue a certificate, so that there may be none yet.
@@ -121,6 +123,7 @@ pub struct TlsListener {
     by_name: NameMap<usize>,
     strict_sni: bool,
     host_match: HostMatch,
+    small_records: bool,
     challenges: Option<Arc<Challenges>>,
 }
 
@@ -153,8 +156,17 @@ impl TlsListener {
             }
             profiles.push(builder.profile(&profile.names, &profile.options)?);
         }
-        let TlsOptions { strict_sni, host_match, challenges, .. } = options;
-        Ok(TlsListener { names, own, profiles, by_name, strict_sni, host_match, challenges })
+        let TlsOptions { strict_sni, host_match, small_records, challenges, .. } = options;
+        Ok(TlsListener {
+            names,
+            own,
+            profiles,
+            by_name,
+            strict_sni,
+            host_match,
+            small_records,
+            challenges,
+        })
     }
 
     /// What a handshake is to prove, and where the proof is: for a ClientHello of an authority, which names one server
@@ -209,6 +221,11 @@ impl TlsListener {
                 is_other_auth() || !host.is_none_or(is_covered)
             }
         }
+    }
+
+    /// Whether data to clients begins in small records.
+    pub fn has_small_records(&self) -> bool {
+        self.small_records
     }
 
     fn profile(&self, name: Option<&str>) -> &Profile {

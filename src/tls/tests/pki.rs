@@ -200,6 +200,7 @@ pub fn options(certificates: Vec<Presented>) -> TlsOptions {
         strict_sni: false,
         tickets: true,
         host_match: HostMatch::ClientAuth,
+        small_records: false,
         own: profile(ClientAuth::off()),
         profiles: Vec::new(),
         awaits_certificate: false,

@@ -58,9 +58,18 @@ pub struct Unchosen {
     pub alert: AlertDescription,
 }
 
+/// What a client's handshake is given, and what comes of it.
+#[derive(Clone, Copy)]
+pub struct Terms<'t> {
+    pub place: &'t Place<'t>,
+    /// It takes no longer than that, besides its waits for turns.
+    pub time: Duration,
+    /// Whether data to the client begins in small records.
+    pub small_records: bool,
+}
+
 /// Answers a client's handshake, with the configuration that `choose` finds for its hello. `early` are bytes of the
-/// client's that were received already, as behind a PROXY header. It takes no longer than `time`, besides its waits
-/// for turns.
+/// client's that were received already, as behind a PROXY header.
 ///
 /// # Errors
 /// Why there is no TLS connection. The client has been told, and the stream is to be let go.
@@ -68,7 +77,7 @@ pub async fn accept<C>(
     plain: &Stream,
     early: Vec<u8>,
     choose: C,
-    (place, time): (&Place<'_>, Duration),
+    Terms { place, time, small_records }: Terms<'_>,
 ) -> Result<(Stream, Facts), HandshakeFault>
 where
     C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
@@ -76,10 +85,11 @@ where
     let Some(socket) = plain.as_plain() else { return Err(HandshakeFault::Unusable) };
     let accepting = accepting(socket, early, choose, place);
     let accepted = in_time(socket, accepting, time, || place.time_in_line()).await;
-    let (session, facts) = accepted.map_err(|fault| match fault {
+    let (mut session, facts) = accepted.map_err(|fault| match fault {
         HandshakeFault::Gone if place.is_closed() => HandshakeFault::Crowded,
         fault => fault,
     })?;
+    session.wants_small_records = small_records;
     Ok((Stream::tls(socket.clone(), session), facts))
 }
 

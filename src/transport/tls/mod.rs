@@ -14,6 +14,7 @@ mod line;
 pub mod places;
 mod reading;
 pub mod session;
+mod small_records;
 pub mod stream;
 #[cfg(test)]
 pub mod tests;

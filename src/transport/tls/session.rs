@@ -40,6 +40,8 @@ pub struct Session {
     /// Records that carry no data and must be sent: of the handshake, tickets, alerts.
     control: Vec<u8>,
     is_closed: bool,
+    /// Whether data begins in small records, which is its sender's doing.
+    pub wants_small_records: bool,
 }
 
 /// The work of one turn besides opening what has come.
@@ -83,6 +85,7 @@ impl Session {
             data_at: 0,
             control: Vec::new(),
             is_closed: false,
+            wants_small_records: false,
         }
     }
 

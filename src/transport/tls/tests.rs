@@ -3,5 +3,5 @@
 pub mod configurations;
 mod handshake;
 mod loopback;
-mod session;
+pub mod session;
 mod stream;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::session::{RECORD_DATA_MAX, RECORD_OVERHEAD, Session};
+use super::small_records::SmallRecords;
 use crate::uring::{self, Shutdown, Socket, buffers};
 
 /// The data of one send of the stream.
@@ -40,6 +41,7 @@ pub(super) struct Writing {
     raw_length: usize,
     raw_at: usize,
     data: Option<Data>,
+    small_records: SmallRecords,
     ending: Ending,
     /// Whether both directions end with this side's data.
     ends_both: bool,
@@ -173,11 +175,18 @@ impl Writing {
         if let Some(data) = self.data.as_mut().filter(|data| !data.is_sealed())
             && !self.is_spent
         {
-            let length = out.len() + data.until - data.at;
+            let mut length = out.len() + data.until - data.at;
+            if session.wants_small_records {
+                length += SmallRecords::overhead_bytes(length);
+            }
             let control = std::mem::replace(&mut out, sealing_buffer(length));
             out.extend_from_slice(&control);
             whole = data.whole;
-            match session.seal(data.rest(), &mut out) {
+            let sealed = match session.wants_small_records {
+                false => session.seal(data.rest(), &mut out),
+                true => self.small_records.seal(session, data.rest(), &mut out),
+            };
+            match sealed {
                 Ok(count) if count > 0 => {
                     data.at += count;
                     if !data.whole {
@@ -304,4 +313,19 @@ fn let_go(mut buffer: Vec<u8>) {
             kept.push(buffer);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_beginning_takes_no_memory_of_its_own() {
+        /// All but the small records.
+        type Without = (
+            (Option<uring::Send>, usize, usize, Option<Data>),
+            (Ending, bool, bool, Option<io::ErrorKind>),
+        );
+        assert_eq!(size_of::<Writing>(), size_of::<Without>());
+    }
 }

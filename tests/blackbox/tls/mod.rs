@@ -6,6 +6,7 @@ mod names;
 mod profiles;
 mod reload;
 mod resumption;
+mod small_records;
 mod stickiness;
 
 use std::io::{Read, Write};

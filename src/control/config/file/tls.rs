@@ -21,6 +21,9 @@ pub struct Tls {
     pub strict_sni: bool,
     pub tickets: bool,
     pub host_match: HostMatch,
+    /// Not for the admin API.
+    #[serde(default)]
+    pub small_records: bool,
     pub client: TlsClient,
     #[serde(rename = "profile")]
     pub profiles: Vec<TlsProfile>,

@@ -20,6 +20,12 @@ pub static TLS: Section = Section {
         STRICT_SNI,
         TICKETS,
         HOST_MATCH,
+        setting(
+            "small_records",
+            Kind::Bool,
+            Default::Is("false"),
+            "Whether the first 64 KiB, also after a second of silence, are sent in records of 1400 bytes.",
+        ),
         CLIENT,
         setting(
             "profile",

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 use crate::transport::stream::Stream;
 use crate::transport::tls::fault::HandshakeFault;
-use crate::transport::tls::handshake::{self, Facts, Unchosen};
+use crate::transport::tls::handshake::{self, Facts, Terms, Unchosen};
 use crate::transport::tls::places::{Limits, Places};
 use crate::uring::Socket;
 
@@ -31,7 +31,8 @@ where
     let places = Places::default();
     let place = places.place(&socket, ONE).await?;
     let choose = async |hello: &ClientHello<'_>| choose(hello);
-    handshake::accept(&Stream::plain(socket), early, choose, (&place, time)).await
+    let terms = Terms { place: &place, time, small_records: false };
+    handshake::accept(&Stream::plain(socket), early, choose, terms).await
 }
 
 pub const NAME: &str = "shop.example";

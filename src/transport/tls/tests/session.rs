@@ -10,9 +10,9 @@ use crate::uring::buffers;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
-struct Ends {
-    server: Session,
-    client: Session,
+pub struct Ends {
+    pub server: Session,
+    pub client: Session,
 }
 
 impl Ends {
@@ -24,7 +24,7 @@ impl Ends {
     }
 
     /// Both ends after the handshake.
-    fn ready(version: &'static SupportedProtocolVersion) -> Ends {
+    pub fn ready(version: &'static SupportedProtocolVersion) -> Ends {
         let mut ends = Ends::new(version);
         ends.settle(usize::MAX).unwrap();
         assert!(!ends.server.is_handshaking() && !ends.client.is_handshaking());
