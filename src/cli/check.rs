@@ -82,7 +82,8 @@ fn listener_line(listener: &file::Listener) -> String {
         (.., Some(respond)) => format!("respond {}", respond.status),
         (None, None, None) => "nothing".to_owned(),
     };
-    format!("{}, {rules}, otherwise {default}", listener.address)
+    let tls = if listener.tls.is_some() { " over TLS" } else { "" };
+    format!("{}{tls}, {rules}, otherwise {default}", listener.address)
 }
 
 fn group_line(group: &file::TargetGroup) -> String {
@@ -94,7 +95,8 @@ fn group_line(group: &file::TargetGroup) -> String {
     };
     let draining =
         group.targets.iter().filter(|target| target.state == TargetState::Draining).count();
-    let mut line = format!("{algorithm}, {}", count(group.targets.len(), "target"));
+    let tls = if group.tls().is_some() { " over TLS" } else { "" };
+    let mut line = format!("{algorithm}, {}{tls}", count(group.targets.len(), "target"));
     if draining > 0 {
         let _ = write!(line, " ({draining} draining)");
     }

@@ -40,6 +40,8 @@ use watch::Seen;
 pub enum Presenter {
     Listener(String),
     Admin,
+    /// To the targets of the group.
+    TargetGroup(String),
 }
 
 impl Presenter {
@@ -47,7 +49,15 @@ impl Presenter {
     pub fn listener(&self) -> Option<&str> {
         match self {
             Presenter::Listener(name) => Some(name),
-            Presenter::Admin => None,
+            Presenter::Admin | Presenter::TargetGroup(_) => None,
+        }
+    }
+
+    /// The group's name.
+    pub fn target_group(&self) -> Option<&str> {
+        match self {
+            Presenter::TargetGroup(name) => Some(name),
+            Presenter::Listener(_) | Presenter::Admin => None,
         }
     }
 }
@@ -57,6 +67,7 @@ impl fmt::Display for Presenter {
         match self {
             Presenter::Listener(name) => write!(out, "listener {name:?}"),
             Presenter::Admin => out.write_str("admin"),
+            Presenter::TargetGroup(name) => write!(out, "target group {name:?}"),
         }
     }
 }
@@ -72,7 +83,7 @@ pub struct Shown {
     pub certificate: Arc<Certificate>,
 }
 
-/// What the TLS listeners of a configuration, and its admin API, present.
+/// What the TLS listeners of a configuration and its admin API present, and what its targets are spoken to with.
 #[derive(Debug, Default)]
 pub struct Certificates {
     /// `None` = no authority asks for proofs in requests.
@@ -149,8 +160,9 @@ impl Certificates {
                 Err(mut of_admin) => faults.append(&mut of_admin),
             }
         }
-        let groups = Groups::load(file, surroundings, (&mut faults, &mut all.notes));
+        let (groups, mut shown) = Groups::load(file, surroundings, (&mut faults, &mut all.notes));
         all.groups = groups;
+        all.shown.append(&mut shown);
         if faults.is_empty() { Ok(all) } else { Err(CompileError(faults.join("\n"))) }
     }
 
@@ -208,7 +220,7 @@ impl Certificates {
         self.groups.of(group)
     }
 
-    /// Every certificate, in the order of the file; those of the admin API last.
+    /// Every certificate, in the order of the file: those of listeners, of the admin API, and of target groups.
     pub fn shown(&self) -> &[Shown] {
         &self.shown
     }
@@ -382,10 +394,10 @@ impl Reading {
         });
         let profiles = profiles.collect();
         TlsOptions {
-            listener: match &self.presenter {
-                Presenter::Listener(name) => name.clone(),
+            listener: match self.presenter.listener() {
+                Some(name) => name.to_owned(),
                 // No listener has a space in its name: tickets of one are none for the other.
-                Presenter::Admin => "admin API".to_owned(),
+                None => "admin API".to_owned(),
             },
             certificates,
             strict_sni: tls.strict_sni,

@@ -350,7 +350,7 @@ fn action(scene: &Scene<'_>, rule: usize, page: &mut Explanation) {
                 Bind::Tcp(_) | Bind::Unix(_) => String::new(),
             };
             let parts = RedirectParts {
-                protocol: b"http",
+                protocol: if scene.listener.tls.is_some() { b"https" } else { b"http" },
                 host: without_port(scene.head.host),
                 port: port.as_bytes(),
                 path: scene.path,

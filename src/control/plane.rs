@@ -245,6 +245,7 @@ impl metrics::Plane for Facts {
         let shown = self.control.certificates();
         let ends = shown.shown().iter().map(|one| CertificateEnd {
             listener: one.presenter.listener().unwrap_or_default().to_owned(),
+            target_group: one.presenter.target_group().unwrap_or_default().to_owned(),
             chain: one.chain.display().to_string(),
             not_after: one.certificate.not_after,
         });

@@ -36,9 +36,19 @@ impl Drop for Server {
 impl Server {
     /// `limpet demo`, which prints where its console is.
     pub fn demo() -> Server {
+        Server::demo_with(&[])
+    }
+
+    /// The same over HTTPS, with a certificate of its own making.
+    pub fn demo_over_tls() -> Server {
+        Server::demo_with(&["--tls"])
+    }
+
+    fn demo_with(options: &[&str]) -> Server {
         let arguments = ["demo", "--address", "127.0.0.1:0", "--console", "127.0.0.1:0"];
         let mut child = Command::new(env!("CARGO_BIN_EXE_limpet"))
             .args(arguments)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

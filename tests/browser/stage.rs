@@ -76,6 +76,11 @@ impl Stage {
         Stage::open(Server::demo).await
     }
 
+    /// The same, whose pages are served over HTTPS.
+    pub async fn demo_over_tls() -> Option<Stage> {
+        Stage::open(Server::demo_over_tls).await
+    }
+
     /// A balancer whose application keeps sessions longer than its stickiness lasts.
     pub async fn mismatch() -> Option<Stage> {
         Stage::open(Server::mismatch).await

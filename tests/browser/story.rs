@@ -35,8 +35,19 @@ async fn log_in(page: &Tab) {
 #[tokio::test]
 async fn a_session_is_lost_until_the_operator_turns_stickiness_on() {
     let Some(stage) = Stage::demo().await else { return };
+    story(stage, "http").await;
+}
+
+#[tokio::test]
+async fn a_session_is_lost_over_https_too_until_the_operator_turns_stickiness_on() {
+    let Some(stage) = Stage::demo_over_tls().await else { return };
+    story(stage, "https").await;
+}
+
+async fn story(stage: Stage, scheme: &str) {
     let address = stage.session_page().await;
-    stage.tab.picture("story-1-overview").await;
+    assert!(address.starts_with(&format!("{scheme}://")), "{address}");
+    stage.tab.picture(&format!("story-{scheme}-1-overview")).await;
     let page = stage.second_tab().await;
 
     page.goto(&address).await;
@@ -46,22 +57,22 @@ async fn a_session_is_lost_until_the_operator_turns_stickiness_on() {
     log_in(&page).await;
     let lost = again(&page).await;
     assert_eq!(lost.session, "unknown", "the other instance does not know the session");
-    page.picture("story-2-session-lost").await;
+    page.picture(&format!("story-{scheme}-2-session-lost")).await;
 
     let console = &stage.tab;
     console.front().await;
     console.click_text("Target groups").await;
     console.click_text("demo").await;
     console.wait_text("Attributes").await;
-    console.picture("story-3-group").await;
+    console.picture(&format!("story-{scheme}-3-group")).await;
     console.click("#edit").await;
     console.click("input[name='stickiness.enabled']").await;
-    console.picture("story-4-edit").await;
+    console.picture(&format!("story-{scheme}-4-edit")).await;
     console.click("#save").await;
     console.wait("document.querySelector('#saved') !== null", "the edit is in force").await;
     let said = console.text_of("document.querySelector('#saved').innerText").await;
     assert!(said.contains("In force since") && said.contains("stickiness"), "{said}");
-    console.picture("story-5-in-force").await;
+    console.picture(&format!("story-{scheme}-5-in-force")).await;
 
     page.front().await;
     page.goto(&address).await;
@@ -74,7 +85,7 @@ async fn a_session_is_lost_until_the_operator_turns_stickiness_on() {
         let visit = again(&page).await;
         assert_eq!((&*visit.instance, &*visit.session), (&*home, "known"), "reload {number}");
     }
-    page.picture("story-6-session-kept").await;
+    page.picture(&format!("story-{scheme}-6-session-kept")).await;
 
     console.front().await;
     console.click_text("Undo").await;

@@ -462,19 +462,23 @@ fn json_is_the_answer_untouched() {
 
 #[test]
 fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
-    let certificate = |names: &[&str], state: &str, not_after: i64| {
+    let presented = |(listener, group), names: &[&str], state: &str, not_after: i64| {
+        let (listener, group): (Option<&str>, Option<&str>) = (listener, group);
         json!({
-            "listener": "secure", "chain": "/tls/shop.pem", "source": "listed", "names": names,
+            "listener": listener, "target_group": group, "chain": "/tls/shop.pem", "source": "listed", "names": names,
             "subject": "CN=shop", "issuer": "CN=authority", "serial": "1", "sha256": "00",
             "not_before_unix_s": 0, "not_after_unix_s": not_after, "state": state,
             "stapled_until_unix_s": null,
         })
     };
+    let secure = (Some("secure"), None);
     let names = ["shop.example", "a.example", "b.example", "c.example"];
     let answer = json!({
         "certificates": [
-            certificate(&names, "valid", 32_503_680_000),
-            certificate(&[], "expired", 0),
+            presented(secure, &names, "valid", 32_503_680_000),
+            presented(secure, &[], "expired", 0),
+            presented((None, Some("app")), &[], "valid", 32_503_680_000),
+            presented((None, None), &[], "valid", 32_503_680_000),
         ],
         "orders": [
             {"names": ["a.example"], "directory": "https://ca.example", "obtained": true,
@@ -491,9 +495,11 @@ fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
     assert_has(
         &printed,
         &[
-            "LISTENER  NAMES",
+            "PRESENTED BY  NAMES",
             "shop.example a.example b.example +1  CN=authority  in ",
             "expired ",
+            "\ngroup app ",
+            "\n(admin) ",
             "  listed  /tls/shop.pem",
             "b.example: not issued yet; ordered now\n",
             "c.example: not issued, 2 failed: no such",

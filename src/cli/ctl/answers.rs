@@ -272,8 +272,9 @@ pub(super) struct CertificateOrder {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Certificate {
-    /// `None` = the admin API.
+    /// `None` = the admin API, or a target group.
     pub listener: Option<String>,
+    pub target_group: Option<String>,
     pub chain: String,
     pub source: String,
     pub names: Vec<String>,

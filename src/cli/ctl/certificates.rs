@@ -1,4 +1,4 @@
-//! `certificates`: what TLS listeners and the admin API present, and until when.
+//! `certificates`: what TLS listeners, the admin API and target groups present, and until when.
 //!
 //! Tested by `tests/ctl`.
 
@@ -26,10 +26,10 @@ pub(super) fn certificates(session: &Session) -> Result<ExitCode, Failure> {
 
 fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
     let now = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
-    let mut table = Table::new(&["LISTENER", "NAMES", "ISSUER", "ENDS", "FROM", "CHAIN"]);
+    let mut table = Table::new(&["PRESENTED BY", "NAMES", "ISSUER", "ENDS", "FROM", "CHAIN"]);
     for certificate in &answer.certificates {
         table.row([
-            certificate.listener.as_deref().unwrap_or("(admin)").into(),
+            presenter(certificate).into(),
             names(&certificate.names).into(),
             (&certificate.issuer).into(),
             end(certificate, now),
@@ -38,7 +38,7 @@ fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
         ]);
     }
     let mut out =
-        table.show(style, "no certificates: neither a listener nor the admin API has TLS");
+        table.show(style, "no certificates: no listener, target group or admin API has any");
     for order in &answer.orders {
         if let Some((line, tone)) = ordered(order, now) {
             out.push_str(&format!("{}\n", style.paint(&line, tone)));
@@ -54,6 +54,14 @@ fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
         out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
     }
     out
+}
+
+fn presenter(certificate: &Certificate) -> String {
+    match (&certificate.listener, &certificate.target_group) {
+        (Some(listener), _) => listener.clone(),
+        (None, Some(group)) => format!("group {group}"),
+        (None, None) => "(admin)".to_owned(),
+    }
 }
 
 /// What an authority has not issued, or not renewed.

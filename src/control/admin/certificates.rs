@@ -1,4 +1,4 @@
-//! The certificates of TLS listeners and of the admin API, for people. Tested by `tests/admin` and with `certificates`.
+//! The certificates of TLS listeners, of the admin API and of target groups, for people. Tested by `tests/admin` and with `certificates`.
 
 use super::operator::Operator;
 use super::views::{Certificate, CertificateOrder, CertificateReading, Certificates};
@@ -39,6 +39,7 @@ fn view(shown: &Shown, now: i64) -> Certificate {
     let facts = &certificate.facts;
     Certificate {
         listener: shown.presenter.listener().map(str::to_owned),
+        target_group: shown.presenter.target_group().map(str::to_owned),
         profiles: shown.profiles.clone(),
         chain: shown.chain.display().to_string(),
         source: match shown.source {

@@ -304,8 +304,10 @@ pub struct CertificateOrder {
 /// A certificate that is presented.
 #[derive(Debug, Serialize)]
 pub struct Certificate {
-    /// `None` = the admin API.
+    /// `None` = the admin API, or a target group.
     pub listener: Option<String>,
+    /// The group to whose targets limpet presents it.
+    pub target_group: Option<String>,
     /// Names of profiles that it is presented under.
     pub profiles: Vec<String>,
     pub chain: String,

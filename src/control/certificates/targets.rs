@@ -10,11 +10,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::time_provider::DefaultTimeProvider;
 
 use super::files::{self, Reader};
-use super::{Surroundings, date};
+use super::{Presenter, Shown, Surroundings};
 use crate::control::config::file::{self, File};
 use crate::control::config::{HOST_NAME, SYSTEM, hosts};
-use crate::tls::certificate::{Certificate, Part, Validity};
+use crate::tls::certificate::{Certificate, Part};
 use crate::tls::client_auth::{authorities, crls};
+use crate::tls::names::Source;
 use crate::tls::target::{
     Naming, Sni, TargetTls, TargetTlsFault, TargetTlsOptions, Verify, server_name,
 };
@@ -33,16 +34,16 @@ struct Loaded {
 
 impl Groups {
     /// Reads the files that the groups of `file` name; appends to the faults and the notes a line for each. What is
-    /// proven as before is taken over.
+    /// proven as before is taken over. Returns what groups present as well.
     pub(super) fn load(
         file: &File,
         surroundings: &Surroundings<'_>,
         (faults, notes): (&mut Vec<String>, &mut Vec<String>),
-    ) -> Groups {
-        let mut all = Groups::default();
+    ) -> (Groups, Vec<Shown>) {
+        let (mut all, mut shown) = (Groups::default(), Vec::new());
         for group in &file.target_groups {
             let Some(tls) = group.tls() else { continue };
-            let mut reading = Reading { group: &group.name, faults: Vec::new(), notes: Vec::new() };
+            let mut reading = Reading::of(&group.name);
             let hosts = match tls.server_name.as_deref() {
                 Some(HOST_NAME) => hosts(file, &group.name).unwrap_or_default(),
                 _ => BTreeSet::new(),
@@ -50,6 +51,7 @@ impl Groups {
             let compiled = reading.compile(tls, &hosts, surroundings);
             notes.append(&mut reading.notes);
             faults.append(&mut reading.faults);
+            shown.extend(reading.shown);
             let Some(compiled) = compiled else { continue };
             let before = surroundings.before.and_then(|before| before.groups.0.get(&group.name));
             let same = before.filter(|same| {
@@ -62,7 +64,7 @@ impl Groups {
             let loaded = Loaded { settings: tls.clone(), hosts, compiled };
             all.0.insert(group.name.clone(), loaded);
         }
-        all
+        (all, shown)
     }
 
     pub(super) fn of(&self, group: &str) -> Option<&Arc<TargetTls>> {
@@ -86,11 +88,16 @@ impl Groups {
 /// The files of one group, as far as they were read.
 struct Reading<'f> {
     group: &'f str,
+    shown: Option<Shown>,
     faults: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Reading<'_> {
+    fn of(group: &str) -> Reading<'_> {
+        Reading { group, shown: None, faults: Vec::new(), notes: Vec::new() }
+    }
+
     fn compile(
         &mut self,
         tls: &file::TargetTls,
@@ -223,8 +230,17 @@ impl Reading<'_> {
         }
         match Certificate::read_of_client(&chain, key.as_deref()) {
             Ok(certificate) => {
-                self.judge_dates(path, &certificate, surroundings);
-                Some(Arc::new(certificate))
+                let certificate = Arc::new(certificate);
+                let shown = Shown {
+                    presenter: Presenter::TargetGroup(self.group.to_owned()),
+                    profiles: Vec::new(),
+                    chain: path.to_owned(),
+                    source: Source::Listed,
+                    certificate: Arc::clone(&certificate),
+                };
+                self.judge_dates(&shown, surroundings);
+                self.shown = Some(shown);
+                Some(certificate)
             }
             Err(fault) => {
                 let at = match fault.part() {
@@ -239,20 +255,9 @@ impl Reading<'_> {
 
     /// Refuses a certificate with a wrong date in a running process; at the start it is told and used, as those of
     /// listeners are.
-    fn judge_dates(
-        &mut self,
-        path: &Path,
-        certificate: &Certificate,
-        surroundings: &Surroundings<'_>,
-    ) {
-        let (at, what) = match certificate.validity(surroundings.now) {
-            Validity::Valid => return,
-            Validity::Expired => (certificate.not_after, "expired on"),
-            Validity::NotYet => (certificate.facts.not_before, "is not valid before"),
-        };
-        let (group, path) = (self.group, path.display());
-        let said =
-            format!("target group {group:?}: {path}: {what} {}; a valid one is needed", date(at));
+    fn judge_dates(&mut self, shown: &Shown, surroundings: &Surroundings<'_>) {
+        let Some(said) = shown.date_fault(surroundings.now) else { return };
+        let group = self.group;
         let is_known = surroundings.before.is_none_or(|before| before.groups.0.contains_key(group));
         if is_known { self.notes.push(said) } else { self.faults.push(said) }
     }

@@ -466,6 +466,27 @@ fn what_is_wrong_with_the_files_of_targets_is_told_with_file_and_reason() {
 }
 
 #[test]
+fn what_a_group_presents_is_shown_and_its_end_is_told() {
+    let site = Site::new();
+    site.issue("ca", "ca.example", 90);
+    site.issue("own", "own.example", 20);
+    let own = "tls.certificate = \"HOME/own.pem\"\ntls.key = \"HOME/own.key\"";
+    let file = site.targets(&format!("{TRUSTING}\n{own}"));
+    let all = site.load(&file, None).unwrap();
+    let [shown] = all.shown() else { panic!("{:?}", all.shown()) };
+    assert_eq!(shown.presenter.target_group(), Some("app"));
+    assert_eq!((shown.presenter.listener(), &shown.chain), (None, &site.path("own.pem")));
+    let end = shown.certificate.not_after;
+    let [(tone, text)] = &Endings::default().due(&all, end - DAY_S)[..] else { panic!() };
+    assert_eq!(*tone, Tone::Warn);
+    assert!(text.starts_with("target group \"app\": the certificate "), "{text}");
+    site.issue("own", "own.example", -1);
+    let started = site.load(&file, None).unwrap();
+    assert_eq!(started.notes(), started.invalid(now_s()));
+    assert!(started.notes()[0].starts_with("target group \"app\": "), "{:?}", started.notes());
+}
+
+#[test]
 fn targets_prove_the_same_until_a_setting_or_a_file_of_theirs_has_changed() {
     let site = Site::new();
     site.issue("ca", "ca.example", 90);

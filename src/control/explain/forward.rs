@@ -14,6 +14,7 @@ use crate::group::select;
 use crate::group::target_group::{
     Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, UNCHECKED,
 };
+use crate::proxy_protocol::Version;
 use crate::routing::actions::Forward;
 use crate::stickiness::cookie::{self, Plain, Scope};
 use crate::stickiness::options::{NewSessions, StickinessKind};
@@ -46,13 +47,13 @@ pub(super) fn forward(scene: &Scene<'_>, forward: &Forward, rule: usize, page: &
     let rule_stickiness = scene.listener.rule_stickiness.get(rule).and_then(Option::as_deref);
     match rule_stickiness.filter(|stickiness| stickiness.is_enabled()) {
         Some(stickiness) => {
-            groups(&candidates, page);
+            groups(scene, &candidates, page);
             let asked = Sticky { scene, forward, stickiness, groups: &candidates };
             verdict(&asked, page);
         }
         None => {
             for group in &candidates {
-                groups(&[group], page);
+                groups(scene, &[group], page);
                 match group.stickiness.as_ref().filter(|stickiness| stickiness.is_enabled()) {
                     Some(stickiness) => {
                         let groups = &[*group];
@@ -91,18 +92,37 @@ fn alone(scene: &Scene<'_>, forward: &Forward, group: &TargetGroup) -> Forward {
     Forward { groups, ..forward.clone() }
 }
 
-fn groups(groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
+fn groups(scene: &Scene<'_>, groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
     for group in groups {
         page.line("group", format!("{}: {}", group.name, algorithm(&group.algorithm)));
         for target in &group.targets {
             let (id, weight) = (&target.id, target.weight);
             let (address, health) = (address(&target.address), health(group, target));
-            page.line("", format!("{id} ({address}, weight {weight}, {health})"));
+            let spoken_to = spoken_to(target, scene.head.host);
+            page.line("", format!("{id} ({address}{spoken_to}, weight {weight}, {health})"));
         }
         if group.targets.is_empty() {
             page.line("", "no targets: 503");
         }
     }
+}
+
+/// How a target is spoken to, where that is not in clear and of requests alone.
+fn spoken_to(target: &Target, host: &[u8]) -> String {
+    let mut said = String::new();
+    if let Some(peer) = target.tls() {
+        said.push_str(" over TLS");
+        if let Some(name) = peer.only_name().or_else(|| peer.name(host)) {
+            said.push_str(&format!(" as {}", name.server_name.to_str()));
+        }
+    }
+    let header = target.manner.as_ref().and_then(|manner| manner.header);
+    said.push_str(match header {
+        None => "",
+        Some(Version::V1) => " behind a PROXY header v1",
+        Some(Version::V2) => " behind a PROXY header v2",
+    });
+    said
 }
 
 fn algorithm(algorithm: &Algorithm) -> String {

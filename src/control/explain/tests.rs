@@ -11,7 +11,7 @@ use crate::stickiness::stable_key::stable_key;
 
 const NOW_S: u64 = 1_800_000_000;
 
-const FILE: &str = r#"
+const FILE: &str = r##"
     [[listener]]
     name = "web"
     address = "127.0.0.1:0"
@@ -36,6 +36,11 @@ const FILE: &str = r#"
     priority = 4
     when.path = ["/secured"]
     redirect.to = "https://#{host}:#{port}/"
+    [[listener.rule]]
+    name = "canonical"
+    priority = 6
+    when.path = ["/canonical"]
+    redirect.to = "#{protocol}://www.example/"
     [[target_group]]
     name = "app"
     stickiness.enabled = true
@@ -58,7 +63,7 @@ const FILE: &str = r#"
     [[target_group]]
     name = "plain"
     target = [{ id = "p", address = "127.0.0.1:5" }]
-"#;
+"##;
 
 fn ring() -> Arc<KeyRing> {
     Arc::new(KeyRing::from_secrets(&[(1, [7; 32])]).unwrap())
@@ -313,7 +318,7 @@ fn a_port_that_only_the_kernel_will_choose_is_not_told_as_0() {
 fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
     let line = "name = \"web\"\n";
     let with = |lines: &str| {
-        let rule = "[[listener.rule]]\nname = \"named\"\npriority = 6\nwhen.sni = [\"a.test\"]\nforward = \"plain\"";
+        let rule = "[[listener.rule]]\nname = \"named\"\npriority = 7\nwhen.sni = [\"a.test\"]\nforward = \"plain\"";
         let file = FILE.replacen(line, &format!("{line}{lines}"), 1).replacen(
             "    [[target_group]]",
             &format!("{rule}\n[[target_group]]"),
@@ -340,4 +345,37 @@ fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
     // Version 1 tells of no handshake.
     let page = with("proxy_protocol = \"v1\"\nproxy_protocol_from = \"any\"\n");
     assert_eq!(page.outcome.rule.as_deref(), Some("default"));
+}
+
+#[test]
+fn what_is_spoken_over_tls_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+    let pem = home.path().join("shop.pem");
+    let key = made.signing_key.serialize_pem();
+    std::fs::write(&pem, made.cert.pem() + &key).unwrap();
+    let pem = pem.display();
+    let file = FILE
+        .replacen(
+            "name = \"web\"\n",
+            &format!("name = \"web\"\ntls.certificates = [{{ chain = \"{pem}\" }}]\n"),
+            1,
+        )
+        .replacen(
+            "name = \"plain\"\n    target",
+            &format!(
+                "name = \"plain\"\nprotocol = \"https\"\nsend_proxy_protocol = \"v2\"\n\
+                 tls.server_name = \"a.example\"\ntls.authorities = \"{pem}\"\n    target"
+            ),
+            1,
+        );
+    let parsed = config::parse_complete(file, "test.toml").unwrap();
+    let control = Control::new(parsed, None, ring()).unwrap();
+    let page = ask(&control, "GET /plain", &["Host: shop.example"]);
+    let spoken_to = "p (127.0.0.1:5 over TLS as a.example behind a PROXY header v2, weight 1, ";
+    assert!(page.to_string().contains(spoken_to), "{page}");
+    let page = ask(&control, "GET /canonical", &["Host: shop.example"]);
+    assert_lines(&page, &["location   https://www.example/"]);
+    let page = ask(&self::control(&[]), "GET /canonical", &["Host: shop.example"]);
+    assert_lines(&page, &["location   http://www.example/"]);
 }

@@ -305,7 +305,7 @@ fn of_process(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     let certificates = sources.plane.certificates();
     let mut ends = Family::of(names::CERTIFICATE_END);
     for end in certificates.ends.iter().take(names::CERTIFICATES_MAX) {
-        ends.add(&[&end.listener, &end.chain], end.not_after as f64);
+        ends.add(&[&end.listener, &end.target_group, &end.chain], end.not_after as f64);
     }
     let mut orders = Family::of(names::CERTIFICATE_ORDERS);
     orders.count(&["issued"], certificates.orders.issued);

@@ -97,7 +97,10 @@ pub struct OrderCounts {
 /// When a certificate ends.
 #[derive(Debug, Clone)]
 pub struct CertificateEnd {
+    /// Empty where no listener presents it.
     pub listener: String,
+    /// The group to whose targets it is presented, or empty.
+    pub target_group: String,
     /// The file of its chain.
     pub chain: String,
     /// In seconds since 1970.

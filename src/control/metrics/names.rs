@@ -158,8 +158,8 @@ metrics! {
         "1 if the last attempt to load a file went well.";
     CONFIG_RELOAD_TIME = Gauge "limpet_config_last_reload_success_timestamp_seconds" []
         "When a file was last loaded, in seconds since the epoch.";
-    CERTIFICATE_END = Gauge "limpet_certificate_not_after_timestamp_seconds" ["listener", "chain"]
-        "When a certificate, or one of its chain, ends, in seconds since the epoch; that of the admin API has an empty listener.";
+    CERTIFICATE_END = Gauge "limpet_certificate_not_after_timestamp_seconds" ["listener", "target_group", "chain"]
+        "When a certificate, or one of its chain, ends, in seconds since the epoch; target_group presents it to its targets, and the admin API where both are empty.";
     CERTIFICATE_READING = Gauge "limpet_certificate_last_reload_successful" []
         "1 if the last attempt to read the certificates went well.";
     CERTIFICATE_ORDERS = Counter "limpet_certificate_orders_total" ["result"]

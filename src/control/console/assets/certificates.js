@@ -1,8 +1,9 @@
-// What TLS listeners and the admin API present, and until when; what ends first comes first.
+// What TLS listeners, the admin API and target groups present, and until when; what ends first comes first.
 
 import { get } from "./api.js";
 import { badge, card, h, sentences, table } from "./dom.js";
 import { ago, moment, plural, sentence } from "./format.js";
+import { link } from "./router.js";
 import { state } from "./state.js";
 
 /** There may be thousands, and they seldom change. */
@@ -37,10 +38,10 @@ function view({ certificates: all, orders, last_reading: reading, notes }) {
     wanted = event.target.value.trim().toLowerCase();
     state.redraw();
   };
-  const found = all.filter((one) => !wanted || `${one.names.join(" ")} ${one.listener ?? "admin"} ${one.issuer} ${one.chain}`.toLowerCase().includes(wanted));
+  const found = all.filter((one) => !wanted || `${one.names.join(" ")} ${one.listener ?? one.target_group ?? "admin"} ${one.issuer} ${one.chain}`.toLowerCase().includes(wanted));
   const rows = found.slice(0, ROWS_MAX);
   const more = found.length - rows.length;
-  const none = all.length ? "No certificate has this in its names, issuer or file." : "There is none: neither a listener nor the admin API has TLS.";
+  const none = all.length ? "No certificate has this in its names, issuer or file." : "There is none: no listener, target group or admin API has any.";
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Certificates"), h("span", { class: "soft" }, plural(all.length, "certificate")),
       h("label", { class: "end row" }, h("span", {}, "Find"), h("input", { type: "search", id: "find", oninput, placeholder: "name, issuer, file" }))),
@@ -48,7 +49,7 @@ function view({ certificates: all, orders, last_reading: reading, notes }) {
     ...orders.filter((one) => one.fault || !one.obtained).map(ordered),
     notes.length ? h("div", { class: "notice warn", id: "certificate-notes" }, h("div", { class: "grow" }, sentences(notes.map(sentence)))) : null,
     card("Certificates", { id: "certificates", label: "What is presented" },
-      table("Certificates, the one that ends first at the top", COLUMNS, rows.map((one) => ({ key: `${one.listener ?? ""} ${one.chain}`, cells: cells(one), sub: details(one) })), none),
+      table("Certificates, the one that ends first at the top", COLUMNS, rows.map((one) => ({ key: `${one.listener ?? ""} ${one.target_group ?? ""} ${one.chain}`, cells: cells(one), sub: details(one) })), none),
       more > 0 ? h("p", { class: "body soft" }, `${plural(more, "more certificate")}: find them by a name.`) : null),
   ];
 }
@@ -88,8 +89,10 @@ function names(list) {
     rest.length ? h("details", {}, h("summary", { class: "small" }, `${plural(rest.length, "more name")}`), lines(rest)) : null];
 }
 
-function presenter({ listener, profiles }) {
-  return h("span", {}, listener === null ? "the admin API" : ["listener ", h("a", { href: "#/rules" }, listener)],
+function presenter({ listener, target_group: group, profiles }) {
+  const who = group ? ["target group ", h("a", { href: link("groups", group) }, group)]
+    : listener === null ? "the admin API" : ["listener ", h("a", { href: "#/rules" }, listener)];
+  return h("span", {}, who,
     profiles.map((name) => h("div", { class: "small soft" }, `profile ${name}`)));
 }
 

@@ -59,6 +59,7 @@ impl Plane for FakePlane {
     fn certificates(&self) -> CertificateFacts {
         let end = CertificateEnd {
             listener: "secure".into(),
+            target_group: String::new(),
             chain: "/tls/shop.pem".into(),
             not_after: 1_800_000_000,
         };
