@@ -49,7 +49,12 @@ pub(super) fn fates(plan: &Plan, knobs: &Knobs) -> BTreeMap<u32, Fate> {
         for (at, request) in client.requests.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|at| client.requests.get(at));
             // A client that does not wait for a response may cut in a later request before it comes.
-            let sent = if client.pipelines { client.requests.len() } else { at + 1 };
+            let mut sent = if client.pipelines { client.requests.len() } else { at + 1 };
+            // Nor does one that has its response before limpet has read what it sent: it goes on to its next request.
+            while sent < client.requests.len() && client.requests[sent - 1].response.early.is_some()
+            {
+                sent += 1;
+            }
             let sent = &client.requests[..sent];
             let draft = Draft { plan, knobs, client, request, before, sent };
             let mut fate = draft.fate();
