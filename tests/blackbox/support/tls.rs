@@ -11,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -206,9 +207,13 @@ pub fn identity() -> &'static Identity {
     &COMMON.1
 }
 
-/// A client of the common authority.
+/// A client of the common authority. It resumes no session: tests of one process share it.
 pub fn client() -> Arc<ClientConfig> {
-    static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| authority().client());
+    static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+        let mut config = authority().client_with(None);
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    });
     Arc::clone(&CLIENT)
 }
 

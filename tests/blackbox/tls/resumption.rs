@@ -20,7 +20,7 @@ fn visit(limpet: &Limpet, client: &Arc<ClientConfig>, name: &str) -> Option<Hand
 fn any_node_with_the_same_keys_resumes_any_session() {
     let target = Target::echo("a");
     let nodes = [secure(&target).start(), secure(&target).start()];
-    let client = tls::client();
+    let client = tls::authority().client();
     assert_eq!(visit(&nodes[0], &client, NAME), Some(HandshakeKind::Full));
     let mut resumed = 0;
     for turn in 0..200 {
@@ -35,7 +35,7 @@ fn any_node_with_the_same_keys_resumes_any_session() {
 fn nobody_resumes_with_other_keys_or_under_another_name() {
     let target = Target::echo("a");
     let (one, other) = (secure(&target).start(), secure(&target).keys(&[(2, KEY_TWO)]).start());
-    let client = tls::client();
+    let client = tls::authority().client();
     assert_eq!(visit(&one, &client, NAME), Some(HandshakeKind::Full));
     assert_eq!(visit(&other, &client, NAME), Some(HandshakeKind::Full));
     assert_eq!(visit(&other, &client, "localhost"), Some(HandshakeKind::Full));
@@ -55,7 +55,7 @@ fn sessions_of_version_1_2_are_resumed_by_their_own_process_alone() {
 fn a_session_ends_with_its_key_and_not_before_it_left_the_ring() {
     let target = Target::echo("a");
     let limpet = secure(&target).keys(&[(1, KEY_ONE), (2, KEY_TWO)]).start();
-    let client = tls::client();
+    let client = tls::authority().client();
     assert_eq!(visit(&limpet, &client, NAME), Some(HandshakeKind::Full));
     let mut reloads = 0;
     let mut reload = |keys: &[(u8, &str)]| {
