@@ -1,8 +1,11 @@
 //! Connections to targets under TLS that are kept: what disturbs none of them, and what ends one.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::support::poll;
 use crate::support::tls_target::response;
 
 #[test]
@@ -29,18 +32,24 @@ fn tickets_and_new_keys_between_requests_disturb_no_connection() {
 #[test]
 fn what_a_target_says_unasked_is_nobodys_response() {
     let authority = Authority::new("root");
-    let target = TlsTarget::scripted(server(&authority), |connection| {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let target = TlsTarget::scripted(server(&authority), move |connection| {
         while connection.next_request()?.is_some() {
             connection.send(&response("asked"))?;
             connection.send(&response("unasked"))?;
+            count.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     });
     let limpet = to(&target, trusting(&authority)).start();
     let mut client = limpet.client();
-    for method in ["GET", "POST"].repeat(10) {
+    for (number, method) in ["GET", "POST"].repeat(10).into_iter().enumerate() {
         client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
         assert_eq!(client.response().text(), "asked");
+        // What comes behind the next request cannot be told from its response.
+        let is_sent = poll(|| (sent.load(Ordering::SeqCst) > number).then_some(()));
+        assert!(is_sent.is_some());
     }
 }
 
