@@ -263,7 +263,9 @@ pub fn explain_at(
         }
     };
     rules(listener, &request, &mut page);
-    action(&Scene { snapshot, listener, head: &head, path: &normal, now_s }, rule, &mut page);
+    let is_encrypted = request.tls.is_some();
+    let scene = Scene { snapshot, listener, head: &head, path: &normal, is_encrypted, now_s };
+    action(&scene, rule, &mut page);
     Ok(page)
 }
 
@@ -325,6 +327,8 @@ struct Scene<'a> {
     head: &'a RequestHead<'a, 'a>,
     /// In normal form.
     path: &'a [u8],
+    /// Whether the client comes by TLS, to limpet or to a balancer in front.
+    is_encrypted: bool,
     now_s: u64,
 }
 
@@ -350,7 +354,7 @@ fn action(scene: &Scene<'_>, rule: usize, page: &mut Explanation) {
                 Bind::Tcp(_) | Bind::Unix(_) => String::new(),
             };
             let parts = RedirectParts {
-                protocol: if scene.listener.tls.is_some() { b"https" } else { b"http" },
+                protocol: if scene.is_encrypted { b"https" } else { b"http" },
                 host: without_port(scene.head.host),
                 port: port.as_bytes(),
                 path: scene.path,

@@ -17,6 +17,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -113,19 +114,21 @@ impl Place {
         let address = self.address;
         let stream = TcpStream::connect(address).await;
         let stream = stream.map_err(|cause| ClientError::Connect { address, cause })?;
-        let Some(tls) = &self.tls else {
-            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-            // An error of the connection reaches the request that waits on it.
-            tokio::spawn(connection);
-            return Ok(sender);
-        };
+        let Some(tls) = &self.tls else { return speak(stream).await };
         let name = ServerName::from(address.ip());
         let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
-        let stream = stream.map_err(|cause| ClientError::Handshake { address, cause })?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(sender)
+        speak(stream.map_err(|cause| ClientError::Handshake { address, cause })?).await
     }
+}
+
+async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // An error of the connection reaches the request that waits on it.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// One connection to the balancer, kept until it is dropped.

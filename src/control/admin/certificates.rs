@@ -1,4 +1,5 @@
-//! The certificates of TLS listeners, of the admin API and of target groups, for people. Tested by `tests/admin` and with `certificates`.
+//! The certificates of TLS listeners, of the admin API and of target groups, for people. Tested by `tests/admin` and
+//! with `certificates`.
 
 use super::operator::Operator;
 use super::views::{Certificate, CertificateOrder, CertificateReading, Certificates};

@@ -112,7 +112,7 @@ fn spoken_to(target: &Target, host: &[u8]) -> String {
     let mut said = String::new();
     if let Some(peer) = target.tls() {
         said.push_str(" over TLS");
-        if let Some(name) = peer.only_name().or_else(|| peer.name(host)) {
+        if let Some(name) = peer.name(host) {
             said.push_str(&format!(" as {}", name.server_name.to_str()));
         }
     }

@@ -317,7 +317,7 @@ fn a_port_that_only_the_kernel_will_choose_is_not_told_as_0() {
 #[test]
 fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
     let line = "name = \"web\"\n";
-    let with = |lines: &str| {
+    let with = |lines: &str, request: &str| {
         let rule = "[[listener.rule]]\nname = \"named\"\npriority = 7\nwhen.sni = [\"a.test\"]\nforward = \"plain\"";
         let file = FILE.replacen(line, &format!("{line}{lines}"), 1).replacen(
             "    [[target_group]]",
@@ -327,7 +327,7 @@ fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
         let parsed = config::parse_complete(file, "test.toml").unwrap();
         let control = Control::new(parsed, None, ring()).unwrap();
         let question = Question {
-            request: "GET /".to_owned(),
+            request: request.to_owned(),
             headers: Vec::new(),
             listener: None,
             source: loopback(),
@@ -336,15 +336,18 @@ fn the_handshake_that_a_proxy_header_would_tell_of_is_asked_of_conditions() {
         };
         explain_at(&control.snapshot(), &question, NOW_S).unwrap()
     };
-    let page = with("proxy_protocol = \"v2\"\nproxy_protocol_from = \"any\"\n");
+    let v2 = "proxy_protocol = \"v2\"\nproxy_protocol_from = \"any\"\n";
+    let page = with(v2, "GET /");
     assert_lines(
         &page,
         &["tls        server name a.test, no client certificate, by a PROXY header"],
     );
     assert_eq!(page.outcome.rule.as_deref(), Some("named"));
+    assert_lines(&with(v2, "GET /canonical"), &["location   https://www.example/"]);
     // Version 1 tells of no handshake.
-    let page = with("proxy_protocol = \"v1\"\nproxy_protocol_from = \"any\"\n");
-    assert_eq!(page.outcome.rule.as_deref(), Some("default"));
+    let v1 = &v2.replace("v2", "v1");
+    assert_eq!(with(v1, "GET /").outcome.rule.as_deref(), Some("default"));
+    assert_lines(&with(v1, "GET /canonical"), &["location   http://www.example/"]);
 }
 
 #[test]

@@ -97,6 +97,12 @@ impl Inner {
         state.writing.wake();
     }
 
+    /// Begins a receive into `buffer`, or into one that is found when data comes.
+    fn want(&self, buffer: Option<Vec<u8>>) {
+        self.state.borrow_mut().reading.want(buffer);
+        self.drive();
+    }
+
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, Vec<u8>)> {
         let mut state = self.state.borrow_mut();
         if !state.reading.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -238,8 +244,7 @@ impl TlsStream {
     }
 
     fn receive(&self, buffer: Option<Vec<u8>>) -> Receive {
-        self.inner().state.borrow_mut().reading.want(buffer);
-        self.inner().drive();
+        self.inner().want(buffer);
         Receive { handle: self.handle(), is_over: false }
     }
 
@@ -376,8 +381,7 @@ impl RecvAny {
     pub fn again(&mut self) {
         let Receive { handle, is_over } = &mut *self.0;
         if std::mem::take(is_over) {
-            handle.0.state.borrow_mut().reading.want(None);
-            handle.0.drive();
+            handle.0.want(None);
         }
     }
 }
