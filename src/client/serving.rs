@@ -127,6 +127,7 @@ impl Serving {
                 }
                 State::Awake(awake) => match ready!(awake.as_mut().poll(cx)) {
                     Next::Wait { receive, idle_deadline } => {
+                        connection.client.rest();
                         *state = asleep(connection, receive, idle_deadline);
                     }
                     Next::Close => return Poll::Ready(()),

@@ -259,6 +259,8 @@ impl Builder<'_> {
         // rustls would keep 256 sessions in memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
+        // The streams of connections take their records over.
+        config.enable_secret_extraction = true;
         // A resumed session is not verified again: a client that was revoked since would come back.
         match self.tickets.filter(|_| options.client.mode == ClientMode::Off) {
             Some(source) => {

@@ -224,6 +224,8 @@ impl TargetTls {
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         config.enable_sni = options.sni != Sni::None;
         config.resumption = Resumption::disabled();
+        // The streams of connections take their records over.
+        config.enable_secret_extraction = true;
         let (naming, sni) = (options.naming.clone(), options.sni.clone());
         Ok(TargetTls { config, naming, sni, id: identity(options) })
     }

@@ -103,6 +103,13 @@ impl Stream {
         }
     }
 
+    /// Gives back what only a busy stream needs. The stream may be used on at any time.
+    pub fn rest(&self) {
+        if let Kind::Tls(stream) = &self.0 {
+            stream.rest();
+        }
+    }
+
     /// The address of this end; `None` on Unix sockets.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.0 {

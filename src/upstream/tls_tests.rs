@@ -187,7 +187,7 @@ fn a_target_that_proves_itself_gets_an_encrypted_connection_and_its_sessions_are
             assert_eq!(lease.id(), to(&target).id());
             moment().await;
             let far = fars.borrow_mut().pop().unwrap();
-            let kind = far.session.state().handshake_kind().unwrap();
+            let kind = far.session.state().unwrap().handshake_kind().unwrap();
             assert_eq!(kind == rustls::HandshakeKind::Resumed, is_resumed, "{kind:?}");
             // Its ticket comes behind the handshake.
             assert!(serves_again(targets, &target, lease, true).await);

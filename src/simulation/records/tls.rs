@@ -52,6 +52,9 @@ pub(super) fn session(socket: &Socket) -> Option<Session> {
         server.open(&mut client.take_control(), None).expect("a client's handshake");
         client.open(&mut server.take_control(), None).expect("a server's handshake");
     }
+    for session in [&mut server, &mut client] {
+        session.take_over().expect("secrets");
+    }
     end.leave(Box::new(server));
     Some(client)
 }

@@ -108,7 +108,7 @@ pub async fn connect(
             Session::client(config, name).map_err(|error| HandshakeFault::from(&error))?;
         session.begin().map_err(|error| HandshakeFault::from(&error))?;
         shake(&socket, &mut session).await?;
-        let facts = facts(&session, None)?;
+        let facts = facts(&mut session, None)?;
         Ok((session, facts))
     };
     let (session, facts) = in_time(&socket, connecting, patience, || Duration::ZERO).await?;
@@ -179,13 +179,14 @@ where
         tell(socket, session.take_control()).await;
         return Err((&error).into());
     }
-    if session.state().handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest) {
+    let kind = session.state().and_then(|state| state.handshake_kind());
+    if kind == Some(HandshakeKind::FullWithHelloRetryRequest) {
         // The client's second hello is the one that is signed for.
         exchange(socket, &mut session, async || Ok(place.turn().await?)).await?;
     }
     shake(socket, &mut session).await?;
     place.succeed();
-    let facts = facts(&session, server_name)?;
+    let facts = facts(&mut session, server_name)?;
     Ok((session, facts))
 }
 
@@ -345,13 +346,14 @@ async fn refuse_http(socket: &Socket) -> HandshakeFault {
     HandshakeFault::PlainHttp
 }
 
-fn facts(session: &Session, server_name: Option<Box<str>>) -> Result<Facts, HandshakeFault> {
-    let state = session.state();
+/// What was agreed upon; the session goes on without what only a handshake needs.
+fn facts(session: &mut Session, server_name: Option<Box<str>>) -> Result<Facts, HandshakeFault> {
+    let state = session.state().ok_or(HandshakeFault::Malformed)?;
     let (Some(version), Some(suite)) = (state.protocol_version(), state.negotiated_cipher_suite())
     else {
         return Err(HandshakeFault::Malformed);
     };
-    Ok(Facts {
+    let facts = Facts {
         version,
         cipher_suite: suite.suite(),
         group: state.negotiated_key_exchange_group().map(SupportedKxGroup::name),
@@ -359,5 +361,7 @@ fn facts(session: &Session, server_name: Option<Box<str>>) -> Result<Facts, Hand
         alpn: state.alpn_protocol().map(Box::from),
         is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_certificates: state.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
-    })
+    };
+    session.take_over().map_err(|error| HandshakeFault::from(&error))?;
+    Ok(facts)
 }

@@ -13,6 +13,7 @@ pub mod handshake;
 mod line;
 pub mod places;
 mod reading;
+mod records;
 pub mod session;
 mod small_records;
 pub mod stream;

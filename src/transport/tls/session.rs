@@ -1,8 +1,9 @@
 //! One end of a TLS connection without its socket: received bytes in, data out; data in, records out.
 //!
-//! Records are opened where they lie in the received buffer; of a record that has come in part only that part is kept.
-//! rustls limits what a peer may send that is no data: key updates, warnings, empty records. Must never hold a buffer
-//! while nothing is under way. Tested in `tests/session.rs`.
+//! rustls carries out the handshake, and all of TLS 1.2; the records of a connection of TLS 1.3 are taken over from it
+//! when its handshake is done ([`Session::take_over`]). They are opened where they lie in the received buffer; of a
+//! record that has come in part only that part is kept. What a peer may send that is no data is limited: key updates,
+//! warnings, empty records. Must never hold a buffer while nothing is under way. Tested in `tests/session.rs`.
 
 use std::sync::Arc;
 
@@ -12,12 +13,12 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{ClientConfig, CommonState, Error, InvalidMessage, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, InvalidMessage, ProtocolVersion, ServerConfig};
 
+pub use super::records::RECORD_DATA_MAX;
+use super::records::{Opened, Records};
 use crate::uring::buffers;
 
-/// The longest data of one record (RFC 8446 §5.1).
-pub const RECORD_DATA_MAX: usize = 16_384;
 /// Room for a record's head, nonce, type and tag in every version.
 pub const RECORD_OVERHEAD: usize = 64;
 const RECORD_HEAD: usize = 5;
@@ -25,8 +26,12 @@ const RECORD_HEAD: usize = 5;
 const KEPT_MAX: usize = 96 * 1024;
 
 enum Side {
-    Server(UnbufferedServerConnection),
-    Client(UnbufferedClientConnection),
+    Server(Box<UnbufferedServerConnection>),
+    Client(Box<UnbufferedClientConnection>),
+    /// Of TLS 1.3, behind the handshake.
+    Records(Records),
+    /// Records could not be taken over.
+    Broken,
 }
 
 /// One end of a TLS connection.
@@ -68,13 +73,15 @@ impl Session {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn server(config: Arc<ServerConfig>) -> Result<Session, Error> {
-        UnbufferedServerConnection::new(config).map(|side| Session::new(Side::Server(side)))
+        let side = UnbufferedServerConnection::new(config)?;
+        Ok(Session::new(Side::Server(Box::new(side))))
     }
 
     /// # Errors
     /// When the configuration cannot be used.
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Error> {
-        UnbufferedClientConnection::new(config, name).map(|side| Session::new(Side::Client(side)))
+        let side = UnbufferedClientConnection::new(config, name)?;
+        Ok(Session::new(Side::Client(Box::new(side))))
     }
 
     fn new(side: Side) -> Session {
@@ -89,15 +96,59 @@ impl Session {
         }
     }
 
-    pub fn state(&self) -> &CommonState {
+    /// What rustls knows of the connection; nothing once its records were taken over.
+    pub fn state(&self) -> Option<&CommonState> {
         match &self.side {
-            Side::Server(side) => side,
-            Side::Client(side) => side,
+            Side::Server(side) => Some(side),
+            Side::Client(side) => Some(side),
+            Side::Records(_) | Side::Broken => None,
         }
     }
 
     pub fn is_handshaking(&self) -> bool {
-        self.state().is_handshaking()
+        self.state().is_some_and(|state| state.is_handshaking())
+    }
+
+    /// Takes the records of a connection of TLS 1.3 over from rustls, once its handshake is done, which costs less
+    /// memory and less of each record. A connection of TLS 1.2 stays as it is; so does one of which rustls has opened
+    /// a record whose message is not whole.
+    ///
+    /// # Errors
+    /// When the configuration does not hand out secrets; the session is of no further use.
+    pub fn take_over(&mut self) -> Result<(), Error> {
+        let is_ready = |state: &CommonState| {
+            !state.is_handshaking()
+                && !state.wants_write()
+                && state.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        };
+        // A record that is kept whole is one that rustls holds on to.
+        let has_opened = !self.kept.is_empty() && missing(&self.kept) == 0;
+        if self.is_closed || has_opened || !self.state().is_some_and(is_ready) {
+            return Ok(());
+        }
+        self.side = Side::Records(match std::mem::replace(&mut self.side, Side::Broken) {
+            Side::Server(side) => Records::of_server(*side)?,
+            Side::Client(side) => Records::of_client(*side)?,
+            Side::Records(records) => records,
+            Side::Broken => return Err(Error::HandshakeNotComplete),
+        });
+        Ok(())
+    }
+
+    /// The records that were taken over.
+    #[cfg(test)]
+    pub fn records(&mut self) -> Option<&mut Records> {
+        match &mut self.side {
+            Side::Records(records) => Some(records),
+            Side::Server(_) | Side::Client(_) | Side::Broken => None,
+        }
+    }
+
+    /// Gives back what a busy connection needs and one at rest does not, until the next record.
+    pub fn rest(&mut self) {
+        if let Side::Records(records) = &mut self.side {
+            records.rest();
+        }
     }
 
     /// Whether the peer has said that it sends no more data.
@@ -235,8 +286,13 @@ impl Session {
         loop {
             let rest = bytes.get_mut(opened..).unwrap_or_default();
             let (done, step) = match side {
+                Side::Records(records) => {
+                    let opened = sinks.records(records, rest)?;
+                    return Ok((opened, sinks.work));
+                }
                 Side::Server(side) => sinks.settle(side.process_tls_records(rest)),
                 Side::Client(side) => sinks.settle(side.process_tls_records(rest)),
+                Side::Broken => return Err(Error::HandshakeNotComplete),
             };
             opened += done;
             match step {
@@ -273,7 +329,7 @@ fn last_words(side: &mut Side, sinks: &mut Sinks<'_, '_>) {
             Side::Client(side) if side.wants_write() => {
                 (true, sinks.settle(side.process_tls_records(&mut [])).1)
             }
-            Side::Server(_) | Side::Client(_) => (false, Ok(Step::Waits)),
+            _ => (false, Ok(Step::Waits)),
         };
         if !wants || !matches!(step, Ok(Step::Again)) {
             return;
@@ -287,6 +343,35 @@ enum Step {
 }
 
 impl Sinks<'_, '_> {
+    /// Opens whole records, then does the turn's work. Returns how many received bytes it is done with.
+    fn records(&mut self, records: &mut Records, bytes: &mut [u8]) -> Result<usize, Error> {
+        let (mut done, length) = (0, bytes.len());
+        while done < length {
+            let rest = bytes.get_mut(done..).unwrap_or_default();
+            match records.open(rest, self.control)? {
+                Opened::Part => break,
+                Opened::Data(record, data) => {
+                    done += record;
+                    self.deliver(data);
+                }
+                Opened::Closed => {
+                    *self.is_closed = true;
+                    done = length;
+                }
+            }
+        }
+        match &mut self.work {
+            Work::Open => Ok(()),
+            #[cfg(test)]
+            Work::UpdateKeys => records.update_keys(self.control),
+            Work::Seal(data, out, sealed) => {
+                seal(data, out, sealed, |part, out| records.seal(part, out))
+            }
+            Work::Close(out) => records.close(out),
+        }?;
+        Ok(done)
+    }
+
     /// Does what one state of rustls asks for. Returns how many received bytes it is done with.
     fn settle<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, Result<Step, Error>)
     where
@@ -354,23 +439,32 @@ impl Sinks<'_, '_> {
             Work::Open => Ok(()),
             #[cfg(test)]
             Work::UpdateKeys => Ok(()),
-            Work::Seal(data, out, sealed) => {
-                while *sealed < data.len() {
-                    let room = out.capacity().saturating_sub(out.len() + RECORD_OVERHEAD);
-                    let length = room.min(RECORD_DATA_MAX).min(data.len() - *sealed);
-                    // The last bytes of a buffer are not worth a record of their own.
-                    if length == 0 || length < RECORD_OVERHEAD && length < data.len() - *sealed {
-                        break;
-                    }
-                    let part = data.get(*sealed..*sealed + length).unwrap_or_default();
-                    append_record(out, length, |room| traffic.encrypt(part, room))?;
-                    *sealed += length;
-                }
-                Ok(())
-            }
+            Work::Seal(data, out, sealed) => seal(data, out, sealed, |part, out| {
+                append_record(out, part.len(), |room| traffic.encrypt(part, room))
+            }),
             Work::Close(out) => append_record(out, 0, |room| traffic.queue_close_notify(room)),
         }
     }
+}
+
+/// Seals as much of the data behind `sealed` as fits into the capacity of `out`, each part by `record`.
+fn seal(
+    data: &[u8],
+    out: &mut Vec<u8>,
+    sealed: &mut usize,
+    mut record: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    while *sealed < data.len() {
+        let room = out.capacity().saturating_sub(out.len() + RECORD_OVERHEAD);
+        let length = room.min(RECORD_DATA_MAX).min(data.len() - *sealed);
+        // The last bytes of a buffer are not worth a record of their own.
+        if length == 0 || length < RECORD_OVERHEAD && length < data.len() - *sealed {
+            break;
+        }
+        record(data.get(*sealed..*sealed + length).unwrap_or_default(), out)?;
+        *sealed += length;
+    }
+    Ok(())
 }
 
 fn append_record(

@@ -235,6 +235,11 @@ impl TlsStream {
         &self.inner().socket
     }
 
+    /// Gives back what only a busy stream needs.
+    pub fn rest(&self) {
+        self.inner().state.borrow_mut().session.rest();
+    }
+
     pub fn recv(&self, buffer: Vec<u8>) -> Recv {
         Recv(Apart::new(self.receive(Some(buffer))))
     }

@@ -3,5 +3,6 @@
 pub mod configurations;
 mod handshake;
 mod loopback;
+mod records;
 pub mod session;
 mod stream;

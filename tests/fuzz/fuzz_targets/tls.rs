@@ -48,6 +48,8 @@ fn pair(versions: &[&'static SupportedProtocolVersion]) -> Pair {
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let (mut server, mut client) = (server, client);
+    (server.enable_secret_extraction, client.enable_secret_extraction) = (true, true);
     Pair { server: Arc::new(server), client: Arc::new(client) }
 }
 
@@ -108,6 +110,7 @@ fn changed(pair: &Pair, length: u8, instructions: &[u8]) {
     let (mut server, mut client) = ends(pair);
     settle(&mut server, &mut client);
     assert!(!server.is_handshaking() && !client.is_handshaking());
+    server.take_over().expect("secrets");
     let sent: Vec<u8> = (0..usize::from(length) * 9).map(|at| (at * 31 % 251) as u8).collect();
     let mut wire = Vec::new();
     for part in sent.chunks(700) {

@@ -8,7 +8,8 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::ClientHello;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::version::TLS13;
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::transport::stream::Stream;
 use crate::transport::tls::fault::HandshakeFault;
@@ -67,17 +68,32 @@ pub fn pair_speaking(
     version: &'static SupportedProtocolVersion,
     protocols: &[&[u8]],
 ) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    pair_by(&provider(), version, protocols)
+}
+
+/// A server's and a client's configuration of TLS 1.3 that agree on a cipher suite.
+pub fn pair_in(suite: CipherSuite) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|one| one.suite() == suite);
+    pair_by(&Arc::new(provider), &TLS13, &[])
+}
+
+fn pair_by(
+    provider: &Arc<CryptoProvider>,
+    version: &'static SupportedProtocolVersion,
+    protocols: &[&[u8]],
+) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let (certificate, key) = certificate();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
-    let mut server = ServerConfig::builder_with_provider(provider())
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
     server.send_tls13_tickets = 1;
-    let mut client = ClientConfig::builder_with_provider(provider())
+    let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
@@ -85,5 +101,6 @@ pub fn pair_speaking(
     let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.to_vec()).collect();
     server.alpn_protocols.clone_from(&protocols);
     client.alpn_protocols = protocols;
+    (server.enable_secret_extraction, client.enable_secret_extraction) = (true, true);
     (Arc::new(server), Arc::new(client))
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, Error, SupportedProtocolVersion};
+use rustls::{AlertDescription, Error, ProtocolVersion, SupportedProtocolVersion};
 
 use super::configurations::{self, name};
 use crate::transport::tls::session::{RECORD_DATA_MAX, Session};
@@ -23,11 +23,14 @@ impl Ends {
         Ends { server: Session::server(server).unwrap(), client }
     }
 
-    /// Both ends after the handshake.
+    /// Both ends after the handshake, as streams have them.
     pub fn ready(version: &'static SupportedProtocolVersion) -> Ends {
         let mut ends = Ends::new(version);
         ends.settle(usize::MAX).unwrap();
         assert!(!ends.server.is_handshaking() && !ends.client.is_handshaking());
+        ends.server.take_over().unwrap();
+        ends.client.take_over().unwrap();
+        assert_eq!(ends.server.state().is_none(), version.version == ProtocolVersion::TLSv1_3);
         ends
     }
 
@@ -41,7 +44,7 @@ impl Ends {
     }
 }
 
-fn give(
+pub fn give(
     to: &mut Session,
     bytes: &[u8],
     size: usize,
@@ -54,7 +57,7 @@ fn give(
 }
 
 /// All of `data` as records.
-fn sealed(from: &mut Session, data: &[u8]) -> Vec<u8> {
+pub fn sealed(from: &mut Session, data: &[u8]) -> Vec<u8> {
     let (mut all, mut at) = (Vec::new(), 0);
     while at < data.len() {
         let mut out = buffers::large();
@@ -67,18 +70,18 @@ fn sealed(from: &mut Session, data: &[u8]) -> Vec<u8> {
     all
 }
 
-fn closed(from: &mut Session) -> Vec<u8> {
+pub fn closed(from: &mut Session) -> Vec<u8> {
     let mut out = Vec::new();
     from.close(&mut out).unwrap();
     out
 }
 
-fn pattern(length: usize) -> Vec<u8> {
+pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
 /// All data that the session has.
-fn taken(from: &mut Session) -> Vec<u8> {
+pub fn taken(from: &mut Session) -> Vec<u8> {
     let mut all = Vec::new();
     while from.has_data() {
         let mut part = Vec::new();
@@ -245,6 +248,7 @@ fn key_updates(count: usize) -> (Session, rustls::ClientConnection, Vec<u8>) {
         client.read_tls(&mut &server.take_control()[..]).unwrap();
         client.process_new_packets().unwrap();
     }
+    server.take_over().unwrap();
     for _ in 0..count {
         client.refresh_traffic_keys().unwrap();
         client.write_tls(&mut bytes).unwrap();

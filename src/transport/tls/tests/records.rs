@@ -1,0 +1,351 @@
+//! Records of TLS 1.3 behind a handshake, against rustls and against a peer that seals what nobody may.
+
+use std::io::{Read as _, Write as _};
+
+use rustls::version::TLS13;
+use rustls::{
+    AlertDescription, CipherSuite, ClientConnection, ContentType, Error, PeerMisbehaved,
+    ServerConnection,
+};
+
+use super::configurations::{name, pair_in};
+use super::session::{Ends, closed, pattern, sealed, taken};
+use crate::transport::tls::records::RECORD_DATA_MAX;
+use crate::transport::tls::session::Session;
+
+const SUITES: [CipherSuite; 3] = [
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+];
+const LENGTHS: [usize; 7] = [1, 15, 16, 17, 1_000, RECORD_DATA_MAX, 3 * RECORD_DATA_MAX + 5];
+
+/// rustls' buffered end of either side.
+type Buffered = rustls::Connection;
+
+/// A session that has taken its records over, and rustls' end of the same connection.
+fn with_rustls(suite: CipherSuite, is_server: bool) -> (Session, Buffered) {
+    let (server, client) = pair_in(suite);
+    let (mut session, mut far): (_, Buffered) = match is_server {
+        true => {
+            let far = ClientConnection::new(client, name()).unwrap();
+            (Session::server(server).unwrap(), far.into())
+        }
+        false => {
+            let far = ServerConnection::new(server).unwrap();
+            (Session::client(client, name()).unwrap(), far.into())
+        }
+    };
+    if !is_server {
+        session.begin().unwrap();
+    }
+    while session.is_handshaking() || far.is_handshaking() {
+        hand_over(&mut session, &mut far);
+    }
+    session.take_over().unwrap();
+    assert!(session.records().is_some());
+    // What is left of the handshake, its ticket, is a record of the other kind for one of the two.
+    hand_over(&mut session, &mut far);
+    (session, far)
+}
+
+/// Each hears what the other has to say by now.
+fn hand_over(session: &mut Session, far: &mut Buffered) {
+    let mut bytes = Vec::new();
+    while far.wants_write() {
+        far.write_tls(&mut bytes).unwrap();
+    }
+    session.open(&mut bytes, None).unwrap();
+    hear(far, &session.take_control());
+}
+
+fn hear(far: &mut Buffered, mut records: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        if !records.is_empty() {
+            far.read_tls(&mut records).unwrap();
+        }
+        far.process_new_packets().unwrap();
+        let mut part = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = far.reader().read(&mut part) {
+            all.extend_from_slice(&part[..count]);
+        }
+        if records.is_empty() {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn what_either_seals_the_other_opens_in_every_suite() {
+    for suite in SUITES {
+        for is_server in [true, false] {
+            let (mut session, mut far) = with_rustls(suite, is_server);
+            for length in LENGTHS {
+                let data = pattern(length);
+                let records = sealed(&mut session, &data);
+                assert_eq!(hear(&mut far, &records), data, "{suite:?}, {length} bytes sent");
+                let mut at = 0;
+                while at < length {
+                    at += far.writer().write(&data[at..]).unwrap();
+                    hand_over(&mut session, &mut far);
+                }
+                assert_eq!(taken(&mut session), data, "{suite:?}, {length} bytes received");
+                // The next ones are sealed with keys that are expanded anew.
+                session.rest();
+            }
+            let end = closed(&mut session);
+            assert!(hear(&mut far, &end).is_empty());
+            far.send_close_notify();
+            hand_over(&mut session, &mut far);
+            assert!(session.is_closed());
+        }
+    }
+}
+
+#[test]
+fn each_side_changes_its_keys_as_often_as_the_other_asks() {
+    for is_server in [true, false] {
+        let (mut session, mut far) = with_rustls(SUITES[1], is_server);
+        for round in 0..100_u8 {
+            match round % 3 {
+                0 => far.refresh_traffic_keys().unwrap(),
+                1 => session.update_keys(),
+                _ => {}
+            }
+            far.writer().write_all(&[round]).unwrap();
+            hand_over(&mut session, &mut far);
+            assert_eq!(taken(&mut session), [round]);
+            let records = sealed(&mut session, &[round, round]);
+            assert_eq!(hear(&mut far, &records), [round, round]);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_has_sealed_as_much_as_it_may_is_followed_by_the_next() {
+    let (mut session, mut far) = with_rustls(SUITES[0], true);
+    session.records().unwrap().exhaust();
+    let mut out = Vec::with_capacity(200);
+    assert_eq!(session.seal(b"more", &mut out), Ok(4));
+    // KeyUpdate (RFC 8446 §4.6.3), 5 bytes, then data: each with head, type and tag.
+    assert_eq!(out.len(), (5 + 5 + 17) + (5 + 4 + 17));
+    assert_eq!(hear(&mut far, &out), b"more");
+}
+
+#[test]
+fn a_ticket_that_came_with_the_handshake_is_kept_however_it_was_split() {
+    let (server, client) = pair_in(SUITES[1]);
+    for at in 0..300 {
+        let mut server = Session::server(server.clone()).unwrap();
+        let mut near = Session::client(client.clone(), name()).unwrap();
+        near.begin().unwrap();
+        server.open(&mut near.take_control(), None).unwrap();
+        near.open(&mut server.take_control(), None).unwrap();
+        server.open(&mut near.take_control(), None).unwrap();
+        server.take_over().unwrap();
+        let mut last = server.take_control();
+        last.extend_from_slice(&sealed(&mut server, b"early"));
+        // Some of it comes while rustls has the records, and the rest behind.
+        let at = at.min(last.len());
+        let (first, rest) = last.split_at_mut(at);
+        near.open(first, None).unwrap();
+        near.take_over().unwrap();
+        near.open(rest, None).unwrap();
+        assert_eq!(taken(&mut near), b"early", "split at {at}");
+    }
+    let mut again = Session::client(client, name()).unwrap();
+    again.begin().unwrap();
+    let mut server = Session::server(server).unwrap();
+    server.open(&mut again.take_control(), None).unwrap();
+    again.open(&mut server.take_control(), None).unwrap();
+    let kind = again.state().unwrap().handshake_kind();
+    assert_eq!(kind, Some(rustls::HandshakeKind::Resumed));
+}
+
+/// Content that is sealed as one record: its type, its bytes.
+type Content<'c> = (u8, &'c [u8]);
+
+const DATA: u8 = 23;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+/// What a server finds wrong with records of its client, and what the client is told.
+fn judged(contents: &[Content<'_>]) -> (Result<(), Error>, Option<AlertDescription>, Vec<u8>) {
+    let mut ends = Ends::ready(&TLS13);
+    let mut wire = Vec::new();
+    for (kind, content) in contents {
+        ends.client
+            .records()
+            .unwrap()
+            .append(ContentType::from(*kind), content, &mut wire)
+            .unwrap();
+    }
+    let result = ends.server.open(&mut wire, None);
+    let data = taken(&mut ends.server);
+    (result, told(&mut ends), data)
+}
+
+fn told(ends: &mut Ends) -> Option<AlertDescription> {
+    let mut control = ends.server.take_control();
+    match ends.client.open(&mut control, None) {
+        Ok(()) => None,
+        Err(Error::AlertReceived(alert)) => Some(alert),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_may_not_be_in_a_record_is_told_to_the_peer() {
+    use AlertDescription::{DecodeError, IllegalParameter, RecordOverflow, UnexpectedMessage};
+    let long = pattern(RECORD_DATA_MAX + 1);
+    let cases: &[(&str, &[Content<'_>], AlertDescription)] = &[
+        ("no type", &[(0, b"")], UnexpectedMessage),
+        ("nothing but padding", &[(0, &[0; 100])], UnexpectedMessage),
+        ("too much data", &[(DATA, &long)], RecordOverflow),
+        (
+            "too much padding",
+            &[(0, &[&[DATA][..], &[0; RECORD_DATA_MAX]].concat())],
+            RecordOverflow,
+        ),
+        ("a change of the cipher", &[(20, &[1])], UnexpectedMessage),
+        ("a heartbeat", &[(24, &[1])], UnexpectedMessage),
+        ("another type", &[(99, &[1])], UnexpectedMessage),
+        ("no alert", &[(ALERT, &[])], DecodeError),
+        ("half an alert", &[(ALERT, &[1])], DecodeError),
+        ("an alert and a half", &[(ALERT, &[1, 0, 1])], DecodeError),
+        ("no message", &[(HANDSHAKE, &[])], UnexpectedMessage),
+        ("another hello", &[(HANDSHAKE, &[1, 0, 0, 1, 0])], UnexpectedMessage),
+        ("a wish for a hello", &[(HANDSHAKE, &[0, 0, 0, 0])], UnexpectedMessage),
+        ("a ticket for a server", &[(HANDSHAKE, &[4, 0, 0, 1, 0])], UnexpectedMessage),
+        ("a message without end", &[(HANDSHAKE, &[24, 1, 0, 1])], DecodeError),
+        ("keys without a wish", &[(HANDSHAKE, &[24, 0, 0, 0])], DecodeError),
+        ("keys with two wishes", &[(HANDSHAKE, &[24, 0, 0, 2, 0, 0])], DecodeError),
+        ("keys with another wish", &[(HANDSHAKE, &[24, 0, 0, 1, 2])], IllegalParameter),
+        ("a message behind keys", &[(HANDSHAKE, &[24, 0, 0, 1, 0, 24])], UnexpectedMessage),
+        ("data in a message", &[(HANDSHAKE, &[24, 0]), (DATA, b"x")], UnexpectedMessage),
+        ("no data in a message", &[(HANDSHAKE, &[24, 0]), (DATA, b"")], UnexpectedMessage),
+        ("an end in a message", &[(HANDSHAKE, &[24, 0]), (ALERT, &[1, 0])], UnexpectedMessage),
+    ];
+    for (what, contents, alert) in cases {
+        let (result, told, data) = judged(contents);
+        assert!(result.is_err(), "{what}");
+        assert_eq!(told, Some(*alert), "{what}");
+        assert!(data.is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn what_may_be_in_a_record_is_taken() {
+    let padded = [&b"hello"[..], &[DATA], &[0; 300]].concat();
+    let longest = [&pattern(RECORD_DATA_MAX - 1)[..], &[DATA]].concat();
+    let cases: &[(&str, &[Content<'_>], &[u8])] = &[
+        ("padding", &[(0, &padded)], b"hello"),
+        ("the longest with padding", &[(0, &longest)], &longest[..RECORD_DATA_MAX - 1]),
+        ("a cancelling user", &[(ALERT, &[1, 90]), (DATA, b"x")], b"x"),
+        ("data behind the end", &[(DATA, b"x"), (ALERT, &[1, 0]), (99, b"y")], b"x"),
+        ("a fatal end", &[(DATA, b"x"), (ALERT, &[2, 0])], b"x"),
+    ];
+    for (what, contents, expected) in cases {
+        let (result, told, data) = judged(contents);
+        assert_eq!((result, told), (Ok(()), None), "{what}");
+        assert_eq!(data, *expected, "{what}");
+    }
+}
+
+#[test]
+fn an_alert_of_the_peer_is_not_answered() {
+    let alert = u8::from(AlertDescription::InternalError);
+    let (result, told, _) = judged(&[(ALERT, &[1, alert])]);
+    assert_eq!(result, Err(Error::AlertReceived(AlertDescription::InternalError)));
+    assert_eq!(told, None);
+}
+
+#[test]
+fn records_without_data_are_limited_in_a_row() {
+    let cancel: Content<'_> = (ALERT, &[1, 90]);
+    let empty: Content<'_> = (DATA, b"");
+    for (one, fault) in [
+        (empty, PeerMisbehaved::TooManyEmptyFragments),
+        (cancel, PeerMisbehaved::TooManyEmptyFragments),
+    ] {
+        let (result, told, _) = judged(&[one; 33]);
+        assert_eq!(result, Err(fault.into()));
+        assert_eq!(told, Some(AlertDescription::UnexpectedMessage));
+        let mut some = [one; 66].to_vec();
+        some[32] = (DATA, b"x");
+        assert_eq!(judged(&some[..65]).0, Ok(()));
+    }
+    let mut ends = Ends::ready(&TLS13);
+    let mut last = Ok(());
+    for count in 0..33 {
+        assert_eq!(last, Ok(()), "{count}");
+        let mut wire = Vec::new();
+        ends.client.records().unwrap().update_keys(&mut wire).unwrap();
+        last = ends.server.open(&mut wire, None);
+    }
+    assert_eq!(last, Err(PeerMisbehaved::TooManyKeyUpdateRequests.into()));
+}
+
+#[test]
+fn the_head_of_a_record_is_judged_before_the_rest_has_come() {
+    use AlertDescription::{BadRecordMac, RecordOverflow, UnexpectedMessage};
+    let longest = (RECORD_DATA_MAX + 256).to_be_bytes();
+    let [.., high, low] = longest;
+    for (bytes, alert) in [
+        (&[20][..], UnexpectedMessage),
+        (&[21, 3, 3], UnexpectedMessage),
+        (&[22, 3, 3, 0, 1, 0], UnexpectedMessage),
+        (b"GET / HTTP/1.1", UnexpectedMessage),
+        (&[23, 3, 3, high, low + 1], RecordOverflow),
+        (&[23, 3, 3, 0, 0], BadRecordMac),
+        (&[23, 3, 3, 0, 3, 1, 2, 3], BadRecordMac),
+    ] {
+        let mut ends = Ends::ready(&TLS13);
+        assert!(ends.server.open(&mut bytes.to_vec(), None).is_err(), "{bytes:?}");
+        assert_eq!(told(&mut ends), Some(alert), "{bytes:?}");
+    }
+    let mut ends = Ends::ready(&TLS13);
+    assert_eq!(ends.server.open(&mut [23, 3, 3, high, low], None), Ok(()));
+    assert_eq!(ends.server.missing_bytes(), RECORD_DATA_MAX + 256);
+}
+
+#[test]
+fn a_record_that_comes_again_is_a_forgery() {
+    let mut ends = Ends::ready(&TLS13);
+    let record = sealed(&mut ends.client, b"pay");
+    let mut twice = [&record[..], &record[..]].concat();
+    assert_eq!(ends.server.open(&mut twice, None), Err(Error::DecryptError));
+    assert_eq!(taken(&mut ends.server), b"pay");
+    assert_eq!(told(&mut ends), Some(AlertDescription::BadRecordMac));
+}
+
+#[test]
+fn a_client_refuses_what_only_servers_receive_and_bad_tickets() {
+    for (message, expected) in [
+        (&[4, 0, 0, 1, 0][..], AlertDescription::DecodeError),
+        // CertificateRequest: nobody has offered to authenticate later.
+        (&[13, 0, 0, 3, 0, 0, 0], AlertDescription::UnexpectedMessage),
+        (&[0, 0, 0, 0], AlertDescription::UnexpectedMessage),
+    ] {
+        let mut ends = Ends::ready(&TLS13);
+        let mut wire = Vec::new();
+        let server = ends.server.records().unwrap();
+        server.append(ContentType::Handshake, message, &mut wire).unwrap();
+        assert!(ends.client.open(&mut wire, None).is_err());
+        let mut control = ends.client.take_control();
+        let told = ends.server.open(&mut control, None);
+        assert_eq!(told, Err(Error::AlertReceived(expected)), "{message:?}");
+    }
+}
+
+#[test]
+fn a_connection_at_rest_is_small() {
+    let mut ends = Ends::ready(&TLS13);
+    assert!(size_of::<Session>() <= 896, "{}", size_of::<Session>());
+    let record = sealed(&mut ends.client, b"x");
+    ends.client.rest();
+    ends.server.open(&mut record.clone(), None).unwrap();
+    ends.server.rest();
+    assert_eq!(taken(&mut ends.server), b"x");
+}
