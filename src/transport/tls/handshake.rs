@@ -179,7 +179,7 @@ where
         tell(socket, session.take_control()).await;
         return Err((&error).into());
     }
-    let kind = session.state().and_then(|state| state.handshake_kind());
+    let kind = session.state().and_then(rustls::CommonState::handshake_kind);
     if kind == Some(HandshakeKind::FullWithHelloRetryRequest) {
         // The client's second hello is the one that is signed for.
         exchange(socket, &mut session, async || Ok(place.turn().await?)).await?;

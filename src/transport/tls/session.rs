@@ -29,7 +29,7 @@ enum Side {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
     /// Of TLS 1.3, behind the handshake.
-    Records(Records),
+    Records(Box<Records>),
     /// Records could not be taken over.
     Broken,
 }
@@ -106,7 +106,7 @@ impl Session {
     }
 
     pub fn is_handshaking(&self) -> bool {
-        self.state().is_some_and(|state| state.is_handshaking())
+        self.state().is_some_and(CommonState::is_handshaking)
     }
 
     /// Takes the records of a connection of TLS 1.3 over from rustls, once its handshake is done, which costs less
@@ -127,8 +127,8 @@ impl Session {
             return Ok(());
         }
         self.side = Side::Records(match std::mem::replace(&mut self.side, Side::Broken) {
-            Side::Server(side) => Records::of_server(*side)?,
-            Side::Client(side) => Records::of_client(*side)?,
+            Side::Server(side) => Box::new(Records::of_server(*side)?),
+            Side::Client(side) => Box::new(Records::of_client(*side)?),
             Side::Records(records) => records,
             Side::Broken => return Err(Error::HandshakeNotComplete),
         });

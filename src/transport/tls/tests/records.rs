@@ -10,7 +10,7 @@ use rustls::{
 
 use super::configurations::{name, pair_in};
 use super::session::{Ends, closed, pattern, sealed, taken};
-use crate::transport::tls::records::RECORD_DATA_MAX;
+use crate::transport::tls::records::{RECORD_DATA_MAX, Records};
 use crate::transport::tls::session::Session;
 
 const SUITES: [CipherSuite; 3] = [
@@ -340,12 +340,20 @@ fn a_client_refuses_what_only_servers_receive_and_bad_tickets() {
 }
 
 #[test]
-fn a_connection_at_rest_is_small() {
+fn keys_that_are_at_rest_open_and_seal_the_next_record() {
     let mut ends = Ends::ready(&TLS13);
-    assert!(size_of::<Session>() <= 896, "{}", size_of::<Session>());
-    let record = sealed(&mut ends.client, b"x");
-    ends.client.rest();
-    ends.server.open(&mut record.clone(), None).unwrap();
-    ends.server.rest();
-    assert_eq!(taken(&mut ends.server), b"x");
+    for length in LENGTHS {
+        let data = pattern(length);
+        let mut records = sealed(&mut ends.client, &data);
+        ends.client.rest();
+        ends.server.rest();
+        ends.server.open(&mut records, None).unwrap();
+        assert_eq!(taken(&mut ends.server), data);
+    }
+}
+
+#[test]
+fn a_connection_at_rest_takes_so_much_beside_its_certificates() {
+    let sizes = (size_of::<Session>(), size_of::<Records>());
+    assert!(sizes.0 <= 128 && sizes.1 <= 784, "{sizes:?} bytes");
 }
