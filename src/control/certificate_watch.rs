@@ -1,18 +1,19 @@
 //! Looks after the certificates of TLS listeners, of the admin API and of targets while they serve: reads them anew when
 //! their files have changed, and speaks up before they end.
 //!
-//! A certificate that is bad keeps the old one in use. Never touches a connection. Tested with `runtime`.
+//! A certificate that is bad keeps its own old one in use, and holds up no other. Never touches a connection. Tested with `runtime`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::certificates::now_s;
 use super::certificates::watch::{Endings, Seen};
+use super::certificates::{Fault, now_s};
 use super::config::file::File;
 use super::events::EventKind;
-use super::runtime::Control;
+use super::runtime::{Control, Renewal};
+use super::write_back::Stamp;
 use crate::uring::Courtesy;
 
 /// How often the files are examined.
@@ -54,35 +55,47 @@ pub struct Watch {
     /// What the last reading found; `None` before the first, so that nothing between start and first look is missed.
     read: Option<Seen>,
     endings: Endings,
+    /// What the last reading has found bad, with the state of the file, so that it is told once.
+    told: Vec<(Fault, Option<Stamp>)>,
 }
 
 impl Watch {
     /// Reads certificates anew whose files have changed since the last reading, and not since the last look: whoever
-    /// writes a chain and its key gets the time to write both.
+    /// writes a chain and its key gets the time to write both. Also once those are valid that came too early.
     pub fn look(&mut self, control: &Control) {
         let seen = Seen::of(&control.file());
         let is_quiet = seen == self.seen;
         self.seen = seen;
-        if is_quiet && self.read.as_ref() != Some(&self.seen) {
+        let is_other = self.read.as_ref() != Some(&self.seen);
+        if is_quiet && (is_other || control.certificates().are_due(now_s())) {
             self.read = Some(Seen::of(&control.file()));
-            renew(control);
+            self.renew(control);
         }
         for (tone, text) in self.endings.due(&control.certificates(), now_s()) {
             control.events().push(EventKind::Warning.toned(tone), None, None, text);
         }
     }
-}
 
-fn renew(control: &Control) {
-    match control.renew_certificates() {
-        Ok(renewed) => {
-            for text in renewed {
-                control.events().push(EventKind::Reload, None, None, text);
+    fn renew(&mut self, control: &Control) {
+        let Renewal { renewed, kept } = match control.renew_certificates() {
+            Ok(renewal) => renewal,
+            Err(error) => {
+                let text = format!("the certificates stay as they are: {error}");
+                control.events().push(EventKind::Warning, None, None, text);
+                return;
             }
+        };
+        for text in renewed {
+            control.events().push(EventKind::Reload, None, None, text);
         }
-        Err(error) => {
-            let text = format!("the certificates stay as they are: {error}");
-            control.events().push(EventKind::Warning, None, None, text);
+        let stamped = |fault: Fault| {
+            let stamp = Stamp::of(&fault.path).ok();
+            (fault, stamp)
+        };
+        let kept: Vec<_> = kept.into_iter().map(stamped).collect();
+        for (fault, _) in kept.iter().filter(|one| !self.told.contains(one)) {
+            control.events().push(EventKind::Warning, None, None, fault.text.clone());
         }
+        self.told = kept;
     }
 }

@@ -1,11 +1,13 @@
 //! The certificates of TLS listeners, of the admin API, and of target groups that are spoken to under TLS: their files
 //! read and judged, and compiled into what is presented and what targets must prove.
 //!
-//! Everything that is wrong is reported at once, with file and reason; nothing is taken in part. A listener whose
-//! settings and files are as before is taken over. Never writes a file, never quotes one. Tested beside it.
+//! Everything that is wrong is reported at once, with file and reason. Of a new configuration nothing is taken in part;
+//! where files change under one that runs, each part that is bad keeps its old one. A listener whose settings and files
+//! are as before is taken over. Never writes a file, never quotes one. Tested beside it.
 
 mod coverage;
 mod files;
+mod reading;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -21,17 +23,14 @@ use rustls::time_provider::DefaultTimeProvider;
 use super::acme::wanted::Wanted;
 use super::compile::CompileError;
 use super::config::file::{self, ChallengeName, File};
-use super::config::{fingerprint, policy_options};
 use crate::challenges::Challenges;
 use crate::stickiness::keyring::KeyRing;
-use crate::tls::certificate::{Certificate, Part, Validity};
-use crate::tls::client_auth::{self, ClientAuth, ClientMode};
-use crate::tls::listener::{NamedProfile, ProfileOptions, TicketSource, TlsListener, TlsOptions};
-use crate::tls::names::{Presented, Source};
+use crate::tls::certificate::{Certificate, Validity};
+use crate::tls::listener::{TicketSource, TlsFault, TlsListener};
+use crate::tls::names::Source;
 use crate::tls::target::TargetTls;
 use crate::tls::tickets::{ProcessKeys, TicketRoots};
-use crate::tls::x509::{AltName, Facts};
-use files::{Place, Reader};
+use reading::{Measures, Parts, Reading};
 use targets::Groups;
 use watch::Seen;
 
@@ -96,23 +95,57 @@ pub struct Certificates {
     /// In the order of the file.
     shown: Vec<Shown>,
     notes: Vec<String>,
+    /// What is bad and has the old one in its place.
+    kept: Vec<Fault>,
+    /// When something of it is worth another reading, in seconds since 1970.
+    due: Option<i64>,
     /// What was on disk when the reading began.
     seen: Seen,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Empty where no single file is at fault.
+    pub path: PathBuf,
+    /// A sentence with who presents it, path and reason.
+    pub text: String,
+}
+
+impl Fault {
+    fn of(presenter: &Presenter, path: &Path, fault: impl fmt::Display) -> Fault {
+        let text = format!("{presenter}: {}: {fault}", path.display());
+        Fault { path: path.to_owned(), text }
+    }
+
+    /// As well, what comes of it.
+    fn and(self, outcome: &str) -> Fault {
+        Fault { text: format!("{}; {outcome}", self.text), ..self }
+    }
+}
+
+/// Why certificates are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// An operator puts a configuration in force: anything bad refuses the whole.
+    Configuration,
+    /// Files may have changed under one that runs: what is bad keeps the old one, where its settings are the same.
+    Renewal,
 }
 
 #[derive(Debug)]
 struct Loaded {
     settings: file::Tls,
-    /// SHA-256 of every byte that was read for them.
-    files: [u8; 32],
+    parts: Parts,
     /// Whether authorities ask for proofs in handshakes.
     answers_challenges: bool,
     compiled: Arc<TlsListener>,
 }
 
-/// What tickets are sealed with, and what ran before.
+/// What tickets are sealed with, what ran before, and what the reading is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'s> {
+    pub occasion: Occasion,
     pub ring: &'s KeyRing,
     pub process_keys: &'s Arc<ProcessKeys>,
     pub challenges: &'s Arc<Challenges>,
@@ -129,7 +162,7 @@ impl Certificates {
     /// expired certificate into an outage of all.
     ///
     /// # Errors
-    /// A line for each fault.
+    /// A line for each fault that [`Occasion`] does not forgive.
     pub fn load(
         file: &File,
         surroundings: &Surroundings<'_>,
@@ -145,7 +178,7 @@ impl Certificates {
             let first = all.shown.len();
             let same = surroundings.before.and_then(|before| before.listeners.get(&listener.name));
             let issued = issued(tls, file);
-            let loaded = all.read(presenter, (tls, issued), same, surroundings);
+            let loaded = all.read(&presenter, (tls, issued), same, surroundings);
             let shown = all.shown.get(first..).unwrap_or_default();
             all.notes.extend(coverage::notes(listener, shown));
             match loaded {
@@ -155,49 +188,90 @@ impl Certificates {
         }
         if let Some(tls) = &file.admin.tls {
             let same = surroundings.before.and_then(|before| before.admin.as_ref());
-            match all.read(Presenter::Admin, (&tls.presented, None), same, surroundings) {
+            match all.read(&Presenter::Admin, (&tls.presented, None), same, surroundings) {
                 Ok(loaded) => all.admin = Some(loaded),
                 Err(mut of_admin) => faults.append(&mut of_admin),
             }
         }
-        let (groups, mut shown) = Groups::load(file, surroundings, (&mut faults, &mut all.notes));
-        all.groups = groups;
-        all.shown.append(&mut shown);
-        if faults.is_empty() { Ok(all) } else { Err(CompileError(faults.join("\n"))) }
+        all.read_groups(file, surroundings, &mut faults);
+        let lines: Vec<String> = faults.into_iter().map(|fault| fault.text).collect();
+        if lines.is_empty() { Ok(all) } else { Err(CompileError(lines.join("\n"))) }
     }
 
     /// Reads what one presents; `same` is what it presented before, to be taken over where nothing differs.
     fn read(
         &mut self,
-        presenter: Presenter,
+        presenter: &Presenter,
         (tls, issued): (&file::Tls, Option<PathBuf>),
         same: Option<&Loaded>,
         surroundings: &Surroundings<'_>,
-    ) -> Result<Loaded, Vec<String>> {
-        let mut reading = Reading::of(presenter);
-        let mut options = reading.options(tls, issued);
-        options.challenges.clone_from(&self.challenges_of_handshakes);
-        let answers_challenges = options.challenges.is_some();
-        let files = reading.reader.digest();
-        reading.judge_dates(surroundings);
+    ) -> Result<Loaded, Vec<Fault>> {
+        let same = same.filter(|same| same.settings == *tls);
+        let old = same.filter(|_| surroundings.occasion == Occasion::Renewal);
+        let old = old.map(|old| &old.parts);
+        let measures = Measures { old, known: surroundings.before, now: surroundings.now };
+        let mut reading = Reading::new(presenter, tls, measures);
+        let mut parts = reading.read(issued);
         self.notes.append(&mut reading.notes);
-        self.shown.append(&mut reading.shown);
+        self.kept.append(&mut reading.kept);
+        self.due = self.due.into_iter().chain(reading.due).min();
+        self.shown.extend(parts.shown(presenter, tls));
         if !reading.faults.is_empty() {
             return Err(reading.faults);
         }
+        let answers_challenges = self.challenges_of_handshakes.is_some();
         let same = same.filter(|same| {
-            same.files == files
-                && same.settings == *tls
-                && same.answers_challenges == answers_challenges
+            same.parts.are_same(&parts) && same.answers_challenges == answers_challenges
         });
         let compiled = match same {
             Some(same) => Arc::clone(&same.compiled),
-            None => match TlsListener::new(options, &surroundings.tickets()) {
-                Ok(compiled) => Arc::new(compiled),
-                Err(fault) => return Err(vec![format!("{}: tls: {fault}", reading.presenter)]),
-            },
+            None => self.compile((presenter, tls), &mut parts, old, surroundings)?,
         };
-        Ok(Loaded { settings: tls.clone(), files, answers_challenges, compiled })
+        Ok(Loaded { settings: tls.clone(), parts, answers_challenges, compiled })
+    }
+
+    /// Where the authorities of clients make no verifier, those of `old` stay.
+    fn compile(
+        &mut self,
+        (presenter, tls): (&Presenter, &file::Tls),
+        parts: &mut Parts,
+        old: Option<&Parts>,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Arc<TlsListener>, Vec<Fault>> {
+        let compiled = |parts: &Parts| {
+            let mut options = parts.options(presenter, tls);
+            options.challenges.clone_from(&self.challenges_of_handshakes);
+            TlsListener::new(options, &surroundings.tickets()).map(Arc::new)
+        };
+        let fault = |fault: TlsFault| Fault {
+            path: PathBuf::new(),
+            text: format!("{presenter}: tls: {fault}"),
+        };
+        match (compiled(parts), old) {
+            (Err(error @ TlsFault::ClientAuth(_)), Some(old)) => {
+                parts.accept_as(old);
+                let again = compiled(parts).map_err(|error| vec![fault(error)]);
+                self.kept.push(fault(error).and("whom it lets in stays as it was"));
+                again
+            }
+            (result, _) => result.map_err(|error| vec![fault(error)]),
+        }
+    }
+
+    fn read_groups(
+        &mut self,
+        file: &File,
+        surroundings: &Surroundings<'_>,
+        faults: &mut Vec<Fault>,
+    ) {
+        let mut loading = targets::Loading {
+            faults,
+            kept: &mut self.kept,
+            notes: &mut self.notes,
+            due: &mut self.due,
+        };
+        self.groups = Groups::load(file, surroundings, &mut loading);
+        self.shown.extend(self.groups.shown(file));
     }
 
     /// What a listener presents.
@@ -230,7 +304,7 @@ impl Certificates {
     pub fn renewed(&self, before: &Certificates) -> Vec<String> {
         let is_renewed = |loaded: &Loaded, before: Option<&Loaded>| {
             before.is_some_and(|before| {
-                before.files != loaded.files && before.settings == loaded.settings
+                before.settings == loaded.settings && !before.parts.are_same(&loaded.parts)
             })
         };
         let mut names: Vec<&String> = self
@@ -260,6 +334,21 @@ impl Certificates {
         files.filter_map(|shown| shown.date_fault(now)).collect()
     }
 
+    /// What is bad and has the old one in its place, in the order of the file.
+    pub fn kept(&self) -> &[Fault] {
+        &self.kept
+    }
+
+    /// Whether the file at `path` is bad, and what is presented is from before.
+    pub fn is_kept(&self, path: &Path) -> bool {
+        self.kept.iter().any(|fault| fault.path == path)
+    }
+
+    /// Whether something that came too early is worth another reading at a time in seconds since 1970.
+    pub fn are_due(&self, now: i64) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     /// Whether the files of `file`, which has the same TLS with listeners, the admin API and targets, are those that
     /// were read.
     pub fn are_as_on_disk(&self, file: &File) -> bool {
@@ -280,7 +369,8 @@ impl<'s> Surroundings<'s> {
         process_keys: &'s Arc<ProcessKeys>,
         challenges: &'s Arc<Challenges>,
     ) -> Surroundings<'s> {
-        Surroundings { ring, process_keys, challenges, before: None, now: now_s() }
+        let occasion = Occasion::Configuration;
+        Surroundings { occasion, ring, process_keys, challenges, before: None, now: now_s() }
     }
 }
 
@@ -297,21 +387,24 @@ impl Surroundings<'_> {
 impl Shown {
     /// What is wrong with its dates.
     fn date_fault(&self, now: i64) -> Option<String> {
-        let (at, what) = match self.certificate.validity(now) {
-            Validity::Valid => return None,
-            Validity::Expired => (self.certificate.not_after, "expired on"),
-            Validity::NotYet => (self.certificate.facts.not_before, "is not valid before"),
-        };
-        let (presenter, chain) = (&self.presenter, self.chain.display());
-        let date = date(at);
-        Some(format!("{presenter}: {chain}: {what} {date}; a valid one is needed"))
+        date_fault(&self.presenter, &self.chain, &self.certificate, now)
     }
 }
 
-/// Whether a certificate has a profile's name, which may begin with "*.".
-fn is_for(facts: &Facts, name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    facts.covers(&name) || facts.names.contains(&AltName::Dns(name))
+/// What is wrong with the dates of a certificate, at a time in seconds since 1970.
+fn date_fault(
+    presenter: &Presenter,
+    chain: &Path,
+    certificate: &Certificate,
+    now: i64,
+) -> Option<String> {
+    let (at, what) = match certificate.validity(now) {
+        Validity::Valid => return None,
+        Validity::Expired => (certificate.not_after, "expired on"),
+        Validity::NotYet => (certificate.facts.not_before, "is not valid before"),
+    };
+    let (chain, date) = (chain.display(), date(at));
+    Some(format!("{presenter}: {chain}: {what} {date}; a valid one is needed"))
 }
 
 /// Whether an authority asks this process for proofs of this kind.
@@ -336,211 +429,4 @@ pub fn now_s() -> i64 {
 pub fn date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| seconds.to_string(), |time| time.to_string())
-}
-
-/// The files of one that presents certificates, as far as they were read.
-struct Reading {
-    presenter: Presenter,
-    reader: Reader,
-    shown: Vec<Shown>,
-    faults: Vec<String>,
-    notes: Vec<String>,
-}
-
-impl Reading {
-    fn of(presenter: Presenter) -> Reading {
-        Reading {
-            presenter,
-            reader: Reader::default(),
-            shown: Vec::new(),
-            faults: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    fn options(&mut self, tls: &file::Tls, issued: Option<PathBuf>) -> TlsOptions {
-        let places = files::places(tls, issued, &mut self.reader);
-        let places = places.unwrap_or_else(|fault| {
-            let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
-            self.fault(directory, fault);
-            Vec::new()
-        });
-        let certificates: Vec<Presented> =
-            places.iter().filter_map(|place| self.certificate(place)).collect();
-        for shown in &mut self.shown {
-            let names = tls.profiles.iter().flat_map(|profile| &profile.names);
-            let facts = &shown.certificate.facts;
-            shown.profiles = names.filter(|name| is_for(facts, name)).cloned().collect();
-        }
-        if certificates.is_empty() && self.faults.is_empty() && tls.acme.is_none() {
-            let directory = tls.directory.as_deref().unwrap_or(Path::new(""));
-            self.fault(directory, "has no certificate; NAME.pem is read");
-        }
-        let own = ProfileOptions {
-            policy: policy_options(tls, None),
-            alpn: tls.alpn.clone(),
-            client: self.client(&tls.client),
-        };
-        let profiles = tls.profiles.iter().map(|profile| NamedProfile {
-            names: profile.names.clone(),
-            options: ProfileOptions {
-                policy: policy_options(tls, Some(profile)),
-                alpn: profile.alpn.clone().unwrap_or_else(|| own.alpn.clone()),
-                client: match &profile.client {
-                    Some(client) => self.client(client),
-                    None => own.client.clone(),
-                },
-            },
-        });
-        let profiles = profiles.collect();
-        TlsOptions {
-            listener: match self.presenter.listener() {
-                Some(name) => name.to_owned(),
-                // No listener has a space in its name: tickets of one are none for the other.
-                None => "admin API".to_owned(),
-            },
-            certificates,
-            strict_sni: tls.strict_sni,
-            tickets: tls.tickets,
-            host_match: tls.host_match,
-            small_records: tls.small_records,
-            profiles,
-            own,
-            awaits_certificate: tls.acme.is_some(),
-            challenges: None,
-        }
-    }
-
-    /// One that limpet has obtained, and cannot be read, is no fault of the operator's: another is ordered.
-    fn certificate(&mut self, place: &Place) -> Option<Presented> {
-        let presented = self.presented(place);
-        if place.source == Source::Acme && presented.is_none() {
-            let fault = self.faults.pop();
-            self.notes.extend(fault.map(|fault| format!("{fault}; another is ordered")));
-        }
-        presented
-    }
-
-    fn presented(&mut self, place: &Place) -> Option<Presented> {
-        let chain = self.read(&place.chain)?;
-        let key = match &place.key {
-            Some(key) => Some(self.read(key)?),
-            None => None,
-        };
-        let key_path = place.key.as_deref().unwrap_or(&place.chain);
-        if files::is_readable_by_all(key_path) {
-            let path = key_path.display();
-            let presenter = &self.presenter;
-            self.notes.push(format!(
-                "{presenter}: {path} is readable by all, and has a private key; chmod o-r"
-            ));
-        }
-        let mut certificate = match Certificate::read(&chain, key.as_deref()) {
-            Ok(certificate) => certificate,
-            Err(fault) => {
-                let path = match fault.part() {
-                    Part::Chain => &place.chain,
-                    Part::Key => key_path,
-                };
-                self.fault(path, fault);
-                return None;
-            }
-        };
-        self.staple(place, &mut certificate);
-        let (presenter, path) = (&self.presenter, place.chain.display());
-        if certificate.lacks_issuer() {
-            self.notes.push(format!(
-                "{presenter}: {path} has no certificate of {}, which issued it: many \
-                 clients will refuse it; append it",
-                certificate.facts.issuer
-            ));
-        }
-        if certificate.facts.names.is_empty() {
-            self.notes
-                .push(format!("{presenter}: {path} has no subjectAltName: no client accepts it"));
-        }
-        let certificate = Arc::new(certificate);
-        self.shown.push(Shown {
-            presenter: presenter.clone(),
-            profiles: Vec::new(),
-            chain: place.chain.clone(),
-            source: place.source,
-            certificate: Arc::clone(&certificate),
-        });
-        Some(Presented { source: place.source, certificate })
-    }
-
-    fn staple(&mut self, place: &Place, certificate: &mut Certificate) {
-        let path = place.chain.with_extension("ocsp");
-        if !path.exists() {
-            return;
-        }
-        let stapled = match self.reader.read(&path) {
-            Ok(response) => certificate.staple(&response).map_err(|fault| fault.to_string()),
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = stapled {
-            let (presenter, path) = (&self.presenter, path.display());
-            self.notes.push(format!("{presenter}: {path} {fault}; it is not sent"));
-        }
-    }
-
-    /// Whom a listener or a profile accepts; the answer of a fault is nobody's.
-    fn client(&mut self, client: &file::TlsClient) -> ClientAuth {
-        let mut auth = ClientAuth {
-            mode: client.mode,
-            crl_expired: client.crl_expired,
-            verify_depth: client.verify_depth,
-            subjects: client.subjects.clone(),
-            fingerprints: client.fingerprints.iter().filter_map(|text| fingerprint(text)).collect(),
-            ..ClientAuth::off()
-        };
-        if client.mode == ClientMode::Off {
-            return ClientAuth::off();
-        }
-        if let Some(path) = &client.authorities
-            && let Some(pem) = self.read(path)
-        {
-            match client_auth::authorities(&pem) {
-                Ok(authorities) => auth.authorities = authorities,
-                Err(fault) => self.fault(path, fault),
-            }
-        }
-        for path in &client.crls {
-            let Some(bytes) = self.read(path) else { continue };
-            match client_auth::crls(&bytes) {
-                Ok(mut crls) => auth.crls.append(&mut crls),
-                Err(fault) => self.fault(path, fault),
-            }
-        }
-        auth
-    }
-
-    /// Refuses new certificates with a wrong date; about others it says so.
-    fn judge_dates(&mut self, surroundings: &Surroundings<'_>) {
-        for shown in &self.shown {
-            let Some(fault) = shown.date_fault(surroundings.now) else { continue };
-            match surroundings.before {
-                Some(before) if shown.source != Source::Acme && !before.has(&shown.certificate) => {
-                    self.faults.push(fault);
-                }
-                _ => self.notes.push(fault),
-            }
-        }
-    }
-
-    fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
-        match self.reader.read(path) {
-            Ok(bytes) => Some(bytes),
-            Err(fault) => {
-                self.fault(path, fault);
-                None
-            }
-        }
-    }
-
-    fn fault(&mut self, path: &Path, fault: impl fmt::Display) {
-        let (presenter, path) = (&self.presenter, path.display());
-        self.faults.push(format!("{presenter}: {path}: {fault}"));
-    }
 }

@@ -47,7 +47,7 @@ use crate::telemetry::options::AccessLogOptions;
 use crate::tls::listener::TlsListener;
 use crate::tls::tickets::ProcessKeys;
 use crate::uring::Courtesy;
-pub use renewal::LastReading;
+pub use renewal::{LastReading, Renewal};
 
 /// Holds the running configuration and publishes it.
 pub struct Control {
@@ -181,6 +181,7 @@ impl Control {
         let nothing_before = Err("there was nothing before the start");
         history.note(start_entry(&parsed.file, &name), nothing_before);
         let admin_tls = ArcSwapOption::new(certificates.of_admin().cloned());
+        let certificate_reading = Mutex::new(LastReading::of(&certificates));
         let running = Running {
             name,
             whole: base.clone(),
@@ -214,7 +215,7 @@ impl Control {
             session_estimate: Mutex::new(None),
             log_change: Mutex::new(None),
             last_reload_successful: AtomicBool::new(true),
-            certificate_reading: Mutex::new(LastReading::good()),
+            certificate_reading,
             admin_tls,
         })
     }

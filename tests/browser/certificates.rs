@@ -51,7 +51,7 @@ async fn certificates_are_listed_with_what_is_left_of_them_and_how_they_were_rea
     console.fill("#find", "").await;
 
     std::fs::write(stage.certificates().join("a.shop.example.key"), "hush-hush, no key").unwrap();
-    console.wait_text("could not be read anew").await;
+    console.wait_text("Not every file could be read anew").await;
     let said = console.text_of("document.querySelector('#last-reading')?.textContent").await;
     assert!(said.contains("a.shop.example.key") && !said.contains("hush"), "{said}");
     console.picture("certificates").await;

@@ -488,7 +488,7 @@ fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
             {"names": ["c.example"], "directory": "https://ca.example", "obtained": true,
              "next_unix_s": 32_503_680_000_i64, "failures": 2, "fault": "no such\nname"},
         ],
-        "last_reading": {"unix_ms": 0, "fault": "listener \"secure\": /tls/b.pem: does not exist"},
+        "last_reading": {"unix_ms": 0, "fault": "listener \"secure\": /tls/b.pem: does not exist\nadmin: c"},
         "notes": ["a key is readable by all"],
     });
     let printed = asks(&["certificates"], "GET /v1/certificates", &Value::Null, &answer);
@@ -503,7 +503,8 @@ fn certificates_are_shown_with_their_ends_and_what_is_wrong_with_them() {
             "  listed  /tls/shop.pem",
             "b.example: not issued yet; ordered now\n",
             "c.example: not issued, 2 failed: no such",
-            "the old ones stay: listener \"secure\": /tls/b.pem: does not exist\n",
+            " ago: listener \"secure\": /tls/b.pem: does not exist\nbad as read ",
+            " ago: admin: c\n",
             "note: a key is readable by all\n",
         ],
     );

@@ -46,8 +46,10 @@ fn page(answer: &Certificates, style: Style, now_ms: u64) -> String {
     }
     if let Some(fault) = &answer.last_reading.fault {
         let when = ago(answer.last_reading.unix_ms, now_ms);
-        let line = format!("not read anew {when}, the old ones stay: {}", plain(fault));
-        out.push_str(&format!("{}\n", style.paint(&line, Tone::Bad)));
+        for line in fault.lines() {
+            let line = format!("bad as read {when}: {}", plain(line));
+            out.push_str(&format!("{}\n", style.paint(&line, Tone::Bad)));
+        }
     }
     for note in &answer.notes {
         let line = format!("note: {}", plain(note));

@@ -25,7 +25,7 @@ use super::wanted::{self, Wanted};
 use super::{Standing, questions, store};
 use crate::control::certificates::{date, now_s};
 use crate::control::events::{EventKind, Tone};
-use crate::control::runtime::Control;
+use crate::control::runtime::{Control, Renewal};
 use crate::random::Random;
 use crate::tls::certificate::{Certificate, Validity};
 use crate::uring::Courtesy;
@@ -117,7 +117,7 @@ impl Driver<'_> {
 
     fn show(&self, all: &[Wanted]) {
         let standing = |wanted: &Wanted| {
-            let held = self.in_use(wanted);
+            let held = self.lasting(wanted);
             let attempts = self.known.get(&wanted.certificate()).map(|known| &known.attempts);
             let attempts = attempts.cloned().unwrap_or_default();
             Standing {
@@ -126,7 +126,7 @@ impl Driver<'_> {
                 order_at: self.order_at(wanted, held.as_ref(), &attempts),
                 failures: attempts.failures,
                 fault: attempts.fault,
-                is_obtained: held.is_some(),
+                is_obtained: self.in_use(wanted).is_some(),
             }
         };
         self.control.acme().show(all.iter().map(standing).collect());
@@ -145,7 +145,7 @@ impl Driver<'_> {
             return;
         }
         let attempts = known.attempts.clone();
-        let held = self.in_use(wanted);
+        let held = self.lasting(wanted);
         let now = now_s();
         if self.order_at(wanted, held.as_ref(), &attempts) <= now {
             self.order(wanted, attempts).await;
@@ -162,6 +162,12 @@ impl Driver<'_> {
         let certificates = self.control.certificates();
         let shown = certificates.shown().iter().find(|shown| shown.chain == path)?;
         Some(Held::of(&shown.certificate, now_s()))
+    }
+
+    /// As well, where its file is good: of one whose file is gone or damaged another is ordered.
+    fn lasting(&self, wanted: &Wanted) -> Option<Held> {
+        let is_kept = self.control.certificates().is_kept(&wanted.certificate());
+        self.in_use(wanted).filter(|_| !is_kept)
     }
 
     fn order_at(&self, wanted: &Wanted, held: Option<&Held>, attempts: &Attempts) -> i64 {
@@ -299,8 +305,9 @@ impl Driver<'_> {
         let control = Arc::clone(self.control);
         let renewed = blocking(move || control.renew_certificates()).await;
         match renewed {
-            Some(Ok(said)) => {
-                for text in said {
+            // What is bad is told by the watch, which sees the same files.
+            Some(Ok(Renewal { renewed, .. })) => {
+                for text in renewed {
                     self.control.events().push(EventKind::Reload, None, None, text);
                 }
             }

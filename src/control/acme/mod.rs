@@ -20,7 +20,7 @@ mod questions;
 mod schedule;
 mod store;
 #[cfg(test)]
-mod test_client;
+pub(super) mod test_client;
 pub mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};

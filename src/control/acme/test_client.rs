@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
 /// Verifies nothing.
@@ -13,12 +13,24 @@ pub struct Anyone;
 
 impl Anyone {
     pub fn client(name: &'static str, alpn: &[&[u8]]) -> ClientConnection {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        Anyone::client_with(name, alpn, None)
+    }
+
+    /// One that shows a certificate where it is asked for one.
+    pub fn client_with(
+        name: &'static str,
+        alpn: &[&[u8]],
+        own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> ClientConnection {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(Anyone));
+        let mut config = match own {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap()
     }

@@ -57,16 +57,12 @@ impl Reader {
         if size > FILE_BYTES_MAX {
             return Err(format!("is longer than {} MiB", FILE_BYTES_MAX >> 20));
         }
-        self.note(path);
-        self.0.update(&size.to_be_bytes());
-        self.0.update(&bytes);
-        Ok(bytes)
-    }
-
-    fn note(&mut self, path: &Path) {
         let path = path.as_os_str().as_encoded_bytes();
         self.0.update(&u64::try_from(path.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.0.update(path);
+        self.0.update(&size.to_be_bytes());
+        self.0.update(&bytes);
+        Ok(bytes)
     }
 
     /// SHA-256 of the names and contents of all that was read.
@@ -77,32 +73,35 @@ impl Reader {
     }
 }
 
-/// The listed certificates, those of the directory by name, then the one that an authority has issued, whose file is
-/// `issued`.
-///
-/// # Errors
-/// The predicate of a sentence about the directory.
-pub fn places(
-    tls: &Tls,
-    issued: Option<PathBuf>,
-    reader: &mut Reader,
-) -> Result<Vec<Place>, String> {
+/// Where a presenter's certificates are.
+#[derive(Debug)]
+pub struct Places {
+    pub listed: Vec<Place>,
+    /// By name; in place of them, the predicate of a sentence about the directory.
+    pub directory: Result<Vec<Place>, String>,
+    /// The certificate that an authority has issued.
+    pub issued: Option<Place>,
+}
+
+/// Looks where the certificates of these settings are; `issued` is the file of the one that an authority issues.
+pub fn places(tls: &Tls, issued: Option<PathBuf>) -> Places {
     let listed = tls.certificates.iter().map(|files| Place {
         source: Source::Listed,
         chain: files.chain.clone(),
         key: files.key.clone(),
     });
-    let mut places: Vec<Place> = listed.collect();
-    if let Some(directory) = &tls.directory {
-        places.append(&mut in_directory(directory, reader)?);
+    Places {
+        listed: listed.collect(),
+        directory: tls.directory.as_deref().map_or(Ok(Vec::new()), in_directory),
+        issued: issued.filter(|chain| chain.exists()).map(|chain| Place {
+            source: Source::Acme,
+            chain,
+            key: None,
+        }),
     }
-    if let Some(chain) = issued.filter(|chain| chain.exists()) {
-        places.push(Place { source: Source::Acme, chain, key: None });
-    }
-    Ok(places)
 }
 
-fn in_directory(directory: &Path, reader: &mut Reader) -> Result<Vec<Place>, String> {
+fn in_directory(directory: &Path) -> Result<Vec<Place>, String> {
     let mut chains = Vec::new();
     let fault = |error: io::Error| format!("cannot be read as a directory: {error}");
     for entry in fs::read_dir(directory).map_err(fault)? {
@@ -120,7 +119,6 @@ fn in_directory(directory: &Path, reader: &mut Reader) -> Result<Vec<Place>, Str
     chains.sort();
     let place = |chain: PathBuf| {
         let key = Some(chain.with_extension("key")).filter(|key| key.exists());
-        reader.note(&chain);
         Place { source: Source::Directory, chain, key }
     };
     Ok(chains.into_iter().map(place).collect())

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::time_provider::DefaultTimeProvider;
 
 use super::files::{self, Reader};
-use super::{Presenter, Shown, Surroundings};
+use super::{Fault, Occasion, Presenter, Shown, Surroundings};
 use crate::control::config::file::{self, File};
 use crate::control::config::{HOST_NAME, SYSTEM, hosts};
 use crate::tls::certificate::{Certificate, Part};
@@ -24,47 +24,79 @@ use crate::tls::target::{
 #[derive(Debug, Default)]
 pub(super) struct Groups(BTreeMap<String, Loaded>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Loaded {
     settings: file::TargetTls,
     /// The names that "{host}" stands for.
     hosts: BTreeSet<String>,
     compiled: Arc<TargetTls>,
+    /// What the group presents.
+    shown: Option<Shown>,
+}
+
+/// What a reading has found so far.
+pub(super) struct Loading<'l> {
+    pub faults: &'l mut Vec<Fault>,
+    /// What is bad and has the old one in its place.
+    pub kept: &'l mut Vec<Fault>,
+    pub notes: &'l mut Vec<String>,
+    /// When something of it is worth another reading, in seconds since 1970.
+    pub due: &'l mut Option<i64>,
 }
 
 impl Groups {
-    /// Reads the files that the groups of `file` name; appends to the faults and the notes a line for each. What is
-    /// proven as before is taken over. Returns what groups present as well.
+    /// Reads the files that the groups of `file` name. What is proven as before is taken over, and so is a group whole
+    /// of which anything is bad, where the occasion is a renewal: a part of its files would prove something else.
     pub(super) fn load(
         file: &File,
         surroundings: &Surroundings<'_>,
-        (faults, notes): (&mut Vec<String>, &mut Vec<String>),
-    ) -> (Groups, Vec<Shown>) {
-        let (mut all, mut shown) = (Groups::default(), Vec::new());
+        loading: &mut Loading<'_>,
+    ) -> Groups {
+        let mut all = Groups::default();
         for group in &file.target_groups {
             let Some(tls) = group.tls() else { continue };
-            let mut reading = Reading::of(&group.name);
+            let presenter = Presenter::TargetGroup(group.name.clone());
+            let mut reading = Reading::of(&presenter);
             let hosts = match tls.server_name.as_deref() {
                 Some(HOST_NAME) => hosts(file, &group.name).unwrap_or_default(),
                 _ => BTreeSet::new(),
             };
             let compiled = reading.compile(tls, &hosts, surroundings);
-            notes.append(&mut reading.notes);
-            faults.append(&mut reading.faults);
-            shown.extend(reading.shown);
-            let Some(compiled) = compiled else { continue };
+            let Reading { shown, faults, notes, due, .. } = reading;
             let before = surroundings.before.and_then(|before| before.groups.0.get(&group.name));
-            let same = before.filter(|same| {
-                same.compiled.id() == compiled.id() && same.settings == *tls && same.hosts == hosts
-            });
-            let compiled = match same {
-                Some(same) => Arc::clone(&same.compiled),
-                None => Arc::new(compiled),
+            let same = before.filter(|same| same.settings == *tls && same.hosts == hosts);
+            let old = same.filter(|_| surroundings.occasion == Occasion::Renewal);
+            let loaded = match (compiled, old) {
+                (Some(compiled), _) => {
+                    loading.notes.extend(notes);
+                    let same = same.filter(|same| same.compiled.id() == compiled.id());
+                    let compiled =
+                        same.map_or_else(|| Arc::new(compiled), |same| Arc::clone(&same.compiled));
+                    Loaded { settings: tls.clone(), hosts, compiled, shown }
+                }
+                (None, Some(old)) => {
+                    *loading.due = loading.due.iter().copied().chain(due).min();
+                    let kept =
+                        faults.into_iter().map(|fault| fault.and("the old files stay in use"));
+                    loading.kept.extend(kept);
+                    let dated = old.shown.as_ref().and_then(|old| old.date_fault(surroundings.now));
+                    loading.notes.extend(dated);
+                    old.clone()
+                }
+                (None, None) => {
+                    loading.faults.extend(faults);
+                    continue;
+                }
             };
-            let loaded = Loaded { settings: tls.clone(), hosts, compiled };
             all.0.insert(group.name.clone(), loaded);
         }
-        (all, shown)
+        all
+    }
+
+    /// What the groups of `file` present, in its order.
+    pub(super) fn shown(&self, file: &File) -> impl Iterator<Item = Shown> {
+        let groups = file.target_groups.iter();
+        groups.filter_map(|group| self.0.get(&group.name)?.shown.clone())
     }
 
     pub(super) fn of(&self, group: &str) -> Option<&Arc<TargetTls>> {
@@ -87,15 +119,17 @@ impl Groups {
 
 /// The files of one group, as far as they were read.
 struct Reading<'f> {
-    group: &'f str,
+    presenter: &'f Presenter,
     shown: Option<Shown>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
     notes: Vec<String>,
+    /// When its certificate becomes valid, which came too early; in seconds since 1970.
+    due: Option<i64>,
 }
 
 impl Reading<'_> {
-    fn of(group: &str) -> Reading<'_> {
-        Reading { group, shown: None, faults: Vec::new(), notes: Vec::new() }
+    fn of(presenter: &Presenter) -> Reading<'_> {
+        Reading { presenter, shown: None, faults: Vec::new(), notes: Vec::new(), due: None }
     }
 
     fn compile(
@@ -137,7 +171,7 @@ impl Reading<'_> {
             | TargetTlsFault::TooManyHosts(_)
             | TargetTlsFault::Policy(_)
             | TargetTlsFault::Refused(_) => {
-                self.faults.push(format!("target group {:?}: tls: {fault}", self.group));
+                self.fault_of_settings(fault);
             }
         }
     }
@@ -154,10 +188,7 @@ impl Reading<'_> {
 
     fn name(&mut self, text: &str) -> Option<rustls::pki_types::ServerName<'static>> {
         let name = server_name(text);
-        name.map_err(|fault| {
-            self.faults.push(format!("target group {:?}: tls: {fault}", self.group));
-        })
-        .ok()
+        name.map_err(|fault| self.fault_of_settings(fault)).ok()
     }
 
     fn authorities(&mut self, tls: &file::TargetTls) -> Vec<CertificateDer<'static>> {
@@ -182,11 +213,12 @@ impl Reading<'_> {
         if found.certs.is_empty() {
             let reasons = found.errors.iter().map(|error| format!(": {error}"));
             let why = reasons.collect::<String>();
-            self.faults.push(format!(
-                "target group {:?}: tls.authorities is \"system\", and the system has none{why}; install its \
-                 certificates (ca-certificates), or name a file",
-                self.group
-            ));
+            let text = format!(
+                "{}: tls.authorities is \"system\", and the system has none{why}; install its certificates \
+                 (ca-certificates), or name a file",
+                self.presenter
+            );
+            self.faults.push(Fault { path: PathBuf::new(), text });
         }
         // Their order on disk means nothing.
         found.certs.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
@@ -223,16 +255,16 @@ impl Reading<'_> {
             None => None,
         };
         if files::is_readable_by_all(key_path) {
-            let (group, path) = (self.group, key_path.display());
+            let (presenter, path) = (self.presenter, key_path.display());
             self.notes.push(format!(
-                "target group {group:?}: {path} is readable by all, and has a private key; chmod o-r"
+                "{presenter}: {path} is readable by all, and has a private key; chmod o-r"
             ));
         }
         match Certificate::read_of_client(&chain, key.as_deref()) {
             Ok(certificate) => {
                 let certificate = Arc::new(certificate);
                 let shown = Shown {
-                    presenter: Presenter::TargetGroup(self.group.to_owned()),
+                    presenter: self.presenter.clone(),
                     profiles: Vec::new(),
                     chain: path.to_owned(),
                     source: Source::Listed,
@@ -253,13 +285,17 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses a certificate with a wrong date in a running process; at the start it is told and used, as those of
+    /// Refuses a new certificate with a wrong date in a running process; at the start it is told and used, as those of
     /// listeners are.
     fn judge_dates(&mut self, shown: &Shown, surroundings: &Surroundings<'_>) {
-        let Some(said) = shown.date_fault(surroundings.now) else { return };
-        let group = self.group;
-        let is_known = surroundings.before.is_none_or(|before| before.groups.0.contains_key(group));
-        if is_known { self.notes.push(said) } else { self.faults.push(said) }
+        let Some(text) = shown.date_fault(surroundings.now) else { return };
+        if surroundings.before.is_none_or(|before| before.has(&shown.certificate)) {
+            self.notes.push(text);
+            return;
+        }
+        let begins = shown.certificate.facts.not_before;
+        self.due = Some(begins).filter(|begins| *begins > surroundings.now);
+        self.faults.push(Fault { path: shown.chain.clone(), text });
     }
 
     fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
@@ -273,7 +309,11 @@ impl Reading<'_> {
     }
 
     fn fault(&mut self, path: &Path, fault: impl fmt::Display) {
-        let (group, path) = (self.group, path.display());
-        self.faults.push(format!("target group {group:?}: {path}: {fault}"));
+        self.faults.push(Fault::of(self.presenter, path, fault));
+    }
+
+    fn fault_of_settings(&mut self, fault: impl fmt::Display) {
+        let text = format!("{}: tls: {fault}", self.presenter);
+        self.faults.push(Fault { path: PathBuf::new(), text });
     }
 }

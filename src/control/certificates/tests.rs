@@ -1,5 +1,7 @@
 //! Certificates from files: what is refused, what is noted, what is taken over.
 
+mod renewal;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -81,9 +83,29 @@ impl Site {
         file: &File,
         before: Option<&Certificates>,
     ) -> Result<Certificates, CompileError> {
+        self.load_at(Occasion::Configuration, file, before, now_s())
+    }
+
+    /// As the watch reads, at this time.
+    fn renew(
+        &self,
+        file: &File,
+        before: &Certificates,
+        now: i64,
+    ) -> Result<Certificates, CompileError> {
+        self.load_at(Occasion::Renewal, file, Some(before), now)
+    }
+
+    fn load_at(
+        &self,
+        occasion: Occasion,
+        file: &File,
+        before: Option<&Certificates>,
+        now: i64,
+    ) -> Result<Certificates, CompileError> {
         let (ring, process_keys, challenges) = (&*self.ring, &self.process_keys, &Arc::default());
-        let now = now_s();
-        Certificates::load(file, &Surroundings { ring, process_keys, challenges, before, now })
+        let surroundings = Surroundings { occasion, ring, process_keys, challenges, before, now };
+        Certificates::load(file, &surroundings)
     }
 
     #[track_caller]
@@ -378,51 +400,6 @@ fn every_file_is_seen_that_a_listener_is_made_of() {
         assert_ne!(now, seen, "{name}");
         seen = now;
     }
-}
-
-#[test]
-fn certificates_are_read_anew_when_their_files_have_changed_and_a_bad_one_keeps_the_old() {
-    let site = Site::new();
-    site.issue("a", "a.example", 90);
-    let text = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\nrespond = {}\n";
-    let parsed = config::parse_complete(text, "test.toml").unwrap();
-    let parsed = config::Parsed { file: Arc::new(site.file(LISTED)), ..parsed };
-    let control = Control::new(parsed, None, Arc::clone(&site.ring)).unwrap();
-    let presented = || control.snapshot().listeners[0].tls.clone().unwrap();
-    let mut number = 0;
-    let mut watch = Watch::default();
-    // A change is taken up at the second look that sees it.
-    let mut told = || {
-        watch.look(&control);
-        watch.look(&control);
-        let new = control.events().after(number, 10);
-        number = new.last().map_or(number, |event| event.number);
-        new.into_iter().map(|event| event.text).collect::<Vec<_>>()
-    };
-    let first = presented();
-    assert_eq!(told(), [""; 0]);
-    assert!(Arc::ptr_eq(&first, &presented()));
-
-    site.issue("a", "a.example", 80);
-    assert_eq!(told(), ["listener \"secure\": its certificates are read anew"]);
-    let second = presented();
-    assert!(!Arc::ptr_eq(&first, &second));
-    assert_eq!(control.version(), 1, "the configuration is the same");
-
-    site.write("a.key", "half written");
-    let said = told();
-    assert_eq!(said.len(), 1);
-    assert!(said[0].starts_with("the certificates stay as they are: listener \"secure\": "));
-    assert!(said[0].contains("a.key: has no private key"), "{}", said[0]);
-    assert!(control.last_certificate_reading().fault.is_some());
-    assert_eq!(told(), [""; 0], "it is told once");
-    assert!(Arc::ptr_eq(&second, &presented()));
-
-    site.issue("a", "a.example", 20);
-    let said = told();
-    assert_eq!(said[0], "listener \"secure\": its certificates are read anew");
-    assert!(said[1].contains("a.pem expires in "), "{said:?}");
-    assert_eq!(control.last_certificate_reading().fault, None);
 }
 
 impl Site {

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Certificates, Shown, date, files, issued};
+use super::files::{self, Places};
+use super::{Certificates, Shown, date, issued};
 use crate::control::config::file::{File, TargetGroup, TlsClient};
 use crate::control::events::Tone;
 use crate::control::write_back::Stamp;
@@ -27,11 +28,10 @@ impl Seen {
         let of_admin = file.admin.tls.as_ref().map(|tls| &tls.presented);
         let of_listeners = file.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         for tls in of_listeners.chain(of_admin) {
-            let issued = issued(tls, file);
+            let Places { listed, directory, issued } = files::places(tls, issued(tls, file));
             // A directory that cannot be read has no certificates; reading them tells why.
-            for place in
-                files::places(tls, issued, &mut files::Reader::default()).unwrap_or_default()
-            {
+            let of_directory = directory.unwrap_or_default();
+            for place in listed.into_iter().chain(of_directory).chain(issued) {
                 seen.look(&place.chain);
                 seen.look(&place.chain.with_extension("ocsp"));
                 seen.look(&place.key.unwrap_or_else(|| place.chain.with_extension("key")));

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{Control, LastReading, LoadedFile, Running, own};
 use crate::control::audit::Entry;
-use crate::control::certificates::Certificates;
+use crate::control::certificates::{Certificates, Occasion};
 use crate::control::change::{
     Applied, By, ChangeError, Difference, Edit, HistoryEntry, Keep, Summary,
 };
@@ -38,6 +38,17 @@ pub(super) struct Request<'r> {
     pub by: &'r By<'r>,
     /// Why it happens without an operator.
     pub why: Option<&'r str>,
+}
+
+impl Request<'_> {
+    /// Whoever brings a configuration is told of every bad certificate in it; an edit, or the way back, must not fail
+    /// for one that it does not touch.
+    fn occasion(&self) -> Occasion {
+        match self.what {
+            "reload" | "apply" => Occasion::Configuration,
+            _ => Occasion::Renewal,
+        }
+    }
 }
 
 /// A configuration to be put in force.
@@ -110,7 +121,7 @@ impl Control {
             diff::differences(&running.parsed.complete, &parsed.complete, &self.sessions());
         let notes = self::notes(running, &parsed, &differences.said);
         proposal.notes.extend(dropped.into_iter().chain(notes));
-        let ready = self.ready(running, parsed)?;
+        let ready = self.ready(running, parsed, request.occasion())?;
         let known = running.certificates.notes();
         let notes = ready.certificates.notes().iter().filter(|note| !known.contains(note));
         proposal.notes.extend(notes.cloned());
@@ -150,7 +161,12 @@ impl Control {
     }
 
     /// Compiles, and opens the sockets that the data plane needs for it.
-    fn ready(&self, running: &Running, parsed: Parsed) -> Result<Ready, ChangeError> {
+    fn ready(
+        &self,
+        running: &Running,
+        parsed: Parsed,
+        occasion: Occasion,
+    ) -> Result<Ready, ChangeError> {
         let keys = |parsed: &Parsed| parsed.complete.get("stickiness_keys").cloned();
         let ring = match keys(&parsed) == keys(&running.parsed) {
             true => Arc::clone(&running.ring),
@@ -169,7 +185,7 @@ impl Control {
             .collect();
         let before =
             Before { file: one, snapshot: &running.snapshot, ring: &running.ring, changed: &moved };
-        let certificates = self.read_certificates(running, other, &ring)?;
+        let certificates = self.read_certificates(running, other, &ring, occasion)?;
         let material = Material { ring: &ring, certificates: Some(&certificates) };
         let snapshot = compile::compile(other, &self.registry, material, Some(before), &leaving)?;
         let snapshot = Arc::new(snapshot);
@@ -190,8 +206,11 @@ impl Control {
         running.parsed = ready.parsed;
         running.ring = ready.ring;
         self.present_to_operators(&ready.certificates);
+        // What was taken over is no reading.
+        if !Arc::ptr_eq(&running.certificates, &ready.certificates) {
+            *own(&self.certificate_reading) = LastReading::of(&ready.certificates);
+        }
         running.certificates = ready.certificates;
-        *own(&self.certificate_reading) = LastReading::good();
         running.snapshot = ready.snapshot;
         running.leaving = ready.leaving;
     }

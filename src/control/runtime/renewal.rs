@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Control, Running, own};
-use crate::control::certificates::{Certificates, Surroundings, now_s};
+use crate::control::certificates::{Certificates, Fault, Occasion, Surroundings, now_s};
 use crate::control::compile::{self, Before, CompileError, Material};
 use crate::control::config::file::{self, File};
 use crate::control::events::unix_ms;
@@ -14,14 +14,26 @@ use crate::tls::listener::TlsListener;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastReading {
     pub unix_ms: u64,
-    /// Why the certificates stayed as they were.
+    /// A line for each file that is bad and has the old one in its place.
     pub fault: Option<String>,
 }
 
 impl LastReading {
-    pub(super) fn good() -> LastReading {
-        LastReading { unix_ms: unix_ms(), fault: None }
+    pub(super) fn of(certificates: &Certificates) -> LastReading {
+        let lines: Vec<&str> = certificates.kept().iter().map(|fault| &*fault.text).collect();
+        let fault = Some(lines.join("\n")).filter(|lines| !lines.is_empty());
+        LastReading { unix_ms: unix_ms(), fault }
     }
+}
+
+/// What came of reading certificates anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// A sentence for each that presents something else now, and for each group whose targets must prove something
+    /// else.
+    pub renewed: Vec<String>,
+    /// What is bad and has the old one in its place.
+    pub kept: Vec<Fault>,
 }
 
 impl Control {
@@ -47,21 +59,25 @@ impl Control {
         own(&self.certificate_reading).clone()
     }
 
-    /// Reads the certificates of the running configuration anew, and publishes those that differ; a sentence for each
-    /// that presents something else now, and for each group of targets.
+    /// Reads the certificates of the running configuration anew, and publishes those that differ. Each that is bad
+    /// keeps its own old one.
     ///
     /// # Errors
-    /// A line for each fault; all certificates stay as they are.
-    pub fn renew_certificates(&self) -> Result<Vec<String>, CompileError> {
-        let result = self.renew(&mut self.lock());
-        let fault = result.as_ref().err().map(ToString::to_string);
-        *own(&self.certificate_reading) = LastReading { unix_ms: unix_ms(), fault };
+    /// What was read makes no snapshot; all certificates stay as they are.
+    pub fn renew_certificates(&self) -> Result<Renewal, CompileError> {
+        let running = &mut *self.lock();
+        let result = self.renew(running);
+        *own(&self.certificate_reading) = match &result {
+            Ok(_) => LastReading::of(&running.certificates),
+            Err(error) => LastReading { unix_ms: unix_ms(), fault: Some(error.to_string()) },
+        };
         result
     }
 
-    fn renew(&self, running: &mut Running) -> Result<Vec<String>, CompileError> {
+    fn renew(&self, running: &mut Running) -> Result<Renewal, CompileError> {
         let file = &running.parsed.file;
-        let certificates = self.read_certificates(running, file, &running.ring)?;
+        let certificates =
+            self.read_certificates(running, file, &running.ring, Occasion::Renewal)?;
         let renewed = certificates.renewed(&running.certificates);
         let (snapshot, ring) = (&running.snapshot, &running.ring);
         let material = Material { ring, certificates: Some(&certificates) };
@@ -75,16 +91,18 @@ impl Control {
         }
         self.present_to_operators(&certificates);
         running.certificates = certificates;
-        Ok(renewed)
+        Ok(Renewal { renewed, kept: running.certificates.kept().to_vec() })
     }
 
     /// Reads the certificates that `file` names; of unchanged ones nothing is compiled anew. Where no listener, no setting of
-    /// the admin API and no file has changed, as with every edit of a group, nothing is read.
+    /// the admin API and no file has changed, as with every edit of a group, nothing is read; but a configuration that
+    /// an operator puts in force is told what is bad.
     pub(super) fn read_certificates(
         &self,
         running: &Running,
         file: &File,
         ring: &Arc<KeyRing>,
+        occasion: Occasion,
     ) -> Result<Arc<Certificates>, CompileError> {
         let has_same_keys = Arc::ptr_eq(ring, &running.ring);
         let before = &running.parsed.file;
@@ -92,15 +110,21 @@ impl Control {
             && file.listeners == before.listeners
             && file.admin.tls == before.admin.tls
             && of_targets(file).eq(of_targets(before));
-        if is_same && running.certificates.are_as_on_disk(file) {
-            return Ok(Arc::clone(&running.certificates));
+        let (now, known) = (now_s(), &running.certificates);
+        let is_good = match occasion {
+            Occasion::Configuration => known.kept().is_empty(),
+            Occasion::Renewal => !known.are_due(now),
+        };
+        if is_same && is_good && known.are_as_on_disk(file) {
+            return Ok(Arc::clone(known));
         }
         let surroundings = Surroundings {
+            occasion,
             ring,
             process_keys: &self.process_keys,
             challenges: self.acme.challenges(),
-            before: has_same_keys.then_some(&*running.certificates),
-            now: now_s(),
+            before: has_same_keys.then_some(&**known),
+            now,
         };
         Certificates::load(file, &surroundings).map(Arc::new)
     }

@@ -43,7 +43,7 @@ fn a_file_of_authorities_is_read_anew_and_a_bad_one_keeps_the_old_one_in_use() {
     assert_eq!(client.get("/").text(), "a");
     let good = fs::read(authority.file()).unwrap();
     fs::write(authority.file(), "no certificate").unwrap();
-    limpet.admin().event("warning", "the certificates stay as they are");
+    limpet.admin().event("warning", "the old files stay in use");
     assert_eq!(client.get("/").text(), "a");
     assert_eq!(target.taken(), 1);
     // Somebody else is trusted now: what the kept connection has proven counts no more.

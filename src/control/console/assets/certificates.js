@@ -62,11 +62,11 @@ function ordered({ names: list, obtained, next_unix_s: next, failures, fault }) 
     h("strong", {}, `${obtained ? "No new certificate" : "No certificate"} for ${list.join(", ")}. `), `${why} ${when}`));
 }
 
-/** How the files were read last. What could not be read changes nothing, which nobody would notice otherwise. */
+/** How the files were read last. What is bad changes nothing, which nobody would notice otherwise. */
 function lastReading({ unix_ms: at, fault }, number) {
   if (fault) {
     return h("div", { class: "notice bad", id: "last-reading" }, h("div", { class: "grow" },
-      h("strong", {}, `The files could not be read anew ${ago(at)}; the certificates from before stay. `), sentences(fault.split("\n").map(sentence))));
+      h("strong", {}, `Not every file could be read anew ${ago(at)}; what is bad keeps its old certificate. `), sentences(fault.split("\n").map(sentence))));
   }
   return number ? h("p", { class: "soft", id: "last-reading" }, `The files were read ${ago(at)}, and are in order.`) : null;
 }
