@@ -13,6 +13,7 @@ use limpet::control::metrics::{
 use limpet::group::state::Health;
 use limpet::shard::server::Server;
 use limpet::snapshot::{Bind, Snapshot};
+use limpet::telemetry::handshakes::Handshakes;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,6 +96,9 @@ impl Plane for Unknown {
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         limpet::control::refusals::Refusals::default().counts()
+    }
+    fn admin_handshakes(&self) -> Handshakes {
+        Handshakes::default()
     }
     fn group_sessions(&self, _: &str) -> Option<u64> {
         None

@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use rustls::server::ClientHello;
-use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
 use super::connection::Connection;
 use crate::challenges::{ACME_TLS, Proof};
 use crate::exchange::caller::Encryption;
 use crate::snapshot::Listener;
-use crate::telemetry::handshakes::TlsVersion;
-use crate::telemetry::handshakes::{Encrypted, Group, HandshakeBlock};
+use crate::telemetry::handshakes::Encrypted;
 use crate::telemetry::series::ListenerBlock;
 use crate::time::alarms::Waits;
 use crate::time::clock::{Millis, NEVER};
@@ -61,7 +59,7 @@ pub async fn secure(
     match shaken.await {
         Ok((stream, facts)) => {
             if let Some(block) = block {
-                note(&facts, block);
+                block.succeed(&encrypted(&facts));
             }
             if facts.alpn.as_deref() == Some(ACME_TLS) {
                 // RFC 8737 §3: the handshake was the proof, and nothing follows it.
@@ -132,9 +130,10 @@ async fn place<'c>(
 fn encryption(tls: &TlsListener, facts: Facts) -> Encryption {
     let of_client = facts.peer_certificates.first();
     let certificate = of_client.and_then(|der| ClientCertificate::of(der).ok()).map(Box::new);
+    let Encrypted { version, cipher, .. } = encrypted(&facts);
     Encryption {
-        version: version(facts.version).word().into(),
-        cipher: cipher(facts.cipher_suite).into(),
+        version: version.word().into(),
+        cipher: cipher.into(),
         is_resumed: Some(facts.is_resumed),
         profile: Some(tls.handshake_profile(facts.server_name.as_deref())),
         server_name: facts.server_name,
@@ -143,39 +142,8 @@ fn encryption(tls: &TlsListener, facts: Facts) -> Encryption {
     }
 }
 
-/// rustls speaks no other version.
-fn version(version: ProtocolVersion) -> TlsVersion {
-    match version {
-        ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
-        _ => TlsVersion::Tls12,
-    }
-}
-
-/// The name in IANA's registry, which has no version in those of TLS 1.3.
-fn cipher(suite: CipherSuite) -> &'static str {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
-        suite => suite.as_str().unwrap_or_default(),
-    }
-}
-
-fn note(facts: &Facts, block: &HandshakeBlock) {
-    let group = match facts.group {
-        None => Group::None,
-        Some(NamedGroup::X25519MLKEM768) => Group::X25519MlKem768,
-        Some(NamedGroup::X25519) => Group::X25519,
-        Some(NamedGroup::secp256r1) => Group::Secp256r1,
-        Some(NamedGroup::secp384r1) => Group::Secp384r1,
-        Some(_) => Group::Other,
-    };
-    block.succeed(&Encrypted {
-        version: version(facts.version),
-        is_resumed: facts.is_resumed,
-        group,
-        cipher: cipher(facts.cipher_suite),
-    });
+fn encrypted(facts: &Facts) -> Encrypted {
+    Encrypted::of(facts.version, facts.cipher_suite, facts.group, facts.is_resumed)
 }
 
 fn complain(

@@ -20,6 +20,7 @@ pub mod document;
 pub mod drain;
 pub mod events;
 pub mod explain;
+pub mod handshakes;
 pub mod health;
 pub mod history;
 pub mod key_watch;

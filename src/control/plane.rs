@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::admin::guard::Access;
-use super::admin::handshake::Presented;
 use super::admin::serve::{BindError, Sockets};
 use super::admin::{self, Operator};
 use super::audit::AuditLog;
@@ -34,6 +33,7 @@ use crate::service;
 use crate::shard::Handle;
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counter;
+use crate::telemetry::handshakes::Handshakes;
 use crate::uring::Courtesy;
 
 /// How often a change on trial is judged, and the effects of a change are applied.
@@ -142,11 +142,9 @@ impl ControlPlane {
         };
         let (ended, is_ended) = tokio::sync::oneshot::channel::<()>();
         let of_tls = Arc::clone(&control);
-        let presented: Presented = Arc::new(move || of_tls.admin_tls());
         let serve = async {
             let end = async { drop(is_ended.await) };
-            if let Err(error) = sockets.serve(admin::router(operator, access), presented, end).await
-            {
+            if let Err(error) = sockets.serve(admin::router(operator, access), of_tls, end).await {
                 tracing::error!(%error, "the admin API cannot be served");
             }
         };
@@ -239,6 +237,10 @@ impl metrics::Plane for Facts {
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         self.control.refused_requests()
+    }
+
+    fn admin_handshakes(&self) -> Handshakes {
+        self.control.admin_handshakes().sum()
     }
 
     fn certificates(&self) -> CertificateFacts {

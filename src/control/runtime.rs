@@ -32,6 +32,7 @@ pub use super::confirm::ErrorCounts;
 use super::confirm::{Recent, Trial};
 use super::drain::Leaving;
 use super::events::{EventKind, Events, unix_ms};
+use super::handshakes::AdminHandshakes;
 use super::history::History;
 use super::overlay::Overlay;
 use super::publication::Publication;
@@ -66,6 +67,7 @@ pub struct Control {
     events: Arc<Events>,
     audit_log: Mutex<Option<AuditLog>>,
     refusals: Refusals,
+    admin_handshakes: AdminHandshakes,
     error_source: Mutex<Option<Arc<ErrorSource>>>,
     session_estimate: Mutex<Option<Arc<SessionEstimate>>>,
     log_change: Mutex<Option<Arc<LogChange>>>,
@@ -211,6 +213,7 @@ impl Control {
             events: Arc::new(Events::default()),
             audit_log: Mutex::new(None),
             refusals: Refusals::default(),
+            admin_handshakes: AdminHandshakes::default(),
             error_source: Mutex::new(None),
             session_estimate: Mutex::new(None),
             log_change: Mutex::new(None),
@@ -440,6 +443,11 @@ impl Control {
             outcome: "refused",
             why: Some(&format!("{}: {request}", refusal.word())),
         });
+    }
+
+    /// The TLS handshakes with operators.
+    pub fn admin_handshakes(&self) -> &AdminHandshakes {
+        &self.admin_handshakes
     }
 
     /// Requests that were refused because of the visitor, by reason.

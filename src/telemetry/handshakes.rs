@@ -1,9 +1,12 @@
-//! The TLS handshakes of a listener on one shard: by version, resumption and group, and failures by word.
+//! The TLS handshakes of a listener on one shard, or of the admin API: by version, resumption and group, and failures by
+//! word.
 //!
-//! Only the shard's thread counts; any thread reads. Tested below and with the exposition.
+//! Only one thread counts at a time; any thread reads. Tested below and with the exposition.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
 use super::number::Number;
 
@@ -162,6 +165,41 @@ pub struct Encrypted {
     pub group: Group,
     /// By IANA's name.
     pub cipher: &'static str,
+}
+
+impl Encrypted {
+    /// `group`: `None` where no keys were exchanged.
+    pub fn of(
+        version: ProtocolVersion,
+        suite: CipherSuite,
+        group: Option<NamedGroup>,
+        is_resumed: bool,
+    ) -> Encrypted {
+        let version = match version {
+            ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
+            // rustls speaks no other version.
+            _ => TlsVersion::Tls12,
+        };
+        let group = match group {
+            None => Group::None,
+            Some(NamedGroup::X25519MLKEM768) => Group::X25519MlKem768,
+            Some(NamedGroup::X25519) => Group::X25519,
+            Some(NamedGroup::secp256r1) => Group::Secp256r1,
+            Some(NamedGroup::secp384r1) => Group::Secp384r1,
+            Some(_) => Group::Other,
+        };
+        Encrypted { version, is_resumed, group, cipher: cipher(suite) }
+    }
+}
+
+/// The name in IANA's registry, which has no version in those of TLS 1.3.
+fn cipher(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

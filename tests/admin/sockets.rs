@@ -41,11 +41,10 @@ impl Served {
         let sockets = Sockets::open(&settings(Some("127.0.0.1:0"), Some(socket))).unwrap();
         let address = sockets.address().unwrap();
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let router = api.router.clone();
+        let (router, control) = (api.router.clone(), Arc::clone(&api.control));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let serve =
-                sockets.serve(router, Arc::new(|| None), async { ended.await.unwrap_or_default() });
+            let serve = sockets.serve(router, control, async { ended.await.unwrap_or_default() });
             runtime.unwrap().block_on(serve).unwrap();
         });
         Served { api, address, end: Some(end), thread: Some(thread) }

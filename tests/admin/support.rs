@@ -21,6 +21,7 @@ use limpet::control::metrics::{
 use limpet::control::runtime::Control;
 use limpet::snapshot::Bind;
 use limpet::telemetry::counters::Counters;
+use limpet::telemetry::handshakes::Handshakes;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -92,6 +93,9 @@ impl Plane for Still {
 
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         limpet::control::refusals::Refusals::default().counts()
+    }
+    fn admin_handshakes(&self) -> Handshakes {
+        Handshakes::default()
     }
     fn group_sessions(&self, _: &str) -> Option<u64> {
         None

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limpet::control::admin::serve::Sockets;
 use limpet::control::change::By;
 use limpet::control::config;
+use limpet::telemetry::handshakes::Handshakes;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -56,8 +57,7 @@ impl Site {
         let (router, control) = (api.router.clone(), Arc::clone(&api.control));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let presented = Arc::new(move || control.admin_tls());
-            let serve = sockets.serve(router, presented, async { ended.await.unwrap_or_default() });
+            let serve = sockets.serve(router, control, async { ended.await.unwrap_or_default() });
             runtime.unwrap().block_on(serve).unwrap();
         });
         Site { home, servers, clients, api, address, end: Some(end), thread: Some(thread) }
@@ -103,6 +103,20 @@ impl Site {
 
     fn connect(&self, certificate: Option<&Issued>) -> Secured {
         self.connect_as("localhost", certificate)
+    }
+
+    /// What is counted once so many kinds of failures are: some moments after the client has seen the last one.
+    #[expect(clippy::disallowed_methods, reason = "the one place that polls, until a deadline")]
+    fn handshakes_with_failures(&self, kinds: usize) -> Handshakes {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let sum = self.api.control.admin_handshakes().sum();
+            if sum.failures.len() >= kinds {
+                return sum;
+            }
+            assert!(Instant::now() < end, "{sum:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -347,6 +361,35 @@ fn half_open_handshakes_give_way_to_later_ones_oldest_first() {
     let error = silent[64].read(&mut byte).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the last one is not");
     assert_eq!(site.connect(None).status(&get(&with_token())), 200);
+}
+
+#[test]
+fn handshakes_are_counted_as_those_of_listeners_are() {
+    let site = Site::new(TOKEN, ROLES);
+    assert_eq!(site.connect(Some(&site.client("ops"))).status(&get("")), 200);
+    let stranger = Authority::new("others").issue(site.home.path(), "stranger", &client("x"));
+    assert!(site.connect(Some(&stranger)).ask(&get("")).is_err());
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[22, 3, 1, 0, 4, 1, 0, 0, 0]] {
+        let mut stream = site.tcp();
+        stream.write_all(bytes).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    // Who closes without a word, as a probe does, is not counted.
+    drop(site.tcp());
+    let mut stream = site.tcp();
+    stream.write_all(&[22, 3]).unwrap();
+    drop(stream);
+    let expected = [
+        ("certificate_unknown_issuer", 1),
+        ("closed_in_handshake", 1),
+        ("malformed_handshake", 1),
+        ("no_tls", 1),
+        ("plain_http", 1),
+    ];
+    let sum = site.handshakes_with_failures(expected.len());
+    assert!(sum.failures.into_iter().eq(expected));
+    assert_eq!(sum.done, [[0, 0], [1, 0]]);
+    assert_eq!(sum.ciphers.len(), 1);
 }
 
 #[test]

@@ -15,7 +15,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::server::Acceptor;
+use rustls::HandshakeKind;
+use rustls::crypto::SupportedKxGroup;
+use rustls::server::{Acceptor, ServerConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -23,6 +25,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::actor::{ClientName, Secured};
+use crate::control::runtime::Control;
+use crate::telemetry::handshakes::Encrypted;
 use crate::tls::listener::TlsListener;
 use crate::tls::x509::{Facts, hex};
 use crate::transport::tls::fault::HandshakeFault;
@@ -38,9 +42,6 @@ const DRAINS: usize = 16;
 /// Failed handshakes are logged so often at most; others are counted.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// What the admin API presents at this moment; `None` where it is plain.
-pub type Presented = Arc<dyn Fn() -> Option<Arc<TlsListener>> + Send + Sync>;
-
 /// An accepted connection, after its first bytes.
 pub enum Shaken {
     Tls(Box<TlsStream<TcpStream>>, Secured),
@@ -48,32 +49,9 @@ pub enum Shaken {
     Plain(TcpStream),
 }
 
-/// Why there is no TLS connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unshaken {
-    Fault(HandshakeFault),
-    /// It was the oldest of too many.
-    Displaced,
-}
-
-impl Unshaken {
-    fn code(self) -> &'static str {
-        match self {
-            Unshaken::Fault(fault) => fault.code(),
-            Unshaken::Displaced => "displaced",
-        }
-    }
-}
-
-impl From<HandshakeFault> for Unshaken {
-    fn from(fault: HandshakeFault) -> Unshaken {
-        Unshaken::Fault(fault)
-    }
-}
-
-/// The handshakes of one socket.
+/// The handshakes of one socket. The control is asked what is presented, and counts.
 pub struct Handshakes {
-    presented: Presented,
+    control: Arc<Control>,
     half_open: Mutex<VecDeque<Arc<Notify>>>,
     log: Mutex<Log>,
 }
@@ -86,35 +64,34 @@ struct Log {
 }
 
 impl Handshakes {
-    pub fn new(presented: Presented) -> Handshakes {
-        Handshakes { presented, half_open: Mutex::default(), log: Mutex::default() }
+    pub fn new(control: Arc<Control>) -> Handshakes {
+        Handshakes { control, half_open: Mutex::default(), log: Mutex::default() }
     }
 
-    /// Answers the handshake of one client; one that fails is told why, logged and let go.
+    /// Answers the handshake of one client; one that fails is told why, counted, logged and let go.
     pub async fn shake(&self, stream: TcpStream, client: IpAddr) -> Option<Shaken> {
         let turn = Turn::begin(&self.half_open);
         let mut server_name = None;
-        let handshake = handshake(stream, &self.presented, &mut server_name);
+        let handshake = self.handshake(stream, &mut server_name);
         let result = tokio::select! {
             result = tokio::time::timeout(TIMEOUT, handshake) => {
-                result.unwrap_or(Err(HandshakeFault::Timeout.into()))
+                result.unwrap_or(Err(Some(HandshakeFault::Timeout)))
             }
-            () = turn.given_up.notified() => Err(Unshaken::Displaced),
+            () = turn.given_up.notified() => Err(Some(HandshakeFault::Crowded)),
         };
-        match result {
-            Ok(shaken) => Some(shaken),
-            Err(unshaken) => {
-                self.note(unshaken, client, server_name.as_deref());
-                None
-            }
+        let fault = match &result {
+            Ok(Shaken::Tls(..)) | Err(None) => None,
+            Ok(Shaken::Plain(_)) => Some(HandshakeFault::PlainHttp),
+            Err(Some(fault)) => Some(*fault),
+        };
+        if let Some(fault) = fault {
+            self.note(fault, client, server_name.as_deref());
         }
+        result.ok()
     }
 
-    fn note(&self, unshaken: Unshaken, client: IpAddr, server_name: Option<&str>) {
-        // A probe of the port is no failure.
-        if unshaken == Unshaken::Fault(HandshakeFault::Gone) {
-            return;
-        }
+    fn note(&self, fault: HandshakeFault, client: IpAddr, server_name: Option<&str>) {
+        self.control.admin_handshakes().fail(fault.code());
         let mut log = own(&self.log);
         if log.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
             log.more = log.more.saturating_add(1);
@@ -122,9 +99,41 @@ impl Handshakes {
         }
         let more = std::mem::take(&mut log.more);
         log.last = Some(Instant::now());
-        let (client, reason) = (client.to_canonical(), unshaken.code());
-        tracing::warn!(%client, server_name, reason, more, "a TLS handshake with the admin API failed");
+        let (client, server_name) = (client.to_canonical(), server_name.unwrap_or("-"));
+        tracing::warn!(
+            %client, server_name, reason = fault.code(), detail = %fault, more,
+            "a TLS handshake with the admin API has failed"
+        );
     }
+
+    /// `Err(None)`: the client has sent nothing, as a probe of the port.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        named: &mut Option<Box<str>>,
+    ) -> Result<Shaken, Option<HandshakeFault>> {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) => {}
+            Ok(_) | Err(_) => return Err(None),
+        }
+        if first[0].is_ascii_uppercase() {
+            return Ok(Shaken::Plain(stream));
+        }
+        let tls = self.control.admin_tls().ok_or(HandshakeFault::Unusable)?;
+        let (stream, secured) = secure(stream, &tls, named).await?;
+        self.control.admin_handshakes().succeed(&encrypted(stream.get_ref().1)?);
+        Ok(Shaken::Tls(Box::new(stream), secured))
+    }
+}
+
+/// What a session has agreed upon, after its handshake.
+fn encrypted(session: &ServerConnection) -> Result<Encrypted, HandshakeFault> {
+    let agreed = session.protocol_version().zip(session.negotiated_cipher_suite());
+    let (version, suite) = agreed.ok_or(HandshakeFault::Unusable)?;
+    let group = session.negotiated_key_exchange_group().map(SupportedKxGroup::name);
+    let is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok(Encrypted::of(version, suite.suite(), group, is_resumed))
 }
 
 /// A handshake's place among those in flight.
@@ -153,20 +162,12 @@ impl Drop for Turn<'_> {
     }
 }
 
-async fn handshake(
+/// Answers a ClientHello, which is on its way.
+async fn secure(
     stream: TcpStream,
-    presented: &Presented,
+    tls: &TlsListener,
     named: &mut Option<Box<str>>,
-) -> Result<Shaken, Unshaken> {
-    let mut first = [0];
-    match stream.peek(&mut first).await {
-        Ok(1) => {}
-        Ok(_) | Err(_) => return Err(HandshakeFault::Gone.into()),
-    }
-    if first[0].is_ascii_uppercase() {
-        return Ok(Shaken::Plain(stream));
-    }
-    let Some(tls) = presented() else { return Err(HandshakeFault::Unusable.into()) };
+) -> Result<(TlsStream<TcpStream>, Secured), HandshakeFault> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = match (&mut acceptor).await {
         Ok(start) => start,
@@ -174,7 +175,7 @@ async fn handshake(
             if let Some(stream) = acceptor.take_io() {
                 let_go(stream).await;
             }
-            return Err(fault(&error).into());
+            return Err(fault(&error));
         }
     };
     let hello = start.client_hello();
@@ -187,14 +188,14 @@ async fn handshake(
             // A fatal alert in a record of its own (RFC 8446 §6).
             let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, refused.alert().into()]).await;
             let_go(stream).await;
-            return Err(HandshakeFault::UnknownName.into());
+            return Err(HandshakeFault::UnknownName);
         }
     };
     let stream = match start.into_stream(config).into_fallible().await {
         Ok(stream) => stream,
         Err((error, stream)) => {
             let_go(stream).await;
-            return Err(fault(&error).into());
+            return Err(fault(&error));
         }
     };
     let session = stream.get_ref().1;
@@ -205,7 +206,7 @@ async fn handshake(
         .map(|facts| ClientName { subject: facts.subject, fingerprint: hex(&facts.fingerprint) });
     let profile = tls.handshake_profile(named.as_deref());
     let secured = Secured { server_name: named.clone(), profile, certificate };
-    Ok(Shaken::Tls(Box::new(stream), secured))
+    Ok((stream, secured))
 }
 
 /// Ends a connection so that what it was told last arrives.

@@ -27,10 +27,11 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use super::actor::Peer;
-use super::handshake::{Handshakes, Presented, Shaken};
+use super::handshake::{Handshakes, Shaken};
 use super::problem::{Cause, Problem};
 use crate::control::config::file::Admin;
 use crate::control::config::unix_mode;
+use crate::control::runtime::Control;
 use crate::listener::{self, SocketFile};
 
 /// Connections of one socket at a time.
@@ -92,19 +93,19 @@ impl Sockets {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 
-    /// Serves until `end` is ready, then lets requests in flight finish for a moment. `presented` is asked at every
-    /// handshake.
+    /// Serves until `end` is ready, then lets requests in flight finish for a moment. `control` is asked at every
+    /// handshake what is presented.
     ///
     /// # Errors
     /// A socket cannot be registered with the runtime.
     pub async fn serve(
         self,
         router: Router,
-        presented: Presented,
+        control: Arc<Control>,
         end: impl Future<Output = ()>,
     ) -> io::Result<()> {
         let connections = GracefulShutdown::new();
-        let tls = self.has_tls.then(|| Arc::new(Handshakes::new(presented)));
+        let tls = self.has_tls.then(|| Arc::new(Handshakes::new(control)));
         let tcp = self.tcp.map(TcpListener::from_std).transpose()?;
         let (unix, file) = self.unix.unzip();
         let unix = unix.map(UnixListener::from_std).transpose()?;

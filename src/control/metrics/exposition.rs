@@ -28,7 +28,7 @@ pub fn exposition(sources: &Sources) -> String {
     let listeners = listeners(&snapshot);
     families.extend(of_listeners(listeners));
     families.push(errors(sources));
-    families.extend(of_handshakes(listeners));
+    families.extend(of_handshakes(listeners, sources.plane.admin_handshakes()));
     families.push(of_rules(&snapshot));
     families.extend(of_groups(sources, &snapshot));
     families.extend(of_targets(sources, &snapshot));
@@ -86,19 +86,17 @@ fn of_listeners(listeners: &[Arc<Listener>]) -> [Family; 7] {
     [requests, versions, aborted, received, sent, head, total]
 }
 
-/// Of listeners that have spoken TLS.
-fn of_handshakes(listeners: &[Arc<Listener>]) -> [Family; 4] {
+/// Of listeners that have spoken TLS, and of the admin API, whose name is empty.
+fn of_handshakes(listeners: &[Arc<Listener>], of_admin: Handshakes) -> [Family; 4] {
     let mut done = Family::of(names::HANDSHAKES);
     let mut groups = Family::of(names::HANDSHAKE_GROUPS);
     let mut ciphers = Family::of(names::HANDSHAKE_CIPHERS);
     let mut failures = Family::of(names::HANDSHAKE_FAILURES);
-    for listener in listeners {
-        let name = &*listener.name;
+    let sums = listeners.iter().map(|listener| {
         let blocks = listener.series.blocks().filter_map(ListenerBlock::handshakes_if_any);
-        let sum = Handshakes::of(blocks);
-        if sum.is_empty() {
-            continue;
-        }
+        (&*listener.name, Handshakes::of(blocks))
+    });
+    for (name, sum) in sums.chain([("", of_admin)]).filter(|(_, sum)| !sum.is_empty()) {
         for (version, of_version) in TlsVersion::ALL.iter().zip(sum.done) {
             for (resumed, count) in ["no", "yes"].iter().zip(of_version) {
                 done.count(&[name, version.word(), resumed], count);

@@ -25,6 +25,7 @@ use crate::shard::Handle;
 use crate::snapshot::Published;
 pub use crate::telemetry::access_log::LogCounts;
 use crate::telemetry::counters::Counters;
+use crate::telemetry::handshakes::Handshakes;
 
 /// The running data plane, as the metrics see it.
 pub trait Machine: Send + Sync {
@@ -113,6 +114,8 @@ pub trait Plane: Send + Sync {
     fn certificates(&self) -> CertificateFacts;
     /// Requests to the admin API that were refused because of the visitor, by reason.
     fn refused_requests(&self) -> [(&'static str, u64); 4];
+    /// The TLS handshakes of the admin API.
+    fn admin_handshakes(&self) -> Handshakes;
     /// Live sessions of a group, estimated; `None` where they are not counted.
     fn group_sessions(&self, group: &str) -> Option<u64>;
     /// Live sessions of a target, estimated; `None` where they are not counted.

@@ -75,13 +75,13 @@ metrics! {
     ERRORS = Counter "limpet_errors_total" ["code"]
         "Refusals and errors of limpet's own, by the word that the access log has for them.";
     HANDSHAKES = Counter "limpet_tls_handshakes_total" ["listener", "version", "resumed"]
-        "TLS handshakes with clients, by version and whether a session was resumed.";
+        "TLS handshakes with clients, by version and whether a session was resumed; of the admin API where listener is empty.";
     HANDSHAKE_GROUPS = Counter "limpet_tls_key_exchanges_total" ["listener", "group"]
-        "TLS handshakes by group of the key exchange; none is a session of TLS 1.2 that was resumed.";
+        "TLS handshakes by group of the key exchange; none is a session of TLS 1.2 that was resumed. Listener as above.";
     HANDSHAKE_CIPHERS = Counter "limpet_tls_cipher_suites_total" ["listener", "cipher"]
-        "TLS handshakes by cipher suite.";
+        "TLS handshakes by cipher suite. Listener as above.";
     HANDSHAKE_FAILURES = Counter "limpet_tls_handshake_failures_total" ["listener", "reason"]
-        "TLS handshakes with clients that failed, by reason.";
+        "TLS handshakes with clients that failed, by reason; of the admin API where listener is empty.";
     RULE_REQUESTS = Counter "limpet_rule_requests_total" ["listener", "rule"]
         "Requests by the rule that matched.";
     GROUP_REQUESTS = Counter "limpet_group_requests_total" ["group", "status"]

@@ -11,6 +11,7 @@ use crate::control::metrics::{
 };
 use crate::snapshot::Snapshot;
 use crate::telemetry::counters::Counters;
+use crate::telemetry::handshakes::{HandshakeBlock, Handshakes};
 use crate::telemetry::record::{Facts, Record, Timings};
 use crate::telemetry::series::Places;
 
@@ -70,6 +71,13 @@ impl Plane for FakePlane {
     fn refused_requests(&self) -> [(&'static str, u64); 4] {
         [("unauthorized", 7), ("cross-site", 0), ("not-trusted", 0), ("misdirected", 0)]
     }
+
+    fn admin_handshakes(&self) -> Handshakes {
+        let block = HandshakeBlock::default();
+        block.fail("plain_http");
+        Handshakes::of([&block].into_iter())
+    }
+
     fn group_sessions(&self, group: &str) -> Option<u64> {
         (group != "plain").then(|| self.sessions.load(Relaxed))
     }
