@@ -129,6 +129,14 @@ client clients -tls1_2 -cert rsa.pem -key rsa.key | expect "also under TLS 1.2" 
     -tls1_2 >renegotiation.txt 2>&1 || true
 expect "a renegotiation is refused" 'no renegotiation|unexpected_message|unexpected message|alert' <renegotiation.txt
 
+# New keys are asked for, and answered before the response.
+{ sleep 1; echo K; sleep 1; printf 'GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n'; sleep 1; } |
+    timeout 20 openssl s_client -connect "127.0.0.1:$(port one both)" -servername shop.test -tls1_3 -msg \
+        >update.txt 2>&1 || true
+expect "new keys are asked for" '>>> TLS 1.3, Handshake .*, KeyUpdate' <update.txt
+expect "new keys are answered" '<<< TLS 1.3, Handshake .*, KeyUpdate' <update.txt
+expect "a request behind new keys is served" 'it is here' <update.txt
+
 # A session that one process has begun is resumed by the other one.
 printf 'GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n' |
     timeout 20 openssl s_client -connect "127.0.0.1:$(port one both)" -servername shop.test -tls1_3 -ign_eof \
