@@ -1,7 +1,7 @@
 //! An idle TLS client costs little memory: no buffer of limpet's, and no more of rustls' than its keys and states.
 //!
-//! Of what is measured here rustls 0.23 and its cryptography hold 3.5 KiB: 1.1 KiB in the connection itself, the rest
-//! beside it.
+//! Of what is measured here (1.7 KiB on io_uring) the records that were taken over from rustls hold the most: both
+//! directions' secrets, and what rustls derives the next ones from. Keys that are expanded would be 1.3 KiB more.
 //!
 //! Counts what all of the process holds by `malloc`, rustls' and the cryptography's own included, for many clients
 //! that have made a handshake and one request each, and wait. The clients keep nothing but their sockets.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Clients until everything is there that they share.
 const WARM_UP: usize = 40;
 const MEASURED: usize = 200;
-const IDLE_BYTES_MAX: usize = 4_600;
+const IDLE_BYTES_MAX: usize = 2_200;
 
 fn configurations() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
@@ -44,6 +44,7 @@ fn configurations() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         .expect("a key");
     server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
+    server.enable_secret_extraction = true;
     let mut client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
@@ -123,6 +124,7 @@ async fn measure(listener: TcpListener) -> usize {
         }
         let stream = served(&listening, &server, &ask).await;
         let receive = stream.recv_any();
+        stream.rest();
         idle.push((stream, receive));
     }
     // The last client's own session is gone when it is asked for another, or has ended.
