@@ -3,7 +3,7 @@
 //! Never guesses: a value that two recipients could read in two ways is refused. Tested with the framing of HTTP/1.
 
 use super::head::ContentLength;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, ResponseFault};
 
 /// The Content-Length fields of a head, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +40,21 @@ impl LengthField {
             LengthField::Overflow => Err(Refusal::ContentLengthOverflow),
             LengthField::Repeated => Err(Refusal::ContentLengthRepeated),
             LengthField::Absent => Ok(ContentLength::None),
+        }
+    }
+
+    /// The length that a response names, if it names one.
+    ///
+    /// # Errors
+    /// When the fields are not one number.
+    #[inline]
+    pub fn response(self) -> Result<Option<u64>, ResponseFault> {
+        match self {
+            LengthField::Absent => Ok(None),
+            LengthField::Valid(length) => Ok(Some(length)),
+            LengthField::Invalid | LengthField::List => Err(ResponseFault::ContentLengthInvalid),
+            LengthField::Overflow => Err(ResponseFault::ContentLengthOverflow),
+            LengthField::Repeated => Err(ResponseFault::ContentLengthRepeated),
         }
     }
 }

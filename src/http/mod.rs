@@ -16,3 +16,4 @@ pub mod max_forwards;
 pub mod notes;
 pub mod query;
 pub mod refusal;
+pub mod trailers;

@@ -30,10 +30,22 @@ pub(crate) fn push<'b>(
     fields: &mut Fields<'b>,
     note: impl FnOnce(FieldId, &'b [u8]) -> bool,
 ) -> Result<(), LineFault> {
+    push_classified((name, value, line_bytes), classify_folded(name), limits, fields, note)
+}
+
+/// [`push`] for a name that was classified before.
+#[inline(always)]
+pub(crate) fn push_classified<'b>(
+    (name, value, line_bytes): (&'b [u8], &'b [u8], usize),
+    classified: (FieldId, bool),
+    limits: &HeadLimits,
+    fields: &mut Fields<'b>,
+    note: impl FnOnce(FieldId, &'b [u8]) -> bool,
+) -> Result<(), LineFault> {
     if line_bytes > limits.field_line_bytes {
         return Err(LineFault::FieldLineTooLong);
     }
-    let field = match classify_folded(name) {
+    let field = match classified {
         (FieldId::Other, _) => Field { name, value, id: FieldId::Other, drop: false },
         (id, true) => Field { name, value, id: FieldId::Other, drop: id.steers() },
         (id, false) => Field { name, value, id, drop: note(id, value) },

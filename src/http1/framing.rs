@@ -125,15 +125,7 @@ impl Codings {
             | Te::UnknownThenChunked => return Err(ResponseFault::TransferEncodingInvalid),
         }
         // 5. Invalid Content-Length.
-        let length = match length {
-            LengthField::Absent => None,
-            LengthField::Valid(length) => Some(length),
-            LengthField::Invalid | LengthField::List => {
-                return Err(ResponseFault::ContentLengthInvalid);
-            }
-            LengthField::Overflow => return Err(ResponseFault::ContentLengthOverflow),
-            LengthField::Repeated => return Err(ResponseFault::ContentLengthRepeated),
-        };
+        let length = length.response()?;
         // 1. No content whatever the fields' values. (2. CONNECT is never forwarded.)
         if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
             return Ok(ResponseFraming::None);

@@ -1,14 +1,9 @@
 //! The trailer section, RFC 9112 §7.1.2: gathered line by line, each judged like a line of a head,
 //! and against the list of fields that may not come late (RFC 9110 §6.5.1).
 
-use crate::http::fields::{FieldId, classify_folded, folds_to};
 use crate::http::refusal::ChunkFault;
+use crate::http::trailers::{BYTES_MAX, FIELDS_MAX, is_forbidden};
 use crate::http1::head::{line_fault, line_is_field};
-
-/// Most bytes of the section, line ends included.
-const BYTES_MAX: usize = 16 * 1024;
-/// Most fields.
-const FIELDS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Trailers {
@@ -73,46 +68,5 @@ impl Trailers {
     /// The judged lines.
     pub fn lines(&self) -> &[u8] {
         self.bytes.get(..self.line_start).unwrap_or_default()
-    }
-}
-
-/// Fields that frame, route, authenticate, control or describe the message: RFC 9110 §6.5.1 forbids them in trailers,
-/// because a recipient that merges them would be steered. Case and underscores do not hide one.
-fn is_forbidden(name: &[u8]) -> bool {
-    const OTHERS: &[&[u8]] = &[
-        b"proxy-authorization",
-        b"proxy-authenticate",
-        b"www-authenticate",
-        b"proxy-authentication-info",
-        b"authentication-info",
-        b"max-forwards",
-        b"pragma",
-        b"range",
-        b"if-match",
-        b"if-none-match",
-        b"if-modified-since",
-        b"if-unmodified-since",
-        b"if-range",
-        b"age",
-        b"expires",
-        b"date",
-        b"location",
-        b"retry-after",
-        b"vary",
-        b"http2-settings",
-    ];
-    // RFC 9530 §2 and RFC 1864 allow these two in trailers.
-    const DIGESTS: &[&[u8]] = &[b"content-digest", b"content-md5"];
-    let any_of = |names: &[&[u8]]| names.iter().any(|other| folds_to(name, other));
-    let has_prefix =
-        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| folds_to(start, prefix));
-    match classify_folded(name).0 {
-        FieldId::Other => {
-            any_of(OTHERS)
-                || has_prefix(b"x-forwarded-")
-                || (has_prefix(b"content-") && !any_of(DIGESTS))
-        }
-        FieldId::CacheControl | FieldId::Date => true,
-        id => id.steers(),
     }
 }
