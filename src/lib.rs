@@ -56,6 +56,9 @@ pub mod http;
 mod http1;
 #[cfg(feature = "internals")]
 pub mod http1;
+// Nothing that is shipped speaks it yet.
+#[cfg(feature = "internals")]
+pub mod http2;
 #[cfg(not(feature = "internals"))]
 mod listener;
 #[cfg(feature = "internals")]

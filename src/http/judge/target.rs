@@ -38,15 +38,17 @@ pub(super) fn judge<'b>(
             if !is_https && !eq_ignore_case(scheme, b"http") {
                 return Err(Refusal::BadRequestTargetForm);
             }
-            let is_odd = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
-            if path.iter().any(is_odd) || std::str::from_utf8(path).is_err() {
+            // Every byte is looked at, so that the compiler can look at many at once.
+            let has_odd =
+                path.iter().fold(false, |odd, byte| odd | (*byte <= b' ' || *byte == 0x7f));
+            if has_odd || std::str::from_utf8(path).is_err() {
                 return Err(Refusal::BadRequestTarget);
             }
             if !matches!(path, [b'/', ..] | b"*") {
                 return Err(Refusal::BadRequestTargetForm);
             }
             let target = split(path, method, mode, anomaly)?;
-            if authority.is_some_and(|authority| authority.contains(&b'@')) {
+            if authority.is_some_and(|authority| memchr::memchr(b'@', authority).is_some()) {
                 return Err(Refusal::UserInfo);
             }
             Ok((RequestTarget { authority, ..target }, is_https))
