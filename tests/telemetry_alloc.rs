@@ -1,12 +1,17 @@
-//! What a shard does for every request in routing and telemetry allocates nothing once it runs.
+//! What a shard does for every request in routing and telemetry, and for every head of HTTP/2, allocates nothing once it
+//! runs.
 //!
 //! Counts the allocations of the test's own thread; the log thread may allocate.
 #![allow(unsafe_code, reason = "a counting allocator implements GlobalAlloc")]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use limpet::http::fields::{Field, FieldId};
-use limpet::http::head::Version;
+use limpet::http::fields::{Field, FieldId, Fields};
+use limpet::http::head::{HeadLimits, Mode, Version};
+use limpet::http2::head;
+use limpet::http2::hpack::block::{Block, Limits};
+use limpet::http2::hpack::decoder::Decoder;
+use limpet::http2::hpack::encoder::{Encoder, Indexing};
 use limpet::routing::actions::{Action, Forward, PathRewrite};
 use limpet::routing::conditions::{Condition, HostPattern, PathPattern, Request};
 use limpet::routing::path::{Form, form, normalize};
@@ -184,4 +189,38 @@ fn routing_a_request_allocates_nothing() {
     };
     route();
     assert_eq!(allocations_of(|| (0..1000).for_each(|_| route())), 0);
+}
+
+#[test]
+fn a_head_of_http2_is_decoded_judged_and_encoded_in_buffers_that_are_there() {
+    const LIMITS: HeadLimits = HeadLimits {
+        request_line_bytes: 16 * 1024,
+        field_line_bytes: 16 * 1024,
+        head_bytes: 64 * 1024,
+        field_count: 128,
+    };
+    const LIST: Limits =
+        Limits { list_bytes: 64 * 1024, field_count: 128, list_bytes_max: 256 * 1024 };
+    // GET https, an authority and a path to be indexed, a crumb of Cookie with a value of four letters, coded.
+    let coded = b"\x82\x87\x41\x01a\x44\x02/x\x60\x83\x1c\x64\x5f\x53\x03*/*\x60\x01b";
+    let (mut decoder, mut block, mut out) = (Decoder::default(), Block::default(), Vec::new());
+    let mut encoder = Encoder::default();
+    let mut pass = || {
+        block.clear();
+        out.clear();
+        // Cut within a representation, whose beginning is kept.
+        for (fragment, is_last) in [(&coded[..7], false), (&coded[7..], true)] {
+            decoder.decode(fragment, is_last, &LIST, &mut block).expect("a valid block");
+        }
+        let mut fields = Fields::new();
+        let request = head::request(&block, true, &LIMITS, Mode::Strict, &mut fields);
+        encoder.begin(&mut out);
+        encoder.status(200, &mut out);
+        for field in request.expect("a valid request").head.fields {
+            encoder.field(field.name, field.value, Indexing::Allowed, &mut out);
+        }
+    };
+    // Until the table is full and entries leave it as others come.
+    (0..1_000).for_each(|_| pass());
+    assert_eq!(allocations_of(|| (0..1_000).for_each(|_| pass())), 0);
 }
