@@ -991,6 +991,34 @@ fn mistakes_in_the_settings_of_acme_are_told_once_at_their_place() {
 }
 
 #[test]
+fn the_admin_api_may_have_a_certificate_of_an_authority_where_somebody_can_prove_its_name() {
+    let text = |challenge: &str, listener: &str| {
+        format!(
+            "[admin]\naddress = \"127.0.0.1:9901\"\n[admin.tls.acme]\nnames = [\"lb.example\"]\n\
+             directory = \"https://ca.example\"\nchallenge = \"{challenge}\"\n\
+             [[listener]]\nname = \"a\"\naddress = \"127.0.0.1:8080\"\nrespond = {{}}\n{listener}"
+        )
+    };
+    let secure = "tls.directory = \"/tls\"";
+    // The address of the API itself answers handshakes.
+    assert_eq!(problems(&text("tls-alpn-01", "")), [""; 0]);
+    assert_eq!(problems(&text("http-01", "")), [""; 0]);
+    let told = problems(&text("http-01", secure));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("admin.tls.acme.challenge: is answered on plain"), "{told:?}");
+    let without = text("tls-alpn-01", "").replace("address = \"127.0.0.1:9901\"\n", "");
+    let told = problems(&without);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("there is no address"), "{told:?}");
+    let notes = |port: u16| {
+        let text = text("tls-alpn-01", "").replace("9901", &port.to_string());
+        config::notes(&config::parse(&text, "x.toml").unwrap())
+    };
+    assert!(notes(9901).iter().any(|note| note.contains("tls-alpn-01 on port 443")));
+    assert!(!notes(443).iter().any(|note| note.contains("tls-alpn-01")));
+}
+
+#[test]
 fn tables_of_one_directory_of_acme_share_one_account() {
     let text = |second: &str| {
         let listener = |name: &str, port: u16, more: &str| {

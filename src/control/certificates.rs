@@ -188,7 +188,8 @@ impl Certificates {
         }
         if let Some(tls) = &file.admin.tls {
             let same = surroundings.before.and_then(|before| before.admin.as_ref());
-            match all.read(&Presenter::Admin, (&tls.presented, None), same, surroundings) {
+            let issued = issued(&tls.presented, file);
+            match all.read(&Presenter::Admin, (&tls.presented, issued), same, surroundings) {
                 Ok(loaded) => all.admin = Some(loaded),
                 Err(mut of_admin) => faults.append(&mut of_admin),
             }
@@ -409,12 +410,11 @@ fn date_fault(
 
 /// Whether an authority asks this process for proofs of this kind.
 fn asks(file: &File, kind: ChallengeName) -> bool {
-    let mut tables =
-        file.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.acme.as_ref());
+    let mut tables = file.presented().filter_map(|tls| tls.acme.as_ref());
     tables.any(|acme| acme.challenge == kind)
 }
 
-/// The file of the certificate that an authority issues for a listener.
+/// The file of the certificate that an authority issues for a listener, or for the admin API.
 fn issued(tls: &file::Tls, file: &File) -> Option<PathBuf> {
     let wanted = Wanted::of(tls.acme.as_ref()?, &file.process.state_directory);
     Some(wanted.certificate())

@@ -64,11 +64,10 @@ impl Wanted {
     }
 }
 
-/// Every certificate of a file once; two listeners may present the same.
+/// Every certificate of a file once; two listeners, or one and the admin API, may present the same.
 pub fn all(file: &File) -> Vec<Wanted> {
     let mut all: Vec<Wanted> = Vec::new();
-    for listener in &file.listeners {
-        let Some(acme) = listener.tls.as_ref().and_then(|tls| tls.acme.as_ref()) else { continue };
+    for acme in file.presented().filter_map(|tls| tls.acme.as_ref()) {
         let wanted = Wanted::of(acme, &file.process.state_directory);
         if all.iter().all(|known| known.certificate() != wanted.certificate()) {
             all.push(wanted);

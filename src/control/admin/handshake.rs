@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use rustls::HandshakeKind;
 use rustls::crypto::SupportedKxGroup;
 use rustls::server::{Acceptor, ServerConnection};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::actor::{ClientName, Secured};
+use crate::challenges::{ACME_TLS, Proof};
 use crate::control::runtime::Control;
 use crate::telemetry::handshakes::Encrypted;
 use crate::tls::listener::TlsListener;
@@ -106,7 +107,7 @@ impl Handshakes {
         );
     }
 
-    /// `Err(None)`: the client has sent nothing, as a probe of the port.
+    /// `Err(None)`: the client has sent nothing, as a probe of the port, or is an authority that has its proof.
     async fn handshake(
         &self,
         stream: TcpStream,
@@ -122,7 +123,13 @@ impl Handshakes {
         }
         let tls = self.control.admin_tls().ok_or(HandshakeFault::Unusable)?;
         let (stream, secured) = secure(stream, &tls, named).await?;
-        self.control.admin_handshakes().succeed(&encrypted(stream.get_ref().1)?);
+        let session = stream.get_ref().1;
+        self.control.admin_handshakes().succeed(&encrypted(session)?);
+        if session.alpn_protocol() == Some(ACME_TLS) {
+            // RFC 8737 §3: the handshake was the proof, and nothing follows it.
+            let_go(stream).await;
+            return Err(None);
+        }
         Ok(Shaken::Tls(Box::new(stream), secured))
     }
 }
@@ -180,7 +187,15 @@ async fn secure(
     };
     let hello = start.client_hello();
     *named = hello.server_name().map(Box::from);
-    let chosen = tls.choose(&hello);
+    let asked = tls.challenge(&hello).map(|(challenges, key)| (Arc::clone(challenges), key));
+    let proof = match asked {
+        Some((challenges, key)) => challenges.search(key).await,
+        None => None,
+    };
+    let chosen = match proof {
+        Some(Proof::Handshake(config)) => Ok(config),
+        Some(Proof::Content(_)) | None => tls.choose(&start.client_hello()),
+    };
     let config = match chosen {
         Ok(config) => config,
         Err(refused) => {
@@ -210,7 +225,7 @@ async fn secure(
 }
 
 /// Ends a connection so that what it was told last arrives.
-async fn let_go(mut stream: TcpStream) {
+async fn let_go(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let ending = async {
         stream.shutdown().await?;
         let mut bytes = [0; 1024];

@@ -25,9 +25,7 @@ impl Seen {
     /// Examines every file, also those that do not exist. Reads none.
     pub fn of(file: &File) -> Seen {
         let mut seen = Seen::default();
-        let of_admin = file.admin.tls.as_ref().map(|tls| &tls.presented);
-        let of_listeners = file.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        for tls in of_listeners.chain(of_admin) {
+        for tls in file.presented() {
             let Places { listed, directory, issued } = files::places(tls, issued(tls, file));
             // A directory that cannot be read has no certificates; reading them tells why.
             let of_directory = directory.unwrap_or_default();

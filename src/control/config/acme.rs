@@ -1,7 +1,8 @@
-//! The rules between the settings of `[listener.tls.acme]` and the rest of the file, and the notes about them. Reads no
+//! The rules between the settings of `[listener.tls.acme]` and `[admin.tls.acme]` and the rest of the file, and the notes about them. Reads no
 //! file. Tested by `tests/config.rs`.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::checks::listener_address;
@@ -63,10 +64,12 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
 
 /// Every table with its key.
 fn tables(file: &File) -> impl Iterator<Item = (String, &Acme)> {
-    file.listeners.iter().enumerate().filter_map(|(index, listener)| {
-        let acme = listener.tls.as_ref()?.acme.as_ref()?;
-        Some((format!("listener[{index}].tls.acme"), acme))
-    })
+    let of_listeners = file.listeners.iter().enumerate();
+    let of_listeners = of_listeners
+        .map(|(index, listener)| (format!("listener[{index}].tls.acme"), listener.tls.as_ref()));
+    let of_admin = file.admin.tls.as_ref().map(|tls| &tls.presented);
+    let all = of_listeners.chain([("admin.tls.acme".to_owned(), of_admin)]);
+    all.filter_map(|(key, tls)| Some((key, tls?.acme.as_ref()?)))
 }
 
 fn names(acme: &Acme, key: &str, report: &mut Report<'_>) {
@@ -96,7 +99,10 @@ pub(super) fn notes(file: &File) -> Vec<String> {
             Ok(Bind::Tcp(address)) => address.port() == port,
             Ok(Bind::Unix(_)) | Err(_) => false,
         };
+        let is_admin = |address: SocketAddr| address.port() == port;
         file.listeners.iter().any(|one| one.tls.is_some() == has_tls && is_there(one))
+            // The admin API proves by handshakes alone.
+            || has_tls && file.admin.tls.is_some() && file.admin.address.is_some_and(is_admin)
     };
     let note = |challenge: &str, kind: &str, port: u16| {
         format!(

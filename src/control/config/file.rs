@@ -45,6 +45,14 @@ pub struct File {
     pub target_groups: Vec<TargetGroup>,
 }
 
+impl File {
+    /// What is presented to clients: by listeners, then by the admin API.
+    pub fn presented(&self) -> impl Iterator<Item = &Tls> {
+        let of_admin = self.admin.tls.as_ref().map(|tls| &tls.presented);
+        self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(of_admin)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {

@@ -20,8 +20,6 @@ pub(super) fn validate(tls: &file::Tls, key: &str, report: &mut Report<'_>) {
     if is_empty && !is_intended {
         let files = "certificates = [{ chain = \"/…/shop.pem\", key = \"/…/shop.key\" }], or directory = \"/…\"";
         let issued = ", or acme = { directory = \"https://…\", names = [\"…\"] }";
-        // The admin API has none of its own.
-        let issued = if key.starts_with("listener") { issued } else { "" };
         let allowed = format!("{files}{issued}");
         report.missing(key, "has no certificate to present", Some(allowed));
     }

@@ -2,7 +2,7 @@
 
 mod pebble;
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -50,7 +50,11 @@ fn shown(
     name: &'static str,
     protocols: &[&str],
 ) -> Option<Vec<u8>> {
-    let mut socket = TcpStream::connect(limpet.address_of(listener)).ok()?;
+    shown_at(limpet.address_of(listener), name, protocols)
+}
+
+fn shown_at(address: SocketAddr, name: &'static str, protocols: &[&str]) -> Option<Vec<u8>> {
+    let mut socket = TcpStream::connect(address).ok()?;
     socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     let name = name.try_into().expect("a name");
     let mut client = ClientConnection::new(anyone::config(protocols), name).expect("a client");
@@ -137,6 +141,65 @@ fn a_certificate_is_issued_for_a_proof_in_a_response_before_any_rule() {
     assert_eq!(proof.number("status") as u16, 200);
     let mut client = Client::connect(limpet.address_of("plain"));
     assert_eq!(client.get("/.well-known/acme-challenge/unknown").status, 404, "a rule's answer");
+}
+
+/// limpet with an admin API at this port, whose certificate comes from an authority.
+fn with_secure_admin(port: u16, pebble: &Pebble) -> Config {
+    config()
+        .with_admin()
+        .admin("address", format!("127.0.0.1:{port}"))
+        .admin("tls.acme.directory", pebble.url())
+        .admin("tls.acme.names", vec!["lb.example"])
+        .admin("tls.acme.authority_file", pebble.authority_file().display().to_string())
+}
+
+/// Waits for the certificate of the admin API, which fails every handshake until then.
+#[track_caller]
+fn assert_admin_is_secured(limpet: &Limpet, port: u16) {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    let shown = || shown_at(address, "lb.example", &["http/1.1"]);
+    until("a certificate of the admin API", limpet, shown);
+    let certificates = limpet.admin().get("/v1/certificates");
+    let all = certificates["certificates"].as_array().expect("a list");
+    // Those of listeners come first.
+    let one = all.last().expect("a certificate");
+    assert_eq!((&one["source"], &one["listener"]), (&"acme".into(), &serde_json::Value::Null));
+    assert_eq!(one["names"], serde_json::json!(["lb.example"]), "{certificates:#}");
+    limpet.admin().event("reload", "has issued a certificate for lb.example");
+    limpet.admin().event("reload", "admin: its certificates are read anew");
+    assert!(
+        shown_at(address, "lb.example", &["acme-tls/1"]).is_none(),
+        "the protocol of proofs is spoken only while an order is open"
+    );
+}
+
+#[test]
+fn the_admin_api_proves_its_name_itself_and_presents_what_is_issued() {
+    if !pebble::is_there() {
+        return;
+    }
+    let port = free_port();
+    let pebble = Pebble::start(Options::tls(port));
+    let plain = listener("plain").set("respond.status", 200);
+    let limpet = with_secure_admin(port, &pebble).listener(plain).start();
+    assert_admin_is_secured(&limpet, port);
+}
+
+#[test]
+fn listeners_prove_the_name_of_the_admin_api_by_either_challenge() {
+    if !pebble::is_there() {
+        return;
+    }
+    for challenge in ["tls-alpn-01", "http-01"] {
+        let (asked, port) = (free_port(), free_port());
+        let pebble = Pebble::start(Options { http_port: asked, ..Options::tls(asked) });
+        let answering =
+            listener("web").set("address", format!("127.0.0.1:{asked}")).set("respond.status", 200);
+        let answering = if challenge == "http-01" { answering } else { answering.tls() };
+        let config = with_secure_admin(port, &pebble).admin("tls.acme.challenge", challenge);
+        let limpet = config.listener(answering).start();
+        assert_admin_is_secured(&limpet, port);
+    }
 }
 
 #[test]

@@ -33,12 +33,7 @@ pub static TLS: Section = Section {
             Default::Is("[]"),
             "Other settings for some server names.",
         ),
-        setting(
-            "acme",
-            Kind::Section(&ACME),
-            Default::Absent,
-            "A certificate that limpet obtains and renews itself (RFC 8555).",
-        ),
+        OBTAINED,
     ],
 };
 
@@ -73,10 +68,18 @@ pub static ADMIN_TLS: Section = Section {
             Default::Is("[]"),
             "Client certificates that are let in without a token, and what they may change.",
         ),
+        OBTAINED,
     ],
 };
 
 const HTTP_1: Default = Default::Is("[\"http/1.1\"]");
+
+const OBTAINED: Setting = setting(
+    "acme",
+    Kind::Section(&ACME),
+    Default::Absent,
+    "A certificate that limpet obtains and renews itself (RFC 8555).",
+);
 
 const CERTIFICATES: Setting = setting(
     "certificates",
