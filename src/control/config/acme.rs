@@ -1,5 +1,5 @@
-//! The rules between the settings of `[listener.tls.acme]` and `[admin.tls.acme]` and the rest of the file, and the notes about them. Reads no
-//! file. Tested by `tests/config.rs`.
+//! The rules between the settings of `[listener.tls.acme]` and `[admin.tls.acme]` and the rest of the file, and the
+//! notes about them. Reads no file. Tested by `tests/config.rs`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
