@@ -1,4 +1,5 @@
-//! The stories of <https://github.com/http2jp/hpack-test-case>: thousands of heads as a dozen other encoders wrote them.
+//! The stories of <https://github.com/http2jp/hpack-test-case>: thousands of heads as a dozen other encoders wrote
+//! them.
 //!
 //! They are no part of the project: `LIMPET_HPACK_STORIES` names a copy of that repository. Without it the test says so
 //! and passes.

@@ -60,7 +60,8 @@ causes! {
         SpaceBeforeColon = 400 "space_before_colon",
         /// A field name that is empty or not a token, or, in HTTP/2, not in lower case (RFC 9113 §8.2.1).
         BadFieldName = 400 "bad_field_name",
-        /// NUL or another control in a field value (RFC 9110 §5.5), or, in HTTP/2, white space around it (RFC 9113 §8.2.1).
+        /// NUL or another control in a field value (RFC 9110 §5.5), or, in HTTP/2, white space around it
+        /// (RFC 9113 §8.2.1).
         BadFieldValue = 400 "bad_field_value",
         /// A fragment, a control, a space or a non-ASCII byte in the request-target.
         BadRequestTarget = 400 "bad_request_target",

@@ -128,8 +128,8 @@ impl ReceiveConnection {
         ReceiveStream { size, open: i64::from(size), held: 0, taken: 0 }
     }
 
-    /// A stream receives no more: all of its content has come, or it was reset. `stream` still gives back what it holds,
-    /// by [`ReceiveStream::take`].
+    /// A stream receives no more: all of its content has come, or it was reset. `stream` still gives back what it
+    /// holds, by [`ReceiveStream::take`].
     pub fn close_stream(&mut self, stream: &mut ReceiveStream) {
         self.promised = self.promised.saturating_sub(u64::from(stream.size));
         stream.size = 0;

@@ -35,10 +35,13 @@ fn judge(block: &Block, end_stream: bool) {
     let mut fields = Fields::new();
     if let Ok(request) = head::request(block, end_stream, &LIMITS, Mode::Strict, &mut fields) {
         let head = request.head;
-        assert!(!head.method_name.is_empty() && !head.host.is_empty() && !head.target.raw.is_empty());
+        assert!(
+            !head.method_name.is_empty() && !head.host.is_empty() && !head.target.raw.is_empty()
+        );
         assert!(head.target.raw.iter().all(|byte| (0x21..0x7f).contains(byte)));
     }
-    let is_read = |bytes: &[u8]| bytes.iter().all(|byte| *byte != 0 && *byte != b'\r' && *byte != b'\n');
+    let is_read =
+        |bytes: &[u8]| bytes.iter().all(|byte| *byte != 0 && *byte != b'\r' && *byte != b'\n');
     for method in [Method::Get, Method::Head] {
         let mut fields = Fields::new();
         if let Ok(head) = head::response(block, end_stream, &LIMITS, method, &mut fields) {
@@ -85,7 +88,10 @@ fuzz_target!(|data: &[u8]| {
         match (one, other) {
             (Ok(one), Ok(other)) => {
                 assert_eq!(one.raw(), other.raw());
-                assert_eq!((one.too_large(), one.pseudo_fault()), (other.too_large(), other.pseudo_fault()));
+                assert_eq!(
+                    (one.too_large(), one.pseudo_fault()),
+                    (other.too_large(), other.pseudo_fault())
+                );
                 assert!(one.lines().len() <= LIST.field_count);
                 judge(&one, first & 1 != 0);
                 again(&one);
