@@ -106,6 +106,7 @@ pub async fn connect(
     let connecting = async {
         let mut session =
             Session::client(config, name).map_err(|error| HandshakeFault::from(&error))?;
+        session.pauses = true;
         session.begin().map_err(|error| HandshakeFault::from(&error))?;
         shake(&socket, &mut session).await?;
         let facts = facts(&mut session, None)?;
@@ -171,6 +172,7 @@ where
         }
     };
     let mut session = Session::server(config).map_err(|error| HandshakeFault::from(&error))?;
+    session.pauses = true;
     let turn = place.turn().await?;
     let opened = session.open(&mut bytes, None);
     drop(turn);

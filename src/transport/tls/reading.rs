@@ -131,14 +131,19 @@ impl Reading {
                 let into = self.wanted.as_mut().map(|wanted| &mut wanted.into);
                 let opened = session.open(&mut bytes, into);
                 buffers::give_back(bytes);
-                if opened.is_err() {
-                    self.is_faulty = true;
-                    self.end = Some(End::Cut(io::ErrorKind::InvalidData));
-                } else if session.is_closed() {
-                    self.end = Some(End::Clean);
-                }
+                self.judge(&opened, session);
             }
             Err(error) => self.end = Some(End::Cut(error.kind())),
+        }
+    }
+
+    /// Notes what the session says of what it has opened.
+    pub(super) fn judge(&mut self, opened: &Result<(), rustls::Error>, session: &Session) {
+        if opened.is_err() {
+            self.is_faulty = true;
+            self.end = Some(End::Cut(io::ErrorKind::InvalidData));
+        } else if session.is_closed() {
+            self.end = Some(End::Clean);
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Session {
     /// Records that carry no data and must be sent: of the handshake, tickets, alerts.
     control: Vec<u8>,
     is_closed: bool,
+    /// Whether what comes behind the handshake waits for [`Session::take_over`].
+    pub pauses: bool,
     /// Whether data begins in small records, which is its sender's doing.
     pub wants_small_records: bool,
 }
@@ -92,6 +94,7 @@ impl Session {
             data_at: 0,
             control: Vec::new(),
             is_closed: false,
+            pauses: false,
             wants_small_records: false,
         }
     }
@@ -110,8 +113,8 @@ impl Session {
     }
 
     /// Takes the records of a connection of TLS 1.3 over from rustls, once its handshake is done, which costs less
-    /// memory and less of each record. A connection of TLS 1.2 stays as it is; so does one of which rustls has opened
-    /// a record whose message is not whole.
+    /// memory and less of each record. A connection of TLS 1.2 stays as it is; so does one that did not pause, and of
+    /// which rustls has opened a record whose message is not whole. What has waited is opened by [`Self::go_on`].
     ///
     /// # Errors
     /// When the configuration does not hand out secrets; the session is of no further use.
@@ -121,8 +124,9 @@ impl Session {
                 && !state.wants_write()
                 && state.protocol_version() == Some(ProtocolVersion::TLSv1_3)
         };
-        // A record that is kept whole is one that rustls holds on to.
-        let has_opened = !self.kept.is_empty() && missing(&self.kept) == 0;
+        // A record that is kept whole, and did not wait, is one that rustls holds on to.
+        let has_opened = !self.pauses && !self.kept.is_empty() && missing(&self.kept) == 0;
+        self.pauses = false;
         if self.is_closed || has_opened || !self.state().is_some_and(is_ready) {
             return Ok(());
         }
@@ -133,6 +137,18 @@ impl Session {
             Side::Broken => return Err(Error::HandshakeNotComplete),
         });
         Ok(())
+    }
+
+    /// Opens what has waited behind the handshake.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn go_on(&mut self) -> Result<(), Error> {
+        self.turn_kept(None, Work::Open).map(drop)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.pauses && !self.is_handshaking()
     }
 
     /// The records that were taken over.
@@ -199,18 +215,26 @@ impl Session {
         mut bytes: &mut [u8],
         mut into: Option<&mut Vec<u8>>,
     ) -> Result<(), Error> {
-        while !self.kept.is_empty() && !bytes.is_empty() {
+        while !bytes.is_empty() && (self.is_handshaking() || !self.kept.is_empty()) {
+            if self.is_paused() {
+                return self.keep(bytes);
+            }
             let wanted = match missing(&self.kept) {
+                // rustls sees no byte behind the last record of a handshake.
+                0 if self.is_handshaking() => first_record(bytes),
                 0 => bytes.len(),
-                missing => missing.min(bytes.len()),
+                missing => missing,
             };
-            let (part, rest) = bytes.split_at_mut(wanted);
+            let (part, rest) = bytes.split_at_mut(wanted.min(bytes.len()));
             self.keep(part)?;
             bytes = rest;
             self.turn_kept(into.as_deref_mut(), Work::Open)?;
         }
         if bytes.is_empty() {
             return Ok(());
+        }
+        if self.is_paused() {
+            return self.keep(bytes);
         }
         let (opened, _) = self.turn(bytes, into, Work::Open)?;
         self.keep(bytes.get(opened..).unwrap_or_default())
@@ -533,6 +557,11 @@ fn extend_pooled(buffer: &mut Vec<u8>, bytes: &[u8], capacity: usize) {
         buffers::give_back(std::mem::replace(buffer, larger));
     }
     buffer.extend_from_slice(bytes);
+}
+
+/// The length of the record at the beginning of `bytes`, as far as it is known.
+fn first_record(bytes: &[u8]) -> usize {
+    bytes.len().min(RECORD_HEAD) + missing(bytes.get(..RECORD_HEAD).unwrap_or(bytes))
 }
 
 /// How many bytes the record at the beginning of `bytes` lacks; 0 when it is whole.

@@ -189,11 +189,10 @@ fn end(inner: &Rc<Inner>) {
 
 impl TlsStream {
     /// A stream over a socket whose handshake is done. Control records of the session are sent at once.
-    pub fn new(socket: Socket, session: Session) -> TlsStream {
+    pub fn new(socket: Socket, mut session: Session) -> TlsStream {
         let mut reading = Reading::default();
-        if session.is_closed() {
-            reading.end = Some(End::Clean);
-        }
+        let opened = session.go_on();
+        reading.judge(&opened, &session);
         let state = State { session, reading, writing: Writing::default(), finisher: None };
         let inner = Inner {
             socket,

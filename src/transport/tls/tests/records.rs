@@ -163,6 +163,52 @@ fn a_ticket_that_came_with_the_handshake_is_kept_however_it_was_split() {
     assert_eq!(kind, Some(rustls::HandshakeKind::Resumed));
 }
 
+/// A server that pauses behind the handshake, and rustls' client, whose last flight is followed by what it likes.
+fn with_all_at_once(has_tickets: bool, behind: impl FnOnce(&mut Buffered)) -> (Session, Buffered) {
+    let (server, client) = pair_in(SUITES[1]);
+    let mut server = std::sync::Arc::unwrap_or_clone(server);
+    server.send_tls13_tickets = usize::from(has_tickets);
+    let mut far: Buffered = ClientConnection::new(client, name()).unwrap().into();
+    let mut session = Session::server(server.into()).unwrap();
+    session.pauses = true;
+    hand_over(&mut session, &mut far);
+    // The client has finished, and has not said so yet.
+    assert!(session.is_handshaking() && !far.is_handshaking());
+    behind(&mut far);
+    hand_over(&mut session, &mut far);
+    assert!(!session.is_handshaking() && !session.has_data());
+    session.take_over().unwrap();
+    assert!(session.records().is_some());
+    (session, far)
+}
+
+#[test]
+fn what_comes_in_one_flight_with_the_end_of_the_handshake_is_opened_behind_it() {
+    for has_tickets in [true, false] {
+        let (mut session, mut far) = with_all_at_once(has_tickets, |far| {
+            far.writer().write_all(b"early").unwrap();
+            far.refresh_traffic_keys().unwrap();
+            far.writer().write_all(b" and late").unwrap();
+        });
+        session.go_on().unwrap();
+        assert_eq!(taken(&mut session), b"early and late");
+        // The client has asked for new keys, and hears of them before the data.
+        let records = sealed(&mut session, b"answer");
+        assert_eq!(hear(&mut far, &records), b"answer");
+    }
+}
+
+#[test]
+fn an_end_in_one_flight_with_the_end_of_the_handshake_is_heard_behind_it() {
+    let (mut session, _far) = with_all_at_once(true, |far| {
+        far.writer().write_all(b"GET /").unwrap();
+        far.send_close_notify();
+    });
+    session.go_on().unwrap();
+    assert!(session.is_closed());
+    assert_eq!(taken(&mut session), b"GET /");
+}
+
 /// Content that is sealed as one record: its type, its bytes.
 type Content<'c> = (u8, &'c [u8]);
 
