@@ -356,6 +356,10 @@ impl Tls {
         let mut state = self.state();
         state.connection.send_close_notify();
         state.flush(&self.socket)?;
-        self.socket.shutdown(Shutdown::Write)
+        match self.socket.shutdown(Shutdown::Write) {
+            // The peer has reset the connection when it was told of the end.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        }
     }
 }
