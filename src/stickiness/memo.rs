@@ -7,8 +7,8 @@
 //! request, from the same [`Plain`] as if it had been opened anew.
 //!
 //! One table per shard and kind, of a fixed size and without a word of memory per connection. Only values that
-//! opened are kept: nobody can fill the table with forgeries. Each stands in the place that its bytes name, or in that
-//! one's neighbour, where what stood in the place before has moved to. Values are compared in constant time, so that no guess is told apart by how far
+//! opened are kept, each in the one place that its bytes name, over what stood there: nobody can fill the
+//! table with forgeries. Values are compared in constant time, so that no guess is told apart by how far
 //! it is right. Tested beside it, against the codecs.
 
 use std::cell::RefCell;
@@ -117,31 +117,20 @@ impl<const KEY: usize> Table<KEY> {
         {
             return Some(known.plain);
         }
-        self.recall_beside(codec, (place, key), open)
+        self.open_anew(codec, (place, key), open)
     }
 
-    /// As [`Self::recall`], where the value does not stand in its place.
     #[inline(never)]
-    fn recall_beside(
+    fn open_anew(
         &self,
         codec: u64,
         (place, key): (usize, &[u8; KEY]),
         open: impl FnOnce() -> Option<Plain>,
     ) -> Option<Plain> {
-        let neighbour = place ^ 1;
-        if let Some(known) = self.places.borrow().get(neighbour)
-            && known.codec == codec
-            && is_same(&known.key, key)
-        {
-            return Some(known.plain);
-        }
         let plain = open()?;
         let mut places = self.places.borrow_mut();
         if places.is_empty() {
             *places = vec![Opened::NOTHING; PLACES].into();
-        }
-        if places.get(place).is_some_and(|opened| opened.codec != 0) {
-            places.swap(place, neighbour);
         }
         if let Some(opened) = places.get_mut(place) {
             *opened = Opened { codec, key: *key, plain };

@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -69,21 +68,6 @@ fn forgeries_take_no_place_and_no_memory() {
     assert!(size_of::<Opened<VALUE_SIZE>>() * PLACES <= 208 * 1024);
     assert_eq!(memo.seals.places.borrow().len(), 0);
     assert!(size_of::<Opened<SEAL_KEY_SIZE>>() * PLACES <= 272 * 1024);
-}
-
-#[test]
-fn two_values_of_one_place_are_both_remembered_and_of_three_the_oldest_is_not() {
-    let (table, opened) = (Table::<4>::default(), Cell::new(0));
-    let ask = |name: u8| {
-        let open = || {
-            opened.set(opened.get() + 1);
-            Some(plain(name.into()))
-        };
-        assert_eq!(table.recall(1, (6, &[name; 4]), open), Some(plain(name.into())));
-        opened.get()
-    };
-    assert_eq!([1, 2, 1, 2, 1, 2].map(ask), [1, 2, 2, 2, 2, 2]);
-    assert_eq!([3, 2, 3, 1].map(ask), [3, 3, 3, 4]);
 }
 
 #[test]
