@@ -1,8 +1,8 @@
 //! Looks after the certificates of TLS listeners, of the admin API and of targets while they serve: reads them anew when
 //! their files have changed, and speaks up before they end.
 //!
-//! A certificate that is bad keeps its own old one in use, and holds up no other. Never touches a connection. Tested with
-//! `runtime`.
+//! A certificate that is bad keeps its own old one in use, and holds up no other. Never touches a connection. Tested
+//! with `certificates`.
 
 use std::sync::Arc;
 use std::time::Duration;

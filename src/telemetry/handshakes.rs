@@ -1,5 +1,5 @@
-//! The TLS handshakes of a listener on one shard, or of the admin API: by version, resumption and group, and failures by
-//! word.
+//! The TLS handshakes of a listener on one shard, or of the admin API: by version, resumption and group, and failures
+//! by word.
 //!
 //! Only one thread counts at a time; any thread reads. Tested below and with the exposition.
 

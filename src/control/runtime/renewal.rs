@@ -94,9 +94,9 @@ impl Control {
         Ok(Renewal { renewed, kept: running.certificates.kept().to_vec() })
     }
 
-    /// Reads the certificates that `file` names; of unchanged ones nothing is compiled anew. Where no listener, no setting of
-    /// the admin API and no file has changed, as with every edit of a group, nothing is read; but a configuration that
-    /// an operator puts in force is told what is bad.
+    /// Reads the certificates that `file` names; of unchanged ones nothing is compiled anew. Where no listener, no
+    /// setting of the admin API and no file has changed, as with every edit of a group, nothing is read; but a
+    /// configuration that an operator puts in force is told what is bad.
     pub(super) fn read_certificates(
         &self,
         running: &Running,

@@ -109,7 +109,7 @@ pub async fn connect(
         session.pauses = true;
         session.begin().map_err(|error| HandshakeFault::from(&error))?;
         shake(&socket, &mut session).await?;
-        let facts = facts(&mut session, None)?;
+        let facts = conclude(&mut session, None)?;
         Ok((session, facts))
     };
     let (session, facts) = in_time(&socket, connecting, patience, || Duration::ZERO).await?;
@@ -188,7 +188,7 @@ where
     }
     shake(socket, &mut session).await?;
     place.succeed();
-    let facts = facts(&mut session, server_name)?;
+    let facts = conclude(&mut session, server_name)?;
     Ok((session, facts))
 }
 
@@ -348,8 +348,8 @@ async fn refuse_http(socket: &Socket) -> HandshakeFault {
     HandshakeFault::PlainHttp
 }
 
-/// What was agreed upon; the session goes on without what only a handshake needs.
-fn facts(session: &mut Session, server_name: Option<Box<str>>) -> Result<Facts, HandshakeFault> {
+/// Says what was agreed upon, and leaves behind what only a handshake needs.
+fn conclude(session: &mut Session, server_name: Option<Box<str>>) -> Result<Facts, HandshakeFault> {
     let state = session.state().ok_or(HandshakeFault::Malformed)?;
     let (Some(version), Some(suite)) = (state.protocol_version(), state.negotiated_cipher_suite())
     else {

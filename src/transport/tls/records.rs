@@ -59,7 +59,6 @@ pub struct Records {
     message: Vec<u8>,
     /// Whether the peer has asked for new keys, which come before the next data.
     owes_update: bool,
-    is_closed: bool,
     empty: u8,
     tickets: u8,
     updates: u8,
@@ -72,8 +71,14 @@ pub enum Opened<'b> {
     Part,
     /// It had so many bytes, and this data.
     Data(usize, &'b [u8]),
-    /// The peer sends no more data, and what follows counts for nothing.
+    /// It was the end of the peer's data.
     Closed,
+}
+
+/// Whether anything counts behind a record without data.
+enum After {
+    Goes,
+    Ends,
 }
 
 /// What was wrong with a record, and what the peer is told; nothing where it has said so itself.
@@ -118,7 +123,6 @@ impl Records {
             limit,
             message: Vec::new(),
             owes_update: false,
-            is_closed: false,
             empty: WITHOUT_DATA_MAX,
             tickets: WITHOUT_DATA_MAX,
             updates: WITHOUT_DATA_MAX,
@@ -145,9 +149,6 @@ impl Records {
     }
 
     fn opened<'b>(&mut self, bytes: &'b mut [u8]) -> Result<Opened<'b>, Fault> {
-        if self.is_closed {
-            return Ok(Opened::Closed);
-        }
         let Some(length) = sealed_length(bytes)? else { return Ok(Opened::Part) };
         let Some(sealed) = bytes.get_mut(HEAD..HEAD + length) else { return Ok(Opened::Part) };
         let (kind, content) = self.receive.open(sealed)?;
@@ -156,14 +157,19 @@ impl Records {
                 (WITHOUT_DATA_MAX, WITHOUT_DATA_MAX, WITHOUT_DATA_MAX);
             return Ok(Opened::Data(HEAD + length, content));
         }
-        self.without_data(kind, content)?;
-        if self.is_closed { Ok(Opened::Closed) } else { Ok(Opened::Data(HEAD + length, &[])) }
+        match self.without_data(kind, content)? {
+            After::Goes => Ok(Opened::Data(HEAD + length, &[])),
+            After::Ends => Ok(Opened::Closed),
+        }
     }
 
     #[cold]
-    fn without_data(&mut self, kind: ContentType, content: &[u8]) -> Result<(), Fault> {
+    fn without_data(&mut self, kind: ContentType, content: &[u8]) -> Result<After, Fault> {
         match kind {
-            ContentType::Handshake => return self.handshake(content),
+            ContentType::Handshake => {
+                self.handshake(content)?;
+                return Ok(After::Goes);
+            }
             // §5.1: nothing comes between the parts of a message.
             _ if !self.message.is_empty() => {
                 let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
@@ -172,10 +178,7 @@ impl Records {
             ContentType::ApplicationData => {}
             ContentType::Alert => match *content {
                 [_, description] => match AlertDescription::from(description) {
-                    AlertDescription::CloseNotify => {
-                        self.is_closed = true;
-                        return Ok(());
-                    }
+                    AlertDescription::CloseNotify => return Ok(After::Ends),
                     // It goes before `close_notify`, and says nothing more (§6.1).
                     AlertDescription::UserCanceled => {}
                     other => return Err(Fault(Error::AlertReceived(other), None)),
@@ -184,7 +187,8 @@ impl Records {
             },
             other => return Err(Fault::unexpected(inappropriate(other))),
         }
-        count(&mut self.empty, PeerMisbehaved::TooManyEmptyFragments)
+        count(&mut self.empty, PeerMisbehaved::TooManyEmptyFragments)?;
+        Ok(After::Goes)
     }
 
     /// Judges the messages behind the handshake, which may be split over records.
@@ -304,12 +308,18 @@ impl Records {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let head = make_tls13_aad(content.len() + 1 + TAG);
+        let before = out.len();
         out.extend_from_slice(&head);
         let at = out.len();
         out.resize(at + content.len() + 1 + TAG, 0);
         let (sealed, end) = out.split_at_mut(at + content.len());
         let sealed = sealed.get_mut(at..).unwrap_or_default();
-        self.send.seal(kind, content, (head, sealed, end))
+        let result = self.send.seal(kind, content, (head, sealed, end));
+        if result.is_err() {
+            // Nobody is sent half a record.
+            out.truncate(before);
+        }
+        result
     }
 
     /// Holds no expanded keys until the next record.

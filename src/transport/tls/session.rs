@@ -147,10 +147,6 @@ impl Session {
         self.turn_kept(None, Work::Open).map(drop)
     }
 
-    fn is_paused(&self) -> bool {
-        self.pauses && !self.is_handshaking()
-    }
-
     /// The records that were taken over.
     #[cfg(test)]
     pub fn records(&mut self) -> Option<&mut Records> {
@@ -215,10 +211,8 @@ impl Session {
         mut bytes: &mut [u8],
         mut into: Option<&mut Vec<u8>>,
     ) -> Result<(), Error> {
-        while !bytes.is_empty() && (self.is_handshaking() || !self.kept.is_empty()) {
-            if self.is_paused() {
-                return self.keep(bytes);
-            }
+        while !bytes.is_empty() && (self.is_handshaking() || !self.kept.is_empty() && !self.pauses)
+        {
             let wanted = match missing(&self.kept) {
                 // rustls sees no byte behind the last record of a handshake.
                 0 if self.is_handshaking() => first_record(bytes),
@@ -233,7 +227,7 @@ impl Session {
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.is_paused() {
+        if self.pauses {
             return self.keep(bytes);
         }
         let (opened, _) = self.turn(bytes, into, Work::Open)?;
@@ -369,8 +363,8 @@ enum Step {
 impl Sinks<'_, '_> {
     /// Opens whole records, then does the turn's work. Returns how many received bytes it is done with.
     fn records(&mut self, records: &mut Records, bytes: &mut [u8]) -> Result<usize, Error> {
-        let (mut done, length) = (0, bytes.len());
-        while done < length {
+        let mut done = 0;
+        while done < bytes.len() && !*self.is_closed {
             let rest = bytes.get_mut(done..).unwrap_or_default();
             match records.open(rest, self.control)? {
                 Opened::Part => break,
@@ -378,11 +372,12 @@ impl Sinks<'_, '_> {
                     done += record;
                     self.deliver(data);
                 }
-                Opened::Closed => {
-                    *self.is_closed = true;
-                    done = length;
-                }
+                Opened::Closed => *self.is_closed = true,
             }
+        }
+        // What follows the end counts for nothing (RFC 8446 §6.1).
+        if *self.is_closed {
+            done = bytes.len();
         }
         match &mut self.work {
             Work::Open => Ok(()),
