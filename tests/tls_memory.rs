@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use limpet::transport::stream::Stream;
-use limpet::transport::tls::handshake::{Terms, accept};
+use limpet::transport::tls::handshake::{Chosen, Computes, Terms, accept};
 use limpet::transport::tls::places::{Limits, Places};
 use limpet::uring::{self, Engine, Listening, buffers};
 use rustls::crypto::aws_lc_rs;
@@ -93,7 +93,7 @@ async fn served(listening: &Listening, config: &Arc<ServerConfig>, ask: &Sender<
     let (stream, _) = accept(
         &Stream::plain(socket),
         Vec::new(),
-        async |_: &ClientHello<'_>| Ok(config),
+        async |_: &ClientHello<'_>| Ok(Chosen { config, signs: Computes::Here }),
         Terms { place: &place, time: PATIENCE, small_records: false },
     )
     .await

@@ -24,7 +24,7 @@ use crate::tls::client_auth::ClientCertificate;
 use crate::tls::listener::TlsListener;
 use crate::transport::stream::Stream;
 use crate::transport::tls::fault::HandshakeFault;
-use crate::transport::tls::handshake::{self, Facts, Terms, Unchosen};
+use crate::transport::tls::handshake::{self, Chosen, Computes, Facts, Terms, Unchosen};
 use crate::transport::tls::places::{Limits, Place};
 
 /// A connection whose handshake is done.
@@ -47,12 +47,14 @@ pub async fn secure(
         if let Some((challenges, key)) = tls.challenge(hello)
             && let Some(Proof::Handshake(config)) = challenges.search(key).await
         {
-            return Ok(config);
+            return Ok(Chosen { config, signs: Computes::Here });
         }
-        tls.choose(hello).map_err(|refused| Unchosen {
+        let config = tls.choose(hello).map_err(|refused| Unchosen {
             fault: HandshakeFault::UnknownName,
             alert: refused.alert(),
-        })
+        })?;
+        let signs = if tls.signs_slowly(hello) { Computes::Elsewhere } else { Computes::Here };
+        Ok(Chosen { config, signs })
     });
     let local = &connection.clients.local;
     let block = listener.series.of(local.index).map(ListenerBlock::handshakes);
@@ -87,7 +89,7 @@ async fn shake<C>(
     choose: C,
 ) -> Result<(Stream, Facts), Option<HandshakeFault>>
 where
-    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<rustls::ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Chosen, Unchosen>,
 {
     let Connection { client, alarm, clients, .. } = connection;
     let place = place(connection, listener).await?;

@@ -82,6 +82,10 @@ impl Decoder {
                     }
                     content = content.saturating_add(run);
                     read = run_end;
+                    if self.size == 0 && buf.get(read..).unwrap_or_default().starts_with(b"\r\n") {
+                        read = read.saturating_add(2);
+                        self.state = State::Size;
+                    }
                 }
                 State::Trailers => {
                     let input = buf.get(read..).unwrap_or_default();
@@ -92,7 +96,14 @@ impl Decoder {
                     }
                 }
                 _ => {
-                    let Some(byte) = buf.get(read) else { break };
+                    let Some(input @ [byte, ..]) = buf.get(read..) else { break };
+                    let whole = (self.state, self.size_digits) == (State::Size, 0);
+                    if let Some((size, used)) = whole.then(|| size_line(input)).flatten() {
+                        self.size = size;
+                        self.state = after_size(size);
+                        read = read.saturating_add(used);
+                        continue;
+                    }
                     self.frame_byte(*byte)?;
                     read = read.saturating_add(1);
                 }
@@ -157,7 +168,7 @@ impl Decoder {
             }
             (State::SizeLf, b'\n') => {
                 self.size_digits = 0;
-                if self.size == 0 { State::Trailers } else { State::Content }
+                after_size(self.size)
             }
             (State::ContentCr, b'\r') => State::ContentLf,
             (State::ContentCr, b'\n') => return Err(ChunkFault::BareLf),
@@ -174,6 +185,31 @@ impl Decoder {
     pub fn trailers(&self) -> &[u8] {
         self.trailers.lines()
     }
+}
+
+/// What comes behind the line of a chunk of this size.
+fn after_size(size: u64) -> State {
+    if size == 0 { State::Trailers } else { State::Content }
+}
+
+/// Most hex digits of a size that is read at once.
+const SIZE_DIGITS_AT_ONCE: usize = 8;
+
+/// The size in a line that is nothing but digits, with how many bytes the line has; `None` where it must be read byte by
+/// byte: when it is not whole, has an extension, or is wrong.
+#[inline]
+fn size_line(input: &[u8]) -> Option<(u64, usize)> {
+    let mut size = 0;
+    for (at, byte) in input.iter().take(SIZE_DIGITS_AT_ONCE.saturating_add(1)).enumerate() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => size = (size << 4) | hex_value(*byte),
+            b'\r' if at > 0 && input.get(at.saturating_add(1)) == Some(&b'\n') => {
+                return Some((size, at.saturating_add(2)));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The value of a byte that is a hex digit.

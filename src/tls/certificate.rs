@@ -193,6 +193,20 @@ impl Certificate {
         Ok(())
     }
 
+    /// Takes the response of `other`, where that is the same certificate and still has one at this time, in seconds
+    /// since 1970; whether it did.
+    pub fn staple_as(&mut self, other: &Certificate, now: i64) -> bool {
+        let of_same = other
+            .stapled
+            .as_ref()
+            .filter(|(key, until)| now <= *until && key.cert.first() == self.bare.cert.first());
+        let Some((key, until)) = of_same else { return false };
+        let mut own = CertifiedKey::clone(&self.bare);
+        own.ocsp.clone_from(&key.ocsp);
+        self.stapled = Some((Arc::new(own), *until));
+        true
+    }
+
     /// Until when the staple is sent, in seconds since 1970.
     pub fn staple_until(&self) -> Option<i64> {
         self.stapled.as_ref().map(|(_, until)| *until)

@@ -40,6 +40,8 @@ pub struct Names {
     by_name: NameMap<Candidates>,
     /// For a client that names nobody, or nobody who is known here.
     default: Candidates,
+    /// Whether any of them has a key that signs slowly.
+    any_slow: bool,
     clock: Arc<dyn TimeProvider>,
 }
 
@@ -67,7 +69,8 @@ impl Names {
             let default = presented.iter().filter(shares);
             default.map(|one| Arc::clone(&one.certificate)).collect()
         });
-        Names { by_name, default, clock }
+        let any_slow = presented.iter().any(|one| is_slow(&one.certificate));
+        Names { by_name, default, any_slow, clock }
     }
 
     /// Whether there is no certificate at all.
@@ -99,6 +102,12 @@ impl Names {
         self.candidates(server_name).find(is_verifiable)
     }
 
+    /// Whether the certificate that such a client gets has a key that signs slowly.
+    pub fn sign_slowly(&self, server_name: Option<&str>, schemes: &[SignatureScheme]) -> bool {
+        // Most listeners have none, and pay nothing.
+        self.any_slow && self.choose(server_name, schemes).is_some_and(is_slow)
+    }
+
     fn candidates(&self, server_name: Option<&str>) -> impl Iterator<Item = &Arc<Certificate>> {
         let named = server_name.into_iter().flat_map(|name| self.by_name.get(name)).flatten();
         named.chain(&self.default)
@@ -120,6 +129,10 @@ impl ResolvesServerCert for Names {
         let chosen = chosen.or_else(|| self.candidates(name).next())?;
         Some(Arc::clone(chosen.presented(self.now())))
     }
+}
+
+fn is_slow(certificate: &Arc<Certificate>) -> bool {
+    certificate.algorithm() == SignatureAlgorithm::RSA
 }
 
 /// Cheaper signatures come first.

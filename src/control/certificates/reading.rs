@@ -16,6 +16,7 @@ use crate::tls::certificate::{Certificate, Part};
 use crate::tls::client_auth::{self, ClientAuth, ClientMode};
 use crate::tls::listener::{NamedProfile, ProfileOptions, TlsOptions};
 use crate::tls::names::{Presented, Source};
+use crate::tls::staple::StapleFault;
 use crate::tls::x509::{AltName, Facts};
 
 /// What comes of a bad file that limpet itself has written.
@@ -238,9 +239,7 @@ impl<'r> Reading<'r> {
             Ok(held) => return Some(held),
             Err(fault) => fault,
         };
-        let is_same =
-            |held: &&Held| held.place.source == place.source && held.place.chain == place.chain;
-        let old = self.measures.old.map(|old| old.certificates.iter().find(is_same));
+        let old = self.measures.old.map(|_| self.old_held(&place));
         match (old, place.source) {
             (Some(Some(old)), source) => {
                 let outcome = match source {
@@ -284,19 +283,38 @@ impl<'r> Reading<'r> {
         Ok(Held { place, files: reader.digest(), certificate: Arc::new(certificate) })
     }
 
+    /// Staples the response in the file beside the chain, or the one from before where that is bad.
     fn staple(&mut self, place: &Place, certificate: &mut Certificate, reader: &mut Reader) {
         let path = place.chain.with_extension("ocsp");
         if !path.exists() {
             return;
         }
-        let stapled = match reader.read(&path) {
-            Ok(response) => certificate.staple(&response).map_err(|fault| fault.to_string()),
-            Err(fault) => Err(fault),
+        let fault = match reader.read(&path) {
+            Ok(response) => match certificate.staple(&response) {
+                Ok(()) => return,
+                // Whoever is told that a certificate is revoked must not be told by an older one that it is good.
+                Err(fault @ StapleFault::NotGood) => Err(fault.to_string()),
+                Err(fault) => Ok(fault.to_string()),
+            },
+            Err(fault) => Ok(fault),
         };
-        if let Err(fault) = stapled {
-            let (presenter, path) = (self.presenter, path.display());
-            self.notes.push(format!("{presenter}: {path} {fault}; it is not sent"));
+        let old = self.old_held(place).map(|old| Arc::clone(&old.certificate));
+        match (fault, old) {
+            (Ok(fault), Some(old)) if certificate.staple_as(&old, self.measures.now) => {
+                self.kept.push(self.fault_of(&path, fault).and("the old response is still sent"));
+            }
+            (Ok(fault) | Err(fault), _) => {
+                let (presenter, path) = (self.presenter, path.display());
+                self.notes.push(format!("{presenter}: {path} {fault}; it is not sent"));
+            }
         }
+    }
+
+    /// What a place had before, where that may stand in.
+    fn old_held(&self, place: &Place) -> Option<&'r Held> {
+        let is_same =
+            |held: &&Held| held.place.source == place.source && held.place.chain == place.chain;
+        self.measures.old?.certificates.iter().find(is_same)
     }
 
     /// Refuses a new certificate with a wrong date.

@@ -17,12 +17,16 @@ pub(super) struct Trailers {
 impl Trailers {
     /// Reads bytes of the section; returns how many were used, and whether it ended.
     pub fn take_in(&mut self, input: &[u8]) -> Result<(usize, bool), ChunkFault> {
+        // The usual end, an empty section, needs no search and no allocation.
+        if self.line_start == self.bytes.len() && input.starts_with(b"\r\n") {
+            return Ok((2, true));
+        }
         let mut used = 0_usize;
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
             let lf = memchr::memchr(b'\n', rest);
             let piece_bytes = lf.map_or(rest.len(), |at| at.saturating_add(1));
             let piece = rest.get(..piece_bytes).unwrap_or_default();
-            // The usual end, an empty section, needs no allocation.
+            // The end behind trailer fields.
             if self.line_start == self.bytes.len() && piece == b"\r\n" {
                 return Ok((used.saturating_add(piece_bytes), true));
             }

@@ -52,7 +52,13 @@ fn ecdsa_comes_before_rsa_where_the_client_can() {
     for name in [Some("shop.example"), None] {
         assert_gets(&names, name, &BOTH, &ecdsa);
         assert_gets(&names, name, &RSA, &rsa);
+        // What is told of a signature's time is told of the certificate that the client gets.
+        assert!(!names.sign_slowly(name, &BOTH));
+        assert!(names.sign_slowly(name, &RSA));
+        assert!(!names.sign_slowly(name, &[]), "it gets none that it could verify");
     }
+    let fast = Names::new(vec![ecdsa], Clock::at(NOW));
+    assert!(!fast.sign_slowly(Some("shop.example"), &RSA));
 }
 
 #[test]

@@ -22,8 +22,10 @@ use rustls::{
 };
 
 use super::fault::HandshakeFault;
+use super::helper::Lost;
 use super::places::Place;
 use super::session::Session;
+pub use super::turns::Computes;
 use crate::transport::stream::Stream;
 use crate::uring::{Shutdown, Socket, buffers, pause};
 
@@ -49,6 +51,14 @@ pub struct Facts {
     pub is_resumed: bool,
     /// The peer's certificates, its own first; empty without.
     pub peer_certificates: Vec<CertificateDer<'static>>,
+}
+
+/// The configuration for a hello.
+#[derive(Debug)]
+pub struct Chosen {
+    pub config: Arc<ServerConfig>,
+    /// Where the hello is opened, and signed for.
+    pub signs: Computes,
 }
 
 /// No configuration is for this hello; the client is told by an alert.
@@ -80,7 +90,7 @@ pub async fn accept<C>(
     Terms { place, time, small_records }: Terms<'_>,
 ) -> Result<(Stream, Facts), HandshakeFault>
 where
-    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Chosen, Unchosen>,
 {
     let Some(socket) = plain.as_plain() else { return Err(HandshakeFault::Unusable) };
     let accepting = accepting(socket, early, choose, place);
@@ -156,15 +166,15 @@ async fn accepting<C>(
     place: &Place<'_>,
 ) -> Result<(Session, Facts), HandshakeFault>
 where
-    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Arc<ServerConfig>, Unchosen>,
+    C: AsyncFnOnce(&ClientHello<'_>) -> Result<Chosen, Unchosen>,
 {
     let (accepted, mut bytes) = hello(socket, early).await?;
     let chosen = {
         let hello = accepted.client_hello();
-        choose(&hello).await.map(|config| (config, hello.server_name().map(Box::from)))
+        choose(&hello).await.map(|chosen| (chosen, hello.server_name().map(Box::from)))
     };
     drop(accepted);
-    let (config, server_name) = match chosen {
+    let (Chosen { config, signs }, server_name) = match chosen {
         Ok(chosen) => chosen,
         Err(Unchosen { fault, alert }) => {
             tell(socket, fatal(alert)).await;
@@ -173,9 +183,8 @@ where
     };
     let mut session = Session::server(config).map_err(|error| HandshakeFault::from(&error))?;
     session.pauses = true;
-    let turn = place.turn().await?;
-    let opened = session.open(&mut bytes, None);
-    drop(turn);
+    let signing = Signing { place, signs };
+    let opened = signing.open(&mut session, &mut bytes).await?;
     buffers::give_back(bytes);
     if let Err(error) = opened {
         tell(socket, session.take_control()).await;
@@ -184,7 +193,7 @@ where
     let kind = session.state().and_then(rustls::CommonState::handshake_kind);
     if kind == Some(HandshakeKind::FullWithHelloRetryRequest) {
         // The client's second hello is the one that is signed for.
-        exchange(socket, &mut session, async || Ok(place.turn().await?)).await?;
+        exchange(socket, &mut session, Some(signing)).await?;
     }
     shake(socket, &mut session).await?;
     place.succeed();
@@ -280,16 +289,41 @@ fn join(mut all: Vec<u8>, bytes: Vec<u8>) -> Vec<u8> {
 /// Exchanges records until the handshake has ended. The last ones of this side are left to the stream.
 async fn shake(socket: &Socket, session: &mut Session) -> Result<(), HandshakeFault> {
     while session.is_handshaking() {
-        exchange(socket, session, async || Ok(())).await?;
+        exchange(socket, session, None).await?;
     }
     Ok(())
 }
 
-/// Sends what is to be sent, and opens what comes next, when its turn has come.
-async fn exchange<T>(
+/// How a hello is opened, for which rustls signs.
+#[derive(Clone, Copy)]
+struct Signing<'s> {
+    place: &'s Place<'s>,
+    signs: Computes,
+}
+
+impl Signing<'_> {
+    /// Opens it when its turn has come.
+    async fn open(
+        self,
+        session: &mut Session,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Result<(), Error>, HandshakeFault> {
+        let _turn = self.place.turn(self.signs).await?;
+        match self.signs {
+            Computes::Here => Ok(session.open(bytes, None)),
+            Computes::Elsewhere => {
+                let opened = self.place.helper().open(session, bytes).await;
+                opened.map_err(|Lost| HandshakeFault::Malformed)
+            }
+        }
+    }
+}
+
+/// Sends what is to be sent, and opens what comes next; `signing` where that is a hello.
+async fn exchange(
     socket: &Socket,
     session: &mut Session,
-    turn: impl AsyncFnOnce() -> Result<T, HandshakeFault>,
+    signing: Option<Signing<'_>>,
 ) -> Result<(), HandshakeFault> {
     if session.has_control() {
         let control = session.take_control();
@@ -300,9 +334,10 @@ async fn exchange<T>(
         }
     }
     let mut bytes = receive(socket).await?;
-    let turn = turn().await?;
-    let opened = session.open(&mut bytes, None);
-    drop(turn);
+    let opened = match signing {
+        Some(signing) => signing.open(session, &mut bytes).await?,
+        None => session.open(&mut bytes, None),
+    };
     buffers::give_back(bytes);
     if let Err(error) = opened {
         tell(socket, session.take_control()).await;

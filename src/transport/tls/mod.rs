@@ -10,6 +10,7 @@
 
 pub mod fault;
 pub mod handshake;
+mod helper;
 mod line;
 pub mod places;
 mod reading;

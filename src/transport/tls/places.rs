@@ -3,8 +3,8 @@
 //! A handshake costs memory while it lasts, and a hostile client makes it last. At the limit the one whose peer has been
 //! silent longest is closed, if that is long enough to tell it from a client that is only far away; else the newcomer
 //! waits, in the order of arrival, without a buffer. One that waits for limpet itself is never closed. Where clients come
-//! back by the thousand they are slow together, but in their order: a silence counts for less while nobody has answered
-//! who was waited for later. Tested beside it.
+//! back by the thousand they are slow together, but in their order and to the end: a silence counts for less while
+//! nobody has answered who was waited for later, and most handshakes succeed. Tested beside it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,14 +13,17 @@ use std::pin::pin;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::helper::Helper;
 use super::line::{Line, TooLong, in_line};
-use super::turns::{Turn, Turns};
+use super::turns::{Computes, Turn, Turns};
 use crate::uring::{Shutdown, Socket, pause};
 
 /// A peer that has been silent for less is not closed for a newcomer.
 const SILENT: Duration = Duration::from_secs(1);
-/// The same, where nobody has answered since who was waited for later.
+/// The same, where nobody has answered since who was waited for later, and most handshakes succeed.
 const SILENT_BEFORE_ALL: Duration = Duration::from_secs(5);
+/// How many handshakes it takes to change what is thought of most.
+const OUTCOMES: i32 = 64;
 /// How often a newcomer looks whether a peer has become that silent.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -35,9 +38,12 @@ pub struct Places {
     next: RefCell<Option<Waker>>,
     /// Of those that have succeeded, since when the one was waited for that was waited for last.
     answered_since: Cell<Option<Instant>>,
+    /// How handshakes have ended lately: each that succeeded counts one up, each other one down, within ±[`OUTCOMES`].
+    outcomes: Cell<i32>,
     /// When another one may begin, where their rate is limited.
     free_from: Cell<Option<Instant>>,
     turns: Turns,
+    helper: Helper,
 }
 
 struct Taken {
@@ -61,6 +67,7 @@ pub struct Limits {
 pub struct Place<'p> {
     places: &'p Places,
     number: u64,
+    has_succeeded: Cell<bool>,
     in_line_since: Cell<Option<Instant>>,
     in_line_before: Cell<Duration>,
 }
@@ -103,6 +110,7 @@ impl Places {
         Some(Place {
             places: self,
             number,
+            has_succeeded: Cell::new(false),
             in_line_since: Cell::new(None),
             in_line_before: Cell::new(Duration::ZERO),
         })
@@ -137,7 +145,8 @@ impl Places {
         let silent = silent.filter_map(|one| one.silent_since.map(|since| (since, one)));
         let Some((since, one)) = silent.min_by_key(|(since, _)| *since) else { return };
         let was_overtaken = self.answered_since.get().is_some_and(|answered| since < answered);
-        let silence = if was_overtaken { SILENT } else { SILENT_BEFORE_ALL };
+        let is_in_order = !was_overtaken && self.outcomes.get() >= 0;
+        let silence = if is_in_order { SILENT_BEFORE_ALL } else { SILENT };
         if now.duration_since(since) >= silence {
             one.is_closed = true;
             one.socket.shutdown(Shutdown::Both);
@@ -158,14 +167,19 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When none came within the longest wait.
-    pub async fn turn(&self) -> Result<Turn<'_>, TooLong> {
+    pub async fn turn(&self, computes: Computes) -> Result<Turn<'_>, TooLong> {
         self.in_line_since.set(Some(Instant::now()));
         self.places.note(self.number, None);
-        let turn = self.places.turns.turn().await;
+        let turn = self.places.turns.turn(computes).await;
         self.places.note(self.number, Some(Instant::now()));
         self.in_line_before.set(self.time_in_line());
         self.in_line_since.set(None);
         turn
+    }
+
+    /// The thread beside the shard.
+    pub fn helper(&self) -> &Helper {
+        &self.places.helper
     }
 
     /// The time that it has waited for its turns.
@@ -176,6 +190,7 @@ impl Place<'_> {
 
     /// Notes that the peer has sent the last of its handshake.
     pub fn succeed(&self) {
+        self.has_succeeded.set(true);
         let taken = self.places.taken.borrow();
         let at = taken.binary_search_by_key(&self.number, |one| one.number);
         let since = at.ok().and_then(|at| taken.get(at)).and_then(|one| one.silent_since);
@@ -192,6 +207,9 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        let outcome = if self.has_succeeded.get() { 1 } else { -1 };
+        let outcomes = (self.places.outcomes.get() + outcome).clamp(-OUTCOMES, OUTCOMES);
+        self.places.outcomes.set(outcomes);
         let mut taken = self.places.taken.borrow_mut();
         if let Ok(at) = taken.binary_search_by_key(&self.number, |one| one.number) {
             taken.remove(at);

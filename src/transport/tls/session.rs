@@ -30,7 +30,7 @@ enum Side {
     Client(Box<UnbufferedClientConnection>),
     /// Of TLS 1.3, behind the handshake.
     Records(Box<Records>),
-    /// Records could not be taken over.
+    /// Records could not be taken over, or the session is elsewhere.
     Broken,
 }
 
@@ -97,6 +97,11 @@ impl Session {
             pauses: false,
             wants_small_records: false,
         }
+    }
+
+    /// Takes the session away; what stays in its place is of no use.
+    pub fn take(&mut self) -> Session {
+        std::mem::replace(self, Session::new(Side::Broken))
     }
 
     /// What rustls knows of the connection; nothing once its records were taken over.

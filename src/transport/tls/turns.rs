@@ -2,7 +2,8 @@
 //!
 //! A signature takes longer than a hundred small requests. Handshakes therefore compute one after the other, in the
 //! order in which they asked, at most one in a turn of the shard's loop; and while the shard has other work, no longer
-//! in all than that work takes. A shard without other work gives them all of its time. Tested beside it.
+//! in all than that work takes. A shard without other work gives them all of its time. Those that compute elsewhere
+//! keep the order, and need not wait for other work. Tested beside it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,6 +13,15 @@ use crate::uring::yield_now;
 
 /// A turn of the loop that took less than this had no other work.
 const IDLE_TURN: Duration = Duration::from_micros(20);
+
+/// Where the one whose turn it is computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Computes {
+    /// On the shard, whose other work waits meanwhile.
+    Here,
+    /// On the helper's thread.
+    Elsewhere,
+}
 
 /// The turns of one shard.
 #[derive(Default)]
@@ -24,7 +34,8 @@ pub struct Turns {
 /// The right to compute, until it is dropped.
 pub struct Turn<'t> {
     turns: &'t Turns,
-    began: Instant,
+    /// `None` where it computes elsewhere, which costs the shard nothing.
+    began: Option<Instant>,
     _ticket: Ticket<'t>,
 }
 
@@ -33,14 +44,17 @@ impl Turns {
     ///
     /// # Errors
     /// When none came within the longest wait.
-    pub async fn turn(&self) -> Result<Turn<'_>, TooLong> {
+    pub async fn turn(&self, computes: Computes) -> Result<Turn<'_>, TooLong> {
+        let is_here = computes == Computes::Here;
         let ticket = self.line.join();
         in_line(async {
             ticket.first().await;
-            self.rest().await;
+            if is_here {
+                self.rest().await;
+            }
         })
         .await?;
-        Ok(Turn { turns: self, began: Instant::now(), _ticket: ticket })
+        Ok(Turn { turns: self, began: is_here.then(Instant::now), _ticket: ticket })
     }
 
     /// Waits until the shard's other work has had its share of time.
@@ -60,8 +74,9 @@ impl Turns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        let Some(began) = self.began else { return };
         let now = Instant::now();
-        self.turns.last.set(Some((now, now.duration_since(self.began))));
+        self.turns.last.set(Some((now, now.duration_since(began))));
     }
 }
 

@@ -485,3 +485,41 @@ fn a_damaged_certificate_of_an_authority_leaves_the_good_one_in_use() {
     assert!(gone.kept()[0].text.contains("does not exist; the old"), "{:?}", gone.kept());
     assert!(Arc::ptr_eq(before.of("secure").unwrap(), gone.of("secure").unwrap()));
 }
+
+#[test]
+fn a_bad_response_beside_a_certificate_keeps_the_old_one_until_its_next_update() {
+    const RESPONSE: &[u8] = include_bytes!("../../../tls/tests/fixtures/ec.ocsp");
+    let site = Site::new();
+    site.write("a.pem", include_str!("../../../tls/tests/fixtures/ec.pem"));
+    site.write("a.key", include_str!("../../../tls/tests/fixtures/ec.key"));
+    fs::write(site.path("a.ocsp"), RESPONSE).unwrap();
+    let file = site.file(LISTED);
+    let stapled = |all: &Certificates| all.shown()[0].certificate.staple_until();
+    let first = site.load(&file, None).unwrap();
+    let until = stapled(&first).unwrap();
+    // Half written, then as a responder's page of errors: the watch keeps what it had, however often it looks.
+    let mut before = first;
+    for bad in [&RESPONSE[..40], b"<html>503</html>".as_slice()] {
+        fs::write(site.path("a.ocsp"), bad).unwrap();
+        let renewed = site.renew(&file, &before, until).unwrap();
+        assert_eq!(stapled(&renewed), Some(until));
+        let kept: Vec<&str> = renewed.kept().iter().map(|fault| fault.text.as_str()).collect();
+        let told = "a.ocsp: is no OCSP response in DER (RFC 6960); the old response is still sent";
+        assert!(kept.len() == 1 && kept[0].ends_with(told), "{kept:?}");
+        before = renewed;
+    }
+    let late = site.renew(&file, &before, until + 1).unwrap();
+    assert_eq!(stapled(&late), None);
+    // A response that is taken away is not sent, and neither is one of another certificate.
+    fs::remove_file(site.path("a.ocsp")).unwrap();
+    assert_eq!(stapled(&site.renew(&file, &before, until).unwrap()), None);
+    fs::write(site.path("a.ocsp"), b"none").unwrap();
+    site.issue("a", "a.example", 90);
+    let other = site.renew(&file, &before, now_s()).unwrap();
+    assert_eq!(stapled(&other), None);
+    assert!(
+        other.notes().iter().any(|note| note.ends_with("; it is not sent")),
+        "{:?}",
+        other.notes()
+    );
+}

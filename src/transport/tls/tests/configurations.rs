@@ -13,7 +13,7 @@ use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedPr
 
 use crate::transport::stream::Stream;
 use crate::transport::tls::fault::HandshakeFault;
-use crate::transport::tls::handshake::{self, Facts, Terms, Unchosen};
+use crate::transport::tls::handshake::{self, Chosen, Computes, Facts, Terms, Unchosen};
 use crate::transport::tls::places::{Limits, Places};
 use crate::uring::Socket;
 
@@ -31,7 +31,9 @@ where
 {
     let places = Places::default();
     let place = places.place(&socket, ONE).await?;
-    let choose = async |hello: &ClientHello<'_>| choose(hello);
+    let choose = async |hello: &ClientHello<'_>| {
+        choose(hello).map(|config| Chosen { config, signs: Computes::Here })
+    };
     let terms = Terms { place: &place, time, small_records: false };
     handshake::accept(&Stream::plain(socket), early, choose, terms).await
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::transport::tls::line::TooLong;
 use crate::transport::tls::places::{Limits, Places, SILENT};
+use crate::transport::tls::turns::Computes;
 use crate::uring::simulated::{Knobs, pair, run, wait};
 use crate::uring::{Socket, spawn, yield_now};
 
@@ -65,9 +66,9 @@ fn the_most_silent_is_closed_for_a_newcomer_but_nobody_who_waits_for_limpet() {
         let ((waits, _a), (silent, other_end), (new, _c)) = (pair(), pair(), pair());
         let first = places.place(&waits, TWO).await.unwrap();
         let second = places.place(&silent, TWO).await.unwrap();
-        let turn = places.turns.turn().await.unwrap();
+        let turn = places.turns.turn(Computes::Here).await.unwrap();
         let (hold, is_held) = (Rc::new(Cell::new(true)), comes(&places, &new, TWO));
-        let mut in_line = std::pin::pin!(first.turn());
+        let mut in_line = std::pin::pin!(first.turn(Computes::Here));
         std::future::poll_fn(|cx| {
             assert!(in_line.as_mut().poll(cx).is_pending());
             std::task::Poll::Ready(())
@@ -93,6 +94,45 @@ fn the_most_silent_is_closed_for_a_newcomer_but_nobody_who_waits_for_limpet() {
         is_held.set(None);
         assert!(in_line.await.is_ok());
         wait(Duration::from_millis(5)).await;
+    });
+}
+
+#[test]
+fn a_silence_counts_for_more_where_most_handshakes_fail() {
+    run(1, Knobs::default(), async {
+        let places = Rc::new(Places::default());
+        let ((silent, _a), (new, _b)) = (pair(), pair());
+        // Clients come back, then others begin handshakes and go away.
+        for succeeds in [true, true, true, false, false, false, false] {
+            let place = places.place(&silent, TWO).await.unwrap();
+            if succeeds {
+                place.succeed();
+            }
+        }
+        places.answered_since.set(None);
+        let held = places.place(&silent, TWO).await.unwrap();
+        let other = places.place(&silent, TWO).await.unwrap();
+        let comes = comes(&places, &new, TWO);
+        settle().await;
+        for taken in &mut *places.taken.borrow_mut() {
+            taken.silent_since = taken.silent_since.and_then(|since| since.checked_sub(SILENT));
+        }
+        wait(Duration::from_millis(200)).await;
+        assert!(held.is_closed(), "nobody has overtaken it, but hardly anybody succeeds");
+        assert!(other.is_closed(), "while nobody has left, every look closes one");
+        drop((held, other));
+        wait(Duration::from_millis(60)).await;
+        assert_eq!(comes.get(), Some(true));
+        comes.set(None);
+        wait(Duration::from_millis(5)).await;
+        // However many have failed, as many successes as there are in the memory are enough.
+        for _ in 0..1_000 {
+            drop(places.place(&new, TWO).await.unwrap());
+        }
+        for _ in 0..64 {
+            places.place(&new, TWO).await.unwrap().succeed();
+        }
+        assert_eq!(places.outcomes.get(), 0);
     });
 }
 

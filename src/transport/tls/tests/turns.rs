@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::transport::tls::line::TooLong;
-use crate::transport::tls::turns::Turns;
+use crate::transport::tls::turns::{Computes, Turns};
 use crate::uring::simulated::{Knobs, run, wait};
 use crate::uring::{spawn, yield_now};
 
@@ -22,7 +22,7 @@ fn they_come_in_the_order_of_asking_and_one_in_a_turn_of_the_loop() {
         for number in 0..5 {
             let (turns, loops, order) = (Rc::clone(&turns), Rc::clone(&loops), Rc::clone(&order));
             spawn(async move {
-                let _turn = turns.turn().await.unwrap();
+                let _turn = turns.turn(Computes::Here).await.unwrap();
                 order.borrow_mut().push((number, loops.get()));
             });
         }
@@ -45,7 +45,7 @@ fn other_work_has_as_much_time_as_they_take() {
         for _ in 0..4 {
             let (turns, spans) = (Rc::clone(&turns), Rc::clone(&spans));
             spawn(async move {
-                let _turn = turns.turn().await.unwrap();
+                let _turn = turns.turn(Computes::Here).await.unwrap();
                 let began = Instant::now();
                 compute(Duration::from_millis(3));
                 spans.borrow_mut().push((began, Instant::now()));
@@ -68,17 +68,17 @@ fn other_work_has_as_much_time_as_they_take() {
 fn who_gives_up_lets_the_next_one_in() {
     run(1, Knobs::default(), async {
         let turns = Rc::new(Turns::default());
-        let first = turns.turn().await.unwrap();
+        let first = turns.turn(Computes::Here).await.unwrap();
         let has_come = Rc::new(Cell::new(false));
         let (waits, comes) = (Rc::clone(&turns), Rc::clone(&has_come));
         spawn(async move {
-            assert_eq!(waits.turn().await.err(), Some(TooLong));
+            assert_eq!(waits.turn(Computes::Here).await.err(), Some(TooLong));
             comes.set(true);
         });
         wait(Duration::from_secs(31)).await;
         assert!(has_come.get());
         drop(first);
-        assert!(turns.turn().await.is_ok());
+        assert!(turns.turn(Computes::Here).await.is_ok());
         assert!(turns.line.is_empty());
     });
 }
