@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use rustls::server::ClientHello;
 
+use super::clients::Clients;
 use super::connection::Connection;
 use crate::challenges::{ACME_TLS, Proof};
 use crate::exchange::caller::Encryption;
@@ -53,7 +54,12 @@ pub async fn secure(
             fault: HandshakeFault::UnknownName,
             alert: refused.alert(),
         })?;
-        let signs = if tls.signs_slowly(hello) { Computes::Elsewhere } else { Computes::Here };
+        let is_slow = tls.signs_slowly(hello);
+        let Clients { handshakes, local, .. } = &*connection.clients;
+        let signs = match is_slow && handshakes.serves_others(local.counters.requests()) {
+            true => Computes::Elsewhere,
+            false => Computes::Here,
+        };
         Ok(Chosen { config, signs })
     });
     let local = &connection.clients.local;

@@ -1,9 +1,10 @@
 //! A thread beside a shard, for handshakes whose signature takes long.
 //!
 //! rustls signs while it opens a hello. An RSA signature takes a millisecond, in which the shard would serve nobody: so
-//! the whole session goes to the helper, and comes back with what it has to say. The helper has no core of its own: the
-//! scheduler finds it one that is idle, and where there is none it offers its core to the shards again and again. It
-//! begins with the first handshake that needs it. Where it cannot, the shard computes. Tested beside it.
+//! the whole session goes to the helper, and comes back with what it has to say; unless nobody else is served, since
+//! a change of threads makes the signature half as dear again. The helper has no core of its own: the scheduler finds
+//! it one that is idle, and where there is none it offers its core to the shards again and again. It begins with the
+//! first handshake that needs it. Where it cannot, the shard computes. Tested beside it.
 
 use std::cell::OnceCell;
 use std::sync::mpsc::{self, Receiver, Sender};

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod handshake;
 mod helper;
 mod line;
+mod others;
 pub mod places;
 mod reading;
 mod records;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::helper::Helper;
 use super::line::{Line, TooLong, in_line};
+use super::others::Others;
 use super::turns::{Computes, Turn, Turns};
 use crate::uring::{Shutdown, Socket, pause};
 
@@ -44,6 +45,7 @@ pub struct Places {
     free_from: Cell<Option<Instant>>,
     turns: Turns,
     helper: Helper,
+    others: Others,
 }
 
 struct Taken {
@@ -134,6 +136,11 @@ impl Places {
         .await;
     }
 
+    /// Whether the shard serves others beside those who shake hands; `requests` are all that it has served.
+    pub fn serves_others(&self, requests: u64) -> bool {
+        self.others.are_served(requests)
+    }
+
     /// Handshakes under way.
     #[cfg(test)]
     pub fn count(&self) -> usize {
@@ -191,6 +198,7 @@ impl Place<'_> {
     /// Notes that the peer has sent the last of its handshake.
     pub fn succeed(&self) {
         self.has_succeeded.set(true);
+        self.places.others.except_one();
         let taken = self.places.taken.borrow();
         let at = taken.binary_search_by_key(&self.number, |one| one.number);
         let since = at.ok().and_then(|at| taken.get(at)).and_then(|one| one.silent_since);
