@@ -1,4 +1,4 @@
-//! What a head of HTTP/2 costs: decoded and judged, encoded, and the frames around it.
+//! What HTTP/2 costs: a head decoded and judged, encoded, the frames around it, and whole exchanges through the machine.
 //!
 //! `cargo bench --bench http2`. Input is built once; output goes to buffers that are reused, as on the request path.
 
@@ -7,12 +7,15 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use limpet::http::fields::Fields;
 use limpet::http::head::{HeadLimits, Mode};
-use limpet::http2::frame::{HEADER_BYTES, Header, Side, parse, write};
+use limpet::http2::flow::Pool;
+use limpet::http2::frame::{HEADER_BYTES, Header, PREFACE, Side, parse, write};
 use limpet::http2::head;
 use limpet::http2::hpack::block::{Block, Limits};
 use limpet::http2::hpack::decoder::Decoder;
 use limpet::http2::hpack::encoder::{Encoder, Indexing};
 use limpet::http2::hpack::huffman;
+use limpet::http2::machine::events::{Event, Key};
+use limpet::http2::machine::{Machine, Options};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 16 * 1024,
@@ -225,5 +228,102 @@ fn frames(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, strings, encode, frames);
+/// A server's machine, and the requests of a round.
+struct Connection {
+    machine: Machine,
+    pool: Pool,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    /// Where the ids of the round stand in `input`.
+    ids: Vec<usize>,
+    next_id: u32,
+}
+
+impl Connection {
+    /// Rounds of so many requests with this block.
+    fn new(streams: u32, block: &[u8]) -> Connection {
+        let mut connection = Connection {
+            machine: Machine::new(Options::server(), 0),
+            pool: Pool::new(1 << 26),
+            input: [&PREFACE[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0], &[0, 0, 0, 4, 1, 0, 0, 0, 0]]
+                .concat(),
+            out: Vec::with_capacity(64 * 1024),
+            ids: Vec::new(),
+            next_id: 1,
+        };
+        // As a client that has opened its window.
+        write::window_update(0, 1 << 30, &mut connection.input);
+        let start = write::begin_headers(&mut connection.input);
+        connection.input.extend_from_slice(&first_request());
+        write::end_headers((start, 16_384), 1, true, &mut connection.input);
+        connection.round(|_| {});
+        connection.input.clear();
+        for _ in 0..streams {
+            let start = write::begin_headers(&mut connection.input);
+            connection.ids.push(start + 5);
+            connection.input.extend_from_slice(block);
+            write::end_headers((start, 16_384), 1, true, &mut connection.input);
+        }
+        connection.next_id = 3;
+        connection
+    }
+
+    /// Receives the round's requests, answers each when its head has come, and sends the answers together.
+    fn round(&mut self, judge: impl Fn(&Block)) -> usize {
+        for at in &self.ids {
+            self.input[*at..at + 4].copy_from_slice(&self.next_id.to_be_bytes());
+            self.next_id += 2;
+        }
+        let mut input = &self.input[..];
+        while let Some(event) = self.machine.receive(&mut input, 0) {
+            if let Event::Head { stream, block, .. } = event {
+                judge(&block);
+                answer(&mut self.machine, stream);
+                self.machine.recycle(block);
+                self.machine.finish(stream);
+            }
+        }
+        self.out.clear();
+        self.machine.transmit(&mut self.out, &mut self.pool);
+        self.out.len()
+    }
+}
+
+fn answer(machine: &mut Machine, stream: Key) {
+    let fields = |encoder: &Encoder, out: &mut Vec<u8>| {
+        for (name, value) in black_box(RESPONSE) {
+            encoder.field(name.as_bytes(), value.as_bytes(), Indexing::Allowed, out);
+        }
+    };
+    machine.respond_with(stream, 200, false, fields).expect("a stream that is open");
+    machine.send(stream, black_box(&[b'x'; 64]), true).expect("a stream that is open");
+}
+
+fn judge(block: &Block) {
+    let mut fields = Fields::new();
+    let request = head::request(block, true, &LIMITS, Mode::Strict, &mut fields);
+    black_box(request.expect("a valid request").head.fields.len());
+}
+
+/// As h2load asks: five fields, of which four are in the tables.
+const SHORT: [u8; 5] = [0x82, 0x87, 0x84, 0xbf, 0xbe];
+
+fn machine(c: &mut Criterion) {
+    let mut group = c.benchmark_group("h2_machine");
+    for streams in [1, 32] {
+        group.throughput(Throughput::Elements(u64::from(streams)));
+        let mut short = Connection::new(streams, &SHORT);
+        group.bench_function(format!("short_get_{streams}"), |b| b.iter(|| short.round(|_| {})));
+        let mut browser = Connection::new(streams, &later_request());
+        group
+            .bench_function(format!("browser_get_{streams}"), |b| b.iter(|| browser.round(|_| {})));
+        let mut judged = Connection::new(streams, &later_request());
+        group.bench_function(format!("browser_get_judged_{streams}"), |b| {
+            b.iter(|| judged.round(judge));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, strings, encode, frames, machine);
 criterion_main!(benches);

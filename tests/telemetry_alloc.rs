@@ -8,10 +8,14 @@ use std::cell::Cell;
 
 use limpet::http::fields::{Field, FieldId, Fields};
 use limpet::http::head::{HeadLimits, Mode, Version};
+use limpet::http2::flow::Pool;
+use limpet::http2::frame::{PREFACE, write};
 use limpet::http2::head;
 use limpet::http2::hpack::block::{Block, Limits};
 use limpet::http2::hpack::decoder::Decoder;
 use limpet::http2::hpack::encoder::{Encoder, Indexing};
+use limpet::http2::machine::events::Event;
+use limpet::http2::machine::{Machine, Options};
 use limpet::routing::actions::{Action, Forward, PathRewrite};
 use limpet::routing::conditions::{Condition, HostPattern, PathPattern, Request};
 use limpet::routing::path::{Form, form, normalize};
@@ -223,4 +227,68 @@ fn a_head_of_http2_is_decoded_judged_and_encoded_in_buffers_that_are_there() {
     // Until the table is full and entries leave it as others come.
     (0..1_000).for_each(|_| pass());
     assert_eq!(allocations_of(|| (0..1_000).for_each(|_| pass())), 0);
+}
+
+/// One round of a server's connection: 32 requests, half of them with content, each answered.
+fn round(machine: &mut Machine, pool: &mut Pool, buffers: &mut (Vec<u8>, Vec<u8>), first_id: u32) {
+    let (input, out) = buffers;
+    input.clear();
+    for id in (first_id..).step_by(2).take(32) {
+        let has_content = id % 4 == 1;
+        let start = write::begin_headers(input);
+        input.extend_from_slice(b"\x82\x87\x84\x01\x01a\x60\x01b");
+        write::end_headers((start, 16_384), id, !has_content, input);
+        if has_content {
+            write::data_header(id, 100, true, input);
+            input.extend_from_slice(&[b'x'; 100]);
+        }
+    }
+    write::window_update(0, 32 * 64, input);
+    let mut rest = &input[..];
+    while let Some(event) = machine.receive(&mut rest, 0) {
+        let stream = match event {
+            Event::Head { stream, block, ends } => {
+                machine.recycle(block);
+                match ends {
+                    true => stream,
+                    false => continue,
+                }
+            }
+            Event::Content { stream, bytes, .. } => {
+                machine.take(stream, bytes.len());
+                stream
+            }
+            other => panic!("{other:?}"),
+        };
+        let fields = |encoder: &Encoder, out: &mut Vec<u8>| {
+            encoder.field(b"server", b"x", Indexing::Allowed, out);
+        };
+        machine.respond_with(stream, 200, false, fields).expect("an open stream");
+        assert_eq!(machine.send(stream, &[b'y'; 64], true), Ok(64));
+        machine.finish(stream);
+    }
+    assert!(rest.is_empty());
+    out.clear();
+    machine.transmit(out, pool);
+}
+
+#[test]
+fn a_steady_stream_of_requests_over_http2_allocates_nothing() {
+    let mut machine = Machine::new(Options::server(), 0);
+    let mut pool = Pool::new(1 << 26);
+    let mut greeting = PREFACE.to_vec();
+    write::settings(&[], &mut greeting);
+    write::settings_ack(&mut greeting);
+    assert!(machine.receive(&mut &greeting[..], 0).is_none());
+    let mut buffers = (Vec::with_capacity(65_536), Vec::with_capacity(65_536));
+    let mut next_id = 1;
+    let mut rounds = |count: u32| {
+        for _ in 0..count {
+            round(&mut machine, &mut pool, &mut buffers, next_id);
+            next_id += 64;
+        }
+    };
+    // Both buffers that change places have grown, and the table is full.
+    rounds(200);
+    assert_eq!(allocations_of(|| rounds(200)), 0);
 }

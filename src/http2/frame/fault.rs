@@ -103,6 +103,20 @@ faults! {
     ConnectionWindowOverflow = Connection FlowControlError "connection_window_overflow",
     /// INITIAL_WINDOW_SIZE that makes the window of a stream larger than 2^31 − 1 (RFC 9113 §6.9.2).
     InitialWindowOverflow = Connection FlowControlError "initial_window_overflow",
+    /// The bytes that open a client's side are others (RFC 9113 §3.4).
+    Preface = Connection ProtocolError "preface",
+    /// A frame for a stream that nobody has opened (RFC 9113 §5.1).
+    StreamIdle = Connection ProtocolError "stream_idle",
+    /// A stream with an id that belongs to limpet's side (RFC 9113 §5.1.1).
+    StreamNotPeers = Connection ProtocolError "stream_not_peers",
+    /// A new stream whose id is lower than that of an earlier one (RFC 9113 §5.1.1).
+    StreamIdNotNew = Connection ProtocolError "stream_id_not_new",
+    /// DATA or HEADERS behind END_STREAM, while limpet still sends (RFC 9113 §5.1).
+    StreamHalfClosed = Stream StreamClosed "stream_half_closed",
+    /// DATA or HEADERS on a stream that the peer has reset (RFC 9113 §5.1).
+    StreamWasReset = Stream StreamClosed "stream_was_reset",
+    /// DATA or HEADERS on a stream that both sides have ended (RFC 9113 §5.1).
+    StreamClosed = Connection StreamClosed "stream_closed",
 }
 
 #[cfg(test)]

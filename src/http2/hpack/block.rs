@@ -74,6 +74,12 @@ impl Block {
         self.too_large = None;
     }
 
+    /// Memory in use, in bytes.
+    pub fn capacity_bytes(&self) -> usize {
+        let lines = self.lines.capacity() * size_of::<Line>();
+        self.bytes.capacity() + self.cookies.capacity() + lines
+    }
+
     /// The whole head, from the first pseudo-field to the empty line's LF.
     pub fn raw(&self) -> &[u8] {
         &self.bytes

@@ -123,6 +123,22 @@ impl Encoder {
             }
         }
     }
+
+    /// Appends one field line whose value stands in parts, its name in lower case.
+    pub fn field_of(
+        &self,
+        (name, value): (&[u8], &[&[u8]]),
+        indexing: Indexing,
+        out: &mut Vec<u8>,
+    ) {
+        let index = static_table::index_of(name).unwrap_or_default();
+        integer::write(first_byte(indexing), INDEX_MASK, usize::from(index), out);
+        if index == 0 {
+            text(name, out);
+        }
+        integer::write(0, 0x7f, value.iter().map(|part| part.len()).sum(), out);
+        value.iter().for_each(|part| out.extend_from_slice(part));
+    }
 }
 
 /// A literal field line without indexing, or never indexed (RFC 7541 §6.2.2, §6.2.3).

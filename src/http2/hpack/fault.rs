@@ -4,7 +4,7 @@
 use super::huffman::HuffmanFault;
 use crate::http2::frame::error_code::ErrorCode;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HpackFault {
     /// Index 0, or one beyond both tables (RFC 7541 §2.3.3, §6.1).
     IndexUnknown,

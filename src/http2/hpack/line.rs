@@ -125,6 +125,12 @@ impl Line {
         Line { flags: (self.flags | other.flags) & (!valid | self.flags & other.flags), ..self }
     }
 
+    /// Length of its name.
+    #[inline]
+    pub fn name_bytes(self) -> usize {
+        self.name_bytes as usize
+    }
+
     #[inline]
     pub fn name_is_valid(self) -> bool {
         self.flags & Line::NAME_IS_VALID != 0
