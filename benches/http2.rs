@@ -1,4 +1,4 @@
-//! What HTTP/2 costs: a head decoded and judged, encoded, the frames around it, and whole exchanges through the machine.
+//! What HTTP/2 costs: a head decoded and judged, encoded, the frames around it, and exchanges through the machine.
 //!
 //! `cargo bench --bench http2`. Input is built once; output goes to buffers that are reused, as on the request path.
 

@@ -1,7 +1,20 @@
 //! How much of what costs limpet more than its peer the peer may do: one budget for each kind of abuse.
 //!
-//! Pure; time is an argument. The numbers are those of the table in `docs/` and of ARCHITECTURE.md. Tested before and
-//! behind each limit, here and through the machine.
+//! | what the peer does | how often it may |
+//! |---|---|
+//! | resets streams within 1 s of opening, or before their response | 100/s, burst 200, or half of its last 500 |
+//! | has streams reset for its faults | 10/s, burst 100 |
+//! | SETTINGS | 1/s, burst 10 |
+//! | PING, when nothing else passed since the last one | 10/s, burst 100 |
+//! | DATA without content, which ends nothing | 10 in a row |
+//! | DATA under 64 bytes, which ends nothing | 10 000, or 1 000 per MiB and 16 for each DATA that limpet sent |
+//! | WINDOW_UPDATE | 5, 2 for each stream and 20 for each DATA that limpet sent |
+//! | PRIORITY, PRIORITY_UPDATE | 100 for each stream |
+//! | frames that mean nothing | 100/s, burst 100 |
+//! | leaves control frames of limpet unread | 1 000 |
+//!
+//! Beyond, the connection ends with ENHANCE_YOUR_CALM. Pure; time is an argument. Tested before and behind each limit,
+//! here and through the machine.
 
 use super::fault::Abuse;
 
@@ -159,8 +172,8 @@ impl Budgets {
         within(self.unknown_frames.take(UNKNOWN_FRAMES, now_ms), Abuse::UnknownFrames)
     }
 
-    /// DATA of `content_bytes`. `received_bytes`: of all DATA so far; `sent_frames`: of DATA that limpet has sent. Small
-    /// frames are judged for clients only: those of targets are their own cost.
+    /// DATA of `content_bytes`. `received_bytes`: of all DATA so far; `sent_frames`: of DATA that limpet has sent.
+    /// Small frames are judged for clients only: those of targets are their own cost.
     #[inline]
     pub fn data(
         &mut self,

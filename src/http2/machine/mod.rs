@@ -1,20 +1,20 @@
 //! The machine of one HTTP/2 connection, for either side: bytes and time in, events and bytes out.
 //!
 //! ```text
-//!            receive(input) ─> Event ─────────────> the connection's task ──> one task for each stream
-//! socket  ─┤                                                                    │ judges the head, then
-//!            transmit(out) <─ frames in their order <── respond, request, send ─┤ expect, take
-//!                 └─> next_turn() ─> whose turn it is to send again             └ reset, finish
+//!          receive(input) ─> Event ────────────> the connection's task ──> one task for each stream
+//! socket ─┤                                                                  │ judges the head, then
+//!          transmit(out) <─ frames in their order <─ respond, request, send ─┤ expect, take
+//!               └─> next_turn() ─> whose turn it is to send again            └ reset, finish
 //! ```
 //! One task owns the socket. It passes what it has received to [`Machine::receive`] until no event is left, keeps the
 //! rest (a part of a frame) in front of what it receives next, and at the end of its turn sends what
-//! [`Machine::transmit`] gives: the responses of one turn leave in one send. [`Machine::next_timeout`] tells when to call
-//! [`Machine::expire`].
+//! [`Machine::transmit`] gives: the responses of one turn leave in one send. [`Machine::next_timeout`] tells when to
+//! call [`Machine::expire`].
 //!
-//! - **A stream** lives from its `Head` event (or [`Machine::request`]) until [`Machine::finish`], whatever has happened
-//!   to it on the wire: its place counts that long, so that resetting it buys the peer nothing.
-//! - **Heads** are decoded and not judged: who reads a [`Block`] with [`head`](super::head) judges it, once, and tells the
-//!   length that it names by [`Machine::expect`]. A head that is too large comes as well, for its 431.
+//! - **A stream** lives from its `Head` event (or [`Machine::request`]) until [`Machine::finish`], whatever has
+//!   happened to it on the wire: its place counts that long, so that resetting it buys the peer nothing.
+//! - **Heads** are decoded and not judged: who reads a [`Block`] with [`head`](super::head) judges it, once, and tells
+//!   the length that it names by [`Machine::expect`]. A head that is too large comes as well, for its 431.
 //! - **Content** is passed on as ranges of the input. Its bytes are held against the stream's window until
 //!   [`Machine::take`]; the connection's window returns at once.
 //! - **Sending** copies content once, framed, into the output, as far as windows and room allow. Who could not send
@@ -22,8 +22,8 @@
 //! - **Faults** of the connection are events, each once; afterwards the machine takes and gives nothing but its GOAWAY.
 //!
 //! It never knows a socket or a clock, and a steady stream of requests allocates nothing. Tested by a table with every
-//! clause of RFC 9113, byte by byte, by two machines that talk to each other, by random frames, by the `h2` crate and by
-//! the fuzz target `machine`.
+//! clause of RFC 9113, byte by byte, by two machines that talk to each other, by random frames, by the `h2` crate and
+//! by the fuzz target `machine`.
 
 mod blocks;
 mod budgets;
@@ -117,6 +117,9 @@ enum Life {
     /// The connection has failed, or was given up.
     Over,
 }
+
+/// Most bytes that wait to be sent while more input is taken.
+const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
 /// Blocks that are kept for heads to come.
 const BLOCKS_MAX: usize = 16;
@@ -218,11 +221,19 @@ impl Machine {
             self.output.window_update(0, increment);
         }
         self.output.drain(out);
+        self.turns.lapse();
     }
 
     /// Whether [`Machine::transmit`] has something to give.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
+    }
+
+    /// Whether more input is taken. Not while so much waits to be sent that the peer, who makes limpet write heads and
+    /// does not read them, has to read first: then input waits until [`Machine::transmit`] was called.
+    #[inline]
+    pub fn takes_input(&self) -> bool {
+        self.output.len() <= UNSENT_BYTES_MAX
     }
 
     /// Bytes that wait to be sent.

@@ -18,9 +18,10 @@ use crate::http2::settings::WINDOW_DEFAULT;
 pub(super) type Outcome<'i> = Result<Option<Event<'i>>, Fault>;
 
 impl Machine {
-    /// Takes whole frames off `input` until one of them is an event, or until no whole one is left: what remains then is
-    /// the beginning of a frame, and has to stand in front of the bytes that come next. `input` has to have room for
-    /// the longest frame that limpet's settings allow, and its header.
+    /// Takes whole frames off `input` until one of them is an event, or until no whole one is left: what remains then
+    /// is the beginning of a frame, and has to stand in front of the bytes that come next. `input` has to have room for
+    /// the longest frame that limpet's settings allow, and its header. While [`Machine::takes_input`] says no, nothing
+    /// is taken.
     #[inline]
     pub fn receive<'i>(&mut self, input: &mut &'i [u8], now_ms: u64) -> Option<Event<'i>> {
         if self.untold.is_some() || self.unprocessed_from.is_some() || !self.has_preface {
@@ -35,6 +36,9 @@ impl Machine {
         }
         if self.life == Life::Over {
             *input = &[];
+        }
+        if !self.takes_input() {
+            return None;
         }
         loop {
             match self.next_frame(input, now_ms) {
@@ -126,7 +130,11 @@ impl Machine {
             }
             Frame::Ping { is_ack: true, data } => self.ping_ack(data, now_ms),
             Frame::Goaway { last_stream, code, debug: _ } => Ok(self.goaway(last_stream, code)),
-            Frame::Priority => self.priority(header.stream),
+            // It means nothing any more (RFC 9113 §5.3.2).
+            Frame::Priority => {
+                self.budgets.priority(self.counts.streams)?;
+                Ok(None)
+            }
             Frame::PriorityUpdate { stream, value } => self.priority_update(stream, value),
             Frame::Unknown => {
                 self.budgets.unknown_frame(now_ms)?;
@@ -328,12 +336,6 @@ impl Machine {
         let own = self.options.own.initial_window_bytes;
         let default = WINDOW_DEFAULT;
         if self.has_settings_ack { own } else { own.max(default) }
-    }
-
-    /// RFC 9113 §5.3.2: PRIORITY means nothing any more.
-    fn priority<'i>(&mut self, _id: u32) -> Outcome<'i> {
-        self.budgets.priority(self.counts.streams)?;
-        Ok(None)
     }
 
     /// RFC 9218 §7.1.

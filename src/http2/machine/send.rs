@@ -156,7 +156,7 @@ impl Machine {
         self.budgets.is_busy = true;
     }
 
-    /// Sends trailers and END_STREAM, when all content was taken. `lines` are `name: value CRLF`, without an empty line.
+    /// Sends trailers and END_STREAM, when all content was taken. `lines` are `name: value CRLF`, without an empty one.
     ///
     /// # Errors
     /// The stream takes nothing any more, or has no head yet.

@@ -4,8 +4,8 @@
 //! index:  | 3 | – | 0 | 1 | – | 2 | – | – |     the slot of id / 2, or one of the next where that is taken
 //! slots:  | 7 | 9 | 13 | 3 |                    by Key::slot
 //! ```
-//! Ids grow by two, so that neighbours in time are neighbours in the index, and nearly all are found at once. Places are
-//! used again; the slab grows to what was open at a time and never beyond its limit. Tested against a plain map.
+//! Ids grow by two, so that neighbours in time are neighbours in the index, and nearly all are found at once. Places
+//! are used again; the slab grows to what was open at a time and never beyond its limit. Tested against a plain map.
 
 use super::events::Key;
 use super::history::{Ended, History};

@@ -6,6 +6,7 @@ mod clauses;
 mod flow;
 mod life;
 mod limits;
+mod messages;
 mod pairs;
 mod random;
 mod turns;

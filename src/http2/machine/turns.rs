@@ -5,8 +5,8 @@
 //! urgency 3: | 1 | -> | 7 | -> …   gets one part in eleven while more urgent ones send
 //! ```
 //! A stream waits when [`Machine::send`](super::Machine::send) has not taken all of its bytes. A turn keeps room free
-//! for it, which it uses when it sends again: incremental ones one frame at a time, others in longer runs, so that equal
-//! ones end at about the same time and none waits for the whole of another. Tested through the machine, with two
+//! for it, which it uses when it sends again: incremental ones one frame at a time, others in longer runs, so that
+//! equal ones end at about the same time and none waits for the whole of another. Tested through the machine, with two
 //! urgencies of sixteen streams each.
 
 use super::stream::{NONE, Stream, Turn};
@@ -69,6 +69,13 @@ impl Turns {
             Turn::None if self.waiting & up_to(stream.priority.urgency) != 0 => 0,
             Turn::None => room.saturating_sub(self.reserved),
         }
+    }
+
+    /// Everything was sent, and there is room again: what was kept free for those who have not used it is so no longer.
+    /// They still have their turn.
+    #[inline]
+    pub fn lapse(&mut self) {
+        self.reserved = 0;
     }
 
     /// A stream of this urgency has sent so many bytes.

@@ -303,3 +303,23 @@ fn targets_are_held_to_the_budgets_of_the_connection() {
         probe.frames();
     }
 }
+
+#[test]
+fn heads_that_are_not_read_stop_the_input() {
+    let mut probe = Probe::server();
+    let mut id = 1;
+    while probe.machine.takes_input() {
+        serve(&mut probe, &get(id));
+        id += 2;
+        assert!(id < 200_000, "it never stops");
+    }
+    // Whatever comes waits.
+    let before = (probe.machine.unsent_bytes(), probe.machine.counts().streams);
+    serve(&mut probe, &[get(id), get(id + 2)].concat());
+    assert_eq!((probe.machine.unsent_bytes(), probe.machine.counts().streams), before);
+    assert!(before.0 < 300 * 1024 && !probe.rest.is_empty());
+    probe.transmit();
+    serve(&mut probe, b"");
+    assert_eq!((probe.machine.counts().streams, probe.rest.len()), (before.1 + 2, 0));
+    assert_eq!(probe.fault(), None);
+}

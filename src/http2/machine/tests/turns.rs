@@ -165,3 +165,21 @@ fn a_stream_that_ends_while_it_waits_gives_its_turn_away() {
         assert!(bytes > 2 << 20);
     }
 }
+
+#[test]
+fn a_turn_that_is_not_used_stops_nobody() {
+    let requests: Vec<Vec<u8>> = (0..6).map(|at| with_priority(at * 2 + 1, "u=3")).collect();
+    let mut senders = Senders::new(&requests);
+    senders.probe.frames();
+    let first = senders.probe.machine.next_turn().expect("someone waits");
+    let second = senders.probe.machine.next_turn().expect("someone waits");
+    assert_eq!(senders.probe.machine.next_turn(), None, "all room is promised");
+    for _ in 0..200 {
+        senders.turn();
+    }
+    assert_eq!(senders.ended.len(), 4);
+    // They may still use it.
+    for key in [first, second] {
+        assert!(senders.probe.machine.send(key, &LARGE[..1_000], false) == Ok(1_000));
+    }
+}
