@@ -205,3 +205,33 @@ fn extended_connect_opens_a_tunnel() {
     other[1].1 = "h3";
     run("RFC 8441 §4 another protocol", &[headers(1, &block(&other), false)], &Status("501"));
 }
+
+#[test]
+fn section_4_3_1_tables_are_as_large_as_both_sides_know() {
+    // The client's table shrinks: the ack comes first, and the next block confirms it.
+    let mut probe = Probe::server();
+    let table = |bytes| (crate::http2::settings::id::HEADER_TABLE_SIZE, bytes);
+    serve(&mut probe, &[settings(&[table(0), table(4_096)]), get(1), get(3)].concat());
+    let found = probe.frames();
+    let heads: Vec<&Sent> =
+        found.iter().filter(|frame| frame.header.kind == Kind::Headers).collect();
+    assert!(found[0].is(Kind::Settings, 0) && found[0].header.has(flags::ACK));
+    assert_eq!((heads[0].payload[0], heads[1].payload[0]), (0x20, 0x88));
+
+    // limpet's own is smaller than the default once the client has acknowledged it.
+    let confirmed = [&[0x3f, 0x45], &get_block()[..]].concat();
+    for (acknowledges, block, is_valid) in
+        [(false, get_block(), true), (true, get_block(), false), (true, confirmed, true)]
+    {
+        let mut options = Options::server();
+        options.own.header_table_bytes = 100;
+        let mut probe = Probe::new(options);
+        probe.feed(&[&crate::http2::frame::PREFACE[..], &settings(&[])].concat());
+        if acknowledges {
+            probe.feed(&settings_ack());
+        }
+        probe.feed(&headers(1, &block, true));
+        let code = probe.fault().map(Fault::code);
+        assert_eq!(code, (!is_valid).then_some(CompressionError));
+    }
+}

@@ -183,3 +183,23 @@ fn a_turn_that_is_not_used_stops_nobody() {
         assert!(senders.probe.machine.send(key, &LARGE[..1_000], false) == Ok(1_000));
     }
 }
+
+#[test]
+fn a_stream_that_is_reset_while_it_waits_is_named_no_more() {
+    for by_peer in [false, true] {
+        let requests: Vec<Vec<u8>> = (0..3).map(|at| with_priority(at * 2 + 1, "u=3")).collect();
+        let mut senders = Senders::new(&requests);
+        senders.probe.frames();
+        let key = senders.probe.key(3);
+        match by_peer {
+            true => senders.probe.feed(&rst_stream(3, ErrorCode::Cancel)),
+            false => senders.probe.machine.reset(key, Cause::Internal, 0),
+        }
+        senders.probe.frames();
+        while let Some(next) = senders.probe.machine.next_turn() {
+            assert_ne!(next, key);
+            senders.send(next);
+            senders.probe.frames();
+        }
+    }
+}
