@@ -20,6 +20,10 @@ use crate::upstream::h1::Lease;
 use crate::upstream::pool::Pool;
 use crate::upstream::sessions::Sessions;
 
+/// Most bytes by which the windows of a shard's HTTP/2 connections may grow.
+#[cfg(feature = "internals")]
+const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+
 pub struct Clients {
     pub local: Local,
     pub views: Views,
@@ -32,6 +36,9 @@ pub struct Clients {
     pub warnings: Seldom,
     /// The TLS handshakes under way.
     pub handshakes: Places,
+    /// What the windows of HTTP/2 connections may grow by.
+    #[cfg(feature = "internals")]
+    pub windows: RefCell<crate::http2::flow::Pool>,
 }
 
 impl Clients {
@@ -44,6 +51,8 @@ impl Clients {
             room,
             warnings: Seldom::default(),
             handshakes: Places::default(),
+            #[cfg(feature = "internals")]
+            windows: RefCell::new(crate::http2::flow::Pool::new(WINDOW_BYTES)),
         }
     }
 

@@ -16,8 +16,13 @@ use crate::time::Time;
 
 /// A snapshot with listeners of these names and settings.
 pub fn snapshot(listeners: &[(&str, &str)]) -> Arc<Snapshot> {
+    snapshot_for("127.0.0.1:9", listeners)
+}
+
+/// As [`snapshot`], with a target at this address.
+pub fn snapshot_for(target: &str, listeners: &[(&str, &str)]) -> Arc<Snapshot> {
     let mut text =
-        "[[target_group]]\nname = \"app\"\ntarget = [{ address = \"127.0.0.1:9\" }]\n".to_owned();
+        format!("[[target_group]]\nname = \"app\"\ntarget = [{{ address = {target:?} }}]\n");
     for (at, (name, more)) in listeners.iter().enumerate() {
         let address = format!("127.0.0.1:{}", 8000 + at);
         text += &format!(

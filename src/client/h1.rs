@@ -471,7 +471,12 @@ fn take_arrived(result: io::Result<Vec<u8>>) -> Result<Vec<u8>, Next> {
 }
 
 /// Ends the connection such that the client gets everything that was sent, or a reset where the response is incomplete.
-async fn close(connection: &Connection, timers: &Timers<'_>, done: Done, next: &mut NextReceive) {
+pub(super) async fn close(
+    connection: &Connection,
+    timers: &Timers<'_>,
+    done: Done,
+    next: &mut NextReceive,
+) {
     if done.abort {
         connection.client.abort();
         if let Ok(bytes) = next.finish().await {

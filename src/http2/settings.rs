@@ -138,6 +138,8 @@ pub struct OwnSettings {
     pub initial_window_bytes: u32,
     pub frame_bytes: u32,
     pub header_list_bytes: u32,
+    /// Whether clients may ask for tunnels (RFC 8441).
+    pub enable_connect_protocol: bool,
 }
 
 impl Default for OwnSettings {
@@ -148,6 +150,7 @@ impl Default for OwnSettings {
             initial_window_bytes: 1 << 16,
             frame_bytes: FRAME_BYTES_MIN,
             header_list_bytes: 1 << 16,
+            enable_connect_protocol: true,
         }
     }
 }
@@ -165,7 +168,7 @@ impl OwnSettings {
         values.push((id::INITIAL_WINDOW_SIZE, self.initial_window_bytes));
         values.push((id::MAX_HEADER_LIST_SIZE, self.header_list_bytes));
         values.push((id::NO_RFC7540_PRIORITIES, 1));
-        if side == Side::Server {
+        if side == Side::Server && self.enable_connect_protocol {
             values.push((id::ENABLE_CONNECT_PROTOCOL, 1));
         }
         if self.header_table_bytes != super::hpack::decoder::SIZE_DEFAULT {

@@ -1,0 +1,149 @@
+//! A stream of HTTP/2 as one end of a tunnel.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::shared::Shared;
+use crate::exchange::client::Presence;
+use crate::exchange::content::{ROOM, SendFault};
+use crate::exchange::tunnel::{self, Reader, Writer};
+use crate::http2::machine::events::{Cause, Key};
+use crate::time::patience::Patience;
+use crate::uring::buffers;
+
+/// A stream whose content belongs to a tunnel.
+pub struct StreamSide {
+    pub shared: Rc<Shared>,
+    pub stream: Key,
+}
+
+/// The receiving half.
+pub struct StreamReader {
+    shared: Rc<Shared>,
+    stream: Key,
+    /// Bytes that the other end has, and whose credit is still to be given back.
+    owed: usize,
+}
+
+/// The sending half.
+pub struct StreamWriter {
+    shared: Rc<Shared>,
+    stream: Key,
+}
+
+impl tunnel::Side for StreamSide {
+    type Reader = StreamReader;
+    type Writer = StreamWriter;
+
+    fn split(self) -> (StreamReader, StreamWriter) {
+        let StreamSide { shared, stream } = self;
+        let writer = StreamWriter { shared: Rc::clone(&shared), stream };
+        (StreamReader { shared, stream, owed: 0 }, writer)
+    }
+}
+
+impl Reader for StreamReader {
+    fn poll_receive(&mut self, _is_bulk: bool, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let owed = std::mem::take(&mut self.owed);
+        if owed > 0 {
+            self.shared.machine.borrow_mut().take(self.stream, owed);
+            self.shared.changed();
+        }
+        let received = self.shared.slot(self.stream, |slot| {
+            if let Some(mut piece) = slot.pieces.pop_front() {
+                piece.drain(..ROOM.min(piece.len()));
+                return Poll::Ready(Ok(piece));
+            }
+            if slot.has_ended {
+                return Poll::Ready(Ok(Vec::new()));
+            }
+            slot.listen(cx);
+            match (slot.fault, slot.presence) {
+                (None, None | Some(Presence::There)) => Poll::Pending,
+                (_, Some(Presence::Ended)) => Poll::Ready(Ok(Vec::new())),
+                (Some(_), _) | (None, Some(Presence::Reset)) => {
+                    Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+                }
+            }
+        });
+        let received =
+            received.unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())));
+        if let Poll::Ready(Ok(bytes)) = &received {
+            self.owed = bytes.len();
+        }
+        received
+    }
+
+    fn end_receiving(&self) {
+        self.shared.tell(self.stream, |slot| slot.has_ended = true);
+    }
+}
+
+impl StreamWriter {
+    fn is_gone(&self) -> bool {
+        let presence = self.shared.slot(self.stream, |slot| slot.presence);
+        presence.is_none_or(|presence| presence == Some(Presence::Reset))
+    }
+
+    fn reset(&self) {
+        let now_ms = self.shared.connection.clients.local.clock.now_ms();
+        self.shared.machine.borrow_mut().reset(self.stream, Cause::Connect, now_ms);
+        self.shared.changed();
+    }
+}
+
+impl Writer for StreamWriter {
+    async fn send(&self, bytes: Vec<u8>, patience: Patience<'_>) -> Result<(), SendFault> {
+        let Patience { timers, timer, idle } = patience;
+        let mut at = 0;
+        timers.set(timer, timers.clock.deadline(idle));
+        let sent = poll_fn(|cx| {
+            let left = bytes.get(at..).unwrap_or_default();
+            let Ok(count) = self.shared.machine.borrow_mut().send(self.stream, left, false) else {
+                return Poll::Ready(Err(SendFault::Reset));
+            };
+            self.shared.changed();
+            at += count;
+            if at >= bytes.len() {
+                return Poll::Ready(Ok(()));
+            }
+            if count > 0 {
+                timers.set(timer, timers.clock.deadline(idle));
+            }
+            self.shared.slot(self.stream, |slot| slot.listen(cx));
+            if self.is_gone() {
+                return Poll::Ready(Err(SendFault::Reset));
+            }
+            match timers.poll_due(timer, cx) {
+                true => Poll::Ready(Err(SendFault::Timeout)),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        timers.stop(timer);
+        buffers::give_back(bytes);
+        sent
+    }
+
+    fn is_reset(&self) -> bool {
+        self.is_gone()
+    }
+
+    fn end_sending(&self) {
+        // A stream that takes nothing any more need not be told.
+        let _ = self.shared.machine.borrow_mut().send(self.stream, b"", true);
+        self.shared.changed();
+    }
+
+    fn end(&self) {
+        self.end_sending();
+        self.shared.tell(self.stream, |slot| slot.has_ended = true);
+    }
+
+    fn abort(&self) {
+        self.reset();
+        self.shared.tell(self.stream, |slot| slot.presence = Some(Presence::Reset));
+    }
+}
