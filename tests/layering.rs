@@ -529,6 +529,7 @@ fn client_knows_no_shard_and_no_operation_of_the_ring() {
         "upstream",
         "transport",
         "http1",
+        "http2",
         "http",
         "snapshot",
         "telemetry",

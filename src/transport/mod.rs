@@ -6,3 +6,7 @@ pub mod pending;
 pub mod sending;
 pub mod stream;
 pub mod tls;
+
+// Streams within a stream have tasks of their own.
+#[cfg(feature = "internals")]
+pub use crate::uring::spawn;

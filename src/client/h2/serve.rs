@@ -28,8 +28,9 @@ use crate::time::alarms::Waits;
 use crate::time::clock::{Millis, NEVER};
 use crate::time::timers::{Timer, Timers};
 use crate::transport::pending::PendingSend;
+use crate::transport::spawn;
 use crate::transport::stream::{Recv, RecvAny};
-use crate::uring::{buffers, spawn};
+use crate::uring::buffers;
 
 /// Most bytes of DATA in a frame under TLS: it fits into one record.
 const TLS_FRAME_BYTES: u32 = 16_375;
