@@ -97,8 +97,8 @@ impl Decoder {
                 }
                 _ => {
                     let Some(input @ [byte, ..]) = buf.get(read..) else { break };
-                    let whole = (self.state, self.size_digits) == (State::Size, 0);
-                    if let Some((size, used)) = whole.then(|| size_line(input)).flatten() {
+                    let begins = (self.state, self.size_digits) == (State::Size, 0);
+                    if let Some((size, used)) = begins.then(|| size_line(input)).flatten() {
                         self.size = size;
                         self.state = after_size(size);
                         read = read.saturating_add(used);

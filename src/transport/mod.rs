@@ -7,6 +7,6 @@ pub mod sending;
 pub mod stream;
 pub mod tls;
 
-// Streams within a stream have tasks of their own.
+// Who serves several requests of a connection at once has a task for each.
 #[cfg(feature = "internals")]
 pub use crate::uring::spawn;

@@ -102,6 +102,10 @@ impl<'a> Response<'a> {
             result = machine.send_trailers(self.stream, trailers).map(|()| true);
         }
         drop(machine);
+        if result == Ok(true) {
+            buffers::give_back(std::mem::take(&mut self.rest));
+            self.at = 0;
+        }
         self.is_closed |= result.is_err();
         self.shared.changed();
         result
@@ -243,8 +247,8 @@ impl Answering for Response<'_> {
     }
 
     async fn flush(&mut self, is_whole: bool) -> Result<Flushed, SendFault> {
-        if self.hand_over().map_err(|Closed| SendFault::Reset)? && is_whole {
-            return Ok(Flushed::OnItsWay);
+        if self.hand_over().map_err(|Closed| SendFault::Reset)? {
+            return Ok(if is_whole { Flushed::OnItsWay } else { Flushed::Taken });
         }
         self.taken().await?;
         Ok(Flushed::Taken)

@@ -341,7 +341,10 @@ impl Task<'_> {
         self.give_back(now_ms);
         let mut machine = shared.machine.borrow_mut();
         if self.timers.is_cut_off() || connection.alarm.is_evicted() {
-            machine.close(ErrorCode::NoError, "");
+            // What is cut off is no clean end.
+            let is_clean = machine.stream_count() == 0;
+            let code = if is_clean { ErrorCode::NoError } else { ErrorCode::InternalError };
+            machine.close(code, "");
             return;
         }
         if machine.is_draining() {
@@ -393,7 +396,14 @@ impl Task<'_> {
             buffers::give_back(buffer);
             self.is_gone = result.is_err() || is_late;
         }
-        let done = if self.is_gone { Done::ABORTED } else { Done::CLOSED };
+        let mut done = Done::CLOSED;
+        if self.is_gone {
+            done = Done::ABORTED;
+            client.abort();
+            // A send that was in flight ends with the stream.
+            let (_, buffer) = self.send.await;
+            buffers::give_back(buffer);
+        }
         let mut next = match self.receive {
             Receive::None => NextReceive::None,
             Receive::Any(receive) => NextReceive::InFlight(receive),
