@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits};
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits, Wire};
 use limpet::http::fields::Fields;
 use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::chunked::{Decoder, SIZE_LINE_BYTES_MAX, write_end, write_size};
@@ -48,6 +48,7 @@ const RESPONSE: &[u8] =
 
 fn request_edits() -> RequestEdits<'static> {
     RequestEdits {
+        wire: Wire::Http1,
         forwarded_for: ForwardedFor::Append,
         forwarded_for_entries: 30,
         peer: b"192.0.2.17",
@@ -64,6 +65,7 @@ fn request_edits() -> RequestEdits<'static> {
         host: None,
         strip_cookies: &[b"limpet_shop"],
         session_field: Replaced::NONE,
+        websocket_key: None,
         upgrade: None,
         max_forwards: None,
     }

@@ -29,11 +29,13 @@ fn configurations(version: &'static SupportedProtocolVersion) -> Configurations 
         .expect("a key");
     server.ticketer = aws_lc_rs::Ticketer::new().expect("a ticketer");
     server.send_tls13_tickets = 1;
-    let client = ClientConfig::builder_with_provider(provider)
+    server.enable_secret_extraction = true;
+    let mut client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("a version")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    client.enable_secret_extraction = true;
     (Arc::new(server), Arc::new(client))
 }
 
@@ -46,6 +48,10 @@ fn shaken((server, client): &Configurations) -> (Session, Session) {
     while server.has_control() || client.has_control() {
         server.open(&mut client.take_control(), None).expect("a client's records");
         client.open(&mut server.take_control(), None).expect("a server's records");
+    }
+    for session in [&mut server, &mut client] {
+        session.take_over().expect("secrets");
+        session.go_on().expect("records");
     }
     (server, client)
 }
@@ -82,24 +88,26 @@ fn handshake(c: &mut Criterion) {
 }
 
 fn content(c: &mut Criterion) {
-    let (mut server, mut client) = shaken(&configurations(&TLS13));
-    let (request, response) = ([b'a'; 120], [b'b'; 250]);
-    c.bench_function("tls/request of 120 bytes, response of 250", |b| {
-        b.iter(|| {
-            carry(&mut client, &mut server, &request);
-            carry(&mut server, &mut client, &response);
+    for (version, name) in [(&TLS13, "1.3"), (&TLS12, "1.2")] {
+        let (mut server, mut client) = shaken(&configurations(version));
+        let (request, response) = ([b'a'; 120], [b'b'; 250]);
+        c.bench_function(&format!("tls/request of 120 bytes, response of 250, {name}"), |b| {
+            b.iter(|| {
+                carry(&mut client, &mut server, &request);
+                carry(&mut server, &mut client, &response);
+            });
         });
-    });
-    let data = vec![b'c'; 1024 * 1024];
-    let mut group = c.benchmark_group("tls");
-    group.throughput(Throughput::Bytes(2 * data.len() as u64));
-    group.bench_function("a mebibyte each way", |b| {
-        b.iter(|| {
-            carry(&mut client, &mut server, &data);
-            carry(&mut server, &mut client, &data);
+        let data = vec![b'c'; 1024 * 1024];
+        let mut group = c.benchmark_group("tls");
+        group.throughput(Throughput::Bytes(2 * data.len() as u64));
+        group.bench_function(format!("a mebibyte each way, {name}"), |b| {
+            b.iter(|| {
+                carry(&mut client, &mut server, &data);
+                carry(&mut server, &mut client, &data);
+            });
         });
-    });
-    group.finish();
+        group.finish();
+    }
 }
 
 criterion_group!(benches, handshake, content);

@@ -56,13 +56,22 @@ pub mod http;
 mod http1;
 #[cfg(feature = "internals")]
 pub mod http1;
-// Nothing that is shipped speaks it yet.
+#[cfg(not(feature = "internals"))]
+#[expect(
+    dead_code,
+    reason = "targets are not asked over HTTP/2 yet, and the machine is of either side"
+)]
+mod http2;
 #[cfg(feature = "internals")]
 pub mod http2;
 #[cfg(not(feature = "internals"))]
 mod listener;
 #[cfg(feature = "internals")]
 pub mod listener;
+#[cfg(not(feature = "internals"))]
+mod multiplex;
+#[cfg(feature = "internals")]
+pub mod multiplex;
 #[cfg(not(feature = "internals"))]
 mod proxy_protocol;
 #[cfg(feature = "internals")]

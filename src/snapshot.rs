@@ -78,6 +78,8 @@ pub struct ListenerTimeouts {
     pub handshake: Duration,
     pub head: Duration,
     pub content_idle: Duration,
+    /// In its place on a stream of HTTP/2 that may be silent for long.
+    pub stream_idle: Duration,
     /// Bytes per second below which a client's content is given up; 0 = off.
     pub content_minimum_rate: u64,
     pub keep_alive: Duration,
@@ -153,6 +155,8 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     pub forwarded: ForwardedOptions,
     pub merge_slashes: bool,
+    /// Clients in clear may begin with the preface of HTTP/2.
+    pub http2: bool,
     /// Answers that the file replaces, by status; others are `answers::standard`.
     pub answers: Vec<(u16, Answer)>,
     pub rules: Table,

@@ -23,7 +23,10 @@ use limpet::uring::Engine;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 
 /// A name of the listener over TLS.
 const NAME: &str = "shop.example.com";
@@ -306,14 +309,14 @@ impl Limpet {
         };
         match over {
             Over::Clear => Box::new(connected(self.address)),
-            Over::Tls => {
+            Over::Tls(version) => {
                 let mut roots = RootCertStore::empty();
                 let chain = CertificateDer::from_pem_file(self.folder.path().join("shop.pem"));
                 roots.add(chain.expect("a certificate")).expect("an authority");
                 let config =
                     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                        .with_safe_default_protocol_versions()
-                        .expect("versions")
+                        .with_protocol_versions(&[version])
+                        .expect("a version")
                         .with_root_certificates(roots)
                         .with_no_client_auth();
                 let name = NAME.try_into().expect("a name");
@@ -336,7 +339,7 @@ impl Limpet {
 #[derive(Debug, Clone, Copy)]
 enum Over {
     Clear,
-    Tls,
+    Tls(&'static SupportedProtocolVersion),
 }
 
 impl Over {
@@ -345,7 +348,7 @@ impl Over {
     fn requests(self) -> (usize, usize) {
         match self {
             Over::Clear => (2_000, 10_000),
-            Over::Tls => (500, 2_000),
+            Over::Tls(_) => (500, 2_000),
         }
     }
 }
@@ -543,13 +546,23 @@ fn a_large_response_allocates_nothing_on_epoll() {
 #[test]
 fn requests_of_every_shape_over_tls_allocate_nothing_on_io_uring() {
     for shape in [Shape::Get, Shape::Post, Shape::PostInTwo, Shape::GetLarge] {
-        on_io_uring(Over::Tls, shape);
+        on_io_uring(Over::Tls(&TLS13), shape);
+    }
+    for shape in [Shape::Get, Shape::Post, Shape::GetLarge] {
+        on_io_uring(Over::Tls(&TLS12), shape);
     }
 }
 
 #[test]
 fn requests_of_every_shape_over_tls_allocate_nothing_on_epoll() {
-    for shape in [Shape::Get, Shape::Post, Shape::PostInTwo, Shape::GetLarge] {
-        serves_without_allocating("epoll", Over::Tls, shape);
+    for (version, shape) in [
+        (&TLS13, Shape::Get),
+        (&TLS13, Shape::Post),
+        (&TLS13, Shape::PostInTwo),
+        (&TLS13, Shape::GetLarge),
+        (&TLS12, Shape::Get),
+        (&TLS12, Shape::GetLarge),
+    ] {
+        serves_without_allocating("epoll", Over::Tls(version), shape);
     }
 }

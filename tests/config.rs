@@ -789,7 +789,7 @@ fn mistakes_between_the_settings_of_tls_are_told_once_at_their_place() {
         ),
         ("DIR\ncipher_suites = [\"TLS_RSA_WITH_RC4_128_SHA\"]", "is no cipher suite that is safe"),
         ("DIR\ngroups = [\"ffdhe2048\"]", "is no group that limpet knows"),
-        ("DIR\nalpn = [\"h2\"]", "is no protocol that limpet speaks"),
+        ("DIR\nalpn = [\"h3\"]", "is no protocol that limpet speaks"),
         ("DIR\nalpn = []", "is empty"),
         ("DIR\nclient.mode = \"required\"", "nothing says whose are accepted"),
         ("DIR\nclient.crls = [\"/a.crl\"]", "no client is asked for a certificate"),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits};
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, Wire};
 use limpet::http::fields::{FieldId, Fields};
 use limpet::http::head::{ContentLength, HeadLimits, Method, Mode};
 use limpet::http::refusal::Refusal;
@@ -525,6 +525,7 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
         return Err(Unclear("ends too early".to_owned()));
     }
     let edits = RequestEdits {
+        wire: Wire::Http1,
         forwarded_for: ForwardedFor::Append,
         forwarded_for_entries: 30,
         peer: b"192.0.2.1",
@@ -541,6 +542,7 @@ fn forwarded(request: &[u8]) -> Result<Verdict, Unclear> {
         host: None,
         strip_cookies: &[],
         session_field: Replaced::NONE,
+        websocket_key: None,
         upgrade: None,
         max_forwards: None,
     };

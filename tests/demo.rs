@@ -181,7 +181,9 @@ fn over_https_the_printed_lines_trust_the_demos_own_authority_and_keep_the_sessi
     let authority = authority(&demo);
     let directory = tempfile::tempdir().unwrap();
     let jar = directory.path().join("jar").display().to_string();
-    assert!(demo.curl(0, &jar).starts_with("HTTP/1.1 200 OK"));
+    // Which version of HTTP they agree on is up to the curl that is there.
+    let first = demo.curl(0, &jar);
+    assert!(first.lines().next().is_some_and(|line| line.contains(" 200")), "{first}");
     let created = demo.curl(1, &jar);
     for visit in 2..5 {
         let page = demo.curl(2, &jar);

@@ -363,6 +363,6 @@ fn resets_go_both_ways_and_a_drain_lets_requests_end() {
         server.await.expect("no panic");
         connection.await.expect("no panic").expect("a drain is no fault");
         let end = end.borrow();
-        assert_eq!((end.machine.stream_count(), end.machine.counts().goaways_sent), (0, 2));
+        assert_eq!((end.machine.stream_count(), end.machine.counts().endings.goaways_sent), (0, 2));
     });
 }

@@ -508,8 +508,10 @@ fn exchange_knows_no_socket_no_version_of_http_and_no_shard() {
 fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() {
     let allowed = [
         "exchange",
+        "multiplex",
         "transport",
         "http1",
+        "http2",
         "http",
         "group",
         "telemetry",
@@ -521,11 +523,27 @@ fn upstream_knows_the_exchange_that_asks_for_leases_and_what_they_are_made_of() 
 }
 
 #[test]
+fn multiplex_knows_neither_clients_nor_targets() {
+    let allowed = [
+        "exchange",
+        "transport",
+        "http2",
+        "http",
+        "telemetry::http2",
+        "telemetry::number",
+        "time",
+        "uring::buffers",
+    ];
+    assert_knows_only("multiplex", &allowed);
+}
+
+#[test]
 fn client_knows_no_shard_and_no_operation_of_the_ring() {
     let allowed = [
         "proxy_protocol",
         "challenges",
         "exchange",
+        "multiplex",
         "upstream",
         "transport",
         "http1",

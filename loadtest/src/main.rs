@@ -9,6 +9,8 @@
 mod command_line;
 mod compare;
 mod floor;
+mod hostile;
+mod http2;
 mod instructions;
 mod load;
 mod pattern;
@@ -40,6 +42,8 @@ enum Command {
     Instructions(instructions::Options),
     /// Send load over io_uring, in a closed or an open loop, and measure
     Load(Box<load::Options>),
+    /// Be a burden over HTTP/2 in every way that has a budget, and see what the server does about it
+    Hostile(hostile::Options),
     /// Send requests over kept connections, as fast as they are answered, and check each response
     Soak(soak::Options),
     /// Answer requests, echoing what `soak` needs in order to check them
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => compare::run(&options).map_err(Into::into),
         Command::Instructions(options) => instructions::run(&options).map_err(Into::into),
         Command::Load(options) => load::run(&options),
+        Command::Hostile(options) => hostile::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Target(options) => target::run(&options).map(|()| true),
         Command::Respond(options) => respond::run(&options).map(|()| true),

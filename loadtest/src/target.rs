@@ -7,6 +7,9 @@
 //! `--size` bytes. Every answer has `X-Target`; `X-Soak-Id` as it came; and `X-Soak-Received`, the count of
 //! content bytes, or `damaged` when they did not follow the id's pattern.
 
+mod asked;
+mod streams;
+
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -23,11 +26,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::pattern::{ID_BYTES, Id, Pattern};
-use crate::wire::{Fault, Framing, Incoming, field, framing, write_chunk};
-
-/// Most field lines of a request.
-const FIELD_COUNT_MAX: usize = 128;
+use self::asked::{Answers, Asked};
+use self::streams::Streams;
+use crate::http2::frame::PREFACE;
+use crate::pattern::Pattern;
+use crate::wire::{Fault, Incoming, write_chunk};
 
 /// Size of the chunks of chunked answers.
 const CHUNK_BYTES: usize = 8 * 1024;
@@ -91,13 +94,6 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What every connection answers with.
-#[derive(Debug)]
-struct Answers {
-    id: String,
-    plain: Vec<u8>,
-}
-
 fn serve(
     listener: TcpListener,
     answers: &Arc<Answers>,
@@ -129,21 +125,6 @@ fn serve(
     })
 }
 
-/// What a request's head says that the answer depends on.
-#[derive(Debug)]
-struct Asked {
-    /// The id, where path and field agree; `None` outside /soak/.
-    id: Option<Id>,
-    /// Path and field name different ids: two exchanges have been mixed.
-    mixed: bool,
-    size: usize,
-    chunked: bool,
-    head_only: bool,
-    close: bool,
-    expects: bool,
-    framing: Option<Framing>,
-}
-
 struct Connection {
     incoming: Incoming<OwnedReadHalf>,
     outgoing: OwnedWriteHalf,
@@ -161,7 +142,50 @@ impl Connection {
     /// Answers request after request; whatever goes wrong ends the connection, and the other side
     /// reports it.
     async fn run(mut self) {
-        while self.exchange().await.unwrap_or(false) {}
+        match self.has_preface().await {
+            true => drop(self.exchange_streams().await),
+            false => while self.exchange().await.unwrap_or(false) {},
+        }
+    }
+
+    /// Waits for so much that it tells HTTP/2 from HTTP/1.1.
+    async fn has_preface(&mut self) -> bool {
+        loop {
+            let waiting = self.incoming.waiting();
+            let count = waiting.len().min(PREFACE.len());
+            if count > 0 && (count == PREFACE.len() || waiting[..count] != PREFACE[..count]) {
+                return waiting[..count] == PREFACE[..count];
+            }
+            let arrived = tokio::select! {
+                arrived = self.incoming.more() => arrived,
+                _ = self.stopped.wait_for(|stopped| *stopped) => return false,
+            };
+            if !arrived.unwrap_or(false) {
+                return false;
+            }
+        }
+    }
+
+    /// Answers over HTTP/2 until the client has had enough, or until all is answered that had begun.
+    async fn exchange_streams(&mut self) -> Result<(), Fault> {
+        let mut streams = Streams::new(self.answers.clone());
+        loop {
+            let waiting = self.incoming.waiting();
+            let (count, taken) = (waiting.len(), streams.take_in(waiting));
+            self.incoming.consume(count);
+            if *self.stopped.borrow() {
+                streams.leave();
+            }
+            self.outgoing.write_all(&streams.take_out()).await?;
+            if taken.is_err() || streams.is_done() {
+                return Ok(());
+            }
+            let is_leaving = streams.is_leaving();
+            tokio::select! {
+                arrived = self.incoming.more() => if !arrived? { return Ok(()) },
+                _ = self.stopped.wait_for(|stopped| *stopped), if !is_leaving => {}
+            }
+        }
     }
 
     /// One request and its answer; `false` when the connection is to close.
@@ -240,41 +264,5 @@ impl Connection {
             write_chunk(&chunk, &mut self.out);
         }
         write_chunk(b"", &mut self.out);
-    }
-}
-
-impl Asked {
-    /// Reads a request's head; `None` when it is none.
-    fn read(head: &[u8]) -> Option<Asked> {
-        let mut storage = [httparse::EMPTY_HEADER; FIELD_COUNT_MAX];
-        let mut request = httparse::Request::new(&mut storage);
-        if !request.parse(head).ok()?.is_complete() {
-            return None;
-        }
-        let fields = &*request.headers;
-        let mut asked = Asked {
-            id: None,
-            mixed: false,
-            size: 0,
-            chunked: false,
-            head_only: request.method? == "HEAD",
-            close: request.version? == 0
-                || field(fields, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close")),
-            expects: field(fields, "expect").is_some(),
-            framing: framing(fields),
-        };
-        if let Some(soak) = request.path?.strip_prefix("/soak/") {
-            let (id, query) = soak.split_once('?').unwrap_or((soak, ""));
-            asked.id = id.as_bytes().first_chunk::<ID_BYTES>().copied();
-            asked.mixed = field(fields, "x-soak-id") != Some(id) || id.len() != ID_BYTES;
-            for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-                match key {
-                    "size" => asked.size = value.parse().ok()?,
-                    "chunked" => asked.chunked = value == "1",
-                    _ => {}
-                }
-            }
-        }
-        Some(asked)
     }
 }

@@ -183,6 +183,43 @@ fn every_peer_that_speaks_tls_serves_over_it_and_resumes() {
     assert!(folder.0.join("out/configurations-tls/limpet/limpet.toml").is_file());
 }
 
+#[test]
+fn every_peer_that_speaks_http_2_serves_over_it() {
+    let Some(limpet) = limpet() else { return };
+    let folder = Folder::new("http2");
+    let point = |label: &str, more: &str| {
+        format!("[[point]]\nlabel='{label}'\nconnections=4\nhttp2=true\nstreams=8\n{more}\n")
+    };
+    let needs = |needs: &str| format!("name='h2'\ntitle='h2'\nabout='It is.'\nneeds=[{needs}]\n");
+    let through = "upstream='http2'\nmethod='POST'\nbody_size=100000";
+    for scenario in [
+        needs("'http2','tls'") + &point("clear", "") + &point("tls", "tls='ecdsa'"),
+        needs("'http2','http2-targets'") + &point("through", through),
+        needs("'http2','grpc'") + &point("grpc", "upstream='grpc'\nbody_size=9"),
+    ] {
+        let said = compare(&limpet, &folder, &["--scenario", &folder.scenario(&scenario)]);
+        let json = results(&folder, &said);
+        let points = json["scenarios"][0]["points"].as_array().unwrap();
+        let cells = points.iter().flat_map(|point| point["cells"].as_array().unwrap());
+        for cell in cells.filter(|cell| cell["candidate"] != "floor") {
+            if cell["candidate"] == "limpet" || cell["cannot"].is_null() {
+                let sample = &cell["samples"][0];
+                assert!(cell["cannot"].is_null() && sample["invalid"].is_null(), "{cell}");
+                assert!(sample["found"]["responses"].as_u64() > Some(0), "{cell}");
+            }
+        }
+    }
+    assert!(folder.0.join("out/configurations-http2-to-grpc/limpet/limpet.toml").is_file());
+}
+
+#[test]
+fn memory_of_idle_clients_over_http_2_is_measured() {
+    let point =
+        "needs=['http2','tls']\n[[point]]\nlabel='p'\nconnections=100\nhttp2=true\ntls='ecdsa'";
+    let cells = idle("idle-http2", point);
+    assert!(cells.is_none_or(|cells| cells.len() == 1), "limpet alone");
+}
+
 /// Who speaks no TLS and says why.
 fn is_without_tls(cell: &Value) -> bool {
     let why = cell["cannot"].as_str().unwrap_or_default();

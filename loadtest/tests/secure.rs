@@ -274,3 +274,42 @@ fn hostile_clients_come_beside_the_others_and_are_not_counted_with_them() {
     assert!(answered > 0 && answered <= begun * 3 / 4 + 1, "{json}");
     assert_eq!(json["handshakes"]["full"], 2, "{json}");
 }
+
+/// Answers each head with status 200 and nothing, over HTTP/2.
+fn right_by_frames(stream: &mut Stream) -> std::io::Result<()> {
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface)?;
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+        stream.read_exact(&mut payload)?;
+        if head[3] == 1 {
+            let [.., s0, s1, s2, s3] = head;
+            stream.write_all(&[0, 0, 1, 1, 5, s0, s1, s2, s3, 0x88])?;
+        }
+    }
+}
+
+#[test]
+fn a_server_that_agrees_to_http_2_is_asked_over_it() {
+    let folder = Folder::new("h2", "ecdsa");
+    let mut config = folder.config();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = serve(config, right_by_frames);
+    let arguments = "--requests 100 --http2 --connections 2 --streams 5";
+    let (clean, json, said) = load(address, &folder.chain(), arguments);
+    assert!(clean, "{json} {said}");
+    assert_eq!(json["responses"], 100, "{json}");
+}
+
+#[test]
+fn a_server_that_does_not_agree_to_http_2_is_refused() {
+    let folder = Folder::new("alpn", "ecdsa");
+    let address = serve(folder.config(), right);
+    let arguments = "--requests 3 --http2 --connections 1";
+    let (clean, json, said) = load(address, &folder.chain(), arguments);
+    assert!(!clean && said.contains("TLS: "), "{said}");
+    assert_eq!(json["errors"]["tls"], 3, "{json}");
+}

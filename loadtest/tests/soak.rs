@@ -90,6 +90,48 @@ fn a_right_target_is_left_without_a_problem_by_every_kind_of_request() {
 }
 
 #[test]
+fn a_right_target_is_left_without_a_problem_over_http_2() {
+    let target = Target::start("a");
+    for streams in ["1", "16"] {
+        let arguments =
+            ["--http2", "--streams", streams, "--connections", "4", "--requests", "3000"];
+        let (code, report) = soak(target.address, &arguments);
+        assert_eq!(code, Some(0), "{report}");
+        assert!(report.contains("requests     3000 in"), "{report}");
+        assert!(report.contains("connections  4\n"), "{report}");
+        for kind in [" GET", " HEAD", " POST", " chunked POST"] {
+            assert!(report.contains(kind), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_ends_leaves_no_stream_without_its_answer() {
+    let mut target = Target::start("a");
+    let mut soak = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["soak", "--http2", "--streams", "4", "--connections", "1", "--kinds", "get,post"])
+        .args(["--requests", "25000", "--address", &target.address.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(soak.stderr.take().unwrap());
+    // It tells how far it is, once a second.
+    stderr.read_line(&mut String::new()).unwrap();
+    thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+    let id = target.child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    assert!(target.child.wait().unwrap().success());
+    let Output { status, stdout, .. } = soak.wait_with_output().unwrap();
+    let report = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(1), "{report}");
+    // Whatever had begun is answered; the rest find nobody.
+    let mut problems = report.lines().filter(|line| line.contains(" × ")).peekable();
+    assert!(problems.peek().is_some(), "{report}");
+    assert!(problems.all(|line| line.contains("the connection was refused")), "{report}");
+}
+
+#[test]
 fn one_changed_byte_of_content_is_a_problem() {
     let target = Target::start("a");
     let address = between(target.address, |piece, bytes| {
@@ -100,6 +142,21 @@ fn one_changed_byte_of_content_is_a_problem() {
     let arguments =
         ["--connections", "1", "--requests", "200", "--kinds", "get", "--wait-max-s", "1"];
     let (code, report) = soak(address, &arguments);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(!report.contains("problems     0"), "{report}");
+}
+
+#[test]
+fn one_changed_byte_over_http_2_is_a_problem() {
+    let target = Target::start("a");
+    let address = between(target.address, |piece, bytes| {
+        if piece % 20 == 19 {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+        }
+    });
+    let arguments = ["--http2", "--connections", "1", "--requests", "200", "--kinds", "get"];
+    let (code, report) = soak(address, &[&arguments[..], &["--wait-max-s", "1"]].concat());
     assert_eq!(code, Some(1), "{report}");
     assert!(!report.contains("problems     0"), "{report}");
 }

@@ -26,10 +26,12 @@ macro_rules! topic {
     };
 }
 
-static TOPICS: [Topic; 11] = [
+static TOPICS: [Topic; 13] = [
     topic!("config", "the configuration file"),
     topic!("stickiness", "how users come back to their target"),
     topic!("tls", "certificates, clients' certificates, handshakes"),
+    topic!("http2", "clients and targets that speak HTTP/2"),
+    topic!("grpc", "calls of gRPC: targets, deadlines, retries, checks"),
     topic!("health", "checks, ejection, slow start"),
     topic!("drain", "taking a target out of service"),
     topic!("reload", "changing the configuration of a running limpet"),

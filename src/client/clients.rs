@@ -17,17 +17,16 @@ use crate::time::seldom::Seldom;
 use crate::transport::tls::places::Places;
 use crate::upstream::Room;
 use crate::upstream::h1::Lease;
+use crate::upstream::h2::lines::Lines;
 use crate::upstream::pool::Pool;
 use crate::upstream::sessions::Sessions;
-
-/// Most bytes by which the windows of a shard's HTTP/2 connections may grow.
-#[cfg(feature = "internals")]
-const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
 
 pub struct Clients {
     pub local: Local,
     pub views: Views,
     pub pool: RefCell<Pool<Lease>>,
+    /// Connections to targets that exchanges share.
+    pub lines: Lines,
     /// TLS with targets.
     pub sessions: RefCell<Sessions>,
     /// Makes room for a connection to a target when descriptors are short.
@@ -36,9 +35,6 @@ pub struct Clients {
     pub warnings: Seldom,
     /// The TLS handshakes under way.
     pub handshakes: Places,
-    /// What the windows of HTTP/2 connections may grow by.
-    #[cfg(feature = "internals")]
-    pub windows: RefCell<crate::http2::flow::Pool>,
 }
 
 impl Clients {
@@ -51,8 +47,7 @@ impl Clients {
             room,
             warnings: Seldom::default(),
             handshakes: Places::default(),
-            #[cfg(feature = "internals")]
-            windows: RefCell::new(crate::http2::flow::Pool::new(WINDOW_BYTES)),
+            lines: Lines::default(),
         }
     }
 
@@ -74,6 +69,7 @@ impl Clients {
     pub fn tick(&self) {
         let now_ms = self.local.clock.now_ms();
         self.pool.borrow_mut().expire(now_ms, |lease| self.close(lease));
+        self.lines.tick();
         self.flush();
         self.views.tick(&self.local.clock);
     }
@@ -81,12 +77,14 @@ impl Clients {
     /// The process stops: closes the idle connections to targets.
     pub fn stop_idle(&self) {
         self.pool.borrow_mut().drain_all(|lease| self.close(lease));
+        self.lines.stop_idle();
     }
 
-    /// Closes the kept connection to a target that would expire first; `false` when none is kept.
+    /// Closes the kept connection to a target that would expire first, else a shared one that has been idle for longest;
+    /// `false` when there is neither.
     pub fn close_kept(&self) -> bool {
         let lease = self.pool.borrow_mut().take_first_to_expire();
-        lease.map(|lease| self.close(lease)).is_some()
+        lease.map(|lease| self.close(lease)).is_some() || self.lines.close_idlest()
     }
 
     /// A client's connection has ended: closes the connections to targets that were kept for it alone.
@@ -95,6 +93,7 @@ impl Clients {
         let mut pool = self.pool.borrow_mut();
         for kept in alone.kept() {
             pool.drain_of(kept, |lease| self.close(lease));
+            self.lines.close_of(kept);
         }
     }
 

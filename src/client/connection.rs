@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::clients::Clients;
 use crate::exchange::caller::{Caller, Encryption, Origin, Peer};
+use crate::http2::frame::PREFACE;
 use crate::snapshot::{Listener, View};
 use crate::time::alarms::Alarm;
 use crate::time::clock::{Millis, NEVER};
@@ -18,6 +19,15 @@ pub struct Arrival {
     pub client: Stream,
     pub origin: Rc<Origin>,
     pub peer: Peer,
+}
+
+/// The version of HTTP that a client speaks, as far as it has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    Http1,
+    Http2,
+    /// Its bytes are the beginning of a preface of HTTP/2.
+    NotSaid,
 }
 
 /// The state that lasts as long as the connection.
@@ -32,6 +42,8 @@ pub struct Connection {
     /// When this time has passed the connection closes after its current request.
     pub expires_ms: Millis,
     pub requests: Cell<u32>,
+    /// Whether a client in clear may speak HTTP/2.
+    takes_http2: bool,
 }
 
 impl Connection {
@@ -49,6 +61,7 @@ impl Connection {
             opened_ms,
             expires_ms: NEVER,
             requests: Cell::new(0),
+            takes_http2: false,
         }
     }
 
@@ -88,15 +101,30 @@ impl Connection {
     pub fn comes_by(&mut self, listener: &Listener, position: usize) {
         self.listener = u32::try_from(position).unwrap_or(u32::MAX);
         self.expires_ms = self.age_limit_ms(listener);
+        self.takes_http2 = listener.http2;
     }
 
     /// Whether the connection may serve another request after the current one.
-    pub fn may_continue(&self, listener: &Listener) -> bool {
-        let limit = listener.requests_per_connection;
-        (limit == 0 || self.requests.get() < limit)
+    pub fn may_continue(&self, requests_max: u32) -> bool {
+        (requests_max == 0 || self.requests.get() < requests_max)
             && self.clients.local.clock.now_ms() < self.expires_ms
             && !self.clients.local.stop.has_begun()
             && !self.clients.views.is_retired(&self.caller.origin.listener_name)
+    }
+
+    /// Which version of HTTP the client speaks: what both sides have agreed upon (RFC 9113 §3.2), or what the first bytes
+    /// of the connection are where it may be either (§3.3).
+    pub fn spoken(&self, first: &[u8]) -> Spoken {
+        if self.client.is_encrypted() {
+            let alpn = self.caller.encryption().and_then(|encryption| encryption.alpn.as_deref());
+            return if alpn == Some(b"h2") { Spoken::Http2 } else { Spoken::Http1 };
+        }
+        let is_first = self.takes_http2 && self.requests.get() == 0;
+        match is_first {
+            true if first.starts_with(PREFACE) => Spoken::Http2,
+            true if PREFACE.starts_with(first) => Spoken::NotSaid,
+            _ => Spoken::Http1,
+        }
     }
 
     /// Whether the client has not taken everything that it was sent, and would lose the rest by a reset.

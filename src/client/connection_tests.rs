@@ -33,7 +33,7 @@ fn seen(connection: &Connection) -> Option<(Vec<String>, usize)> {
 
 fn may_continue(connection: &Connection) -> bool {
     let (view, position) = connection.view().unwrap();
-    connection.may_continue(&view.listeners[position])
+    connection.may_continue(view.listeners[position].requests_per_connection)
 }
 
 #[test]

@@ -46,7 +46,7 @@ use crate::transport::pending::PendingSend;
 use crate::transport::sending;
 use crate::transport::stream::{RecvAny, Stream};
 use crate::upstream::Targets;
-use crate::upstream::h1::Draft;
+use crate::upstream::draft::Draft;
 use crate::upstream::side::{First, Plain};
 use crate::uring::buffers::{self, SMALL_BYTES};
 
@@ -276,8 +276,8 @@ impl Served<'_, '_> {
             Ok(()) => {
                 self.entry.request_bytes = client.request.content.extent.used as u64;
                 self.entry.request_content_bytes = client.request.received();
-                let Clients { pool, sessions, room, .. } = &*connection.clients;
-                let upstream = Targets { local, pool, sessions, room: &**room };
+                let Clients { pool, sessions, lines, room, .. } = &*connection.clients;
+                let upstream = Targets { local, pool, sessions, lines, room: &**room };
                 let mut exchange = Exchange {
                     scene: self.scene,
                     out: &mut *self.out,
@@ -323,7 +323,7 @@ impl Served<'_, '_> {
     fn answer(&mut self, reply: &mut Reply, input: &mut Input, ahead: &mut Ahead) -> Done {
         let (connection, listener) = (self.connection, self.scene.listener);
         let clock = &self.scene.local.clock;
-        reply.keep = reply.keep && connection.may_continue(listener);
+        reply.keep = reply.keep && connection.may_continue(listener.requests_per_connection);
         self.entry.answered(reply);
         let mut out = buffers::small();
         reply::write(reply, Some(listener), &clock.date(), &mut out);

@@ -6,11 +6,9 @@
 //! by the black-box suite.
 
 use super::connection::Connection;
+use super::first_bytes;
 use crate::proxy_protocol::read::{self, Decoded, decode};
 use crate::snapshot::Listener;
-use crate::time::alarms::Waits;
-use crate::time::clock::Millis;
-use crate::time::stop::LAST_REQUEST;
 use crate::uring::buffers;
 
 /// Why a connection is closed.
@@ -76,12 +74,9 @@ async fn receive_header(
     bytes: &mut Vec<u8>,
 ) -> Result<usize, Fault> {
     let local = &connection.clients.local;
-    let mut deadline = local.clock.deadline(listener.timeouts.head);
-    if local.stop.has_begun() {
-        deadline = deadline.min(local.clock.deadline(LAST_REQUEST));
-    }
+    let deadline = first_bytes::deadline(connection, listener);
     loop {
-        let (count, expired) = receive_more(connection, deadline, bytes).await;
+        let (count, expired) = first_bytes::receive(connection, deadline, bytes).await;
         if expired && !local.stop.has_begun() && !connection.alarm.is_evicted() {
             return Err(Fault::Late);
         }
@@ -94,28 +89,6 @@ async fn receive_header(
             return Ok(consumed);
         }
     }
-}
-
-/// One receive behind `bytes`. Returns how many bytes came, 0 at the end, and whether the time was up. A stop need not
-/// wait for it, since no request has begun.
-async fn receive_more(
-    connection: &Connection,
-    deadline: Millis,
-    bytes: &mut Vec<u8>,
-) -> (usize, bool) {
-    let Connection { client, alarm, .. } = connection;
-    if bytes.capacity() == 0 {
-        let receive = client.recv_any();
-        let (result, expired) =
-            alarm.bound_waiting(deadline, Waits::Fresh, receive, || client.end()).await;
-        *bytes = result.unwrap_or_default();
-        return (bytes.len(), expired);
-    }
-    let receive = client.recv(std::mem::take(bytes));
-    let ((result, received), expired) =
-        alarm.bound_waiting(deadline, Waits::Fresh, receive, || client.end()).await;
-    *bytes = received;
-    (result.unwrap_or(0), expired)
 }
 
 fn complain(connection: &Connection, listener: &Listener, fault: Fault) {

@@ -154,7 +154,7 @@ impl Answering for Response<'_> {
             || may_keep
                 && self.asked.persistent
                 && framing != ResponseFraming::UntilClose
-                && self.connection.may_continue(self.listener);
+                && self.connection.may_continue(self.listener.requests_per_connection);
         let to_client = ToClient {
             version: self.asked.version,
             framing,

@@ -15,8 +15,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::clients::Clients;
-use super::connection::{Arrival, Connection};
+use super::connection::{Arrival, Connection, Spoken};
+use super::first_bytes;
 use super::h1::{self, Next};
+use super::h2;
 use super::proxy_protocol;
 use super::security::{self, Secured};
 use crate::proxy_protocol::ProxyProtocol;
@@ -123,7 +125,7 @@ impl Serving {
                         buffers::give_back(bytes);
                         return Poll::Ready(());
                     }
-                    *state = State::Awake(Box::pin(h1::serve(Rc::clone(connection), bytes)));
+                    *state = awake(connection, bytes);
                 }
                 State::Awake(awake) => match ready!(awake.as_mut().poll(cx)) {
                     Next::Wait { receive, idle_deadline } => {
@@ -182,11 +184,21 @@ fn fresh(connection: &Connection, listener: &Listener) -> State {
     asleep(connection, connection.client.recv_any(), deadline)
 }
 
+/// Makes the state that serves the version of HTTP that the first bytes are of.
+fn awake(connection: &Rc<Connection>, bytes: Vec<u8>) -> State {
+    let connection = Rc::clone(connection);
+    State::Awake(match connection.spoken(&bytes) {
+        Spoken::Http1 => Box::pin(h1::serve(connection, bytes)),
+        Spoken::Http2 => Box::pin(h2::serve::serve(connection, bytes)),
+        Spoken::NotSaid => Box::pin(first_bytes::serve(connection, bytes)),
+    })
+}
+
 /// Makes the state of a connection that has arrived.
 fn arrival(connection: &mut Rc<Connection>, arrived: Arrived) -> Option<State> {
     match arrived {
         Arrived::Plain(bytes) if !bytes.is_empty() => {
-            return Some(State::Awake(Box::pin(h1::serve(Rc::clone(connection), bytes))));
+            return Some(awake(connection, bytes));
         }
         Arrived::Plain(_) => {}
         Arrived::Secured(secured) => {

@@ -4,7 +4,7 @@
 //! snapshot that had it, for as long as a client may sleep on such a connection. Must never hold a snapshot that no
 //! connection needs: the control plane waits for its release to free it. Tested beside it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ const RETIRED_MARGIN: Duration = Duration::from_secs(10);
 
 pub struct Views {
     latest: RefCell<Latest>,
+    /// How many snapshots this shard has turned to.
+    turns: Cell<u32>,
     /// Listeners that a reload took away, for connections that they have accepted.
     retired: RefCell<Vec<Retired>>,
 }
@@ -40,7 +42,7 @@ impl Views {
         let mut published = arc_swap::Cache::new(published);
         let view = Rc::new(Arc::clone(published.load()));
         let latest = RefCell::new(Latest { published, view });
-        Views { latest, retired: RefCell::default() }
+        Views { latest, turns: Cell::default(), retired: RefCell::default() }
     }
 
     /// The snapshot published last: one atomic load, and a new `Rc` only when it has changed.
@@ -58,6 +60,7 @@ impl Views {
     #[cold]
     fn turn_to(&self, view: &mut View, latest: &Arc<Snapshot>, clock: &Clock) {
         let before = std::mem::replace(view, Rc::new(Arc::clone(latest)));
+        self.turns.set(self.turns.get().wrapping_add(1));
         let mut retired = self.retired.borrow_mut();
         retired.retain(|one| latest.listener(&one.name).is_none());
         for listener in &before.listeners {
@@ -72,6 +75,12 @@ impl Views {
                 until_ms: clock.deadline(asleep),
             });
         }
+    }
+
+    /// Another number whenever the shard has turned to another snapshot.
+    #[inline]
+    pub fn turns(&self) -> u32 {
+        self.turns.get()
     }
 
     /// The last snapshot that had this listener, if it is gone since.

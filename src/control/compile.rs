@@ -252,6 +252,7 @@ fn listener(
         timeouts: options::timeouts(&listener.timeouts),
         forwarded: options::forwarded(&listener.forwarded),
         merge_slashes: listener.merge_slashes,
+        http2: listener.http2,
         answers,
         series: registry.listener(&listener.name),
         rule_series: rules.map(|rule| registry.rule(&listener.name, &rule.name)).collect(),

@@ -17,6 +17,7 @@ use crate::exchange::failure::Failure;
 use crate::group::address::Address;
 use crate::http::fields::Fields;
 use crate::http::head::RequestHead;
+use crate::http::host::without_port;
 use crate::http1::head::{self, Parsed};
 use crate::routing::actions::Action;
 use crate::routing::conditions::{Request, Tls};
@@ -380,16 +381,6 @@ fn address(address: &Address) -> String {
 
 fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
-}
-
-/// `host` without its port; brackets of an IPv6 address stay.
-fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.iter().skip(colon).any(|byte| *byte == b']') => {
-            host.get(..colon).unwrap_or_default()
-        }
-        _ => host,
-    }
 }
 
 #[cfg(test)]

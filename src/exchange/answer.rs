@@ -100,6 +100,10 @@ impl Reply {
     pub fn failure(failure: Failure) -> Reply {
         let mut reply = Reply::new(failure.status(), failure.code());
         reply.ended = Some(failure.ended(Phase::RequestHead));
+        if reply.status == 405 {
+            // What answers nothing but calls of gRPC.
+            reply.extra.extend_from_slice(b"Allow: POST\r\n");
+        }
         reply
     }
 

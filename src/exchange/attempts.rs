@@ -3,12 +3,13 @@
 use super::client::Client;
 use super::entry::Entry;
 use super::failure::Failure;
-use super::place::chosen;
-use super::plan::Outgoing;
+use super::grpc::Again;
+use super::place::{chosen, take_back};
+use super::plan::{Outgoing, Plan};
 use super::scene::{Scene, Tried};
 use super::target::Draft;
 use crate::group::retry::{self, Decision, RetryPermit};
-use crate::group::target_group::Standing;
+use crate::group::target_group::{GroupOptions, Standing};
 use crate::routing::actions::Action;
 use crate::time::clock::Millis;
 
@@ -60,24 +61,15 @@ impl<'a, 's> Attempts<'a, 's> {
         let view = self.scene.view;
         let Some(group) = view.groups.get(out.plan.choice.group) else { return Err(failure) };
         let clock = &self.scene.local.clock;
-        let elapsed_ms = clock.now_ms().saturating_sub(self.began_ms);
         let options = &group.options;
-        let attempt = retry::Attempt {
-            failure: match failure {
-                _ if failure.is_connect() => retry::Failure::ConnectFailed,
-                _ if failure.is_before_any_byte() => retry::Failure::ClosedBeforeByte,
-                _ => retry::Failure::Other,
-            },
-            was_reused,
-            is_idempotent: self.is_idempotent,
-            is_replayable: self.is_replayable,
-            is_bound: out.plan.choice.sticky.is_some_and(|sticky| sticky.bound),
-            was_tried_again: self.was_tried_again,
-            has_connect_time: u128::from(elapsed_ms)
-                < (options.connect_timeout + options.handshake_timeout).as_millis(),
-            retries: self.retries,
-            retries_max: options.retries,
+        let kind = match failure {
+            _ if failure.is_connect() => retry::Failure::ConnectFailed,
+            _ if failure.is_before_any_byte() => retry::Failure::ClosedBeforeByte,
+            Failure::TargetUnprocessed => retry::Failure::Unprocessed,
+            Failure::CallRefused { .. } => retry::Failure::Refused,
+            _ => retry::Failure::Other,
         };
+        let attempt = self.attempt((kind, was_reused), &out.plan, options);
         let (percent, minimum) = (options.retry_budget_percent, options.retry_budget_minimum);
         let decision = retry::decide(&attempt, || {
             self.permit = self
@@ -90,7 +82,7 @@ impl<'a, 's> Attempts<'a, 's> {
             // A target that takes no connection has lost the sessions that it kept; one that closes has only failed this
             // request.
             Decision::GiveUp | Decision::OtherTarget | Decision::OtherTargetElseSame
-                if self.answers_lost(out) =>
+                if self.answers_lost(&out.plan) =>
             {
                 if failure.is_connect() {
                     self.other(client, (out, entry), false)?;
@@ -103,7 +95,8 @@ impl<'a, 's> Attempts<'a, 's> {
             // A stale connection is no reason to use an ejected target, before the target itself has refused a
             // connection.
             Decision::OtherTargetElseSame => {
-                (self.other(client, (out, entry), false)?, self.retries == 0)
+                let has_same = self.retries == 0 || kind == retry::Failure::Refused;
+                (self.other(client, (out, entry), false)?, has_same)
             }
         };
         if !goes_elsewhere && !has_same {
@@ -116,13 +109,69 @@ impl<'a, 's> Attempts<'a, 's> {
         Ok(())
     }
 
+    /// The facts about an attempt that has failed, or would.
+    fn attempt(
+        &self,
+        (failure, was_reused): (retry::Failure, bool),
+        plan: &Plan,
+        options: &GroupOptions,
+    ) -> retry::Attempt {
+        let elapsed_ms = self.scene.local.clock.now_ms().saturating_sub(self.began_ms);
+        retry::Attempt {
+            failure,
+            was_reused,
+            is_idempotent: self.is_idempotent,
+            is_replayable: self.is_replayable,
+            is_bound: plan.choice.sticky.is_some_and(|sticky| sticky.bound),
+            was_tried_again: self.was_tried_again,
+            // What a target has refused was decided about before its answer came, however late.
+            has_connect_time: failure == retry::Failure::Refused
+                || u128::from(elapsed_ms)
+                    < (options.connect_timeout + options.handshake_timeout).as_millis(),
+            retries: self.retries,
+            retries_max: options.retries,
+        }
+    }
+
+    /// Whether a call that its chosen target answers by a status that the group retries may be tried again. What the
+    /// target has said goes to the client where it may not, so that this is asked before it says anything.
+    pub fn after_call(&self, plan: &Plan) -> Again {
+        let Some((group, target)) = chosen(self.scene.view, &plan.choice) else {
+            return Again::Never;
+        };
+        if group.options.retried_statuses == 0 {
+            return Again::Never;
+        }
+        let attempt = self.attempt((retry::Failure::Refused, false), plan, &group.options);
+        let mut needs_budget = false;
+        let decision = retry::decide(&attempt, || {
+            needs_budget = true;
+            true
+        });
+        let is_untried = |slot| slot != target.state.slot && !self.tried.contains(&slot);
+        let may_again = match decision {
+            Decision::GiveUp => false,
+            Decision::SameTarget => true,
+            Decision::OtherTargetElseSame => !self.answers_lost(plan),
+            Decision::OtherTarget => {
+                let mut others = group.eligible().map(|(_, other)| other.state.slot);
+                !self.answers_lost(plan) && others.any(is_untried)
+            }
+        };
+        match may_again {
+            false => Again::Never,
+            true if needs_budget && self.permit.is_none() => Again::WithinBudget,
+            true => Again::Surely,
+        }
+    }
+
     /// Whether the session has bound this request to its target, and `on_lost` forbids to serve it elsewhere.
-    fn answers_lost<D>(&self, out: &Outgoing<D>) -> bool {
-        let choice = &out.plan.choice;
+    fn answers_lost(&self, plan: &Plan) -> bool {
+        let choice = &plan.choice;
         choice.sticky.is_some_and(|sticky| sticky.bound)
             && self
                 .scene
-                .stickiness(out.plan.rule, choice.group)
+                .stickiness(plan.rule, choice.group)
                 .is_some_and(|sticky| sticky.answers_lost().is_some())
     }
 
@@ -146,10 +195,9 @@ impl<'a, 's> Attempts<'a, 's> {
         if !self.tried.contains(&slot) && self.tried.try_push(slot).is_err() {
             return Ok(false);
         }
-        // A session that was to begin at the target that has failed begins elsewhere.
-        if let Some(outcome) = out.plan.choice.sticky.filter(|outcome| !outcome.bound) {
-            target.state.newcomers().take_back(outcome.assignment.session);
-        }
+        // A session that was to begin there begins elsewhere.
+        take_back(self.scene.view, &out.plan.choice);
+        self.scene.unpin(&out.plan);
         let choice =
             client.head(|head| self.scene.select_again(head, forward, &out.plan, &self.tried));
         match choice {

@@ -171,3 +171,72 @@ fn retries_of_what_a_target_may_have_seen_need_the_groups_budget_for_as_long_as_
         assert!(second.after(CLOSED).is_some());
     });
 }
+
+const CALL: (Failure, bool) = (Failure::CallRefused { status: 14 }, true);
+const RETRIED: &str = "protocol_version = \"grpc\"\nretries.on = [\"grpc:unavailable\"]\n";
+
+impl Tries<'_, '_> {
+    fn after_call(&self) -> Again {
+        self.attempts.after_call(&self.out.plan)
+    }
+}
+
+#[test]
+fn a_call_that_was_refused_goes_to_another_target_within_the_groups_budget() {
+    let more = format!("{RETRIED}retries.count = 2\nretries.budget_minimum = 1");
+    play(&file("", &more, 3), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, POST, true);
+        assert_eq!(tries.after_call(), Again::WithinBudget);
+        let second = tries.after(CALL).unwrap();
+        assert_eq!(tries.after_call(), Again::Surely, "it holds a permit");
+        let third = tries.after(CALL).unwrap();
+        assert_eq!(second + third, 3, "each of the others once");
+        assert_eq!(tries.after_call(), Again::Never, "as often as the group says");
+        assert_eq!((tries.after(CALL), tries.entry.retries), (None, 2));
+        assert!(!tries.attempts.only_fresh, "its connection is as good as before");
+    });
+}
+
+#[test]
+fn a_call_that_has_nobody_else_is_tried_once_more_where_it_was() {
+    let more = format!("{RETRIED}retries.count = 9");
+    play(&file("", &more, 1), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, POST, true);
+        assert_eq!(tries.after_call(), Again::WithinBudget);
+        assert_eq!(tries.after(CALL), Some(0));
+        assert_eq!(tries.after_call(), Again::Never, "the answer goes to the client");
+        assert_eq!(tries.after(CALL), None);
+    });
+    play(&file("", &more, 2), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, POST, true);
+        let made = std::iter::from_fn(|| tries.after(CALL)).take(9).collect::<Vec<_>>();
+        assert_eq!(made, [1, 1], "the other one, and that once more");
+    });
+}
+
+#[test]
+fn a_call_is_not_tried_again_whose_content_has_gone_on_or_whose_group_retries_none() {
+    for (group, is_replayable) in [(RETRIED, false), ("protocol_version = \"grpc\"", true)] {
+        play(&file("", group, 2), async |shard| {
+            let scene = shard.scene();
+            let tries = Tries::new(shard, &scene, POST, is_replayable);
+            assert_eq!(tries.after_call(), Again::Never);
+        });
+    }
+}
+
+#[test]
+fn a_bound_call_tries_its_target_once_more_before_it_fails_over() {
+    play(&file("", RETRIED, 2), async |shard| {
+        let scene = shard.scene();
+        let mut tries = Tries::new(shard, &scene, POST, true);
+        tries.bind();
+        assert_eq!(tries.after_call(), Again::WithinBudget);
+        assert_eq!(tries.after(CALL), Some(0));
+        assert_eq!(tries.after_call(), Again::Surely);
+        assert_eq!(tries.after(CALL), Some(1));
+    });
+}

@@ -13,6 +13,7 @@ use super::alone::Alone;
 use crate::group::select::Pinned;
 use crate::proxy_protocol::{Announced, AnnouncedTls};
 use crate::random::Random;
+use crate::stickiness::set_cookie::Assignment;
 use crate::telemetry::rare::{self, Rare};
 use crate::tls::client_auth::ClientCertificate;
 use crate::tls::listener::HandshakeProfile;
@@ -279,6 +280,14 @@ impl Caller {
         match self.memory.get() {
             Some(memory) => look(&memory.pins.borrow()),
             None => look(&[]),
+        }
+    }
+
+    /// Forgets an assignment, if it is remembered as it is.
+    pub fn unpin(&self, assignment: &Assignment) {
+        if let Some(memory) = self.memory.get() {
+            let is_it = |pinned: &Pinned| pinned.is_of(assignment);
+            memory.pins.borrow_mut().retain(|pinned| !is_it(pinned));
         }
     }
 

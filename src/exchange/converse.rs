@@ -18,7 +18,7 @@ use super::plan::Outgoing;
 use super::progress::{Progress, UploadState};
 use super::respond::{Answered, Respond};
 use super::scene::Scene;
-use super::target::{Draft, Handle, Lease, Sending, Upstream};
+use super::target::{Draft, Handle, Lease, Leases, Sending, Upstream};
 use super::tunnel;
 use super::upload::Upload;
 use super::watch::bound;
@@ -43,10 +43,10 @@ pub struct Converse<'a, 's, C, D> {
 impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
     /// Sends the request, relays the response, gives the lease back. The last bytes of the response may still be on
     /// their way to the client.
-    pub async fn run<U: Upstream<Draft = D>>(
+    pub async fn run<U: Upstream<Draft = D>, L: Lease<Draft = D>>(
         mut self,
         upstream: &U,
-        mut lease: U::Lease,
+        (mut lease, kind): (L, impl FnOnce(L) -> Leases<U>),
         entry: &mut Entry,
     ) -> Result<End, Failure> {
         let is_whole = self.client.parts().0.along().is_whole();
@@ -66,13 +66,13 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         match result {
             Ok(End::Complete) => {
                 let Place { group, target } = self.place;
-                upstream.give_back(lease, target, &group.options);
+                upstream.give_back(kind(lease), target, &group.options);
             }
-            Ok(_) => upstream.close(lease),
+            Ok(_) => upstream.close(kind(lease)),
             Err(_) => {
                 // Neither side has sent everything that it should have.
                 lease.handle().abort();
-                upstream.close(lease);
+                upstream.close(kind(lease));
             }
         }
         result
@@ -172,7 +172,10 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
                 // The client is read only a moment longer, and its bytes are dropped. The target must not take the part
                 // that it has for the whole.
                 target.abort();
-                let soon = timers.clock.deadline(STOP_UPLOAD);
+                let soon = match timers.is_past(Timer::Call) {
+                    true => timers.clock.now_ms(),
+                    false => timers.clock.deadline(STOP_UPLOAD),
+                };
                 timers.hasten(Timer::Content, soon);
                 timers.hasten(Timer::Upload, soon);
             };

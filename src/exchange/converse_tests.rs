@@ -9,6 +9,7 @@ use crate::exchange::content::End as ContentEnd;
 use crate::exchange::doubles::{
     ClientDouble, ClientState, LeaseDouble, Reach, Says, Shard, TargetState, Text, file, play, poll,
 };
+use crate::exchange::target::Leased;
 use crate::exchange::target::ReceiveFault;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -49,7 +50,7 @@ impl World {
             progress: &progress,
         };
         let lease = LeaseDouble::new(&target);
-        let mut run = Box::pin(converse.run(&self.reach, lease, &mut self.entry));
+        let mut run = Box::pin(converse.run(&self.reach, (lease, Leased::Own), &mut self.entry));
         for step in steps {
             assert!(poll(&mut run).is_pending(), "it has ended already");
             match step {

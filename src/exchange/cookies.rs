@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use super::place::Place;
 use super::plan::Plan;
 use super::scene::Scene;
-use crate::group::select::{CookieAction, Count, Pinned, StickyOutcome};
+use crate::group::select::{CookieAction, Count, StickyOutcome};
 use crate::http::edits::{Replaced, ResponseEdits};
 use crate::http::fields::FieldId;
 use crate::http::head::{Method, ResponseHead};
@@ -62,6 +62,7 @@ impl OwnCookies<'_, '_> {
     }
 
     /// Writes limpet's own cookies one behind the other; `ends` says where each ends.
+    #[inline(always)]
     fn own_cookies(
         &self,
         head: &ResponseHead<'_, '_>,
@@ -71,7 +72,7 @@ impl OwnCookies<'_, '_> {
         let Plan { choice, rule, .. } = self.plan;
         let Some(outcome) = &choice.sticky else { return self.watch_sessions(head) };
         let Some(sticky) = self.scene.stickiness(*rule, choice.group) else { return };
-        let (local, caller) = (self.scene.local, self.scene.caller);
+        let local = self.scene.local;
         let now_s = local.clock.unix_s();
         if sticky.session_field().is_some() {
             let action = self.session_end(head.status);
@@ -81,9 +82,6 @@ impl OwnCookies<'_, '_> {
         for field in head.fields.iter().filter(|field| field.id == FieldId::SetCookie) {
             event = event.then(sticky.observe_set_cookie(field.value, now_s));
             self.place.group.state.sessions.observe(sticky, field.value, now_s);
-        }
-        if outcome.is_pinned {
-            caller.pin(Pinned::new(sticky, self.plan.client, &outcome.assignment, now_s));
         }
         let https = self.plan.https;
         let random = &local.random;

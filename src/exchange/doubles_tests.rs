@@ -23,7 +23,7 @@ use super::plan::Outgoing;
 use super::prepared::Prepared;
 use super::scene::Scene;
 use super::target::{
-    self, Connected, Connecting, Lease, ReceiveFault, Receiving, Sending, Upstream,
+    self, Connected, Connecting, Lease, Leased, Leases, ReceiveFault, Receiving, Sending, Upstream,
 };
 use super::tunnel::{Reader, Side, Writer};
 use crate::control::compile::compile;

@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::answer::Reply;
 use super::caller::{Caller, Encryption, Peer};
 use super::failure::Failure;
+use super::grpc;
 use super::local::Local;
 use crate::group::address::Address;
 use crate::group::target_group::Target;
-use crate::http::fields::{self, FieldId};
+use crate::http::fields::{self, Field, FieldId};
 use crate::http::head::{RequestHead, Version};
 use crate::routing::actions::Action;
 use crate::snapshot::{Listener, View};
@@ -36,6 +37,8 @@ pub struct Entry {
     /// Position of the target in its group.
     target: Option<usize>,
     version: Option<Version>,
+    /// The number of its stream, on a connection that carries several.
+    pub stream: Option<u32>,
     /// Whether any byte of this exchange has been received.
     has_come: bool,
 
@@ -59,12 +62,17 @@ pub struct Entry {
     pub sticky: Option<Reason>,
     /// Whether the proof that the request asks for was looked for on other nodes.
     pub was_proof_sought: bool,
+    /// Whether the response is that of a call of gRPC.
+    pub is_call: bool,
+    /// The status of the call, once it has come.
+    grpc_status: Option<u32>,
     code: &'static str,
     ended: Option<Ended>,
 }
 
 impl Entry {
     /// Begins with the first bytes of a new request.
+    #[inline(always)]
     pub fn begin(&mut self, local: &Local, caller: &Caller) {
         let begun_us = local.clock.read_us();
         *self = Entry {
@@ -89,6 +97,7 @@ impl Entry {
     }
 
     /// Notes a whole and valid head.
+    #[inline(always)]
     pub fn request(&mut self, head: &RequestHead<'_, '_>, client: Option<IpAddr>, now_us: u64) {
         self.has_come = true;
         self.client = client;
@@ -185,6 +194,40 @@ impl Entry {
         self.no_first_byte();
     }
 
+    /// Notes what the head of a response says of a call of gRPC.
+    #[cold]
+    pub fn call_head(&mut self, fields: &[Field<'_>]) {
+        self.is_call = grpc::is_of_call(fields);
+        self.grpc_status = if self.is_call { grpc::status_of_head(fields) } else { None };
+    }
+
+    /// Notes what the trailers of a call say.
+    #[cold]
+    pub fn call_trailers(&mut self, lines: &[u8]) {
+        self.grpc_status = grpc::status_of_trailers(lines).or(self.grpc_status);
+    }
+
+    /// The status of a call whose response says it in its head.
+    pub fn call_status(&self) -> Option<u32> {
+        self.grpc_status
+    }
+
+    /// Forgets a response that is not passed on.
+    #[cold]
+    pub fn forget_response(&mut self) {
+        self.is_call = false;
+        self.grpc_status = None;
+        self.status = 0;
+        self.target_status = 0;
+        self.no_first_byte();
+    }
+
+    /// Notes how a client of gRPC was told an answer of limpet's own: by a status of the call, in a success.
+    pub fn answered_call(&mut self, grpc_status: u32) {
+        self.status = 200;
+        self.grpc_status = Some(grpc_status);
+    }
+
     /// Notes an answer of limpet's own.
     pub fn answered(&mut self, reply: &Reply) {
         self.has_come = true;
@@ -243,6 +286,7 @@ impl Entry {
             target: target.map(|target| &target.state.series),
         };
         let total_us = self.last_byte_us.unwrap_or_else(|| clock.read_us());
+        let (status, target_status) = self.statuses(target);
         let Peer { ip: peer, port } = caller.peer();
         let facts = Facts {
             time_unix_ms: clock.unix_ms_at(self.begun_us),
@@ -252,8 +296,8 @@ impl Entry {
             encrypted: caller.is_encrypted(),
             listener_port: origin.port,
             version: self.version,
-            status: self.status,
-            target_status: self.target_status,
+            status,
+            target_status,
             bytes_in: self.request_bytes,
             bytes_out: self.response_bytes,
             content_bytes_in: self.request_content_bytes,
@@ -275,7 +319,7 @@ impl Entry {
             ended: self.ended.unwrap_or(Ended::NORMAL),
         };
         let [method, host, path, referer, user_agent, request_id, location] = self.text.texts();
-        let rare = rare(caller.encryption(), target);
+        let rare = rare(caller.encryption(), (self.stream, self.grpc_status), target);
         let record = Record {
             facts,
             listener: &listener.name,
@@ -296,15 +340,46 @@ impl Entry {
     }
 }
 
-/// The facts of an encrypted client, and of an encrypted target; none for most requests.
+impl Entry {
+    /// What the client was sent, and the target has: a tunnel that is open is 101 in HTTP/1.1, and 200 in HTTP/2 (RFC 8441
+    /// §5).
+    #[inline]
+    fn statuses(&self, target: Option<&Target>) -> (u16, u16) {
+        if self.status != 101 {
+            return (self.status, self.target_status);
+        }
+        let told = |is_http2: bool| if is_http2 { 200 } else { 101 };
+        let is_http2 = target.and_then(|target| target.manner.as_ref()).is_some_and(|to| to.http2);
+        (told(self.stream.is_some()), told(is_http2))
+    }
+}
+
+/// The facts of an encrypted client, of a stream, and of a target that is not spoken to in HTTP/1 in clear; none for
+/// most requests.
 #[inline]
-fn rare<'a>(client: Option<&'a Encryption>, target: Option<&Target>) -> Option<Rare<'a>> {
-    let is_encrypted = target.is_some_and(|target| target.tls().is_some());
-    if !is_encrypted {
+fn rare<'a>(
+    client: Option<&'a Encryption>,
+    (stream, grpc_status): (Option<u32>, Option<u32>),
+    target: Option<&Target>,
+) -> Option<Rare<'a>> {
+    let target = target.and_then(spoken);
+    if target.is_none() && stream.is_none() {
         return client.map(Encryption::rare);
     }
-    let target = TargetProtocol { version: ProtocolVersion::Http1, encrypted: true };
-    Some(Rare { target: Some(target), ..client.map(Encryption::rare).unwrap_or_default() })
+    let rare = client.map(Encryption::rare).unwrap_or_default();
+    Some(Rare { target, stream: stream.map(u64::from), grpc_status, ..rare })
+}
+
+/// The protocol of a target; `None` for HTTP/1 in clear.
+fn spoken(target: &Target) -> Option<TargetProtocol> {
+    let manner = target.manner.as_ref()?;
+    let version = match (manner.grpc, manner.http2) {
+        (true, _) => ProtocolVersion::Grpc,
+        (false, true) => ProtocolVersion::Http2,
+        (false, false) => ProtocolVersion::Http1,
+    };
+    let encrypted = manner.tls.is_some();
+    (encrypted || manner.http2).then_some(TargetProtocol { version, encrypted })
 }
 
 fn acted(action: &Action) -> Acted {

@@ -21,6 +21,15 @@ pub enum Failure {
     ContentTooLarge,
     /// Its host asks for other client certificates than its connection's handshake did.
     Misdirected,
+    /// Its `grpc-timeout` is none.
+    CallTimeoutInvalid,
+    /// The time has passed that its `grpc-timeout` gives the call.
+    CallTimeout,
+    /// The group's targets answer calls of gRPC only, and it is none: of another method (405), content type (415) or
+    /// version of HTTP (505).
+    NotCall {
+        status: u16,
+    },
 
     // Finding a target.
     NoTarget,
@@ -51,10 +60,20 @@ pub enum Failure {
     TargetReset {
         any_byte: bool,
     },
+    /// It has not looked at the request, and says so (RFC 9113 §8.7).
+    TargetUnprocessed,
     ResponseTimeout,
     ResponseInvalid(ResponseFault),
     /// A 101 that the client did not ask for.
     UnaskedUpgrade,
+    /// A success in place of the tunnel that the client asked for.
+    UpgradeMissing,
+    /// The client asked for a tunnel, and the target's SETTINGS say that it opens none (RFC 8441 §3).
+    NoTunnels,
+    /// A status of gRPC after which the group tries a call again; what it was answered was not passed on.
+    CallRefused {
+        status: u8,
+    },
     /// Closed inside the response's content.
     TargetContentShort,
     /// Reset inside the response's content.
@@ -77,26 +96,31 @@ impl Failure {
         match self {
             Failure::ClientGone | Failure::ClientSendTimeout | Failure::TunnelIdle => 499,
             Failure::ClientContentTimeout => 408,
-            Failure::ClientContentInvalid(_) => 400,
+            Failure::ClientContentInvalid(_) | Failure::CallTimeoutInvalid => 400,
             Failure::ContentTooLarge => 413,
             Failure::Misdirected => 421,
-            Failure::SessionLost { status } => status,
+            Failure::SessionLost { status } | Failure::NotCall { status } => status,
             Failure::NoTarget
             | Failure::QueueFull
             | Failure::QueueTimeout
             | Failure::TargetFull
             | Failure::NoSocket
+            | Failure::CallRefused { .. }
             | Failure::Stopped => 503,
             Failure::ConnectTimeout
             | Failure::Handshake(HandshakeFault::Timeout)
+            | Failure::CallTimeout
             | Failure::ResponseTimeout => 504,
             Failure::ConnectRefused
             | Failure::ConnectFailed
             | Failure::Handshake(_)
             | Failure::TargetClosed { .. }
             | Failure::TargetReset { .. }
+            | Failure::TargetUnprocessed
             | Failure::ResponseInvalid(_)
             | Failure::UnaskedUpgrade
+            | Failure::UpgradeMissing
+            | Failure::NoTunnels
             | Failure::TargetContentShort
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
@@ -115,6 +139,10 @@ impl Failure {
             Failure::ClientContentInvalid(fault) => fault.code(),
             Failure::ContentTooLarge => "content_too_large",
             Failure::Misdirected => "misdirected",
+            Failure::CallTimeoutInvalid => "bad_grpc_timeout",
+            Failure::CallTimeout => "grpc_timeout",
+            Failure::NotCall { .. } => "not_grpc",
+            Failure::CallRefused { status } => call_word(status),
             Failure::NoTarget => "no_target",
             Failure::QueueFull => "queue_full",
             Failure::QueueTimeout => "queue_timeout",
@@ -127,9 +155,12 @@ impl Failure {
             Failure::NoSocket => "no_socket",
             Failure::TargetClosed { .. } => "target_closed",
             Failure::TargetReset { .. } => "target_reset",
+            Failure::TargetUnprocessed => "target_unprocessed",
             Failure::ResponseTimeout => "response_timeout",
             Failure::ResponseInvalid(fault) => fault.code(),
             Failure::UnaskedUpgrade => "unasked_upgrade",
+            Failure::UpgradeMissing => "upgrade_missing",
+            Failure::NoTunnels => "no_tunnels",
             Failure::TargetContentShort => "target_content_short",
             Failure::TargetContentReset => "target_content_reset",
             Failure::TargetContentTimeout => "target_content_timeout",
@@ -145,15 +176,22 @@ impl Failure {
     pub fn ended(self, phase: Phase) -> Ended {
         let (by, cause) = match self {
             Failure::ClientGone => (By::Client, Cause::Closed),
-            Failure::ClientContentTimeout | Failure::ClientSendTimeout => {
+            Failure::ClientContentTimeout | Failure::ClientSendTimeout | Failure::CallTimeout => {
                 (By::Client, Cause::Timeout)
             }
-            Failure::ClientContentInvalid(_) | Failure::Misdirected => (By::Client, Cause::Invalid),
+            Failure::ClientContentInvalid(_)
+            | Failure::CallTimeoutInvalid
+            | Failure::NotCall { .. }
+            | Failure::Misdirected => (By::Client, Cause::Invalid),
             Failure::ContentTooLarge => (By::Client, Cause::Limit),
             Failure::NoTarget | Failure::SessionLost { .. } => (By::Limpet, Cause::Unusable),
             Failure::QueueFull | Failure::TargetFull => (By::Limpet, Cause::Full),
             Failure::QueueTimeout | Failure::TunnelIdle => (By::Limpet, Cause::Timeout),
-            Failure::ConnectRefused | Failure::ConnectFailed => (By::Target, Cause::Refused),
+            Failure::ConnectRefused
+            | Failure::ConnectFailed
+            | Failure::TargetUnprocessed
+            | Failure::NoTunnels
+            | Failure::CallRefused { .. } => (By::Target, Cause::Refused),
             Failure::ConnectTimeout
             | Failure::ResponseTimeout
             | Failure::TargetContentTimeout
@@ -167,6 +205,7 @@ impl Failure {
             Failure::TargetReset { .. } | Failure::TargetContentReset => (By::Target, Cause::Reset),
             Failure::ResponseInvalid(_)
             | Failure::UnaskedUpgrade
+            | Failure::UpgradeMissing
             | Failure::TargetContentInvalid(_) => (By::Target, Cause::Invalid),
             Failure::Stopped => (By::Limpet, Cause::Shutdown),
         };
@@ -203,12 +242,19 @@ impl Failure {
             | Failure::ClientContentInvalid(_)
             | Failure::ContentTooLarge
             | Failure::Misdirected
+            | Failure::CallTimeoutInvalid
+            | Failure::CallTimeout
+            | Failure::NotCall { .. }
+            | Failure::CallRefused { .. }
             | Failure::NoTarget
             | Failure::QueueFull
             | Failure::QueueTimeout
             | Failure::TargetFull
             | Failure::SessionLost { .. }
             | Failure::NoSocket
+            | Failure::TargetUnprocessed
+            | Failure::UpgradeMissing
+            | Failure::NoTunnels
             | Failure::TargetContentShort
             | Failure::TargetContentReset
             | Failure::TargetContentTimeout
@@ -234,6 +280,31 @@ impl Failure {
                 | Failure::Handshake(_)
         )
     }
+}
+
+/// The statuses of gRPC, for the log and the counters.
+const CALL_WORDS: [&str; 17] = [
+    "grpc_ok",
+    "grpc_cancelled",
+    "grpc_unknown",
+    "grpc_invalid_argument",
+    "grpc_deadline_exceeded",
+    "grpc_not_found",
+    "grpc_already_exists",
+    "grpc_permission_denied",
+    "grpc_resource_exhausted",
+    "grpc_failed_precondition",
+    "grpc_aborted",
+    "grpc_out_of_range",
+    "grpc_unimplemented",
+    "grpc_internal",
+    "grpc_unavailable",
+    "grpc_data_loss",
+    "grpc_unauthenticated",
+];
+
+fn call_word(status: u8) -> &'static str {
+    CALL_WORDS.get(usize::from(status)).copied().unwrap_or("grpc_unknown")
 }
 
 #[cfg(test)]

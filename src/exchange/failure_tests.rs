@@ -13,7 +13,7 @@ use Failure::*;
 /// absence.
 type Row = (Failure, u16, &'static str, By, Cause, &'static str);
 
-const TABLE: [Row; 33] = [
+const TABLE: [Row; 40] = [
     (ClientGone, 499, "client_gone", By::Client, Cause::Closed, "a"),
     (ClientContentTimeout, 408, "client_content_timeout", By::Client, Cause::Timeout, ""),
     (ClientSendTimeout, 499, "client_send_timeout", By::Client, Cause::Timeout, "a"),
@@ -54,6 +54,13 @@ const TABLE: [Row; 33] = [
     ),
     (Handshake(EXPIRED), 502, "certificate_expired", By::Target, Cause::Handshake, "gc"),
     (UNUSABLE, 502, "unusable_configuration", By::Limpet, Cause::Handshake, "c"),
+    (TargetUnprocessed, 502, "target_unprocessed", By::Target, Cause::Refused, ""),
+    (NoTunnels, 502, "no_tunnels", By::Target, Cause::Refused, ""),
+    (UpgradeMissing, 502, "upgrade_missing", By::Target, Cause::Invalid, ""),
+    (CallTimeoutInvalid, 400, "bad_grpc_timeout", By::Client, Cause::Invalid, ""),
+    (CallTimeout, 504, "grpc_timeout", By::Client, Cause::Timeout, ""),
+    (NotCall { status: 415 }, 415, "not_grpc", By::Client, Cause::Invalid, ""),
+    (CallRefused { status: 14 }, 503, "grpc_unavailable", By::Target, Cause::Refused, ""),
 ];
 const EXPIRED: HandshakeFault = HandshakeFault::Certificate(CertificateFault::Expired);
 const UNUSABLE: Failure = Handshake(HandshakeFault::Unusable);
@@ -95,6 +102,13 @@ fn row_of(failure: Failure) -> usize {
         Handshake(HandshakeFault::Timeout) => 30,
         Handshake(HandshakeFault::Unusable) => 32,
         Handshake(_) => 31,
+        TargetUnprocessed => 33,
+        NoTunnels => 34,
+        UpgradeMissing => 35,
+        CallTimeoutInvalid => 36,
+        CallTimeout => 37,
+        NotCall { .. } => 38,
+        CallRefused { .. } => 39,
     }
 }
 
@@ -112,6 +126,14 @@ fn every_failure_has_one_status_word_side_and_cause() {
         assert_eq!(failure.is_connect(), has('c'), "{failure:?}");
         assert_eq!(failure.is_before_any_byte(), has('b'), "{failure:?}");
         assert_eq!(failure.is_clients_absence(), has('a'), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_status_that_is_retried_has_its_word() {
+    for (at, status) in crate::http::grpc::STATUSES.iter().enumerate() {
+        let status = format!("grpc_{status}");
+        assert_eq!(CallRefused { status: u8::try_from(at).unwrap() }.code(), status);
     }
 }
 

@@ -16,14 +16,15 @@ use super::converse::Converse;
 use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
-use super::place::{Place, chosen};
+use super::grpc;
+use super::place::{Place, chosen, take_back};
 use super::plan::Outgoing;
 use super::progress::Progress;
 use super::scene::{Scene, TRIED_MAX, Tried};
-use super::target::{Connected, Connecting, Draft, Upstream};
+use super::target::{Connected, Connecting, Draft, Leased, Leases, Upstream};
 use super::watch::{Cut, Watch};
 use crate::group::on_full::Full;
-use crate::group::target_group::{Destination, Target, TargetGroup, Way};
+use crate::group::target_group::{Destination, Manner, Target, TargetGroup, Way};
 use crate::proxy_protocol::Version;
 use crate::telemetry::ended::Phase;
 use crate::time::timers::{Timer, Timers};
@@ -75,6 +76,9 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         (attempts, progress): (&Attempts<'_, '_>, &Progress),
         entry: &mut Entry,
     ) -> Result<End, Failure> {
+        if self.is_no_call() {
+            return Err(self.refuse(entry));
+        }
         entry.enter(Phase::Queue);
         let place = match self.take_place() {
             Some(place) => place,
@@ -84,7 +88,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.sticky = self.out.plan.choice.sticky.map(|sticky| sticky.reason);
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
-        let way = self.way(target);
+        let manner = target.manner.as_ref();
+        let way = manner.map(|manner| self.way((target, manner), attempts));
         let to = Destination { target, way: way.as_ref() };
         // What is there is leased, unless only new connections are to be trusted.
         let surely = !self.out.plan.method.is_idempotent();
@@ -117,26 +122,59 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             timers: self.timers,
             progress,
         };
-        let result = converse.run(self.upstream, lease, entry).await;
-        if let Err(failure) = result {
+        let upstream = self.upstream;
+        // Each kind has its own straight line.
+        let result = match lease {
+            Leased::Own(lease) => converse.run(upstream, (lease, Leased::Own), entry).await,
+            Leased::Stream(lease) => converse.run(upstream, (lease, Leased::Stream), entry).await,
+        };
+        // That a call's time has passed says nothing about its target.
+        if let Err(failure) = result
+            && !self.timers.is_past(Timer::Call)
+        {
             note_failure(target, failure, progress);
         }
         result
     }
 
+    /// Whether the chosen target is sent calls of gRPC only, and this request is none.
+    #[inline]
+    fn is_no_call(&self) -> bool {
+        let plan = &self.out.plan;
+        let manner = chosen(self.scene.view, &plan.choice).and_then(|(_, to)| to.manner.as_ref());
+        manner.is_some_and(|manner| manner.grpc && !plan.call.is_call)
+    }
+
+    /// Why a request that is no call is not sent; it takes no place, and no session begins with it.
+    #[cold]
+    fn refuse(&self, entry: &mut Entry) -> Failure {
+        let plan = &self.out.plan;
+        entry.group(plan.choice.group);
+        take_back(self.scene.view, &plan.choice);
+        self.scene.unpin(plan);
+        Failure::NotCall { status: grpc::status_for_others(plan.version, plan.method) }
+    }
+
     /// What connections are made with on which the target is sent this request.
     #[inline]
-    fn way(&self, target: &'s Target) -> Option<Way<'s>> {
-        let manner = target.manner.as_ref()?;
+    fn way(
+        &mut self,
+        (target, manner): (&'s Target, &'s Manner),
+        attempts: &Attempts<'_, '_>,
+    ) -> Way<'s> {
+        let plan = &mut self.out.plan;
+        if manner.http2 && plan.call.is_call {
+            plan.call.again = attempts.after_call(plan);
+        }
         let name = manner.tls.as_ref().and_then(|tls| match tls.only_name() {
             Some(name) => Some(name),
             None => self.client.head(|head| tls.name(head.host)).flatten(),
         });
-        let way = Way::to(name);
-        Some(match manner.header {
+        let way = Way { http2: manner.http2, ..Way::to(name) };
+        match manner.header {
             None => way,
             Some(version) => self.own_way(version, target, way),
-        })
+        }
     }
 
     /// The same for connections that serve this client alone.
@@ -229,7 +267,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         group: &TargetGroup,
         to: Destination<'_>,
         entry: &mut Entry,
-    ) -> Result<U::Lease, Failure> {
+    ) -> Result<Leases<U>, Failure> {
         let clock = &self.scene.local.clock;
         let began_us = clock.read_us();
         let result = self.open(group, to).await;
@@ -242,7 +280,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         &mut self,
         group: &TargetGroup,
         to: Destination<'_>,
-    ) -> Result<U::Lease, Failure> {
+    ) -> Result<Leases<U>, Failure> {
         let mut connecting = self.upstream.connect(to, &group.options).await?;
         let mut timeout = group.options.connect_timeout;
         let mut late = Failure::ConnectTimeout;

@@ -44,6 +44,7 @@ impl Local {
     }
 
     /// Counts a finished exchange and hands its record to the log.
+    #[inline(always)]
     pub fn record(&self, record: &Record<'_>, places: &Places<'_>) {
         #[cfg(test)]
         crate::simulation::note(record);

@@ -2,13 +2,14 @@
 //!
 //! In the order in which a request passes them:
 //!
-//! * `scene`: from a head to a `plan` (route, verdict, pick, draft), without I/O; `prepared`: what becomes of it;
+//! * `scene`: from a head to a `plan` (route, verdict, pick, draft), without I/O; `prepared`: what becomes of it; `pins`:
+//!   first visits that lead others;
 //! * `forward`: a `place` on the target, a lease on a connection to it; `attempts`: which attempts may follow;
 //! * `converse`: sends the request and relays the response over one lease; `upload`, `respond`: the two directions;
 //!   `progress`: what each sees of the other; `interim`, `cookies`, `session_id` (with `session_scopes`): rules for a
 //!   response's heads;
 //! * `watch`: waits for any of these while it watches the client;
-//! * `tunnel`: the bytes behind a 101;
+//! * `tunnel`: the bytes behind a 101; `websocket`: the handshake before it;
 //! * `answer`: responses of limpet's own; `failure`: what can go wrong, and its consequences; `end`: how it ended;
 //! * `entry`: the access record.
 //!
@@ -31,8 +32,10 @@ pub mod end;
 pub mod entry;
 pub mod failure;
 pub mod forward;
+pub mod grpc;
 pub mod interim;
 pub mod local;
+mod pins;
 mod place;
 pub mod plan;
 pub mod prepared;
@@ -45,3 +48,4 @@ pub mod target;
 pub mod tunnel;
 mod upload;
 mod watch;
+pub mod websocket;

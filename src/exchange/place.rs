@@ -22,6 +22,14 @@ pub fn chosen<'v>(view: &'v View, choice: &Choice) -> Option<(&'v TargetGroup, &
     Some((group, group.targets.get(choice.target)?))
 }
 
+/// A session that was to begin at the chosen target does not.
+pub fn take_back(view: &View, choice: &Choice) {
+    let Some((_, target)) = chosen(view, choice) else { return };
+    if let Some(outcome) = choice.sticky.filter(|outcome| !outcome.bound) {
+        target.state.newcomers().take_back(outcome.assignment.session);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use super::content::{End, Received, SendFault};
 use super::cookies::OwnCookies;
 use super::entry::Entry;
 use super::failure::Failure;
+use super::grpc::Again;
 use super::interim::Interims;
 use super::place::Place;
 use super::plan::Plan;
@@ -15,10 +16,12 @@ use super::progress::{Progress, UploadState};
 use super::scene::Scene;
 use super::target::{Handle, ReceiveFault, Receiving, Sending};
 use super::watch::{Beside, Cut, Watch};
+use super::websocket::Key;
 use crate::group::state::OpenTunnel;
-use crate::http::edits::ResponseEdits;
-use crate::http::fields::{self, FIELD_COUNT_MAX, FieldId, eq_ignore_case, members};
-use crate::http::head::{HeadLimits, ResponseHead};
+use crate::http::edits::{ResponseEdits, Wire};
+use crate::http::fields::{self, FIELD_COUNT_MAX, Field, FieldId, eq_ignore_case, members};
+use crate::http::head::{ContentLength, HeadLimits, ResponseHead, Version};
+use crate::http::refusal::ResponseFault;
 use crate::telemetry::ended::Phase;
 use crate::time::clock::NEVER;
 use crate::time::timers::{Timer, Timers};
@@ -85,6 +88,11 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             (UploadState::TargetTimeout, _) => Failure::TargetSendTimeout,
             (UploadState::TargetReset, _) => Failure::TargetReset { any_byte },
             (_, ReceiveFault::Closed) => Failure::TargetClosed { any_byte },
+            (_, ReceiveFault::Unprocessed) => Failure::TargetUnprocessed,
+            (_, ReceiveFault::NoTunnels) => Failure::NoTunnels,
+            (_, ReceiveFault::TooManyInterim) => {
+                Failure::ResponseInvalid(ResponseFault::TooManyInterim)
+            }
             (_, ReceiveFault::Reset | ReceiveFault::Invalid(_)) => {
                 Failure::TargetReset { any_byte }
             }
@@ -162,6 +170,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         let along = self.receiving.along().map_err(Failure::TargetContentInvalid)?;
         entry.response_content_bytes += along.bytes.len() as u64;
         let is_whole = along.is_whole();
+        note_trailers(entry, along.end);
         self.answering.append(along);
         self.place.target.state.note_outcome(matches!(entry.target_status, 502..=504));
         self.timers.stop(Timer::Response);
@@ -195,9 +204,20 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             if head.status == 101 && !is_asked_for(head, plan) {
                 return Err(Failure::UnaskedUpgrade);
             }
+            if plan.wants_tunnel && matches!(head.status, 200..=299) {
+                return Err(Failure::UpgradeMissing);
+            }
             if head.status == 101 || head.status >= 200 {
                 entry.target_status = head.status;
                 entry.status = head.status;
+                if place.group.options.wire != Wire::Http1 {
+                    entry.call_head(head.fields);
+                    if plan.call.again != Again::Never
+                        && let Some(failure) = retried(head, (scene, plan, place), entry)
+                    {
+                        return Err(failure);
+                    }
+                }
                 let own = OwnCookies { scene, plan, place };
                 own.write(head, |edits| answering.respond(head, edits, may_keep));
             } else {
@@ -237,6 +257,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             entry.response_content_bytes += received.piece.len() as u64;
             let is_last = received.is_last();
             let end = is_last.then(|| self.receiving.trailers());
+            note_trailers(entry, end);
             self.answering.send(received.piece, end).await.map_err(send_failure)?;
             if is_last {
                 return Ok(());
@@ -246,7 +267,11 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
 
     /// The next piece of the content.
     async fn content(&mut self) -> Result<Received, Failure> {
-        let idle = self.place.group.options.content_idle_timeout;
+        let options = &self.place.group.options;
+        let idle = match self.plan.version {
+            Version::Http2 | Version::Http3 => options.stream_idle_timeout,
+            Version::Http10 | Version::Http11 => options.content_idle_timeout,
+        };
         self.timers.set(Timer::ResponseContent, self.timers.clock.deadline(idle));
         let (receiving, target) = (&mut *self.receiving, self.target);
         let receive = |cx: &mut Context<'_>, is_cut: bool| {
@@ -282,13 +307,56 @@ fn beside<'a>(progress: &'a Progress, target: &'a dyn Handle) -> Option<Beside<'
     (state.get() != UploadState::None).then_some(Beside { state, target })
 }
 
+/// Notes what the trailers of a call say, where the content has ended.
+#[inline]
+fn note_trailers(entry: &mut Entry, end: Option<&[u8]>) {
+    if entry.is_call
+        && let Some(lines) = end
+    {
+        entry.call_trailers(lines);
+    }
+}
+
+/// The failure of a call that is to be tried again, after an answer that is its trailers only: the client has no part
+/// of it yet.
+#[cold]
+fn retried(
+    head: &ResponseHead<'_, '_>,
+    (scene, plan, place): (&Scene<'_>, &Plan, &Place<'_>),
+    entry: &mut Entry,
+) -> Option<Failure> {
+    let Place { group, target } = place;
+    let status = u8::try_from(entry.call_status()?).ok().filter(|status| *status < 32)?;
+    let is_all = matches!(head.content, ContentLength::None | ContentLength::Exact(0));
+    let options = &group.options;
+    if !is_all || options.retried_statuses >> status & 1 == 0 {
+        return None;
+    }
+    let now_s = scene.local.clock.unix_s();
+    let (percent, minimum) = (options.retry_budget_percent, options.retry_budget_minimum);
+    let is_permitted =
+        plan.call.again == Again::Surely || group.state.would_permit_retry(now_s, percent, minimum);
+    is_permitted.then(|| {
+        entry.forget_response();
+        target.state.note_outcome(matches!(head.status, 502..=504));
+        Failure::CallRefused { status }
+    })
+}
+
 /// Whether the client asked for what a 101 grants: the target chooses among the protocols that it named (RFC 9110
 /// §7.8).
 fn is_asked_for(head: &ResponseHead<'_, '_>, plan: &Plan) -> bool {
     let is_asked =
         |granted: &[u8]| members(&plan.upgrade).any(|asked| eq_ignore_case(asked, granted));
     let mut granted = fields::list(head.fields, FieldId::Upgrade).peekable();
-    head.upgrade && granted.peek().is_some() && granted.all(is_asked)
+    let is_proven = |key: &Key| {
+        let is_accept = |field: &&Field<'_>| eq_ignore_case(field.name, b"sec-websocket-accept");
+        head.fields.iter().find(is_accept).is_some_and(|field| key.is_accepted_by(field.value))
+    };
+    head.upgrade
+        && granted.peek().is_some()
+        && granted.all(is_asked)
+        && plan.websocket.as_ref().is_none_or(is_proven)
 }
 
 /// Awaits the end of an upload, which is driven beside and has deadlines of its own. A client speaks the

@@ -492,3 +492,35 @@ fn a_response_that_is_early_keeps_no_connection() {
         );
     }
 }
+
+#[test]
+fn an_answer_of_trailers_only_whose_status_is_retried_is_not_passed_on() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n";
+    let group = "protocol_version = \"grpc\"\nretries.budget_percent = 0\n\
+                 retries.on = [\"grpc:unavailable\", \"grpc:aborted\"]";
+    let whole = "Content-Length: 0\r\n\r\n";
+    for (fields, end, again, minimum, status) in [
+        ("grpc-status: 14\r\n", whole, Again::Surely, 0, Some(14)),
+        ("grpc-status: 10\r\n", whole, Again::WithinBudget, 1, Some(10)),
+        ("grpc-status: 14\r\n", whole, Again::WithinBudget, 0, None),
+        ("grpc-status: 14\r\n", whole, Again::Never, 1, None),
+        ("grpc-status: 8\r\n", whole, Again::Surely, 1, None),
+        ("grpc-status: 99\r\n", whole, Again::Surely, 1, None),
+        ("", whole, Again::Surely, 1, None),
+        ("grpc-status: 14\r\n", "Content-Length: 3\r\n\r\nabc", Again::Surely, 1, None),
+    ] {
+        let group = format!("{group}\nretries.budget_minimum = {minimum}");
+        let head = format!("{HEAD}{fields}{end}");
+        let says = [Says::Head(Box::leak(head.clone().into_boxed_str()))];
+        play(&file("", &group, 1), async |shard| {
+            let mut world = World::new(shard, GET, &says);
+            world.plan.call.again = again;
+            let expected = status.map_or(Ok(()), |status| Err(Failure::CallRefused { status }));
+            assert_eq!(world.run(), expected, "{head}{again:?}, {minimum}");
+            let is_kept = expected.is_err();
+            assert_eq!(world.client.text().is_empty(), is_kept, "{head}");
+            assert_eq!(world.entry.target_status, if is_kept { 0 } else { 200 });
+            assert_eq!(world.progress.has_begun.get(), !is_kept);
+        });
+    }
+}

@@ -15,16 +15,20 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::local::Local;
+use super::place::take_back;
 use super::plan::{Outgoing, Plan};
 use super::prepared::{Prepared, prove};
 use super::target::Draft;
+use super::websocket::Key;
 use crate::group::address::Address;
 use crate::group::on_full::{self, Full};
 use crate::group::select::{self, Ask, Choice, LostSession, Unplaced};
 use crate::http::client_address;
-use crate::http::edits::{RealIp, Replaced, RequestEdits};
+use crate::http::edits::{RealIp, Replaced, RequestEdits, Wire};
 use crate::http::head::{ContentLength, RequestHead};
+use crate::http::host::{port_of, without_port};
 use crate::http::max_forwards;
+use crate::http::refusal::Refusal;
 use crate::routing::actions::{Action, Forward, RedirectParts};
 use crate::routing::conditions::{Request, Tls};
 use crate::routing::path::{self, Form, PathFault};
@@ -76,6 +80,8 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// Judges a head; writes the plan of a request that a target is to answer.
+    // Each version of HTTP has a copy in its own straight line.
+    #[inline(always)]
     pub fn prepare<D: Draft>(
         &self,
         head: &RequestHead<'_, '_>,
@@ -131,6 +137,7 @@ impl Scene<'_> {
     }
 
     /// The address of the client itself: the peer's, or what trusted hops say of it.
+    #[inline(always)]
     fn client(&self, head: &RequestHead<'_, '_>) -> Option<IpAddr> {
         let peer = self.caller.peer().ip;
         if !self.is_peer_trusted {
@@ -145,6 +152,7 @@ impl Scene<'_> {
         self.listener.trusted_proxies.hold(hop)
     }
 
+    #[inline(always)]
     fn route<D: Draft>(
         &self,
         head: &RequestHead<'_, '_>,
@@ -283,6 +291,9 @@ impl Scene<'_> {
                 return Reply::failure(self.unplaced(&unplaced, out.plan.rule, entry)).into();
             }
         };
+        if head.extended_connect && !self.may_open(&out.plan.choice) {
+            return Reply::refusal(Refusal::ProtocolUnknown).into();
+        }
         out.plan.method = head.method;
         out.plan.version = head.version;
         let front = self.front(head);
@@ -290,6 +301,17 @@ impl Scene<'_> {
         out.plan.has_own_id = self.identify(head, entry);
         self.write(head, (forward, path), &front, (out, entry));
         Prepared::Forward
+    }
+
+    /// Whether targets of the chosen group may be asked for a tunnel.
+    #[cold]
+    fn may_open(&self, choice: &Choice) -> bool {
+        let group = self.view.groups.get(choice.group);
+        let may = group.is_some_and(|group| group.options.allow_upgrades);
+        if !may {
+            take_back(self.view, choice);
+        }
+        may
     }
 
     /// Settles the request's id. `true` when it is limpet's own, which has to be written.
@@ -313,8 +335,11 @@ impl Scene<'_> {
         front: &Front<'_>,
         (out, entry): (&mut Outgoing<D>, &Entry),
     ) {
-        self.note_upgrade(head, &mut out.plan);
-        self.rewrite(head, action, front, (out, entry));
+        self.pin(&out.plan);
+        let group = self.view.groups.get(out.plan.choice.group);
+        out.plan.note_upgrade(head, group.map(|group| &**group), &self.local.random);
+        let wire = group.map_or(Wire::Http1, |group| group.options.wire);
+        self.rewrite(head, action, (front, wire), (out, entry));
     }
 
     /// Takes another choice for a request. What was written for the choice before is written anew where it would
@@ -329,7 +354,7 @@ impl Scene<'_> {
         let before = std::mem::replace(&mut out.plan.choice, choice);
         let is_same = before.target == choice.target || !out.plan.names_target;
         if before.group == choice.group && is_same {
-            return;
+            return self.pin(&out.plan);
         }
         let rules = self.listener.rules.rules();
         let Some(Action::Forward(forward)) = rules.get(out.plan.rule).map(|rule| &rule.action)
@@ -349,26 +374,6 @@ impl Scene<'_> {
         match target.map(|target| &target.address) {
             Some(Address::Tcp(address)) => address.to_string().into_bytes(),
             Some(Address::Unix(_)) | None => b"localhost".to_vec(),
-        }
-    }
-
-    fn note_upgrade(&self, head: &RequestHead<'_, '_>, plan: &mut Plan) {
-        plan.upgrade.clear();
-        if !head.upgrade {
-            return;
-        }
-        let group = self.view.groups.get(plan.choice.group);
-        if !group.is_some_and(|group| group.options.allow_upgrades) {
-            return;
-        }
-        for protocol in head.protocols() {
-            let separator: &[u8] = if plan.upgrade.is_empty() { b"" } else { b", " };
-            if plan.upgrade.remaining_capacity() < separator.len() + protocol.len() {
-                break;
-            }
-            // There is room for both.
-            let _ = plan.upgrade.try_extend_from_slice(separator);
-            let _ = plan.upgrade.try_extend_from_slice(protocol);
         }
     }
 
@@ -482,11 +487,12 @@ impl Scene<'_> {
         &self,
         head: &RequestHead<'_, '_>,
         (forward, path): (&Forward, &[u8]),
-        front: &Front<'_>,
+        (front, wire): (&Front<'_>, Wire),
         (out, entry): (&mut Outgoing<D>, &Entry),
     ) {
         let Outgoing { plan, draft } = out;
-        let Plan { choice, rule, upgrade, has_own_id, names_target, session_id, .. } = plan;
+        let Plan { choice, rule, upgrade, websocket, has_own_id, names_target, session_id, .. } =
+            plan;
         let options = &self.listener.forwarded;
         let peer_trusted = self.is_peer_trusted;
         let mut new_path = Vec::new();
@@ -515,6 +521,7 @@ impl Scene<'_> {
             }
         };
         let edits = RequestEdits {
+            wire,
             forwarded_for: options.forwarded_for,
             forwarded_for_entries: options.forwarded_for_entries,
             peer: self.peer_text.as_bytes(),
@@ -531,6 +538,7 @@ impl Scene<'_> {
             host: rewritten_host.or(host_of_target.as_deref()),
             strip_cookies: &strip,
             session_field,
+            websocket_key: websocket.as_ref().map(Key::text),
             upgrade: (!upgrade.is_empty()).then_some(upgrade.as_slice()),
             max_forwards: max_forwards::count(head.method, head.fields)
                 .map(|count| count.saturating_sub(1)),
@@ -571,22 +579,6 @@ impl<'a> Scene<'a> {
                 names.extend(twin);
             }
         }
-    }
-}
-
-/// The port in an authority.
-fn port_of(host: &[u8]) -> Option<u16> {
-    let digits = host.get(without_port(host).len()..)?.strip_prefix(b":")?;
-    client_address::parse_port(digits)
-}
-
-/// `host` without its port; brackets of an IPv6 address stay.
-pub fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => {
-            host.get(..colon).unwrap_or_default()
-        }
-        _ => host,
     }
 }
 

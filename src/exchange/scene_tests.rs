@@ -39,23 +39,6 @@ fn get(fields: &str) -> String {
 }
 
 #[test]
-fn an_authority_is_split_at_its_port() {
-    for (host, name, port) in [
-        ("h", "h", None),
-        ("h:80", "h", Some(80)),
-        ("h:", "h", None),
-        ("h:x", "h", None),
-        ("h:65536", "h", None),
-        ("[::1]", "[::1]", None),
-        ("[::1]:8443", "[::1]", Some(8443)),
-        ("", "", None),
-    ] {
-        assert_eq!(without_port(host.as_bytes()), name.as_bytes(), "{host:?}");
-        assert_eq!(port_of(host.as_bytes()), port, "{host:?}");
-    }
-}
-
-#[test]
 fn content_beyond_the_limit_is_refused_with_its_head() {
     play(&file("limits.content = \"10B\"", "", 1), async |shard| {
         let post =

@@ -27,16 +27,29 @@ pub trait Draft: Default {
     fn clear(&mut self);
 }
 
+/// A lease on a connection of its own, or on a stream of one that others share.
+pub enum Leased<O, S> {
+    Own(O),
+    Stream(S),
+}
+
+/// The leases of a source.
+pub type Leases<U> = Leased<<U as Upstream>::Own, <U as Upstream>::Stream>;
+
 /// The source of leases.
-pub trait Upstream {
+pub trait Upstream: Sized {
     type Draft: Draft;
-    type Lease: Lease<Draft = Self::Draft>;
-    type Connecting: Connecting<Lease = Self::Lease>;
+    type Own: Lease<Draft = Self::Draft>;
+    type Stream: Lease<Draft = Self::Draft>;
+    type Connecting: Connecting<Lease = Leases<Self>>;
 
     /// A lease on a connection that can be used at once, if there is one. `surely` asks the system whether the
     /// connection is still open: for requests that could not be sent again.
-    fn lease(&self, to: Destination<'_>, surely: bool)
-    -> impl Future<Output = Option<Self::Lease>>;
+    fn lease(
+        &self,
+        to: Destination<'_>,
+        surely: bool,
+    ) -> impl Future<Output = Option<Leases<Self>>>;
 
     /// Begins to connect.
     ///
@@ -49,10 +62,10 @@ pub trait Upstream {
     ) -> impl Future<Output = Result<Self::Connecting, Failure>>;
 
     /// Takes back the lease of an exchange that went well.
-    fn give_back(&self, lease: Self::Lease, target: &Target, options: &GroupOptions);
+    fn give_back(&self, lease: Leases<Self>, target: &Target, options: &GroupOptions);
 
     /// Ends a lease that will not be used any more.
-    fn close(&self, lease: Self::Lease);
+    fn close(&self, lease: Leases<Self>);
 }
 
 /// A connection that is being made.
@@ -143,6 +156,12 @@ pub trait Sending {
 pub enum ReceiveFault {
     Closed,
     Reset,
+    /// The target has not looked at the request (RFC 9113 §8.7).
+    Unprocessed,
+    /// Interim heads came faster than anybody took them.
+    TooManyInterim,
+    /// The target opens no tunnels (RFC 8441 §3).
+    NoTunnels,
     Invalid(ChunkFault),
 }
 

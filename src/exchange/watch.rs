@@ -148,8 +148,8 @@ impl<'a, A: Answering> Watch<'a, A> {
     }
 }
 
-/// Awaits `op` until `at_ms`, when it is polled with `true` once, which must make it end. The timer is set only when
-/// it has to be waited for.
+/// Awaits `op` until `at_ms`, or until the whole call ends if that is sooner; then it is polled with `true` once, which
+/// must make it end. The timer is set only when it has to be waited for.
 pub async fn bound<T>(
     (timers, timer): (&Timers<'_>, Timer),
     at_ms: Millis,
@@ -161,7 +161,7 @@ pub async fn bound<T>(
             return Poll::Ready(output);
         }
         if !std::mem::replace(&mut is_set, true) {
-            timers.set(timer, at_ms);
+            timers.set(timer, timers.at(Timer::Call).map_or(at_ms, |end_ms| end_ms.min(at_ms)));
         }
         if !is_up && timers.poll_due(timer, cx) {
             is_up = true;

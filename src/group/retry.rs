@@ -15,6 +15,11 @@ pub enum Failure {
     /// The target closed before any byte of a response: a kept connection that had gone stale, or a target that died
     /// while it held the request. RFC 9110 §9.2.2 allows idempotent ones to be repeated.
     ClosedBeforeByte,
+    /// The target says that it has not looked at the request: a stream that it refuses, or one behind the last that its
+    /// GOAWAY names (RFC 9113 §8.7). Whatever the method, it may be sent again.
+    Unprocessed,
+    /// A call of gRPC was answered by a status after which the group tries it again, whatever the method.
+    Refused,
     /// Anything else; the target may have acted on the request.
     Other,
 }
@@ -74,7 +79,22 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
             };
             (other, true)
         }
-        Failure::ClosedBeforeByte | Failure::Other => return Decision::GiveUp,
+        // Once at the same target, on whichever connection, and then elsewhere, as if it had cost the target something.
+        Failure::Unprocessed if attempt.is_replayable && !attempt.was_tried_again => {
+            return Decision::SameTarget;
+        }
+        Failure::Unprocessed if attempt.is_replayable => (Decision::OtherTarget, true),
+        Failure::Refused if attempt.is_replayable => {
+            // Once more at the same target, where there is no other.
+            let other = match attempt.was_tried_again {
+                true => Decision::OtherTarget,
+                false => Decision::OtherTargetElseSame,
+            };
+            (other, true)
+        }
+        Failure::ClosedBeforeByte | Failure::Unprocessed | Failure::Refused | Failure::Other => {
+            return Decision::GiveUp;
+        }
     };
     let is_same = attempt.is_bound && !attempt.was_tried_again && attempt.has_connect_time;
     if !is_same && attempt.retries >= attempt.retries_max {
@@ -100,6 +120,11 @@ impl Drop for RetryPermit {
 }
 
 impl GroupState {
+    /// Whether one retry would be permitted now, which others may use up before it begins.
+    pub fn would_permit_retry(&self, now_s: u64, percent: u32, minimum: u32) -> bool {
+        self.retry_budget().would_start(now_s, percent, minimum)
+    }
+
     /// Permits one retry within the budget (see `GroupOptions`).
     pub fn start_retry(
         self: &Arc<Self>,
@@ -136,6 +161,10 @@ mod tests {
         ..FAILED
     };
 
+    const UNPROCESSED: Attempt =
+        Attempt { failure: Failure::Unprocessed, is_idempotent: false, ..CLOSED };
+    const REFUSED: Attempt = Attempt { failure: Failure::Refused, ..UNPROCESSED };
+
     #[test]
     fn every_failure_has_its_decision() {
         use Decision::*;
@@ -147,6 +176,14 @@ mod tests {
             ("anything else", Attempt { failure: Failure::Other, ..CLOSED }, GiveUp),
             ("closed before a byte", CLOSED, OtherTargetElseSame),
             ("a new connection closed", Attempt { was_reused: false, ..CLOSED }, OtherTarget),
+            ("not looked at", UNPROCESSED, SameTarget),
+            ("twice", Attempt { was_tried_again: true, ..UNPROCESSED }, OtherTarget),
+            ("its content is gone", Attempt { is_replayable: false, ..UNPROCESSED }, GiveUp),
+            ("answered by a status that is retried", REFUSED, OtherTargetElseSame),
+            ("again, there", Attempt { was_tried_again: true, ..REFUSED }, OtherTarget),
+            ("so often", Attempt { retries: 1, ..REFUSED }, GiveUp),
+            ("its content has gone on", Attempt { is_replayable: false, ..REFUSED }, GiveUp),
+            ("bound, answered so", Attempt { is_bound: true, ..REFUSED }, SameTarget),
             ("the method is not idempotent", Attempt { is_idempotent: false, ..CLOSED }, GiveUp),
             ("the content has gone", Attempt { is_replayable: false, ..CLOSED }, GiveUp),
             ("bound and refused", Attempt { is_bound: true, ..FAILED }, SameTarget),
@@ -171,7 +208,11 @@ mod tests {
             assert_eq!(decide(&attempt, || true), wanted, "{name}");
             let without = match attempt.failure {
                 Failure::ConnectFailed => wanted,
-                Failure::ClosedBeforeByte | Failure::Other => GiveUp,
+                Failure::Unprocessed if wanted == SameTarget => wanted,
+                Failure::Unprocessed
+                | Failure::Refused
+                | Failure::ClosedBeforeByte
+                | Failure::Other => GiveUp,
             };
             assert_eq!(decide(&attempt, || false), without, "{name}, without budget");
         }
@@ -182,8 +223,10 @@ mod tests {
         let group = GroupState::new();
         let held: Vec<_> = (0..3).filter_map(|_| group.start_retry(100, 20, 3)).collect();
         assert_eq!(held.len(), 3);
+        assert!(!group.would_permit_retry(100, 20, 3));
         assert!(group.start_retry(100, 20, 3).is_none());
         drop(held);
+        assert!(group.would_permit_retry(100, 20, 3));
         assert!(group.start_retry(100, 20, 3).is_some());
     }
 

@@ -61,15 +61,23 @@ impl RetryBudget {
         self.requests.count(now_s);
     }
 
+    /// Whether one retry would be permitted now.
+    pub(super) fn would_start(&self, now_s: u64, percent: u32, minimum: u32) -> bool {
+        let running = self.retries.running.load(Ordering::Relaxed);
+        running < minimum || self.has_share(now_s, percent)
+    }
+
+    fn has_share(&self, now_s: u64, percent: u32) -> bool {
+        let retries = self.retries.recent.recent(now_s).saturating_add(1);
+        let requests = self.requests.recent(now_s);
+        retries.saturating_mul(100) <= requests.saturating_mul(u64::from(percent))
+    }
+
     /// Permits one retry: always while fewer than `minimum` run, else while the retries of the last seconds stay within
     /// `percent` of the requests.
     pub(super) fn try_start(&self, now_s: u64, percent: u32, minimum: u32) -> bool {
         let running = self.retries.running.fetch_add(1, Ordering::Relaxed);
-        let allowed = running < minimum || {
-            let retries = self.retries.recent.recent(now_s).saturating_add(1);
-            let requests = self.requests.recent(now_s);
-            retries.saturating_mul(100) <= requests.saturating_mul(u64::from(percent))
-        };
+        let allowed = running < minimum || self.has_share(now_s, percent);
         if allowed {
             self.retries.recent.count(now_s);
         } else {

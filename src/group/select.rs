@@ -85,6 +85,11 @@ impl Pinned {
     pub fn is_of_the_same(&self, other: &Pinned) -> bool {
         (self.scope, self.client) == (other.scope, other.client)
     }
+
+    /// Whether it remembers this assignment.
+    pub fn is_of(&self, assignment: &Assignment) -> bool {
+        (self.plain.session, self.plain.target) == (assignment.session, assignment.target)
+    }
 }
 
 /// Who serves the request.
@@ -401,6 +406,10 @@ impl Scoped<'_> {
         let mut assignment = self.assignment(plain, &found)?;
         if self.ask.is_shared {
             assignment.session = (self.ask.random.session)();
+        }
+        if assignment.target != plain.target {
+            // No cookie has told of the one before.
+            assignment.home = assignment.target;
         }
         let sticky = StickyOutcome {
             reason,

@@ -12,6 +12,7 @@ use super::address::{Address, TargetIndex};
 use super::maglev::{Entry, Maglev};
 use super::schedule::{self, AliasTable};
 use super::state::{GroupState, Health, TargetState};
+use crate::http::edits::Wire;
 use crate::proxy_protocol::Version;
 use crate::stickiness::stable_key::stable_key;
 use crate::stickiness::verdict::Stickiness;
@@ -34,12 +35,16 @@ pub struct Target {
 }
 
 /// How a target is spoken to before requests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Manner {
     /// `None` = in clear.
     pub tls: Option<TlsPeer>,
     /// Every connection begins with a PROXY header, which names the client that it serves.
     pub header: Option<Version>,
+    /// In HTTP/2, on connections that exchanges share.
+    pub http2: bool,
+    /// In HTTP/2, and it is sent calls of gRPC only.
+    pub grpc: bool,
 }
 
 /// Where a connection leads: a target, and what it is made with.
@@ -59,16 +64,29 @@ pub struct Way<'t> {
     pub name: Option<&'t PeerName>,
     /// The first bytes, before those of TLS.
     pub header: Option<&'t [u8]>,
+    /// Exchanges share it.
+    pub http2: bool,
 }
 
 impl<'t> Way<'t> {
     /// To a target that is asked for this name.
     pub fn to(name: Option<&'t PeerName>) -> Way<'t> {
-        Way { id: name.map_or(ConnectionId::PLAIN, |name| name.id), name, header: None }
+        Way {
+            id: name.map_or(ConnectionId::PLAIN, |name| name.id),
+            name,
+            header: None,
+            http2: false,
+        }
     }
 }
 
 impl Destination<'_> {
+    /// Whether exchanges share connections there.
+    #[inline]
+    pub fn speaks_http2(&self) -> bool {
+        self.way.is_some_and(|way| way.http2)
+    }
+
     /// What a connection must have proven that leads there.
     #[inline]
     pub fn id(&self) -> ConnectionId {
@@ -83,9 +101,9 @@ impl Target {
     }
 
     /// The same target, spoken to in this way.
-    pub fn spoken_to(self, tls: Option<TlsPeer>, header: Option<Version>) -> Target {
-        let is_special = tls.is_some() || header.is_some();
-        Target { manner: is_special.then_some(Manner { tls, header }), ..self }
+    pub fn spoken_to(self, manner: Manner) -> Target {
+        let is_special = manner.tls.is_some() || manner.header.is_some() || manner.http2;
+        Target { manner: is_special.then_some(manner), ..self }
     }
 
     /// `None` = it is spoken to in clear.
@@ -139,7 +157,15 @@ pub struct GroupOptions {
     pub response_renewed_by_102: bool,
     pub pool_idle_timeout: Duration,
     pub pool_idle_per_shard: usize,
+    /// Most connections of HTTP/2 that a shard has to one target.
+    pub connections_max: u32,
+    /// Most streams at a time on one of them.
+    pub streams_per_connection: u32,
+    /// How targets are spoken to.
+    pub wire: Wire,
     pub content_idle_timeout: Duration,
+    /// In its place for clients of HTTP/2.
+    pub stream_idle_timeout: Duration,
     pub tunnel_idle_timeout: Duration,
     /// 0 = none.
     pub connection_limit: u32,
@@ -149,6 +175,8 @@ pub struct GroupOptions {
     pub retries: u32,
     pub retry_budget_percent: u32,
     pub retry_budget_minimum: u32,
+    /// The statuses of gRPC after which a call is tried again, a bit each.
+    pub retried_statuses: u32,
     pub response_head_bytes: usize,
     pub allow_upgrades: bool,
     /// Changes no decision: an unchecked target counts as healthy, but must not be reported so.

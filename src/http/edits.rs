@@ -18,6 +18,28 @@ pub enum ForwardedFor {
     Remove,
 }
 
+/// The version of HTTP in which a head goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wire {
+    #[default]
+    Http1,
+    /// In clear.
+    Http2,
+    Http2OverTls,
+}
+
+impl Wire {
+    /// The scheme that requests name where they are not written in HTTP/1.
+    #[inline]
+    pub fn scheme(self) -> Option<&'static [u8]> {
+        match self {
+            Wire::Http1 => None,
+            Wire::Http2 => Some(b"http"),
+            Wire::Http2OverTls => Some(b"https"),
+        }
+    }
+}
+
 /// Another value for one field line, whose name stays as it came and is none that limpet itself knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replaced<'e> {
@@ -39,6 +61,8 @@ impl Default for Replaced<'_> {
 
 /// The changes to a request's head on its way to the target.
 pub struct RequestEdits<'e> {
+    /// How the target is spoken to.
+    pub wire: Wire,
     pub forwarded_for: ForwardedFor,
     /// Most entries that are kept, the nearest (right-most) ones; ours included.
     pub forwarded_for_entries: usize,
@@ -71,6 +95,8 @@ pub struct RequestEdits<'e> {
     pub strip_cookies: &'e [&'e [u8]],
     /// The field that carries a sealed session id, with the id alone.
     pub session_field: Replaced<'e>,
+    /// The key of a WebSocket handshake that the request has none of.
+    pub websocket_key: Option<&'e [u8]>,
     /// The protocols to send in Upgrade, with the connection option that it needs.
     pub upgrade: Option<&'e [u8]>,
     /// Max-Forwards to send in place of the request's.

@@ -32,6 +32,8 @@ pub enum FieldId {
     Referer,
     UserAgent,
     Traceparent,
+    /// Sec-WebSocket-Accept that limpet makes in a target's place; one that has come is as any other field.
+    WebSocketProof,
 }
 
 /// One field line: ranges of the receive buffer, never copies.
@@ -245,7 +247,8 @@ impl FieldId {
             | FieldId::XForwardedHost
             | FieldId::XRealIp
             | FieldId::Via
-            | FieldId::Traceparent => true,
+            | FieldId::Traceparent
+            | FieldId::WebSocketProof => true,
         }
     }
 }

@@ -145,8 +145,11 @@ pub struct RequestHead<'h, 'b> {
         allow(dead_code, reason = "the target answers it; tests see that it was understood")
     )]
     pub expect_continue: bool,
-    /// Connection names Upgrade, and there are [protocols](RequestHead::protocols) in it.
+    /// Connection names Upgrade, and there are [protocols](RequestHead::protocols) in it; or the request is an extended
+    /// CONNECT.
     pub upgrade: bool,
+    /// It asks for WebSocket by extended CONNECT (RFC 8441 §4), and is told here as the GET that HTTP/1.1 has for that.
+    pub extended_connect: bool,
     /// The client takes trailers (`TE: trailers`, RFC 9110 §10.1.4).
     pub te_trailers: bool,
     /// Class of the deviation that a relaxed `Mode` let pass, for the log.
@@ -168,10 +171,14 @@ pub struct ResponseHead<'h, 'b> {
     pub has_set_cookie: bool,
 }
 
+/// The protocol of a WebSocket (RFC 6455 §4.1).
+pub const WEBSOCKET: &[u8] = b"websocket";
+
 impl<'b> RequestHead<'_, 'b> {
     /// The protocols in Upgrade that a target may choose from (RFC 9110 §7.8), in the client's order of preference.
     pub fn protocols(&self) -> impl Iterator<Item = &'b [u8]> {
-        protocols(self.fields)
+        let extended = self.extended_connect.then_some(WEBSOCKET);
+        extended.into_iter().chain(protocols(self.fields))
     }
 }
 

@@ -105,7 +105,8 @@ impl<'b> Notes<'b> {
             | FieldId::Via
             | FieldId::Referer
             | FieldId::UserAgent
-            | FieldId::Traceparent => false,
+            | FieldId::Traceparent
+            | FieldId::WebSocketProof => false,
         }
     }
 }

@@ -257,7 +257,6 @@ causes! {
         /// The content of a chunk is not followed by CRLF: it is longer than its size says.
         ContentOverrun = 400 "chunk_content_overrun",
         /// Content of HTTP/2 that is not as long as its head says (RFC 9113 §8.1.1).
-        #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "no listener has HTTP/2 yet"))]
         LengthWrong = 400 "content_length_wrong",
         /// A chunk extension that is not `;name[=value]` (RFC 9112 §7.1.1).
         ExtensionInvalid = 400 "chunk_extension_invalid",

@@ -176,6 +176,7 @@ fn judge_request<'h, 'b>(
             && options.upgrade
             && version == Version::Http11
             && protocols(fields).next().is_some(),
+        extended_connect: false,
         te_trailers: judged.te_trailers,
         anomaly: judged.anomaly,
         fields,

@@ -70,6 +70,9 @@ pub fn request(head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, out: &mut V
         }
     }
     request_connection(head.te_trailers, edits.upgrade, out);
+    if let Some(key) = edits.websocket_key {
+        line(b"Sec-WebSocket-Key: ", key, out);
+    }
     forwarded::write(head, edits, out);
     if let Some(pseudonym) = edits.via {
         via(head.version, pseudonym, out);
@@ -131,7 +134,8 @@ fn request_step<'e>(
         | FieldId::KeepAlive
         | FieldId::ProxyConnection
         | FieldId::Te
-        | FieldId::Upgrade => Step::Drop,
+        | FieldId::Upgrade
+        | FieldId::WebSocketProof => Step::Drop,
         FieldId::Other if at == edits.session_field.at => Step::Replace(edits.session_field.value),
         FieldId::Other
         | FieldId::Trailer
@@ -335,10 +339,11 @@ fn response_connection(head: &ResponseHead<'_, '_>, to: &ToClient, out: &mut Vec
     };
     out.extend_from_slice(options);
     if upgrade {
-        head.fields
-            .iter()
-            .filter(|field| field.id == FieldId::Upgrade)
-            .for_each(|field| line(b"Upgrade: ", field.value, out));
+        head.fields.iter().for_each(|field| match field.id {
+            FieldId::Upgrade => line(b"Upgrade: ", field.value, out),
+            FieldId::WebSocketProof => line(b"Sec-WebSocket-Accept: ", field.value, out),
+            _ => {}
+        });
     }
 }
 

@@ -198,8 +198,8 @@ impl ReceiveConnection {
     }
 
     /// Gives back everything; the connection has ended.
-    pub fn end(self, pool: &mut Pool) {
-        pool.free += u64::from(self.drawn);
+    pub fn end(&mut self, pool: &mut Pool) {
+        pool.free += u64::from(std::mem::take(&mut self.drawn));
     }
 
     fn needed(&self) -> u32 {

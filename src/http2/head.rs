@@ -8,17 +8,14 @@
 use super::hpack::block::{Block, Line, PseudoFault, TooLarge};
 use super::hpack::line::Name;
 pub use super::hpack::line::Pseudo;
-use crate::http::fields::{FieldId, Fields, is_token};
+use crate::http::fields::{Field, FieldId, Fields, eq_ignore_case, is_token};
 use crate::http::head::{
-    ContentLength, HeadLimits, Method, Mode, RequestHead, ResponseHead, Version,
+    ContentLength, HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, WEBSOCKET,
 };
 use crate::http::judge::{self, Asked, Judged, Target};
 use crate::http::notes::{self, Notes};
 use crate::http::refusal::{ChunkFault, LineFault, Refusal, ResponseFault};
 use crate::http::trailers;
-
-/// The only protocol that a tunnel may speak.
-const WEBSOCKET: &[u8] = b"websocket";
 
 /// A request and the part of it that its head has no place for.
 #[derive(Debug, Clone, Copy)]
@@ -67,10 +64,15 @@ pub fn request<'h, 'b>(
             return Err(refusal);
         }
     }
+    if asked.extended_connect {
+        // What proves a handshake of HTTP/1.1 means nothing here (RFC 8441 §5).
+        let is_key = |name: &[u8]| eq_ignore_case(name, b"sec-websocket-key");
+        fields.iter_mut().for_each(|field| field.drop |= is_key(field.name));
+    }
     let length = notes.content_length.request();
     let content = || request_content(length?, end_stream, asked.extended_connect);
     let judged = judge::request(asked, &notes, content, mode, fields)?;
-    Ok(Request { head: request_head(block, asked.method, judged, fields), protocol })
+    Ok(Request { head: request_head(block, asked, judged, fields), protocol })
 }
 
 /// The pseudo-fields of a request (RFC 9113 §8.3.1, §8.5, RFC 8441 §4).
@@ -171,7 +173,8 @@ fn request_field_fault(id: FieldId, value: &[u8]) -> Option<Refusal> {
         | FieldId::Via
         | FieldId::Referer
         | FieldId::UserAgent
-        | FieldId::Traceparent => None,
+        | FieldId::Traceparent
+        | FieldId::WebSocketProof => None,
     }
 }
 
@@ -192,13 +195,17 @@ fn request_content(
 
 fn request_head<'h, 'b>(
     block: &'b Block,
-    method_name: &'b [u8],
+    asked: Asked<'b>,
     judged: Judged<'b>,
     fields: &'h Fields<'b>,
 ) -> RequestHead<'h, 'b> {
+    let (method, method_name) = match asked.extended_connect {
+        true => (Method::Get, &b"GET"[..]),
+        false => (judged.method, asked.method),
+    };
     RequestHead {
         raw: block.raw(),
-        method: judged.method,
+        method,
         method_name,
         target: judged.target,
         version: Version::Http2,
@@ -207,7 +214,8 @@ fn request_head<'h, 'b>(
         content: judged.content,
         persistent: true,
         expect_continue: judged.expect_continue,
-        upgrade: false,
+        upgrade: asked.extended_connect,
+        extended_connect: asked.extended_connect,
         te_trailers: judged.te_trailers,
         anomaly: judged.anomaly,
     }
@@ -256,6 +264,50 @@ pub fn response<'h, 'b>(
         upgrade: false,
         has_cache_control: notes.has_cache_control,
         has_set_cookie: notes.has_set_cookie,
+    })
+}
+
+/// Judges the head of the response to an extended CONNECT. A success opens the tunnel (RFC 8441 §5), and is told here as
+/// the 101 that HTTP/1.1 has for that, with the `proof` that its client waits for; whatever else comes is a response.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn tunnel_response<'h, 'b>(
+    block: &'b Block,
+    end_stream: bool,
+    limits: &HeadLimits,
+    proof: Option<&'b [u8]>,
+    fields: &'h mut Fields<'b>,
+) -> Result<ResponseHead<'h, 'b>, ResponseFault> {
+    if !matches!(status(block)?, 200..=299) {
+        return response(block, end_stream, limits, Method::Get, fields);
+    }
+    let head = response(block, end_stream, limits, Method::Get, &mut *fields)?;
+    let ResponseHead { raw, version, has_cache_control, has_set_cookie, .. } = head;
+    // A length means nothing here (RFC 9110 §9.3.6), and a target of HTTP/2 neither upgrades nor proves anything.
+    for field in fields.iter_mut() {
+        match field.id {
+            FieldId::ContentLength => field.drop = true,
+            FieldId::Upgrade => (field.id, field.drop) = (FieldId::Other, true),
+            _ => field.drop |= eq_ignore_case(field.name, b"sec-websocket-accept"),
+        }
+    }
+    let upgrade = (&b"upgrade"[..], WEBSOCKET, FieldId::Upgrade);
+    let proof = proof.map(|proof| (&b"sec-websocket-accept"[..], proof, FieldId::WebSocketProof));
+    for (name, value, id) in [Some(upgrade), proof].into_iter().flatten() {
+        let field = Field { name, value, id, drop: false };
+        fields.try_push(field).map_err(|_| ResponseFault::TooManyFields)?;
+    }
+    Ok(ResponseHead {
+        raw,
+        status: 101,
+        reason: b"Switching Protocols",
+        version,
+        fields,
+        content: ContentLength::None,
+        upgrade: true,
+        has_cache_control,
+        has_set_cookie,
     })
 }
 

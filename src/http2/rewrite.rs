@@ -4,10 +4,54 @@
 //! reading (RFC 9113 §8.2.2, RFC 9110 §7.6.1). Nothing here judges: a head that reaches it has passed. Tested through
 //! the decoder, beside the writer of HTTP/1.
 
-use super::hpack::encoder::{Encoder, Indexing};
+use super::hpack::encoder::{Encoder, Indexing, RequestPseudo};
 use crate::http::edits::ResponseEdits;
-use crate::http::fields::{Field, FieldId};
+use crate::http::fields::{Field, FieldId, eq_ignore_case};
 use crate::http::head::{ContentLength, ResponseHead, Version};
+
+/// Appends the field block of a request whose head is written for HTTP/1.1 already, by limpet: its edits are made. Every
+/// field stays out of tables, since those who share the connection could learn from a table what others have sent (RFC
+/// 7541 §7.1.3), and one that came so must go on so. `protocol`: that of the tunnel which is asked for (RFC 8441 §4), in
+/// the place of the upgrade that is written.
+pub fn request(written: &[u8], (scheme, protocol): (&[u8], Option<&[u8]>), out: &mut Vec<u8>) {
+    out.reserve(written.len());
+    let encoder = Encoder::default();
+    let mut lines = written.split(|byte| *byte == b'\n').map(|line| match line {
+        [line @ .., b'\r'] => line,
+        line => line,
+    });
+    let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let method = if protocol.is_some() { &b"CONNECT"[..] } else { method };
+    // It has Host first.
+    let authority = lines.next().and_then(parts).map_or(&[][..], |(_, host)| host);
+    encoder.request(&RequestPseudo { method, scheme, authority, path, protocol }, out);
+    for (name, value) in lines.filter_map(parts) {
+        match name {
+            b"Connection" | b"Upgrade" => {}
+            name if protocol.is_some() && is_of_handshake(name) => {}
+            b"TE" => encoder.field(b"te", b"trailers", Indexing::Allowed, out),
+            name if is_transfer_encoding(name) => {}
+            name => encoder.field(name, value, Indexing::Never, out),
+        }
+    }
+}
+
+/// Fields of a handshake of HTTP/1.1, and of content, that a tunnel has no use for (RFC 8441 §5).
+fn is_of_handshake(name: &[u8]) -> bool {
+    eq_ignore_case(name, b"sec-websocket-key") || eq_ignore_case(name, b"content-length")
+}
+
+fn is_transfer_encoding(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"transfer-encoding")
+}
+
+/// Name and value of a field line.
+fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = line.split_at_checked(colon)?;
+    Some((name, value.get(1..)?.trim_ascii()))
+}
 
 /// Appends the fields of a response, behind its `:status`.
 pub fn response(
@@ -31,13 +75,18 @@ pub fn response(
             | FieldId::Connection
             | FieldId::KeepAlive
             | FieldId::ProxyConnection
-            | FieldId::Upgrade => continue,
+            | FieldId::Upgrade
+            | FieldId::WebSocketProof => continue,
             FieldId::Date => is_dated = true,
             _ => {}
         }
+        // What proves a handshake of HTTP/1.1 means nothing here (RFC 8441 §5).
+        if head.status == 101 && eq_ignore_case(field.name, b"sec-websocket-accept") {
+            continue;
+        }
         encoder.field(field.name, value_of(field), Indexing::Allowed, out);
     }
-    if head.status >= 200 {
+    if head.status >= 200 || head.status == 101 {
         if edits.protect_cookie && !head.has_cache_control {
             encoder.field(b"cache-control", b"private", Indexing::Allowed, out);
         }

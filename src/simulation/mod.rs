@@ -24,6 +24,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::version::{TLS12, TLS13};
+
 use self::judge::Report;
 use self::plan::{Chance, Plan};
 use crate::cli::server;
@@ -296,19 +298,23 @@ fn whatever_clients_targets_and_the_kernel_do_every_exchange_keeps_its_promises(
 
 #[test]
 fn every_exchange_keeps_its_promises_over_tls_too() {
-    let _tls = records::tls::Tls::speak();
-    let seeds = match asked("LIMPET_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..asked("LIMPET_SEEDS").unwrap_or(SEEDS) / 20,
-    };
-    let (_, failed) = failures(seeds);
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    for (version, part) in [(&TLS13, 20), (&TLS12, 40)] {
+        let _tls = records::tls::Tls::speak(version);
+        let seeds = match asked("LIMPET_SEED") {
+            Some(seed) => seed..seed + 1,
+            None => 0..asked("LIMPET_SEEDS").unwrap_or(SEEDS) / part,
+        };
+        let (_, failed) = failures(seeds);
+        assert!(failed.is_empty(), "{:?}: {}", version.version, failed.join("\n"));
+    }
 }
 
 #[test]
 fn a_seed_plays_the_same_each_time_over_tls_too() {
-    let _tls = records::tls::Tls::speak();
-    plays_the_same(0..20);
+    for version in [&TLS13, &TLS12] {
+        let _tls = records::tls::Tls::speak(version);
+        plays_the_same(0..20);
+    }
 }
 
 #[test]

@@ -304,6 +304,7 @@ pub struct ShardLog {
 
 impl ShardLog {
     /// Notes one request; `false` when it was dropped for lack of room. Never waits.
+    #[inline(always)]
     pub fn record(&mut self, record: &Record<'_>) -> bool {
         let sample = self.shared.sample.load(Ordering::Relaxed);
         if sample != 1 && !self.is_sampled(sample, record) {

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_utils::CachePadded;
 
 use super::ended::Cause;
+use super::http2::{Http2Block, Http2Sums, Side};
 use super::number::Number;
 use super::record::{CODE_BYTES_MAX, Record};
 use super::series::{STATUS_CLASSES, status_class};
@@ -101,6 +102,8 @@ struct Block {
     /// Filled from the front.
     codes: [CodeCount; CODE_COUNT],
     other_codes: Number,
+    http2_clients: Http2Block,
+    http2_targets: Http2Block,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +120,8 @@ impl Default for ShardCounters {
                 numbers: Default::default(),
                 codes: std::array::from_fn(|_| CodeCount::default()),
                 other_codes: Number::default(),
+                http2_clients: Http2Block::default(),
+                http2_targets: Http2Block::default(),
             }),
         }
     }
@@ -167,6 +172,14 @@ impl ShardCounters {
         found.map_or(&self.block.other_codes, |slot| &slot.count).add(1);
     }
 
+    /// The connections of HTTP/2 with clients, or with targets.
+    pub fn http2(&self, side: Side) -> &Http2Block {
+        match side {
+            Side::Client => &self.block.http2_clients,
+            Side::Target => &self.block.http2_targets,
+        }
+    }
+
     /// The numbers so far.
     pub fn snapshot(&self) -> CounterSnapshot {
         let block = &*self.block;
@@ -202,6 +215,11 @@ impl Counters {
     /// The block of one shard, for its thread to count and for any thread to read.
     pub fn shard(&self, index: usize) -> Option<Arc<ShardCounters>> {
         self.shards.get(index).cloned()
+    }
+
+    /// The connections of HTTP/2 of all shards.
+    pub fn http2(&self, side: Side) -> Http2Sums {
+        Http2Sums::of(self.shards.iter().map(|shard| shard.http2(side)))
     }
 
     /// Sums over all shards.

@@ -12,6 +12,7 @@ pub mod ended;
 pub mod format;
 pub mod handshakes;
 pub mod histogram;
+pub mod http2;
 mod log_output;
 pub mod number;
 pub mod options;

@@ -23,6 +23,12 @@ pub const COMMON_VERSION: &str = "1.1";
 /// Verdicts of stickiness, by their position in `Reason::ALL`.
 pub const STICKY_REASON_COUNT: usize = 11;
 
+/// Statuses of a call of gRPC, OK to UNAUTHENTICATED; all other numbers are counted together.
+pub const GRPC_STATUSES: [&str; 18] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+    "unknown",
+];
+
 /// Position in [`STATUS_CLASSES`].
 #[inline]
 pub fn status_class(status: u16) -> usize {
@@ -160,6 +166,20 @@ pub struct GroupBlock {
     pub first_byte: Histogram,
     /// From the first byte of a request to the last of its response.
     pub total: Histogram,
+    /// By [`GRPC_STATUSES`]; those of a group that answers calls.
+    grpc: OnceLock<Box<[Number; GRPC_STATUSES.len()]>>,
+}
+
+impl GroupBlock {
+    /// Counts a call of gRPC, for the shard's own thread.
+    #[cold]
+    pub fn grpc(&self, status: u32) {
+        let statuses = self.grpc.get_or_init(Box::default);
+        let position = usize::try_from(status).unwrap_or(usize::MAX);
+        if let Some(number) = statuses.get(position.min(GRPC_STATUSES.len() - 1)) {
+            number.add(1);
+        }
+    }
 }
 
 /// The numbers of a target on one shard: only a handful, since there may be ten thousand targets.
@@ -196,6 +216,17 @@ impl ListenerSeries {
         let others = OTHER_VERSIONS.into_iter().zip(others);
         let others = others.filter(|&(version, count)| count > 0 || version == "1.0");
         std::iter::once((COMMON_VERSION, common)).chain(others)
+    }
+}
+
+impl GroupSeries {
+    /// Calls of gRPC by [`GRPC_STATUSES`], summed over all shards; `None` before there was one.
+    pub fn grpc(&self) -> Option<[u64; GRPC_STATUSES.len()]> {
+        let mut blocks = self.blocks().filter_map(|block| block.grpc.get()).peekable();
+        blocks.peek()?;
+        let mut sums = [0_u64; GRPC_STATUSES.len()];
+        blocks.for_each(|block| add_to(&mut sums, &block[..]));
+        Some(sums)
     }
 }
 

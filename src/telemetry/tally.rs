@@ -7,6 +7,8 @@ use crate::http::head::Version;
 
 impl Places<'_> {
     /// Counts `record` in the blocks of one shard, by that shard's thread.
+    // Each version of HTTP has a copy in its own straight line.
+    #[inline(always)]
     pub fn count(&self, shard: usize, record: &Record<'_>) {
         let class = status_class(record.status);
         if let Some(block) = self.listener.and_then(|series| series.of(shard)) {
@@ -86,13 +88,19 @@ fn count_group(block: &GroupBlock, class: usize, record: &Record<'_>) {
     if record.upgraded {
         block.upgrades.add(1);
     }
+    if let Some(status) = record.rare.and_then(|rare| rare.grpc_status) {
+        block.grpc(status);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::record::{Facts, Timings};
     use super::super::record_tests::{full, full_facts, full_with};
-    use super::super::series::{GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries};
+    use super::super::series::{
+        GRPC_STATUSES, GroupSeries, ListenerSeries, PerShard, RuleSeries, TargetSeries,
+    };
+    use crate::telemetry::rare::Rare;
     use crate::telemetry::reason::Reason;
     use crate::telemetry::tally::*;
 
@@ -161,6 +169,23 @@ mod tests {
         assert_eq!(group.distribution(|block| &block.first_byte).sum_us(), 900);
         assert_eq!(group.distribution(|block| &block.total).count(), 1);
         assert_eq!(target.sums(|block| &block.requests), [0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_call_is_counted_by_its_status_for_its_group() {
+        let series = Series::new();
+        series.places().count(0, &full());
+        series.places().count(0, &Record::default());
+        for status in [0, 16, 17, u32::MAX] {
+            let rare = Rare { grpc_status: Some(status), ..Rare::default() };
+            series.places().count(1, &Record { rare: Some(&rare), ..Record::default() });
+        }
+        let sums = series.2.grpc().unwrap();
+        let counted: Vec<_> = GRPC_STATUSES.iter().zip(sums).filter(|(_, sum)| *sum > 0).collect();
+        assert_eq!(counted, [(&"0", 1), (&"16", 1), (&"unknown", 2)]);
+        let none = Series::new();
+        none.places().count(0, &Record::default());
+        assert_eq!(none.2.grpc(), None);
     }
 
     #[test]

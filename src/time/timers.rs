@@ -43,9 +43,11 @@ pub enum Timer {
     Idle,
     /// The end of a connection that is being closed.
     Linger,
+    /// The end of a whole call of gRPC, from its head on.
+    Call,
 }
 
-const COUNT: usize = Timer::Linger as usize + 1;
+const COUNT: usize = Timer::Call as usize + 1;
 /// The lowest of the bits for timers that are due.
 const DUE: u32 = 16;
 
@@ -57,6 +59,8 @@ pub struct Timers<'a> {
     /// Which timers are set, a bit each; the bits from [`DUE`] on mark those whose time has come, until they are set
     /// anew or stopped.
     state: Cell<u32>,
+    /// Which timers were brought forward, a bit each.
+    hastened: Cell<u32>,
     /// The time for which the alarm is armed. When it fires earlier, it was forced to.
     armed_ms: Cell<Millis>,
 }
@@ -84,6 +88,7 @@ impl<'a> Timers<'a> {
             clock,
             at_ms: [const { Cell::new(NEVER) }; COUNT],
             state: Cell::new(0),
+            hastened: Cell::new(0),
             armed_ms: Cell::new(NEVER),
         }
     }
@@ -123,9 +128,18 @@ impl<'a> Timers<'a> {
 
     /// Brings the time of a timer that is set forward to `at_ms`, if it is later.
     pub fn hasten(&self, timer: Timer, at_ms: Millis) {
-        if self.at(timer).is_some_and(|before| at_ms < before) {
+        let Some(before_ms) = self.at(timer) else { return };
+        self.hastened.set(self.hastened.get() | bit(timer));
+        if at_ms < before_ms {
             self.set(timer, at_ms);
         }
+    }
+
+    /// Whether somebody has wanted an earlier end of the timer's wait, since the last call.
+    pub fn was_hastened(&self, timer: Timer) -> bool {
+        let hastened = self.hastened.get();
+        self.hastened.set(hastened & !bit(timer));
+        hastened & bit(timer) != 0
     }
 
     /// When a timer that is set comes due.
@@ -156,9 +170,14 @@ impl<'a> Timers<'a> {
         self.alarm.is_cut_off()
     }
 
-    /// Whether any timer is set.
+    /// Whether any timer is set but that of a whole call, which outlives its exchange.
     pub fn is_any_set(&self) -> bool {
-        self.state.get() != 0
+        self.state.get() & !(bit(Timer::Call) | bit(Timer::Call) << DUE) != 0
+    }
+
+    /// Whether the time of a timer has passed that is set.
+    pub fn is_past(&self, timer: Timer) -> bool {
+        self.at(timer).is_some_and(|at_ms| at_ms <= self.clock.now_ms())
     }
 
     /// Handles a firing of the alarm: timers whose time has come are due, or, when it was forced, all that are set.

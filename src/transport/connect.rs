@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::uring::{self, ConnectAddress, Shutdown, Socket};
+pub use crate::uring::Socket;
+use crate::uring::{self, ConnectAddress, Shutdown};
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,5 +8,4 @@ pub mod stream;
 pub mod tls;
 
 // Who serves several requests of a connection at once has a task for each.
-#[cfg(feature = "internals")]
 pub use crate::uring::spawn;

@@ -28,7 +28,7 @@ impl TargetConnection {
     }
 
     /// Makes the connection ready for another request; its receive must have completed.
-    #[inline]
+    #[inline(always)]
     pub fn renew(&mut self) {
         self.receive.again();
     }

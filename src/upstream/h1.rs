@@ -5,53 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::connection::TargetConnection;
+use super::draft::{Draft, Framing};
 use super::response::{Kept, Response};
 use super::side::{First, Plain};
-use crate::exchange::content::SendFault;
-use crate::exchange::content::{Along, Piece};
+use crate::exchange::content::{Piece, SendFault};
 use crate::exchange::target::{self, Sending};
-use crate::http::edits::RequestEdits;
-use crate::http::head::{ContentLength, RequestHead};
-use crate::http1::{frame, rewrite};
+use crate::http1::frame;
 use crate::time::patience::Patience;
 use crate::tls::target::ConnectionId;
 use crate::transport::pending::{self, PendingSend};
 use crate::transport::sending;
 use crate::transport::stream::Stream;
 use crate::uring::buffers;
-
-/// A request for a target of HTTP/1.1: its head, and the content that came along.
-#[derive(Default)]
-pub struct Draft {
-    bytes: Vec<u8>,
-    head_bytes: usize,
-    is_chunked: bool,
-}
-
-impl target::Draft for Draft {
-    fn write(&mut self, head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>) {
-        let before = std::mem::replace(&mut self.bytes, buffers::small());
-        rewrite::request(head, edits, &mut self.bytes);
-        let content = before.get(self.head_bytes..).unwrap_or_default();
-        self.head_bytes = self.bytes.len();
-        self.is_chunked = head.content == ContentLength::Unknown;
-        self.bytes.extend_from_slice(content);
-        buffers::give_back(before);
-    }
-
-    fn append(&mut self, along: Along<'_>) {
-        if self.is_chunked {
-            frame::append_chunk(along.bytes, along.end, &mut self.bytes);
-        } else {
-            self.bytes.extend_from_slice(along.bytes);
-        }
-    }
-
-    fn clear(&mut self) {
-        buffers::give_back(std::mem::take(&mut self.bytes));
-        self.head_bytes = 0;
-    }
-}
 
 /// The lease of a whole connection. Its parts are made with the connection, and belong to the pool between leases.
 pub struct Lease(Box<Parts>);
@@ -66,8 +31,7 @@ pub struct Request {
     stream: Stream,
     /// The head, and the content that came along with it.
     first: PendingSend,
-    head_bytes: usize,
-    is_chunked: bool,
+    framing: Framing,
     /// Nothing more is to be sent.
     is_whole: bool,
 }
@@ -75,13 +39,8 @@ pub struct Request {
 impl Lease {
     pub fn new(connection: TargetConnection) -> Lease {
         let stream = connection.stream.clone();
-        let request = Request {
-            stream,
-            first: PendingSend::None,
-            head_bytes: 0,
-            is_chunked: false,
-            is_whole: false,
-        };
+        let request =
+            Request { stream, first: PendingSend::None, framing: Framing::Length, is_whole: false };
         Lease(Box::new(Parts { request, response: Response::new(connection) }))
     }
 
@@ -103,7 +62,7 @@ impl Lease {
     }
 
     /// Makes the connection ready for another request, if it can take one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn renew(&mut self) -> Option<Kept> {
         let Parts { request, response } = &mut *self.0;
         let is_sent = request.is_whole && matches!(request.first, PendingSend::None);
@@ -120,8 +79,7 @@ impl target::Lease for Lease {
 
     fn request(&mut self, draft: &mut Draft, is_whole: bool) {
         let request = &mut self.0.request;
-        request.is_chunked = draft.is_chunked;
-        request.head_bytes = draft.head_bytes;
+        request.framing = draft.framing;
         request.is_whole = is_whole;
         request.first.begin(&request.stream, std::mem::take(&mut draft.bytes));
     }
@@ -167,9 +125,7 @@ impl Sending for Request {
     ) -> Poll<Result<(), SendFault>> {
         let (result, bytes) = ready!(Pin::new(&mut self.first).poll(cx));
         match draft {
-            Some(draft) => {
-                *draft = Draft { bytes, head_bytes: self.head_bytes, is_chunked: self.is_chunked }
-            }
+            Some(draft) => draft.bytes = bytes,
             None => buffers::give_back(bytes),
         }
         Poll::Ready(result.map_err(|error| match pending::may_tell_of_a_reset(&error) {
@@ -185,7 +141,7 @@ impl Sending for Request {
         patience: Patience<'_>,
     ) -> Result<(), SendFault> {
         let Piece { mut buffer, mut from } = piece;
-        if self.is_chunked {
+        if self.framing == Framing::Chunked {
             from = frame::close_chunk(&mut buffer, from, end);
         }
         if from < buffer.len() {

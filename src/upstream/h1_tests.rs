@@ -1,10 +1,12 @@
-//! The bytes that a target of HTTP/1 is sent, and when its connection may be leased again.
+//! The bytes that a target of HTTP/1 is sent, when its connection may be leased again, and drafts of either version.
 
 use std::future::poll_fn;
 use std::time::Duration;
 
 use super::*;
+use crate::exchange::content::Along;
 use crate::exchange::target::{Draft as _, Handle as _, Lease as _, Receiving as _};
+use crate::http::edits::{RequestEdits, Wire};
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method};
 use crate::http1::head::{Parsed, parse_request};
@@ -36,14 +38,19 @@ fn play(room_bytes: usize, main: impl AsyncFnOnce(&mut Lease, &Socket, &Timers<'
     });
 }
 
-/// Writes a request's head into a draft.
+/// Writes a request's head into a draft for targets of HTTP/1.1.
 fn write(draft: &mut Draft, text: &str) {
+    write_for(Wire::Http1, draft, text);
+}
+
+fn write_for(wire: Wire, draft: &mut Draft, text: &str) {
     let mut fields = Fields::new();
     let head = match parse_request(text.as_bytes(), &LIMITS, Default::default(), &mut fields) {
         Ok(Parsed::Complete(head)) => head,
         Ok(Parsed::Partial) | Err(_) => panic!("no head: {text:?}"),
     };
     let edits = RequestEdits {
+        wire,
         forwarded_for: crate::http::edits::ForwardedFor::Remove,
         forwarded_for_entries: 1,
         peer: b"192.0.2.1",
@@ -60,6 +67,7 @@ fn write(draft: &mut Draft, text: &str) {
         host: None,
         strip_cookies: &[],
         session_field: crate::http::edits::Replaced::NONE,
+        websocket_key: None,
         upgrade: None,
         max_forwards: None,
     };
@@ -136,6 +144,47 @@ fn content_of_no_known_length_is_chunked_again() {
     whole.append(Along { bytes: b"abc", end: Some(b"X-Sum: 1\r\n") });
     let text = String::from_utf8(whole.bytes).unwrap();
     assert_eq!(content(&text), "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n");
+}
+
+const HTTP2: Wire = Wire::Http2;
+
+/// The lines that a field block says.
+fn lines(block: &[u8]) -> String {
+    use crate::http2::hpack::block::{Block, Limits};
+    use crate::http2::hpack::decoder::Decoder;
+    let limits = Limits { list_bytes: 1 << 16, field_count: 100, list_bytes_max: 1 << 16 };
+    let mut decoded = Block::default();
+    Decoder::default().decode(block, true, &limits, &mut decoded).unwrap();
+    String::from_utf8(decoded.field_lines().to_vec()).unwrap()
+}
+
+#[test]
+fn a_head_for_http_2_has_neither_framing_nor_fields_of_a_connection() {
+    let mut draft = Draft::default();
+    let text = "POST /p HTTP/1.1\r\nHost: h\r\nConnection: x-own, TE\r\nX-Own: 1\r\nTE: trailers\r\n\
+                Transfer-Encoding: chunked\r\nX-Kept: A b\r\n\r\n";
+    write_for(HTTP2, &mut draft, text);
+    let lines = lines(draft.parts().0);
+    assert!(lines.contains("x-kept: A b\r\n") && lines.contains("te: trailers\r\n"), "{lines}");
+    for other in ["connection", "x-own", "transfer-encoding", "host:"] {
+        assert!(!lines.lines().any(|line| line.starts_with(other)), "{other} in {lines}");
+    }
+}
+
+#[test]
+fn content_is_framed_anew_when_the_next_target_speaks_another_version() {
+    for (head, framed) in [(POST, "abc"), (CHUNKED, "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")] {
+        let mut draft = draft(head);
+        draft.append(Along { bytes: b"abc", end: Some(b"X-Sum: 1\r\n") });
+        for _ in 0..2 {
+            write_for(HTTP2, &mut draft, head);
+            let (_, bytes, trailers) = draft.parts();
+            assert_eq!((bytes, trailers), (&b"abc"[..], &b"X-Sum: 1\r\n"[..]));
+            write(&mut draft, head);
+            let text = String::from_utf8(draft.bytes.clone()).unwrap();
+            assert_eq!(content(&text), framed);
+        }
+    }
 }
 
 #[test]

@@ -2,47 +2,50 @@
 //!
 //! * [`connection`]: a connection to a target, and the pool of a shard ([`pool`]);
 //! * [`sessions`]: what a shard remembers of targets that it speaks TLS to;
+//! * [`draft`]: a request, before it is known who gets it;
 //! * [`h1`]: the lease of a whole connection, and the request on it; [`response`]: the response on it;
+//! * [`h2`]: connections of HTTP/2, which exchanges share;
 //! * [`side`]: the connection once its bytes belong to a tunnel.
 
 pub mod connection;
+pub mod draft;
 pub mod h1;
+pub mod h2;
+mod opening;
 pub mod pool;
 mod response;
 pub mod sessions;
 pub mod side;
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use rustls::ClientConfig;
-
-use self::connection::TargetConnection;
-use self::h1::{Draft, Lease};
+use self::draft::Draft;
+use self::h1::Lease;
+use self::h2::line::{Shard, Waiting};
+use self::h2::lines::Lines;
+use self::h2::stream;
+use self::h2::task::{self, Patience};
+use self::opening::{Asked, Handshake, Opening, Step};
 use self::pool::Pool;
 use self::sessions::Sessions;
 use crate::exchange::content::SendFault;
 use crate::exchange::failure::Failure;
 use crate::exchange::local::Local;
-use crate::exchange::target::{self, Connected};
+use crate::exchange::target::{self, Connected, Leased, Leases, Upstream as _};
 use crate::group::address::Address;
-use crate::group::target_group::{Destination, GroupOptions, Target};
+use crate::group::target_group::{Destination, GroupOptions, Target, Way};
 use crate::telemetry::counters::Counter;
 use crate::time::clock::NEVER;
-use crate::tls::target::{ConnectionId, PeerName};
-use crate::transport::connect::{self, Connect, ConnectFault, Place};
+use crate::transport::connect::{self, Connect, Place};
 use crate::transport::sending;
-use crate::transport::stream::Stream;
-use crate::transport::tls::handshake;
+use crate::transport::spawn;
 
 /// How often a connection to a target waits for something idle to give its descriptor back.
 const SHORTAGES_MAX: usize = 8;
-/// How much longer than its time a handshake waits by itself: who waits for it ends it first.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// Makes room for another connection.
 pub trait Room {
@@ -68,70 +71,69 @@ pub struct Targets<'a> {
     pub local: &'a Local,
     pub pool: &'a RefCell<Pool<Lease>>,
     pub sessions: &'a RefCell<Sessions>,
+    pub lines: &'a Lines,
     pub room: &'a dyn Room,
 }
 
 /// A connection that is being made.
-pub struct Connecting<'a> {
-    local: &'a Local,
-    connect: Connect,
-    step: Step,
+pub enum Connecting<'a> {
+    /// For this exchange alone.
+    Own(Opening<'a>),
+    /// For everybody who needs a stream of it.
+    Shared(Waiting),
 }
 
-/// What is done on a new socket before requests; boxed, since it is made once for many of them.
-type Beginning = Pin<Box<dyn Future<Output = Result<Stream, Failure>>>>;
-
-/// What a connection that is being made waits for.
-enum Step {
-    Socket,
-    /// Its socket, which then begins with more than requests.
-    SocketFor(Box<Asked>),
-    Beginning(Beginning, ConnectionId),
+/// Looks for a kept connection that is still usable.
+struct Leasing<'t, 'a, 'd> {
+    targets: &'t Targets<'a>,
+    to: Destination<'d>,
+    surely: bool,
+    /// One that waits for records which are there; only under TLS.
+    waits: Option<Lease>,
 }
 
-/// What a connection begins with.
-struct Asked {
-    id: ConnectionId,
-    /// A PROXY header.
-    header: Option<Vec<u8>>,
-    handshake: Option<Handshake>,
-}
+impl<'a> Future for Leasing<'_, 'a, '_> {
+    type Output = Option<Leases<Targets<'a>>>;
 
-/// What a handshake begins with.
-struct Handshake {
-    config: Arc<ClientConfig>,
-    name: PeerName,
-    timeout: Duration,
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Leasing { targets, to, surely, waits } = &mut *self;
+        if to.speaks_http2() {
+            let shared = targets.lines.usable(to.target.state.slot, to.id());
+            return Poll::Ready(shared.map(|shared| Leased::Stream(stream::Lease::new(shared))));
+        }
+        loop {
+            let now_ms = targets.local.clock.now_ms();
+            let kept = || targets.pool.borrow_mut().checkout(to.target.state.slot, to.id(), now_ms);
+            let Some(mut lease) = waits.take().or_else(kept) else { return Poll::Ready(None) };
+            match lease.poll_quiet(*surely, cx) {
+                Poll::Ready(true) => return Poll::Ready(Some(Leased::Own(lease))),
+                Poll::Ready(false) => {}
+                Poll::Pending => {
+                    *waits = Some(lease);
+                    return Poll::Pending;
+                }
+            }
+            targets.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
+            targets.close(Leased::Own(lease));
+        }
+    }
 }
 
 impl<'a> target::Upstream for Targets<'a> {
     type Draft = Draft;
-    type Lease = Lease;
+    type Own = Lease;
+    type Stream = stream::Lease;
     type Connecting = Connecting<'a>;
 
     /// A kept connection on which nothing has happened since; unusable ones that are found on the way are closed.
     #[inline]
-    fn lease(&self, to: Destination<'_>, surely: bool) -> impl Future<Output = Option<Lease>> {
-        // One that waits for records which are there; only under TLS.
-        let mut waits = None;
-        poll_fn(move |cx| {
-            loop {
-                let now_ms = self.local.clock.now_ms();
-                let kept =
-                    || self.pool.borrow_mut().checkout(to.target.state.slot, to.id(), now_ms);
-                let Some(mut lease) = waits.take().or_else(kept) else { return Poll::Ready(None) };
-                match lease.poll_quiet(surely, cx) {
-                    Poll::Ready(true) => return Poll::Ready(Some(lease)),
-                    Poll::Ready(false) => {}
-                    Poll::Pending => {
-                        waits = Some(lease);
-                        return Poll::Pending;
-                    }
-                }
-                self.local.counters.add(Counter::TargetConnectionsClosedIdle, 1);
-                self.close(lease);
-            }
-        })
+    fn lease(
+        &self,
+        to: Destination<'_>,
+        surely: bool,
+    ) -> impl Future<Output = Option<Leases<Self>>> {
+        Leasing { targets: self, to, surely, waits: None }
     }
 
     async fn connect(
@@ -139,41 +141,37 @@ impl<'a> target::Upstream for Targets<'a> {
         to: Destination<'_>,
         options: &GroupOptions,
     ) -> Result<Connecting<'a>, Failure> {
-        let place = match &to.target.address {
-            Address::Tcp(address) => Place::Tcp(*address),
-            Address::Unix(path) => Place::Unix(path),
-        };
-        let mut connect = connect::connect(place, options.connect_timeout);
-        for _ in 0..SHORTAGES_MAX {
-            if !connect.as_ref().is_err_and(|error| self.room.is_shortage(error)) {
-                break;
-            }
-            self.room.descriptor().await;
-            connect = connect::connect(place, options.connect_timeout);
+        let shelf = to.speaks_http2().then(|| self.lines.shelf(to.target.state.slot));
+        let most = (options.streams_per_connection, options.connections_max);
+        if let Some(waiting) = shelf.as_ref().and_then(|shelf| shelf.wait(to.id(), most)) {
+            return Ok(Connecting::Shared(waiting));
         }
-        let connect = connect.map_err(|_| Failure::NoSocket)?;
-        let step = match to.way {
-            None => Step::Socket,
-            Some(way) => {
-                // A target under TLS always has a name.
-                let handshake = to.target.tls().zip(way.name).map(|(tls, name)| Handshake {
-                    config: self.sessions.borrow_mut().config(to.target, tls.tls()),
-                    name: name.clone(),
-                    timeout: options.handshake_timeout,
-                });
-                let header = way.header.map(<[u8]>::to_vec);
-                Step::SocketFor(Box::new(Asked { id: way.id, header, handshake }))
-            }
+        let connect = self.begin(to, options).await?;
+        let asked = to.way.map(|way| self.asked(to.target, way, options));
+        let Some(shelf) = shelf else {
+            let step = asked.map_or(Step::Socket, |asked| Step::SocketFor(Box::new(asked)));
+            return Ok(Connecting::Own(Opening { local: self.local, connect, step }));
         };
-        Ok(Connecting { local: self.local, connect, step })
+        let line = shelf.begin(Arc::clone(&to.target.state), to.id());
+        let shard = Shard::new(self.local, &self.lines.windows);
+        let patience = Patience {
+            idle: options.pool_idle_timeout,
+            send: options.content_idle_timeout,
+            streams_max: options.streams_per_connection,
+        };
+        let timeout = options.connect_timeout;
+        let waiting = Waiting::new(&line);
+        spawn(task::make(line, (connect, timeout), asked, (shard, patience)));
+        Ok(Connecting::Shared(waiting))
     }
 
-    #[inline]
-    fn give_back(&self, mut lease: Lease, target: &Target, options: &GroupOptions) {
+    #[inline(always)]
+    fn give_back(&self, lease: Leases<Self>, target: &Target, options: &GroupOptions) {
+        let Leased::Own(mut lease) = lease else { return };
         if self.local.stop.has_begun() {
-            return self.close(lease);
+            return self.close(Leased::Own(lease));
         }
-        let Some(kept) = lease.renew() else { return self.close(lease) };
+        let Some(kept) = lease.renew() else { return self.close(Leased::Own(lease)) };
         let mut idle_ms = u64::try_from(options.pool_idle_timeout.as_millis()).unwrap_or(NEVER);
         if let Some(seconds) = kept.idle_s {
             // A little less than the target's own time, so that limpet closes first.
@@ -188,71 +186,77 @@ impl<'a> target::Upstream for Targets<'a> {
             options.pool_idle_per_shard,
         );
         if let Some(too_many) = back {
-            self.close(too_many);
+            self.close(Leased::Own(too_many));
         }
     }
 
-    fn close(&self, lease: Lease) {
-        self.local.counters.add(Counter::TargetConnectionsClosed, 1);
-        lease.close();
+    fn close(&self, lease: Leases<Self>) {
+        // A stream ends by itself.
+        if let Leased::Own(lease) = lease {
+            self.local.counters.add(Counter::TargetConnectionsClosed, 1);
+            lease.close();
+        }
     }
 }
 
-impl target::Connecting for Connecting<'_> {
-    type Lease = Lease;
-
-    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Connected<Lease>, Failure>> {
-        if !matches!(self.step, Step::Beginning(..)) {
-            let connected = ready!(self.connect.poll_connected(cx));
-            let socket = match connected.map_err(failure) {
-                Ok(socket) => socket,
-                Err(failure) => return Poll::Ready(Err(failure)),
-            };
-            let Step::SocketFor(asked) = std::mem::replace(&mut self.step, Step::Socket) else {
-                let stream = Stream::to_target(socket);
-                return Poll::Ready(Ok(self.opened(stream, ConnectionId::PLAIN)));
-            };
-            let Asked { id, header, handshake } = *asked;
-            let shakes = handshake.is_some();
-            let beginning = async move {
-                if let Some(header) = header {
-                    connect::send_first(&socket, header).await.map_err(failure)?;
-                }
-                let Some(Handshake { config, name, timeout }) = handshake else {
-                    return Ok(Stream::to_target(socket));
-                };
-                let PeerName { server_name, .. } = name;
-                let shaken = handshake::connect(socket, config, server_name, timeout + SLACK);
-                shaken.await.map(|(stream, _)| stream).map_err(Failure::Handshake)
-            };
-            self.step = Step::Beginning(Box::pin(beginning), id);
-            if shakes {
-                return Poll::Ready(Ok(Connected::Shakes));
+impl Targets<'_> {
+    /// Begins to connect, once a descriptor can be had.
+    async fn begin(&self, to: Destination<'_>, options: &GroupOptions) -> Result<Connect, Failure> {
+        let place = match &to.target.address {
+            Address::Tcp(address) => Place::Tcp(*address),
+            Address::Unix(path) => Place::Unix(path),
+        };
+        let mut connect = connect::connect(place, options.connect_timeout);
+        for _ in 0..SHORTAGES_MAX {
+            if !connect.as_ref().is_err_and(|error| self.room.is_shortage(error)) {
+                break;
             }
+            self.room.descriptor().await;
+            connect = connect::connect(place, options.connect_timeout);
         }
-        let Step::Beginning(beginning, id) = &mut self.step else { return Poll::Pending };
-        let (id, begun) = (*id, ready!(beginning.as_mut().poll(cx)));
-        Poll::Ready(begun.map(|stream| self.opened(stream, id)))
+        connect.map_err(|_| Failure::NoSocket)
+    }
+
+    /// What the connection begins with.
+    fn asked(&self, target: &Target, way: &Way<'_>, options: &GroupOptions) -> Asked {
+        // A target under TLS always has a name.
+        let handshake = target.tls().zip(way.name).map(|(tls, name)| Handshake {
+            config: self.sessions.borrow_mut().config(target, tls.tls()),
+            name: name.clone(),
+            timeout: options.handshake_timeout,
+        });
+        Asked { id: way.id, header: way.header.map(<[u8]>::to_vec), is_http2: way.http2, handshake }
+    }
+}
+
+impl<'a> target::Connecting for Connecting<'a> {
+    type Lease = Leases<Targets<'a>>;
+
+    fn poll_connected(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Connected<Self::Lease>, Failure>> {
+        match self {
+            Connecting::Own(opening) => {
+                opening.poll_connected(cx).map_ok(|connected| match connected {
+                    Connected::Ready(lease) => Connected::Ready(Leased::Own(lease)),
+                    Connected::Shakes => Connected::Shakes,
+                })
+            }
+            Connecting::Shared(waiting) => waiting.poll(cx).map_ok(|connected| match connected {
+                Connected::Ready(shared) => {
+                    Connected::Ready(Leased::Stream(stream::Lease::new(shared)))
+                }
+                Connected::Shakes => Connected::Shakes,
+            }),
+        }
     }
 
     fn abort(&self) {
-        self.connect.abort();
-    }
-}
-
-fn failure(fault: ConnectFault) -> Failure {
-    match fault {
-        ConnectFault::Refused => Failure::ConnectRefused,
-        ConnectFault::Timeout => Failure::ConnectTimeout,
-        ConnectFault::NoSocket => Failure::NoSocket,
-        ConnectFault::Failed => Failure::ConnectFailed,
-    }
-}
-
-impl Connecting<'_> {
-    fn opened(&self, stream: Stream, id: ConnectionId) -> Connected<Lease> {
-        self.local.counters.add(Counter::TargetConnectionsOpened, 1);
-        Connected::Ready(Lease::new(TargetConnection::new(stream, id)))
+        match self {
+            Connecting::Own(opening) => opening.connect.abort(),
+            Connecting::Shared(waiting) => waiting.abort(),
+        }
     }
 }
 

@@ -78,6 +78,7 @@ impl<C> Pool<C> {
 
     /// Keeps a connection; returns the one to be closed instead: the oldest when `limit` are kept already, or the given
     /// one when none may be kept.
+    #[inline(always)]
     pub fn checkin(
         &mut self,
         target: &Arc<TargetState>,

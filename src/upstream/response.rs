@@ -58,7 +58,7 @@ impl Response {
     }
 
     /// Makes the connection ready for another request, if it can take one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn renew(&mut self) -> Option<Kept> {
         buffers::give_back(std::mem::take(&mut self.bytes));
         if !(self.is_over && self.may_keep) {
@@ -210,6 +210,7 @@ impl Receiving for Response {
         self.used >= self.bytes.len()
     }
 
+    #[inline(always)]
     fn along(&mut self) -> Result<Along<'_>, ChunkFault> {
         let bytes = self.bytes.get_mut(self.used..).unwrap_or_default();
         let count = bytes.len();

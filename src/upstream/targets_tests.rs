@@ -5,13 +5,15 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::connection::TargetConnection;
 use super::*;
 use crate::exchange::content::Along;
 use crate::exchange::doubles::{Shard, file, play, play_on};
 use crate::exchange::target::{
-    Connecting as _, Draft as _, Lease as _, Receiving as _, Sending as _, Upstream as _,
+    Connecting as _, Draft as _, Lease as _, Receiving as _, Sending as _,
 };
 use crate::http::head::{HeadLimits, Method};
+use crate::tls::target::ConnectionId;
 use crate::transport::stream::Stream;
 use crate::uring::simulated::{self, Answer, Knobs};
 use crate::uring::{Shutdown, Socket};
@@ -38,8 +40,13 @@ fn with(group: &str, main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
         let (pool, room) =
             (RefCell::new(Pool::new()), Makes { is_short: false, asked: Cell::new(0) });
         let sessions = RefCell::default();
-        let targets =
-            Targets { local: &shard.local, pool: &pool, sessions: &sessions, room: &room };
+        let targets = Targets {
+            local: &shard.local,
+            pool: &pool,
+            sessions: &sessions,
+            lines: &Lines::default(),
+            room: &room,
+        };
         main(shard, &targets).await;
         pool.borrow_mut().drain_all(Lease::close);
     });
@@ -74,9 +81,10 @@ fn to(shard: &Shard) -> Destination<'_> {
 }
 
 /// Ends a connection that was made.
-fn close(connected: Connected<Lease>) {
+fn close<S>(connected: Connected<Leased<Lease, S>>) {
     match connected {
-        Connected::Ready(lease) => lease.close(),
+        Connected::Ready(Leased::Own(lease)) => lease.close(),
+        Connected::Ready(Leased::Stream(_)) => panic!("a stream"),
         Connected::Shakes => panic!("a handshake in clear"),
     }
 }
@@ -95,7 +103,7 @@ fn a_lease_that_went_well_serves_another_request() {
     with("", async |shard, targets| {
         assert!(!lease(targets, shard).await);
         let (first, _far) = answered("").await;
-        targets.give_back(first, shard.target(0), &shard.group().options);
+        targets.give_back(Leased::Own(first), shard.target(0), &shard.group().options);
         assert!(lease(targets, shard).await);
         assert!(!lease(targets, shard).await, "it is out");
     });
@@ -113,7 +121,7 @@ fn what_may_not_be_used_again_is_closed() {
                 shard.local.stop.begin();
             }
             let (first, far) = answered(fields).await;
-            targets.give_back(first, shard.target(0), &shard.group().options);
+            targets.give_back(Leased::Own(first), shard.target(0), &shard.group().options);
             assert!(targets.pool.borrow().is_empty());
             assert_eq!(counted(shard, Counter::TargetConnectionsClosed), 1);
             simulated::wait(Duration::from_millis(1)).await;
@@ -129,7 +137,7 @@ fn a_kept_connection_is_not_used_for_longer_than_either_side_says() {
             for (at_ms, is_used) in [(last_ms, true), (last_ms + 1, false)] {
                 let began_ms = shard.local.clock.now_ms();
                 let (first, _far) = answered(fields).await;
-                targets.give_back(first, shard.target(0), &shard.group().options);
+                targets.give_back(Leased::Own(first), shard.target(0), &shard.group().options);
                 shard.at(began_ms + at_ms).await;
                 assert_eq!(lease(targets, shard).await, is_used, "{fields:?} after {at_ms} ms");
                 targets.pool.borrow_mut().drain_all(Lease::close);
@@ -144,7 +152,7 @@ fn connections_on_which_something_has_happened_are_closed_on_the_way_to_one_that
         let mut fars = Vec::new();
         for _ in 0..3 {
             let (first, far) = answered("").await;
-            targets.give_back(first, shard.target(0), &shard.group().options);
+            targets.give_back(Leased::Own(first), shard.target(0), &shard.group().options);
             fars.push(far);
         }
         fars[2].shutdown(Shutdown::Both);
@@ -193,8 +201,13 @@ fn who_finds_no_descriptor_waits_for_others_to_give_theirs_back_but_not_for_ever
             let pool = RefCell::new(Pool::new());
             let room = Makes { is_short, asked: Cell::new(0) };
             let sessions = RefCell::default();
-            let targets =
-                Targets { local: &shard.local, pool: &pool, sessions: &sessions, room: &room };
+            let targets = Targets {
+                local: &shard.local,
+                pool: &pool,
+                sessions: &sessions,
+                lines: &Lines::default(),
+                room: &room,
+            };
             let failed = targets.connect(to(shard), &shard.group().options).await.err();
             assert_eq!((failed, room.asked.get()), (Some(Failure::NoSocket), asked));
         });

@@ -1,17 +1,19 @@
 //! Targets under TLS: what they must prove, which connections and sessions serve again, and what disturbs none.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::time_provider::DefaultTimeProvider;
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CommonState, HandshakeKind, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
 use crate::exchange::doubles::{Shard, file, play};
-use crate::exchange::target::{Connecting as _, Upstream as _};
+use crate::exchange::target::Connecting as _;
 use crate::group::state::TargetState;
-use crate::group::target_group::Way;
+use crate::group::target_group::{Manner, Way};
 use crate::tls::policy::Version;
 use crate::tls::target::{Naming, Sni, TargetTls, TargetTlsOptions, Verify};
 use crate::transport::tls::fault::CertificateFault;
@@ -29,16 +31,21 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
+        Site::of(&TLS13)
+    }
+
+    fn of(version: &'static SupportedProtocolVersion) -> Site {
         let (certificate, key) = configurations::certificate();
         let authorities = vec![certificate.clone()];
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut server = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
         server.send_tls13_tickets = 1;
+        server.enable_secret_extraction = true;
         Site { server: Arc::new(server), tls: compiled(Verify::Full, authorities) }
     }
 }
@@ -75,8 +82,13 @@ impl Room for NoRoom {
 fn with(main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
     play(&file("", "", 1), async |shard| {
         let (pool, sessions) = (RefCell::new(Pool::new()), RefCell::default());
-        let targets =
-            Targets { local: &shard.local, pool: &pool, sessions: &sessions, room: &NoRoom };
+        let targets = Targets {
+            local: &shard.local,
+            pool: &pool,
+            sessions: &sessions,
+            lines: &Lines::default(),
+            room: &NoRoom,
+        };
         main(shard, &targets).await;
         pool.borrow_mut().drain_all(Lease::close);
     });
@@ -84,7 +96,7 @@ fn with(main: impl AsyncFnOnce(&Shard, &Targets<'_>)) {
 
 /// The shard's target, spoken to in this way.
 fn target(shard: &Shard, tls: &Arc<TargetTls>) -> Target {
-    shard.target(0).clone().spoken_to(Some(tls.peer(None)), None)
+    shard.target(0).clone().spoken_to(Manner { tls: Some(tls.peer(None)), ..Manner::default() })
 }
 
 fn to(target: &Target) -> Destination<'_> {
@@ -96,6 +108,7 @@ fn to(target: &Target) -> Destination<'_> {
 struct Far {
     socket: Socket,
     session: Session,
+    kind: Option<HandshakeKind>,
 }
 
 impl Far {
@@ -145,7 +158,9 @@ fn listen(server: &Arc<ServerConfig>) -> Fars {
                     let _ = socket.send(control, 0, true).await;
                 }
             }
-            kept.borrow_mut().push(Far { socket, session });
+            let kind = session.state().and_then(CommonState::handshake_kind);
+            session.take_over().unwrap();
+            kept.borrow_mut().push(Far { socket, session, kind });
         });
     };
     simulated::listen(address, || Answer::Accepted { after_us: 10 }, accept);
@@ -159,7 +174,8 @@ async fn connect(targets: &Targets<'_>, shard: &Shard, target: &Target) -> Resul
         Connected::Shakes => {}
     }
     match poll_fn(|cx| connecting.poll_connected(cx)).await? {
-        Connected::Ready(lease) => Ok(lease),
+        Connected::Ready(Leased::Own(lease)) => Ok(lease),
+        Connected::Ready(Leased::Stream(_)) => panic!("a stream"),
         Connected::Shakes => panic!("two handshakes"),
     }
 }
@@ -179,20 +195,22 @@ async fn serves_again(targets: &Targets<'_>, target: &Target, lease: Lease, sure
 
 #[test]
 fn a_target_that_proves_itself_gets_an_encrypted_connection_and_its_sessions_are_resumed() {
-    with(async |shard, targets| {
-        let site = Site::new();
-        let (target, fars) = (target(shard, &site.tls), listen(&site.server));
-        for is_resumed in [false, true] {
-            let lease = connect(targets, shard, &target).await.unwrap();
-            assert_eq!(lease.id(), to(&target).id());
-            moment().await;
-            let far = fars.borrow_mut().pop().unwrap();
-            let kind = far.session.state().unwrap().handshake_kind().unwrap();
-            assert_eq!(kind == rustls::HandshakeKind::Resumed, is_resumed, "{kind:?}");
-            // Its ticket comes behind the handshake.
-            assert!(serves_again(targets, &target, lease, true).await);
-        }
-    });
+    for version in [&TLS13, &TLS12] {
+        with(async |shard, targets| {
+            let site = Site::of(version);
+            let (target, fars) = (target(shard, &site.tls), listen(&site.server));
+            for is_resumed in [false, true] {
+                let lease = connect(targets, shard, &target).await.unwrap();
+                assert_eq!(lease.id(), to(&target).id());
+                moment().await;
+                let far = fars.borrow_mut().pop().unwrap();
+                let kind = far.kind.unwrap();
+                assert_eq!(kind == HandshakeKind::Resumed, is_resumed, "{kind:?}");
+                // In TLS 1.3 its ticket comes behind the handshake.
+                assert!(serves_again(targets, &target, lease, true).await);
+            }
+        });
+    }
 }
 
 #[test]

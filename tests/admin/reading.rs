@@ -14,7 +14,10 @@ async fn status_joins_configuration_and_machine() {
     assert_eq!(status["engine"], "epoll");
     assert_eq!(status["shards"], 2);
     assert_eq!(status["connections"]["open"], 4);
-    assert_eq!(status["listeners"], json!([{ "name": "web", "address": "127.0.0.1:8080" }]));
+    assert_eq!(
+        status["listeners"],
+        json!([{ "name": "web", "address": "127.0.0.1:8080", "http_versions": ["HTTP/1.1"] }])
+    );
     assert_eq!(status["config"]["version"], 1);
     assert_eq!(status["config"]["path"], json!(null));
     assert_eq!(status["log"]["lines_dropped"], 2);
@@ -92,7 +95,7 @@ async fn rules_stand_in_order_with_their_words() {
     let rules = Api::new().get("/v1/rules").await.json();
     assert_eq!(
         rules["listeners"][0],
-        json!({ "name": "web", "address": "127.0.0.1:8080", "rules": [
+        json!({ "name": "web", "address": "127.0.0.1:8080", "http_versions": ["HTTP/1.1"], "rules": [
             { "name": "api", "priority": 10, "conditions": ["path is /api/*", "method is GET or HEAD"],
               "action": "forward to api", "requests": 0, "requests_per_second": 0.0 },
             { "name": "default", "priority": null, "conditions": [],

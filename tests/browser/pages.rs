@@ -1,5 +1,6 @@
 //! What holds on every page: nothing from another host, nothing to complain of, reached by keyboard, both themes.
 
+use crate::server::Server;
 use crate::stage::Stage;
 
 pub const PAGES: [(&str, &str); 14] = [
@@ -90,5 +91,27 @@ async fn colours_follow_the_system_until_the_reader_chooses() {
     assert_eq!(console.evaluate::<String>(paper).await, light);
     stage.show("#/rules").await;
     assert_eq!(console.evaluate::<String>(paper).await, light, "the choice is kept");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn listeners_and_groups_say_which_versions_of_http_they_speak() {
+    let Some(stage) = Stage::with(Server::http2).await else { return };
+    let console = &stage.tab;
+    let badges = "[...document.querySelectorAll('#main .badge')].map((badge) => badge.textContent)";
+    for (page, badge) in [
+        ("#/rules", "HTTP/1.1, HTTP/2"),
+        ("#/groups", "HTTP/2 to targets"),
+        ("#/groups/app", "HTTP/2 to targets"),
+    ] {
+        stage.show(page).await;
+        console.wait(&format!("{badges}.includes('{badge}')"), page).await;
+    }
+    stage.show("#/").await;
+    console.wait_text("HTTP/1.1, HTTP/2").await;
+    stage.close().await;
+    let Some(stage) = Stage::demo().await else { return };
+    stage.show("#/groups/demo").await;
+    stage.tab.wait(&format!("{badges}.includes('HTTP/1.1 to targets')"), "the default").await;
     stage.close().await;
 }

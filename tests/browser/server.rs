@@ -97,6 +97,11 @@ impl Server {
         Server::run(&format!("token = \"{TOKEN}\""), "").0
     }
 
+    /// `limpet run` whose targets are spoken to in HTTP/2.
+    pub fn http2() -> Server {
+        Server::run("", "protocol_version = \"http2\"").0
+    }
+
     /// `limpet run` whose admin API asks for a token, over TLS, with every certificate in the folder.
     pub fn secured(certificates: tempfile::TempDir) -> Server {
         let tls = format!("tls.directory = {:?}", certificates.path());
@@ -139,7 +144,7 @@ impl Server {
              [process]\nstate_directory = {state:?}\ngrace_period = \"1s\"\n\
              [access_log]\noutput = \"off\"\n\
              [admin]\naddress = \"{admin}\"\n{admin_settings}\n\
-             [[listener]]\nname = \"web\"\naddress = \"{web}\"\nforward = \"app\"\n\
+             [[listener]]\nname = \"web\"\naddress = \"{web}\"\nhttp2 = true\nforward = \"app\"\n\
              [[target_group]]\nname = \"app\"\n{group_settings}\n\
              [[target_group.target]]\nid = \"a\"\naddress = \"{}\"\n",
             application()

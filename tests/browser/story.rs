@@ -51,6 +51,8 @@ async fn story(stage: Stage, scheme: &str) {
     let page = stage.second_tab().await;
 
     page.goto(&address).await;
+    let spoken = page.text_of("performance.getEntriesByType('navigation')[0].nextHopProtocol");
+    assert_eq!(spoken.await, if scheme == "https" { "h2" } else { "http/1.1" });
     let first = look(&page).await;
     let second = again(&page).await;
     assert_ne!(first.instance, second.instance, "the instances take turns");

@@ -182,6 +182,17 @@ impl Client {
         }
     }
 
+    /// What has come and was not read as a response, or what comes next; for who speaks another version than HTTP/1.1.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub fn take(&mut self) -> io::Result<Vec<u8>> {
+        if self.waiting.is_empty() {
+            self.more()?;
+        }
+        Ok(std::mem::take(&mut self.waiting))
+    }
+
     /// Whether the handshake, if there was one, resumed a session.
     pub fn is_resumed(&self) -> bool {
         match &self.stream {
@@ -190,12 +201,30 @@ impl Client {
         }
     }
 
-    /// Whether the other side has left it open.
+    /// Whether TLS is spoken.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.stream, Stream::Secure(_))
+    }
+
+    /// Whether the other side has left it open, and said nothing.
     pub fn is_open(&mut self) -> bool {
+        self.look().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the other side has ended it, whatever else it has said.
+    pub fn has_ended(&mut self) -> bool {
+        match self.look() {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Whether there is something to read.
+    fn look(&mut self) -> io::Result<usize> {
         let socket = self.stream.socket();
         let looked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
-        let open = looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        open && socket.set_nonblocking(false).is_ok()
+        socket.set_nonblocking(false)?;
+        looked
     }
 
     fn content(&mut self, framing: Framing) -> io::Result<u64> {

@@ -12,7 +12,6 @@ use super::Failure;
 use super::ending::Folder;
 use super::generator::Load;
 use super::machine::Machine;
-use super::peers::Ability;
 use super::plan::Plan;
 use super::process::memory_of;
 use super::proof::{Awaited, Proof};
@@ -118,9 +117,8 @@ impl<'a> Drive<'a> {
             places.push(place);
         }
         let mut cast = Cast { targets, places };
-        let is_first = |one: &Setup| one.tls.is_some() == setup.tls.is_some();
-        if self.plan.setups().iter().position(is_first) == Some(index) {
-            let name = if setup.tls.is_some() { "configurations-tls" } else { "configurations" };
+        let name = setup.name();
+        if self.plan.setups().iter().position(|one| one.name() == name) == Some(index) {
             report::keep_configurations(&folder, self.candidates, &self.out.join(name))?;
         }
         for (at, scenario) in self.plan.scenarios.iter().enumerate() {
@@ -150,7 +148,7 @@ impl<'a> Drive<'a> {
         if let Some(why) = candidate.peer.too_many(setup.targets) {
             return Err(why);
         }
-        if let (Some(_), Some(why)) = (setup.tls, candidate.peer.refusal(&[Ability::Tls])) {
+        if let Some(why) = candidate.peer.refusal(&setup.needs()) {
             return Err(why.to_owned());
         }
         // The floor has one target, and the first of two will do; the scenario says when it will not.
@@ -340,7 +338,13 @@ impl<'a> Drive<'a> {
 
 /// The same load as fast as it is answered, without its label and who disturbs it.
 fn closed(point: &Point) -> Point {
-    Point { half_load: false, hostile_per_second: 0, label: String::new(), ..point.clone() }
+    Point {
+        half_load: false,
+        hostile_per_second: 0,
+        stalled_streams: 0,
+        label: String::new(),
+        ..point.clone()
+    }
 }
 
 fn facts(candidate: &Candidate) -> Facts {

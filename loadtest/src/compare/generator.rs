@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::meter::Meter;
 use super::process::{Process, Start, poll_until};
-use super::render::HOST;
+use super::render::{HOST, Upstream};
 use super::scenario::Point;
 use crate::tls::speech::Version;
 
@@ -239,7 +239,9 @@ impl Load<'_> {
         option("core", cores.join(","));
         option("host", HOST.to_owned());
         option("path", point.request_target());
-        option("method", point.method.clone());
+        if point.upstream != Upstream::Grpc {
+            option("method", point.method.clone());
+        }
         if let Some(rate) = self.rate {
             option("rate", format!("{rate:.0}"));
         }
@@ -254,6 +256,13 @@ impl Load<'_> {
             option("tls", certificate.display().to_string());
             let version = if point.tls_version == Version::V1_2 { "1.2" } else { "1.3" };
             option("tls-version", version.to_owned());
+        }
+        if point.http2 {
+            option("streams", point.streams.to_string());
+        }
+        if point.stalled_streams > 0 {
+            option("stalled-streams", point.stalled_streams.to_string());
+            option("slow-path", point.slow_path.clone());
         }
         if point.hostile_per_second > 0 {
             option("hostile", point.hostile_per_second.to_string());
@@ -270,6 +279,8 @@ impl Load<'_> {
             (point.close, "--close"),
             (moving, "--allow-moves"),
             (point.resume, "--tls-resume"),
+            (point.http2, "--http2"),
+            (point.upstream == Upstream::Grpc, "--grpc"),
         ] {
             if wanted {
                 arguments.push(name.to_owned());
@@ -469,6 +480,10 @@ mod tests {
         for part in ["--tls /c.pem --tls-version 1.3", "--tls-resume", "--close"] {
             assert!(resumed.contains(part), "{part}: {resumed}");
         }
+        let streams = load(tool, &point("h2-slow-stream"), None).arguments().join(" ");
+        assert!(streams.contains("--streams 31") && streams.contains("--http2"), "{streams}");
+        let grpc = load(tool, &point("grpc-unary"), None).arguments().join(" ");
+        assert!(grpc.contains("--grpc") && !grpc.contains("--method"), "{grpc}");
         let close = load(tool, &point("close"), None).arguments().join(" ");
         assert!(close.contains("--close") && !close.contains("cookie-jar"), "{close}");
     }

@@ -6,11 +6,11 @@
 use std::io;
 use std::time::Duration;
 
-use super::client::Client;
 use super::process::{memory_of, poll_until};
 use super::results::Sample;
 use super::scenario::Point;
 use super::stage::Running;
+use super::talk::Visitor;
 
 /// How long memory settles before it is read, after the first client and after the last has asked: longer than
 /// anybody keeps what these needed. The same for everybody, and told in `scenarios/idle.toml`.
@@ -21,15 +21,15 @@ const FIRST_REQUESTS: usize = 2000;
 
 /// Memory before and after clients came to stay.
 pub fn sample(round: usize, point: &Point, running: &mut Running) -> Sample {
-    let request = point.request();
-    if let Err(error) = come_and_go(running, request.as_bytes()) {
+    let path = point.request_target();
+    if let Err(error) = come_and_go(running, &path) {
         return Sample::failed(round, format!("the first client: {error}"));
     }
     settle(running);
     let before = memory_of(&running.roots());
     let mut clients = Vec::with_capacity(point.connections);
     for index in 0..point.connections {
-        match come(running, request.as_bytes()) {
+        match come(running, &path) {
             Ok(client) => clients.push(client),
             Err(error) => {
                 let why = format!("client {} of {}: {error}", index + 1, point.connections);
@@ -47,20 +47,20 @@ pub fn sample(round: usize, point: &Point, running: &mut Running) -> Sample {
 }
 
 /// Asks [`FIRST_REQUESTS`] times, over another connection where one was ended.
-fn come_and_go(running: &Running, request: &[u8]) -> io::Result<()> {
-    let mut client = come(running, request)?;
+fn come_and_go(running: &Running, path: &str) -> io::Result<()> {
+    let mut client = come(running, path)?;
     for _ in 1..FIRST_REQUESTS {
-        if !client.ask(request).is_ok_and(|answer| answer.status == 200) {
-            client = come(running, request)?;
+        if !client.ask(path).is_ok_and(|answer| answer.status == 200) {
+            client = come(running, path)?;
         }
     }
     Ok(())
 }
 
 /// Connects and asks once.
-fn come(running: &Running, request: &[u8]) -> io::Result<Client> {
-    let mut client = running.enter()?;
-    match client.ask(request)?.status {
+fn come(running: &Running, path: &str) -> io::Result<Visitor> {
+    let mut client = running.visit()?;
+    match client.ask(path)?.status {
         200 => Ok(client),
         status => Err(io::Error::other(format!("status {status}"))),
     }

@@ -16,7 +16,7 @@ pub mod ending;
 mod generator;
 mod idle;
 mod machine;
-mod meter;
+pub mod meter;
 pub mod peers;
 mod plan;
 mod plots;
@@ -29,6 +29,7 @@ pub mod scenario;
 pub mod stage;
 mod statistics;
 mod table;
+pub mod talk;
 mod versus;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +132,8 @@ pub struct Options {
     /// Peers to compare with, by name; all that are on this machine when absent
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     peers: Option<Vec<String>>,
-    /// Scenarios to run, by name or as files; when absent, all but tls-idle, tls-hostile and tls-return
+    /// Scenarios to run, by name or as files; when absent, all but those that are run only where they
+    /// are named: tls-idle, tls-hostile, tls-return, and what begins with h2 or grpc
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     scenario: Vec<String>,
     /// The essential points only, in two minutes

@@ -37,6 +37,12 @@ pub enum Ability {
     Reload,
     /// Clients speak TLS.
     Tls,
+    /// Clients speak HTTP/2.
+    Http2,
+    /// So do targets.
+    Http2Targets,
+    /// Clients and targets speak gRPC.
+    Grpc,
 }
 
 /// A file that is written for a peer before it starts.
@@ -124,12 +130,14 @@ pub const FLOOR: Peer = Peer {
         (Ability::Rules, ONE_TARGET),
         (Ability::Reload, ONE_TARGET),
         (Ability::Tls, ONE_TARGET),
+        (Ability::Http2, ONE_TARGET),
     ],
     ..PLAIN
 };
 
 /// Everybody else, in the order in which they are reported.
-pub const PEERS: [Peer; 8] = [HAPROXY, NGINX, ENVOY, CADDY, APACHE, VARNISH, TRAEFIK, SOZU];
+pub const PEERS: [Peer; 9] =
+    [HAPROXY, NGINX, NGHTTPX, ENVOY, CADDY, APACHE, VARNISH, TRAEFIK, SOZU];
 
 const HAPROXY: Peer = Peer {
     name: "haproxy",
@@ -151,7 +159,19 @@ const NGINX: Peer = Peer {
     templates: &[template!("nginx.conf", "nginx.conf")],
     arguments: &["-p", "{{ directory }}", "-c", "{{ directory }}/nginx.conf"],
     reload: Reload::Signal(Signal::SIGHUP),
+    cannot: &[(Ability::Http2Targets, "it asks targets over HTTP/2 for gRPC only, before 1.29.4")],
     stickiness: "a hash of a cookie that its userid module gives",
+    moves_silently: true,
+    ..PLAIN
+};
+
+const NGHTTPX: Peer = Peer {
+    name: "nghttpx",
+    programs: &["nghttpx"],
+    templates: &[template!("nghttpx.conf", "nghttpx.conf")],
+    arguments: &["--conf={{ directory }}/nghttpx.conf"],
+    reload: Reload::Signal(Signal::SIGHUP),
+    stickiness: "its own cookie, by whose hash it finds the target",
     moves_silently: true,
     ..PLAIN
 };
@@ -205,6 +225,10 @@ const APACHE: Peer = Peer {
     templates: &[template!("apache.conf", "apache.conf")],
     arguments: &["-DFOREGROUND", "-f", "{{ directory }}/apache.conf"],
     reload: Reload::Signal(Signal::SIGUSR1),
+    cannot: &[
+        (Ability::Http2Targets, "its mod_proxy_http2 is experimental"),
+        (Ability::Grpc, "its mod_proxy_http2 is experimental"),
+    ],
     stickiness: "a cookie that names the balancer member",
     ..PLAIN
 };
@@ -261,7 +285,10 @@ const VARNISH: Peer = Peer {
         &["varnishadm", "-n", "{{ directory }}/varnish", "vcl.use", "g{{ generation }}"],
     ]),
     targets_max: Some((2000, "its configuration is compiled by a C compiler, for minutes")),
-    cannot: &[(Ability::Tls, "it speaks none; its documentation puts another proxy in front")],
+    cannot: &[
+        (Ability::Tls, "it speaks none; its documentation puts another proxy in front"),
+        (Ability::Http2, "its HTTP/2 is off as shipped, and experimental"),
+    ],
     stickiness: "a hash of a cookie that its configuration gives",
     moves_silently: true,
     ..PLAIN
@@ -288,6 +315,7 @@ const SOZU: Peer = Peer {
     templates: &[template!("sozu.toml", "sozu.toml")],
     arguments: &["start", "-c", "{{ directory }}/sozu.toml"],
     reload: Reload::Commands(&[&["PROGRAM", "reload", "-c", "{{ directory }}/sozu.toml"]]),
+    cannot: &[(Ability::Http2, "it speaks HTTP/1.1")],
     stickiness: "its own cookie that names the target, read once for a connection: users who share one share a target",
     ..PLAIN
 };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::peers::Peer;
@@ -91,6 +91,25 @@ pub struct Words {
     pub generation: usize,
     /// What it presents to clients, who speak TLS then.
     pub tls: Option<Tls>,
+    /// Whether clients speak HTTP/2: over TLS as ALPN names it, in clear by prior knowledge.
+    pub http2: bool,
+    /// What it speaks to targets.
+    pub upstream: Upstream,
+}
+
+/// What balancers speak to targets.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upstream {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 by prior knowledge.
+    Http2,
+    /// The same, and all of it is gRPC.
+    Grpc,
 }
 
 /// The certificate of a balancer, as templates see it: files in PEM.
@@ -138,6 +157,8 @@ impl Words {
             host: HOST,
             generation: 1,
             tls: None,
+            http2: false,
+            upstream: Upstream::Http1,
         }
     }
 
@@ -239,6 +260,38 @@ mod tests {
             let separate = text.contains("/c.pem") && text.contains("/k.pem");
             assert!(separate || text.contains("/b.pem"), "{}: {text}", peer.name);
             assert!(!text.contains("{{") && !text.contains("{%"), "{}", peer.name);
+        }
+    }
+
+    #[test]
+    fn every_peer_that_speaks_http_2_is_told_to_and_only_then() {
+        let able = |peer: &&Peer, ability| peer.refusal(&[ability]).is_none();
+        let all = || PEERS.iter().chain([&LIMPET]);
+        let text = |peer: &Peer, words: &Words| -> String {
+            let rendered = peer.templates.iter().map(|one| words.render(one.file, one.text));
+            rendered.map(Result::unwrap).collect()
+        };
+        for peer in all().filter(|peer| able(peer, Ability::Http2)) {
+            let plain = text(peer, &words(2, 0));
+            // Who tells the version by its first bytes, and always does, is told nothing in clear.
+            let tls = Tls {
+                chain: "/c.pem".to_owned(),
+                key: "/k.pem".to_owned(),
+                combined: "/b.pem".to_owned(),
+            };
+            let over_tls = Words { tls: Some(tls), ..words(2, 0) };
+            let streams = text(peer, &Words { http2: true, ..over_tls.clone() });
+            assert_ne!(streams, text(peer, &over_tls), "{}", peer.name);
+            for (upstream, ability) in
+                [(Upstream::Http2, Ability::Http2Targets), (Upstream::Grpc, Ability::Grpc)]
+            {
+                if able(&peer, ability) {
+                    let words = Words { http2: true, upstream, ..words(2, 0) };
+                    let through = text(peer, &words);
+                    assert_ne!(through, plain, "{}", peer.name);
+                    assert!(!through.contains("{{") && !through.contains("{%"), "{}", peer.name);
+                }
+            }
         }
     }
 

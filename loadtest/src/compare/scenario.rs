@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::peers::Ability;
-use super::render::HOST;
+use super::render::{HOST, Upstream};
 use crate::tls::certificates::Algorithm;
 use crate::tls::speech::Version;
 
-const SHIPPED: [(&str, &str); 20] = [
+const SHIPPED: [(&str, &str); 27] = [
     ("small", include_str!("../../scenarios/small.toml")),
     ("half-load", include_str!("../../scenarios/half-load.toml")),
     ("close", include_str!("../../scenarios/close.toml")),
@@ -35,6 +35,13 @@ const SHIPPED: [(&str, &str); 20] = [
     ("tls-idle", include_str!("../../scenarios/tls-idle.toml")),
     ("tls-hostile", include_str!("../../scenarios/tls-hostile.toml")),
     ("tls-return", include_str!("../../scenarios/tls-return.toml")),
+    ("h2-small", include_str!("../../scenarios/h2-small.toml")),
+    ("h2-h2", include_str!("../../scenarios/h2-h2.toml")),
+    ("grpc-unary", include_str!("../../scenarios/grpc-unary.toml")),
+    ("h2-slow-stream", include_str!("../../scenarios/h2-slow-stream.toml")),
+    ("h2-idle", include_str!("../../scenarios/h2-idle.toml")),
+    ("h2-download", include_str!("../../scenarios/h2-download.toml")),
+    ("h2-upload", include_str!("../../scenarios/h2-upload.toml")),
 ];
 
 /// What happens besides requests.
@@ -162,6 +169,18 @@ pub struct Point {
     /// Clients besides, so many a second, that begin a handshake of TLS and never finish it.
     #[serde(default)]
     pub hostile_per_second: u32,
+    /// Clients speak HTTP/2.
+    #[serde(default)]
+    pub http2: bool,
+    /// Streams at a time on each connection.
+    #[serde(default = "one")]
+    pub streams: usize,
+    /// Streams besides on each connection that take a window of what slow clients ask for, and no more.
+    #[serde(default)]
+    pub stalled_streams: usize,
+    /// What balancers speak to targets. Where that is gRPC, so are requests.
+    #[serde(default)]
+    pub upstream: Upstream,
     /// Requests of the whole measurement, from the first on; 0: as many as are answered in its time.
     #[serde(default)]
     pub requests: u64,
@@ -176,6 +195,10 @@ fn no_limit() -> usize {
 
 fn two() -> usize {
     2
+}
+
+fn one() -> usize {
+    1
 }
 
 fn ten() -> u32 {
@@ -196,10 +219,11 @@ impl Scenario {
         let scenario: Scenario = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         for point in &scenario.points {
             let is_refusing = scenario.needs.contains(&Ability::Tls);
-            if let Some(what) = point.contradiction(is_refusing) {
+            let contradiction = point.contradiction(is_refusing);
+            if let Some(what) = contradiction.or_else(|| point.contradiction_of_http2(&scenario)) {
                 return Err(wrong(format!("{}: {what}", point.label)));
             }
-            if point.sessions > 0 && point.sessions < point.connections {
+            if point.sessions > 0 && point.sessions < point.connections * point.streams {
                 return Err(wrong(format!(
                     "{}: {} sessions cannot keep {} connections going, since a user asks one thing at a time",
                     point.label, point.sessions, point.connections
@@ -276,6 +300,31 @@ impl Point {
         }
     }
 
+    /// What does not go together about HTTP/2, if anything.
+    fn contradiction_of_http2(&self, scenario: &Scenario) -> Option<&'static str> {
+        let needs = |ability| scenario.needs.contains(&ability);
+        let is_plain = scenario.kind == Kind::Load || scenario.kind == Kind::Idle;
+        match self.upstream {
+            Upstream::Http2 if !needs(Ability::Http2Targets) => {
+                return Some("to targets of HTTP/2, the scenario needs = [\"http2-targets\"]");
+            }
+            Upstream::Grpc if !needs(Ability::Grpc) => {
+                return Some("to targets of gRPC, the scenario needs = [\"grpc\"]");
+            }
+            Upstream::Grpc if !self.http2 => return Some("gRPC without http2"),
+            _ => {}
+        }
+        match self.http2 {
+            true if !needs(Ability::Http2) => Some("over HTTP/2, the scenario needs = [\"http2\"]"),
+            true if self.close => Some("a connection for each request, over HTTP/2"),
+            true if self.slow_clients > 0 => Some("slow clients speak no HTTP/2"),
+            true if self.hostile_per_second > 0 => Some("hostile clients speak no HTTP/2"),
+            true if !is_plain => Some("new users, who prove a reload, speak no HTTP/2"),
+            false if self.streams != 1 || self.stalled_streams > 0 => Some("streams without http2"),
+            _ => None,
+        }
+    }
+
     /// The request of somebody without cookies.
     pub fn request(&self) -> String {
         format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", self.request_target())
@@ -283,7 +332,14 @@ impl Point {
 
     /// What balancers and targets must be started with for it.
     pub fn setup(&self) -> Setup {
-        Setup { targets: self.targets, rules: self.rules, health: self.health, tls: self.tls }
+        Setup {
+            targets: self.targets,
+            rules: self.rules,
+            health: self.health,
+            tls: self.tls,
+            http2: self.http2,
+            upstream: self.upstream,
+        }
     }
 }
 
@@ -298,6 +354,36 @@ pub struct Setup {
     pub health: bool,
     /// What certificate they have, if they speak TLS.
     pub tls: Option<Algorithm>,
+    /// Whether clients speak HTTP/2.
+    pub http2: bool,
+    /// What balancers speak to targets.
+    pub upstream: Upstream,
+}
+
+impl Setup {
+    /// What a candidate must be able to for it.
+    pub fn needs(&self) -> Vec<Ability> {
+        let upstream = match self.upstream {
+            Upstream::Http1 => None,
+            Upstream::Http2 => Some(Ability::Http2Targets),
+            Upstream::Grpc => Some(Ability::Grpc),
+        };
+        let tls = self.tls.map(|_| Ability::Tls);
+        let http2 = self.http2.then_some(Ability::Http2);
+        [tls, http2, upstream].into_iter().flatten().collect()
+    }
+
+    /// What tells the configurations of some setups from those of others.
+    pub fn name(&self) -> String {
+        let tls = if self.tls.is_some() { "-tls" } else { "" };
+        let version = if self.http2 { "-http2" } else { "" };
+        let upstream = match self.upstream {
+            Upstream::Http1 => "",
+            Upstream::Http2 => "-to-http2",
+            Upstream::Grpc => "-to-grpc",
+        };
+        format!("configurations{version}{tls}{upstream}")
+    }
 }
 
 #[cfg(test)]
@@ -371,6 +457,31 @@ mod tests {
             (read("", "requests=1\nhalf_load=true"), "either requests or half_load"),
             (read_over_tls("tls_version='1.2'"), "without tls"),
             (read_over_tls("tls='dsa'"), "dsa"),
+        ] {
+            let error = found.unwrap_err();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_http_2_is_refused() {
+        let read = |needs: &str, point: &str| {
+            let text = format!(
+                "name='x'\ntitle='x'\nabout='x'\nneeds=[{needs}]\n[[point]]\nlabel='p'\nconnections=8\n{point}"
+            );
+            Scenario::read("x", &text).map_err(|error| error.to_string())
+        };
+        let both = "'http2','http2-targets'";
+        assert!(read(both, "http2=true\nstreams=32\nupstream='http2'").is_ok());
+        for (found, expected) in [
+            (read("", "http2=true"), "needs = [\"http2\"]"),
+            (read("'http2'", "http2=true\nupstream='http2'"), "needs = [\"http2-targets\"]"),
+            (read("'http2'", "http2=true\nupstream='grpc'"), "needs = [\"grpc\"]"),
+            (read("'grpc'", "upstream='grpc'"), "without http2"),
+            (read("", "streams=2"), "streams without http2"),
+            (read("'http2'", "http2=true\nclose=true"), "a connection for each"),
+            (read("'http2'", "http2=true\nslow_clients=1"), "slow clients"),
+            (read("'http2'", "http2=true\nstreams=2\nsessions=15"), "15 sessions"),
         ] {
             let error = found.unwrap_err();
             assert!(error.contains(expected), "{expected}: {error}");

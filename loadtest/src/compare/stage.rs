@@ -15,13 +15,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Failure;
-use super::client::{Client, Door};
+use super::client::Door;
 use super::cores::Cores;
 use super::ending::said;
 use super::peers::{Peer, Reload, in_path};
 use super::process::{Process, Start, poll_until};
 use super::render::{HOST, Target, Tls, Words, alias, target_id};
 use super::scenario::Setup;
+use super::talk::Visitor;
 use crate::tls::certificates::{Algorithm, Certificate};
 use crate::tls::speech::{self, Speech, Version};
 
@@ -231,7 +232,8 @@ impl Running {
         words.descriptors = rig.descriptors;
         let certificate = rig.certificate(setup)?;
         words.tls = certificate.map(Tls::new);
-        let door = door(address, certificate)?;
+        (words.http2, words.upstream) = (setup.http2, setup.upstream);
+        let door = door(address, certificate, setup.http2)?;
         words.write(&candidate.peer)?;
         let syslog = match candidate.peer.syslog {
             true => Some(Syslog::start(&directory.join("log.sock")).map_err(in_directory)?),
@@ -255,10 +257,9 @@ impl Running {
 
     fn await_ready(&mut self, last_rule: usize) -> Result<(), Failure> {
         let path = if last_rule == 0 { "/".to_owned() } else { format!("/section-{last_rule}/") };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
         let mut said = String::new();
         let ready = poll_until(READY_PATIENCE, || {
-            let answer = self.enter().and_then(|mut client| client.ask(request.as_bytes()));
+            let answer = self.visit().and_then(|mut visitor| visitor.ask(&path));
             said = format!("{answer:?}");
             let good = answer.is_ok_and(|answer| answer.status == 200 && answer.target.is_some());
             good || !self.process.runs()
@@ -295,12 +296,12 @@ impl Running {
         &self.door
     }
 
-    /// Connects as a client.
+    /// Connects as a client, in the version that clients speak here.
     ///
     /// # Errors
     /// When nobody listens, or does not speak as expected.
-    pub fn enter(&self) -> io::Result<Client> {
-        self.door.enter()
+    pub fn visit(&self) -> io::Result<Visitor> {
+        Visitor::enter(&self.door, self.words.http2)
     }
 
     /// The processes it was started as; others descend from them.
@@ -369,12 +370,16 @@ impl Running {
 }
 
 /// How clients of this tool speak there.
-fn door(address: SocketAddr, certificate: Option<&Certificate>) -> Result<Door, Failure> {
+fn door(
+    address: SocketAddr,
+    certificate: Option<&Certificate>,
+    http2: bool,
+) -> Result<Door, Failure> {
     let Some(certificate) = certificate else { return Ok(Door::plain(address)) };
     let failed = |error: speech::Error| Failure::Options(error.to_string());
     let speech =
         Speech::new(&certificate.chain, HOST, Version::default(), false).map_err(failed)?;
-    Door::secure(address, &speech).map_err(failed)
+    Door::secure(address, &speech.over_http2(http2)).map_err(failed)
 }
 
 fn start_program(
@@ -442,9 +447,17 @@ impl Drop for Syslog {
 #[cfg(test)]
 mod tests {
     use super::super::peers::{LIMPET, Template};
+    use super::super::render::Upstream;
     use super::*;
 
-    const SETUP: Setup = Setup { targets: 1, rules: 0, health: false, tls: None };
+    const SETUP: Setup = Setup {
+        targets: 1,
+        rules: 0,
+        health: false,
+        tls: None,
+        http2: false,
+        upstream: Upstream::Http1,
+    };
 
     fn rig() -> Rig {
         let cores = Cores { balancer: vec![0], generator: vec![0], targets: vec![0] };

@@ -37,6 +37,9 @@ pub struct Bench {
     sessions: SocketAddr,
     /// Where clients speak TLS, and what is presented to them.
     secure: SocketAddr,
+    /// Where clients speak HTTP/2 in clear, and where their targets do as well.
+    streams: SocketAddr,
+    streams_through: SocketAddr,
     certificate: Certificate,
     // Dropped last: limpet writes into it until it has ended.
     _folder: Folder,
@@ -52,6 +55,7 @@ impl Bench {
         let directory = folder.path();
         let targets = Targets::start(2)?;
         let (address, sessions, secure) = (free_port()?, free_port()?, free_port()?);
+        let (streams, streams_through) = (free_port()?, free_port()?);
         let admin = free_port()?;
         let mut words = Words::new(address, admin.port(), directory);
         words.targets = targets.list().to_vec();
@@ -61,7 +65,9 @@ impl Bench {
         let path = directory.join("limpet.toml");
         let text = include_str!("limpet.toml")
             .replace("{{ sessions }}", &sessions.to_string())
-            .replace("{{ secure }}", &secure.to_string());
+            .replace("{{ secure }}", &secure.to_string())
+            .replace("{{ streams }}", &streams.to_string())
+            .replace("{{ streams_through }}", &streams_through.to_string());
         fs::write(&path, words.render("limpet.toml", &text)?)
             .map_err(|error| Failure::File { path, error })?;
         let mut counted = Counted::start(limpet, core, directory, address)?;
@@ -74,6 +80,8 @@ impl Bench {
             address,
             sessions,
             secure,
+            streams,
+            streams_through,
             certificate,
             _folder: folder,
         })
@@ -84,16 +92,18 @@ impl Bench {
     /// # Errors
     /// When limpet does not answer as it must, or callgrind does not.
     pub fn count(&mut self, kind: &Kind) -> Result<Vec<f64>, Failure> {
-        self.targets.answer_with(kind.welcome());
+        self.targets.answer_with(kind.welcome(), 1);
         let door = self.door(kind)?;
         let mut users = Users::new(door, kind, self.counted.pace())?;
-        self.targets.answer_with(kind.answer());
-        users.ask(2 * WARM)?;
-        let sparse = idle::take_sparse(&mut self.counted, || users.ask(1))?;
+        let together = kind.batch();
+        self.targets.answer_with(kind.answer(), together);
+        let warm = WARM.next_multiple_of(together);
+        users.ask(2 * warm)?;
+        let sparse = idle::take_sparse(&mut self.counted, together, || users.ask(together))?;
         let mut costs = Vec::new();
         for _ in 0..REPEATS {
             users.reconnect();
-            users.ask(WARM)?;
+            users.ask(warm)?;
             let dense = idle::take(&mut self.counted, kind.count, || users.ask(kind.count))?;
             costs.push(self.taking.request(&sparse, &dense));
         }
@@ -106,6 +116,8 @@ impl Bench {
             kinds::Tls::No if kind.known == Known::ByField => {
                 return Ok(Door::plain(self.sessions));
             }
+            kinds::Tls::No if kind.to_http2 => return Ok(Door::plain(self.streams_through)),
+            kinds::Tls::No if kind.streams > 0 => return Ok(Door::plain(self.streams)),
             kinds::Tls::No => return Ok(Door::plain(self.address)),
             kinds::Tls::Whole => false,
             kinds::Tls::Resumed => true,
@@ -113,6 +125,7 @@ impl Bench {
         let chain = &self.certificate.chain;
         let speech = Speech::new(chain, HOST, Version::default(), resumes);
         speech
+            .map(|speech| speech.over_http2(kind.streams > 0))
             .and_then(|speech| Door::secure(self.secure, &speech))
             .map_err(|error| Failure::Options(error.to_string()))
     }

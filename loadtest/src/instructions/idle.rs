@@ -56,15 +56,16 @@ pub fn take(
     Ok(Taken { instructions: instructions as f64, ticks: ticks as f64, requests: requests as f64 })
 }
 
-/// Counts requests that are far apart.
+/// Counts requests that are far apart, so many together.
 ///
 /// # Errors
 /// When callgrind does not answer, or as `ask` says.
 pub fn take_sparse(
     counted: &mut Counted,
+    together: usize,
     mut ask: impl FnMut() -> Result<(), Failure>,
 ) -> Result<Taken, Failure> {
-    take(counted, SPARSE, || {
+    take(counted, SPARSE * together, || {
         (0..SPARSE).try_for_each(|_| {
             poll_until(APART, || false);
             ask()

@@ -4,6 +4,10 @@
 //! Tested here, and by `mod.rs`, whose file has a count for each.
 
 use crate::compare::render::HOST;
+use crate::compare::talk::Field;
+use crate::http2::encoder::Keep;
+
+const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64)";
 
 /// Content of the large ones.
 const MEBIBYTE: usize = 1024 * 1024;
@@ -33,6 +37,10 @@ pub struct Kind {
     pub chunked: bool,
     /// How many are counted at a time.
     pub count: usize,
+    /// Over HTTP/2, so many streams at a time; 0: over HTTP/1.1.
+    pub streams: usize,
+    /// Whether targets speak HTTP/2.
+    pub to_http2: bool,
 }
 
 /// How clients speak TLS.
@@ -73,10 +81,15 @@ const GET: Kind = Kind {
     answer_size: 64,
     chunked: false,
     count: 300,
+    streams: 0,
+    to_http2: false,
 };
 
+/// A whole number of batches of it.
+const MANY: Kind = Kind { name: "h2-get-sticky-32", streams: 32, count: 320, ..GET };
+
 /// All of them.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 18] = [
     GET,
     Kind { name: "get-first-visit", known: Known::No, ..GET },
     Kind { name: "get-app-header", known: Known::ByField, ..GET },
@@ -92,13 +105,40 @@ pub const KINDS: [Kind; 14] = [
     Kind { name: "own-answer", path: "/ping", ..GET },
     Kind { name: "get-1-mib", answer_size: MEBIBYTE, count: 30, ..GET },
     Kind { name: "post-1-mib", method: "POST", body_size: MEBIBYTE, count: 30, ..GET },
+    Kind { name: "h2-get-sticky", streams: 1, ..GET },
+    MANY,
+    Kind { name: "h2-get-sticky-tls-32", tls: Tls::Whole, ..MANY },
+    Kind { name: "h2-to-h2", to_http2: true, ..MANY },
 ];
 
 impl Kind {
+    /// Requests that are asked together, and answered together.
+    pub fn batch(&self) -> usize {
+        self.streams.max(1)
+    }
+
+    /// The request's fields over HTTP/2, with the cookie of a user who returns. Those that come again are indexed, as
+    /// browsers do; the cookie is not, since each request is another user's.
+    pub fn fields<'a>(&self, cookie: &'a str) -> Vec<Field<'a>> {
+        let scheme = if self.tls == Tls::No { "http" } else { "https" };
+        let mut fields = vec![
+            (":method", self.method, Keep::Yes),
+            (":scheme", scheme, Keep::Yes),
+            (":authority", HOST, Keep::Yes),
+            (":path", self.path, Keep::Yes),
+            ("user-agent", USER_AGENT, Keep::Yes),
+            ("accept", "*/*", Keep::Yes),
+        ];
+        if !cookie.is_empty() {
+            fields.push(("cookie", cookie, Keep::No));
+        }
+        fields
+    }
+
     /// The request's bytes, with the cookie or the session id of a user who returns.
     pub fn request(&self, token: &str) -> Vec<u8> {
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\n",
+            "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n",
             self.method, self.path
         );
         match self.known {

@@ -4,7 +4,9 @@
 //! request, or memory for one once it runs. Tested by `tests/load.rs` against a server that does everything wrong. TLS
 //! is spoken by `secure`, in between.
 
+mod answers;
 mod secure;
+mod streams;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,15 +15,15 @@ use std::mem;
 use std::sync::Arc;
 
 use self::secure::Secure;
-use super::connection::{Asked, Connection, NOBODY, Seen, State};
+use super::asked::{Asked, NOBODY};
+use super::connection::{Connection, State};
 use super::manner::{Manner, Share};
 use super::options::CookieJar;
 use super::phase::{Clock, Phase, Phases};
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::random::Random;
-use super::response::{Garbage, Whole};
 use super::schedule::Schedule;
-use super::sessions::{Sessions, Stay};
+use super::sessions::Sessions;
 use super::tally::{Problem, Tally};
 use crate::ring::{Event, Outgoing, Queue};
 use crate::tls::speech;
@@ -219,7 +221,7 @@ impl Clients {
             return;
         }
         let mut has_room = true;
-        while has_room && self.connections[index].asked.len() < self.manner.pipeline {
+        while has_room && self.connections[index].has_room(self.manner.pipeline) {
             let intended_ns = match &mut self.schedule {
                 None => now_ns,
                 Some(schedule) => match schedule.take() {
@@ -234,7 +236,7 @@ impl Clients {
         }
         self.send(queue, index);
         let connection = &mut self.connections[index];
-        let has_room = connection.asked.len() < self.manner.pipeline;
+        let has_room = connection.has_room(self.manner.pipeline);
         if self.schedule.is_some() && has_room && !connection.is_idle {
             connection.is_idle = true;
             self.idle.push(index as u32);
@@ -272,12 +274,16 @@ impl Clients {
             NOBODY => &[],
             user => sessions.cookies(user),
         };
-        shape.write(id, cookies, out);
         tally.requests += u64::from(is_measured);
         self.waiting += 1;
         let connection = &mut connections[index];
         let shape_number = shape_index as u32;
         let asked = Asked { intended_ns, sent_ns, id, user, shape: shape_number, is_measured };
+        if let Some(streams) = &mut connection.streams {
+            streams.ask(shape, Some(asked), cookies, out);
+            return true;
+        }
+        shape.write(id, cookies, out);
         connection.asked.push_back(asked);
         if let Some(content) = &shape.content {
             if self.secure.is_some() {
@@ -302,7 +308,7 @@ impl Clients {
             Some(CookieJar::PerSession) => self.sessions.take(&mut self.random),
             Some(CookieJar::PerConnection) => {
                 let user = index as u32;
-                let is_first = self.connections[index].asked.is_empty();
+                let is_first = self.connections[index].waiting() == 0;
                 (is_first || !self.sessions.is_new(user)).then_some(user)
             }
         }
@@ -364,6 +370,7 @@ impl Clients {
 
     /// Asks the first time on a connection.
     fn opened(&mut self, queue: &mut Queue, index: usize, now_ns: u64) {
+        self.begin_streams(index);
         let connection = &mut self.connections[index];
         connection.enter(State::Open, now_ns);
         if self.manner.close {
@@ -375,6 +382,7 @@ impl Clients {
             }
         } else {
             self.go_on(queue, index, now_ns);
+            self.send(queue, index);
         }
     }
 
@@ -383,92 +391,6 @@ impl Clients {
         match self.secure {
             Some(_) => self.receive_sealed(queue, index, bytes, now_ns),
             None => self.take_in(queue, index, bytes, now_ns),
-        }
-    }
-
-    fn take_in(&mut self, queue: &mut Queue, index: usize, bytes: &[u8], now_ns: u64) {
-        if self.phases.is_measuring() {
-            self.tally.bytes_in += bytes.len() as u64;
-        }
-        let mut input = bytes;
-        while !input.is_empty() {
-            match self.read(index, &mut input) {
-                Ok(None) => return,
-                Ok(Some(whole)) => {
-                    self.complete(index, whole, now_ns);
-                    if self.manner.close && !whole.keep {
-                        return self.connections[index].enter(State::Ending, now_ns);
-                    }
-                    if self.manner.close || !whole.keep {
-                        return self.lose(queue, index, now_ns, Problem::Closed);
-                    }
-                }
-                Err(Garbage) => {
-                    if self.connections[index].asked.is_empty() {
-                        self.tally.problem(Problem::Garbage);
-                    }
-                    return self.lose(queue, index, now_ns, Problem::Garbage);
-                }
-            }
-        }
-        self.go_on(queue, index, now_ns);
-    }
-
-    /// Reads on in the response to the oldest request of a connection.
-    fn read(&mut self, index: usize, input: &mut &[u8]) -> Result<Option<Whole>, Garbage> {
-        let Clients { connections, sessions, tally, plan, .. } = self;
-        let connection = &mut connections[index];
-        // Nobody asked for these bytes.
-        let asked = connection.asked.front().ok_or(Garbage)?;
-        let (seen, bodiless) = (&mut connection.seen, plan.shapes[asked.shape as usize].bodiless);
-        connection.reader.read(input, bodiless, |head| {
-            *seen = Seen {
-                status: head.status,
-                target: head.target.map(|name| tally.target(name)),
-                has_cookie: head.has_cookies,
-                has_echo: head.echo.is_some(),
-                is_echo_wrong: head.echo.is_some_and(|echo| echo != plan::digits(asked.id)),
-            };
-            if head.has_cookies && asked.user != NOBODY {
-                head.cookies().for_each(|cookie| sessions.set_cookie(asked.user, cookie));
-            }
-        })
-    }
-
-    /// A response is whole: judges it and makes room for the next request.
-    fn complete(&mut self, index: usize, whole: Whole, now_ns: u64) {
-        let connection = &mut self.connections[index];
-        let (seen, Some(asked)) = (connection.seen, connection.asked.pop_front()) else { return };
-        self.waiting -= 1;
-        let shape = &self.plan.shapes[asked.shape as usize];
-        let is_status_right = shape.expected.allows_status(seen.status);
-        let is_size_right = shape.bodiless || shape.expected.allows_size(whole.content);
-        if !is_status_right {
-            self.tally.problem(Problem::Status);
-        } else if !is_size_right {
-            self.tally.problem(Problem::Length);
-        } else if seen.is_echo_wrong {
-            self.tally.problem(Problem::Echo);
-        }
-        // An error that no target answered says nothing about stickiness.
-        if asked.user != NOBODY && (is_status_right || seen.target.is_some()) {
-            match self.sessions.judge(asked.user, seen.target, seen.has_cookie) {
-                Stay::Stayed => {}
-                Stay::Moved => self.tally.moves += 1,
-                Stay::Wrong => self.tally.wrong_target += 1,
-            }
-        }
-        if asked.is_measured {
-            let time_ns = now_ns.saturating_sub(asked.intended_ns);
-            self.tally.response(seen.status, seen.target, time_ns);
-            self.tally.echoed += u64::from(seen.has_echo && !seen.is_echo_wrong);
-            self.tally.in_time += u64::from(self.phases.is_measuring());
-        }
-        let think_ns = shape.think_ns;
-        self.give_back(asked.user);
-        if let (Some(range), None) = (think_ns, &self.schedule) {
-            let due_ns = now_ns + self.random.between(range);
-            self.wait_until(index, due_ns);
         }
     }
 
@@ -517,7 +439,10 @@ impl Clients {
             Problem::Closed if is_in_content => Problem::Length,
             problem => problem,
         };
-        while let Some(asked) = self.connections[index].asked.pop_front() {
+        let Connection { asked, streams, .. } = &mut self.connections[index];
+        let left = streams.iter_mut().flat_map(|streams| streams.take_asked());
+        let left: Vec<Asked> = asked.drain(..).chain(left).collect();
+        for asked in left {
             self.waiting -= 1;
             self.tally.problem(problem);
             self.give_back(asked.user);
@@ -533,6 +458,7 @@ impl Clients {
         let connection = &mut self.connections[index];
         queue.close(connection.socket);
         connection.session = None;
+        connection.streams = None;
         connection.enter(State::Closed, now_ns);
         if connection.is_waiting || !self.phases.is_asking() {
             return;
@@ -566,15 +492,22 @@ impl Clients {
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
             let age_ns = now_ns.saturating_sub(connection.since_ns);
-            let oldest = connection.asked.front();
-            let is_late = oldest
-                .is_some_and(|asked| now_ns.saturating_sub(asked.sent_ns) > self.manner.timeout_ns);
+            let oldest_ns = match &connection.streams {
+                Some(streams) => streams.oldest_ns(),
+                None => connection.asked.front().map(|asked| asked.sent_ns),
+            };
+            let is_late = oldest_ns
+                .is_some_and(|sent_ns| now_ns.saturating_sub(sent_ns) > self.manner.timeout_ns);
+            let has_streams = connection.streams.is_some();
             match connection.state {
                 State::Connecting if age_ns > self.manner.timeout_ns => {
                     self.failed_at(queue, index, now_ns);
                 }
                 State::Greeting if age_ns > self.manner.timeout_ns => {
                     self.turned_away(queue, index, now_ns, Problem::Timeout);
+                }
+                State::Open if is_late && has_streams => {
+                    self.look_at_streams(queue, index, now_ns);
                 }
                 State::Open if is_late => self.lose(queue, index, now_ns, Problem::Timeout),
                 State::Ending if age_ns > ENDING_NS => self.close(queue, index, now_ns),

@@ -5,13 +5,11 @@
 
 use std::collections::VecDeque;
 
+use super::asked::{Asked, Seen};
 use super::response::Reader;
-use super::sessions::Target;
+use super::streams::Streams;
 use crate::ring::Socket;
 use crate::tls::session::Session;
-
-/// Nobody: a request without a cookie jar.
-pub(super) const NOBODY: u32 = u32::MAX;
 
 /// Where a connection is.
 ///
@@ -32,30 +30,6 @@ pub(super) enum State {
     Ending,
 }
 
-/// A request that waits for its response.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    /// When it was due: the time counts from here.
-    pub intended_ns: u64,
-    /// When it was sent: patience counts from here.
-    pub sent_ns: u64,
-    pub id: u64,
-    /// The user who asked; [`NOBODY`] without a jar.
-    pub user: u32,
-    pub shape: u32,
-    pub is_measured: bool,
-}
-
-/// What the head of the current response said.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Seen {
-    pub status: u16,
-    pub target: Option<Target>,
-    pub has_cookie: bool,
-    pub has_echo: bool,
-    pub is_echo_wrong: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Connection {
     pub socket: Socket,
@@ -65,6 +39,8 @@ pub(super) struct Connection {
     /// Its TLS, while it is connected over TLS.
     pub session: Option<Box<Session>>,
     pub reader: Reader,
+    /// Its streams, while it is connected over HTTP/2; `asked` is empty then.
+    pub streams: Option<Box<Streams>>,
     /// Oldest first.
     pub asked: VecDeque<Asked>,
     pub seen: Seen,
@@ -86,6 +62,7 @@ impl Connection {
             since_ns: 0,
             session: None,
             reader: Reader::new(),
+            streams: None,
             asked: VecDeque::with_capacity(pipeline),
             seen: Seen::default(),
             is_idle: false,
@@ -93,6 +70,16 @@ impl Connection {
             intended_ns: 0,
             is_known: false,
         }
+    }
+
+    /// Requests that wait for their responses.
+    pub(super) fn waiting(&self) -> usize {
+        self.asked.len() + self.streams.as_ref().map_or(0, |streams| streams.waiting())
+    }
+
+    /// One more may be asked, where so many may wait.
+    pub(super) fn has_room(&self, at_a_time: usize) -> bool {
+        self.waiting() < at_a_time && self.streams.as_ref().is_none_or(|streams| streams.has_room())
     }
 
     pub(super) fn enter(&mut self, state: State, now_ns: u64) {

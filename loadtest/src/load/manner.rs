@@ -6,11 +6,19 @@ use super::options::CookieJar;
 use super::phase::Phases;
 use super::schedule::Schedule;
 use super::sessions::Sessions;
+use crate::http2::wire::Terms;
 
 /// How a thread's clients behave.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
+    /// Requests that a connection keeps going.
     pub pipeline: usize,
+    /// How HTTP/2 is spoken, if so.
+    pub http2: Option<Terms>,
+    /// Streams besides on each connection that stall.
+    pub stalled: usize,
+    /// Responses are messages of gRPC.
+    pub grpc: bool,
     /// A connection for each request.
     pub close: bool,
     pub jar: Option<CookieJar>,

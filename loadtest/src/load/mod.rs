@@ -11,7 +11,9 @@
 //! A closed loop sends the next request when a response has come; an open loop sends when a request is
 //! due, and counts its time from then, however late it could be sent. Both wait for all responses.
 
+mod asked;
 mod clients;
+mod coded;
 mod connection;
 mod hostile;
 mod manner;
@@ -25,6 +27,7 @@ mod scenario;
 mod schedule;
 mod sessions;
 mod slow;
+mod streams;
 mod tally;
 
 use std::error::Error;
@@ -51,6 +54,8 @@ use sessions::Sessions;
 use slow::SlowClients;
 use tally::Tally;
 
+use crate::http2::frame::WINDOW;
+use crate::http2::wire::Terms;
 use crate::ring::{BufferSpec, Ring};
 
 /// Tokens of slow clients begin here; those of the others are small.
@@ -195,7 +200,10 @@ fn work(
     let count = (connections * 2).clamp(256, 1024) as u16;
     let mut ring = Ring::new(RING_ENTRIES, BufferSpec { count, size: BUFFER_BYTES })?;
     let manner = Manner {
-        pipeline: options.pipeline.get(),
+        pipeline: options.at_a_time(),
+        http2: options.http2.then(|| terms(options)),
+        stalled: options.stalled_streams,
+        grpc: options.grpc,
         close: options.close,
         jar: options.cookie_jar,
         timeout_ns: nanoseconds(options.timeout),
@@ -236,8 +244,17 @@ fn work(
         live.responses.store(clients.tally.responses(), Ordering::Relaxed);
         live.errors.store(clients.tally.error_count(), Ordering::Relaxed);
     }
-    (clients.tally.slow, clients.tally.hostile) = (slow.seen, hostile.seen);
+    clients.tally.slow.add(slow.seen);
+    clients.tally.hostile = hostile.seen;
     Ok(clients.tally)
+}
+
+/// How HTTP/2 is spoken: where streams are to stall, in windows that are soon full.
+fn terms(options: &Options) -> Terms {
+    match options.stalled_streams {
+        0 => Terms::CLIENT,
+        _ => Terms { stream_window: WINDOW, ..Terms::CLIENT },
+    }
 }
 
 /// Processor time of this thread so far; 0 where the kernel does not say.

@@ -43,12 +43,24 @@ pub struct Options {
     /// A connection for each request; times count from connecting
     #[arg(long)]
     pub close: bool,
+    /// Speak HTTP/2: over TLS as ALPN names it, or else by prior knowledge
+    #[arg(long, conflicts_with_all = ["close", "pipeline", "slow_clients", "hostile"])]
+    pub http2: bool,
+    /// Streams at a time on each connection
+    #[arg(long, value_name = "N", default_value = "1", requires = "http2")]
+    pub streams: NonZero<usize>,
+    /// Streams besides on each connection that ask for --slow-path and take 64 KiB of it; they are not measured
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "http2")]
+    pub stalled_streams: usize,
+    /// Each request and each response is a message of gRPC, and trailers must say that all is well
+    #[arg(long, requires = "http2")]
+    pub grpc: bool,
     /// Path and query
     #[arg(long, default_value = "/", conflicts_with = "scenario")]
     pub path: String,
-    /// Method
-    #[arg(long, default_value = "GET", conflicts_with = "scenario")]
-    pub method: String,
+    /// Method; GET, or POST with --grpc
+    #[arg(long, conflicts_with = "scenario")]
+    pub method: Option<String>,
     /// A field line of every request, "Name: value"; may be given again
     #[arg(long, value_name = "LINE")]
     pub header: Vec<String>,
@@ -98,7 +110,7 @@ pub struct Options {
     /// Clients beside the others that read 10 KiB a second; they are not measured
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "tls")]
     pub slow_clients: usize,
-    /// What slow clients ask for
+    /// What slow clients and stalled streams ask for
     #[arg(long, default_value = "/?size=1048576")]
     pub slow_path: String,
     /// Print the result as one JSON object
@@ -119,6 +131,15 @@ pub enum CookieJar {
 }
 
 impl Options {
+    /// Requests that a connection keeps going.
+    pub fn at_a_time(&self) -> usize {
+        self.pipeline.get() * self.streams.get()
+    }
+
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or(if self.grpc { "POST" } else { "GET" })
+    }
+
     /// What cannot be done together, in words.
     ///
     /// # Errors
@@ -130,11 +151,11 @@ impl Options {
                 "--threads {threads} is more than --connections {connections}: each thread needs one"
             ));
         }
-        let wanted = connections * self.pipeline.get();
+        let wanted = connections * self.at_a_time();
         match (self.cookie_jar, self.sessions) {
             (Some(CookieJar::PerSession), Some(sessions)) if sessions < wanted => Err(format!(
                 "--sessions {sessions} is less than the {wanted} requests that --connections and \
-                 --pipeline keep going: a user asks one thing at a time"
+                 --pipeline or --streams keep going: a user asks one thing at a time"
             )),
             (None | Some(CookieJar::PerConnection), Some(_)) => {
                 Err("--sessions needs --cookie-jar per-session".to_owned())

@@ -112,6 +112,16 @@ impl Phases {
         }
     }
 
+    /// A request that was asked will not be answered, and is to be asked again.
+    pub fn take_back(&mut self) {
+        if matches!(self.span, Span::Requests(_)) {
+            self.left += 1;
+            if self.phase == Phase::Draining {
+                self.phase = Phase::Measuring;
+            }
+        }
+    }
+
     /// When the measured time ends; `None` before it has begun, and where requests are counted.
     pub fn end_ns(&self) -> Option<u64> {
         match self.span {
@@ -187,6 +197,9 @@ mod tests {
         phases.forfeit();
         assert!(!phases.has_more(0));
         assert_eq!(phases.begin(5), None);
+        assert_eq!(phases.advance(40, 2, &mut tally), Phase::Draining);
+        phases.take_back();
+        assert_eq!((phases.begin(5), phases.begin(5)), (Some(true), None));
         assert_eq!(phases.advance(50, 2, &mut tally), Phase::Draining);
         assert!(phases.is_measuring() && !phases.is_asking());
         assert_eq!(phases.advance(105, 0, &mut tally), Phase::Over);

@@ -5,13 +5,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::asked::{ID_DIGITS, digits};
+use super::coded::Coded;
 use super::options::Options;
 use super::random::Random;
 use super::scenario::{self, Request};
 use crate::tls::speech::Speech;
-
-/// Digits of a request's id.
-pub const ID_DIGITS: usize = 16;
 
 /// Content up to this size is copied behind the head; larger content is sent from where it lies.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
@@ -31,6 +30,8 @@ pub struct Shape {
     rest: Vec<u8>,
     /// Content that is large.
     pub content: Option<Arc<[u8]>>,
+    /// The same for HTTP/2.
+    pub coded: Option<Coded>,
     /// The response has no content, whatever it says.
     pub bodiless: bool,
     pub expected: Expected,
@@ -85,7 +86,7 @@ impl Plan {
             None => vec![Request {
                 upload: options.body_size,
                 chunked: options.chunked,
-                ..plain(&options.path, &options.method)
+                ..plain(&options.path, options.method())
             }],
         };
         let mut shapes = Vec::new();
@@ -98,8 +99,9 @@ impl Plan {
         let speech = options.tls.as_ref().map(|certificate| {
             Speech::new(certificate, &host(options), options.tls_version, options.tls_resume)
         });
+        let speech = speech.transpose()?.map(|speech| speech.over_http2(options.http2));
         Ok(Plan {
-            speech: speech.transpose()?,
+            speech,
             address: options.address,
             total_weight: shapes.iter().map(|shape| shape.weight).sum(),
             shapes,
@@ -185,6 +187,7 @@ impl Shape {
             id_at,
             rest,
             content: is_large.then(|| content.into()),
+            coded: options.http2.then(|| Coded::new(request, &host, options)),
             bodiless: request.method() == "HEAD",
             expected: Expected {
                 status: request.status,
@@ -209,16 +212,6 @@ impl Shape {
         }
         out.extend_from_slice(&self.rest);
     }
-}
-
-/// An id as it is written in a request.
-pub fn digits(id: u64) -> [u8; ID_DIGITS] {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [b'0'; ID_DIGITS];
-    for (index, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = HEX[(id >> (4 * index) & 0xf) as usize];
-    }
-    digits
 }
 
 fn content(size: usize, chunked: bool) -> Vec<u8> {

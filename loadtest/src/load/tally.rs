@@ -2,6 +2,8 @@
 //!
 //! Owns: the numbers of a thread, their sum, and the verdict. Tested below.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
@@ -33,12 +35,16 @@ pub enum Problem {
     Length,
     /// X-Request-Echo is that of another request.
     Echo,
-    /// No response as RFC 9112 says, or bytes that no request asked for.
+    /// No response as RFC 9112 or RFC 9113 says, or bytes that no request asked for.
     Garbage,
+    /// RST_STREAM instead of a response or of its end.
+    Reset,
+    /// GOAWAY that leaves a request unanswered, or says that something is wrong.
+    Away,
 }
 
 impl Problem {
-    const ALL: [(Problem, &str); 8] = [
+    const ALL: [(Problem, &str); 10] = [
         (Problem::Connect, "connect"),
         (Problem::Tls, "tls"),
         (Problem::Closed, "closed"),
@@ -47,10 +53,12 @@ impl Problem {
         (Problem::Length, "length"),
         (Problem::Echo, "echo"),
         (Problem::Garbage, "garbage"),
+        (Problem::Reset, "reset"),
+        (Problem::Away, "goaway"),
     ];
 }
 
-/// What slow clients saw; they are not part of anything else.
+/// What slow clients, and streams that are to stall, saw; they are not part of anything else.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Slow {
     pub clients: u64,
@@ -58,6 +66,15 @@ pub struct Slow {
     pub bytes: u64,
     /// Connections that were ended by the other side, or could not be had.
     pub ended: u64,
+}
+
+impl Slow {
+    pub fn add(&mut self, part: Slow) {
+        self.clients += part.clients;
+        self.responses += part.responses;
+        self.bytes += part.bytes;
+        self.ended += part.ended;
+    }
 }
 
 /// What hostile clients saw; they are not part of anything else.
@@ -89,10 +106,14 @@ pub struct Tally {
     /// Handshakes of TLS in the measured time: whole ones, and resumed ones.
     pub handshakes: u64,
     pub resumed: u64,
+    /// Requests that GOAWAY left undone, and that were asked again.
+    pub unprocessed: u64,
     pub wrong_target: u64,
     pub moves: u64,
     pub slow: Slow,
     pub hostile: Hostile,
+    /// What RST_STREAM and GOAWAY gave as reasons.
+    pub codes: BTreeMap<&'static str, u64>,
     /// Processor time of the measured time, in nanoseconds.
     pub cpu_ns: u64,
     /// Length of the measured time, in nanoseconds.
@@ -118,10 +139,12 @@ impl Tally {
             reconnects: 0,
             handshakes: 0,
             resumed: 0,
+            unprocessed: 0,
             wrong_target: 0,
             moves: 0,
             slow: Slow::default(),
             hostile: Hostile::default(),
+            codes: BTreeMap::new(),
             cpu_ns: 0,
             measured_ns: 0,
             first_refusal: None,
@@ -180,15 +203,14 @@ impl Tally {
         self.reconnects += part.reconnects;
         self.handshakes += part.handshakes;
         self.resumed += part.resumed;
+        self.unprocessed += part.unprocessed;
         self.wrong_target += part.wrong_target;
         self.moves += part.moves;
-        self.slow.clients += part.slow.clients;
-        self.slow.responses += part.slow.responses;
-        self.slow.bytes += part.slow.bytes;
-        self.slow.ended += part.slow.ended;
+        self.slow.add(part.slow);
         self.hostile.begun += part.hostile.begun;
         self.hostile.answered += part.hostile.answered;
         self.hostile.ended += part.hostile.ended;
+        part.codes.iter().for_each(|(name, n)| *self.codes.entry(name).or_default() += n);
         self.cpu_ns += part.cpu_ns;
         self.measured_ns = self.measured_ns.max(part.measured_ns);
         if self.first_refusal.is_none() {
@@ -252,8 +274,10 @@ impl Tally {
             "cpu_us_per_request": self.cpu_us_per_request(),
             "echoed": self.echoed,
             "unsent": self.unsent,
+            "unprocessed": self.unprocessed,
             "reconnects": self.reconnects,
             "handshakes": { "full": self.handshakes, "resumed": self.resumed },
+            "codes": self.codes,
             "slow": {
                 "clients": self.slow.clients, "responses": self.slow.responses,
                 "bytes": self.slow.bytes, "ended": self.slow.ended,
@@ -292,10 +316,14 @@ impl Tally {
                 text += &format!("errors ({name}): {count}\n");
             }
         }
+        for (name, count) in &self.codes {
+            text += &format!("{name} as the reason of RST_STREAM or GOAWAY: {count}\n");
+        }
         for (name, count) in [
             ("responses from the wrong target", self.wrong_target),
             ("moves", self.moves),
             ("arrivals never sent", self.unsent),
+            ("requests that GOAWAY left undone, asked again", self.unprocessed),
             ("reconnects", self.reconnects),
             ("whole handshakes of TLS", self.handshakes),
             ("resumed sessions of TLS", self.resumed),

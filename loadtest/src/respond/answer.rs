@@ -58,6 +58,16 @@ impl Answers {
         }
     }
 
+    /// Value of X-Target.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What content is taken from.
+    pub fn content(&self) -> &[u8] {
+        &self.plain
+    }
+
     /// Writes the answer to `out`, but for what it returns: that is to be fetched with
     /// [`piece`](Answers::piece). `echo` is the value of X-Echo; `received` counts the request's content.
     pub fn write(

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   address ─▶ serve (ring, timers) ─▶ connection ─▶ talk ─▶ request, content ─▶ script ─▶ answer
+//!                                  └──▶ streams, where a client begins with the preface of HTTP/2
 //! ```
 //!
 //! Every answer has `X-Target`, the request's `X-Echo` as `X-Request-Echo`, and after a request with
@@ -20,6 +21,7 @@ mod mix;
 mod request;
 mod script;
 mod serve;
+mod streams;
 mod talk;
 
 use std::error::Error;

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
-use socket2::Socket;
 
 use super::answer::Answers;
 use super::connection::{Connection, Next, Shared};
 use super::script::Script;
-use crate::ring::{Event, Queue};
+use super::streams::Streams;
+use crate::http2::frame::PREFACE;
+use crate::ring::{Event, Queue, Socket};
 use crate::service::{self, Readiness, Worker};
 
 /// Answers until the process ends.
@@ -24,7 +25,7 @@ use crate::service::{self, Readiness, Worker};
 /// # Errors
 /// When the kernel refuses the ring or stops taking submissions.
 pub fn run(
-    listener: Socket,
+    listener: socket2::Socket,
     script: Arc<Script>,
     answers: Answers,
     readiness: &Readiness,
@@ -43,25 +44,70 @@ pub fn run(
 struct Responder {
     shared: Shared,
     /// Each connection with its number, counted from the first that was opened.
-    connections: Slab<(u64, Connection)>,
+    connections: Slab<(u64, Speaker)>,
     opened_count: u64,
     /// When to wake which connection: its place and its number, because the place may have been taken
     /// by another one meanwhile.
     wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
 }
 
+/// How much of a preface tells it from every method. It comes in one piece.
+const TELLING_BYTES: usize = 4;
+
+/// A connection, in the version that its client begins with.
+enum Speaker {
+    /// Nothing has come yet.
+    Silent(Socket),
+    One(Box<Connection>),
+    Two(Box<Streams>),
+}
+
+impl Speaker {
+    /// Tells the version by the first bytes.
+    fn begin(&mut self, bytes: &[u8]) {
+        if let Speaker::Silent(socket) = *self {
+            *self = match bytes.starts_with(&PREFACE[..TELLING_BYTES]) {
+                true => Speaker::Two(Box::new(Streams::new(socket))),
+                false => Speaker::One(Box::new(Connection::new(socket))),
+            };
+        }
+    }
+
+    fn handle(&mut self, event: Event<'_>, shared: &mut Shared, queue: &mut Queue) -> Next {
+        if let Event::Received(received) = &event {
+            self.begin(received.bytes);
+        }
+        match (self, event) {
+            (Speaker::Silent(socket), Event::Ended | Event::Failed(..)) => {
+                queue.close(*socket);
+                Next::Gone
+            }
+            (Speaker::One(one), Event::Received(got)) => one.received(got.bytes, shared, queue),
+            (Speaker::One(one), Event::Sent(buffer)) => one.sent(buffer, shared, queue),
+            (Speaker::One(one), Event::Ended) => one.ended(shared, queue),
+            (Speaker::One(one), Event::Failed(..)) => one.failed(queue),
+            (Speaker::Two(two), Event::Received(got)) => two.received(got.bytes, shared, queue),
+            (Speaker::Two(two), Event::Sent(buffer)) => two.sent(buffer, shared, queue),
+            (Speaker::Two(two), Event::Ended) => two.ended(shared, queue),
+            (Speaker::Two(two), Event::Failed(..)) => two.failed(queue),
+            _ => Next::Stay,
+        }
+    }
+
+    fn wake(&mut self, shared: &mut Shared, queue: &mut Queue) -> Next {
+        match self {
+            Speaker::Silent(_) => Next::Stay,
+            Speaker::One(one) => one.wake(shared, queue),
+            Speaker::Two(two) => two.wake(shared, queue),
+        }
+    }
+}
+
 impl Worker for Responder {
     fn handle(&mut self, queue: &mut Queue, token: u64, event: Event<'_>) {
         let place = token as usize;
-        let Some((_, connection)) = self.connections.get_mut(place) else { return };
-        let shared = &mut self.shared;
-        let next = match event {
-            Event::Received(received) => connection.received(received.bytes, shared, queue),
-            Event::Sent(buffer) => connection.sent(buffer, shared, queue),
-            Event::Ended => connection.ended(shared, queue),
-            Event::Failed(..) => connection.failed(queue),
-            Event::Accepted(_) | Event::AcceptFailed(_) | Event::Connected => Next::Stay,
-        };
+        let Some((_, speaker)) = self.connections.get_mut(place) else { return };
+        let next = speaker.handle(event, &mut self.shared, queue);
         self.follow(place, next);
     }
 
@@ -69,7 +115,7 @@ impl Worker for Responder {
         let entry = self.connections.vacant_entry();
         let socket = queue.adopt(descriptor, entry.key() as u64);
         queue.receive(socket);
-        entry.insert((self.opened_count, Connection::new(socket)));
+        entry.insert((self.opened_count, Speaker::Silent(socket)));
         self.opened_count += 1;
     }
 

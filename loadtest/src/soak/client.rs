@@ -122,13 +122,12 @@ impl Client {
         let out = &mut self.out;
         out.clear();
         let id = String::from_utf8_lossy(&plan.id);
-        let chunked = if plan.response_chunked { "&chunked=1" } else { "" };
         // Writing into a Vec cannot fail.
         let _ = write!(
             out,
-            "{} /soak/{id}?size={}{chunked} HTTP/1.1\r\nHost: {}\r\nX-Soak-Id: {id}\r\n",
+            "{} {} HTTP/1.1\r\nHost: {}\r\nX-Soak-Id: {id}\r\n",
             plan.kind.method(),
-            plan.response_size,
+            path(plan),
             self.host
         );
         if let Some(cookies) = cookies {
@@ -157,30 +156,48 @@ fn read_head(bytes: &[u8], plan: &Plan) -> Result<Head, Problem> {
     let mut response = httparse::Response::new(&mut storage);
     let complete = response.parse(bytes).is_ok_and(|parsed| parsed.is_complete());
     let (true, Some(status)) = (complete, response.code) else { return Err(Problem::Head) };
+    let fields = &*response.headers;
+    let target = judge_head(status, plan, |name| field(fields, name))?;
+    let framing = framing(fields);
+    let cookies = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("set-cookie"));
+    let cookies = cookies.filter_map(|field| cookie(field.value));
+    let close = field(fields, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
+    Ok(Head { seen: Seen { target, cookies: cookies.collect(), keep: !close }, framing })
+}
+
+/// Checks everything in a final response's head that belongs to the request; the target that answered.
+pub fn judge_head<'f>(
+    status: u16,
+    plan: &Plan,
+    field: impl Fn(&str) -> Option<&'f str>,
+) -> Result<String, Problem> {
     if status != 200 {
         return Err(Problem::Status(status));
     }
-    let fields = &*response.headers;
-    if field(fields, "x-soak-id").map(str::as_bytes) != Some(plan.id.as_slice()) {
+    if field("x-soak-id").map(str::as_bytes) != Some(plan.id.as_slice()) {
         return Err(Problem::ForeignId);
     }
-    if field(fields, "x-soak-received") != Some(plan.upload_size.to_string().as_str()) {
+    if field("x-soak-received") != Some(plan.upload_size.to_string().as_str()) {
         return Err(Problem::UploadDamaged);
     }
-    let target = field(fields, "x-target").ok_or(Problem::NoTarget)?.to_owned();
-    let framing = framing(fields);
-    if let Some(Framing::Length(size)) = framing {
-        let expected = plan.response_size as u64;
-        if size != expected {
-            return Err(Problem::Size { expected, seen: size });
-        }
+    let target = field("x-target").ok_or(Problem::NoTarget)?.to_owned();
+    let expected = plan.response_size as u64;
+    match field("content-length").and_then(|size| size.parse().ok()) {
+        Some(size) if size != expected => Err(Problem::Size { expected, seen: size }),
+        _ => Ok(target),
     }
-    let cookies = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("set-cookie"));
-    let cookies = cookies.filter_map(|field| {
-        let pair = str::from_utf8(field.value).ok()?.split(';').next()?;
-        let (name, value) = pair.split_once('=')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    });
-    let close = field(fields, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-    Ok(Head { seen: Seen { target, cookies: cookies.collect(), keep: !close }, framing })
+}
+
+/// Name and value of one Set-Cookie.
+pub fn cookie(value: &[u8]) -> Option<(String, String)> {
+    let pair = str::from_utf8(value).ok()?.split(';').next()?;
+    let (name, value) = pair.split_once('=')?;
+    Some((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Path and query of a planned request.
+pub fn path(plan: &Plan) -> String {
+    let id = String::from_utf8_lossy(&plan.id);
+    let chunked = if plan.response_chunked { "&chunked=1" } else { "" };
+    format!("/soak/{id}?size={}{chunked}", plan.response_size)
 }

@@ -4,6 +4,7 @@
 //! Owns: the options, the threads, the progress line and the verdict. Tested by `tests/soak.rs`.
 
 mod client;
+mod mux;
 mod plan;
 mod session;
 mod tally;
@@ -18,10 +19,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use client::Client;
-use plan::Kind;
+use client::{Client, Seen};
+use mux::Mux;
+use plan::{Kind, Plan};
 use session::{Sessions, Stay};
 use tally::{Problem, Tally};
 
@@ -37,6 +40,12 @@ pub struct Options {
     /// Connections kept at the same time
     #[arg(long, default_value = "64")]
     connections: NonZero<usize>,
+    /// Speak HTTP/2, by prior knowledge
+    #[arg(long)]
+    http2: bool,
+    /// Streams at a time on each connection
+    #[arg(long, value_name = "N", default_value = "1", requires = "http2")]
+    streams: NonZero<usize>,
     /// Requests in all
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
@@ -138,7 +147,14 @@ fn run_clients(soak: &Arc<Soak>, thread: usize) -> std::io::Result<Tally> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..share {
-            clients.spawn(run_client(soak.clone()));
+            let shared = Arc::new(Mutex::new(None));
+            for _ in 0..soak.options.streams.get() {
+                let way = match soak.options.http2 {
+                    true => Way::Two(shared.clone()),
+                    false => Way::One(None),
+                };
+                clients.spawn(run_client(soak.clone(), way));
+            }
         }
         let mut tally = Tally::new();
         while let Some(part) = clients.join_next().await {
@@ -148,16 +164,22 @@ fn run_clients(soak: &Arc<Soak>, thread: usize) -> std::io::Result<Tally> {
     })
 }
 
-/// One client: a connection at a time, request after request.
-async fn run_client(soak: Arc<Soak>) -> Tally {
+/// How a client's requests go.
+enum Way {
+    /// On a connection of its own, if there is one.
+    One(Option<Client>),
+    /// On one that it shares with others.
+    Two(Arc<Mutex<Option<Arc<Mux>>>>),
+}
+
+/// One client: request after request.
+async fn run_client(soak: Arc<Soak>, mut way: Way) -> Tally {
     let mut tally = Tally::new();
-    let mut client = None;
     let wait_max = Duration::from_secs(soak.options.wait_max_s);
     while soak.begin() {
-        let exchange = exchange(&soak, &mut client, &mut tally);
+        let exchange = exchange(&soak, &mut way, &mut tally);
         let done = tokio::time::timeout(wait_max, exchange).await;
         if let Err(problem) = done.unwrap_or(Err(Problem::Late)) {
-            client = None;
             tally.problem(&problem);
             soak.problems.fetch_add(1, Ordering::Relaxed);
         }
@@ -167,25 +189,58 @@ async fn run_client(soak: Arc<Soak>) -> Tally {
 }
 
 /// One request and its response, on the connection that there is or on a new one.
-async fn exchange(
-    soak: &Soak,
-    kept: &mut Option<Client>,
-    tally: &mut Tally,
-) -> Result<(), Problem> {
+async fn exchange(soak: &Soak, way: &mut Way, tally: &mut Tally) -> Result<(), Problem> {
     let options = &soak.options;
     let plan = plan::draw(options);
-    let visit = soak.sessions.visit(plan.session).await;
-    let start = Instant::now();
-    let mut client = match kept.take() {
-        Some(client) => client,
-        None => Client::open(options.address, tally).await?,
-    };
-    let seen = client.exchange(&plan, visit.cookies()).await?;
-    tally.done(&plan, start.elapsed());
-    if seen.keep {
-        *kept = Some(client);
+    loop {
+        let visit = soak.sessions.visit(plan.session).await;
+        let start = Instant::now();
+        let seen = match way.ask(&plan, visit.cookies(), options.address, tally).await {
+            // RFC 9113 §6.8: nothing was done about it.
+            Err(Problem::Unprocessed) => {
+                tally.unprocessed += 1;
+                continue;
+            }
+            seen => seen?,
+        };
+        tally.done(&plan, start.elapsed());
+        let stay = visit.judge(&seen, options.sticky).await?;
+        tally.moves += u64::from(stay == Stay::Moved);
+        return Ok(());
     }
-    let stay = visit.judge(&seen, options.sticky).await?;
-    tally.moves += u64::from(stay == Stay::Moved);
-    Ok(())
+}
+
+impl Way {
+    /// Asks; a connection with a problem, and one that is not to be kept, is gone afterwards.
+    async fn ask(
+        &mut self,
+        plan: &Plan,
+        cookies: Option<String>,
+        address: SocketAddr,
+        tally: &mut Tally,
+    ) -> Result<Seen, Problem> {
+        match self {
+            Way::One(kept) => {
+                let mut client = match kept.take() {
+                    Some(client) => client,
+                    None => Client::open(address, tally).await?,
+                };
+                let seen = client.exchange(plan, cookies).await?;
+                if seen.keep {
+                    *kept = Some(client);
+                }
+                Ok(seen)
+            }
+            Way::Two(shared) => {
+                let mux = {
+                    let mut shared = shared.lock().await;
+                    match shared.as_ref().filter(|mux| !mux.is_leaving()) {
+                        Some(mux) => Arc::clone(mux),
+                        None => shared.insert(Mux::open(address, tally).await?).clone(),
+                    }
+                };
+                mux.exchange(plan, cookies).await
+            }
+        }
+    }
 }

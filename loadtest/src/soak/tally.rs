@@ -28,6 +28,14 @@ pub enum Problem {
     Late,
     #[error("the head of the response is not HTTP/1.1")]
     Head,
+    #[error("what came is not HTTP/2: {0}")]
+    Http2(&'static str),
+    #[error("RST_STREAM: {0}")]
+    Reset(&'static str),
+    #[error("GOAWAY: {0}")]
+    Away(&'static str),
+    #[error("GOAWAY left the request undone")]
+    Unprocessed,
     #[error("status {0}")]
     Status(u16),
     #[error("the response has the id of another request, or none")]
@@ -57,6 +65,8 @@ pub struct Tally {
     received_bytes: u64,
     pub connections: u64,
     pub moves: u64,
+    /// Requests that GOAWAY left undone, and that were asked again.
+    pub unprocessed: u64,
     problems: BTreeMap<String, u64>,
 }
 
@@ -70,6 +80,7 @@ impl Tally {
             received_bytes: 0,
             connections: 0,
             moves: 0,
+            unprocessed: 0,
             problems: BTreeMap::new(),
         }
     }
@@ -99,6 +110,7 @@ impl Tally {
         self.received_bytes += part.received_bytes;
         self.connections += part.connections;
         self.moves += part.moves;
+        self.unprocessed += part.unprocessed;
     }
 
     fn problem_count(&self) -> u64 {
@@ -133,6 +145,9 @@ impl Tally {
         }
         let _ = writeln!(text, " max {}", self.times_us.max());
         let _ = writeln!(text, "moves        {}", self.moves);
+        if self.unprocessed > 0 {
+            let _ = writeln!(text, "asked again  {}, which GOAWAY left undone", self.unprocessed);
+        }
         let _ = writeln!(text, "problems     {}", self.problem_count());
         for (problem, count) in &self.problems {
             let _ = writeln!(text, "  {count} × {problem}");

@@ -106,6 +106,11 @@ impl Session {
         self.side.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
+    /// The server has agreed to that protocol (RFC 7301).
+    pub fn speaks(&self, protocol: &[u8]) -> bool {
+        self.side.alpn_protocol() == Some(protocol)
+    }
+
     /// The server has said that nothing more comes (RFC 8446 §6.1).
     pub fn is_ended(&self) -> bool {
         self.is_ended

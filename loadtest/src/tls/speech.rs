@@ -18,6 +18,7 @@ use super::trust::Trust;
 
 /// What is offered, as ALPN names it.
 const HTTP_1: &[u8] = b"http/1.1";
+pub const HTTP_2: &[u8] = b"h2";
 
 /// A version of TLS.
 #[derive(
@@ -68,6 +69,7 @@ pub struct Speech {
     pub name: ServerName<'static>,
     version: Version,
     resumes: bool,
+    http2: bool,
 }
 
 impl Speech {
@@ -86,7 +88,12 @@ impl Speech {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
             .map_err(|_| Error::Name(host.to_owned()))?;
-        Ok(Speech { expected, name, version, resumes })
+        Ok(Speech { expected, name, version, resumes, http2: false })
+    }
+
+    /// HTTP/2 is offered alone, if so, or else HTTP/1.1.
+    pub fn over_http2(self, http2: bool) -> Speech {
+        Speech { http2, ..self }
     }
 
     /// The configuration of some connections, which share their tickets where they resume.
@@ -115,7 +122,7 @@ impl Speech {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(trust))
             .with_no_client_auth();
-        config.alpn_protocols = vec![HTTP_1.to_vec()];
+        config.alpn_protocols = vec![if self.http2 { HTTP_2.to_vec() } else { HTTP_1.to_vec() }];
         config.resumption = match self.resumes {
             true => Resumption::store(Arc::new(Tickets::default()))
                 .tls12_resumption(Tls12Resumption::SessionIdOrTickets),

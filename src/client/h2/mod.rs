@@ -4,15 +4,16 @@
 //!   socket ─ receive ─▶ serve ─ Machine ─▶ slots ─▶ stream: judged, exchange, record
 //!   socket ◀─ one send ─ serve ◀─ Machine ◀──────── response: heads and content
 //! ```
-//! * `serve`: the connection's task: receives, lets the machine take it in, opens streams, sends what they have written
-//!   by the end of the turn in one send; drains and ends the connection;
-//! * `shared`: the state that the task and its streams share: the machine, and for each stream what has come for it;
-//! * `stream`: one request and its response; `content`: the content of one; `response`: its response; `side`: a stream
-//!   as one end of a tunnel.
+//! * `serve`: the connection's task: opens streams, drains and ends the connection; [`multiplex`](crate::multiplex) drives
+//!   its socket; `shared`: the state that it and its streams share;
+//! * `workers`: the tasks that serve streams, one after the other;
+//! * `stream`: one request and its response; `content`: the content of one; `response`: its response;
+//!   `grpc`: answers of limpet's own to calls of gRPC.
 
 mod content;
+mod grpc;
 mod response;
 pub mod serve;
 mod shared;
-mod side;
 mod stream;
+mod workers;

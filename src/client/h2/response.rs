@@ -1,8 +1,10 @@
 //! A response on its way to a client of HTTP/2: heads and content, handed to the machine as it takes them.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
+use super::grpc;
 use super::shared::Shared;
 use crate::exchange::answer::Reply;
 use crate::exchange::client::{Answering, Flushed, Presence};
@@ -11,9 +13,11 @@ use crate::http::edits::ResponseEdits;
 use crate::http::head::{ContentLength, ResponseHead};
 use crate::http2::hpack::encoder::Indexing;
 use crate::http2::machine::events::{Closed, Key};
+use crate::http2::rewrite;
+use crate::multiplex::writing::Writing;
 use crate::snapshot::Listener;
+use crate::time::patience::Patience;
 use crate::time::timers::{Timer, Timers};
-use crate::uring::buffers;
 
 /// The response to one request.
 pub struct Response<'a> {
@@ -21,17 +25,11 @@ pub struct Response<'a> {
     stream: Key,
     listener: &'a Listener,
     timers: &'a Timers<'a>,
-    /// Content that the machine has not taken yet, from `at` on.
-    rest: Vec<u8>,
-    at: usize,
-    /// What ends the response behind the rest, once that is known: trailer lines.
-    end: Option<Vec<u8>>,
-    /// END_STREAM has been written.
-    has_ended: bool,
-    /// The stream takes no more.
-    is_closed: bool,
-    /// Bytes of heads and content that were written.
-    pub sent: u64,
+    writing: Writing,
+    /// Bytes of heads that were written.
+    head_bytes: u64,
+    /// Whether a final head was written.
+    has_head: bool,
 }
 
 impl<'a> Response<'a> {
@@ -41,99 +39,50 @@ impl<'a> Response<'a> {
         listener: &'a Listener,
         timers: &'a Timers<'a>,
     ) -> Response<'a> {
-        Response {
-            shared,
-            stream,
-            listener,
-            timers,
-            rest: Vec::new(),
-            at: 0,
-            end: None,
-            has_ended: false,
-            is_closed: false,
-            sent: 0,
-        }
+        let (writing, head_bytes, has_head) = (Writing::default(), 0, false);
+        Response { shared, stream, listener, timers, writing, head_bytes, has_head }
+    }
+
+    /// Bytes of heads and content that were written.
+    pub fn sent(&self) -> u64 {
+        self.head_bytes + self.writing.sent
+    }
+
+    /// Whether the client has been told a part of the final response.
+    pub fn has_begun(&self) -> bool {
+        self.has_head
+    }
+
+    /// Whether the call's time is up; while it is not, the task is woken when it is.
+    fn poll_late(&self, cx: &mut Context<'_>) -> bool {
+        self.timers.at(Timer::Call).is_some() && self.timers.poll_due(Timer::Call, cx)
+    }
+
+    fn to(&self) -> (&'a Shared, Key) {
+        (self.shared, self.stream)
     }
 
     fn presence(&self) -> Presence {
-        let told = self.shared.slot(self.stream, |slot| slot.presence);
-        match told {
-            Some(told) => told.unwrap_or(Presence::There),
-            None => Presence::Reset,
-        }
+        self.shared.presence(self.stream)
     }
 
-    /// Hands the machine what it takes. Ready when it has taken everything.
-    fn poll_taken(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendFault>> {
-        match self.hand_over() {
-            Err(Closed) => Poll::Ready(Err(SendFault::Reset)),
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => {
-                self.shared.slot(self.stream, |slot| slot.listen(cx));
-                match self.presence() {
-                    Presence::Reset => Poll::Ready(Err(SendFault::Reset)),
-                    Presence::Ended | Presence::There => Poll::Pending,
-                }
-            }
-        }
-    }
-
-    /// Hands the machine what it takes; whether that was everything.
-    fn hand_over(&mut self) -> Result<bool, Closed> {
-        if self.is_closed {
-            return Err(Closed);
-        }
-        let mut machine = self.shared.machine.borrow_mut();
-        let left = self.rest.get(self.at..).unwrap_or_default();
-        let is_end = self.end.as_ref().is_some_and(Vec::is_empty);
-        let mut result = Ok(left.is_empty());
-        if !left.is_empty() || is_end && !self.has_ended {
-            result = machine.send(self.stream, left, is_end).map(|count| {
-                self.at += count;
-                self.sent += count as u64;
-                let is_everything = self.at >= self.rest.len();
-                self.has_ended |= is_everything && is_end;
-                is_everything
-            });
-        }
-        if let (Ok(true), Some(trailers), false) = (&result, &self.end, self.has_ended) {
-            self.has_ended = true;
-            self.sent += trailers.len() as u64;
-            result = machine.send_trailers(self.stream, trailers).map(|()| true);
-        }
-        drop(machine);
-        if result == Ok(true) {
-            buffers::give_back(std::mem::take(&mut self.rest));
-            self.at = 0;
-        }
-        self.is_closed |= result.is_err();
-        self.shared.changed();
-        result
-    }
-
-    /// Waits until the machine has taken everything; as long as it takes some of it within the listener's patience.
+    /// Waits until the machine has taken everything, within the listener's patience and the call's time.
     async fn taken(&mut self) -> Result<(), SendFault> {
-        let mut at = self.at;
         let (timers, idle) = (self.timers, self.listener.timeouts.send_idle);
-        let mut is_set = false;
-        let taken = poll_fn(|cx| {
-            let polled = self.poll_taken(cx);
-            if polled.is_ready() {
-                return polled;
+        let patience = Patience { timers, timer: Timer::Send, idle };
+        let to = self.to();
+        if timers.at(Timer::Call).is_none() {
+            return self.writing.taken(to, patience).await;
+        }
+        let mut taken = pin!(self.writing.taken(to, patience));
+        let taken = poll_fn(|cx| match taken.as_mut().poll(cx) {
+            Poll::Pending if timers.poll_due(Timer::Call, cx) => {
+                Poll::Ready(Err(SendFault::Timeout))
             }
-            if !is_set || self.at > at {
-                (is_set, at) = (true, self.at);
-                timers.set(Timer::Send, timers.clock.deadline(idle));
-            }
-            if timers.poll_due(Timer::Send, cx) {
-                return Poll::Ready(Err(SendFault::Timeout));
-            }
-            Poll::Pending
-        })
-        .await;
+            polled => polled,
+        });
+        let taken = taken.await;
         timers.stop(Timer::Send);
-        buffers::give_back(std::mem::take(&mut self.rest));
-        self.at = 0;
         taken
     }
 }
@@ -159,13 +108,40 @@ impl Response<'_> {
                 encoder.field(name, value, Indexing::Allowed, out);
             }
         });
-        self.sent += machine.unsent_bytes().saturating_sub(before) as u64;
+        self.head_bytes += machine.unsent_bytes().saturating_sub(before) as u64;
         drop(machine);
-        self.has_ended |= ends;
-        self.is_closed |= written.is_err();
+        self.writing.has_ended |= ends;
+        self.writing.is_closed |= written.is_err();
         if !ends {
             self.append(Along { bytes: &answer.body, end: Some(b"") });
         }
+        self.shared.changed();
+    }
+}
+
+impl Response<'_> {
+    /// Writes an answer of limpet's own to a call of gRPC: trailers only, with this status.
+    pub fn answer_call(&mut self, reply: &Reply, grpc_status: u32, date: &str) {
+        let mut machine = self.shared.machine.borrow_mut();
+        let before = machine.unsent_bytes();
+        let written = machine.respond_with(self.stream, 200, true, |encoder, out| {
+            encoder.field(b"content-type", grpc::CONTENT_TYPE, Indexing::Allowed, out);
+            let mut number = itoa::Buffer::new();
+            let status = number.format(grpc_status).as_bytes();
+            encoder.field(b"grpc-status", status, Indexing::Allowed, out);
+            // What the file answers has no word of its own.
+            let mut http = itoa::Buffer::new();
+            let said: [&[u8]; 2] = match reply.code {
+                "" => [b"limpet: HTTP status ", http.format(reply.status).as_bytes()],
+                code => [b"limpet: ", code.as_bytes()],
+            };
+            encoder.field_of((b"grpc-message", &said), Indexing::Allowed, out);
+            encoder.field(b"date", date.as_bytes(), Indexing::Allowed, out);
+        });
+        self.head_bytes += machine.unsent_bytes().saturating_sub(before) as u64;
+        drop(machine);
+        self.writing.has_ended = true;
+        self.writing.is_closed |= written.is_err();
         self.shared.changed();
     }
 }
@@ -179,19 +155,14 @@ fn parts(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-impl Drop for Response<'_> {
-    fn drop(&mut self) {
-        buffers::give_back(std::mem::take(&mut self.rest));
-    }
-}
-
 impl Answering for Response<'_> {
     fn listen(&mut self) {}
 
     fn poll_presence(&mut self, cx: &mut Context<'_>) -> Option<Presence> {
         self.shared.slot(self.stream, |slot| slot.listen(cx));
         match self.presence() {
-            Presence::There => None,
+            // Whatever is awaited for a call ends with its time, as for a client that is gone.
+            Presence::There => self.poll_late(cx).then_some(Presence::Reset),
             presence => Some(presence),
         }
     }
@@ -210,44 +181,31 @@ impl Answering for Response<'_> {
 
     fn respond(&mut self, head: &ResponseHead<'_, '_>, edits: &ResponseEdits<'_>, _may_keep: bool) {
         let is_final = head.status >= 200;
+        self.has_head |= is_final || head.status == 101;
         let has_none = matches!(head.content, ContentLength::None | ContentLength::Exact(0));
         let ends = is_final && has_none;
         let mut machine = self.shared.machine.borrow_mut();
         let before = machine.unsent_bytes();
-        let result = machine.respond(self.stream, head, edits, ends);
-        self.sent += machine.unsent_bytes().saturating_sub(before) as u64;
+        // A tunnel that is open (RFC 8441 §5).
+        let result = match head.status {
+            101 => machine.respond_with(self.stream, 200, false, |encoder, out| {
+                rewrite::response(head, edits, encoder, out);
+            }),
+            _ => machine.respond(self.stream, head, edits, ends),
+        };
+        self.head_bytes += machine.unsent_bytes().saturating_sub(before) as u64;
         drop(machine);
-        self.has_ended |= ends;
-        self.is_closed |= result.is_err();
+        self.writing.has_ended |= ends;
+        self.writing.is_closed |= result.is_err();
         self.shared.changed();
     }
 
     fn append(&mut self, along: Along<'_>) {
-        self.end = along.end.map(<[u8]>::to_vec);
-        if self.has_ended {
-            return;
-        }
-        let mut machine = self.shared.machine.borrow_mut();
-        let is_end = along.end.is_some_and(<[u8]>::is_empty);
-        let sent = match along.bytes.is_empty() && !is_end {
-            true => Ok(0),
-            false => machine.send(self.stream, along.bytes, is_end),
-        };
-        drop(machine);
-        self.is_closed |= sent.is_err();
-        let count = sent.unwrap_or(along.bytes.len());
-        self.sent += count as u64;
-        let left = along.bytes.get(count..).unwrap_or_default();
-        self.has_ended = is_end && left.is_empty();
-        if !left.is_empty() {
-            self.rest =
-                if left.len() > buffers::SMALL_BYTES { buffers::large() } else { buffers::small() };
-            self.rest.extend_from_slice(left);
-        }
+        self.writing.append(self.to(), along);
     }
 
     async fn flush(&mut self, is_whole: bool) -> Result<Flushed, SendFault> {
-        if self.hand_over().map_err(|Closed| SendFault::Reset)? {
+        if self.writing.hand_over(self.to()).map_err(|Closed| SendFault::Reset)? {
             return Ok(if is_whole { Flushed::OnItsWay } else { Flushed::Taken });
         }
         self.taken().await?;
@@ -255,9 +213,7 @@ impl Answering for Response<'_> {
     }
 
     async fn send(&mut self, piece: Piece, end: Option<&[u8]>) -> Result<(), SendFault> {
-        let Piece { buffer, from } = piece;
-        (self.rest, self.at) = (buffer, from);
-        self.end = end.map(<[u8]>::to_vec);
+        self.writing.put(piece, end);
         self.taken().await
     }
 

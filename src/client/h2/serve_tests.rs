@@ -19,6 +19,7 @@ use crate::client::connection::Arrival;
 use crate::exchange::caller::{Origin, Peer, PortText};
 use crate::http1::chunked::Decoder;
 use crate::shard::TICK;
+use crate::transport::spawn;
 use crate::transport::stream::Stream;
 use crate::uring::{Engine, Listening, pause, probe, run};
 
@@ -162,7 +163,8 @@ async fn serve_all(
     let listening = Listening::adopt(listener.into()).unwrap();
     let open = Rc::new(Cell::new(0));
     let mut next_tick_ms = 0;
-    while !is_over.load(Ordering::Acquire) || open.get() > 0 {
+    // Workers that nobody needs end as well.
+    while !is_over.load(Ordering::Acquire) || open.get() > 0 || workers::idle_count() > 0 {
         while let Some(accepted) = listening.accept().unwrap() {
             open.set(open.get() + 1);
             let (clients, open) = (Rc::clone(&clients), Rc::clone(&open));
@@ -180,6 +182,8 @@ async fn serve_all(
             next_tick_ms = local.clock.deadline(TICK);
         }
     }
+    let windows = clients.lines.windows.borrow().free();
+    assert_eq!(windows, 64 << 20, "what windows have drawn goes back with their connections");
     clients.stop_idle();
 }
 

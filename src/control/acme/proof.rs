@@ -72,6 +72,8 @@ fn handshake(name: &str, authorization: &str) -> Result<Arc<ServerConfig>, Strin
     config.alpn_protocols = vec![ACME_TLS.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // The stream of the connection takes its records over.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 
@@ -179,6 +181,7 @@ mod tests {
             client.read_tls(&mut &wire[..]).unwrap();
             client.process_new_packets().unwrap();
         }
+        assert!(server.dangerous_extract_secrets().is_ok(), "no stream has its records");
         client.peer_certificates().unwrap()[0].to_vec()
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::problem::{Cause, Problem};
+use super::rules::http_versions;
 use super::scope::Scope;
 use super::views::{
     ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
@@ -108,10 +109,14 @@ impl Operator {
     }
 
     fn listeners(&self) -> Vec<ListenerAddress> {
-        let bound = (self.addresses)();
+        let (bound, file) = ((self.addresses)(), self.control.file());
         bound
             .iter()
-            .map(|(name, bind)| ListenerAddress { name: name.to_string(), address: address(bind) })
+            .map(|(name, bind)| {
+                let settings = file.listeners.iter().find(|one| one.name == **name);
+                let http_versions = settings.map(http_versions).unwrap_or_default();
+                ListenerAddress { name: name.to_string(), address: address(bind), http_versions }
+            })
             .collect()
     }
 

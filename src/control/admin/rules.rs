@@ -17,6 +17,7 @@ impl Operator {
             ListenerRules {
                 name: listener.name.to_string(),
                 address: address(bound.map_or(&listener.bind, |(_, bind)| bind)),
+                http_versions: settings.map(http_versions).unwrap_or_default(),
                 rules: self.listener_rules(&snapshot, listener, settings),
             }
         });
@@ -53,6 +54,24 @@ impl Operator {
         });
         rules.collect()
     }
+}
+
+/// The versions of HTTP that clients of a listener may speak, the preferred one first: under TLS those that it offers,
+/// its profiles included.
+pub(super) fn http_versions(listener: &file::Listener) -> Vec<&'static str> {
+    const VERSIONS: [(&str, &str); 2] = [("http/1.1", "HTTP/1.1"), ("h2", "HTTP/2")];
+    let Some(tls) = &listener.tls else {
+        let all = VERSIONS.iter().map(|(_, version)| *version);
+        return all.take(if listener.http2 { 2 } else { 1 }).collect();
+    };
+    let of_profiles = tls.profiles.iter().filter_map(|profile| profile.alpn.as_ref());
+    let mut versions = Vec::new();
+    for offered in std::iter::once(&tls.alpn).chain(of_profiles).flatten() {
+        let known = VERSIONS.iter().find(|(name, _)| name == offered);
+        let version = known.map(|(_, version)| *version);
+        versions.extend(version.filter(|version| !versions.contains(version)));
+    }
+    versions
 }
 
 /// One phrase for each condition; all must hold.
@@ -102,6 +121,24 @@ fn any_of(values: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use crate::control::admin::rules::*;
+
+    #[test]
+    fn the_versions_of_a_listener_are_those_that_it_offers() {
+        let versions = |settings: &str| {
+            let text = format!(
+                "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\nrespond = {{ status = 200 }}\n{settings}"
+            );
+            http_versions(&crate::control::config::parse(&text, "test").unwrap().listeners[0])
+        };
+        assert_eq!(versions(""), ["HTTP/1.1"]);
+        assert_eq!(versions("http2 = true"), ["HTTP/1.1", "HTTP/2"]);
+        let tls = |alpn: &str| format!("tls.directory = \"/tls\"\n{alpn}");
+        assert_eq!(versions(&tls("")), ["HTTP/2", "HTTP/1.1"]);
+        let alone = "tls.alpn = [\"http/1.1\"]\n";
+        assert_eq!(versions(&tls(alone)), ["HTTP/1.1"]);
+        let profile = "[[listener.tls.profile]]\nnames = [\"a.example\"]\nalpn = [\"h2\"]";
+        assert_eq!(versions(&tls(&format!("{alone}{profile}"))), ["HTTP/1.1", "HTTP/2"]);
+    }
 
     #[test]
     fn conditions_are_phrases() {

@@ -33,9 +33,10 @@ const ATTRIBUTES: [(Method, &str); 10] = [
 ];
 
 /// Settings of a group that decide what limpet itself sends to a port, and those that define its targets.
-const GROUP_KEPT: [&str; 10] = [
+const GROUP_KEPT: [&str; 12] = [
     "name",
     "protocol",
+    "protocol_version",
     "send_proxy_protocol",
     "tls",
     "target",
@@ -44,6 +45,7 @@ const GROUP_KEPT: [&str; 10] = [
     "health_check.host",
     "health_check.port",
     "health_check.body",
+    "health_check.grpc_service",
 ];
 /// Settings of a target that decide where clients are sent.
 const TARGET_KEPT: [&str; 2] = ["id", "address"];
@@ -184,8 +186,8 @@ mod tests {
     fn every_setting_of_groups_and_targets_is_decided() {
         const OPEN: &str = "algorithm hash_on connection_limit queue queue_timeout on_full upgrades slow_start \
             deregistration_delay fail_open ejection timeouts limits pool retries stickiness health_check \
-            health_check.type health_check.expect health_check.interval health_check.timeout health_check.rise \
-            health_check.fall target.weight target.state";
+            health_check.type health_check.expect health_check.grpc_codes health_check.interval health_check.timeout \
+            health_check.rise health_check.fall target.weight target.state";
         let open: Vec<&str> = OPEN.split_whitespace().collect();
         for listed in crate::control::config::schema::listing() {
             let Some(own) = listed.path.strip_prefix("target_group.") else { continue };

@@ -64,6 +64,8 @@ pub struct ListenerAddress {
     pub name: String,
     /// The actual address.
     pub address: String,
+    /// The versions of HTTP that its clients may speak, "HTTP/1.1" and "HTTP/2", the preferred one first.
+    pub http_versions: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -260,6 +262,8 @@ pub struct Rules {
 pub struct ListenerRules {
     pub name: String,
     pub address: String,
+    /// The versions of HTTP that its clients may speak, "HTTP/1.1" and "HTTP/2", the preferred one first.
+    pub http_versions: Vec<&'static str>,
     /// In the order in which they are tried; the default is last.
     pub rules: Vec<Rule>,
 }

@@ -11,7 +11,7 @@ use rustls::time_provider::DefaultTimeProvider;
 
 use super::files::{self, Reader};
 use super::{Fault, Occasion, Presenter, Shown, Surroundings};
-use crate::control::config::file::{self, File};
+use crate::control::config::file::{self, File, ProtocolVersion};
 use crate::control::config::{HOST_NAME, SYSTEM, hosts};
 use crate::tls::certificate::{Certificate, Part};
 use crate::tls::client_auth::{authorities, crls};
@@ -61,7 +61,7 @@ impl Groups {
                 Some(HOST_NAME) => hosts(file, &group.name).unwrap_or_default(),
                 _ => BTreeSet::new(),
             };
-            let compiled = reading.compile(tls, &hosts, surroundings);
+            let compiled = reading.compile(group, &hosts, surroundings);
             let Reading { shown, faults, notes, due, .. } = reading;
             let before = surroundings.before.and_then(|before| before.groups.0.get(&group.name));
             let same = before.filter(|same| same.settings == *tls && same.hosts == hosts);
@@ -134,10 +134,15 @@ impl Reading<'_> {
 
     fn compile(
         &mut self,
-        tls: &file::TargetTls,
+        group: &file::TargetGroup,
         hosts: &BTreeSet<String>,
         surroundings: &Surroundings<'_>,
     ) -> Option<TargetTls> {
+        let tls = &group.tls;
+        let protocol = match group.protocol_version {
+            ProtocolVersion::Http1 => "http/1.1",
+            ProtocolVersion::Http2 | ProtocolVersion::Grpc => "h2",
+        };
         let options = TargetTlsOptions {
             naming: self.naming(tls, hosts)?,
             sni: match tls.sni.as_deref() {
@@ -150,7 +155,7 @@ impl Reading<'_> {
             authorities: self.authorities(tls),
             crls: self.crls(tls),
             own: self.own(tls, surroundings),
-            alpn: vec!["http/1.1".into()],
+            alpn: vec![protocol.into()],
         };
         if !self.faults.is_empty() {
             return None;

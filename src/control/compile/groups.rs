@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use super::{CompileError, options};
 use crate::control::config::file::{
-    self, AlgorithmName, HealthCheckType, StickinessType, TargetState,
+    self, AlgorithmName, HealthCheckType, ProtocolVersion, StickinessType, TargetState,
 };
+use crate::control::config::grpc::retried_status;
 use crate::control::config::target_address;
 use crate::control::drain::Leaving;
 use crate::group::address::Address;
 use crate::group::state::{Health, Registry, TargetState as TargetCondition};
 use crate::group::target_group::{
-    Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, Target, TargetGroup,
+    Algorithm, FailOpen, GroupOptions, GroupParts, HashOn, Manner, Target, TargetGroup,
 };
+use crate::http::edits::Wire;
 use crate::stickiness::cookie::Scope;
 use crate::stickiness::keyring::KeyRing;
 use crate::stickiness::options::{Failback, OnLost, StickinessKind, StickinessOptions};
 use crate::stickiness::verdict::Stickiness;
-use crate::tls::target::TargetTls;
+use crate::tls::target::{TargetTls, TlsPeer};
 
 /// What a group is made of besides its settings.
 #[derive(Clone, Copy)]
@@ -38,6 +40,16 @@ fn ip(address: &Address) -> Option<IpAddr> {
     }
 }
 
+/// A target of a group, spoken to as the group says.
+fn spoken_to(group: &file::TargetGroup, peer: Option<TlsPeer>, target: Target) -> Target {
+    target.spoken_to(Manner {
+        tls: peer,
+        header: group.send_proxy_protocol.version(),
+        http2: group.protocol_version.is_http2(),
+        grpc: group.protocol_version == ProtocolVersion::Grpc,
+    })
+}
+
 /// Compiles one group, with its targets that are `leaving`; the state that outlives a snapshot comes from the registry.
 pub(super) fn group(
     group: &file::TargetGroup,
@@ -47,8 +59,7 @@ pub(super) fn group(
     let MadeOf { registry, ring, tls } = *made_of;
     let target = |id: &str, address: Address, weight, state| {
         let peer = tls.map(|tls| tls.peer(ip(&address)));
-        let header = group.send_proxy_protocol.version();
-        Target::new(id.into(), address, weight, state).spoken_to(peer, header)
+        spoken_to(group, peer, Target::new(id.into(), address, weight, state))
     };
     let fail = |what: String| CompileError(format!("target group {:?}: {what}", group.name));
     let stickiness = stickiness_options(&group.stickiness);
@@ -162,7 +173,15 @@ fn group_options(group: &file::TargetGroup, is_checked: bool) -> GroupOptions {
         response_renewed_by_102: timeouts.response_renewed_by_102,
         pool_idle_timeout: timeouts.idle,
         pool_idle_per_shard: group.pool.idle_per_shard,
+        connections_max: group.pool.connections_max,
+        streams_per_connection: group.pool.streams_per_connection,
+        wire: match (group.protocol_version, group.tls()) {
+            (ProtocolVersion::Http1, _) => Wire::Http1,
+            (ProtocolVersion::Http2 | ProtocolVersion::Grpc, None) => Wire::Http2,
+            (ProtocolVersion::Http2 | ProtocolVersion::Grpc, Some(_)) => Wire::Http2OverTls,
+        },
         content_idle_timeout: timeouts.content_idle,
+        stream_idle_timeout: timeouts.stream_idle,
         tunnel_idle_timeout: timeouts.tunnel_idle,
         connection_limit: group.connection_limit,
         queue_size: group.queue,
@@ -171,12 +190,20 @@ fn group_options(group: &file::TargetGroup, is_checked: bool) -> GroupOptions {
         retries: retries.count,
         retry_budget_percent: retries.budget_percent,
         retry_budget_minimum: retries.budget_minimum,
+        retried_statuses: retried_statuses(&retries.on),
         response_head_bytes: group.limits.response_head_bytes,
         allow_upgrades: group.upgrades,
         is_checked,
         fail_open: FailOpen { count: group.fail_open.count, percent: group.fail_open.percent },
         session_cookies: session_cookies(&group.stickiness),
     }
+}
+
+/// The statuses of gRPC that are named, a bit each.
+fn retried_statuses(on: &[String]) -> u32 {
+    on.iter()
+        .filter_map(|word| retried_status(word).ok())
+        .fold(0, |mask, status| mask | 1 << status)
 }
 
 fn session_cookies(stickiness: &file::Stickiness) -> Box<[Box<str>]> {

@@ -52,6 +52,7 @@ pub(super) fn timeouts(timeouts: &file::ListenerTimeouts) -> ListenerTimeouts {
         handshake: timeouts.handshake,
         head: timeouts.head,
         content_idle: timeouts.content_idle,
+        stream_idle: timeouts.stream_idle,
         content_minimum_rate: timeouts.content_minimum_rate,
         keep_alive: timeouts.keep_alive,
         connection_age: timeouts.connection_age,

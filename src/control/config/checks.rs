@@ -26,8 +26,8 @@ const NAME_BYTES_MAX: usize = 128;
 const TARGET_ID_BYTES_MAX: usize = 255;
 
 /// Statuses of limpet's own answers.
-const ANSWER_STATUSES: [u16; 15] =
-    [400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505];
+const ANSWER_STATUSES: [u16; 16] =
+    [400, 405, 408, 413, 414, 415, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505];
 
 /// Fields that a request id must not replace.
 const FIELDS_OF_MEANING: [&str; 14] = [
@@ -231,7 +231,7 @@ pub(super) static BODY: Check = Check::new("a text of up to 64 KiB", |text| {
 });
 
 pub(super) static ANSWER_STATUS: Check = Check::new(
-    "one of 400, 405, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505",
+    "one of 400, 405, 408, 413, 414, 415, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505",
     |text| answer_status(text).map(drop),
 );
 

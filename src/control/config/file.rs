@@ -3,6 +3,7 @@
 //! Every default comes from the schema, so nothing here states one; absent settings are `None`. Unknown keys are
 //! refused here a second time. Never checks one setting against another (`validate` does). Tested by `tests/config.rs`.
 
+mod health;
 mod stickiness;
 mod target_tls;
 mod tls;
@@ -22,6 +23,7 @@ use crate::proxy_protocol::{ProxyProtocol, Version};
 use crate::snapshot::EngineChoice;
 use crate::telemetry::options::{LogFormat, LogQuery};
 
+pub use health::{Ejection, FailOpen, HealthCheck, HealthCheckType};
 pub use stickiness::{Stickiness, StickinessType, Sticky};
 pub use target_tls::{TargetProtocol, TargetTls};
 pub use tls::{
@@ -154,6 +156,7 @@ pub struct Listener {
     pub proxy_protocol_from: Option<Vec<String>>,
     pub trusted_proxies: Vec<String>,
     pub merge_slashes: bool,
+    pub http2: bool,
     pub forward: Option<Forward>,
     pub redirect: Option<Redirect>,
     pub respond: Option<Respond>,
@@ -195,6 +198,8 @@ pub struct ListenerTimeouts {
     pub head: Duration,
     #[serde(deserialize_with = "duration")]
     pub content_idle: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub stream_idle: Duration,
     #[serde(deserialize_with = "size")]
     pub content_minimum_rate: u64,
     #[serde(deserialize_with = "duration")]
@@ -359,11 +364,32 @@ impl SendProxyProtocol {
     }
 }
 
+/// The version of HTTP that targets are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolVersion {
+    Http1,
+    Http2,
+    /// HTTP/2, and nothing but calls of gRPC.
+    Grpc,
+}
+
+impl ProtocolVersion {
+    /// Whether connections are of HTTP/2.
+    pub fn is_http2(self) -> bool {
+        match self {
+            ProtocolVersion::Http1 => false,
+            ProtocolVersion::Http2 | ProtocolVersion::Grpc => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
     pub name: String,
     pub protocol: TargetProtocol,
+    pub protocol_version: ProtocolVersion,
     pub send_proxy_protocol: SendProxyProtocol,
     pub tls: TargetTls,
     pub algorithm: AlgorithmName,
@@ -402,55 +428,6 @@ pub enum AlgorithmName {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HealthCheck {
-    #[serde(rename = "type")]
-    pub kind: HealthCheckType,
-    pub path: String,
-    pub method: String,
-    /// "" = the target's address.
-    pub host: String,
-    pub port: Option<u16>,
-    /// "200" or "200-399".
-    pub expect: Vec<String>,
-    /// "" = not checked.
-    pub body: String,
-    #[serde(deserialize_with = "duration")]
-    pub interval: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub timeout: Duration,
-    pub rise: u32,
-    pub fall: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthCheckType {
-    Off,
-    Http,
-    Tcp,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FailOpen {
-    pub count: u32,
-    pub percent: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ejection {
-    /// In a row; 0 = off.
-    pub errors: u32,
-    #[serde(deserialize_with = "duration")]
-    pub time: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub time_max: Duration,
-    pub percent_max: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TargetTimeouts {
     #[serde(deserialize_with = "duration")]
     pub connect: Duration,
@@ -463,6 +440,8 @@ pub struct TargetTimeouts {
     pub idle: Duration,
     #[serde(deserialize_with = "duration")]
     pub content_idle: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub stream_idle: Duration,
     #[serde(deserialize_with = "duration")]
     pub tunnel_idle: Duration,
 }
@@ -478,6 +457,8 @@ pub struct TargetLimits {
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     pub idle_per_shard: usize,
+    pub connections_max: u32,
+    pub streams_per_connection: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -486,6 +467,8 @@ pub struct Retries {
     pub count: u32,
     pub budget_percent: u32,
     pub budget_minimum: u32,
+    /// "grpc:unavailable" and its like.
+    pub on: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -47,7 +47,7 @@ pub(super) fn table(key: &str, value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Keys in lower case with "_" for "-", several of one meaning in one text.
-static KEYS: [(&str, &str); 77] = [
+static KEYS: [(&str, &str); 78] = [
     ("listen bind port ports entrypoint", "\"address\" of a listener"),
     ("frontend frontends entrypoints virtualserver", "[[listener]]"),
     (
@@ -164,6 +164,10 @@ static KEYS: [(&str, &str); 77] = [
         "\"health_check.expect\" of a target group, such as [\"200-399\"]",
     ),
     (
+        "grpc_code grpc_status service_name",
+        "\"health_check.grpc_codes\" and \"health_check.grpc_service\" of a target group",
+    ),
+    (
         "max_fails outlier_detection passive_health_check observe error_limit consecutive_5xx",
         "\"ejection.errors\" of a target group",
     ),
@@ -269,7 +273,7 @@ static KEYS: [(&str, &str); 77] = [
 ];
 
 /// Key of the setting, words in lower case with "_" for "-", limpet's word.
-static VALUES: [(&str, &str, &str); 36] = [
+static VALUES: [(&str, &str, &str); 40] = [
     (
         "algorithm",
         "leastconn least_conn least_connections least_connection least_request least_requests least_outstanding least_time lor p2c",
@@ -318,6 +322,10 @@ static VALUES: [(&str, &str, &str); 36] = [
         "\"draining\"",
     ),
     ("type", "https h1 http1 http_check httpchk http_get", "\"http\""),
+    ("type", "grpc_health_check grpc_health grpcs grpc_check", "\"grpc\""),
+    ("protocol_version", "h2 h2c http_2 2", "\"http2\""),
+    ("protocol_version", "h1 http_1 http1.1 1 1.1", "\"http1\""),
+    ("on", "unavailable grpc_unavailable", "\"grpc:unavailable\""),
     ("type", "tcp_check tcp_connect connect ping port", "\"tcp\""),
     ("type", "none false disabled", "\"off\""),
     ("type", "cookie lbcookie insert duration load_balancer source_ip", "\"lb_cookie\""),

@@ -11,6 +11,7 @@ mod checks;
 mod collisions;
 mod conditions;
 pub mod file;
+pub(super) mod grpc;
 mod habits;
 mod loops;
 mod meant;

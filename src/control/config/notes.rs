@@ -7,7 +7,7 @@ use super::file::{
     DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, StickinessType, Sticky,
     TargetGroup,
 };
-use super::{acme, loops, rule_notes, sticky_notes};
+use super::{acme, grpc, loops, rule_notes, sticky_notes};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 use crate::tls::target::Verify;
@@ -64,6 +64,7 @@ pub fn amiss(file: &File) -> Vec<String> {
     notes.extend(loops::notes(file));
     notes.extend(sticky_notes::notes(file));
     notes.extend(acme::notes(file));
+    notes.extend(grpc::notes(file));
     let without_tls = without_tls(file);
     let bypassed = bypassed(file);
     for group in &file.target_groups {
@@ -156,7 +157,7 @@ fn without_tls(file: &File) -> HashMap<&str, &str, ahash::RandomState> {
     found
 }
 
-fn forwards(listener: &Listener) -> impl Iterator<Item = &Forward> {
+pub(super) fn forwards(listener: &Listener) -> impl Iterator<Item = &Forward> {
     let rules = listener.rules.iter().map(|rule| rule.forward.as_ref());
     rules.chain([listener.forward.as_ref()]).flatten()
 }
@@ -181,7 +182,10 @@ pub(super) fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, Stri
 fn is_check_forgotten(check: &HealthCheck) -> bool {
     let is_set = check.path != "/" || check.port.is_some();
     check.kind == HealthCheckType::Off
-        && (is_set || !check.host.is_empty() || !check.body.is_empty())
+        && (is_set
+            || !check.host.is_empty()
+            || !check.body.is_empty()
+            || !check.grpc_service.is_empty())
 }
 
 /// Every group that receives requests, and whether only sticky forwards lead to it: their cookie names the target, and

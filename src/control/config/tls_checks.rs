@@ -70,8 +70,8 @@ pub(super) static GROUP: Check =
         }
     });
 
-pub(super) static ALPN: Check = Check::new("\"http/1.1\"", |text| match text {
-    "http/1.1" => Ok(()),
+pub(super) static ALPN: Check = Check::new("\"h2\", \"http/1.1\"", |text| match text {
+    "h2" | "http/1.1" => Ok(()),
     _ => Err("is no protocol that limpet speaks".into()),
 });
 

@@ -40,6 +40,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) {
         let key = format!("target_group[{index}]");
         group_alone(group, &key, report);
         super::target_tls::validate(file, group, &key, report);
+        super::grpc::validate(group, &key, report);
     }
     cookie_names(file, report);
     session_fields::validate(file, report);

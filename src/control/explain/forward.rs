@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use super::{Explanation, Outcome, Scene, address, text};
 use crate::control::config::units;
+use crate::exchange::grpc::{self, is_call};
 use crate::group::address::TargetIndex;
 use crate::group::balance::cookie_values;
 use crate::group::select;
 use crate::group::target_group::{
     Algorithm, HashOn, OnFull, Standing, Target, TargetGroup, UNCHECKED,
 };
-use crate::proxy_protocol::Version;
+use crate::http::head::Version;
+use crate::proxy_protocol;
 use crate::routing::actions::Forward;
 use crate::stickiness::cookie::{self, Plain, Scope};
 use crate::stickiness::options::{NewSessions, StickinessKind};
@@ -77,12 +79,41 @@ pub(super) fn forward(scene: &Scene<'_>, forward: &Forward, rule: usize, page: &
     if let [only] = candidates.as_slice() {
         page.outcome.group = Some(only.name.to_string());
     }
+    calls(scene, &candidates, page);
     let is_anybody =
         candidates.iter().any(|group| group.eligible().chain(group.spare()).next().is_some());
     if page.outcome.target.is_none() && !is_anybody {
         page.outcome.status = Some(NOBODY);
     }
     elsewhere(scene, &candidates, page);
+}
+
+/// What becomes of the request where targets answer calls of gRPC only. The question has no version of HTTP.
+fn calls(scene: &Scene<'_>, groups: &[&Arc<TargetGroup>], page: &mut Explanation) {
+    let is_call = is_call(scene.head.method, scene.head.fields);
+    for group in groups.iter().filter(|group| answers_calls_only(group)) {
+        let line = match is_call {
+            true => {
+                format!("{} answers this call over HTTP/2; over HTTP/1.1 it is 505", group.name)
+            }
+            false => {
+                let status = grpc::status_for_others(Version::Http2, scene.head.method);
+                if groups.len() == 1 {
+                    page.outcome.status = Some(status);
+                    page.outcome.target = None;
+                }
+                format!(
+                    "{} answers calls of gRPC only, by POST with content type application/grpc: {status}",
+                    group.name
+                )
+            }
+        };
+        page.line("gRPC", line);
+    }
+}
+
+fn answers_calls_only(group: &TargetGroup) -> bool {
+    group.targets.iter().any(|target| target.manner.as_ref().is_some_and(|manner| manner.grpc))
 }
 
 /// The same action with one of its groups.
@@ -107,20 +138,25 @@ fn groups(scene: &Scene<'_>, groups: &[&Arc<TargetGroup>], page: &mut Explanatio
     }
 }
 
-/// How a target is spoken to, where that is not in clear and of requests alone.
+/// How a target is spoken to, where that is not in clear, in HTTP/1.1 and of requests alone.
 fn spoken_to(target: &Target, host: &[u8]) -> String {
-    let mut said = String::new();
+    let manner = target.manner.as_ref();
+    let mut said = match manner {
+        Some(manner) if manner.grpc => " by gRPC".to_owned(),
+        Some(manner) if manner.http2 => " in HTTP/2".to_owned(),
+        Some(_) | None => String::new(),
+    };
     if let Some(peer) = target.tls() {
         said.push_str(" over TLS");
         if let Some(name) = peer.name(host) {
             said.push_str(&format!(" as {}", name.server_name.to_str()));
         }
     }
-    let header = target.manner.as_ref().and_then(|manner| manner.header);
+    let header = manner.and_then(|manner| manner.header);
     said.push_str(match header {
         None => "",
-        Some(Version::V1) => " behind a PROXY header v1",
-        Some(Version::V2) => " behind a PROXY header v2",
+        Some(proxy_protocol::Version::V1) => " behind a PROXY header v1",
+        Some(proxy_protocol::Version::V2) => " behind a PROXY header v2",
     });
     said
 }

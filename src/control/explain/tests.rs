@@ -382,3 +382,31 @@ fn what_is_spoken_over_tls_is_said() {
     let page = ask(&self::control(&[]), "GET /canonical", &["Host: shop.example"]);
     assert_lines(&page, &["location   http://www.example/"]);
 }
+
+#[test]
+fn what_a_group_of_grpc_answers_itself_is_said() {
+    let file = FILE.replacen(
+        "name = \"plain\"\n    target",
+        "name = \"plain\"\nprotocol_version = \"grpc\"\n    target",
+        1,
+    );
+    let parsed = config::parse_complete(file, "test.toml").unwrap();
+    let control = Control::new(parsed, None, ring()).unwrap();
+    let page = ask(&control, "GET /plain", &[]);
+    assert_lines(
+        &page,
+        &[
+            "gRPC       plain answers calls of gRPC only, by POST with content type application/grpc: 405",
+        ],
+    );
+    assert_eq!(outcome(&page), (Some("plain"), None, None, Some(405)));
+    assert!(page.to_string().contains("p (127.0.0.1:5 by gRPC, weight 1, "), "{page}");
+    let page = ask(&control, "POST /plain", &["Content-Type: application/json"]);
+    assert_eq!(outcome(&page).3, Some(415));
+    let page = ask(&control, "POST /plain", &["Content-Type: application/grpc"]);
+    assert_eq!(outcome(&page).3, None);
+    assert_lines(
+        &page,
+        &["gRPC       plain answers this call over HTTP/2; over HTTP/1.1 it is 505"],
+    );
+}

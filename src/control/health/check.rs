@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::grpc::GrpcAsk;
 use super::response::{Reader, Unread};
 use crate::control::config::units::show_duration;
 use crate::group::address::Address;
@@ -24,7 +25,7 @@ use crate::transport::tls::fault::HandshakeFault;
 /// Most bytes of a response's content that are examined.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;
 
-const USER_AGENT: &str = "limpet-health-check";
+pub(super) const USER_AGENT: &str = "limpet-health-check";
 
 /// The settings of a group's checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Ask {
     pub port: Option<u16>,
     /// Each check begins with a PROXY header, which says that it is limpet's own connection.
     pub header: Option<Version>,
+    /// Requests go in HTTP/2.
+    pub is_http2: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,7 @@ pub enum Kind {
     /// Passes when a connection is made.
     Tcp,
     Http(HttpAsk),
+    Grpc(GrpcAsk),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,12 +153,15 @@ impl Ask {
                 Ok(Ok(())) => {}
             }
         }
-        let Some(tls) = tls else { return self.over(stream, name, deadline).await };
+        let Some(tls) = tls else { return self.over((stream, "http"), name, deadline).await };
         let host = match &self.kind {
             Kind::Http(ask) => ask.host.as_bytes(),
+            Kind::Grpc(ask) => ask.host.as_bytes(),
             Kind::Tcp => b"",
         };
-        let Some(peer) = tls.name(host) else { return self.over(stream, name, deadline).await };
+        let Some(peer) = tls.name(host) else {
+            return self.over((stream, "http"), name, deadline).await;
+        };
         let connector = TlsConnector::from(tls.tls().config_without_sessions());
         let shaking = connector.connect(peer.server_name.clone(), stream);
         match timeout_at(deadline, shaking).await {
@@ -163,18 +170,42 @@ impl Ask {
                 (None, Verdict::Failed(format!("{} ({code})", self.late("TLS handshake"))))
             }
             Ok(Err(error)) => (None, Verdict::Failed(handshake_error(&error))),
-            Ok(Ok(stream)) => self.over(stream, name, deadline).await,
+            Ok(Ok(stream)) => {
+                let alpn = stream.get_ref().1.alpn_protocol();
+                if self.is_http2 && alpn != Some(b"h2") {
+                    let code = HandshakeFault::NoProtocol.code();
+                    return (None, Verdict::Failed(format!("it does not speak HTTP/2 ({code})")));
+                }
+                self.over((stream, "https"), name, deadline).await
+            }
         }
     }
 
     /// The check itself, once bytes can be sent; `name` replaces a host that is not set.
-    async fn over<S>(&self, stream: S, name: &str, deadline: Instant) -> (Option<u16>, Verdict)
+    async fn over<S>(
+        &self,
+        (stream, scheme): (S, &str),
+        name: &str,
+        deadline: Instant,
+    ) -> (Option<u16>, Verdict)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let Kind::Http(ask) = &self.kind else { return (None, Verdict::Passed) };
         let mut status = None;
-        let exchange = ask.exchange(stream, name, &mut status);
+        let host_of = |host: &str| if host.is_empty() { name } else { host }.to_owned();
+        let exchange = async {
+            match &self.kind {
+                Kind::Tcp => Ok(()),
+                Kind::Grpc(ask) => {
+                    let host = &host_of(&ask.host);
+                    ask.exchange(stream, (scheme, host), (self.timeout, &mut status)).await
+                }
+                Kind::Http(ask) if self.is_http2 => {
+                    ask.exchange_http2(stream, (scheme, &host_of(&ask.host)), &mut status).await
+                }
+                Kind::Http(ask) => ask.exchange(stream, &host_of(&ask.host), &mut status).await,
+            }
+        };
         let verdict = match timeout_at(deadline, exchange).await {
             Ok(Ok(())) => Verdict::Passed,
             Ok(Err(error)) => Verdict::Failed(error),
@@ -194,13 +225,12 @@ impl HttpAsk {
     async fn exchange<S>(
         &self,
         mut stream: S,
-        name: &str,
+        host: &str,
         status: &mut Option<u16>,
     ) -> Result<(), String>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let host = if self.host.is_empty() { name } else { &self.host };
         let request = format!(
             "{} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n",
             self.method, self.path
@@ -215,7 +245,7 @@ impl HttpAsk {
         }
         self.judge(&mut reader).await.map_err(|fault| match fault {
             Some(unread) => unread_error(&unread, &Ok(())),
-            None => format!("the text {:?} is not in the first 64 KiB", self.body),
+            None => self.not_found(),
         })
     }
 
@@ -227,28 +257,56 @@ impl HttpAsk {
         if self.body.is_empty() && !reader.has_bytes() {
             return Ok(());
         }
-        let mut content: Vec<u8> = Vec::new();
-        while let Some(piece) = reader.content().await.map_err(Some)? {
-            if self.body.is_empty() {
-                return Ok(());
-            }
-            let room = CONTENT_BYTES_MAX - content.len();
-            // The text may lie across the end of the earlier content.
-            let from = content.len().saturating_sub(self.body.len());
-            content.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-            let looked_at = content.get(from..).unwrap_or_default();
-            if memchr::memmem::find(looked_at, self.body.as_bytes()).is_some() {
-                return Ok(());
-            }
-            if content.len() >= CONTENT_BYTES_MAX {
-                break;
-            }
+        let mut search = Search::new(&self.body);
+        while !search.is_over() {
+            let Some(piece) = reader.content().await.map_err(Some)? else { break };
+            search.add(&piece);
         }
-        if self.body.is_empty() { Ok(()) } else { Err(None) }
+        if search.has_found() { Ok(()) } else { Err(None) }
+    }
+
+    pub(super) fn not_found(&self) -> String {
+        format!("the text {:?} is not in the first 64 KiB", self.body)
     }
 }
 
-fn expected(ranges: &[RangeInclusive<u16>]) -> String {
+/// The search for a text in the first bytes of content.
+pub(super) struct Search<'t> {
+    text: &'t [u8],
+    content: Vec<u8>,
+    has_found: bool,
+    /// Some content has come.
+    has_content: bool,
+}
+
+impl<'t> Search<'t> {
+    pub(super) fn new(text: &'t str) -> Search<'t> {
+        let text = text.as_bytes();
+        Search { text, content: Vec::new(), has_found: text.is_empty(), has_content: false }
+    }
+
+    /// Looks at more content.
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.has_content = true;
+        let room = CONTENT_BYTES_MAX - self.content.len();
+        // The text may lie across the end of the earlier content.
+        let from = self.content.len().saturating_sub(self.text.len());
+        self.content.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        let looked_at = self.content.get(from..).unwrap_or_default();
+        self.has_found |= memchr::memmem::find(looked_at, self.text).is_some();
+    }
+
+    /// Whether no more content needs to be looked at.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_content && self.has_found || self.content.len() >= CONTENT_BYTES_MAX
+    }
+
+    pub(super) fn has_found(&self) -> bool {
+        self.has_found
+    }
+}
+
+pub(super) fn expected(ranges: &[RangeInclusive<u16>]) -> String {
     let one = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),

@@ -17,7 +17,13 @@ fn http() -> HttpAsk {
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 fn ask(kind: Kind) -> Arc<Ask> {
-    Arc::new(Ask { kind, timeout: Duration::from_secs(20), port: None, header: None })
+    Arc::new(Ask {
+        kind,
+        timeout: Duration::from_secs(20),
+        port: None,
+        header: None,
+        is_http2: false,
+    })
 }
 
 fn in_clear(address: Address) -> Endpoint {
@@ -71,8 +77,13 @@ async fn the_request_is_what_the_settings_say() {
     // The target's own port is another one, where nothing listens.
     let elsewhere = Address::Tcp(([127, 0, 0, 1], 1).into());
     let kind = Kind::Http(HttpAsk { method: "OPTIONS".into(), ..http() });
-    let ask =
-        Ask { kind, timeout: Duration::from_secs(20), port: Some(address.port()), header: None };
+    let ask = Ask {
+        kind,
+        timeout: Duration::from_secs(20),
+        port: Some(address.port()),
+        header: None,
+        is_http2: false,
+    };
     let (outcome, request) = tokio::join!(Prober.check(Arc::new(ask), in_clear(elsewhere)), server);
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Passed, Some(200)));
     let mut lines: Vec<_> = request.trim_end().lines().map(str::to_lowercase).collect();
@@ -233,7 +244,13 @@ async fn silent_after(http: HttpAsk, response: &[u8]) -> (Verdict, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap());
     let timeout = Duration::from_millis(300);
-    let ask = Arc::new(Ask { kind: Kind::Http(http), timeout, port: None, header: None });
+    let ask = Arc::new(Ask {
+        kind: Kind::Http(http),
+        timeout,
+        port: None,
+        header: None,
+        is_http2: false,
+    });
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(response).await.unwrap();
@@ -345,8 +362,13 @@ async fn a_target_that_does_not_speak_tls_fails_its_check_with_the_reason() {
         let (stream, _) = listener.accept().await.unwrap();
         stream
     };
-    let short =
-        Ask { kind: Kind::Tcp, timeout: Duration::from_millis(50), port: None, header: None };
+    let short = Ask {
+        kind: Kind::Tcp,
+        timeout: Duration::from_millis(50),
+        port: None,
+        header: None,
+        is_http2: false,
+    };
     let (outcome, _stream) = tokio::join!(Prober.check(Arc::new(short), endpoint()), silent);
     assert_eq!(outcome.verdict, failed("no TLS handshake within 50ms (handshake_timeout)"));
 }

@@ -16,6 +16,8 @@ mod board;
 mod check;
 mod ejection;
 mod findings;
+mod grpc;
+mod http2;
 mod machine;
 mod response;
 mod roster;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::check::{Ask, HttpAsk, Kind};
 use super::ejection::Limits;
+use super::grpc::GrpcAsk;
 use super::machine::Thresholds;
 use crate::control::config::file::{self, HealthCheckType};
+use crate::control::config::grpc::codes;
 use crate::control::config::status_range;
 use crate::routing::actions::normal_path;
 
@@ -46,15 +48,24 @@ impl Settings {
 
 fn checks(group: &file::TargetGroup) -> Option<Checks> {
     let check = &group.health_check;
+    let path = normal_path(&check.path).map_or_else(|_| check.path.clone(), String::from);
     let kind = match check.kind {
         HealthCheckType::Off => return None,
         HealthCheckType::Tcp => Kind::Tcp,
         HealthCheckType::Http => Kind::Http(HttpAsk {
             method: check.method.clone(),
-            path: normal_path(&check.path).map_or_else(|_| check.path.clone(), String::from),
+            path,
             host: check.host.clone(),
             expect: check.expect.iter().filter_map(|text| status_range(text).ok()).collect(),
             body: check.body.clone(),
+            head_bytes: group.limits.response_head_bytes,
+        }),
+        HealthCheckType::Grpc => Kind::Grpc(GrpcAsk {
+            // The path of every method has two parts, so that "/" asks for none.
+            method: (path != "/").then_some(path),
+            service: check.grpc_service.clone(),
+            host: check.host.clone(),
+            codes: check.grpc_codes.iter().filter_map(|text| codes(text).ok()).collect(),
             head_bytes: group.limits.response_head_bytes,
         }),
     };
@@ -64,6 +75,7 @@ fn checks(group: &file::TargetGroup) -> Option<Checks> {
             timeout: check.timeout,
             port: check.port,
             header: group.send_proxy_protocol.version(),
+            is_http2: group.protocol_version.is_http2(),
         }),
         interval: check.interval,
         thresholds: Thresholds { rise: check.rise, fall: check.fall },

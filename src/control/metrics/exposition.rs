@@ -15,8 +15,9 @@ use crate::snapshot::{Listener, Snapshot};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::handshakes::TlsVersion;
 use crate::telemetry::handshakes::{Group, Handshakes};
+use crate::telemetry::http2::{DIRECTIONS, RESET_CAUSES, RESETTERS, Side};
 use crate::telemetry::reason::Reason;
-use crate::telemetry::series::{ListenerBlock, METHOD_CLASSES, STATUS_CLASSES};
+use crate::telemetry::series::{GRPC_STATUSES, ListenerBlock, METHOD_CLASSES, STATUS_CLASSES};
 
 /// The Content-Type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,6 +34,7 @@ pub fn exposition(sources: &Sources) -> String {
     families.extend(of_groups(sources, &snapshot));
     families.extend(of_targets(sources, &snapshot));
     families.extend(of_connections(sources));
+    families.extend(of_http2(sources));
     families.extend(of_shards(sources));
     families.extend(of_process(sources, &snapshot));
     let families: Vec<proto::MetricFamily> =
@@ -140,6 +142,7 @@ fn of_groups(sources: &Sources, snapshot: &Snapshot) -> Vec<Family> {
     let mut families = vec![by_class(groups)];
     families.extend(durations(groups));
     families.extend(waits_and_connections(groups));
+    families.push(calls(groups));
     families.push(verdicts(groups));
     families.push(each(names::GROUP_SESSIONS, groups, |group| {
         sources.plane.group_sessions(&group.name).map(|sessions| sessions as f64)
@@ -209,6 +212,18 @@ fn waits_and_connections(groups: &[Arc<TargetGroup>]) -> [Family; 5] {
     [connections, retries, waits, waited, upgrades]
 }
 
+/// Of groups that have answered a call.
+fn calls(groups: &[Arc<TargetGroup>]) -> Family {
+    let mut responses = Family::of(names::GROUP_GRPC);
+    for group in groups {
+        let sums = group.state.series.grpc();
+        for (code, count) in GRPC_STATUSES.iter().zip(sums.into_iter().flatten()) {
+            responses.count(&[&group.name, code], count);
+        }
+    }
+    responses
+}
+
 fn verdicts(groups: &[Arc<TargetGroup>]) -> Family {
     let mut verdicts = Family::of(names::GROUP_STICKY);
     for group in groups {
@@ -270,6 +285,34 @@ fn of_connections(sources: &Sources) -> [Family; 7] {
         of(names::TARGET_CONNECTIONS_OPENED, Counter::TargetConnectionsOpened),
         of(names::TARGET_CONNECTIONS_CLOSED_IDLE, Counter::TargetConnectionsClosedIdle),
     ]
+}
+
+fn of_http2(sources: &Sources) -> [Family; 6] {
+    let mut connections = Family::of(names::HTTP2_CONNECTIONS);
+    let mut streams = Family::of(names::HTTP2_STREAMS);
+    let mut open = Family::of(names::HTTP2_STREAMS_OPEN);
+    let mut refused = Family::of(names::HTTP2_REFUSED);
+    let mut resets = Family::of(names::HTTP2_RESETS);
+    let mut goaways = Family::of(names::HTTP2_GOAWAYS);
+    for side in Side::ALL {
+        let (word, sums) = (side.word(), sources.counters.http2(side));
+        connections.count(&[word], sums.connections);
+        streams.count(&[word], sums.streams);
+        open.count(&[word], sums.streams_open);
+        if side == Side::Client {
+            // Targets open no streams.
+            refused.count(&[], sums.streams_refused);
+        }
+        for (by, counts) in RESETTERS.iter().zip(sums.resets) {
+            for (cause, count) in RESET_CAUSES.iter().zip(counts) {
+                resets.count(&[word, by, cause], count);
+            }
+        }
+        for (direction, count) in DIRECTIONS.iter().zip(sums.goaways) {
+            goaways.count(&[word, direction], count);
+        }
+    }
+    [connections, streams, open, refused, resets, goaways]
 }
 
 fn of_shards(sources: &Sources) -> [Family; 3] {

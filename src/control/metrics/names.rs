@@ -102,6 +102,8 @@ metrics! {
         "Time that requests waited for a place on a target.";
     GROUP_UPGRADES = Counter "limpet_group_upgrades_total" ["group"]
         "Requests that became tunnels, like WebSockets.";
+    GROUP_GRPC = Counter "limpet_group_grpc_responses_total" ["group", "code"]
+        "Responses to calls of gRPC by the status of the call: those of targets of HTTP/2, and limpet's own; unknown is a number beyond 16.";
     GROUP_STICKY = Counter "limpet_group_sticky_verdicts_total" ["group", "reason"]
         "Requests to a sticky group by what became of their session.";
     GROUP_SESSIONS = Gauge "limpet_group_sessions" ["group"]
@@ -140,6 +142,18 @@ metrics! {
         "Connections made to targets.";
     TARGET_CONNECTIONS_CLOSED_IDLE = Counter "limpet_target_connections_closed_idle_total" []
         "Kept connections that turned out to have been closed by the target.";
+    HTTP2_CONNECTIONS = Gauge "limpet_http2_connections" ["side"]
+        "Connections of HTTP/2 open now, with clients and with targets.";
+    HTTP2_STREAMS = Counter "limpet_http2_streams_total" ["side"]
+        "Streams of HTTP/2 that were opened: requests of clients, and requests to targets.";
+    HTTP2_STREAMS_OPEN = Gauge "limpet_http2_streams_open" ["side"]
+        "Streams of HTTP/2 whose exchange has not ended.";
+    HTTP2_REFUSED = Counter "limpet_http2_refused_streams_total" []
+        "Streams of clients that limpet refused: too many were open, or the connection was ending. They are in no other number.";
+    HTTP2_RESETS = Counter "limpet_http2_resets_total" ["side", "by", "cause"]
+        "Streams of HTTP/2 that were reset, by the peer or by limpet, and why, as the code of RST_STREAM says; early is NO_ERROR, behind a whole response.";
+    HTTP2_GOAWAYS = Counter "limpet_http2_goaways_total" ["side", "direction"]
+        "GOAWAY frames; a connection that ends in order gets two of limpet. Why one was an error is in limpet_errors_total.";
     SHARD_BUSY = Counter "limpet_shard_busy_seconds_total" ["shard"]
         "CPU time of the shard's thread; its rate is the share of its core.";
     SHARD_CONNECTIONS = Gauge "limpet_shard_connections" ["shard"]

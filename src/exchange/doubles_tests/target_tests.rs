@@ -287,12 +287,14 @@ pub struct ConnectDouble(Rc<ConnectState>);
 
 impl Upstream for Reach {
     type Draft = Text;
-    type Lease = LeaseDouble;
+    type Own = LeaseDouble;
+    type Stream = LeaseDouble;
     type Connecting = ConnectDouble;
 
-    async fn lease(&self, _: Destination<'_>, surely: bool) -> Option<LeaseDouble> {
+    async fn lease(&self, _: Destination<'_>, surely: bool) -> Option<Leases<Reach>> {
         self.surely.set(Some(surely));
-        self.kept.borrow_mut().pop_front().map(|state| LeaseDouble::new(&state))
+        let kept = self.kept.borrow_mut().pop_front();
+        kept.map(|state| Leased::Own(LeaseDouble::new(&state)))
     }
     async fn connect(
         &self,
@@ -303,24 +305,25 @@ impl Upstream for Reach {
         let next = self.connects.borrow_mut().pop_front();
         next.map(ConnectDouble).ok_or(Failure::NoSocket)
     }
-    fn give_back(&self, _: LeaseDouble, _: &Target, _: &GroupOptions) {
+    fn give_back(&self, _: Leases<Reach>, _: &Target, _: &GroupOptions) {
         self.given_back.set(self.given_back.get() + 1);
     }
-    fn close(&self, _: LeaseDouble) {
+    fn close(&self, _: Leases<Reach>) {
         self.closed.set(self.closed.get() + 1);
     }
 }
 
 impl Connecting for ConnectDouble {
-    type Lease = LeaseDouble;
+    type Lease = Leases<Reach>;
     fn poll_connected(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<Result<Connected<LeaseDouble>, Failure>> {
+    ) -> Poll<Result<Connected<Leases<Reach>>, Failure>> {
         if self.0.shakes.take() {
             return Poll::Ready(Ok(Connected::Shakes));
         }
-        let ready = |state: &Rc<TargetState>| Connected::Ready(LeaseDouble::new(state));
+        let ready =
+            |state: &Rc<TargetState>| Connected::Ready(Leased::Own(LeaseDouble::new(state)));
         if let Some(result) = self.0.result.borrow_mut().take() {
             return Poll::Ready(result.map(|state| ready(&state)));
         }

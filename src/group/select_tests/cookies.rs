@@ -148,6 +148,22 @@ fn a_first_visit_of_several_requests_is_coherent() {
 }
 
 #[test]
+fn a_first_visit_that_fails_over_has_its_home_where_it_is_served() {
+    let failback = Failback::Healthy;
+    let world = one(Plan { sticky: Some(StickinessOptions { failback, ..options() }), ..PLAN });
+    let mut client = Client::default();
+    let first = client.choose(&world);
+    client.remember(&world, &outcome(&first));
+    // Another request of the connection finds that the target fails it.
+    client.excluded = vec![world.groups[0].targets[first.target].state.slot];
+    let next = client.choose(&world);
+    assert_ne!(next.target, first.target);
+    let assignment = outcome(&next).assignment;
+    assert_eq!(assignment.home, assignment.target);
+    assert_eq!(assignment.session, outcome(&first).assignment.session);
+}
+
+#[test]
 fn first_visits_agree_by_client_address() {
     let world = one(sticky_plan());
     let mut connection = Client::default();

@@ -7,7 +7,7 @@ use crate::http::refusal::Refusal;
 
 /// The effective authority of a request (RFC 9110 §7.1): the target's own, else Host. HTTP/1.1 requires Host in either
 /// case (RFC 9112 §3.2), later versions only where the target has none (RFC 9113 §8.3.1).
-#[inline]
+#[inline(always)]
 pub(super) fn effective<'b>(
     target: &RequestTarget<'b>,
     notes: &Notes<'b>,

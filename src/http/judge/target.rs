@@ -19,7 +19,7 @@ pub enum Target<'b> {
 }
 
 /// Splits and judges a target; also returns whether its scheme is https, if it has one.
-#[inline]
+#[inline(always)]
 pub(super) fn judge<'b>(
     target: Target<'b>,
     method: Method,
@@ -60,6 +60,7 @@ pub(super) fn judge<'b>(
 ///
 /// Visible ASCII passes as browsers send it, although RFC 3986 would have some of it encoded
 /// (`|`, `"`, `{`); a fragment never does. Percent-encoding is judged by routing.
+#[inline(always)]
 fn split<'b>(
     raw: &'b [u8],
     method: Method,

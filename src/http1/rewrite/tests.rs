@@ -1,6 +1,6 @@
 //! Each edit by example, byte for byte; then: every written head parses again and means the same.
 
-use crate::http::edits::{ForwardedFor, Replaced};
+use crate::http::edits::{ForwardedFor, Replaced, Wire};
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method, Mode};
 use crate::http1::head::{Parsed, parse_request, parse_response};
@@ -17,6 +17,7 @@ const LIMITS: HeadLimits = HeadLimits {
 /// Edits that add nothing but the three X-Forwarded fields of an untrusted peer.
 fn edits<'e>() -> RequestEdits<'e> {
     RequestEdits {
+        wire: Wire::Http1,
         forwarded_for: ForwardedFor::Append,
         forwarded_for_entries: 30,
         peer: b"192.0.2.7",
@@ -33,6 +34,7 @@ fn edits<'e>() -> RequestEdits<'e> {
         host: None,
         strip_cookies: &[],
         session_field: Replaced::NONE,
+        websocket_key: None,
         upgrade: None,
         max_forwards: None,
     }

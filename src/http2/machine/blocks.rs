@@ -130,7 +130,7 @@ impl Machine {
         }
         match (purpose, slot) {
             (Purpose::Refuse, _) => {
-                self.counts.streams_refused += 1;
+                self.counts.endings.streams_refused += 1;
                 self.output.rst_stream(id, ErrorCode::RefusedStream);
                 self.output.judge()?;
                 Ok(None)

@@ -16,6 +16,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// That of no stream.
+    pub const NONE: Key = Key { slot: u16::MAX, id: 0 };
+
     /// A small number for tables that stand beside the machine's; another stream has it once this one is finished.
     pub fn slot(self) -> usize {
         usize::from(self.slot)
@@ -97,7 +100,19 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const COUNT: usize = 6;
+    pub const ALL: [Cause; 6] = [
+        Cause::Early,
+        Cause::Malformed,
+        Cause::Cancel,
+        Cause::Internal,
+        Cause::Refused,
+        Cause::Connect,
+    ];
+
+    /// Where resets with this code are counted: at the cause that has it, or behind all causes.
+    pub fn position(code: ErrorCode) -> usize {
+        Cause::ALL.iter().position(|cause| cause.code() == code).unwrap_or(Cause::ALL.len())
+    }
 
     pub fn code(self) -> ErrorCode {
         match self {
@@ -132,17 +147,45 @@ pub enum Unavailable {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub streams: u64,
-    /// Those that were refused because too many were open, or because the connection is being closed.
-    pub streams_refused: u64,
-    pub resets_by_peer: u64,
-    /// By [`Cause`].
-    pub resets: [u32; Cause::COUNT],
-    /// Streams that were reset for an error of theirs that the machine has found.
-    pub stream_faults: u32,
-    pub goaways_sent: u32,
-    pub goaways_received: u32,
+    pub endings: Endings,
     pub pings_sent: u32,
     pub data_frames_sent: u64,
     pub data_bytes_sent: u64,
     pub data_bytes_received: u64,
+}
+
+/// How streams have ended before their time, and the connection itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Endings {
+    /// Those that were refused because too many were open, or because the connection is being closed.
+    pub streams_refused: u32,
+    /// By [`Cause`], and behind them those with other codes.
+    pub resets_by_peer: [u32; Cause::ALL.len() + 1],
+    /// By [`Cause`], and behind them those for an error of the stream that the machine has found.
+    pub resets: [u32; Cause::ALL.len() + 1],
+    pub goaways_sent: u32,
+    pub goaways_received: u32,
+}
+
+impl Endings {
+    /// The peer has reset a stream.
+    pub(super) fn by_peer(&mut self, code: ErrorCode) {
+        count(self.resets_by_peer.get_mut(Cause::position(code)));
+    }
+
+    /// limpet has reset a stream.
+    pub(super) fn by_limpet(&mut self, cause: Cause) {
+        count(self.resets.get_mut(cause as usize));
+    }
+
+    /// limpet has reset a stream for an error of its own.
+    pub(super) fn for_fault(&mut self) {
+        count(self.resets.last_mut());
+    }
+}
+
+fn count(number: Option<&mut u32>) {
+    if let Some(number) = number {
+        *number = number.wrapping_add(1);
+    }
 }

@@ -113,7 +113,7 @@ impl Machine {
         }
         self.life = Life::Draining;
         self.output.goaway(MAX_31, ErrorCode::NoError, "");
-        self.counts.goaways_sent += 1;
+        self.counts.endings.goaways_sent += 1;
         self.ping(PING_DRAIN);
         self.timers.set(Timer::Drain, now_ms.saturating_add(DRAIN_MS));
     }
@@ -123,7 +123,7 @@ impl Machine {
         let last = self.last_of_peer();
         self.life = Life::Last(last);
         self.output.goaway(last, ErrorCode::NoError, "");
-        self.counts.goaways_sent += 1;
+        self.counts.endings.goaways_sent += 1;
     }
 
     /// The last stream that the peer has opened.
@@ -144,7 +144,7 @@ impl Machine {
         self.life = Life::Over;
         self.timers.stop_all();
         self.output.goaway(last, code, word);
-        self.counts.goaways_sent += 1;
+        self.counts.endings.goaways_sent += 1;
     }
 
     /// Whether the connection takes no new streams any more.
@@ -163,7 +163,8 @@ impl Machine {
 
     /// RFC 9113 §6.8.
     pub(super) fn goaway<'i>(&mut self, last_stream: u32, code: u32) -> Option<Event<'i>> {
-        self.counts.goaways_received += 1;
+        let received = &mut self.counts.endings.goaways_received;
+        *received = received.wrapping_add(1);
         // A later one may only lower the last stream.
         let last = self.peer_last.map_or(last_stream, |last| last.min(last_stream));
         self.peer_last = Some(last);

@@ -149,6 +149,8 @@ pub struct Machine {
     peer_last: Option<u32>,
     has_preface: bool,
     has_settings_ack: bool,
+    /// The peer has sent SETTINGS.
+    has_peer_settings: bool,
     /// The greatest id of a stream that was opened.
     last_id: u32,
     /// When the peer was last heard of.
@@ -201,6 +203,7 @@ impl Machine {
             peer_last: None,
             has_preface: options.side == Side::Client,
             has_settings_ack: false,
+            has_peer_settings: false,
             last_id: 0,
             received_ms: now_ms,
             frame_bytes: options.frame_bytes_max.min(peer.frame_bytes),
@@ -307,7 +310,7 @@ impl Machine {
     }
 
     /// The connection is closed: its part of the shard's pool returns.
-    pub fn end(self, pool: &mut Pool) {
+    pub fn end(&mut self, pool: &mut Pool) {
         self.flow.end(pool);
     }
 

@@ -4,6 +4,7 @@
 
 use super::events::{Event, Key, ResetBy};
 use super::fault::Fault;
+use super::history::Ended;
 use super::stream::{Receiving, Sending, Turn};
 use super::timers::Timer;
 use super::{Life, Machine};
@@ -180,7 +181,7 @@ impl Machine {
             return Ok(None);
         }
         self.reset_frame(stream, fault.code());
-        self.counts.stream_faults += 1;
+        self.counts.endings.for_fault();
         self.provoked(now_ms)?;
         Ok(Some(Event::Reset { stream, by: ResetBy::Fault(fault) }))
     }
@@ -197,7 +198,7 @@ impl Machine {
             return Err(fault.into());
         }
         self.output.rst_stream(id, fault.code());
-        self.counts.stream_faults += 1;
+        self.counts.endings.for_fault();
         self.provoked(now_ms)
     }
 
@@ -241,13 +242,15 @@ impl Machine {
             if self.is_idle_id(id) {
                 return Err(FrameFault::StreamIdle.into());
             }
-            self.budgets.unknown_frame(now_ms)?;
-            return Ok(None);
+            return self.late_reset(id, now_ms);
         };
-        let Some(stream) = self.streams.at_mut(slot).filter(|stream| !stream.is_reset) else {
-            self.budgets.unknown_frame(now_ms)?;
-            return Ok(None);
-        };
+        let Some(stream) = self.streams.at_mut(slot) else { return Ok(None) };
+        if stream.is_reset {
+            let (is_first, opened_ms) = (!stream.is_noted, stream.opened_ms);
+            stream.is_noted = true;
+            stream.receiving = Receiving::Gone;
+            return self.crossing_reset(is_first, opened_ms, now_ms);
+        }
         if stream.is_closed() && stream.receiving == Receiving::Ended {
             // Both sides have ended it.
             stream.receiving = Receiving::Gone;
@@ -256,13 +259,39 @@ impl Machine {
         let key = stream.key(slot);
         let (opened_ms, has_response) = (stream.opened_ms, stream.sending != Sending::Head);
         stream.is_noted = true;
-        self.counts.resets_by_peer += 1;
+        let code = ErrorCode::of(code);
+        self.counts.endings.by_peer(code);
         self.close_stream(key, Receiving::Gone);
         if self.options.side == Side::Server {
             self.budgets.reset(opened_ms, has_response, now_ms)?;
         }
-        let by = ResetBy::Peer(ErrorCode::of(code));
+        let by = ResetBy::Peer(code);
         Ok(Some(Event::Reset { stream: key, by }))
+    }
+
+    /// A reset of a stream that has no place any more: it may have crossed limpet's own, or the end.
+    #[cold]
+    fn late_reset<'i>(&mut self, id: u32, now_ms: u64) -> Outcome<'i> {
+        let ended = self.ended(id);
+        let may_cross = matches!(ended, Ended::ResetByLimpet | Ended::ByBoth);
+        if may_cross {
+            self.streams.history.set(id >> 1, Ended::ResetByPeer);
+        }
+        match ended {
+            Ended::ByBoth => Ok(None),
+            _ => self.crossing_reset(may_cross, now_ms, now_ms),
+        }
+    }
+
+    /// A reset of a stream that was reset already. The first of a client is one of its own, as of any other stream.
+    #[cold]
+    fn crossing_reset<'i>(&mut self, is_first: bool, opened_ms: u64, now_ms: u64) -> Outcome<'i> {
+        match (is_first, self.options.side) {
+            (true, Side::Server) => self.budgets.reset(opened_ms, true, now_ms)?,
+            (true, Side::Client) => {}
+            (false, _) => self.budgets.unknown_frame(now_ms)?,
+        }
+        Ok(None)
     }
 
     /// RFC 9113 §6.5.
@@ -272,6 +301,7 @@ impl Machine {
             self.timers.stop(Timer::Head);
         }
         let changes = self.peer.apply(payload, self.options.side)?;
+        self.has_peer_settings = true;
         if let Some(least) = changes.header_table_bytes_least {
             self.encoder.set_size_limit(least);
             self.encoder.set_size_limit(self.peer.header_table_bytes);

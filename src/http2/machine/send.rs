@@ -96,6 +96,16 @@ impl Machine {
         most.saturating_sub(self.streams.count())
     }
 
+    /// Whether the final head of a response has been written, and its end has not.
+    pub fn responds(&self, stream: Key) -> bool {
+        self.streams.get(stream).is_some_and(|state| state.sending == Sending::Content)
+    }
+
+    /// Whether the peer opens tunnels (RFC 8441 §3). `None` before its first SETTINGS.
+    pub fn opens_tunnels(&self) -> Option<bool> {
+        self.has_peer_settings.then_some(self.peer.enable_connect_protocol)
+    }
+
     /// Whether streams can be opened, now or later.
     pub fn takes_requests(&self) -> bool {
         let has_ids = self.last_id < MAX_31 - 1;
@@ -156,6 +166,12 @@ impl Machine {
         self.budgets.is_busy = true;
     }
 
+    /// Whether the stream can send no content before the peer has opened a window: its own, or the connection's.
+    pub fn is_blocked(&self, stream: Key) -> bool {
+        let own = self.streams.get(stream).map_or(0, |state| state.window.open());
+        own.min(self.window.open()) == 0
+    }
+
     /// Sends trailers and END_STREAM, when all content was taken. `lines` are `name: value CRLF`, without an empty one.
     ///
     /// # Errors
@@ -186,9 +202,7 @@ impl Machine {
             return;
         }
         self.reset_frame(stream, cause.code());
-        if let Some(count) = self.counts.resets.get_mut(cause as usize) {
-            *count += 1;
-        }
+        self.counts.endings.by_limpet(cause);
         if cause == Cause::Malformed {
             let provoked = self.provoked(now_ms);
             self.tell_if(provoked);
@@ -250,9 +264,7 @@ impl Machine {
             (Side::Client, _) => Cause::Cancel,
         };
         self.reset_frame(stream, cause.code());
-        if let Some(count) = self.counts.resets.get_mut(cause as usize) {
-            *count += 1;
-        }
+        self.counts.endings.by_limpet(cause);
     }
 }
 

@@ -2,18 +2,17 @@
 //!
 //! The bytes of a run are then not those of another, but their lengths are, so that a seed still plays the same.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use crate::transport::tls::session::Session;
 use crate::transport::tls::tests::configurations::{self, name};
 use crate::uring::Socket;
 
 thread_local! {
-    static IS_SPOKEN: Cell<bool> = const { Cell::new(false) };
+    /// What both ends are configured with, while TLS is spoken.
     static CONFIGURATIONS: RefCell<Option<(Arc<ServerConfig>, Arc<ClientConfig>)>> =
         const { RefCell::new(None) };
 }
@@ -22,29 +21,25 @@ thread_local! {
 pub struct Tls(());
 
 impl Tls {
-    pub fn speak() -> Tls {
-        IS_SPOKEN.set(true);
+    pub fn speak(version: &'static SupportedProtocolVersion) -> Tls {
+        CONFIGURATIONS.set(Some(configurations::pair(version)));
         Tls(())
     }
 }
 
 impl Drop for Tls {
     fn drop(&mut self) {
-        IS_SPOKEN.set(false);
+        CONFIGURATIONS.set(None);
     }
 }
 
 /// The session of this end, where TLS is spoken. The end that asks first is the client's.
 pub(super) fn session(socket: &Socket) -> Option<Session> {
-    if !IS_SPOKEN.get() {
-        return None;
-    }
+    let (server, client) = CONFIGURATIONS.with_borrow(Option::clone)?;
     let end = socket.simulated_end()?;
     if let Some(left) = end.take_left() {
         return left.downcast().ok().map(|session| *session);
     }
-    let (server, client) = CONFIGURATIONS
-        .with_borrow_mut(|made| made.get_or_insert_with(|| configurations::pair(&TLS13)).clone());
     let mut server = Session::server(server).expect("a server");
     let mut client = Session::client(client, name()).expect("a client");
     client.begin().expect("a hello");

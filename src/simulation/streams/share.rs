@@ -4,7 +4,9 @@ use super::line::{Line, Upwards};
 use super::stream::Nobody;
 use crate::exchange::content::{Along, End as ContentEnd, Piece, Received, SendFault};
 use crate::exchange::failure::Failure;
-use crate::exchange::target::{self, Connected, Lease, ReceiveFault, Receiving, Sending, Upstream};
+use crate::exchange::target::{
+    self, Connected, Lease, Leased, Leases, ReceiveFault, Receiving, Sending, Upstream,
+};
 use crate::group::target_group::{Destination, GroupOptions, Target};
 use crate::http::edits::RequestEdits;
 use crate::http::fields::Fields;
@@ -104,23 +106,25 @@ impl ToShared {
 
 impl Upstream for ToShared {
     type Draft = Text;
-    type Lease = Shares;
+    type Own = Shares;
+    type Stream = Shares;
     type Connecting = Fresh;
 
-    async fn lease(&self, _: Destination<'_>, _: bool) -> Option<Shares> {
-        Some(self.stream())
+    async fn lease(&self, _: Destination<'_>, _: bool) -> Option<Leases<ToShared>> {
+        Some(Leased::Stream(self.stream()))
     }
 
     async fn connect(&self, _: Destination<'_>, _: &GroupOptions) -> Result<Fresh, Failure> {
         Ok(Fresh(Some(self.stream())))
     }
 
-    fn give_back(&self, _: Shares, _: &Target, _: &GroupOptions) {
+    fn give_back(&self, _: Leases<ToShared>, _: &Target, _: &GroupOptions) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.given_back.set(self.0.given_back.get() + 1);
     }
 
-    fn close(&self, lease: Shares) {
+    fn close(&self, lease: Leases<ToShared>) {
+        let (Leased::Own(lease) | Leased::Stream(lease)) = lease;
         // The stream is reset, its connection goes on.
         target::Handle::abort(&lease.handle());
         self.0.open.set(self.0.open.get() - 1);
@@ -132,9 +136,13 @@ impl Upstream for ToShared {
 pub(super) struct Fresh(Option<Shares>);
 
 impl target::Connecting for Fresh {
-    type Lease = Shares;
-    fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<Result<Connected<Shares>, Failure>> {
-        Poll::Ready(self.0.take().map(Connected::Ready).ok_or(Failure::NoSocket))
+    type Lease = Leases<ToShared>;
+    fn poll_connected(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Connected<Leases<ToShared>>, Failure>> {
+        let stream = self.0.take().map(|stream| Connected::Ready(Leased::Stream(stream)));
+        Poll::Ready(stream.ok_or(Failure::NoSocket))
     }
     fn abort(&self) {}
 }

@@ -118,7 +118,7 @@ fields! {
         Method "method" "the request's method",
         Host "host" "the request's host",
         Path "path" "path and query, as access_log.query lets them stand",
-        Version "version" "\"HTTP/1.1\" or \"HTTP/1.0\"",
+        Version "version" "\"HTTP/1.0\", \"HTTP/1.1\" or \"HTTP/2.0\"",
         Status "status" "status sent to the client; 499: it went away first",
         TargetStatus "target_status" "status of the target's response",
         Rule "rule" "the matching rule's name",

@@ -116,7 +116,6 @@ pub async fn connect(
     let connecting = async {
         let mut session =
             Session::client(config, name).map_err(|error| HandshakeFault::from(&error))?;
-        session.pauses = true;
         session.begin().map_err(|error| HandshakeFault::from(&error))?;
         shake(&socket, &mut session).await?;
         let facts = conclude(&mut session, None)?;
@@ -182,7 +181,6 @@ where
         }
     };
     let mut session = Session::server(config).map_err(|error| HandshakeFault::from(&error))?;
-    session.pauses = true;
     let signing = Signing { place, signs };
     let opened = signing.open(&mut session, &mut bytes).await?;
     buffers::give_back(bytes);
@@ -342,10 +340,6 @@ async fn exchange(
     if let Err(error) = opened {
         tell(socket, session.take_control()).await;
         return Err((&error).into());
-    }
-    // Behind the handshake an end is the stream's to tell: a request may stand before it.
-    if session.is_closed() && session.is_handshaking() {
-        return Err(HandshakeFault::Gone);
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
 //! One end of a TLS connection without its socket: received bytes in, data out; data in, records out.
 //!
-//! rustls carries out the handshake, and all of TLS 1.2; the records of a connection of TLS 1.3 are taken over from it
-//! when its handshake is done ([`Session::take_over`]). They are opened where they lie in the received buffer; of a
-//! record that has come in part only that part is kept. What a peer may send that is no data is limited: key updates,
-//! warnings, empty records. Must never hold a buffer while nothing is under way. Tested in `tests/session.rs`.
+//! ```text
+//!   handshake (rustls) ─▶ done: what comes is kept ─▶ Session::take_over ─▶ records
+//! ```
+//! rustls carries out the handshake, and sees no byte behind it. Records are opened where they lie in the received
+//! buffer; of a record that has come in part only that part is kept. What a peer may send that is no data is limited.
+//! Must never hold a buffer while nothing is under way. Tested in `tests/session.rs`.
 
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
-};
-use rustls::{ClientConfig, CommonState, Error, InvalidMessage, ProtocolVersion, ServerConfig};
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, Error, InvalidMessage, ServerConfig};
 
 pub use super::records::RECORD_DATA_MAX;
 use super::records::{Opened, Records};
@@ -28,7 +28,7 @@ const KEPT_MAX: usize = 96 * 1024;
 enum Side {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
-    /// Of TLS 1.3, behind the handshake.
+    /// Behind the handshake.
     Records(Box<Records>),
     /// Records could not be taken over, or the session is elsewhere.
     Broken,
@@ -42,33 +42,11 @@ pub struct Session {
     /// Data that was opened and not taken yet, from `data_at` on.
     data: Vec<u8>,
     data_at: usize,
-    /// Records that carry no data and must be sent: of the handshake, tickets, alerts.
+    /// Records that carry no data and must be sent: of the handshake, alerts.
     control: Vec<u8>,
     is_closed: bool,
-    /// Whether what comes behind the handshake waits for [`Session::take_over`].
-    pub pauses: bool,
     /// Whether data begins in small records, which is its sender's doing.
     pub wants_small_records: bool,
-}
-
-/// The work of one turn besides opening what has come.
-enum Work<'a> {
-    Open,
-    /// Data to be sealed behind `out`; how much of it was.
-    Seal(&'a [u8], &'a mut Vec<u8>, usize),
-    /// The end of this side's data is to be sealed behind the bytes.
-    Close(&'a mut Vec<u8>),
-    #[cfg(test)]
-    UpdateKeys,
-}
-
-/// What a turn may change of a session besides rustls' state.
-struct Sinks<'s, 'w> {
-    into: Option<&'w mut Vec<u8>>,
-    data: &'s mut Vec<u8>,
-    control: &'s mut Vec<u8>,
-    is_closed: &'s mut bool,
-    work: Work<'w>,
 }
 
 impl Session {
@@ -94,7 +72,6 @@ impl Session {
             data_at: 0,
             control: Vec::new(),
             is_closed: false,
-            pauses: false,
             wants_small_records: false,
         }
     }
@@ -104,37 +81,22 @@ impl Session {
         std::mem::replace(self, Session::new(Side::Broken))
     }
 
-    /// What rustls knows of the connection; nothing once its records were taken over.
+    /// What rustls knows of the connection; nothing once the records were taken over.
     pub fn state(&self) -> Option<&CommonState> {
-        match &self.side {
-            Side::Server(side) => Some(side),
-            Side::Client(side) => Some(side),
-            Side::Records(_) | Side::Broken => None,
-        }
+        self.side.state()
     }
 
     pub fn is_handshaking(&self) -> bool {
         self.state().is_some_and(CommonState::is_handshaking)
     }
 
-    /// Takes the records of a connection of TLS 1.3 over from rustls, once its handshake is done, which costs less
-    /// memory and less of each record. A connection of TLS 1.2 stays as it is; so does one that did not pause, and of
-    /// which rustls has opened a record whose message is not whole. What has waited is opened by [`Self::go_on`].
+    /// Takes the records over from rustls, once the handshake is done. What has come behind it is opened by
+    /// [`Self::go_on`].
     ///
     /// # Errors
-    /// When the configuration does not hand out secrets; the session is of no further use.
+    /// When the handshake is not done, or the configuration does not hand out secrets; the session is of no further
+    /// use.
     pub fn take_over(&mut self) -> Result<(), Error> {
-        let is_ready = |state: &CommonState| {
-            !state.is_handshaking()
-                && !state.wants_write()
-                && state.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-        };
-        // A record that is kept whole, and did not wait, is one that rustls holds on to.
-        let has_opened = !self.pauses && !self.kept.is_empty() && missing(&self.kept) == 0;
-        self.pauses = false;
-        if self.is_closed || has_opened || !self.state().is_some_and(is_ready) {
-            return Ok(());
-        }
         self.side = Side::Records(match std::mem::replace(&mut self.side, Side::Broken) {
             Side::Server(side) => Box::new(Records::of_server(*side)?),
             Side::Client(side) => Box::new(Records::of_client(*side)?),
@@ -144,12 +106,12 @@ impl Session {
         Ok(())
     }
 
-    /// Opens what has waited behind the handshake.
+    /// Opens what has come behind the handshake before its records were taken over.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn go_on(&mut self) -> Result<(), Error> {
-        self.turn_kept(None, Work::Open).map(drop)
+        self.open_kept(None)
     }
 
     /// The records that were taken over.
@@ -201,7 +163,7 @@ impl Session {
     /// # Errors
     /// When rustls refuses to begin.
     pub fn begin(&mut self) -> Result<(), Error> {
-        self.turn_kept(None, Work::Open).map(drop)
+        self.shake_kept()
     }
 
     /// Opens the records in `bytes`, which are overwritten. Data goes to the spare room of `into`, leaving
@@ -211,31 +173,44 @@ impl Session {
     /// # Errors
     /// What is wrong with the bytes, or what the peer found wrong. An alert that tells the peer is among the control
     /// records then; the session is of no further use.
-    pub fn open(
+    pub fn open(&mut self, bytes: &mut [u8], into: Option<&mut Vec<u8>>) -> Result<(), Error> {
+        match self.side {
+            Side::Records(_) => self.open_records(bytes, into),
+            Side::Server(_) | Side::Client(_) => self.shake(bytes),
+            Side::Broken => Err(Error::HandshakeNotComplete),
+        }
+    }
+
+    /// Goes on with the handshake, and keeps what comes behind it.
+    fn shake(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() && self.is_handshaking() {
+            let wanted = match missing(&self.kept) {
+                // rustls sees no byte behind the last record of a handshake.
+                0 => first_record(bytes),
+                missing => missing,
+            };
+            let (part, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.keep(part)?;
+            bytes = rest;
+            self.shake_kept()?;
+        }
+        self.keep(bytes)
+    }
+
+    fn open_records(
         &mut self,
         mut bytes: &mut [u8],
         mut into: Option<&mut Vec<u8>>,
     ) -> Result<(), Error> {
-        while !bytes.is_empty() && (self.is_handshaking() || !self.kept.is_empty() && !self.pauses)
-        {
-            let wanted = match missing(&self.kept) {
-                // rustls sees no byte behind the last record of a handshake.
-                0 if self.is_handshaking() => first_record(bytes),
-                0 => bytes.len(),
-                missing => missing,
-            };
-            let (part, rest) = bytes.split_at_mut(wanted.min(bytes.len()));
+        while !bytes.is_empty() && !self.kept.is_empty() {
+            // Without a byte that is missing, what is kept has waited for the records.
+            let wanted = missing(&self.kept).min(bytes.len());
+            let (part, rest) = bytes.split_at_mut(wanted);
             self.keep(part)?;
             bytes = rest;
-            self.turn_kept(into.as_deref_mut(), Work::Open)?;
+            self.open_kept(into.as_deref_mut())?;
         }
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.pauses {
-            return self.keep(bytes);
-        }
-        let (opened, _) = self.turn(bytes, into, Work::Open)?;
+        let opened = self.open_whole(bytes, into)?;
         self.keep(bytes.get(opened..).unwrap_or_default())
     }
 
@@ -254,40 +229,74 @@ impl Session {
     /// Seals as much of `data` as fits into the capacity of `out`, behind its bytes. Returns how much of it.
     ///
     /// # Errors
-    /// When the keys must not be used any more, or what came with the handshake's last bytes is wrong.
+    /// When records were not taken over, or their key must not be used any more: the end is behind the bytes of `out`
+    /// then.
     pub fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
-        match self.turn_kept(None, Work::Seal(data, out, 0))? {
-            Work::Seal(_, _, sealed) => Ok(sealed),
-            _ => Ok(0),
+        let Side::Records(records) = &mut self.side else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        let mut sealed = 0;
+        while sealed < data.len() {
+            let room = out.capacity().saturating_sub(out.len() + RECORD_OVERHEAD);
+            let length = room.min(RECORD_DATA_MAX).min(data.len() - sealed);
+            // The last bytes of a buffer are not worth a record of their own.
+            if length == 0 || length < RECORD_OVERHEAD && length < data.len() - sealed {
+                break;
+            }
+            records.seal(data.get(sealed..sealed + length).unwrap_or_default(), out)?;
+            sealed += length;
         }
+        Ok(sealed)
     }
 
     /// Seals the end of this side's data (`close_notify`) behind the bytes of `out`.
     ///
     /// # Errors
-    /// As [`Self::seal`].
+    /// When records were not taken over, or their key must not be used any more.
     pub fn close(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.turn_kept(None, Work::Close(out)).map(drop)
+        match &mut self.side {
+            Side::Records(records) => records.close(out),
+            Side::Server(_) | Side::Client(_) | Side::Broken => Err(Error::HandshakeNotComplete),
+        }
     }
 
-    /// Has this side's keys changed before its next data, and asks the peer to change its own. Does nothing where
-    /// that cannot be: in TLS 1.2, and behind the end.
+    /// Has this side's keys changed before its next data, and asks the peer to change its own. Does nothing in TLS 1.2.
     #[cfg(test)]
     pub fn update_keys(&mut self) {
-        drop(self.turn_kept(None, Work::UpdateKeys));
+        if let Side::Records(records) = &mut self.side {
+            drop(records.update_keys(&mut self.control));
+        }
     }
 
-    fn turn_kept<'a>(
-        &mut self,
-        into: Option<&'a mut Vec<u8>>,
-        work: Work<'a>,
-    ) -> Result<Work<'a>, Error> {
+    /// Goes on with the handshake by what is kept, until rustls waits for more bytes.
+    fn shake_kept(&mut self) -> Result<(), Error> {
         let mut kept = std::mem::take(&mut self.kept);
-        let turned = self.turn(&mut kept, into, work);
-        let result = turned.map(|(opened, work)| {
-            kept.drain(..opened.min(kept.len()));
-            work
-        });
+        let mut opened = 0;
+        let shaken = loop {
+            let rest = kept.get_mut(opened..).unwrap_or_default();
+            let (done, step) = self.side.step(rest, &mut self.control);
+            opened += done;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Waits) => break Ok(opened),
+                Err(error) => {
+                    self.side.last_words(&mut self.control);
+                    break Err(error);
+                }
+            }
+        };
+        self.keep_rest(kept, shaken)
+    }
+
+    fn open_kept(&mut self, into: Option<&mut Vec<u8>>) -> Result<(), Error> {
+        let mut kept = std::mem::take(&mut self.kept);
+        let opened = self.open_whole(&mut kept, into);
+        self.keep_rest(kept, opened)
+    }
+
+    /// Keeps what is behind the bytes that are done with; nothing behind a fault.
+    fn keep_rest(&mut self, mut kept: Vec<u8>, done: Result<usize, Error>) -> Result<(), Error> {
+        let result = done.map(|done| drop(kept.drain(..done.min(kept.len()))));
         if kept.is_empty() || result.is_err() {
             buffers::give_back(kept);
         } else {
@@ -296,37 +305,29 @@ impl Session {
         result
     }
 
-    /// Goes on until rustls waits for more bytes. Returns how many of `bytes` it is done with.
-    fn turn<'a>(
+    /// Opens whole records. Returns how many of `bytes` are done with.
+    fn open_whole(
         &mut self,
         bytes: &mut [u8],
-        into: Option<&'a mut Vec<u8>>,
-        work: Work<'a>,
-    ) -> Result<(usize, Work<'a>), Error> {
-        let Session { side, data, control, is_closed, .. } = self;
-        let mut sinks = Sinks { into, data, control, is_closed, work };
-        let mut opened = 0;
-        loop {
-            let rest = bytes.get_mut(opened..).unwrap_or_default();
-            let (done, step) = match side {
-                Side::Records(records) => {
-                    let opened = sinks.records(records, rest)?;
-                    return Ok((opened, sinks.work));
+        mut into: Option<&mut Vec<u8>>,
+    ) -> Result<usize, Error> {
+        let Session { side: Side::Records(records), data, control, is_closed, .. } = self else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        let mut done = 0;
+        while done < bytes.len() && !*is_closed {
+            let rest = bytes.get_mut(done..).unwrap_or_default();
+            match records.open(rest, control)? {
+                Opened::Part => return Ok(done),
+                Opened::Data(record, opened) => {
+                    done += record;
+                    deliver(opened, into.as_deref_mut(), data);
                 }
-                Side::Server(side) => sinks.settle(side.process_tls_records(rest)),
-                Side::Client(side) => sinks.settle(side.process_tls_records(rest)),
-                Side::Broken => return Err(Error::HandshakeNotComplete),
-            };
-            opened += done;
-            match step {
-                Ok(Step::Again) => {}
-                Ok(Step::Waits) => return Ok((opened, sinks.work)),
-                Err(error) => {
-                    last_words(side, &mut sinks);
-                    return Err(error);
-                }
+                Opened::Closed => *is_closed = true,
             }
         }
+        // What follows the end counts for nothing (RFC 8446 §6.1).
+        Ok(bytes.len())
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -341,179 +342,77 @@ impl Session {
     }
 }
 
-/// Takes the alert that rustls has for the peer after a fault.
-fn last_words(side: &mut Side, sinks: &mut Sinks<'_, '_>) {
-    // The faulty bytes are not looked at again: rustls hands out what it wants to send before it opens anything.
-    loop {
-        let (wants, step) = match side {
-            Side::Server(side) if side.wants_write() => {
-                (true, sinks.settle(side.process_tls_records(&mut [])).1)
-            }
-            Side::Client(side) if side.wants_write() => {
-                (true, sinks.settle(side.process_tls_records(&mut [])).1)
-            }
-            _ => (false, Ok(Step::Waits)),
-        };
-        if !wants || !matches!(step, Ok(Step::Again)) {
-            return;
-        }
-    }
-}
-
 enum Step {
     Again,
     Waits,
 }
 
-impl Sinks<'_, '_> {
-    /// Opens whole records, then does the turn's work. Returns how many received bytes it is done with.
-    fn records(&mut self, records: &mut Records, bytes: &mut [u8]) -> Result<usize, Error> {
-        let mut done = 0;
-        while done < bytes.len() && !*self.is_closed {
-            let rest = bytes.get_mut(done..).unwrap_or_default();
-            match records.open(rest, self.control)? {
-                Opened::Part => break,
-                Opened::Data(record, data) => {
-                    done += record;
-                    self.deliver(data);
-                }
-                Opened::Closed => *self.is_closed = true,
-            }
+impl Side {
+    /// One step of the handshake. Returns how many of `bytes` it is done with.
+    fn step(&mut self, bytes: &mut [u8], control: &mut Vec<u8>) -> (usize, Result<Step, Error>) {
+        match self {
+            Side::Server(side) => step(side.process_tls_records(bytes), control),
+            Side::Client(side) => step(side.process_tls_records(bytes), control),
+            Side::Records(_) | Side::Broken => (0, Err(Error::HandshakeNotComplete)),
         }
-        // What follows the end counts for nothing (RFC 8446 §6.1).
-        if *self.is_closed {
-            done = bytes.len();
-        }
-        match &mut self.work {
-            Work::Open => Ok(()),
-            #[cfg(test)]
-            Work::UpdateKeys => records.update_keys(self.control),
-            Work::Seal(data, out, sealed) => {
-                seal(data, out, sealed, |part, out| records.seal(part, out))
-            }
-            Work::Close(out) => records.close(out),
-        }?;
-        Ok(done)
     }
 
-    /// Does what one state of rustls asks for. Returns how many received bytes it is done with.
-    fn settle<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, Result<Step, Error>)
-    where
-        D: 'static,
+    fn state(&self) -> Option<&CommonState> {
+        match self {
+            Side::Server(side) => Some(side),
+            Side::Client(side) => Some(side),
+            Side::Records(_) | Side::Broken => None,
+        }
+    }
+
+    /// Takes the alert that rustls has for the peer after a fault.
+    fn last_words(&mut self, control: &mut Vec<u8>) {
+        // The faulty bytes are not looked at again: rustls hands out what it wants to send before it opens anything.
+        while self.state().is_some_and(CommonState::wants_write)
+            && matches!(self.step(&mut [], control), (_, Ok(Step::Again)))
+        {}
+    }
+}
+
+/// Does what one state of rustls asks for. Returns how many received bytes it is done with.
+fn step<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    control: &mut Vec<u8>,
+) -> (usize, Result<Step, Error>)
+where
+    D: 'static,
+{
+    let step = status.state.map(|state| match state {
+        ConnectionState::EncodeTlsData(mut encode) => {
+            append(control, |room| match encode.encode(room) {
+                Ok(count) => Appended::Bytes(count),
+                Err(EncodeError::InsufficientSize(size)) => Appended::Needs(size.required_size),
+                Err(EncodeError::AlreadyEncoded) => Appended::Bytes(0),
+            });
+            Step::Again
+        }
+        ConnectionState::TransmitTlsData(transmit) => {
+            // They are in `control`, which is sent in order.
+            transmit.done();
+            Step::Again
+        }
+        // Neither data nor an end comes before the handshake is done, and no configuration accepts early data.
+        _ => Step::Waits,
+    });
+    (status.discard, step)
+}
+
+/// Puts data into the spare room of `into`, and what has none behind `data`.
+fn deliver(mut opened: &[u8], into: Option<&mut Vec<u8>>, data: &mut Vec<u8>) {
+    if data.is_empty()
+        && let Some(into) = into
     {
-        let mut done = status.discard;
-        let step = match status.state {
-            Err(error) => Err(error),
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                match traffic.next_record() {
-                    Some(Ok(record)) => {
-                        done += record.discard;
-                        self.deliver(record.payload);
-                    }
-                    Some(Err(error)) => break Err(error),
-                    None => break Ok(Step::Again),
-                }
-            },
-            Ok(ConnectionState::PeerClosed) => {
-                *self.is_closed = true;
-                Ok(Step::Again)
-            }
-            Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                append(self.control, |room| match encode.encode(room) {
-                    Ok(count) => Appended::Bytes(count),
-                    Err(EncodeError::InsufficientSize(size)) => Appended::Needs(size.required_size),
-                    Err(EncodeError::AlreadyEncoded) => Appended::Bytes(0),
-                });
-                Ok(Step::Again)
-            }
-            Ok(ConnectionState::TransmitTlsData(transmit)) => {
-                // They are in `control`, which is sent in order.
-                transmit.done();
-                Ok(Step::Again)
-            }
-            #[cfg(test)]
-            Ok(ConnectionState::WriteTraffic(traffic)) if matches!(self.work, Work::UpdateKeys) => {
-                self.work = Work::Open;
-                traffic.refresh_traffic_keys().map(|()| Step::Again)
-            }
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                self.write(&mut traffic).map(|()| Step::Waits)
-            }
-            // No configuration accepts early data; rustls may name further states later.
-            Ok(_) => Ok(Step::Waits),
-        };
-        (done, step)
+        let count = put(opened, into);
+        opened = opened.get(count..).unwrap_or_default();
     }
-
-    fn deliver(&mut self, mut payload: &[u8]) {
-        if self.data.is_empty()
-            && let Some(into) = self.into.as_deref_mut()
-        {
-            let count = put(payload, into);
-            payload = payload.get(count..).unwrap_or_default();
-        }
-        if !payload.is_empty() {
-            let length = self.data.len() + payload.len();
-            extend_pooled(self.data, payload, length);
-        }
-    }
-
-    fn write<D>(&mut self, traffic: &mut WriteTraffic<'_, D>) -> Result<(), Error> {
-        match &mut self.work {
-            Work::Open => Ok(()),
-            #[cfg(test)]
-            Work::UpdateKeys => Ok(()),
-            Work::Seal(data, out, sealed) => seal(data, out, sealed, |part, out| {
-                append_record(out, part.len(), |room| traffic.encrypt(part, room))
-            }),
-            Work::Close(out) => append_record(out, 0, |room| traffic.queue_close_notify(room)),
-        }
-    }
-}
-
-/// Seals as much of the data behind `sealed` as fits into the capacity of `out`, each part by `record`.
-fn seal(
-    data: &[u8],
-    out: &mut Vec<u8>,
-    sealed: &mut usize,
-    mut record: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    while *sealed < data.len() {
-        let room = out.capacity().saturating_sub(out.len() + RECORD_OVERHEAD);
-        let length = room.min(RECORD_DATA_MAX).min(data.len() - *sealed);
-        // The last bytes of a buffer are not worth a record of their own.
-        if length == 0 || length < RECORD_OVERHEAD && length < data.len() - *sealed {
-            break;
-        }
-        record(data.get(*sealed..*sealed + length).unwrap_or_default(), out)?;
-        *sealed += length;
-    }
-    Ok(())
-}
-
-fn append_record(
-    out: &mut Vec<u8>,
-    length: usize,
-    mut seal: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<(), Error> {
-    let mut result = Ok(());
-    let at = out.len();
-    out.resize(at + length + RECORD_OVERHEAD, 0);
-    loop {
-        let count = match seal(out.get_mut(at..).unwrap_or_default()) {
-            Ok(count) => count,
-            // An answer to a key update goes before the record.
-            Err(EncryptError::InsufficientSize(size)) if at + size.required_size > out.len() => {
-                out.resize(at + size.required_size, 0);
-                continue;
-            }
-            Err(EncryptError::InsufficientSize(_) | EncryptError::EncryptExhausted) => {
-                result = Err(Error::EncryptError);
-                0
-            }
-        };
-        out.truncate(at + count);
-        return result;
+    if !opened.is_empty() {
+        let length = data.len() + opened.len();
+        extend_pooled(data, opened, length);
     }
 }
 

@@ -6,6 +6,8 @@ pub mod access_log;
 pub mod admin;
 pub mod client;
 pub mod config;
+pub mod http2;
+pub mod http2_target;
 pub mod kernel;
 pub mod limpet;
 pub mod load;

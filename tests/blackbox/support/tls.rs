@@ -16,8 +16,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
 };
 
 /// The variable that has listeners and clients of every test speak TLS.
@@ -178,6 +178,17 @@ impl ServerCertVerifier for Anybody {
 }
 
 impl Identity {
+    /// The configuration of a server that presents it.
+    pub fn server(&self) -> ServerConfig {
+        let (certificate, key) = &self.der;
+        let chain = vec![CertificateDer::from(certificate.clone())];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().expect("versions");
+        config.with_no_client_auth().with_single_cert(chain, key).expect("that they fit")
+    }
+
     /// Writes `NAME.pem` and `NAME.key`.
     pub fn write(&self, directory: &Path, name: &str) {
         let files = [(format!("{name}.pem"), &self.chain), (format!("{name}.key"), &self.key)];

@@ -15,7 +15,9 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 
 use super::wire::DEADLINE;
 
@@ -68,9 +70,19 @@ impl Authority {
 
     /// A server of this name; it asks for a certificate of `clients`, if there is such an authority.
     pub fn server(&self, name: &str, clients: Option<&Authority>) -> ServerConfig {
+        self.server_of(rustls::DEFAULT_VERSIONS, name, clients)
+    }
+
+    /// As [`Self::server`], of these versions.
+    pub fn server_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        name: &str,
+        clients: Option<&Authority>,
+    ) -> ServerConfig {
         let (pem, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::version::{TLS12, TLS13};
+
 use super::*;
 use crate::support::poll;
 use crate::support::tls_target::response;
@@ -97,20 +99,23 @@ fn content_that_ends_without_a_word_is_cut_and_never_whole() {
 }
 
 #[test]
-fn content_of_any_length_comes_whole_in_both_directions() {
-    let authority = Authority::new("root");
-    let content = "0123456789abcdef".repeat(64 * 1024);
-    let answered = content.clone();
-    let target = TlsTarget::scripted(server(&authority), move |connection| {
-        while connection.next_request()?.is_some() {
-            connection.send(&response(&answered))?;
+fn content_of_any_length_comes_whole_in_both_directions_and_versions() {
+    for version in [&TLS13, &TLS12] {
+        let authority = Authority::new("root");
+        let content = "0123456789abcdef".repeat(64 * 1024);
+        let answered = content.clone();
+        let server = authority.server_of(&[version], NAME, None);
+        let target = TlsTarget::scripted(server, move |connection| {
+            while connection.next_request()?.is_some() {
+                connection.send(&response(&answered))?;
+            }
+            Ok(())
+        });
+        let limpet = to(&target, trusting(&authority)).start();
+        let mut client = limpet.client();
+        for _ in 0..3 {
+            assert!(client.post("/", content.as_bytes()).text() == content);
         }
-        Ok(())
-    });
-    let limpet = to(&target, trusting(&authority)).start();
-    let mut client = limpet.client();
-    for _ in 0..3 {
-        assert!(client.post("/", content.as_bytes()).text() == content);
+        assert_eq!(target.taken(), 1);
     }
-    assert_eq!(target.taken(), 1);
 }

@@ -10,9 +10,10 @@ mod small_records;
 mod stickiness;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use crate::support::tls::{self, NAME};
-use crate::support::{Config, Target, config, listener};
+use crate::support::{Config, Limpet, Target, config, listener};
 
 /// One listener under TLS in front of one target.
 fn secure(target: &Target) -> Config {
@@ -89,17 +90,22 @@ fn large_content_comes_whole_both_ways() {
         response.into_bytes()
     });
     let limpet = secure(&target).start();
-    let mut client = limpet.tls_client(&tls::client(), NAME);
-    let mut writer = client.wire.writer().unwrap();
     let length = content.len();
-    let sending = std::thread::spawn(move || {
-        let head = format!("POST / HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {length}\r\n\r\n");
-        writer.send(head.as_bytes()).unwrap();
-        writer.send(&content).unwrap();
-    });
-    let response = client.response_to("POST");
-    sending.join().unwrap();
-    assert_eq!((response.status, response.content.len()), (200, length));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = tls::authority().client_of(&[version], None);
+        let mut client = limpet.tls_client(&config, NAME);
+        let mut writer = client.wire.writer().unwrap();
+        let content = content.clone();
+        let sending = std::thread::spawn(move || {
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {length}\r\n\r\n");
+            writer.send(head.as_bytes()).unwrap();
+            writer.send(&content).unwrap();
+        });
+        let response = client.response_to("POST");
+        sending.join().unwrap();
+        assert_eq!((response.status, response.content.len()), (200, length));
+    }
 }
 
 #[test]
@@ -120,9 +126,18 @@ fn a_proxy_header_comes_before_the_handshake() {
 fn a_request_is_answered_whose_end_comes_with_the_last_flight_of_the_handshake() {
     let target = Target::echo("a");
     let limpet = secure(&target).start();
+    answered_in_last_flight(&limpet, tls::client());
+    // In TLS 1.2 the client has the last word where a session is resumed.
+    let older = tls::authority().client_of(&[&rustls::version::TLS12], None);
+    assert_eq!(limpet.tls_client(&older, NAME).get("/").status, 200);
+    answered_in_last_flight(&limpet, older);
+    assert!(limpet.record(3).flag("tls_resumed"));
+}
+
+fn answered_in_last_flight(limpet: &Limpet, config: Arc<rustls::ClientConfig>) {
     let mut socket = std::net::TcpStream::connect(limpet.address()).unwrap();
     let name = rustls::pki_types::ServerName::try_from(NAME).unwrap();
-    let mut client = rustls::ClientConnection::new(tls::client(), name).unwrap();
+    let mut client = rustls::ClientConnection::new(config, name).unwrap();
     client.write_tls(&mut socket).unwrap();
     while client.is_handshaking() {
         client.read_tls(&mut socket).unwrap();

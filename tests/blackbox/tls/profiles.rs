@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
+use tokio::runtime::Runtime;
 
+use crate::support::http2::{self, Http2};
 use crate::support::tls::{self, Authority, NAME};
 use crate::support::{Client, Limpet, config, listener, poll};
 
@@ -53,7 +55,11 @@ fn text(layout: Layout, round: u32) -> String {
     let rule = format!(
         "priority = 1\nwhen.host = [\"*.test\"]\nrespond = {{ status = 200, body = \"{round}\" }}"
     );
-    let section = listener("web").certificate("hosts").set("respond.status", 503).below(&profiles);
+    let section = listener("web")
+        .certificate("hosts")
+        .set("tls.alpn", ["h2", "http/1.1"].map(toml::Value::from).to_vec())
+        .set("respond.status", 503)
+        .below(&profiles);
     config().listener(section.rule(&rule)).text()
 }
 
@@ -75,22 +81,50 @@ impl Clients {
     }
 }
 
+/// The version of HTTP that clients speak.
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http1,
+    Http2,
+}
+
+/// An open connection.
+enum Connection {
+    Http1(Client),
+    Http2(Http2),
+}
+
 /// An open connection and what its handshake was asked for.
 struct Open {
-    client: Client,
+    connection: Connection,
     server_name: &'static str,
     asked: Asks,
 }
 
-/// A status of a request for this host.
+/// The status and content of a response to a request for this host.
 fn ask(client: &mut Client, host: &str) -> (u16, String) {
     client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     let response = client.response();
     (response.status, response.text())
 }
 
+impl Connection {
+    fn ask(&mut self, runtime: &Runtime, host: &str) -> (u16, String) {
+        match self {
+            Connection::Http1(client) => ask(client, host),
+            Connection::Http2(client) => {
+                let answer = runtime.block_on(client.get_of(host, "/"));
+                (answer.status, String::from_utf8(answer.content).unwrap())
+            }
+        }
+    }
+}
+
 struct Site {
     limpet: Limpet,
+    speaks: Speaks,
+    /// Of the clients of HTTP/2.
+    runtime: Runtime,
     clients: Clients,
     rounds: u32,
     open: Vec<Open>,
@@ -100,7 +134,7 @@ struct Site {
 }
 
 impl Site {
-    fn start(version: &'static SupportedProtocolVersion) -> Site {
+    fn start(version: &'static SupportedProtocolVersion, speaks: Speaks) -> Site {
         let (one, other) = (Authority::new("one"), Authority::new("other"));
         let server = tls::authority();
         let client = |authority: &Authority| {
@@ -117,19 +151,36 @@ impl Site {
             let names: Vec<&str> = HOSTS.into_iter().chain([NAME]).collect();
             server.sign(&names).write(directory, "hosts");
         });
-        Site { limpet, clients, rounds: 0, open: Vec::new(), cases: 0, served: 0 }
+        let runtime = http2::runtime();
+        Site { limpet, speaks, runtime, clients, rounds: 0, open: Vec::new(), cases: 0, served: 0 }
+    }
+
+    fn open(&self, asked: Asks, server_name: &'static str) -> (Connection, Option<HandshakeKind>) {
+        let config = self.clients.of(asked);
+        match self.speaks {
+            Speaks::Http1 => {
+                let mut client = self.limpet.tls_client(config, server_name);
+                assert_eq!(ask(&mut client, server_name).0, 200, "{server_name} {asked:?}");
+                let kind = client.wire.tls().unwrap().with(|tls| tls.handshake_kind());
+                (Connection::Http1(client), kind)
+            }
+            Speaks::Http2 => self.runtime.block_on(async {
+                let address = self.limpet.address();
+                let (client, kind) = Http2::connect_as(address, config, server_name).await;
+                assert_eq!(client.get_of(server_name, "/").await.status, 200, "{server_name}");
+                (Connection::Http2(client), kind)
+            }),
+        }
     }
 
     /// A connection for each host; whether its handshake was resumed must be what `resumes` says of what it is asked for.
     fn connect(&mut self, layout: Layout, resumes: impl Fn(Asks) -> bool) {
         for (server_name, asked) in HOSTS.into_iter().zip(layout) {
-            let mut client = self.limpet.tls_client(self.clients.of(asked), server_name);
             // Behind an answer the ticket has come, too.
-            assert_eq!(ask(&mut client, server_name).0, 200, "{server_name} {asked:?}");
-            let kind = client.wire.tls().unwrap().with(|tls| tls.handshake_kind());
+            let (connection, kind) = self.open(asked, server_name);
             let is_resumed = kind == Some(HandshakeKind::Resumed);
             assert_eq!(is_resumed, resumes(asked), "{server_name} {asked:?}");
-            self.open.push(Open { client, server_name, asked });
+            self.open.push(Open { connection, server_name, asked });
         }
     }
 
@@ -137,7 +188,7 @@ impl Site {
     fn compare(&mut self, now: Layout) {
         for open in &mut self.open {
             for (host, asks) in HOSTS.into_iter().zip(now) {
-                let (status, body) = ask(&mut open.client, host);
+                let (status, body) = open.connection.ask(&self.runtime, host);
                 let is_served = asks == open.asked;
                 let wanted = if is_served { 200 } else { 421 };
                 let handshake = (open.server_name, open.asked);
@@ -166,8 +217,11 @@ impl Site {
 
 #[test]
 fn every_host_is_served_where_it_asks_for_what_the_handshake_asked_for_and_nowhere_else() {
-    for version in [&TLS12, &TLS13] {
-        let mut site = Site::start(version);
+    for (version, speaks) in [&TLS12, &TLS13]
+        .into_iter()
+        .flat_map(|version| [Speaks::Http1, Speaks::Http2].map(|speaks| (version, speaks)))
+    {
+        let mut site = Site::start(version, speaks);
         let is_nobody = |asks| asks == Asks::Nobody;
         site.connect(BEFORE, |_| false);
         // Nobody is resumed who shows a certificate, or might.

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits};
+use limpet::http::edits::{ForwardedFor, Replaced, RequestEdits, ResponseEdits, Wire};
 use limpet::http::fields::Fields;
 use limpet::http::head::{HeadLimits, Method, Mode, Version};
 use limpet::http1::head::{HeadScan, Parsed, parse_request, parse_response};
@@ -31,6 +31,7 @@ fn session_field(present: bool) -> Replaced<'static> {
 
 fn request_edits(trusted: bool) -> RequestEdits<'static> {
     RequestEdits {
+        wire: Wire::Http1,
         forwarded_for: ForwardedFor::Append,
         forwarded_for_entries: 3,
         peer: b"2001:db8::1",
@@ -47,6 +48,7 @@ fn request_edits(trusted: bool) -> RequestEdits<'static> {
         host: None,
         strip_cookies: &[b"limpet"],
         session_field: session_field(trusted),
+        websocket_key: None,
         upgrade: trusted.then_some(b"websocket, a/1"),
         max_forwards: trusted.then_some(3),
     }

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 const NAME: &str = "shop.example";
 /// The longest answer to bytes of a stranger: the flight of a server, with one certificate.
@@ -23,13 +23,23 @@ struct Pair {
     client: Arc<ClientConfig>,
 }
 
-static NEWER: LazyLock<Pair> = LazyLock::new(|| pair(&[&TLS13, &TLS12]));
-static OLDER: LazyLock<Pair> = LazyLock::new(|| pair(&[&TLS12]));
+static NEWER: LazyLock<Pair> = LazyLock::new(|| pair(&[&TLS13, &TLS12], |_| true));
+static OLDER: LazyLock<Pair> = LazyLock::new(|| pair(&[&TLS12], |_| true));
+/// Of TLS 1.2, with records that have no part of their nonce in them.
+static OLDER_CHACHA: LazyLock<Pair> = LazyLock::new(|| {
+    pair(&[&TLS12], |suite| {
+        suite == CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+    })
+});
 
-fn pair(versions: &[&'static SupportedProtocolVersion]) -> Pair {
+fn pair(
+    versions: &[&'static SupportedProtocolVersion],
+    is_spoken: impl Fn(CipherSuite) -> bool,
+) -> Pair {
     // The quickest exchange of keys: here they are not what is tried.
-    let provider =
+    let mut provider =
         CryptoProvider { kx_groups: vec![kx_group::X25519], ..aws_lc_rs::default_provider() };
+    provider.cipher_suites.retain(|suite| is_spoken(suite.suite()));
     let provider = Arc::new(provider);
     let key = KeyPair::generate().expect("a key");
     let parameters = CertificateParams::new([NAME.to_owned()]).expect("a name");
@@ -110,7 +120,10 @@ fn changed(pair: &Pair, length: u8, instructions: &[u8]) {
     let (mut server, mut client) = ends(pair);
     settle(&mut server, &mut client);
     assert!(!server.is_handshaking() && !client.is_handshaking());
-    server.take_over().expect("secrets");
+    for session in [&mut server, &mut client] {
+        session.take_over().expect("secrets");
+        session.go_on().expect("an honest peer");
+    }
     let sent: Vec<u8> = (0..usize::from(length) * 9).map(|at| (at * 31 % 251) as u8).collect();
     let mut wire = Vec::new();
     for part in sent.chunks(700) {
@@ -136,7 +149,11 @@ fn changed(pair: &Pair, length: u8, instructions: &[u8]) {
 
 fuzz_target!(|data: &[u8]| {
     let &[kind, with, ref rest @ ..] = data else { return };
-    let pair = if kind & 1 == 0 { &NEWER } else { &OLDER };
+    let pair = match (kind & 1, kind >> 3 & 1) {
+        (0, _) => &NEWER,
+        (_, 0) => &OLDER,
+        (_, _) => &OLDER_CHACHA,
+    };
     match kind >> 1 & 3 {
         0 => strange(&mut ends(pair).0, rest, with),
         1 => {

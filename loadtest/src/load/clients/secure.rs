@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use super::{Clients, Problem, State};
 use crate::ring::{Outgoing, Queue};
 use crate::tls::session::{Lent, Session};
-use crate::tls::speech::{self, Speech};
+use crate::tls::speech::{self, HTTP_2, Speech};
 
 /// What all connections of a thread share.
 pub(super) struct Secure {
@@ -67,6 +67,10 @@ impl Clients {
             return self.is_faulty(queue, index, now_ns, &error);
         }
         if connection.state == State::Greeting && !session.is_handshaking() {
+            if self.manner.http2.is_some() && !session.speaks(HTTP_2) {
+                let error = rustls::Error::NoApplicationProtocol;
+                return self.is_faulty(queue, index, now_ns, &error);
+            }
             if self.phases.is_measuring() {
                 self.tally.resumed += u64::from(session.is_resumed());
                 self.tally.handshakes += u64::from(!session.is_resumed());
@@ -122,7 +126,7 @@ impl Clients {
         match self.connections[index].state {
             State::Greeting => self.turned_away(queue, index, now_ns, Problem::Tls),
             _ => {
-                if self.connections[index].asked.is_empty() {
+                if self.connections[index].waiting() == 0 {
                     self.tally.problem(Problem::Tls);
                 }
                 self.lose(queue, index, now_ns, Problem::Tls);
@@ -142,6 +146,7 @@ impl Clients {
         let connection = &mut self.connections[index];
         queue.close(connection.socket);
         connection.session = None;
+        connection.streams = None;
         connection.enter(State::Closed, now_ns);
         self.refused(index, now_ns, problem);
     }

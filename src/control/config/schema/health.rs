@@ -1,15 +1,15 @@
 //! Settings of health checks, failing open and ejection. Tested as part of the schema.
 
-use super::super::checks;
+use super::super::{checks, grpc};
 use super::{DAY_S, Default, Kind, Section, milliseconds_to_seconds, setting};
 
 pub static HEALTH_CHECK: Section = Section {
     settings: &[
         setting(
             "type",
-            Kind::OneOf(&["off", "http", "tcp"]),
+            Kind::OneOf(&["off", "http", "tcp", "grpc"]),
             Default::Is("\"off\""),
-            "How targets are checked: a request, a connection, or not at all.",
+            "How targets are checked: a request, a connection, a call of gRPC, or not at all.",
         ),
         setting("path", Kind::Text(&checks::PATH), Default::Is("\"/\""), "What is asked for."),
         setting("method", Kind::Text(&checks::CHECK_METHOD), Default::Is("\"GET\""), "With this method."),
@@ -36,6 +36,18 @@ pub static HEALTH_CHECK: Section = Section {
             Kind::Text(&checks::CHECK_BODY),
             Default::Is("\"\""),
             "Text that must be in the first 64 KiB of the response's content; \"\" = not looked at.",
+        ),
+        setting(
+            "grpc_service",
+            Kind::Text(&grpc::SERVICE),
+            Default::Is("\"\""),
+            "With \"grpc\": the service whose health is asked for; \"\" = the server as a whole.",
+        ),
+        setting(
+            "grpc_codes",
+            Kind::SomeTexts(&grpc::CODES),
+            Default::Is("[\"0\"]"),
+            "With \"grpc\": statuses of gRPC that pass; with path = \"/\" the health must be SERVING besides 0.",
         ),
         setting(
             "interval",

@@ -52,6 +52,12 @@ pub static LISTENER: Section = Section {
             "Whether \"//\" in a path is read, and forwarded, as \"/\".",
         ),
         setting(
+            "http2",
+            Kind::Bool,
+            Default::Is("false"),
+            "Whether clients in clear may speak HTTP/2 from their first byte on; under TLS, tls.alpn tells.",
+        ),
+        setting(
             "forward",
             Kind::TextOrSection(&checks::GROUP, &FORWARD),
             Default::Absent,
@@ -172,6 +178,12 @@ static TIMEOUTS: Section = Section {
             milliseconds_to_seconds(100, DAY_S),
             Default::Is("\"30s\""),
             "Silence inside a request's content.",
+        ),
+        setting(
+            "stream_idle",
+            milliseconds_to_seconds(100, DAY_S),
+            Default::Is("\"1h\""),
+            "The same on a stream of HTTP/2 that is a call of gRPC or whose response has begun; no rate is asked of those.",
         ),
         setting(
             "content_minimum_rate",

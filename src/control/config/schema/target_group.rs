@@ -1,6 +1,6 @@
 //! Settings of target groups, their stickiness and their targets. Tested as part of the schema.
 
-use super::super::checks;
+use super::super::{checks, grpc};
 use super::{
     DAY_S, Default, KIB, Kind, MIB, Section, Setting, health, milliseconds_to_seconds, seconds,
     seconds_or_off, setting, target_tls,
@@ -19,6 +19,12 @@ pub static TARGET_GROUP: Section = Section {
             Kind::OneOf(&["http", "https"]),
             Default::Is("\"http\""),
             "How targets are spoken to, checks included.",
+        ),
+        setting(
+            "protocol_version",
+            Kind::OneOf(&["http1", "http2", "grpc"]),
+            Default::Is("\"http1\""),
+            "What targets are spoken to in: HTTP/1.1, HTTP/2 on connections that requests share, or that for calls of gRPC only.",
         ),
         setting(
             "send_proxy_protocol",
@@ -157,6 +163,12 @@ static TIMEOUTS: Section = Section {
             "Silence inside a response's content.",
         ),
         setting(
+            "stream_idle",
+            milliseconds_to_seconds(1, DAY_S),
+            Default::Is("\"1h\""),
+            "The same for clients of HTTP/2.",
+        ),
+        setting(
             "tunnel_idle",
             seconds_or_off(1, 30 * DAY_S),
             Default::Is("\"1h\""),
@@ -175,12 +187,26 @@ static LIMITS: Section = Section {
 };
 
 static POOL: Section = Section {
-    settings: &[setting(
-        "idle_per_shard",
-        Kind::Count { min: 0, max: 65_536 },
-        Default::Is("256"),
-        "Idle connections kept per target and shard; 0 = every request connects anew.",
-    )],
+    settings: &[
+        setting(
+            "idle_per_shard",
+            Kind::Count { min: 0, max: 65_536 },
+            Default::Is("256"),
+            "Idle connections kept per target and shard; 0 = every request connects anew.",
+        ),
+        setting(
+            "connections_max",
+            Kind::Count { min: 1, max: 1024 },
+            Default::Is("8"),
+            "With HTTP/2: most connections per target and shard; requests wait for a stream beyond.",
+        ),
+        setting(
+            "streams_per_connection",
+            Kind::Count { min: 1, max: 1000 },
+            Default::Is("100"),
+            "With HTTP/2: most requests at a time on one connection, as far as the target allows.",
+        ),
+    ],
 };
 
 static RETRIES: Section = Section {
@@ -202,6 +228,12 @@ static RETRIES: Section = Section {
             Kind::Count { min: 0, max: 1_000_000 },
             Default::Is("3"),
             "So many retries at a time whatever the percentage says.",
+        ),
+        setting(
+            "on",
+            Kind::Texts(&grpc::RETRIED),
+            Default::Is("[]"),
+            "Statuses of gRPC after which a call is tried again: \"grpc:unavailable\" and its like, in answers that are trailers only.",
         ),
     ],
 };

@@ -14,7 +14,7 @@ pub static TLS: Section = Section {
         setting(
             "alpn",
             Kind::SomeTexts(&tls_checks::ALPN),
-            HTTP_1,
+            Default::Is("[\"h2\", \"http/1.1\"]"),
             "Protocols that are offered, the preferred one first.",
         ),
         STRICT_SNI,

@@ -9,7 +9,7 @@ const ON_FULL = [["queue", "Queue: wait for a place"], ["spill", "Spill: another
 const FAILBACK = [["never", "Never: stay on the new target"], ["healthy", "When the first target is healthy again"]];
 const NEW_SESSIONS = [["algorithm", "As the algorithm says"], ["least_sessions", "Where the fewest live (least_sessions)"]];
 const SAME_SITE = [["lax", "Lax"], ["strict", "Strict"], ["none", "None (only over TLS)"]];
-const CHECKS = [["off", "Off"], ["http", "HTTP request"], ["tcp", "TCP connection"]];
+const CHECKS = [["off", "Off"], ["http", "HTTP request"], ["tcp", "TCP connection"], ["grpc", "gRPC call (grpc.health.v1)"]];
 export const TYPES = [
   ["lb_cookie", "limpet's own cookie (lb_cookie)", "Every user of the group is kept."],
   ["app_cookie", "The application's cookie (app_cookie)", "A user is kept as long as the application's cookie lives."],
@@ -19,6 +19,8 @@ const checked = (of) => of("health_check.type") !== "off";
 const byField = (of) => of("stickiness.type") === "app_header";
 const byCookie = (of) => !byField(of);
 const asked = (of) => of("health_check.type") === "http";
+const called = (of) => of("health_check.type") === "grpc";
+const requested = (of) => asked(of) || called(of);
 
 /**
  * [key, label, kind, more]: kind is flag, choice, radio, text, count, duration, size, list or either (a word or a
@@ -59,12 +61,14 @@ export const SECTIONS = [
   ] } },
   { title: "Health checks and ejection", fields: [
     ["health_check.type", "Check", "choice", { options: CHECKS }],
-    ["health_check.path", "Path", "text", { when: asked }],
+    ["health_check.path", "Path", "text", { when: requested }],
     ["health_check.method", "Method", "text", { when: asked }],
-    ["health_check.host", "Host", "text", { when: asked }],
+    ["health_check.host", "Host", "text", { when: requested }],
     ["health_check.port", "Port", "count", { optional: true, when: checked }],
     ["health_check.expect", "Statuses that pass", "list", { when: asked }],
     ["health_check.body", "Text in the response", "text", { when: asked }],
+    ["health_check.grpc_service", "Service (empty: the server)", "text", { when: called }],
+    ["health_check.grpc_codes", "gRPC statuses that pass", "list", { when: called }],
     ["health_check.interval", "Interval", "duration", { when: checked }],
     ["health_check.timeout", "Timeout", "duration", { when: checked }],
     ["health_check.rise", "Passes until healthy", "count", { when: checked }],
@@ -82,12 +86,16 @@ export const SECTIONS = [
     ["timeouts.response_renewed_by_102", "A 102 renews it", "flag"],
     ["timeouts.idle", "Idle connection", "duration"],
     ["timeouts.content_idle", "Silence in content", "duration"],
+    ["timeouts.stream_idle", "Silence in a stream of HTTP/2", "duration"],
     ["timeouts.tunnel_idle", "Silence in an upgrade", "duration"],
     ["limits.response_head", "Longest response head", "size"],
     ["pool.idle_per_shard", "Idle connections per shard", "count"],
+    ["pool.connections_max", "HTTP/2 connections per shard, at most", "count"],
+    ["pool.streams_per_connection", "HTTP/2 streams per connection", "count"],
     ["retries.count", "Retries", "count"],
     ["retries.budget_percent", "Retry budget (percent)", "count"],
     ["retries.budget_minimum", "Retry budget, at least", "count"],
+    ["retries.on", "Retried gRPC statuses (grpc:unavailable)", "list"],
   ] },
 ];
 

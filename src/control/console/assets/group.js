@@ -5,7 +5,7 @@ import { lineChart } from "./charts.js";
 import { badge, card, h, sentences, tile } from "./dom.js";
 import { SECTIONS, fieldsOf, otherKeys, read } from "./fields.js";
 import { clock, count, latency, rate, setting } from "./format.js";
-import { stickinessBadge, summary } from "./groups.js";
+import { protocolBadge, stickinessBadge, summary } from "./groups.js";
 import { matches } from "./match.js";
 import { story } from "./overview.js";
 import { link } from "./router.js";
@@ -22,7 +22,7 @@ function view({ group, etag }) {
   const latencyNow = group.latency_us ?? {};
   return [
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { class: "crumb", href: "#/groups" }, "Target groups")),
-    h("div", { class: "head" }, h("h1", { tabindex: -1 }, group.name), summary(group), stickinessBadge(group)),
+    h("div", { class: "head" }, h("h1", { tabindex: -1 }, group.name), summary(group), stickinessBadge(group), protocolBadge(group)),
     saved(group),
     state.status.demo && (!group.stickiness.enabled || state.saved.has(group.name)) ? story(state.status, [group]) : null,
     h("dl", { class: "tiles" },

@@ -54,6 +54,12 @@ export function stickinessBadge(group) {
     group.session_matches.length ? badge(title(group.session_matches[0]).toLowerCase(), "warn") : null];
 }
 
+/** How its targets are spoken to. */
+export function protocolBadge({ attributes: { protocol, protocol_version: version } }) {
+  const words = { http1: "HTTP/1.1", http2: "HTTP/2", grpc: "gRPC" };
+  return badge(`${words[version] ?? version}${protocol === "https" ? " over TLS" : ""} to targets`);
+}
+
 function groupCard(group) {
   const columns = [{ name: "Target", class: "name" }, { name: "Health", whole: true, class: "what" }, { name: "Weight", number: true }, { name: "In flight", number: true },
     { name: "Sessions", number: true }, { name: "Requests/s", number: true }, { name: "Two minutes" }];
@@ -62,7 +68,7 @@ function groupCard(group) {
   return card(group.name, {
     id: `group-${group.name}`,
     label: h("a", { href: link("groups", group.name) }, group.name),
-    notes: [summary(group), stickinessBadge(group)],
+    notes: [summary(group), stickinessBadge(group), protocolBadge(group)],
     end: h("span", { class: "soft small" }, `${rate(group.requests_per_second)} requests/s · p99 ${latency(group.latency_us?.p99)} · `
       + `${count(group.in_flight)} in flight${group.sessions === null ? "" : ` · about ${plural(group.sessions, "session")}`} `,
       sparkline(group.requests_history, `Requests of ${group.name} in the last two minutes`)),

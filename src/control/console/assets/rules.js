@@ -1,7 +1,7 @@
 // Every listener's rules in the order in which they are tried, with how often each was taken.
 
 import { get } from "./api.js";
-import { card, h, notice, table } from "./dom.js";
+import { badge, card, h, notice, table } from "./dom.js";
 import { count, rate } from "./format.js";
 import { state } from "./state.js";
 
@@ -15,7 +15,7 @@ const COLUMNS = [{ name: "Priority" }, { name: "Name" }, { name: "Conditions", w
 function view({ listeners }) {
   return [
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, "Rules"), h("span", { class: "soft" }, "The first one whose conditions all hold is taken.")),
-    listeners.map((listener) => card(listener.name, { id: `listener-${listener.name}`, notes: h("code", {}, listener.address) },
+    listeners.map((listener) => card(listener.name, { id: `listener-${listener.name}`, notes: [h("code", {}, listener.address), badge(listener.http_versions.join(", "))] },
       table(`Rules of listener ${listener.name}, in the order in which they are tried`, COLUMNS, listener.rules.map((rule) => ({
         key: rule.name,
         cells: [rule.priority === null ? "default" : String(rule.priority), rule.name,

@@ -135,7 +135,8 @@ fn the_text_keeps_the_conventions_that_promtool_looks_for() {
         let name = &family.name;
         assert!(names_seen.insert(name.clone()), "{name} stands there twice");
         assert!(family.help.ends_with('.') && family.help.len() > 10, "{name}: {}", family.help);
-        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+        let is_of_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        assert!(name.bytes().all(is_of_name), "{name}");
         assert!(name.starts_with("limpet_") || name.starts_with("process_"), "{name}");
         assert_eq!(family.kind == "counter", name.ends_with("_total"), "{name}");
         assert_eq!(family.kind == "histogram", name.contains("_duration_"), "{name}");

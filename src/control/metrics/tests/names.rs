@@ -8,6 +8,7 @@ use crate::control::metrics::exposition::exposition;
 use crate::control::metrics::names::{self, ALL, Kind};
 use crate::telemetry::handshakes::TlsVersion;
 use crate::telemetry::handshakes::{Encrypted, Group};
+use crate::telemetry::rare::Rare;
 use crate::telemetry::record::Record;
 
 fn read(name: &str) -> (PathBuf, String) {
@@ -28,7 +29,9 @@ fn names_are_unique() {
 #[test]
 fn the_exposition_tells_exactly_what_the_table_lists() {
     let fake = Fake::new(FILE);
-    fake.count(0, [0, 1, 0], &Record { code: "target_reset", ..request(502, 1) });
+    let rare = Rare { grpc_status: Some(0), ..Rare::default() };
+    let record = Record { code: "target_reset", rare: Some(&rare), ..request(502, 1) };
+    fake.count(0, [0, 1, 0], &record);
     let snapshot = fake.snapshot();
     let handshakes = snapshot.listeners[0].series.of(0).expect("a shard").handshakes();
     let (version, group) = (TlsVersion::Tls13, Group::X25519);

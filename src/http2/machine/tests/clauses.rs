@@ -260,7 +260,7 @@ fn section_5_1_2_more_streams_than_there_may_be() {
     let refused: Vec<(u32, ErrorCode)> =
         probe.frames().iter().map(|frame| (frame.header.stream, frame.code())).collect();
     assert_eq!(refused, [(7, RefusedStream), (9, RefusedStream)]);
-    assert_eq!((probe.events().len(), probe.machine.counts().streams_refused), (3, 2));
+    assert_eq!((probe.events().len(), probe.machine.counts().endings.streams_refused), (3, 2));
     // What was sent on them is ignored, and a place counts until its exchange has ended.
     probe.feed(&[data(7, b"x", true), rst_stream(1, Cancel), get(11)].concat());
     assert_eq!(probe.frames()[0].header.stream, 11);

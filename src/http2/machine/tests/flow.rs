@@ -76,6 +76,28 @@ fn section_6_9_2_a_changed_initial_window() {
 }
 
 #[test]
+fn a_stream_is_blocked_while_either_window_is_closed() {
+    let (mut probe, key) = responding(&[(id::INITIAL_WINDOW_SIZE, 1 << 20)]);
+    assert!(!probe.machine.is_blocked(key));
+    let large = vec![b'x'; 100_000];
+    let mut sent = probe.machine.send(key, &large, true).expect("open");
+    probe.frames();
+    while let Some(key) = probe.machine.next_turn() {
+        assert!(!probe.machine.is_blocked(key));
+        sent += probe.machine.send(key, &large[sent..], true).expect("open");
+        probe.frames();
+    }
+    assert!(sent < large.len() && probe.machine.is_blocked(key), "by the connection's");
+    probe.feed(&window_update(0, 1));
+    assert!(!probe.machine.is_blocked(key));
+
+    let (mut probe, key) = responding(&[(id::INITIAL_WINDOW_SIZE, 0)]);
+    assert!(probe.machine.is_blocked(key), "by its own");
+    probe.feed(&window_update(1, 1));
+    assert!(!probe.machine.is_blocked(key));
+}
+
+#[test]
 fn the_window_of_the_connection_bounds_all_streams() {
     let (mut probe, key) = responding(&[(id::INITIAL_WINDOW_SIZE, 1 << 20)]);
     let large = vec![b'x'; 100_000];
@@ -214,5 +236,8 @@ fn content_that_nobody_wants_returns_to_the_connection() {
                 .any(|frame| frame.is(Kind::RstStream, id) && frame.code() == ErrorCode::NoError)
         );
     }
-    assert_eq!((probe.fault(), probe.machine.counts().resets[Cause::Early as usize]), (None, 400));
+    assert_eq!(
+        (probe.fault(), probe.machine.counts().endings.resets[Cause::Early as usize]),
+        (None, 400)
+    );
 }

@@ -131,7 +131,7 @@ fn a_drain_takes_what_is_on_its_way() {
         probe.answer_and_finish(3);
         assert!(probe.machine.is_over() && probe.machine.has_output());
         assert_eq!(goaways(&probe.frames()), []);
-        assert_eq!(probe.machine.counts().goaways_sent, 2);
+        assert_eq!(probe.machine.counts().endings.goaways_sent, 2);
     }
 }
 

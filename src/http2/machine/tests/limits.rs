@@ -55,6 +55,53 @@ fn streams_that_are_reset_soon() {
 }
 
 #[test]
+fn streams_that_are_refused_and_reset_count_as_well() {
+    // All places are taken, by exchanges that have not ended.
+    let mut probe = Probe::server();
+    (0..128).for_each(|at| probe.feed(&post(at * 2 + 1)));
+    assert_limit(&mut probe, 200, Abuse::RapidResets, |probe, at| {
+        let id = at * 2 + 257;
+        probe.feed(&[post(id), rst_stream(id, ErrorCode::Cancel)].concat());
+    });
+
+    // As do those that still have a place.
+    let mut probe = Probe::server();
+    assert_limit(&mut probe, 200, Abuse::RapidResets, |probe, at| {
+        let id = at * 2 + 1;
+        probe.feed(&post(id));
+        let key = probe.key(id);
+        probe.machine.reset(key, Cause::Internal, probe.now_ms);
+        probe.feed(&rst_stream(id, ErrorCode::Cancel));
+        probe.finish(id);
+    });
+}
+
+#[test]
+fn a_second_reset_is_a_frame_of_no_use() {
+    let mut probe = Probe::server();
+    probe.feed(&post(1));
+    probe.machine.reset(probe.key(1), Cause::Internal, 0);
+    probe.feed(&rst_stream(1, ErrorCode::Cancel));
+    assert_limit(&mut probe, 100, Abuse::UnknownFrames, |probe, at| {
+        probe.feed(&rst_stream(1, ErrorCode::Cancel));
+        if at == 50 {
+            probe.finish(1);
+        }
+    });
+
+    // The end of a stream and a client's reset may cross, once.
+    let mut probe = Probe::server();
+    for at in 0..2_000 {
+        serve(&mut probe, &get(at * 2 + 1));
+        probe.feed(&rst_stream(at * 2 + 1, ErrorCode::Cancel));
+        assert_eq!(probe.fault(), None);
+    }
+    assert_limit(&mut probe, 100, Abuse::UnknownFrames, |probe, _| {
+        probe.feed(&rst_stream(3_999, ErrorCode::Cancel));
+    });
+}
+
+#[test]
 fn a_reset_counts_when_it_is_soon_or_before_the_response() {
     let fault = |responds: bool, waits_ms: u64| {
         let mut probe = Probe::server();
@@ -93,7 +140,7 @@ fn places_count_until_their_exchanges_have_ended() {
         .collect();
     probe.feed(&all);
     assert_eq!(probe.machine.stream_count(), 128);
-    assert_eq!(probe.machine.counts().streams_refused, 2);
+    assert_eq!(probe.machine.counts().endings.streams_refused, 2);
 }
 
 #[test]
@@ -238,11 +285,6 @@ fn window_updates_priorities_and_unknown_frames() {
     let unknown = frame(Kind::Unknown(99), 0, 0, b"whatever");
     let mut probe = Probe::server();
     assert_limit(&mut probe, 100, Abuse::UnknownFrames, |probe, _| probe.feed(&unknown));
-    let mut probe = Probe::server();
-    serve(&mut probe, &get(1));
-    probe.events();
-    let late = rst_stream(1, ErrorCode::Cancel);
-    assert_limit(&mut probe, 100, Abuse::UnknownFrames, |probe, _| probe.feed(&late));
 }
 
 #[test]

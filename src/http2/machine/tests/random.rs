@@ -194,7 +194,7 @@ impl Owner {
     fn end(mut self) {
         let keys: Vec<Key> = self.told.values().map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.finish(key));
-        let machine = self.probe.machine;
+        let machine = &mut self.probe.machine;
         assert_eq!((machine.stream_count(), machine.flow.held()), (0, 0));
         assert!(!machine.turns.is_awaited());
         machine.end(&mut self.probe.pool);

@@ -8,7 +8,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::ClientHello;
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::transport::stream::Stream;
@@ -73,11 +73,12 @@ pub fn pair_speaking(
     pair_by(&provider(), version, protocols)
 }
 
-/// A server's and a client's configuration of TLS 1.3 that agree on a cipher suite.
+/// A server's and a client's configuration that agree on a cipher suite, which is of one version.
 pub fn pair_in(suite: CipherSuite) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|one| one.suite() == suite);
-    pair_by(&Arc::new(provider), &TLS13, &[])
+    let is_13 = provider.cipher_suites.iter().all(|one| one.tls13().is_some());
+    pair_by(&Arc::new(provider), if is_13 { &TLS13 } else { &TLS12 }, &[])
 }
 
 fn pair_by(

@@ -79,25 +79,27 @@ fn both_sides_know_what_they_have_agreed_upon() {
 
 #[test]
 fn a_second_connection_resumes_the_session_of_the_first() {
-    play(|near, far| async move {
-        let (server, client) = configurations::pair(&TLS13);
-        let first = both(
-            accept(near, Vec::new(), |_| Ok(Arc::clone(&server)), PATIENCE),
-            connect(far, Arc::clone(&client), name(), PATIENCE),
-        );
-        let (near, far) = first.await;
-        let (near, far) = (near.unwrap().0, far.unwrap().0);
-        // The ticket comes with the next receive.
-        near.send(b"hello".to_vec(), 0, true).await.0.unwrap();
-        assert_eq!(far.recv_any().await.unwrap(), b"hello");
-        let (next_near, next_far) = pair();
-        let second = both(
-            accept(next_near, Vec::new(), |_| Ok(server), PATIENCE),
-            connect(next_far, client, name(), PATIENCE),
-        );
-        let (near, far) = second.await;
-        assert!(near.unwrap().1.is_resumed && far.unwrap().1.is_resumed);
-    });
+    for version in [&TLS13, &TLS12] {
+        play(|near, far| async move {
+            let (server, client) = configurations::pair(version);
+            let first = both(
+                accept(near, Vec::new(), |_| Ok(Arc::clone(&server)), PATIENCE),
+                connect(far, Arc::clone(&client), name(), PATIENCE),
+            );
+            let (near, far) = first.await;
+            let (near, far) = (near.unwrap().0, far.unwrap().0);
+            // The ticket comes with the next receive.
+            near.send(b"hello".to_vec(), 0, true).await.0.unwrap();
+            assert_eq!(far.recv_any().await.unwrap(), b"hello");
+            let (next_near, next_far) = pair();
+            let second = both(
+                accept(next_near, Vec::new(), |_| Ok(server), PATIENCE),
+                connect(next_far, client, name(), PATIENCE),
+            );
+            let (near, far) = second.await;
+            assert!(near.unwrap().1.is_resumed && far.unwrap().1.is_resumed);
+        });
+    }
 }
 
 #[test]

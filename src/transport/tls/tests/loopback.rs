@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustls::version::{TLS12, TLS13};
+use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
 use super::configurations::{self, accept, name};
+use super::session::VERSIONS;
 use crate::transport::stream::Stream;
 use crate::transport::tls::handshake::connect;
 use crate::uring::{self, ConnectAddress, Engine, Listening, Socket, buffers, probe, run};
@@ -85,7 +86,7 @@ fn small_requests_are_answered_one_after_another() {
         stream.flush().unwrap();
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     }
-    for version in [&TLS13, &TLS12] {
+    for version in VERSIONS {
         play(version, client, |stream| async move {
             loop {
                 let request = stream.recv_any().await.unwrap();
@@ -116,7 +117,7 @@ fn a_mebibyte_goes_each_way_at_once_in_any_pieces() {
         stream.read_to_end(&mut rest).unwrap();
         assert!(rest == data);
     }
-    play(&TLS13, client, |stream| async move {
+    let serve = |stream: Stream| async move {
         loop {
             let (count, bytes) = stream.recv(buffers::large()).await;
             if count.unwrap() == 0 {
@@ -134,7 +135,10 @@ fn a_mebibyte_goes_each_way_at_once_in_any_pieces() {
         // The client has closed its direction, and still hears.
         let (sent, _) = stream.send(pattern(LARGE_BYTES), 0, true).await;
         assert_eq!(sent.unwrap(), LARGE_BYTES);
-    });
+    };
+    for version in VERSIONS {
+        play(version, client, serve);
+    }
 }
 
 #[test]
@@ -166,11 +170,12 @@ fn a_peer_that_leaves_without_a_word_has_cut_its_data() {
 
 #[test]
 fn two_streams_of_this_side_speak_with_each_other() {
-    for engine in engines() {
+    for (engine, version) in engines().flat_map(|engine| VERSIONS.map(|version| (engine, version)))
+    {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (server, client) = configurations::pair(&TLS13);
+        let (server, client) = configurations::pair(version);
         run(engine, 64, async {
             let far = async {
                 let connect_to = uring::connect(&ConnectAddress::Tcp(address), PATIENCE).unwrap();

@@ -1,14 +1,18 @@
 //! The session in memory: a server against a client, every byte in the test's hands.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, Error, ProtocolVersion, SupportedProtocolVersion};
+use rustls::{
+    AlertDescription, CipherSuite, ClientConfig, Error, ServerConfig, SupportedProtocolVersion,
+};
 
 use super::configurations::{self, name};
 use crate::transport::tls::session::{RECORD_DATA_MAX, Session};
 use crate::uring::buffers;
 
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 pub struct Ends {
     pub server: Session,
@@ -17,7 +21,10 @@ pub struct Ends {
 
 impl Ends {
     fn new(version: &'static SupportedProtocolVersion) -> Ends {
-        let (server, client) = configurations::pair(version);
+        Ends::of(configurations::pair(version))
+    }
+
+    fn of((server, client): (Arc<ServerConfig>, Arc<ClientConfig>)) -> Ends {
         let mut client = Session::client(client, name()).unwrap();
         client.begin().unwrap();
         Ends { server: Session::server(server).unwrap(), client }
@@ -25,13 +32,23 @@ impl Ends {
 
     /// Both ends after the handshake, as streams have them.
     pub fn ready(version: &'static SupportedProtocolVersion) -> Ends {
-        let mut ends = Ends::new(version);
-        ends.settle(usize::MAX).unwrap();
-        assert!(!ends.server.is_handshaking() && !ends.client.is_handshaking());
-        ends.server.take_over().unwrap();
-        ends.client.take_over().unwrap();
-        assert_eq!(ends.server.state().is_none(), version.version == ProtocolVersion::TLSv1_3);
-        ends
+        Ends::new(version).shaken(usize::MAX)
+    }
+
+    /// As [`Self::ready`], with a cipher suite.
+    pub fn ready_in(suite: CipherSuite) -> Ends {
+        Ends::of(configurations::pair_in(suite)).shaken(usize::MAX)
+    }
+
+    /// Makes the handshake, its bytes in parts of `size`.
+    fn shaken(mut self, size: usize) -> Ends {
+        self.settle(size).unwrap();
+        for session in [&mut self.server, &mut self.client] {
+            assert!(!session.is_handshaking());
+            session.take_over().unwrap();
+            session.go_on().unwrap();
+        }
+        self
     }
 
     /// Hands control records over, in parts of `size` bytes, until there are none.
@@ -95,9 +112,7 @@ pub fn taken(from: &mut Session) -> Vec<u8> {
 fn a_handshake_ends_however_its_bytes_are_split() {
     for version in VERSIONS {
         for size in [1, 2, 5, 6, 100, 1_000, usize::MAX] {
-            let mut ends = Ends::new(version);
-            ends.settle(size).unwrap();
-            assert!(!ends.server.is_handshaking() && !ends.client.is_handshaking());
+            let mut ends = Ends::new(version).shaken(size);
             let record = sealed(&mut ends.client, b"GET /");
             give(&mut ends.server, &record, size, None).unwrap();
             assert_eq!(taken(&mut ends.server), b"GET /");
@@ -139,26 +154,30 @@ fn many_records_that_come_together_are_opened_together() {
 
 #[test]
 fn data_without_room_is_kept_for_the_next_receive() {
-    let mut ends = Ends::ready(&TLS13);
-    let mut records = sealed(&mut ends.client, b"one two ");
-    records.extend(sealed(&mut ends.client, b"three"));
-    let mut into = Vec::with_capacity(buffers::TAIL_BYTES + 4);
-    ends.server.open(&mut records, Some(&mut into)).unwrap();
-    assert_eq!(into, b"one ");
-    assert_eq!(taken(&mut ends.server), b"two three");
+    for version in VERSIONS {
+        let mut ends = Ends::ready(version);
+        let mut records = sealed(&mut ends.client, b"one two ");
+        records.extend(sealed(&mut ends.client, b"three"));
+        let mut into = Vec::with_capacity(buffers::TAIL_BYTES + 4);
+        ends.server.open(&mut records, Some(&mut into)).unwrap();
+        assert_eq!(into, b"one ");
+        assert_eq!(taken(&mut ends.server), b"two three");
+    }
 }
 
 #[test]
 fn what_has_room_in_no_buffer_is_sealed_next_and_no_record_is_longer_than_allowed() {
-    let mut ends = Ends::ready(&TLS13);
-    let data = pattern(100_000);
-    let mut out = Vec::with_capacity(40_000);
-    let count = ends.client.seal(&data, &mut out).unwrap();
-    assert!((39_000..40_000).contains(&count) && out.len() <= 40_000);
-    assert_eq!(out.capacity(), 40_000);
-    let lengths = record_lengths(&out);
-    assert!(lengths.iter().all(|length| *length <= RECORD_DATA_MAX + 256), "{lengths:?}");
-    assert_eq!(lengths.len(), 3);
+    for version in VERSIONS {
+        let mut ends = Ends::ready(version);
+        let data = pattern(100_000);
+        let mut out = Vec::with_capacity(40_000);
+        let count = ends.client.seal(&data, &mut out).unwrap();
+        assert!((39_000..40_000).contains(&count) && out.len() <= 40_000);
+        assert_eq!(out.capacity(), 40_000);
+        let lengths = record_lengths(&out);
+        assert!(lengths.iter().all(|length| *length <= RECORD_DATA_MAX + 256), "{lengths:?}");
+        assert_eq!(lengths.len(), 3);
+    }
 }
 
 fn record_lengths(mut bytes: &[u8]) -> Vec<usize> {
@@ -202,14 +221,16 @@ fn a_record_that_was_touched_is_a_fault_that_the_peer_is_told_of() {
 
 #[test]
 fn data_before_a_fault_is_kept() {
-    let mut ends = Ends::ready(&TLS13);
-    let mut records = sealed(&mut ends.client, b"GET /");
-    let mut other = sealed(&mut ends.client, b"more");
-    other[8] ^= 1;
-    records.extend(other);
-    let mut into = Vec::new();
-    assert!(ends.server.open(&mut records, Some(&mut into)).is_err());
-    assert_eq!(into, b"GET /");
+    for version in VERSIONS {
+        let mut ends = Ends::ready(version);
+        let mut records = sealed(&mut ends.client, b"GET /");
+        let mut other = sealed(&mut ends.client, b"more");
+        *other.last_mut().unwrap() ^= 1;
+        records.extend(other);
+        let mut into = Vec::new();
+        assert!(ends.server.open(&mut records, Some(&mut into)).is_err());
+        assert_eq!(into, b"GET /");
+    }
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use rustls::version::TLS13;
+use rustls::version::TLS12;
+use rustls::{AlertDescription, ContentType, ProtocolVersion, SupportedProtocolVersion};
 
 use super::configurations::{self, name};
+use super::session::{Ends, VERSIONS};
 use crate::transport::pending::PendingSend;
 use crate::transport::stream::{RecvAny, Stream};
 use crate::transport::tls::handshake;
@@ -18,15 +20,25 @@ use crate::uring::{Presence, Shutdown, Socket, buffers, spawn};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `main` with a server's stream, and its client.
-fn play<F: Future>(main: impl FnOnce(Stream, Far) -> F) -> F::Output {
-    play_in(1, Knobs::default(), main)
+/// Runs `main` with a server's stream, and its client, in each version.
+fn play<F: Future<Output = ()>>(main: impl Fn(Stream, Far) -> F) {
+    play_in(Knobs::default(), main);
 }
 
-fn play_in<F: Future>(seed: u64, knobs: Knobs, main: impl FnOnce(Stream, Far) -> F) -> F::Output {
-    let (output, left) = run(seed, knobs, async {
+fn play_in<F: Future<Output = ()>>(knobs: Knobs, main: impl Fn(Stream, Far) -> F) {
+    for version in VERSIONS {
+        play_speaking(version, knobs.clone(), &main);
+    }
+}
+
+fn play_speaking<F: Future<Output = ()>>(
+    version: &'static SupportedProtocolVersion,
+    knobs: Knobs,
+    main: impl Fn(Stream, Far) -> F,
+) {
+    let ((), left) = run(1, knobs, async {
         let (near, far) = pair();
-        let (server, client) = configurations::pair(&TLS13);
+        let (server, client) = configurations::pair(version);
         let far = async {
             let mut session = Session::client(client, name()).unwrap();
             session.begin().unwrap();
@@ -36,20 +48,21 @@ fn play_in<F: Future>(seed: u64, knobs: Knobs, main: impl FnOnce(Stream, Far) ->
                 far.hear().await.unwrap();
                 far.put(&mut Vec::new()).await;
             }
-            // The ticket.
-            far.hear().await.unwrap();
+            far.session.take_over().unwrap();
+            if version.version == ProtocolVersion::TLSv1_3 {
+                // The ticket.
+                far.hear().await.unwrap();
+            }
             far
         };
         let stream = configurations::accept(near, Vec::new(), |_| Ok(server), PATIENCE);
         let (stream, far) = both(stream, far).await;
-        let output = main(stream.unwrap().0, far).await;
+        main(stream.unwrap().0, far).await;
         moment().await;
         wait(Duration::from_secs(2)).await;
-        output
     });
     assert!(left.broken.is_empty(), "{:?}", left.broken);
     assert_eq!((left.operations, left.ends), (0, 0));
-    output
 }
 
 /// Lets everything happen that can by now.
@@ -177,9 +190,16 @@ fn a_record_that_is_no_data_leaves_an_idle_stream_quiet() {
     play(|stream, mut far| async move {
         let mut receive = stream.recv_any();
         assert!(is_pending(&mut receive).await);
+        // New keys of TLS 1.3, a warning of TLS 1.2.
         far.session.update_keys();
-        let mut update = Vec::new();
-        far.put(&mut update).await;
+        if !far.session.has_control() {
+            let warning = [1, AlertDescription::NoRenegotiation.into()];
+            let mut record = Vec::new();
+            let records = far.session.records().unwrap();
+            records.append(ContentType::Alert, &warning, &mut record).unwrap();
+            far.put(&mut record).await;
+        }
+        far.put(&mut Vec::new()).await;
         assert!(is_pending(&mut receive).await);
         assert!(!stream.is_readable());
         assert_eq!(stream.presence(), Presence::There);
@@ -252,7 +272,7 @@ fn an_abort_says_no_end() {
 #[test]
 fn the_end_is_said_behind_all_data_and_before_the_sockets() {
     let knobs = Knobs { room_bytes: 100, ..Knobs::default() };
-    play_in(1, knobs, |stream, mut far| async move {
+    play_in(knobs, |stream, mut far| async move {
         let sent = stream.send(vec![1; 1_000], 0, true);
         stream.end_sending();
         spawn(async move {
@@ -282,7 +302,7 @@ fn who_lets_go_of_a_stream_has_said_that_this_was_all() {
 fn an_end_that_nobody_takes_keeps_no_socket_open() {
     for ends_by_itself in [false, true] {
         let knobs = Knobs { room_bytes: 10, ..Knobs::default() };
-        play_in(1, knobs, |stream, far| async move {
+        play_in(knobs, |stream, far| async move {
             let sent = stream.send(vec![1; 100], 0, true);
             moment().await;
             assert!(stream.queued_bytes().is_some_and(|queued| queued > 10));
@@ -303,7 +323,7 @@ fn an_end_that_nobody_takes_keeps_no_socket_open() {
 #[test]
 fn a_send_that_is_dropped_in_flight_ends_the_stream() {
     let knobs = Knobs { room_bytes: 100, ..Knobs::default() };
-    play_in(1, knobs, |stream, mut far| async move {
+    play_in(knobs, |stream, mut far| async move {
         drop(stream.send(vec![1; 100_000], 0, true));
         drop(stream);
         far.hear_all().await.unwrap();
@@ -313,7 +333,7 @@ fn a_send_that_is_dropped_in_flight_ends_the_stream() {
 #[test]
 fn a_send_is_over_when_its_records_are_taken() {
     let knobs = Knobs { room_bytes: 100, ..Knobs::default() };
-    play_in(1, knobs, |stream, mut far| async move {
+    play_in(knobs, |stream, mut far| async move {
         let mut send = stream.send(vec![1; 1_000], 0, true);
         moment().await;
         let is_pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut send).poll(cx).is_pending())).await;
@@ -332,7 +352,7 @@ fn a_send_is_over_when_its_records_are_taken() {
 #[test]
 fn a_send_that_need_not_be_whole_takes_what_one_buffer_holds() {
     let knobs = Knobs { room_bytes: 10_000, ..Knobs::default() };
-    play_in(1, knobs, |stream, mut far| async move {
+    play_in(knobs, |stream, mut far| async move {
         let data = vec![7; 300_000];
         let send = async {
             let (mut buffer, mut from) = (data, 0);
@@ -352,7 +372,7 @@ fn a_send_that_need_not_be_whole_takes_what_one_buffer_holds() {
 #[test]
 fn a_pending_send_of_many_buffers_is_driven_by_whoever_looks_at_it() {
     let knobs = Knobs { room_bytes: 10_000, ..Knobs::default() };
-    play_in(1, knobs, |stream, mut far| async move {
+    play_in(knobs, |stream, mut far| async move {
         let mut pending = PendingSend::None;
         pending.begin(&stream, vec![7; 300_000]);
         let heard = async {
@@ -384,6 +404,25 @@ fn a_fault_in_what_came_is_told_to_the_peer_and_ends_what_is_sent() {
         let told = far.hear().await.unwrap_err().to_string();
         assert!(told.contains("BadRecordMac"), "{told}");
     });
+}
+
+#[test]
+fn a_key_of_tls_1_2_that_has_sealed_what_it_may_ends_what_is_sent_with_a_word() {
+    let ((), left) = run(1, Knobs::default(), async {
+        let (near, far) = pair();
+        let Ends { mut server, client } = Ends::ready(&TLS12);
+        server.records().unwrap().exhaust();
+        let stream = Stream::tls(near, server);
+        let mut far = Far { socket: far, session: client };
+        let sent = stream.send(b"more".to_vec(), 0, true).await.0;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let told = far.hear().await.unwrap_err().to_string();
+        assert!(told.contains("InternalError"), "{told}");
+        drop(stream);
+        wait(Duration::from_secs(2)).await;
+    });
+    assert!(left.broken.is_empty(), "{:?}", left.broken);
+    assert_eq!((left.operations, left.ends), (0, 0));
 }
 
 /// Sends `count` bytes in pieces, and ends.
@@ -430,7 +469,7 @@ fn both_directions_at_once_come_whole_in_any_world() {
         };
         let (_, left) = run(seed, knobs, async {
             let (near, far) = pair();
-            let (server, client) = configurations::pair(&TLS13);
+            let (server, client) = configurations::pair(VERSIONS[seed as usize / 3 % 2]);
             let (near, far) = both(
                 configurations::accept(near, Vec::new(), |_| Ok(server), PATIENCE),
                 handshake::connect(far, client, name(), PATIENCE),

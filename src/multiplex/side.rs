@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::shared::Shared;
+use super::shared::{Owner, Shared};
 use crate::exchange::client::Presence;
 use crate::exchange::content::{ROOM, SendFault};
 use crate::exchange::tunnel::{self, Reader, Writer};
@@ -14,37 +14,37 @@ use crate::time::patience::Patience;
 use crate::uring::buffers;
 
 /// A stream whose content belongs to a tunnel.
-pub struct StreamSide {
-    pub shared: Rc<Shared>,
+pub struct StreamSide<O> {
+    pub shared: Rc<Shared<O>>,
     pub stream: Key,
 }
 
 /// The receiving half.
-pub struct StreamReader {
-    shared: Rc<Shared>,
+pub struct StreamReader<O> {
+    shared: Rc<Shared<O>>,
     stream: Key,
     /// Bytes that the other end has, and whose credit is still to be given back.
     owed: usize,
 }
 
 /// The sending half.
-pub struct StreamWriter {
-    shared: Rc<Shared>,
+pub struct StreamWriter<O> {
+    shared: Rc<Shared<O>>,
     stream: Key,
 }
 
-impl tunnel::Side for StreamSide {
-    type Reader = StreamReader;
-    type Writer = StreamWriter;
+impl<O: Owner> tunnel::Side for StreamSide<O> {
+    type Reader = StreamReader<O>;
+    type Writer = StreamWriter<O>;
 
-    fn split(self) -> (StreamReader, StreamWriter) {
+    fn split(self) -> (StreamReader<O>, StreamWriter<O>) {
         let StreamSide { shared, stream } = self;
         let writer = StreamWriter { shared: Rc::clone(&shared), stream };
         (StreamReader { shared, stream, owed: 0 }, writer)
     }
 }
 
-impl Reader for StreamReader {
+impl<O: Owner> Reader for StreamReader<O> {
     fn poll_receive(&mut self, _is_bulk: bool, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         let owed = std::mem::take(&mut self.owed);
         if owed > 0 {
@@ -61,9 +61,9 @@ impl Reader for StreamReader {
             }
             slot.listen(cx);
             match (slot.fault, slot.presence) {
-                (None, None | Some(Presence::There)) => Poll::Pending,
-                (_, Some(Presence::Ended)) => Poll::Ready(Ok(Vec::new())),
-                (Some(_), _) | (None, Some(Presence::Reset)) => {
+                (None, Presence::There) => Poll::Pending,
+                (_, Presence::Ended) => Poll::Ready(Ok(Vec::new())),
+                (Some(_), _) | (None, Presence::Reset) => {
                     Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
                 }
             }
@@ -81,20 +81,19 @@ impl Reader for StreamReader {
     }
 }
 
-impl StreamWriter {
+impl<O: Owner> StreamWriter<O> {
     fn is_gone(&self) -> bool {
-        let presence = self.shared.slot(self.stream, |slot| slot.presence);
-        presence.is_none_or(|presence| presence == Some(Presence::Reset))
+        self.shared.presence(self.stream) == Presence::Reset
     }
 
     fn reset(&self) {
-        let now_ms = self.shared.connection.clients.local.clock.now_ms();
+        let now_ms = self.shared.owner.clock().now_ms();
         self.shared.machine.borrow_mut().reset(self.stream, Cause::Connect, now_ms);
         self.shared.changed();
     }
 }
 
-impl Writer for StreamWriter {
+impl<O: Owner> Writer for StreamWriter<O> {
     async fn send(&self, bytes: Vec<u8>, patience: Patience<'_>) -> Result<(), SendFault> {
         let Patience { timers, timer, idle } = patience;
         let mut at = 0;
@@ -113,7 +112,7 @@ impl Writer for StreamWriter {
                 timers.set(timer, timers.clock.deadline(idle));
             }
             self.shared.slot(self.stream, |slot| slot.listen(cx));
-            if self.is_gone() {
+            if self.shared.is_out_of_reach(self.stream) {
                 return Poll::Ready(Err(SendFault::Reset));
             }
             match timers.poll_due(timer, cx) {
@@ -144,6 +143,6 @@ impl Writer for StreamWriter {
 
     fn abort(&self) {
         self.reset();
-        self.shared.tell(self.stream, |slot| slot.presence = Some(Presence::Reset));
+        self.shared.tell(self.stream, |slot| slot.presence = Presence::Reset);
     }
 }

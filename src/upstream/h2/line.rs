@@ -1,0 +1,416 @@
+//! One connection to a target, from the moment that it is asked for until it takes no more requests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::exchange::client::Presence;
+use crate::exchange::failure::Failure;
+use crate::exchange::local::Local;
+use crate::exchange::target::Connected;
+use crate::group::state::TargetState;
+use crate::http2::flow;
+use crate::http2::frame::error_code::ErrorCode;
+use crate::http2::machine::events::{Cause, Event, Key};
+use crate::multiplex::shared::{Owner, Shared};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::http2::{Http2Block, Side};
+use crate::time::alarms::Alarms;
+use crate::time::clock::{Clock, Millis};
+use crate::time::stop::Stop;
+use crate::tls::target::ConnectionId;
+use crate::transport::stream::Stream;
+
+/// What a connection to a target needs of its shard.
+#[derive(Clone)]
+pub struct Shard {
+    pub(super) clock: Rc<Clock>,
+    pub(super) alarms: Rc<Alarms>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) counters: Arc<ShardCounters>,
+    windows: Rc<RefCell<flow::Pool>>,
+}
+
+impl Shard {
+    pub fn new(local: &Local, windows: &Rc<RefCell<flow::Pool>>) -> Shard {
+        Shard {
+            clock: Rc::clone(&local.clock),
+            alarms: Rc::clone(&local.alarms),
+            stop: Arc::clone(&local.stop),
+            counters: Arc::clone(&local.counters),
+            windows: Rc::clone(windows),
+        }
+    }
+}
+
+/// One connection, as its streams see it.
+pub struct Link {
+    pub(super) wire: Stream,
+    pub(super) shard: Shard,
+    pub(super) line: Weak<Line>,
+    /// Exchanges that wait for the target's SETTINGS.
+    listeners: RefCell<Vec<Waker>>,
+    /// Nothing comes any more.
+    is_over: Cell<bool>,
+    /// Since when it has had no stream.
+    pub(super) idle_since_ms: Cell<Millis>,
+}
+
+impl Owner for Link {
+    fn wire(&self) -> &Stream {
+        &self.wire
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.shard.clock
+    }
+
+    fn numbers(&self) -> &Http2Block {
+        self.shard.counters.http2(Side::Target)
+    }
+
+    fn windows(&self) -> &RefCell<flow::Pool> {
+        &self.shard.windows
+    }
+
+    fn event(shared: &Rc<Shared<Link>>, event: Event<'_>) {
+        match event {
+            Event::Head { stream, block, ends } => {
+                let mut fits = true;
+                shared.tell(stream, |slot| fits = slot.push_head(block, ends));
+                if !fits {
+                    let now_ms = shared.owner.shard.clock.now_ms();
+                    shared.machine.borrow_mut().reset(stream, Cause::Malformed, now_ms);
+                    shared.changed();
+                }
+            }
+            // More streams may be allowed, or no more at all.
+            Event::Settings | Event::Goaway { .. } => shared.owner.changed(),
+            Event::Fault(fault) => {
+                shared.owner.shard.counters.count_code(fault.word());
+                shared.tell_all(Presence::Reset);
+                shared.owner.changed();
+            }
+            // What is a stream's own never comes here.
+            Event::Content { .. }
+            | Event::Trailers { .. }
+            | Event::Malformed { .. }
+            | Event::Reset { .. }
+            | Event::Unprocessed { .. } => {}
+        }
+    }
+}
+
+impl Link {
+    pub fn new(wire: Stream, shard: Shard, line: &Rc<Line>) -> Link {
+        let line = Rc::downgrade(line);
+        let idle_since_ms = Cell::new(shard.clock.now_ms());
+        let listeners = RefCell::default();
+        Link { wire, shard, line, listeners, is_over: Cell::default(), idle_since_ms }
+    }
+
+    /// Has the caller woken when SETTINGS come, or nothing any more. `false`: nothing does.
+    pub(super) fn listen(&self, cx: &Context<'_>) -> bool {
+        let mut listeners = self.listeners.borrow_mut();
+        if !listeners.iter().any(|waker| waker.will_wake(cx.waker())) {
+            listeners.push(cx.waker().clone());
+        }
+        !self.is_over.get()
+    }
+
+    /// The connection has ended.
+    pub(super) fn over(&self) {
+        self.is_over.set(true);
+        if let Some(line) = self.line.upgrade() {
+            line.retire(None);
+        }
+        self.changed();
+    }
+
+    /// More streams may be had, or none any more.
+    fn changed(&self) {
+        self.listeners.take().into_iter().for_each(Waker::wake);
+        if let Some(line) = self.line.upgrade() {
+            line.shelf.wake_all();
+        }
+    }
+}
+
+/// Ends a stream, whose place another may take.
+pub fn finish(shared: &Shared<Link>, stream: Key) {
+    shared.finish(stream);
+    if let Some(line) = shared.owner.line.upgrade() {
+        line.shelf.wake_next();
+    }
+}
+
+/// How far a connection is.
+enum State {
+    Making,
+    /// Its socket is connected, and its handshake under way.
+    Shakes,
+    Open(Rc<Shared<Link>>),
+    /// It takes no more requests; why there never was one.
+    Over(Option<Failure>),
+}
+
+/// A connection that exchanges share.
+pub struct Line {
+    /// While there is a line, no other target can have its slot.
+    _target: Arc<TargetState>,
+    /// What both ends have to have proven.
+    id: ConnectionId,
+    shelf: Rc<Shelf>,
+    state: RefCell<State>,
+    /// How many exchanges wait for it to be made.
+    waiting: Cell<u32>,
+    /// Nobody needs it any more, although it is still being made.
+    is_unwanted: Cell<bool>,
+}
+
+impl Line {
+    fn change(&self, state: State) {
+        // What was there before may end streams when it is dropped, so not while it is borrowed.
+        let before = std::mem::replace(&mut *self.state.borrow_mut(), state);
+        drop(before);
+        self.shelf.wake_all();
+    }
+
+    /// Its socket is connected, and a handshake begins.
+    pub fn shakes(&self) {
+        self.change(State::Shakes);
+    }
+
+    pub fn open(&self, shared: Rc<Shared<Link>>) {
+        self.change(State::Open(shared));
+        if self.is_unwanted.get() {
+            self.end();
+        }
+    }
+
+    /// No more requests are taken; `failure` = why no connection was made.
+    pub fn retire(&self, failure: Option<Failure>) {
+        self.change(State::Over(failure));
+    }
+
+    /// The connection, where it takes another stream at once.
+    fn usable(&self) -> Option<Rc<Shared<Link>>> {
+        match &*self.state.borrow() {
+            State::Open(shared) if shared.machine.borrow().available() > 0 => {
+                Some(Rc::clone(shared))
+            }
+            State::Open(_) | State::Making | State::Shakes | State::Over(_) => None,
+        }
+    }
+
+    /// Whether it may still take requests.
+    fn has_future(&self) -> bool {
+        match &*self.state.borrow() {
+            State::Open(shared) => shared.machine.borrow().takes_requests(),
+            State::Making | State::Shakes => true,
+            State::Over(_) => false,
+        }
+    }
+
+    /// Since when the connection has had no stream, while it has none.
+    fn idle_since_ms(&self) -> Option<Millis> {
+        match &*self.state.borrow() {
+            State::Open(shared) => {
+                let machine = shared.machine.borrow();
+                let is_idle = machine.stream_count() == 0 && machine.takes_requests();
+                is_idle.then(|| shared.owner.idle_since_ms.get())
+            }
+            State::Making | State::Shakes | State::Over(_) => None,
+        }
+    }
+
+    /// Ends the connection, which has no stream.
+    pub fn end(&self) {
+        if let State::Open(shared) = &*self.state.borrow() {
+            shared.machine.borrow_mut().close(ErrorCode::NoError, "");
+            shared.changed();
+        }
+    }
+
+    fn is_being_made(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Making | State::Shakes)
+    }
+}
+
+/// An exchange that waits, and whether it stands in the line of its shelf.
+type Waiter = (Rc<Cell<bool>>, Waker);
+
+/// The connections to one target, and the exchanges that wait for a stream of one.
+#[derive(Default)]
+pub struct Shelf {
+    lines: RefCell<Vec<Rc<Line>>>,
+    waiters: RefCell<VecDeque<Waiter>>,
+}
+
+impl Shelf {
+    /// A connection that takes another stream at once.
+    pub fn usable(&self, id: ConnectionId) -> Option<Rc<Shared<Link>>> {
+        let lines = self.lines.borrow();
+        lines.iter().filter(|line| line.id == id).find_map(|line| line.usable())
+    }
+
+    /// A wait for a stream: of a connection that is being made and has few waiting for it, or of any, where there are as
+    /// many as may be. `None` = another is to be made.
+    pub fn wait(
+        self: &Rc<Self>,
+        id: ConnectionId,
+        (streams_max, connections_max): (u32, u32),
+    ) -> Option<Waiting> {
+        self.tidy();
+        let lines = self.lines.borrow();
+        let same = || lines.iter().filter(|line| line.id == id);
+        let is_soon = |line: &&Rc<Line>| {
+            line.usable().is_some() || line.is_being_made() && line.waiting.get() < streams_max
+        };
+        let full = || {
+            let is_full = same().count() >= connections_max as usize;
+            same().min_by_key(|line| line.waiting.get()).filter(|_| is_full)
+        };
+        same().find(is_soon).or_else(full).map(Waiting::new)
+    }
+
+    /// Begins with a connection that is to be made.
+    pub fn begin(self: &Rc<Self>, target: Arc<TargetState>, id: ConnectionId) -> Rc<Line> {
+        let line = Rc::new(Line {
+            _target: target,
+            id,
+            shelf: Rc::clone(self),
+            state: RefCell::new(State::Making),
+            waiting: Cell::new(0),
+            is_unwanted: Cell::new(false),
+        });
+        self.lines.borrow_mut().push(Rc::clone(&line));
+        line
+    }
+
+    /// Forgets connections that are over.
+    pub fn tidy(&self) {
+        self.lines.borrow_mut().retain(|line| line.has_future());
+    }
+
+    /// The connection that has been idle for longest, and since when.
+    pub fn idlest(&self) -> Option<(Millis, Rc<Line>)> {
+        let lines = self.lines.borrow();
+        let idle = lines.iter().filter_map(|line| Some((line.idle_since_ms()?, line)));
+        idle.min_by_key(|(since_ms, _)| *since_ms)
+            .map(|(since_ms, line)| (since_ms, Rc::clone(line)))
+    }
+
+    /// Ends the idle connections.
+    pub fn end_idle(&self) {
+        for line in &*self.lines.borrow() {
+            if line.idle_since_ms().is_some() {
+                line.end();
+            }
+        }
+    }
+
+    /// Ends the connections that have proven `id`, also such as are still being made.
+    pub fn end_of(&self, id: ConnectionId) {
+        for line in self.lines.borrow().iter().filter(|line| line.id == id) {
+            line.is_unwanted.set(true);
+            if line.idle_since_ms().is_some() {
+                line.end();
+            }
+        }
+    }
+
+    /// Whether any connection may still take such requests.
+    fn has_future(&self, id: ConnectionId) -> bool {
+        self.lines.borrow().iter().any(|line| line.id == id && line.has_future())
+    }
+
+    /// A stream may be had: whoever waits longest looks.
+    fn wake_next(&self) {
+        let next = self.waiters.borrow_mut().pop_front();
+        if let Some((is_listed, waker)) = next {
+            is_listed.set(false);
+            waker.wake();
+        }
+    }
+
+    fn wake_all(&self) {
+        for (is_listed, waker) in self.waiters.take() {
+            is_listed.set(false);
+            waker.wake();
+        }
+    }
+}
+
+/// An exchange that waits for a stream.
+pub struct Waiting {
+    /// What it waits for first.
+    line: Rc<Line>,
+    has_told: bool,
+    is_given_up: Cell<bool>,
+    is_listed: Rc<Cell<bool>>,
+    /// It has what it waited for.
+    is_served: bool,
+}
+
+impl Waiting {
+    pub fn new(line: &Rc<Line>) -> Waiting {
+        line.waiting.set(line.waiting.get() + 1);
+        let line = Rc::clone(line);
+        Waiting {
+            line,
+            has_told: false,
+            is_given_up: Cell::default(),
+            is_listed: Rc::default(),
+            is_served: false,
+        }
+    }
+
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Connected<Rc<Shared<Link>>>, Failure>> {
+        if self.is_given_up.get() {
+            return Poll::Ready(Err(Failure::ConnectTimeout));
+        }
+        let Line { shelf, id, state, .. } = &*self.line;
+        if let Some(shared) = shelf.usable(*id) {
+            self.is_served = true;
+            return Poll::Ready(Ok(Connected::Ready(shared)));
+        }
+        match &*state.borrow() {
+            State::Over(Some(failure)) => return Poll::Ready(Err(*failure)),
+            State::Shakes if !self.has_told => {
+                self.has_told = true;
+                return Poll::Ready(Ok(Connected::Shakes));
+            }
+            State::Over(None) | State::Open(_) if !shelf.has_future(*id) => {
+                return Poll::Ready(Err(Failure::ConnectFailed));
+            }
+            State::Over(None) | State::Open(_) | State::Making | State::Shakes => {}
+        }
+        if !self.is_listed.replace(true) {
+            let waiter = (Rc::clone(&self.is_listed), cx.waker().clone());
+            shelf.waiters.borrow_mut().push_back(waiter);
+        }
+        Poll::Pending
+    }
+
+    /// Makes the wait end. The connection itself is made on, since others may wait for it.
+    pub fn abort(&self) {
+        self.is_given_up.set(true);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Line { shelf, waiting, .. } = &*self.line;
+        waiting.set(waiting.get().saturating_sub(1));
+        if self.is_listed.get() {
+            let is_own = |(is_listed, _): &Waiter| Rc::ptr_eq(is_listed, &self.is_listed);
+            shelf.waiters.borrow_mut().retain(|waiter| !is_own(waiter));
+        } else if !self.is_served {
+            // It may have been woken for a stream that it has not taken.
+            shelf.wake_next();
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The two directions of one exchange on a stream of a target's connection.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::line::{self, Link};
+use crate::exchange::client::Presence;
+use crate::exchange::content::{Along, End, Piece, ROOM, Received, SendFault};
+use crate::exchange::target::{self, ReceiveFault, Receiving, Sending};
+use crate::http::fields::Fields;
+use crate::http::head::{ContentLength, HeadLimits, Method, ResponseHead};
+use crate::http::refusal::{ChunkFault, ResponseFault};
+use crate::http2::head;
+use crate::http2::hpack::block::Block;
+use crate::http2::machine::events::{Cause, Key};
+use crate::multiplex::reading::{Cut, Reading};
+use crate::multiplex::shared::{Owner as _, Shared};
+use crate::multiplex::side::StreamSide;
+use crate::multiplex::writing::Writing;
+use crate::time::patience::Patience;
+use crate::upstream::draft::{Asks, Draft};
+use crate::uring::buffers;
+
+/// A stream that is opened with the request.
+struct Stream {
+    shared: Rc<Shared<Link>>,
+    /// None before the request, and where none could be opened any more.
+    key: Cell<Key>,
+    /// The request for a tunnel, which waits for the target's SETTINGS.
+    waits: RefCell<Option<Box<[u8]>>>,
+}
+
+impl Stream {
+    fn to(&self) -> (&Shared<Link>, Key) {
+        (&*self.shared, self.key.get())
+    }
+
+    /// Opens the stream with a field block. Where the connection takes none any more, both directions find that out.
+    fn open(&self, block: &[u8], ends: bool) -> bool {
+        let now_ms = self.shared.owner.clock().now_ms();
+        let opened = self.shared.machine.borrow_mut().request(block, ends, now_ms);
+        let Ok(key) = opened else { return false };
+        self.shared.open(key, false);
+        self.key.set(key);
+        self.shared.changed();
+        true
+    }
+
+    /// Opens the stream of a tunnel as soon as the target has said that it knows such (RFC 8441 §3).
+    #[cold]
+    fn poll_open(&self, cx: &Context<'_>) -> Poll<Result<(), ReceiveFault>> {
+        let (opens, may_come) = {
+            let machine = self.shared.machine.borrow();
+            (machine.opens_tunnels(), machine.takes_requests())
+        };
+        match opens {
+            None if may_come && self.shared.owner.listen(cx) => return Poll::Pending,
+            None => {}
+            Some(false) => {
+                self.waits.take();
+                return Poll::Ready(Err(ReceiveFault::NoTunnels));
+            }
+            Some(true) => {
+                if let Some(block) = self.waits.borrow().as_deref() {
+                    self.open(block, false);
+                }
+            }
+        }
+        self.waits.take();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let (shared, stream) = self.to();
+        line::finish(shared, stream);
+    }
+}
+
+/// The request on its way.
+pub struct Request {
+    stream: Rc<Stream>,
+    writing: Writing,
+}
+
+/// The response on its way.
+pub struct Response {
+    stream: Rc<Stream>,
+    /// A head that has come, and whether it ends the stream.
+    head: Option<(Box<Block>, bool)>,
+    reading: Reading,
+    /// The content that came with the final head.
+    along: Vec<u8>,
+    /// There is no content.
+    is_empty: bool,
+    asks: Asks,
+}
+
+/// The lease of a stream.
+pub struct Lease(Box<Parts>);
+
+struct Parts {
+    request: Request,
+    response: Response,
+}
+
+impl Lease {
+    /// On a connection that takes another stream.
+    pub fn new(shared: Rc<Shared<Link>>) -> Lease {
+        let key = Cell::new(Key::NONE);
+        let stream = Rc::new(Stream { shared, key, waits: RefCell::default() });
+        let request = Request { stream: Rc::clone(&stream), writing: Writing::default() };
+        let response = Response {
+            stream,
+            head: None,
+            reading: Reading::default(),
+            along: Vec::new(),
+            is_empty: false,
+            asks: Asks::Response,
+        };
+        Lease(Box::new(Parts { request, response }))
+    }
+}
+
+impl target::Lease for Lease {
+    type Draft = Draft;
+    type Sending = Request;
+    type Receiving = Response;
+    type Handle = Handle;
+    type Side = StreamSide<Link>;
+
+    /// Opens the stream, that of a tunnel when the target has said that it knows such.
+    fn request(&mut self, draft: &mut Draft, is_whole: bool) {
+        let Parts { request, response } = &mut *self.0;
+        let (block, content, trailers) = draft.parts();
+        response.asks = draft.asks();
+        if response.asks != Asks::Response {
+            request.stream.waits.replace(Some(block.into()));
+            return;
+        }
+        let ends = is_whole && content.is_empty() && trailers.is_empty();
+        if !request.stream.open(block, ends) {
+            return;
+        }
+        request.writing.has_ended = ends;
+        if !ends {
+            let along = Along { bytes: content, end: is_whole.then_some(trailers) };
+            request.writing.append(request.stream.to(), along);
+        }
+    }
+
+    fn parts(&mut self) -> (&mut Request, &mut Response) {
+        (&mut self.0.request, &mut self.0.response)
+    }
+
+    fn handle(&self) -> Handle {
+        Handle(Rc::clone(&self.0.request.stream))
+    }
+
+    fn tunnel(&mut self) -> StreamSide<Link> {
+        let stream = &self.0.request.stream;
+        StreamSide { shared: Rc::clone(&stream.shared), stream: stream.key.get() }
+    }
+}
+
+impl Sending for Request {
+    type Draft = Draft;
+
+    fn keep_going(&mut self, _: &mut Context<'_>) {
+        // What is wrong is found by who waits for it.
+        let _ = self.writing.hand_over(self.stream.to());
+    }
+
+    fn poll_sent(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: Option<&mut Draft>,
+    ) -> Poll<Result<(), SendFault>> {
+        self.writing.poll_taken(self.stream.to(), cx)
+    }
+
+    async fn send(
+        &mut self,
+        piece: Piece,
+        end: Option<&[u8]>,
+        patience: Patience<'_>,
+    ) -> Result<(), SendFault> {
+        self.writing.put(piece, end);
+        self.writing.taken(self.stream.to(), patience).await
+    }
+}
+
+impl Response {
+    /// Passes a head to `look` that has been judged.
+    fn judged<T>(
+        &mut self,
+        (block, ends): (&Block, bool),
+        (method, limits): (Method, &HeadLimits),
+        look: impl FnOnce(&ResponseHead<'_, '_>) -> T,
+    ) -> Result<T, ResponseFault> {
+        let mut fields = Fields::new();
+        let head = match &self.asks {
+            Asks::Response => head::response(block, ends, limits, method, &mut fields)?,
+            Asks::Tunnel(proof) => {
+                let proof = proof.as_ref().map(<[u8; _]>::as_slice);
+                head::tunnel_response(block, ends, limits, proof, &mut fields)?
+            }
+        };
+        if head.status >= 200 {
+            self.is_empty = ends || head.content == ContentLength::None;
+            let (shared, stream) = self.stream.to();
+            let expected = shared.machine.borrow_mut().expect(stream, head.content);
+            expected.map_err(|_| ResponseFault::ContentLengthMismatch)?;
+        }
+        Ok(look(&head))
+    }
+}
+
+impl Receiving for Response {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveFault>> {
+        if self.head.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.asks != Asks::Response && self.stream.waits.borrow().is_some() {
+            ready!(self.stream.poll_open(cx))?;
+        }
+        let (shared, stream) = self.stream.to();
+        let looked = shared.slot(stream, |slot| {
+            if let Some(head) = slot.heads.pop_front() {
+                self.head = Some(head);
+                return Poll::Ready(Ok(()));
+            }
+            slot.listen(cx);
+            match (slot.fault, slot.presence) {
+                _ if slot.is_flooded => Poll::Ready(Err(ReceiveFault::TooManyInterim)),
+                (Some(fault), _) => Poll::Ready(Err(ReceiveFault::Invalid(fault))),
+                (None, Presence::There) => Poll::Pending,
+                (None, _) if slot.is_unprocessed => Poll::Ready(Err(ReceiveFault::Unprocessed)),
+                (None, Presence::Reset) => Poll::Ready(Err(ReceiveFault::Reset)),
+                (None, Presence::Ended) => Poll::Ready(Err(ReceiveFault::Closed)),
+            }
+        });
+        let without = match stream {
+            Key::NONE => ReceiveFault::Unprocessed,
+            _ => ReceiveFault::Reset,
+        };
+        looked.unwrap_or(Poll::Ready(Err(without)))
+    }
+
+    fn head<T>(
+        &mut self,
+        method: Method,
+        limits: &HeadLimits,
+        look: impl FnOnce(&ResponseHead<'_, '_>) -> T,
+    ) -> Result<Option<T>, ResponseFault> {
+        let Some((block, ends)) = self.head.take() else { return Ok(None) };
+        let looked = self.judged((&block, ends), (method, limits), look);
+        self.stream.shared.machine.borrow_mut().recycle(block);
+        looked.map(Some)
+    }
+
+    fn is_empty(&self) -> bool {
+        let (shared, stream) = self.stream.to();
+        let waits = shared.slot(stream, |slot| !slot.heads.is_empty());
+        self.head.is_none() && waits != Some(true)
+    }
+
+    fn along(&mut self) -> Result<Along<'_>, ChunkFault> {
+        if self.is_empty {
+            return Ok(Along { bytes: &[], end: Some(&[]) });
+        }
+        let next = self.reading.next(self.stream.to());
+        let Some((piece, is_last)) = next else { return Ok(Along::default()) };
+        self.along = piece;
+        let bytes = self.along.get(ROOM..).unwrap_or_default();
+        self.reading.owe(bytes.len());
+        Ok(Along { bytes, end: is_last.then_some(&*self.reading.trailers) })
+    }
+
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, ReceiveFault>> {
+        let to = self.stream.to();
+        self.reading.give_credit(to);
+        self.reading.poll(to, cx).map(|come| match come {
+            Ok((mut buffer, is_last)) => {
+                if buffer.is_empty() {
+                    buffer.resize(ROOM, 0);
+                }
+                self.reading.owe(buffer.len().saturating_sub(ROOM));
+                let end = if is_last { End::Last } else { End::No };
+                Ok(Received { piece: Piece { buffer, from: ROOM }, end })
+            }
+            Err(Cut::Invalid(fault)) => Err(ReceiveFault::Invalid(fault)),
+            Err(Cut::Gone) => Err(ReceiveFault::Reset),
+        })
+    }
+
+    fn trailers(&self) -> &[u8] {
+        &self.reading.trailers
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        buffers::give_back(std::mem::take(&mut self.along));
+    }
+}
+
+/// The leased stream.
+pub struct Handle(Rc<Stream>);
+
+impl target::Handle for Handle {
+    fn queued_bytes(&self) -> Option<u32> {
+        None
+    }
+
+    fn abort(&self) {
+        let (shared, stream) = self.0.to();
+        self.0.waits.take();
+        let now_ms = shared.owner.clock().now_ms();
+        shared.machine.borrow_mut().reset(stream, Cause::Cancel, now_ms);
+        shared.tell(stream, |slot| slot.presence = Presence::Reset);
+        shared.changed();
+    }
+}
