@@ -6,9 +6,10 @@ use super::failure::Failure;
 use super::grpc::Again;
 use super::place::{chosen, take_back};
 use super::plan::{Outgoing, Plan};
+use super::progress::Progress;
 use super::scene::{Scene, Tried};
 use super::target::Draft;
-use crate::group::retry::{self, Decision, RetryPermit};
+use crate::group::retry::{self, Decision};
 use crate::group::target_group::{GroupOptions, Standing};
 use crate::routing::actions::Action;
 use crate::time::clock::Millis;
@@ -25,8 +26,6 @@ pub struct Attempts<'a, 's> {
     is_idempotent: bool,
     is_replayable: bool,
     began_ms: Millis,
-    /// Held while a retry runs.
-    permit: Option<RetryPermit>,
 }
 
 impl<'a, 's> Attempts<'a, 's> {
@@ -44,7 +43,6 @@ impl<'a, 's> Attempts<'a, 's> {
             is_idempotent: out.plan.method.is_idempotent(),
             is_replayable,
             began_ms: scene.local.clock.now_ms(),
-            permit: None,
         }
     }
 
@@ -54,7 +52,7 @@ impl<'a, 's> Attempts<'a, 's> {
     /// There is none, and why the request has failed.
     pub fn again<C: Client, D: Draft>(
         &mut self,
-        (failure, was_reused): (Failure, bool),
+        (failure, progress): (Failure, &Progress),
         client: &C,
         (out, entry): (&mut Outgoing<D>, &mut Entry),
     ) -> Result<(), Failure> {
@@ -69,14 +67,14 @@ impl<'a, 's> Attempts<'a, 's> {
             Failure::CallRefused { .. } => retry::Failure::Refused,
             _ => retry::Failure::Other,
         };
-        let attempt = self.attempt((kind, was_reused), &out.plan, options);
+        let attempt = self.attempt((kind, progress.is_reused.get()), &out.plan, options);
         let (percent, minimum) = (options.retry_budget_percent, options.retry_budget_minimum);
         let decision = retry::decide(&attempt, || {
-            self.permit = self
-                .permit
-                .take()
-                .or_else(|| group.state.start_retry(clock.unix_s(), percent, minimum));
-            self.permit.is_some()
+            let mut permit = progress.permit.borrow_mut();
+            if permit.is_none() {
+                *permit = group.state.start_retry(clock.unix_s(), percent, minimum);
+            }
+            permit.is_some()
         });
         let (goes_elsewhere, has_same) = match decision {
             // A target that takes no connection has lost the sessions that it kept; one that closes has only failed this
@@ -135,7 +133,7 @@ impl<'a, 's> Attempts<'a, 's> {
 
     /// Whether a call that its chosen target answers by a status that the group retries may be tried again. What the
     /// target has said goes to the client where it may not, so that this is asked before it says anything.
-    pub fn after_call(&self, plan: &Plan) -> Again {
+    pub fn after_call(&self, plan: &Plan, progress: &Progress) -> Again {
         let Some((group, target)) = chosen(self.scene.view, &plan.choice) else {
             return Again::Never;
         };
@@ -160,7 +158,7 @@ impl<'a, 's> Attempts<'a, 's> {
         };
         match may_again {
             false => Again::Never,
-            true if needs_budget && self.permit.is_none() => Again::WithinBudget,
+            true if needs_budget && progress.permit.borrow().is_none() => Again::WithinBudget,
             true => Again::Surely,
         }
     }

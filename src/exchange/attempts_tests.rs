@@ -15,6 +15,7 @@ const CLOSED: (Failure, bool) = (Failure::TargetClosed { any_byte: false }, fals
 /// One request and its attempts.
 struct Tries<'a, 's> {
     attempts: Attempts<'a, 's>,
+    progress: Progress,
     client: ClientDouble,
     out: Outgoing<Text>,
     entry: Entry,
@@ -25,13 +26,16 @@ impl<'a, 's> Tries<'a, 's> {
     fn new(shard: &Shard, scene: &'a Scene<'s>, head: &str, is_replayable: bool) -> Tries<'a, 's> {
         let (client, mut out, entry) = shard.plan(head);
         out.plan.choice.target = 0;
-        Tries { attempts: Attempts::new(scene, &out, is_replayable), client, out, entry }
+        let attempts = Attempts::new(scene, &out, is_replayable);
+        Tries { attempts, progress: Progress::default(), client, out, entry }
     }
 
     /// The target of the next attempt, if there is one.
     fn after(&mut self, failed: (Failure, bool)) -> Option<usize> {
         let parts = (&mut self.out, &mut self.entry);
-        self.attempts.again(failed, &self.client, parts).ok()?;
+        let (failure, was_reused) = failed;
+        self.progress.is_reused.set(was_reused);
+        self.attempts.again((failure, &self.progress), &self.client, parts).ok()?;
         Some(self.out.plan.choice.target)
     }
 
@@ -157,7 +161,7 @@ fn a_bound_request_fails_over_at_once_when_connecting_has_taken_all_its_time() {
 }
 
 #[test]
-fn retries_of_what_a_target_may_have_seen_need_the_groups_budget_for_as_long_as_they_run() {
+fn retries_of_what_a_target_may_have_seen_need_the_groups_budget_until_they_are_answered() {
     let budget = "retries.count = 2\nretries.budget_percent = 0\nretries.budget_minimum = 1";
     play(&file("", budget, 3), async |shard| {
         let scene = shard.scene();
@@ -167,8 +171,10 @@ fn retries_of_what_a_target_may_have_seen_need_the_groups_budget_for_as_long_as_
         assert_eq!(second.after(CLOSED), None);
         assert!(first.after(CLOSED).is_some(), "who holds a permit needs no other");
         assert!(Tries::new(shard, &scene, GET, true).after(REFUSED).is_some(), "nor a connect");
-        drop(first);
-        assert!(second.after(CLOSED).is_some());
+        first.progress.begin();
+        assert!(second.after(CLOSED).is_some(), "a response that has begun needs none");
+        drop(second);
+        assert!(Tries::new(shard, &scene, GET, true).after(CLOSED).is_some());
     });
 }
 
@@ -177,7 +183,7 @@ const RETRIED: &str = "protocol_version = \"grpc\"\nretries.on = [\"grpc:unavail
 
 impl Tries<'_, '_> {
     fn after_call(&self) -> Again {
-        self.attempts.after_call(&self.out.plan)
+        self.attempts.after_call(&self.out.plan, &self.progress)
     }
 }
 

@@ -193,7 +193,7 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
         lease: &mut L,
         entry: &mut Entry,
     ) -> Result<End, Failure> {
-        self.progress.has_begun.set(true);
+        self.progress.begin();
         entry.enter(Phase::Tunnel);
         let idle = self.place.group.options.tunnel_idle_timeout;
         let sides = (self.client.tunnel(), lease.tunnel());

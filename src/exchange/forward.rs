@@ -50,12 +50,13 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             match self.attempt((&attempts, &progress), entry).await {
                 Ok(end) => break end,
                 Err(failure) => {
-                    let has_begun = progress.has_begun.get();
+                    let has_begun = progress.has_begun();
                     let is_over = has_begun || self.scene.local.stop.is_now();
-                    let failed = (failure, progress.is_reused.get());
                     let again = match is_over {
                         true => Err(failure),
-                        false => attempts.again(failed, self.client, (self.out, entry)),
+                        false => {
+                            attempts.again((failure, &progress), self.client, (self.out, entry))
+                        }
                     };
                     if let Err(failure) = again {
                         break self.scene.failed(failure, has_begun, entry);
@@ -89,7 +90,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         entry.target(self.out.plan.choice.group, self.out.plan.choice.target);
         entry.enter(Phase::Connect);
         let manner = target.manner.as_ref();
-        let way = manner.map(|manner| self.way((target, manner), attempts));
+        let way = manner.map(|manner| self.way((target, manner), (attempts, progress)));
         let to = Destination { target, way: way.as_ref() };
         // What is there is leased, unless only new connections are to be trusted.
         let surely = !self.out.plan.method.is_idempotent();
@@ -160,11 +161,11 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     fn way(
         &mut self,
         (target, manner): (&'s Target, &'s Manner),
-        attempts: &Attempts<'_, '_>,
+        (attempts, progress): (&Attempts<'_, '_>, &Progress),
     ) -> Way<'s> {
         let plan = &mut self.out.plan;
         if manner.http2 && plan.call.is_call {
-            plan.call.again = attempts.after_call(plan);
+            plan.call.again = attempts.after_call(plan, progress);
         }
         let name = manner.tls.as_ref().and_then(|tls| match tls.only_name() {
             Some(name) => Some(name),
@@ -316,7 +317,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
 /// Lets a failure count towards the target's ejection if it is the target's; a response that has begun
 /// was noted with its head.
 fn note_failure(target: &Target, failure: Failure, progress: &Progress) {
-    if !progress.has_begun.get() && failure.is_gateway_error(progress.is_reused.get()) {
+    if !progress.has_begun() && failure.is_gateway_error(progress.is_reused.get()) {
         target.state.note_outcome(true);
     }
 }

@@ -1,14 +1,18 @@
 //! How far an exchange has come, as far as the rest of it depends on that. `entry` has the facts for the log.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::failure::Failure;
+use crate::group::retry::RetryPermit;
 
 /// How far an exchange has come, as both of its directions see it.
 #[derive(Debug)]
 pub struct Progress {
     /// Whether a final response of the target has begun to go out.
-    pub has_begun: Cell<bool>,
+    has_begun: Cell<bool>,
+    /// Held while a retry waits for its response: what has begun is no burden on the group any more, however long it
+    /// runs.
+    pub permit: RefCell<Option<RetryPermit>>,
     /// Whether the lease is on a connection that has served before.
     pub is_reused: Cell<bool>,
     /// The state of the request's content, where more of it comes than with the head.
@@ -19,9 +23,24 @@ impl Default for Progress {
     fn default() -> Progress {
         Progress {
             has_begun: Cell::new(false),
+            permit: RefCell::new(None),
             is_reused: Cell::new(false),
             upload: Cell::new(UploadState::None),
         }
+    }
+}
+
+impl Progress {
+    /// A final response of the target begins to go out.
+    #[inline]
+    pub fn begin(&self) {
+        self.has_begun.set(true);
+        self.permit.take();
+    }
+
+    #[inline]
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.get()
     }
 }
 

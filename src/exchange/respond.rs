@@ -174,7 +174,7 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
         self.answering.append(along);
         self.place.target.state.note_outcome(matches!(entry.target_status, 502..=504));
         self.timers.stop(Timer::Response);
-        self.progress.has_begun.set(true);
+        self.progress.begin();
         entry.enter(Phase::ResponseContent);
         let clock = &self.scene.local.clock;
         if self.answering.flush(is_whole).await.map_err(send_failure)? == Flushed::OnItsWay {

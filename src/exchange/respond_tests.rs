@@ -121,7 +121,7 @@ fn an_end_before_the_first_byte_is_told_from_one_behind_it() {
     ] {
         of(says, |world, result| {
             assert_eq!(result, Err(failure));
-            assert!(!world.progress.has_begun.get());
+            assert!(!world.progress.has_begun());
             assert_eq!(world.client.text(), "");
         });
     }
@@ -212,7 +212,7 @@ fn a_head_in_parts_and_its_content_reach_the_client_once_and_in_order() {
     of(&says, |world, result| {
         assert_eq!(result, Ok(()));
         assert_eq!(world.client.text(), "200\nabcdef");
-        assert!(world.client.has_end.get() && world.progress.has_begun.get());
+        assert!(world.client.has_end.get() && world.progress.has_begun());
         assert_eq!(world.entry.response_content_bytes, 6);
         assert_eq!((world.entry.status, world.entry.target_status), (200, 200));
         assert_eq!(world.client.may_keep.get(), Some(true));
@@ -226,7 +226,7 @@ fn interim_heads_go_to_the_client_and_begin_no_response() {
     of(&[Says::Head(interim), CLOSED], |world, result| {
         assert_eq!(result, Err(Failure::TargetClosed { any_byte: true }));
         assert_eq!(world.client.text(), "103\n");
-        assert!(!world.progress.has_begun.get(), "the client may still be told why");
+        assert!(!world.progress.has_begun(), "the client may still be told why");
         assert_eq!(world.entry.status, 0);
     });
     let both = "HTTP/1.1 100 C\r\n\r\nHTTP/1.1 103 E\r\n\r\nHTTP/1.1 204 N\r\n\r\n";
@@ -349,7 +349,7 @@ fn content_that_ends_before_its_time_is_cut_off_and_says_how() {
     ] {
         of(&[HEAD, Says::Content("abc", End::No), last], |world, result| {
             assert_eq!(result, Err(failure));
-            assert!(world.progress.has_begun.get() && !world.client.has_end.get());
+            assert!(world.progress.has_begun() && !world.client.has_end.get());
             assert_eq!(world.client.text(), "200\nabc");
         });
     }
@@ -437,7 +437,7 @@ fn a_client_that_takes_no_more_fails_its_response() {
         let prepare = |world: &World<'_>| world.client.fault.set(Some(fault));
         with(GET, &[HEAD], prepare, |world, result| {
             assert_eq!(result, Err(failure));
-            assert!(world.progress.has_begun.get());
+            assert!(world.progress.has_begun());
         });
     }
 }
@@ -520,7 +520,7 @@ fn an_answer_of_trailers_only_whose_status_is_retried_is_not_passed_on() {
             let is_kept = expected.is_err();
             assert_eq!(world.client.text().is_empty(), is_kept, "{head}");
             assert_eq!(world.entry.target_status, if is_kept { 0 } else { 200 });
-            assert_eq!(world.progress.has_begun.get(), !is_kept);
+            assert_eq!(world.progress.has_begun(), !is_kept);
         });
     }
 }

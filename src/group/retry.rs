@@ -106,7 +106,7 @@ pub fn decide(attempt: &Attempt, budget: impl FnOnce() -> bool) -> Decision {
     if is_same { Decision::SameTarget } else { other }
 }
 
-/// The permission to retry one request; held until the retry has an answer or has failed.
+/// The permission to retry one request; held until the retry's response begins or it has failed.
 #[derive(Debug)]
 #[must_use = "a retry runs as long as its permit is held"]
 pub struct RetryPermit {

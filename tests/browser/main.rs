@@ -15,6 +15,7 @@ mod actions;
 mod audit;
 #[path = "../tls/authority.rs"]
 mod authority;
+mod cancelling;
 mod certificates;
 mod figures;
 mod file;

@@ -231,9 +231,14 @@ fn status() -> Value {
             "version": 3, "generation": 17, "path": "/etc/limpet/limpet.toml", "loaded_unix_ms": 0,
             "overlay_edits": 2, "file_differs": false, "pending": null,
         },
-        "listeners": [{"name": "web", "address": "127.0.0.1:8080"}],
-        "connections": {"open": 1, "accepted": 20, "refused": 0},
-        "target_connections": {"open": 4}, "memory_bytes": 12_582_912,
+        "listeners": [
+            {"name": "web", "address": "127.0.0.1:8080", "http_versions": ["HTTP/2", "HTTP/1.1"]},
+        ],
+        "connections": {
+            "open": 3, "accepted": 20, "refused": 0, "http2": {"open": 1, "streams": 17},
+        },
+        "target_connections": {"open": 4, "http2": {"open": 2, "streams": 1}},
+        "memory_bytes": 12_582_912,
         "log": {"lines_written": 9, "lines_dropped": 0, "lines_failed": 0, "level": "info"},
         "warnings": ["no keys are configured"], "unchecked_count": 2, "demo": false, "demo_urls": [],
     })
@@ -249,8 +254,9 @@ fn status_is_one_page() {
             "engine         io_uring, 2 shards\n",
             "configuration  version 3, /etc/limpet/limpet.toml, loaded ",
             "               2 changes not in the file: limpet ctl overlay\n",
-            "listener       web on 127.0.0.1:8080\n",
-            "connections    1 open, 20 accepted, 0 refused; to targets 4 open\n",
+            "listener       web on 127.0.0.1:8080, HTTP/2, HTTP/1.1\n",
+            "connections    3 open, 20 accepted, 0 refused; to targets 4 open\n",
+            "of HTTP/2      1 open, 17 streams; to targets 2 open, 1 stream\n",
             "memory         12 MiB\n",
             "unchecked      targets of 2 target groups: limpet ctl targets\n",
             "log            level info; access log 9 lines written, 0 dropped, 0 failed\n",
@@ -277,7 +283,8 @@ fn group() -> Value {
         "health_summary": {"initial": 0, "healthy": 1, "unhealthy": 1, "draining": 0, "unused": 0},
         "failing_open": false, "requests_per_second": 12.34, "requests_history": [],
         "errors_per_second": 0.0, "latency_us": {"p50": 180, "p90": 300, "p99": 2500, "p999": null},
-        "in_flight": 2, "tunnels": 0, "waiting": 0, "sessions": 12, "attributes": {},
+        "in_flight": 2, "tunnels": 0, "waiting": 0, "sessions": 12,
+        "attributes": {"protocol": "https", "protocol_version": "grpc"},
         "stickiness": {"enabled": true, "type": "lb_cookie", "duration": "1d", "max_age": "7d",
             "cookie_name": "limpet_app", "app_cookie": null},
         "session_matches": [{
@@ -304,14 +311,14 @@ fn groups_are_a_table_with_units_and_remarks_below() {
     assert_eq!(
         lines.next(),
         Some(
-            "GROUP  ALGORITHM    STICKINESS    HEALTHY              REQUESTS/s  ERRORS/s  P50 ms  \
+            "GROUP  VERSION        ALGORITHM    STICKINESS    HEALTHY              REQUESTS/s  ERRORS/s  P50 ms  \
              P99 ms  IN FLIGHT  WAITING  SESSIONS"
         )
     );
     assert_eq!(
         lines.next(),
         Some(concat!(
-            "app    round_robin  lb_cookie 1d  1 of 2, 1 unhealthy        12.3         0    0.18",
+            "app    grpc over TLS  round_robin  lb_cookie 1d  1 of 2, 1 unhealthy        12.3         0    0.18",
             "    2.50          2        0        12",
         ))
     );

@@ -66,6 +66,7 @@ pub(super) struct Pending {
 pub(super) struct Listener {
     pub name: String,
     pub address: String,
+    pub http_versions: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +75,14 @@ pub(super) struct Connections {
     pub open: u64,
     pub accepted: u64,
     pub refused: u64,
+    pub http2: OpenHttp2,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OpenHttp2 {
+    pub open: u64,
+    pub streams: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +113,7 @@ pub(super) struct Group {
     pub in_flight: Option<u64>,
     pub waiting: Option<u64>,
     pub sessions: Option<u64>,
+    pub attributes: Map<String, Value>,
     pub stickiness: Map<String, Value>,
     pub session_matches: Vec<SessionMatch>,
     pub targets: Vec<Target>,

@@ -20,6 +20,7 @@ pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
     session.show(Ask::get("/v1/groups"), |answer: &Groups| {
         let mut table = Table::new(&[
             "GROUP",
+            "VERSION",
             "ALGORITHM",
             "STICKINESS",
             "HEALTHY",
@@ -36,6 +37,7 @@ pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
             let percentile = |us: Option<u64>| Cell::from(known(us.map(milliseconds)));
             table.row([
                 (&group.name).into(),
+                version(group).into(),
                 (&group.algorithm).into(),
                 sticky(group).into(),
                 healthy(group),
@@ -54,6 +56,15 @@ pub(super) fn groups(session: &Session) -> Result<ExitCode, Failure> {
         }
         out
     })
+}
+
+/// "http1", "http2 over TLS": how its targets are spoken to.
+fn version(group: &Group) -> String {
+    let attribute = |key: &str| group.attributes.get(key).map(values::show).unwrap_or_default();
+    match attribute("protocol").as_str() {
+        "https" => format!("{} over TLS", attribute("protocol_version")),
+        _ => attribute("protocol_version"),
+    }
 }
 
 /// "lb_cookie 1d", "app_header 7d", "off": how long a session is kept without a request, or at most.

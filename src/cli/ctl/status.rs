@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::answers::{Level, Pending, Status};
+use super::answers::{Connections, Level, Pending, Status};
 use super::arguments::ExplainOptions;
 use super::client::Ask;
 use super::failure::Failure;
@@ -55,7 +55,8 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
         lines.push(("", format!("changes cannot be kept in the file: {why}")));
     }
     for listener in &status.listeners {
-        lines.push(("listener", format!("{} on {}", listener.name, listener.address)));
+        let versions = listener.http_versions.join(", ");
+        lines.push(("listener", format!("{} on {}, {versions}", listener.name, listener.address)));
     }
     let connections = &status.connections;
     lines.push((
@@ -68,6 +69,7 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
             status.target_connections.open
         ),
     ));
+    lines.extend(of_http2(connections, &status.target_connections));
     lines.push(("memory", status.memory_bytes.map_or(words::UNKNOWN.into(), words::size)));
     lines.extend(unchecked(status));
     lines.push(("log", log(status)));
@@ -80,6 +82,19 @@ fn page(status: &Status, style: Style, now_ms: u64) -> String {
         out.push_str(&format!("{}\n", style.paint(&line, Tone::Careful)));
     }
     out
+}
+
+/// The connections that speak HTTP/2, where there are any.
+fn of_http2(clients: &Connections, targets: &Connections) -> Option<(&'static str, String)> {
+    let (clients, targets) = (&clients.http2, &targets.http2);
+    let open = format!(
+        "{} open, {}; to targets {} open, {}",
+        clients.open,
+        count(clients.streams, "stream"),
+        targets.open,
+        count(targets.streams, "stream")
+    );
+    (clients.open + targets.open > 0).then_some(("of HTTP/2", open))
 }
 
 fn log(status: &Status) -> String {

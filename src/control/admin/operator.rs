@@ -11,7 +11,7 @@ use super::rules::http_versions;
 use super::scope::Scope;
 use super::views::{
     ClientConnections, Config, ConfigStatus, Differences, Events, History, ListenerAddress,
-    LogLevelView, LogStatus, OpenConnections, Setting, Settings, Status,
+    LogLevelView, LogStatus, OpenConnections, OpenHttp2, Setting, Settings, Status,
 };
 use crate::control::change::{Applied, By, Edit, Keep};
 use crate::control::config::amiss;
@@ -27,6 +27,7 @@ use crate::control::write_back;
 use crate::group::target_group::{TargetGroup, UNCHECKED};
 use crate::snapshot::{Bind, Snapshot};
 use crate::telemetry::counters::Counter;
+use crate::telemetry::http2::Side;
 
 /// Most events in one answer.
 const EVENTS_MAX: usize = 1000;
@@ -71,8 +72,12 @@ impl Operator {
                 open: machine.connections(),
                 accepted: counters.get(Counter::ConnectionsAccepted),
                 refused: counters.get(Counter::ConnectionsRefused),
+                http2: self.open_http2(Side::Client),
             },
-            target_connections: OpenConnections { open: counters.target_connections_open() },
+            target_connections: OpenConnections {
+                open: counters.target_connections_open(),
+                http2: self.open_http2(Side::Target),
+            },
             memory_bytes: Some(process::usage().resident_bytes).filter(|bytes| *bytes > 0),
             log: LogStatus {
                 lines_written: lines.lines_written,
@@ -86,6 +91,11 @@ impl Operator {
             demo: !self.demo_urls.is_empty(),
             demo_urls: self.demo_urls.clone(),
         }
+    }
+
+    fn open_http2(&self, side: Side) -> OpenHttp2 {
+        let sums = self.sources.counters.http2(side);
+        OpenHttp2 { open: sums.connections, streams: sums.streams_open }
     }
 
     fn config_status(&self) -> ConfigStatus {

@@ -73,11 +73,20 @@ pub struct ClientConnections {
     pub open: usize,
     pub accepted: u64,
     pub refused: u64,
+    pub http2: OpenHttp2,
 }
 
 #[derive(Debug, Serialize)]
 pub struct OpenConnections {
     pub open: u64,
+    pub http2: OpenHttp2,
+}
+
+/// The connections that speak HTTP/2 and what they carry, now.
+#[derive(Debug, Serialize)]
+pub struct OpenHttp2 {
+    pub open: u64,
+    pub streams: u64,
 }
 
 #[derive(Debug, Serialize)]

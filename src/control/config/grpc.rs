@@ -88,8 +88,21 @@ pub(super) fn validate(group: &TargetGroup, key: &str, report: &mut Report<'_>) 
     }
 }
 
-/// Listeners that forward to a group of gRPC and take no HTTP/2, in which alone calls come.
+/// Settings of gRPC that do nothing as they stand.
 pub(super) fn notes(file: &File) -> impl Iterator<Item = String> {
+    without_http2(file).chain(without_retries(file))
+}
+
+/// Groups that name what is retried, and retry nothing.
+fn without_retries(file: &File) -> impl Iterator<Item = String> {
+    let names = |group: &&TargetGroup| group.retries.count == 0 && !group.retries.on.is_empty();
+    file.target_groups.iter().filter(names).map(|group| {
+        format!("retries.on of target group {:?} has no effect: retries.count is 0", group.name)
+    })
+}
+
+/// Listeners that forward to a group of gRPC and take no HTTP/2, in which alone calls come.
+fn without_http2(file: &File) -> impl Iterator<Item = String> {
     let is_of_calls = |name: &str| {
         let group = file.target_groups.iter().find(|group| group.name == name);
         group.is_some_and(|group| group.protocol_version == ProtocolVersion::Grpc)
@@ -170,6 +183,21 @@ mod tests {
             assert!(said("", "http2", forward).is_empty(), "HTTP/1.1 may be spoken to these");
         }
         assert!(said("", "grpc", "\"a\"").is_empty());
+    }
+
+    #[test]
+    fn statuses_that_no_retry_is_left_for_are_named() {
+        let said = |retries: &str| {
+            let text = format!(
+                "listener = [{{ name = \"w\", address = \"127.0.0.1:0\", http2 = true, forward = \"a\" }}]\n\
+                 target_group = [{{ name = \"a\", protocol_version = \"grpc\", retries = {{ {retries} }},\n\
+                 target = [{{ address = \"127.0.0.1:1\" }}] }}]"
+            );
+            amiss(&parse(&text, "x").unwrap())
+        };
+        let note = "retries.on of target group \"a\" has no effect: retries.count is 0";
+        assert_eq!(said("on = [\"grpc:unavailable\"], count = 0"), [note]);
+        assert!(said("on = [\"grpc:unavailable\"]").is_empty() && said("count = 0").is_empty());
     }
 
     #[test]

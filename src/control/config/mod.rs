@@ -7,6 +7,7 @@
 mod acme;
 mod acme_checks;
 mod admin;
+mod check_notes;
 mod checks;
 mod collisions;
 mod conditions;

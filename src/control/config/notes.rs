@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 
 use super::file::{
-    DEFAULT_RULE, File, Forward, HealthCheck, HealthCheckType, Listener, StickinessType, Sticky,
-    TargetGroup,
+    DEFAULT_RULE, File, Forward, HealthCheckType, Listener, StickinessType, Sticky, TargetGroup,
 };
-use super::{acme, grpc, loops, rule_notes, sticky_notes};
+use super::{acme, check_notes, grpc, loops, rule_notes, sticky_notes};
 use crate::proxy_protocol::ProxyProtocol;
 use crate::stickiness::options::SameSite;
 use crate::tls::target::Verify;
@@ -41,7 +40,7 @@ fn unchecked(file: &File) -> Vec<String> {
     let is_unchecked = |group: &&TargetGroup| {
         let check = &group.health_check;
         check.kind == HealthCheckType::Off
-            && !is_check_forgotten(check)
+            && !check_notes::is_check_forgotten(check)
             && !group.targets.is_empty()
     };
     let names = file.target_groups.iter().filter(is_unchecked).map(|group| group.name.as_str());
@@ -85,11 +84,7 @@ pub fn amiss(file: &File) -> Vec<String> {
                 "whoever answers at an address of target group {name:?} is taken for the target: tls.verify is \"none\""
             ));
         }
-        if is_check_forgotten(&group.health_check) {
-            notes.push(format!(
-                "target group {name:?} says how it is checked and is not: health_check.type is \"off\""
-            ));
-        }
+        notes.extend(check_notes::note(group));
         if group.stickiness.enabled && is_bypassed == Some(true) {
             notes.push(format!(
                 "the stickiness of target group {name:?} has no effect: all that forwards to it is \
@@ -179,15 +174,6 @@ pub(super) fn sticky_rules(file: &File) -> impl Iterator<Item = (&Listener, Stri
 }
 
 /// Whether a setting is given that only a check uses, while checks are off.
-fn is_check_forgotten(check: &HealthCheck) -> bool {
-    let is_set = check.path != "/" || check.port.is_some();
-    check.kind == HealthCheckType::Off
-        && (is_set
-            || !check.host.is_empty()
-            || !check.body.is_empty()
-            || !check.grpc_service.is_empty())
-}
-
 /// Every group that receives requests, and whether only sticky forwards lead to it: their cookie names the target, and
 /// the group's own cookie is never used.
 fn bypassed(file: &File) -> HashMap<&str, bool, ahash::RandomState> {

@@ -23,71 +23,74 @@ use crate::upstream::draft::{Asks, Draft};
 use crate::uring::buffers;
 
 /// A stream that is opened with the request.
+#[derive(Clone)]
 struct Stream {
     shared: Rc<Shared<Link>>,
-    /// None before the request, and where none could be opened any more.
+    /// [`Key::NONE`] before the request, and where none could be opened any more.
+    key: Key,
+    /// The stream of a tunnel, which waits for the target's SETTINGS.
+    tunnel: Option<Rc<Tunnel>>,
+}
+
+/// A stream that is opened later than its request is there.
+struct Tunnel {
+    /// [`Key::NONE`] until it is opened.
     key: Cell<Key>,
-    /// The request for a tunnel, which waits for the target's SETTINGS.
+    /// The field block of the request, until the stream is opened or will never be.
     waits: RefCell<Option<Box<[u8]>>>,
 }
 
-impl Stream {
-    fn to(&self) -> (&Shared<Link>, Key) {
-        (&*self.shared, self.key.get())
-    }
+/// Opens a stream with a field block. Where the connection takes none any more, both directions find that out.
+fn open(shared: &Shared<Link>, block: &[u8], ends: bool) -> Option<Key> {
+    let now_ms = shared.owner.clock().now_ms();
+    let opened = shared.machine.borrow_mut().request(block, ends, now_ms);
+    let key = opened.ok()?;
+    shared.open(key, false);
+    shared.changed();
+    Some(key)
+}
 
-    /// Opens the stream with a field block. Where the connection takes none any more, both directions find that out.
-    fn open(&self, block: &[u8], ends: bool) -> bool {
-        let now_ms = self.shared.owner.clock().now_ms();
-        let opened = self.shared.machine.borrow_mut().request(block, ends, now_ms);
-        let Ok(key) = opened else { return false };
-        self.shared.open(key, false);
-        self.key.set(key);
-        self.shared.changed();
-        true
+impl Stream {
+    #[inline]
+    fn to(&self) -> (&Shared<Link>, Key) {
+        let key = match &self.tunnel {
+            None => self.key,
+            Some(tunnel) => tunnel.key.get(),
+        };
+        (&*self.shared, key)
     }
 
     /// Opens the stream of a tunnel as soon as the target has said that it knows such (RFC 8441 §3).
     #[cold]
-    fn poll_open(&self, cx: &Context<'_>) -> Poll<Result<(), ReceiveFault>> {
+    fn poll_open(&self, tunnel: &Tunnel, cx: &Context<'_>) -> Poll<Result<(), ReceiveFault>> {
         let (opens, may_come) = {
             let machine = self.shared.machine.borrow();
             (machine.opens_tunnels(), machine.takes_requests())
         };
+        if opens.is_none() && may_come && self.shared.owner.listen(cx) {
+            return Poll::Pending;
+        }
+        let Some(block) = tunnel.waits.take() else { return Poll::Ready(Ok(())) };
         match opens {
-            None if may_come && self.shared.owner.listen(cx) => return Poll::Pending,
             None => {}
-            Some(false) => {
-                self.waits.take();
-                return Poll::Ready(Err(ReceiveFault::NoTunnels));
-            }
+            Some(false) => return Poll::Ready(Err(ReceiveFault::NoTunnels)),
             Some(true) => {
-                if let Some(block) = self.waits.borrow().as_deref() {
-                    self.open(block, false);
-                }
+                tunnel.key.set(open(&self.shared, &block, false).unwrap_or(Key::NONE));
             }
         }
-        self.waits.take();
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let (shared, stream) = self.to();
-        line::finish(shared, stream);
     }
 }
 
 /// The request on its way.
 pub struct Request {
-    stream: Rc<Stream>,
+    stream: Stream,
     writing: Writing,
 }
 
 /// The response on its way.
 pub struct Response {
-    stream: Rc<Stream>,
+    stream: Stream,
     /// A head that has come, and whether it ends the stream.
     head: Option<(Box<Block>, bool)>,
     reading: Reading,
@@ -98,10 +101,8 @@ pub struct Response {
     asks: Asks,
 }
 
-/// The lease of a stream.
-pub struct Lease(Box<Parts>);
-
-struct Parts {
+/// The lease of a stream, which ends with it.
+pub struct Lease {
     request: Request,
     response: Response,
 }
@@ -109,9 +110,8 @@ struct Parts {
 impl Lease {
     /// On a connection that takes another stream.
     pub fn new(shared: Rc<Shared<Link>>) -> Lease {
-        let key = Cell::new(Key::NONE);
-        let stream = Rc::new(Stream { shared, key, waits: RefCell::default() });
-        let request = Request { stream: Rc::clone(&stream), writing: Writing::default() };
+        let stream = Stream { shared, key: Key::NONE, tunnel: None };
+        let request = Request { stream: stream.clone(), writing: Writing::default() };
         let response = Response {
             stream,
             head: None,
@@ -120,7 +120,14 @@ impl Lease {
             is_empty: false,
             asks: Asks::Response,
         };
-        Lease(Box::new(Parts { request, response }))
+        Lease { request, response }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (shared, stream) = self.request.stream.to();
+        line::finish(shared, stream);
     }
 }
 
@@ -133,17 +140,19 @@ impl target::Lease for Lease {
 
     /// Opens the stream, that of a tunnel when the target has said that it knows such.
     fn request(&mut self, draft: &mut Draft, is_whole: bool) {
-        let Parts { request, response } = &mut *self.0;
+        let Lease { request, response } = self;
         let (block, content, trailers) = draft.parts();
         response.asks = draft.asks();
         if response.asks != Asks::Response {
-            request.stream.waits.replace(Some(block.into()));
+            let waits = RefCell::new(Some(block.into()));
+            let tunnel = Rc::new(Tunnel { key: Cell::new(Key::NONE), waits });
+            request.stream.tunnel = Some(Rc::clone(&tunnel));
+            response.stream.tunnel = Some(tunnel);
             return;
         }
         let ends = is_whole && content.is_empty() && trailers.is_empty();
-        if !request.stream.open(block, ends) {
-            return;
-        }
+        let Some(key) = open(&request.stream.shared, block, ends) else { return };
+        (request.stream.key, response.stream.key) = (key, key);
         request.writing.has_ended = ends;
         if !ends {
             let along = Along { bytes: content, end: is_whole.then_some(trailers) };
@@ -152,16 +161,16 @@ impl target::Lease for Lease {
     }
 
     fn parts(&mut self) -> (&mut Request, &mut Response) {
-        (&mut self.0.request, &mut self.0.response)
+        (&mut self.request, &mut self.response)
     }
 
     fn handle(&self) -> Handle {
-        Handle(Rc::clone(&self.0.request.stream))
+        Handle(self.request.stream.clone())
     }
 
     fn tunnel(&mut self) -> StreamSide<Link> {
-        let stream = &self.0.request.stream;
-        StreamSide { shared: Rc::clone(&stream.shared), stream: stream.key.get() }
+        let stream = &self.request.stream;
+        StreamSide { shared: Rc::clone(&stream.shared), stream: stream.to().1 }
     }
 }
 
@@ -223,8 +232,10 @@ impl Receiving for Response {
         if self.head.is_some() {
             return Poll::Ready(Ok(()));
         }
-        if self.asks != Asks::Response && self.stream.waits.borrow().is_some() {
-            ready!(self.stream.poll_open(cx))?;
+        if let Some(tunnel) = &self.stream.tunnel
+            && tunnel.waits.borrow().is_some()
+        {
+            ready!(self.stream.poll_open(tunnel, cx))?;
         }
         let (shared, stream) = self.stream.to();
         let looked = shared.slot(stream, |slot| {
@@ -308,7 +319,7 @@ impl Drop for Response {
 }
 
 /// The leased stream.
-pub struct Handle(Rc<Stream>);
+pub struct Handle(Stream);
 
 impl target::Handle for Handle {
     fn queued_bytes(&self) -> Option<u32> {
@@ -317,7 +328,9 @@ impl target::Handle for Handle {
 
     fn abort(&self) {
         let (shared, stream) = self.0.to();
-        self.0.waits.take();
+        if let Some(tunnel) = &self.0.tunnel {
+            tunnel.waits.take();
+        }
         let now_ms = shared.owner.clock().now_ms();
         shared.machine.borrow_mut().reset(stream, Cause::Cancel, now_ms);
         shared.tell(stream, |slot| slot.presence = Presence::Reset);

@@ -119,6 +119,8 @@ function processCard(status) {
     ["Up for", span(Math.floor(status.uptime_s))], ["Process id", String(status.pid)], ["Engine", status.engine], ["Shards", String(status.shards)],
     ["Memory", bytes(status.memory_bytes)], ["Configuration loaded", clock(status.config.loaded_unix_ms)],
     ["Listeners", h("span", {}, status.listeners.map((one) => h("div", {}, `${one.name} `, h("code", {}, one.address), h("span", { class: "soft" }, ` ${one.http_versions.join(", ")}`))))],
+    ["HTTP/2", h("span", {}, [["with clients", status.connections.http2], ["with targets", status.target_connections.http2]].map(([whom, one]) =>
+      h("div", {}, `${plural(one.open, "connection")}, ${plural(one.streams, "stream")} ${whom}`)))],
     ["Access log", `${count(status.log.lines_written)} lines, ${count(status.log.lines_dropped)} dropped, ${count(status.log.lines_failed)} failed`],
     ["Log level", h("span", {}, h("label", { class: "hidden", for: "level" }, "Log level"), select(LEVELS, status.log.level, { id: "level", onchange, disabled: !mayAll(), title: mayAll() ? null : WHY_NOT_ALL, "data-hold": `level ${status.log.level}` }))]]));
 }
