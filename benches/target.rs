@@ -131,8 +131,8 @@ fn sticky(criterion: &mut Criterion) {
         let pair = line.split(|byte| *byte == b';').next().expect("a pair");
         let value =
             [b"theme=dark; PHPSESSID=0123456789abcdef0123456789; ".as_slice(), pair].concat();
-        let other = |name| Field { name, value: b"x".as_slice(), id: FieldId::Other, drop: false };
-        let cookie = Field { name: b"cookie", value: &value, id: FieldId::Cookie, drop: false };
+        let other = |name| Field::new(name, b"x".as_slice(), FieldId::Other);
+        let cookie = Field::new(b"cookie", &value, FieldId::Cookie);
         let fields = [other(b"host"), other(b"accept"), other(b"user-agent"), cookie];
         ask.fields = &fields;
         criterion.bench_function(&format!("sticky/select/{count}"), |bencher| {

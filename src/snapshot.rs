@@ -91,6 +91,17 @@ pub struct ListenerTimeouts {
     pub send_minimum_rate: u64,
 }
 
+/// What a client's connection of HTTP/2 is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Streams at a time.
+    pub count: u32,
+    /// Bytes of request content that all of them may hold.
+    pub content_bytes: u32,
+    /// The table of HPACK that the client may use, in bytes.
+    pub table_bytes: u32,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForwardedOptions {
     pub forwarded_for: ForwardedFor,
@@ -148,6 +159,7 @@ pub struct Listener {
     /// 0 = no limit; longer content is answered 413.
     pub content_bytes: u64,
     pub requests_per_connection: u32,
+    pub streams: StreamLimits,
     /// TLS handshakes under way on a shard, of all listeners, beyond which none of this one begins.
     pub handshakes: usize,
     /// TLS handshakes that begin on a shard in a second; 0 = no limit.

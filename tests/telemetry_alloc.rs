@@ -171,7 +171,7 @@ fn routing_a_request_allocates_nothing() {
         action: forward(),
     });
     let table = Table::compile(rules.collect(), forward());
-    let fields = [Field { name: b"X-Tenant", value: b"A-to-Z", id: FieldId::Other, drop: false }];
+    let fields = [Field::new(b"X-Tenant", b"A-to-Z", FieldId::Other)];
     let mut path = Vec::with_capacity(256);
     let mut rewritten = Vec::with_capacity(256);
     let rewrite = PathRewrite::StripPrefix("/p499".into());

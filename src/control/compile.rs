@@ -247,6 +247,7 @@ fn listener(
         head_limits: options::head_limits(&listener.limits),
         content_bytes: listener.limits.content_bytes,
         requests_per_connection: listener.limits.requests_per_connection,
+        streams: options::streams(&listener.limits),
         handshakes: listener.limits.handshakes,
         handshakes_per_second: listener.limits.handshake_rate,
         timeouts: options::timeouts(&listener.timeouts),

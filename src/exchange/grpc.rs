@@ -80,7 +80,7 @@ mod tests {
 
     fn field(name: &'static str, value: &'static str) -> Field<'static> {
         let (name, value) = (name.as_bytes(), value.as_bytes());
-        Field { name, value, id: FieldId::Other, drop: false }
+        Field::new(name, value, FieldId::Other)
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn fail_over_is_the_same_everywhere_and_ignores_limits() {
 
 #[test]
 fn what_is_hashed_is_found_in_the_request() {
-    let field = |name, value, id| Field { name, value, id, drop: false };
+    let field = |name, value, id| Field::new(name, value, id);
     let fields = [
         field(b"X-User", b"ann", FieldId::Other),
         field(b"cookie", b"a=1; user=ann", FieldId::Cookie),

@@ -114,18 +114,8 @@ impl Client {
     fn ask<T>(&mut self, with: impl FnOnce(&Ask<'_>) -> T) -> T {
         self.seed += 1;
         let random = |n: u64| mix(self.seed * 10 + n);
-        let field = Field {
-            name: b"Cookie",
-            value: self.cookies.as_bytes(),
-            id: FieldId::Cookie,
-            drop: false,
-        };
-        let session = Field {
-            name: b"session",
-            value: self.session.as_bytes(),
-            id: FieldId::Other,
-            drop: false,
-        };
+        let field = Field::new(b"Cookie", self.cookies.as_bytes(), FieldId::Cookie);
+        let session = Field::new(b"session", self.session.as_bytes(), FieldId::Other);
         let fields = [field, session];
         let cookies = usize::from(!self.cookies.is_empty());
         let sessions = usize::from(!self.session.is_empty());

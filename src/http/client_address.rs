@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn lines<'v>(id: FieldId, values: &[&'v str]) -> Vec<Field<'v>> {
-        let line = |value: &&'v str| Field { name: b"x", value: value.as_bytes(), id, drop: false };
+        let line = |value: &&'v str| Field::new(b"x", value.as_bytes(), id);
         values.iter().map(line).collect()
     }
 

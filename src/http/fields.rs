@@ -44,6 +44,16 @@ pub struct Field<'b> {
     pub id: FieldId,
     /// Must not be forwarded: hop by hop, named by Connection, or an underscore look-alike.
     pub drop: bool,
+    /// Its sender forbids every recipient to put it into a table of HPACK (RFC 7541 §7.1.3).
+    pub is_never_indexed: bool,
+}
+
+impl<'b> Field<'b> {
+    /// A field that is forwarded.
+    #[inline]
+    pub const fn new(name: &'b [u8], value: &'b [u8], id: FieldId) -> Field<'b> {
+        Field { name, value, id, drop: false, is_never_indexed: false }
+    }
 }
 
 /// Most field lines a head can ever have (`field_count` may be set up to this).

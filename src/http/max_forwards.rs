@@ -39,11 +39,8 @@ mod tests {
     #[test]
     fn the_smallest_number_counts_and_only_for_options() {
         let count_of = |method, values: &[&'static str]| {
-            let field = |value: &&'static str| Field {
-                name: b"max-Forwards",
-                value: value.as_bytes(),
-                id: FieldId::Other,
-                drop: false,
+            let field = |value: &&'static str| {
+                Field::new(b"max-Forwards", value.as_bytes(), FieldId::Other)
             };
             count(method, &values.iter().map(field).collect::<Vec<_>>())
         };

@@ -46,9 +46,9 @@ pub(crate) fn push_classified<'b>(
         return Err(LineFault::FieldLineTooLong);
     }
     let field = match classified {
-        (FieldId::Other, _) => Field { name, value, id: FieldId::Other, drop: false },
-        (id, true) => Field { name, value, id: FieldId::Other, drop: id.steers() },
-        (id, false) => Field { name, value, id, drop: note(id, value) },
+        (FieldId::Other, _) => Field::new(name, value, FieldId::Other),
+        (id, true) => Field { drop: id.steers(), ..Field::new(name, value, FieldId::Other) },
+        (id, false) => Field { drop: note(id, value), ..Field::new(name, value, id) },
     };
     fields.try_push(field).map_err(|_| LineFault::TooManyFields)
 }

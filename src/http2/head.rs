@@ -37,7 +37,7 @@ pub fn request<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<Request<'h, 'b>, Refusal> {
     fields.clear();
-    match block.too_large() {
+    match too_large(block, limits) {
         Some(TooLarge::Bytes) => return Err(Refusal::HeadTooLong),
         Some(TooLarge::Fields) => return Err(Refusal::TooManyFields),
         None => {}
@@ -73,6 +73,16 @@ pub fn request<'h, 'b>(
     let content = || request_content(length?, end_stream, asked.extended_connect);
     let judged = judge::request(asked, &notes, content, mode, fields)?;
     Ok(Request { head: request_head(block, asked, judged, fields), protocol })
+}
+
+/// Whether the head is larger than what was decoded of it, or than the limits of now: those of its connection are what
+/// they were when it began.
+fn too_large(block: &Block, limits: &HeadLimits) -> Option<TooLarge> {
+    let has = |is_beyond: bool, reason| is_beyond.then_some(reason);
+    block
+        .too_large()
+        .or_else(|| has(block.list_bytes() > limits.head_bytes, TooLarge::Bytes))
+        .or_else(|| has(block.lines().len() > limits.field_count, TooLarge::Fields))
 }
 
 /// The pseudo-fields of a request (RFC 9113 §8.3.1, §8.5, RFC 8441 §4).
@@ -233,7 +243,7 @@ pub fn response<'h, 'b>(
     fields: &'h mut Fields<'b>,
 ) -> Result<ResponseHead<'h, 'b>, ResponseFault> {
     fields.clear();
-    match block.too_large() {
+    match too_large(block, limits) {
         Some(TooLarge::Bytes) => return Err(ResponseFault::HeadTooLong),
         Some(TooLarge::Fields) => return Err(ResponseFault::TooManyFields),
         None => {}
@@ -252,6 +262,11 @@ pub fn response<'h, 'b>(
             fields,
             |id, value| notes.note(id, value) || id == FieldId::TransferEncoding,
         )?;
+        if line.is_never_indexed()
+            && let Some(field) = fields.last_mut()
+        {
+            field.is_never_indexed = true;
+        }
     }
     let content = response_content(notes.content_length.response()?, end_stream, method, status)?;
     Ok(ResponseHead {
@@ -295,7 +310,7 @@ pub fn tunnel_response<'h, 'b>(
     let upgrade = (&b"upgrade"[..], WEBSOCKET, FieldId::Upgrade);
     let proof = proof.map(|proof| (&b"sec-websocket-accept"[..], proof, FieldId::WebSocketProof));
     for (name, value, id) in [Some(upgrade), proof].into_iter().flatten() {
-        let field = Field { name, value, id, drop: false };
+        let field = Field::new(name, value, id);
         fields.try_push(field).map_err(|_| ResponseFault::TooManyFields)?;
     }
     Ok(ResponseHead {

@@ -374,3 +374,27 @@ fn trailers_are_fields_that_may_come_late() {
     let value = "x".repeat(900);
     assert_eq!(judged(&[("a", &*value); 5], true), Err(TrailersTooLong));
 }
+
+#[test]
+fn the_limits_of_now_hold_also_where_a_connection_began_with_larger_ones() {
+    let field = ("x-a", "0123456789");
+    let block = block_of(&with(GET, &[field, field]));
+    let judged = |limits: HeadLimits| {
+        request(&block, true, &limits, Mode::Strict, &mut Fields::new()).map(drop)
+    };
+    let exact = HeadLimits { head_bytes: block.list_bytes(), field_count: 2, ..LIMITS };
+    assert_eq!(judged(exact), Ok(()));
+    let shorter = HeadLimits { head_bytes: block.list_bytes() - 1, ..exact };
+    assert_eq!(judged(shorter), Err(Refusal::HeadTooLong));
+    assert_eq!(judged(HeadLimits { field_count: 1, ..exact }), Err(Refusal::TooManyFields));
+
+    let block = block_of(&[(":status", "200"), field, field]);
+    let judged = |limits: HeadLimits| {
+        response(&block, true, &limits, Method::Get, &mut Fields::new()).map(drop)
+    };
+    let exact = HeadLimits { head_bytes: block.list_bytes(), field_count: 2, ..LIMITS };
+    assert_eq!(judged(exact), Ok(()));
+    let shorter = HeadLimits { head_bytes: block.list_bytes() - 1, ..exact };
+    assert_eq!(judged(shorter), Err(ResponseFault::HeadTooLong));
+    assert_eq!(judged(HeadLimits { field_count: 1, ..exact }), Err(ResponseFault::TooManyFields));
+}

@@ -84,7 +84,11 @@ pub fn response(
         if head.status == 101 && eq_ignore_case(field.name, b"sec-websocket-accept") {
             continue;
         }
-        encoder.field(field.name, value_of(field), Indexing::Allowed, out);
+        let indexing = match field.is_never_indexed || field.id == FieldId::SetCookie {
+            true => Indexing::Never,
+            false => Indexing::Allowed,
+        };
+        encoder.field(field.name, value_of(field), indexing, out);
     }
     if head.status >= 200 || head.status == 101 {
         if edits.protect_cookie && !head.has_cache_control {

@@ -100,3 +100,62 @@ fn edits_are_applied_on_the_way() {
     let (text, _) = written(&[(":status", "103"), ("link", "x")], false, Method::Get, &edits);
     assert_eq!(text, "link: x\r\nvia: 2 limpet\r\n");
 }
+
+/// The field lines of a block, each with whether it may be indexed.
+fn lines_of(coded: &[u8]) -> Vec<(String, bool)> {
+    let mut block = Block::default();
+    Decoder::default().decode(coded, true, &LIST, &mut block).expect("a valid block");
+    let text = |line: &_| {
+        let (name, value) = block.parts(line);
+        format!("{}: {}", name.escape_ascii(), value.escape_ascii())
+    };
+    block.lines().iter().map(|line| (text(line), !line.is_never_indexed())).collect()
+}
+
+#[test]
+fn nothing_of_a_request_enters_a_table_that_others_could_ask() {
+    let head = b"GET /secret HTTP/1.1\r\nHost: shop.example\r\nX-Token: open sesame\r\nCookie: a=1\r\nTE: trailers\r\n\r\n";
+    let mut coded = Vec::new();
+    request(head, (b"https", None), &mut coded);
+    let lines = lines_of(&coded);
+    assert_eq!(
+        lines,
+        [
+            ("x-token: open sesame".into(), false),
+            ("te: trailers".into(), true),
+            ("cookie: a=1".into(), false)
+        ]
+    );
+    // Literals never indexed, behind GET and https of the static table: the authority, the path.
+    assert_eq!(coded[..3], [0x82, 0x87, 0x11]);
+    let path = 3 + 1 + usize::from(coded[3] & 0x7f);
+    assert_eq!(coded[path], 0x14);
+    // Read again by the same decoder, the block is what it was: its table is still empty.
+    let mut decoder = Decoder::default();
+    for _ in 0..2 {
+        let mut block = Block::default();
+        decoder.decode(&coded, true, &LIST, &mut block).expect("a valid block");
+        assert_eq!(block.pseudo(head::Pseudo::Path), Some(&b"/secret"[..]));
+    }
+    let newest = [0x80 | 62];
+    assert!(decoder.decode(&newest, true, &LIST, &mut Block::default()).is_err());
+}
+
+#[test]
+fn a_field_that_may_not_be_indexed_goes_on_so() {
+    let encoder = Encoder::default();
+    let mut coded = Vec::new();
+    encoder.field(b":status", b"200", Indexing::Allowed, &mut coded);
+    for (name, indexing) in [("x-open", Indexing::Allowed), ("x-token", Indexing::Never)] {
+        encoder.field(name.as_bytes(), b"1", indexing, &mut coded);
+    }
+    encoder.field(b"set-cookie", b"a=b", Indexing::Allowed, &mut coded);
+    let mut received = Block::default();
+    Decoder::default().decode(&coded, true, &LIST, &mut received).expect("a valid block");
+    let mut fields = Fields::new();
+    let head = head::response(&received, true, &LIMITS, Method::Get, &mut fields).expect("valid");
+    let mut out = Vec::new();
+    response(&head, &ResponseEdits::default(), &encoder, &mut out);
+    let may_index: Vec<bool> = lines_of(&out).into_iter().map(|(_, may)| may).collect();
+    assert_eq!(may_index, [true, false, false], "nor does what identifies a user");
+}

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::shared::{Owner, Shared};
+use super::stall::Stall;
 use crate::exchange::client::Presence;
 use crate::exchange::content::{ROOM, SendFault};
 use crate::exchange::tunnel::{self, Reader, Writer};
 use crate::http2::machine::events::{Cause, Key};
 use crate::time::patience::Patience;
+use crate::transport::pace::Pace;
 use crate::uring::buffers;
 
 /// A stream whose content belongs to a tunnel.
@@ -95,9 +97,8 @@ impl<O: Owner> StreamWriter<O> {
 
 impl<O: Owner> Writer for StreamWriter<O> {
     async fn send(&self, bytes: Vec<u8>, patience: Patience<'_>) -> Result<(), SendFault> {
-        let Patience { timers, timer, idle } = patience;
         let mut at = 0;
-        timers.set(timer, timers.clock.deadline(idle));
+        let (mut stall, mut pace) = (Stall::default(), Pace::default());
         let sent = poll_fn(|cx| {
             let left = bytes.get(at..).unwrap_or_default();
             let Ok(count) = self.shared.machine.borrow_mut().send(self.stream, left, false) else {
@@ -108,20 +109,18 @@ impl<O: Owner> Writer for StreamWriter<O> {
             if at >= bytes.len() {
                 return Poll::Ready(Ok(()));
             }
-            if count > 0 {
-                timers.set(timer, timers.clock.deadline(idle));
-            }
             self.shared.slot(self.stream, |slot| slot.listen(cx));
             if self.shared.is_out_of_reach(self.stream) {
                 return Poll::Ready(Err(SendFault::Reset));
             }
-            match timers.poll_due(timer, cx) {
+            let to = (&*self.shared, self.stream);
+            match stall.poll(to, (patience, count), (&mut pace, 0), cx) {
                 true => Poll::Ready(Err(SendFault::Timeout)),
                 false => Poll::Pending,
             }
         })
         .await;
-        timers.stop(timer);
+        patience.timers.stop(patience.timer);
         buffers::give_back(bytes);
         sent
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::flush::{Flush, Gone, Takes};
 use super::shared::{Owner, Shared};
 use super::tally::Tally;
 use crate::exchange::client::Presence;
@@ -14,7 +15,6 @@ use crate::http2::frame::HEADER_BYTES;
 use crate::http2::settings::FRAME_BYTES_MIN;
 use crate::time::clock::NEVER;
 use crate::time::timers::{Timer, Timers};
-use crate::transport::pending::PendingSend;
 use crate::transport::stream::{Recv, RecvAny};
 use crate::uring::buffers;
 
@@ -70,13 +70,11 @@ pub struct Task<'a, O: Owner> {
     /// More wait there, and the peer has to read before they are taken in.
     is_full: bool,
     receive: Receive,
-    send: PendingSend,
+    send: Flush,
     /// More may be there to send, behind the send in flight.
     is_behind: bool,
     /// The buffer of the last send.
     spare: Vec<u8>,
-    /// How long the peer may take nothing.
-    send_idle: Duration,
     /// Nothing reaches the peer any more.
     is_gone: bool,
     tally: Tally<'a>,
@@ -91,17 +89,16 @@ pub struct Ended {
 }
 
 impl<'a, O: Owner> Task<'a, O> {
-    pub fn new(shared: &'a Rc<Shared<O>>, timers: Timers<'a>, send_idle: Duration) -> Task<'a, O> {
+    pub fn new(shared: &'a Rc<Shared<O>>, timers: Timers<'a>, takes: Takes) -> Task<'a, O> {
         Task {
             shared,
             timers,
             part: Vec::new(),
             is_full: false,
             receive: Receive::None,
-            send: PendingSend::None,
+            send: Flush::new(takes),
             is_behind: false,
             spare: Vec::new(),
-            send_idle,
             is_gone: false,
             tally: Tally::new(&shared.machine, shared.owner.numbers()),
             _drawn: Drawn(shared),
@@ -152,15 +149,14 @@ impl<'a, O: Owner> Task<'a, O> {
         let shared = self.shared;
         let mut machine = shared.machine.borrow_mut();
         self.tally.note(&machine);
-        self.is_behind = !matches!(self.send, PendingSend::None);
+        self.is_behind = !self.send.is_none();
         if !self.is_behind && !self.is_gone {
             let mut out = std::mem::take(&mut self.spare);
             machine.transmit(&mut out, &mut shared.owner.windows().borrow_mut());
             if out.is_empty() {
                 self.spare = out;
             } else {
-                self.send.begin(shared.owner.wire(), out);
-                self.timers.set(Timer::Send, self.timers.clock.deadline(self.send_idle));
+                self.send.begin(shared.owner.wire(), out, &self.timers);
             }
         }
         while let Some(stream) = machine.next_turn() {
@@ -178,24 +174,18 @@ impl<'a, O: Owner> Task<'a, O> {
     /// Waits until there is something to do.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut is_ready = self.poll_receive(cx);
-        if !matches!(self.send, PendingSend::None)
-            && let Poll::Ready((result, mut buffer)) = Pin::new(&mut self.send).poll(cx)
+        if !self.send.is_none()
+            && let Poll::Ready(sent) = self.send.poll(self.shared.owner.wire(), &self.timers, cx)
         {
-            buffer.clear();
-            self.spare = buffer;
-            self.timers.stop(Timer::Send);
-            if result.is_err() {
-                self.go();
+            is_ready |= self.is_behind || sent.is_err();
+            match sent {
+                Ok(buffer) => self.spare = buffer,
+                // All of its streams wait for it.
+                Err(Gone) => self.go(),
             }
-            is_ready |= self.is_behind || result.is_err();
         }
         is_ready |= self.shared.poll_changed(cx);
         is_ready |= self.timers.poll_due(Timer::Idle, cx);
-        if self.timers.poll_due(Timer::Send, cx) {
-            // It takes nothing, and all of its streams wait for that.
-            self.go();
-            is_ready = true;
-        }
         if is_ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -274,20 +264,21 @@ impl<'a, O: Owner> Task<'a, O> {
         let deadline = self.timers.clock.deadline(LAST);
         while !self.is_gone {
             self.transmit();
-            if matches!(self.send, PendingSend::None) {
+            if self.send.is_none() {
                 break;
             }
-            let send = &mut self.send;
-            let bound = self.timers.bound(Timer::Send, deadline, send, || wire.abort());
-            let ((result, buffer), is_late) = bound.await;
-            buffers::give_back(buffer);
-            self.is_gone = result.is_err() || is_late;
+            let (send, timers) = (&mut self.send, &self.timers);
+            let sent = poll_fn(|cx| send.poll(wire, timers, cx));
+            let sent = timers.give_up(Timer::Idle, deadline, sent).await;
+            match sent {
+                Some(Ok(buffer)) => self.spare = buffer,
+                Some(Err(Gone)) | None => self.is_gone = true,
+            }
         }
         if self.is_gone {
             wire.abort();
             // A send that was in flight ends with the stream.
-            let (_, buffer) = self.send.await;
-            buffers::give_back(buffer);
+            self.send.settle().await;
         }
         buffers::give_back(self.part);
         Ended { is_gone: self.is_gone, receive: self.receive }

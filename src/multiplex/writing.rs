@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::shared::{Owner, Shared};
+use super::stall::Stall;
 use crate::exchange::content::{Along, Piece, SendFault};
 use crate::http2::machine::events::{Closed, Key};
 use crate::time::patience::Patience;
+use crate::transport::pace::Pace;
 use crate::uring::buffers;
 
 /// The content that goes on one stream.
@@ -23,6 +25,9 @@ pub struct Writing {
     pub is_closed: bool,
     /// Bytes of content that were written.
     pub sent: u64,
+    /// How fast the peer lets content be sent, and the least that is put up with: bytes per second, 0 = any pace.
+    pace: Pace,
+    pub minimum_rate: u64,
 }
 
 impl Writing {
@@ -114,33 +119,30 @@ impl Writing {
         }
     }
 
-    /// Waits until the machine has taken everything; as long as it takes some of it within this patience.
+    /// Waits until the machine has taken everything; the peer must let some of it be sent within this patience.
     ///
     /// # Errors
-    /// The stream takes no more, or took nothing for too long.
+    /// The stream takes no more, or its peer let nothing be sent for too long, or too little.
     pub async fn taken<O: Owner>(
         &mut self,
         to: (&Shared<O>, Key),
-        Patience { timers, timer, idle }: Patience<'_>,
+        patience: Patience<'_>,
     ) -> Result<(), SendFault> {
         let mut at = self.at;
-        let mut is_set = false;
+        let mut stall = Stall::default();
         let taken = poll_fn(|cx| {
             let polled = self.poll_taken(to, cx);
             if polled.is_ready() {
                 return polled;
             }
-            if !is_set || self.at > at {
-                (is_set, at) = (true, self.at);
-                timers.set(timer, timers.clock.deadline(idle));
+            let moved = self.at - std::mem::replace(&mut at, self.at);
+            match stall.poll(to, (patience, moved), (&mut self.pace, self.minimum_rate), cx) {
+                true => Poll::Ready(Err(SendFault::Timeout)),
+                false => Poll::Pending,
             }
-            if timers.poll_due(timer, cx) {
-                return Poll::Ready(Err(SendFault::Timeout));
-            }
-            Poll::Pending
         })
         .await;
-        timers.stop(timer);
+        patience.timers.stop(patience.timer);
         self.clear();
         taken
     }

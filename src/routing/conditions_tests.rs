@@ -16,7 +16,7 @@ fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
 }
 
 fn field<'a>(name: &'a str, value: &'a str) -> Field<'a> {
-    Field { name: name.as_bytes(), value: value.as_bytes(), id: FieldId::Other, drop: false }
+    Field::new(name.as_bytes(), value.as_bytes(), FieldId::Other)
 }
 
 #[test]

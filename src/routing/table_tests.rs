@@ -108,7 +108,7 @@ fn cost_of(rules: impl Iterator<Item = Vec<Condition>>, request: &Request<'_>) -
 #[test]
 fn whatever_a_thousand_rules_look_at_is_paid_for() {
     let (long, slashes) = ("a".repeat(16_000), "/a".repeat(8_000));
-    let field = |name| Field { name, value: long.as_bytes(), id: FieldId::Other, drop: false };
+    let field = |name| Field::new(name, long.as_bytes(), FieldId::Other);
     let fields: Vec<_> =
         (0..100).map(|n| field(if n < 4 { b"x".as_slice() } else { b"y" })).collect();
     let empty = "&".repeat(16_000);
@@ -176,12 +176,7 @@ fn many_names_and_long_values_are_found_as_well() {
     for n in 0..40 {
         for value in ["V", &long] {
             let (name, query) = (format!("X-{n}"), format!("k{n}={value}&L{n}={value}"));
-            let fields = [Field {
-                name: name.as_bytes(),
-                value: value.as_bytes(),
-                id: FieldId::Other,
-                drop: false,
-            }];
+            let fields = [Field::new(name.as_bytes(), value.as_bytes(), FieldId::Other)];
             let query = Some(query.as_bytes());
             let request = Request { query, fields: &fields, ..request("h", "/") };
             let naive = table.rules().iter().position(|rule| rule.matches(&request));
@@ -273,7 +268,7 @@ proptest! {
         });
         let table = Table::compile(rules.collect(), forward(0));
         for (host, path, method, header, query) in requests {
-            let field = |name, value| Field { name, value, id: FieldId::Other, drop: false };
+            let field = |name, value| Field::new(name, value, FieldId::Other);
             let fields =
                 [field(b"H", header.as_bytes()), field(b"h2", b"x"), field(b"H2", header.as_bytes())];
             let request = Request {

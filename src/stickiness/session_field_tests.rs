@@ -10,7 +10,7 @@ fn stickiness() -> Stickiness {
 }
 
 fn field<'b>(name: &'b [u8], value: &'b [u8]) -> Field<'b> {
-    Field { name, value, id: FieldId::Other, drop: false }
+    Field::new(name, value, FieldId::Other)
 }
 
 fn plain(issued_s: u64) -> Plain {

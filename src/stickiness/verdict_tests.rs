@@ -84,8 +84,7 @@ fn verdict(
     now_s: u64,
     group: &Arc<TargetGroup>,
 ) -> Option<Verdict> {
-    let field =
-        Field { name: b"Cookie", value: cookies.as_bytes(), id: FieldId::Cookie, drop: false };
+    let field = Field::new(b"Cookie", cookies.as_bytes(), FieldId::Cookie);
     let ask = Ask {
         now_s,
         random: Random { session: &|| 1, group: 0, target: [0; 2] },

@@ -20,7 +20,6 @@ pub mod side;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::draft::Draft;
@@ -152,12 +151,13 @@ impl<'a> target::Upstream for Targets<'a> {
             let step = asked.map_or(Step::Socket, |asked| Step::SocketFor(Box::new(asked)));
             return Ok(Connecting::Own(Opening { local: self.local, connect, step }));
         };
-        let line = shelf.begin(Arc::clone(&to.target.state), to.id());
-        let shard = Shard::new(self.local, &self.lines.windows);
+        let line = shelf.begin(to.target, to.id());
+        let shard = Shard::new(self.local, &self.lines.windows, &self.lines.warnings);
         let patience = Patience {
             idle: options.pool_idle_timeout,
             send: options.content_idle_timeout,
             streams_max: options.streams_per_connection,
+            head_bytes: options.response_head_bytes,
         };
         let timeout = options.connect_timeout;
         let waiting = Waiting::new(&line);

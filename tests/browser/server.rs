@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -132,8 +132,22 @@ impl Server {
         self.folder.as_ref().expect("the demo has no file").path().join(FILE)
     }
 
+    /// `limpet run` whose listener has TLS, with every certificate in the folder, and the address of its listener.
+    pub fn over_tls(certificates: &Path) -> (Server, SocketAddr) {
+        Server::listening(&format!("tls.directory = {certificates:?}"), "", "")
+    }
+
     /// `limpet run` with settings of its admin API and of its target group, and the address of its listener.
     fn run(admin_settings: &str, group_settings: &str) -> (Server, SocketAddr) {
+        Server::listening("http2 = true", admin_settings, group_settings)
+    }
+
+    /// The same with settings of its listener.
+    fn listening(
+        listener_settings: &str,
+        admin_settings: &str,
+        group_settings: &str,
+    ) -> (Server, SocketAddr) {
         let folder = tempfile::tempdir().unwrap();
         let (web, admin) = (free_address(), free_address());
         let path = folder.path().join(FILE);
@@ -144,7 +158,7 @@ impl Server {
              [process]\nstate_directory = {state:?}\ngrace_period = \"1s\"\n\
              [access_log]\noutput = \"off\"\n\
              [admin]\naddress = \"{admin}\"\n{admin_settings}\n\
-             [[listener]]\nname = \"web\"\naddress = \"{web}\"\nhttp2 = true\nforward = \"app\"\n\
+             [[listener]]\nname = \"web\"\naddress = \"{web}\"\n{listener_settings}\nforward = \"app\"\n\
              [[target_group]]\nname = \"app\"\n{group_settings}\n\
              [[target_group.target]]\nid = \"a\"\naddress = \"{}\"\n",
             application()
@@ -175,6 +189,9 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// Requests for this are never answered by the application.
+pub const UNANSWERED: &str = "/unanswered";
+
 /// An application that starts a session of twelve hours with every response.
 fn application() -> SocketAddr {
     serve(([127, 0, 0, 1], 0).into())
@@ -194,8 +211,14 @@ pub fn serve(address: SocketAddr) -> SocketAddr {
 
 fn answer(mut stream: TcpStream) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-    // One response per empty line: requests of this test have no content.
-    while lines.by_ref().any(|line| line.is_empty()) {
+    // Requests of these tests have no content.
+    while let Some(request) = lines.next() {
+        if !lines.by_ref().any(|line| line.is_empty()) {
+            return;
+        }
+        if request.starts_with(&format!("GET {UNANSWERED}")) {
+            continue;
+        }
         let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\
                         Set-Cookie: PHPSESSID=x; Path=/; Max-Age=43200\r\n\r\nok";
         if stream.write_all(response.as_bytes()).is_err() {

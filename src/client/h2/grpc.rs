@@ -77,7 +77,7 @@ mod tests {
             .iter()
             .map(|(name, value)| {
                 let (name, value) = (name.as_bytes(), value.as_bytes());
-                Field { name, value, id: FieldId::Other, drop: false }
+                Field::new(name, value, FieldId::Other)
             })
             .collect();
         asked(method, &fields)

@@ -39,7 +39,9 @@ impl<'a> Response<'a> {
         listener: &'a Listener,
         timers: &'a Timers<'a>,
     ) -> Response<'a> {
-        let (writing, head_bytes, has_head) = (Writing::default(), 0, false);
+        let mut writing = Writing::default();
+        writing.minimum_rate = listener.timeouts.send_minimum_rate;
+        let (head_bytes, has_head) = (0, false);
         Response { shared, stream, listener, timers, writing, head_bytes, has_head }
     }
 

@@ -18,9 +18,11 @@ use crate::client::h1::{self, Done, Next};
 use crate::exchange::client::Presence;
 use crate::http2::flow;
 use crate::http2::frame::error_code::ErrorCode;
+use crate::http2::hpack::block::Limits;
 use crate::http2::machine::events::Event;
 use crate::http2::machine::fault::Fault;
 use crate::http2::machine::{Machine, Options};
+use crate::multiplex::flush::Takes;
 use crate::multiplex::shared::Owner;
 use crate::multiplex::task::{Receive, TLS_FRAME_BYTES, Task};
 use crate::snapshot::Listener;
@@ -39,12 +41,12 @@ const QUIET_MS: u64 = 1_000;
 pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     let clients = Rc::clone(&connection.clients);
     let clock = &clients.local.clock;
-    let Some((options, send_idle)) = options(&connection) else { return Next::Close };
+    let Some((options, takes)) = options(&connection) else { return Next::Close };
     let machine = Machine::new(options, clock.now_ms());
     let shared = Rc::new(Shared::new(Rc::clone(&connection), machine));
     let timers = Timers::new(&connection.alarm, clock);
     let mut serving = Serving {
-        task: Task::new(&shared, timers, send_idle),
+        task: Task::new(&shared, timers, takes),
         rules: Rules::of(&connection),
         idle_since_ms: clock.now_ms(),
         is_small: false,
@@ -61,16 +63,25 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
     Next::Close
 }
 
-/// What the connection is held to, and how long its client may take nothing.
-fn options(connection: &Connection) -> Option<(Options, Duration)> {
+/// What the connection is held to, and how slow its client may be.
+fn options(connection: &Connection) -> Option<(Options, Takes)> {
     let (view, position) = connection.view()?;
     let listener: &Listener = view.listeners.get(position)?;
     let mut options = Options::server();
+    let (limits, streams) = (&listener.head_limits, &listener.streams);
+    let list_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
+    options.list = Limits::new(list_bytes, limits.field_count);
+    options.own.header_list_bytes = list_bytes;
+    options.own.max_concurrent_streams = streams.count;
+    options.own.header_table_bytes = streams.table_bytes;
+    options.receive_bytes = streams.content_bytes;
     options.head_timeout_ms = u64::try_from(listener.timeouts.head.as_millis()).unwrap_or(NEVER);
     if connection.client.is_encrypted() {
         options.frame_bytes_max = TLS_FRAME_BYTES;
     }
-    Some((options, listener.timeouts.send_idle))
+    let timeouts = &listener.timeouts;
+    let takes = Takes { idle: timeouts.send_idle, minimum_rate: timeouts.send_minimum_rate };
+    Some((options, takes))
 }
 
 impl Owner for Rc<Connection> {

@@ -3,7 +3,9 @@
 use crate::control::config::file;
 use crate::http::answers::Answer;
 use crate::http::head::HeadLimits;
-use crate::snapshot::{ForwardedOptions, ListenerTimeouts, ProcessOptions, SocketOptions};
+use crate::snapshot::{
+    ForwardedOptions, ListenerTimeouts, ProcessOptions, SocketOptions, StreamLimits,
+};
 use crate::telemetry::options::{AccessLogOptions, LogOutput};
 
 /// Settings that are read once, at start.
@@ -67,6 +69,16 @@ pub(super) fn head_limits(limits: &file::ListenerLimits) -> HeadLimits {
         field_line_bytes: limits.field_line_bytes,
         head_bytes: limits.head_bytes,
         field_count: limits.field_count,
+    }
+}
+
+/// Of a client's connection of HTTP/2.
+pub(super) fn streams(limits: &file::ListenerLimits) -> StreamLimits {
+    let bytes = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    StreamLimits {
+        count: limits.streams,
+        content_bytes: bytes(limits.streams_content_bytes),
+        table_bytes: bytes(limits.header_table_bytes),
     }
 }
 

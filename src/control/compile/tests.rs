@@ -104,12 +104,7 @@ fn rules_stand_by_priority_with_their_stickiness_beside_them() {
 fn every_kind_of_condition_is_compiled() {
     let snapshot = snapshot();
     let rules = &snapshot.listeners[0].rules;
-    let field = crate::http::fields::Field {
-        name: b"x-a",
-        value: b"12",
-        id: crate::http::fields::FieldId::Other,
-        drop: false,
-    };
+    let field = crate::http::fields::Field::new(b"x-a", b"12", crate::http::fields::FieldId::Other);
     let request = |method: &'static [u8], source: &str| -> String {
         let request = Request {
             method,

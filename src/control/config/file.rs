@@ -226,6 +226,11 @@ pub struct ListenerLimits {
     #[serde(rename = "content", deserialize_with = "size")]
     pub content_bytes: u64,
     pub requests_per_connection: u32,
+    pub streams: u32,
+    #[serde(rename = "streams_content", deserialize_with = "memory_size")]
+    pub streams_content_bytes: usize,
+    #[serde(rename = "header_table", deserialize_with = "memory_size")]
+    pub header_table_bytes: usize,
     pub handshakes: usize,
     pub handshake_rate: u32,
 }

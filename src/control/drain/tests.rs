@@ -163,8 +163,7 @@ impl World {
 
     /// The target that serves a request with this cookie, and the cookie from then on.
     fn ask(&self, cookie: &str, random: u64) -> (String, Reason, String) {
-        let fields =
-            [Field { name: b"Cookie", value: cookie.as_bytes(), id: FieldId::Cookie, drop: false }];
+        let fields = [Field::new(b"Cookie", cookie.as_bytes(), FieldId::Cookie)];
         let ask = Ask {
             now_s: NOW_S,
             random: Random { session: &|| u128::from(random) << 70, group: 0, target: [random; 2] },

@@ -26,6 +26,14 @@ pub struct Limits {
     pub list_bytes_max: u32,
 }
 
+impl Limits {
+    /// Beyond these a head is refused; four times as much of it, or 256 KiB, is decoded for the sake of the table.
+    pub fn new(list_bytes: u32, field_count: usize) -> Limits {
+        let list_bytes_max = list_bytes.saturating_mul(4).max(256 * 1024);
+        Limits { list_bytes, field_count, list_bytes_max }
+    }
+}
+
 /// Why the block is not complete, although it was decoded whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
@@ -102,6 +110,11 @@ impl Block {
 
     pub fn too_large(&self) -> Option<TooLarge> {
         self.too_large
+    }
+
+    /// Its size, as [`Limits`] count.
+    pub fn list_bytes(&self) -> usize {
+        self.list_bytes as usize
     }
 
     /// The field lines; those of Cookie are one, the last.

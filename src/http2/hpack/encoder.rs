@@ -80,26 +80,26 @@ impl Encoder {
         out.push(0x80 | index);
     }
 
-    /// Appends the pseudo-fields of a request.
+    /// Appends the pseudo-fields of a request. None enters a table, whoever shares the connection (RFC 7541 §7.1.3).
     pub fn request(&self, pseudo: &RequestPseudo<'_>, out: &mut Vec<u8>) {
         match pseudo.method {
             b"GET" => out.push(0x82),
             b"POST" => out.push(0x83),
-            method => literal(2, method, Indexing::Allowed, out),
+            method => literal(2, method, Indexing::Never, out),
         }
         match pseudo.scheme {
             b"http" => out.push(0x86),
             b"https" => out.push(0x87),
-            scheme => literal(6, scheme, Indexing::Allowed, out),
+            scheme => literal(6, scheme, Indexing::Never, out),
         }
-        literal(1, pseudo.authority, Indexing::Allowed, out);
+        literal(1, pseudo.authority, Indexing::Never, out);
         match pseudo.path {
             b"/" => out.push(0x84),
             b"/index.html" => out.push(0x85),
-            path => literal(4, path, Indexing::Allowed, out),
+            path => literal(4, path, Indexing::Never, out),
         }
         if let Some(protocol) = pseudo.protocol {
-            self.field(b":protocol", protocol, Indexing::Allowed, out);
+            self.field(b":protocol", protocol, Indexing::Never, out);
         }
     }
 

@@ -133,6 +133,9 @@ impl Machine {
                 self.counts.endings.streams_refused += 1;
                 self.output.rst_stream(id, ErrorCode::RefusedStream);
                 self.output.judge()?;
+                if self.life == Life::Open {
+                    self.budgets.refused_stream(now_ms)?;
+                }
                 Ok(None)
             }
             (Purpose::Fail(fault), Some(slot)) => {

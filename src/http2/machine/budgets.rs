@@ -2,7 +2,8 @@
 //!
 //! | what the peer does | how often it may |
 //! |---|---|
-//! | resets streams within 1 s of opening, or before their response | 100/s, burst 200, or half of its last 500 |
+//! | resets streams within 1 s of opening, or before their response | 100/s, burst 1 000, or half of its last 500 |
+//! | opens more streams than it may have | 100/s, burst 1 000 |
 //! | has streams reset for its faults | 10/s, burst 100 |
 //! | SETTINGS | 1/s, burst 10 |
 //! | PING, when nothing else passed since the last one | 10/s, burst 100 |
@@ -33,7 +34,8 @@ pub struct Rate {
     pub burst: u32,
 }
 
-const RAPID_RESETS: Rate = Rate { per_s: 100, burst: 200 };
+const RAPID_RESETS: Rate = Rate { per_s: 100, burst: 1_000 };
+const REFUSED_STREAMS: Rate = Rate { per_s: 100, burst: 1_000 };
 const PROVOKED_RESETS: Rate = Rate { per_s: 10, burst: 100 };
 const SETTINGS: Rate = Rate { per_s: 1, burst: 10 };
 const PINGS: Rate = Rate { per_s: 10, burst: 100 };
@@ -106,6 +108,7 @@ impl Latest {
 pub struct Budgets {
     rapid_resets: Bucket,
     latest: Latest,
+    refused_streams: Bucket,
     provoked_resets: Bucket,
     settings: Bucket,
     pings: Bucket,
@@ -123,6 +126,7 @@ impl Budgets {
         Budgets {
             rapid_resets: Bucket::full(RAPID_RESETS, now_ms),
             latest: Latest { bits: [0; 8], at: 0, count: 0, rapid_count: 0 },
+            refused_streams: Bucket::full(REFUSED_STREAMS, now_ms),
             provoked_resets: Bucket::full(PROVOKED_RESETS, now_ms),
             settings: Bucket::full(SETTINGS, now_ms),
             pings: Bucket::full(PINGS, now_ms),
@@ -150,6 +154,12 @@ impl Budgets {
     #[inline]
     pub fn ended(&mut self) {
         self.latest.note(false);
+    }
+
+    /// The client has opened a stream while it had all that it may have. One that gives up many may believe that their
+    /// places are free again, so that this is no fault by itself.
+    pub fn refused_stream(&mut self, now_ms: u64) -> Result<(), Abuse> {
+        within(self.refused_streams.take(REFUSED_STREAMS, now_ms), Abuse::RefusedStreams)
     }
 
     /// limpet has reset a stream for a fault of the client.

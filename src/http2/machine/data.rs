@@ -122,6 +122,7 @@ impl Machine {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(state.flow.held());
         state.flow.take(bytes, &mut self.flow);
         if let Some(increment) = state.flow.update(size_max, &mut self.flow) {
+            self.budgets.is_busy = true;
             self.output.window_update(stream.id, increment);
         }
     }

@@ -32,6 +32,8 @@ macro_rules! abuses {
 abuses! {
     /// Streams that the client has reset soon after it had opened them (CVE-2023-44487).
     RapidResets = "rapid_resets",
+    /// Streams beyond those that the client may have.
+    RefusedStreams = "refused_streams",
     /// Streams that limpet had to reset for faults of the client (CVE-2025-8671).
     ProvokedResets = "provoked_resets",
     /// SETTINGS.

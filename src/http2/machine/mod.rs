@@ -89,7 +89,7 @@ impl Options {
         Options {
             side: Side::Server,
             own: OwnSettings::default(),
-            list: Limits { list_bytes: 64 * 1024, field_count: 128, list_bytes_max: 256 * 1024 },
+            list: Limits::new(64 * 1024, 128),
             receive_bytes: 1 << 20,
             stream_bytes_max: 1 << 20,
             frame_bytes_max: 32 * 1024,

@@ -181,13 +181,15 @@ impl Machine {
         let state = self.streams.get_mut(stream);
         let state = state.filter(|state| state.sending == Sending::Content && !is_over);
         state.ok_or(Closed)?.sending = Sending::Ended;
+        self.budgets.is_busy = true;
         self.turns.leave(stream.slot, &mut self.streams);
         let out = &mut self.output.frames;
         let start = write::begin_headers(out);
         self.encoder.begin(out);
         let mut rest = lines;
         while let Some((name, value)) = next_line(&mut rest) {
-            self.encoder.field(name, value, Indexing::Allowed, out);
+            // One that came so must go on so, which nobody knows of these any more (RFC 7541 §7.1.3).
+            self.encoder.field(name, value, Indexing::Never, out);
         }
         write::end_headers((start, self.frame_bytes), stream.id, true, out);
         Ok(())

@@ -11,14 +11,17 @@ use crate::exchange::failure::Failure;
 use crate::exchange::local::Local;
 use crate::exchange::target::Connected;
 use crate::group::state::TargetState;
+use crate::group::target_group::Target;
 use crate::http2::flow;
 use crate::http2::frame::error_code::ErrorCode;
 use crate::http2::machine::events::{Cause, Event, Key};
+use crate::http2::machine::fault::Fault;
 use crate::multiplex::shared::{Owner, Shared};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::http2::{Http2Block, Side};
 use crate::time::alarms::Alarms;
 use crate::time::clock::{Clock, Millis};
+use crate::time::seldom::Seldom;
 use crate::time::stop::Stop;
 use crate::tls::target::ConnectionId;
 use crate::transport::stream::Stream;
@@ -31,16 +34,19 @@ pub struct Shard {
     pub(super) stop: Arc<Stop>,
     pub(super) counters: Arc<ShardCounters>,
     windows: Rc<RefCell<flow::Pool>>,
+    /// Limits the warnings about targets' connections.
+    warnings: Rc<Seldom>,
 }
 
 impl Shard {
-    pub fn new(local: &Local, windows: &Rc<RefCell<flow::Pool>>) -> Shard {
+    pub fn new(local: &Local, windows: &Rc<RefCell<flow::Pool>>, warnings: &Rc<Seldom>) -> Shard {
         Shard {
             clock: Rc::clone(&local.clock),
             alarms: Rc::clone(&local.alarms),
             stop: Arc::clone(&local.stop),
             counters: Arc::clone(&local.counters),
             windows: Rc::clone(windows),
+            warnings: Rc::clone(warnings),
         }
     }
 }
@@ -54,6 +60,8 @@ pub struct Link {
     listeners: RefCell<Vec<Waker>>,
     /// Nothing comes any more.
     is_over: Cell<bool>,
+    /// The target has refused a stream beside others: it has room for more when one of those has ended.
+    is_full: Cell<bool>,
     /// Since when it has had no stream.
     pub(super) idle_since_ms: Cell<Millis>,
 }
@@ -89,7 +97,7 @@ impl Owner for Link {
             // More streams may be allowed, or no more at all.
             Event::Settings | Event::Goaway { .. } => shared.owner.changed(),
             Event::Fault(fault) => {
-                shared.owner.shard.counters.count_code(fault.word());
+                shared.owner.fail(fault);
                 shared.tell_all(Presence::Reset);
                 shared.owner.changed();
             }
@@ -108,7 +116,20 @@ impl Link {
         let line = Rc::downgrade(line);
         let idle_since_ms = Cell::new(shard.clock.now_ms());
         let listeners = RefCell::default();
-        Link { wire, shard, line, listeners, is_over: Cell::default(), idle_since_ms }
+        let (is_over, is_full) = (Cell::default(), Cell::default());
+        Link { wire, shard, line, listeners, is_over, is_full, idle_since_ms }
+    }
+
+    /// The connection has failed.
+    #[cold]
+    fn fail(&self, fault: Fault) {
+        self.shard.counters.count_code(fault.word());
+        if let Some(line) = self.line.upgrade()
+            && self.shard.warnings.may(self.shard.clock.now_ms())
+        {
+            let reason = fault.word();
+            tracing::warn!(target_id = %line.target_id, reason, "a connection of HTTP/2 has failed");
+        }
     }
 
     /// Has the caller woken when SETTINGS come, or nothing any more. `false`: nothing does.
@@ -138,9 +159,19 @@ impl Link {
     }
 }
 
-/// Ends a stream, whose place another may take.
-pub fn finish(shared: &Shared<Link>, stream: Key) {
+/// The target has refused a stream.
+#[cold]
+pub fn refused(shared: &Shared<Link>) {
+    let is_beside_others = shared.machine.borrow().stream_count() > 1;
+    shared.owner.is_full.set(is_beside_others);
+}
+
+/// Ends a stream, whose place another may take unless the target has refused it.
+pub fn finish(shared: &Shared<Link>, stream: Key, was_refused: bool) {
     shared.finish(stream);
+    if !was_refused || shared.machine.borrow().stream_count() == 0 {
+        shared.owner.is_full.set(false);
+    }
     if let Some(line) = shared.owner.line.upgrade() {
         line.shelf.wake_next();
     }
@@ -160,6 +191,7 @@ enum State {
 pub struct Line {
     /// While there is a line, no other target can have its slot.
     _target: Arc<TargetState>,
+    target_id: Arc<str>,
     /// What both ends have to have proven.
     id: ConnectionId,
     shelf: Rc<Shelf>,
@@ -198,10 +230,12 @@ impl Line {
     /// The connection, where it takes another stream at once.
     fn usable(&self) -> Option<Rc<Shared<Link>>> {
         match &*self.state.borrow() {
-            State::Open(shared) if shared.machine.borrow().available() > 0 => {
-                Some(Rc::clone(shared))
+            State::Open(shared) => {
+                let has_room = !shared.owner.is_full.get();
+                let takes_more = has_room && shared.machine.borrow().available() > 0;
+                takes_more.then(|| Rc::clone(shared))
             }
-            State::Open(_) | State::Making | State::Shakes | State::Over(_) => None,
+            State::Making | State::Shakes | State::Over(_) => None,
         }
     }
 
@@ -277,9 +311,10 @@ impl Shelf {
     }
 
     /// Begins with a connection that is to be made.
-    pub fn begin(self: &Rc<Self>, target: Arc<TargetState>, id: ConnectionId) -> Rc<Line> {
+    pub fn begin(self: &Rc<Self>, target: &Target, id: ConnectionId) -> Rc<Line> {
         let line = Rc::new(Line {
-            _target: target,
+            _target: Arc::clone(&target.state),
+            target_id: Arc::clone(&target.id),
             id,
             shelf: Rc::clone(self),
             state: RefCell::new(State::Making),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::line::{Link, Shelf};
 use crate::http2::flow;
 use crate::multiplex::shared::Shared;
+use crate::time::seldom::Seldom;
 use crate::tls::target::ConnectionId;
 
 /// Most bytes by which the windows of a shard's HTTP/2 connections may grow.
@@ -19,12 +20,14 @@ pub struct Lines {
     shelves: RefCell<Vec<Rc<Shelf>>>,
     /// What the windows of HTTP/2 connections may grow by, those of clients included.
     pub windows: Rc<RefCell<flow::Pool>>,
+    /// Limits the warnings about targets' connections.
+    pub warnings: Rc<Seldom>,
 }
 
 impl Default for Lines {
     fn default() -> Lines {
         let windows = Rc::new(RefCell::new(flow::Pool::new(WINDOW_BYTES)));
-        Lines { shelves: RefCell::default(), windows }
+        Lines { shelves: RefCell::default(), windows, warnings: Rc::default() }
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Response {
     along: Vec<u8>,
     /// There is no content.
     is_empty: bool,
+    /// The target has not looked at the request, and may have refused it.
+    is_unprocessed: bool,
     asks: Asks,
 }
 
@@ -118,6 +120,7 @@ impl Lease {
             reading: Reading::default(),
             along: Vec::new(),
             is_empty: false,
+            is_unprocessed: false,
             asks: Asks::Response,
         };
         Lease { request, response }
@@ -127,7 +130,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (shared, stream) = self.request.stream.to();
-        line::finish(shared, stream);
+        line::finish(shared, stream, self.response.is_unprocessed);
     }
 }
 
@@ -257,7 +260,12 @@ impl Receiving for Response {
             Key::NONE => ReceiveFault::Unprocessed,
             _ => ReceiveFault::Reset,
         };
-        looked.unwrap_or(Poll::Ready(Err(without)))
+        let looked = looked.unwrap_or(Poll::Ready(Err(without)));
+        if looked == Poll::Ready(Err(ReceiveFault::Unprocessed)) {
+            self.is_unprocessed = true;
+            line::refused(&self.stream.shared);
+        }
+        looked
     }
 
     fn head<T>(

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use super::line::{Line, Link, Shard};
 use crate::exchange::failure::Failure;
+use crate::http::fields::FIELD_COUNT_MAX;
 use crate::http2::frame::error_code::ErrorCode;
+use crate::http2::hpack::block::Limits;
 use crate::http2::machine::{Machine, Options};
+use crate::multiplex::flush::Takes;
 use crate::multiplex::shared::Shared;
 use crate::multiplex::task::{Receive, TLS_FRAME_BYTES, Task};
 use crate::telemetry::counters::Counter;
@@ -29,12 +32,17 @@ pub struct Patience {
     pub send: Duration,
     /// Most streams at a time, whatever the target would take.
     pub streams_max: u32,
+    /// Longest head of a response.
+    pub head_bytes: usize,
 }
 
 /// The shared state of a connection that has been made.
 fn begin(wire: Stream, shard: Shard, line: &Rc<Line>, patience: Patience) -> Rc<Shared<Link>> {
     let mut options = Options::client();
     options.streams_max = patience.streams_max;
+    let list_bytes = u32::try_from(patience.head_bytes).unwrap_or(u32::MAX);
+    options.list = Limits::new(list_bytes, FIELD_COUNT_MAX);
+    options.own.header_list_bytes = list_bytes;
     if wire.is_encrypted() {
         options.frame_bytes_max = TLS_FRAME_BYTES;
     }
@@ -87,7 +95,9 @@ async fn serve(shared: Rc<Shared<Link>>, patience: Patience) {
     let Shard { clock, alarms, stop, counters, .. } = &shared.owner.shard;
     let alarm = alarms.alarm();
     let timers = Timers::new(&alarm, clock);
-    let mut task = Task::new(&shared, timers, patience.send);
+    // Targets may be as slow as they like.
+    let takes = Takes { idle: patience.send, minimum_rate: 0 };
+    let mut task = Task::new(&shared, timers, takes);
     let mut is_small = false;
     while task.goes_on() {
         task.transmit();

@@ -236,7 +236,7 @@ static LIMITS: Section = Section {
             "head",
             Kind::Size { min: 256, max: MIB, off: false },
             Default::Is("\"64KiB\""),
-            "Longest head; more is 431.",
+            "Longest head; more is 431. In HTTP/2 each field counts 32 bytes more.",
         ),
         setting(
             "fields",
@@ -255,6 +255,24 @@ static LIMITS: Section = Section {
             Kind::Count { min: 0, max: u32::MAX as u64 },
             Default::Is("10000"),
             "Requests on one connection; 0 = no limit.",
+        ),
+        setting(
+            "streams",
+            Kind::Count { min: 1, max: 1_000 },
+            Default::Is("128"),
+            "Requests that a client of HTTP/2 may have open at a time on one connection.",
+        ),
+        setting(
+            "streams_content",
+            Kind::Size { min: 64 * KIB, max: 64 * MIB, off: false },
+            Default::Is("\"1MiB\""),
+            "Request content that all streams of one connection of HTTP/2 may hold at a time.",
+        ),
+        setting(
+            "header_table",
+            Kind::Size { min: 1, max: 64 * KIB - 1, off: true },
+            Default::Is("\"4KiB\""),
+            "Fields that a client of HTTP/2 may have limpet remember, so that it need not repeat them; 0 = none.",
         ),
         setting(
             "handshakes",

@@ -23,6 +23,16 @@ fn assert_limit(
     assert_eq!(last.payload[8..], *abuse.word().as_bytes());
 }
 
+/// Streams that a client may reset at once: as many as a browser gives up that leaves a large page.
+const RAPID_MAX: u32 = 1_000;
+
+/// Reads what limpet has sent now and then, so that it does not wait for that.
+fn read_some(probe: &mut Probe, at: u32) {
+    if at % 400 == 399 {
+        probe.frames();
+    }
+}
+
 /// Opens a stream, resets it as the client, and finishes it.
 fn open_and_reset(probe: &mut Probe, id: u32) {
     probe.feed(&[post(id), rst_stream(id, ErrorCode::Cancel)].concat());
@@ -32,16 +42,16 @@ fn open_and_reset(probe: &mut Probe, id: u32) {
 #[test]
 fn streams_that_are_reset_soon() {
     let mut probe = Probe::server();
-    assert_limit(&mut probe, 200, Abuse::RapidResets, |probe, at| {
+    assert_limit(&mut probe, RAPID_MAX, Abuse::RapidResets, |probe, at| {
         open_and_reset(probe, at * 2 + 1);
     });
 
     // A hundred come back each second.
     let mut probe = Probe::server();
-    (0..200).for_each(|at| open_and_reset(&mut probe, at * 2 + 1));
+    (0..RAPID_MAX).for_each(|at| open_and_reset(&mut probe, at * 2 + 1));
     probe.now_ms = 1_000;
     assert_limit(&mut probe, 100, Abuse::RapidResets, |probe, at| {
-        open_and_reset(probe, at * 2 + 401);
+        open_and_reset(probe, (RAPID_MAX + at) * 2 + 1);
     });
 
     // A client most of whose streams are served may reset as many as it likes.
@@ -58,21 +68,24 @@ fn streams_that_are_reset_soon() {
 fn streams_that_are_refused_and_reset_count_as_well() {
     // All places are taken, by exchanges that have not ended.
     let mut probe = Probe::server();
-    (0..128).for_each(|at| probe.feed(&post(at * 2 + 1)));
-    assert_limit(&mut probe, 200, Abuse::RapidResets, |probe, at| {
-        let id = at * 2 + 257;
+    (0..RAPID_MAX / 2).for_each(|at| open_and_reset(&mut probe, at * 2 + 1));
+    (0..128).for_each(|at| probe.feed(&post((RAPID_MAX / 2 + at) * 2 + 1)));
+    assert_limit(&mut probe, RAPID_MAX / 2, Abuse::RapidResets, |probe, at| {
+        let id = (RAPID_MAX / 2 + 128 + at) * 2 + 1;
         probe.feed(&[post(id), rst_stream(id, ErrorCode::Cancel)].concat());
+        read_some(probe, at);
     });
 
     // As do those that still have a place.
     let mut probe = Probe::server();
-    assert_limit(&mut probe, 200, Abuse::RapidResets, |probe, at| {
+    assert_limit(&mut probe, RAPID_MAX, Abuse::RapidResets, |probe, at| {
         let id = at * 2 + 1;
         probe.feed(&post(id));
         let key = probe.key(id);
         probe.machine.reset(key, Cause::Internal, probe.now_ms);
         probe.feed(&rst_stream(id, ErrorCode::Cancel));
         probe.finish(id);
+        read_some(probe, at);
     });
 }
 
@@ -105,7 +118,7 @@ fn a_second_reset_is_a_frame_of_no_use() {
 fn a_reset_counts_when_it_is_soon_or_before_the_response() {
     let fault = |responds: bool, waits_ms: u64| {
         let mut probe = Probe::server();
-        for at in 0..400 {
+        for at in 0..RAPID_MAX * 2 {
             let id = at * 2 + 1;
             probe.feed(&post(id));
             if probe.machine.is_over() {
@@ -130,6 +143,41 @@ fn a_reset_counts_when_it_is_soon_or_before_the_response() {
     assert_eq!(fault(true, 0), Some(Fault::Abuse(Abuse::RapidResets)));
     assert_eq!(fault(false, 200), Some(Fault::Abuse(Abuse::RapidResets)));
     assert_eq!(fault(true, 1_000), None);
+}
+
+#[test]
+fn streams_beyond_those_that_the_client_may_have() {
+    let mut probe = Probe::server();
+    (0..128).for_each(|at| probe.feed(&post(at * 2 + 1)));
+    assert_limit(&mut probe, 1_000, Abuse::RefusedStreams, |probe, at| {
+        probe.feed(&post(at * 2 + 257));
+        read_some(probe, at);
+    });
+
+    // A hundred come back each second.
+    let mut probe = Probe::server();
+    for at in 0..1_128 {
+        probe.feed(&post(at * 2 + 1));
+        read_some(&mut probe, at);
+    }
+    probe.frames();
+    probe.now_ms = 1_000;
+    assert_limit(&mut probe, 100, Abuse::RefusedStreams, |probe, at| {
+        probe.feed(&post(at * 2 + 2_257));
+    });
+
+    // Those that come while the connection ends are no fault of the client's.
+    let mut probe = Probe::server();
+    probe.machine.drain(probe.now_ms);
+    probe.frames();
+    probe.feed(&post(1));
+    probe.now_ms = 2_000;
+    probe.expire_at(2_000);
+    for at in 1..3_000 {
+        probe.feed(&post(at * 2 + 1));
+        read_some(&mut probe, at);
+    }
+    assert_eq!(probe.fault(), None);
 }
 
 #[test]
@@ -191,6 +239,15 @@ fn settings_and_pings() {
     probe.feed(&post(1));
     for _ in 0..2_000 {
         probe.feed(&[data(1, &[0; 100], false), ping(*b"12345678")].concat());
+        probe.frames();
+    }
+    assert_eq!(probe.fault(), None);
+    // So is one after a response that limpet has sent.
+    let mut probe = Probe::server();
+    for at in 0..500 {
+        let id = at * 2 + 1;
+        serve(&mut probe, &get(id));
+        probe.feed(&ping(*b"12345678"));
         probe.frames();
     }
     assert_eq!(probe.fault(), None);
