@@ -192,24 +192,11 @@ fn a_client_that_reads_slowly_is_put_up_with() {
         let mut client = limpet.client();
         client.wire.set_receive_buffer(64 << 10).unwrap();
         client.send("GET / HTTP/1.1\r\nHost: limpet.test\r\n\r\n").response_head();
-        // So slow that a full send buffer takes many times the limit to become writeable again.
-        let (mut count, mut taken, mut longest) = (0, Instant::now(), Duration::ZERO);
-        while count < BYTES {
-            let most = if count < (2 << 20) { 64 << 10 } else { 1 << 20 };
-            let piece = client.wire.read_exactly(most.min(BYTES - count));
-            longest = longest.max(taken.elapsed());
-            taken = Instant::now();
-            let Ok(piece) = piece else {
-                assert!(longest > Duration::from_millis(700), "given up after {longest:?}");
-                return false;
-            };
-            count += piece.len();
-            if count <= 2 << 20 {
-                crate::support::pause(Duration::from_millis(150));
-            }
+        let has_all = client.wire.read_slowly(BYTES);
+        if has_all {
+            client.assert_usable();
         }
-        client.assert_usable();
-        true
+        has_all
     });
     assert!(is_put_up_with, "each of ten was held up");
 }

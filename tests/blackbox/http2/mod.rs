@@ -7,6 +7,7 @@ mod first_visits;
 mod metrics;
 mod refused;
 mod silence;
+mod slow_clients;
 mod targets;
 mod tunnels;
 mod websocket;

@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
@@ -256,6 +256,28 @@ impl Wire {
         }
         let rest = self.buffered.split_off(count);
         Ok(std::mem::replace(&mut self.buffered, rest))
+    }
+
+    /// Reads so many bytes so slowly that a full send buffer takes seconds to become writeable again, later faster.
+    /// `false`: the machine held the reader up, and the peer has rightly given it up.
+    pub fn read_slowly(&mut self, bytes: usize) -> bool {
+        const SLOW_BYTES: usize = 2 << 20;
+        let (mut count, mut taken, mut longest) = (0, Instant::now(), Duration::ZERO);
+        while count < bytes {
+            let most = if count < SLOW_BYTES { 64 << 10 } else { 1 << 20 };
+            let piece = self.read_exactly(most.min(bytes - count));
+            longest = longest.max(taken.elapsed());
+            taken = Instant::now();
+            let Ok(piece) = piece else {
+                assert!(longest > Duration::from_millis(700), "given up after {longest:?}");
+                return false;
+            };
+            count += piece.len();
+            if count <= SLOW_BYTES {
+                super::pause(Duration::from_millis(150));
+            }
+        }
+        true
     }
 
     /// Everything up to an orderly end; a reset is an error.
