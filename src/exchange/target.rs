@@ -106,7 +106,7 @@ pub trait Lease {
     fn parts(&mut self) -> (&mut Self::Sending, &mut Self::Receiving);
 
     /// A handle on the lease for both directions, while they are at work.
-    fn handle(&self) -> Self::Handle;
+    fn handle(&mut self) -> Self::Handle;
 
     /// The target's end of a tunnel, beginning with the bytes that it has sent behind its head.
     fn tunnel(&mut self) -> Self::Side;

@@ -88,7 +88,7 @@ impl target::Lease for Lease {
         (&mut self.0.request, &mut self.0.response)
     }
 
-    fn handle(&self) -> Handle {
+    fn handle(&mut self) -> Handle {
         Handle(self.0.request.stream.clone())
     }
 

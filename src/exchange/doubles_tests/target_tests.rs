@@ -152,7 +152,7 @@ impl Lease for LeaseDouble {
     fn parts(&mut self) -> (&mut Sends, &mut Receives) {
         (&mut self.sends, &mut self.receives)
     }
-    fn handle(&self) -> HandleDouble {
+    fn handle(&mut self) -> HandleDouble {
         HandleDouble(Rc::clone(&self.state))
     }
     fn tunnel(&mut self) -> SideDouble {

@@ -165,7 +165,7 @@ impl Lease for Shares {
     fn parts(&mut self) -> (&mut Sent, &mut Got) {
         (&mut self.up, &mut self.down)
     }
-    fn handle(&self) -> Both {
+    fn handle(&mut self) -> Both {
         Both(self.up.to_target.clone(), self.up.from_target.clone())
     }
     fn tunnel(&mut self) -> Nobody {

@@ -105,14 +105,28 @@ pub struct Response {
 
 /// The lease of a stream, which ends with it.
 pub struct Lease {
+    shared: Rc<Shared<Link>>,
+    /// Boxed, since the other kind of lease is small, in a box that has served before. Never empty.
+    parts: Option<Box<Option<Parts>>>,
+}
+
+struct Parts {
     request: Request,
     response: Response,
 }
 
-impl Lease {
-    /// On a connection that takes another stream.
-    pub fn new(shared: Rc<Shared<Link>>) -> Lease {
-        let stream = Stream { shared, key: Key::NONE, tunnel: None };
+/// Most boxes that wait to be used again.
+const SPARE_MAX: usize = 256;
+
+thread_local! {
+    /// Boxes of leases that are over.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    static SPARE: RefCell<Vec<Box<Option<Parts>>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Parts {
+    fn new(shared: &Rc<Shared<Link>>) -> Parts {
+        let stream = Stream { shared: Rc::clone(shared), key: Key::NONE, tunnel: None };
         let request = Request { stream: stream.clone(), writing: Writing::default() };
         let response = Response {
             stream,
@@ -123,14 +137,37 @@ impl Lease {
             is_unprocessed: false,
             asks: Asks::Response,
         };
-        Lease { request, response }
+        Parts { request, response }
+    }
+}
+
+impl Lease {
+    /// On a connection that takes another stream.
+    pub fn new(shared: Rc<Shared<Link>>) -> Lease {
+        let mut parts = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        *parts = Some(Parts::new(&shared));
+        Lease { shared, parts: Some(parts) }
+    }
+
+    #[inline]
+    fn inner(&mut self) -> &mut Parts {
+        let parts = self.parts.get_or_insert_default();
+        parts.get_or_insert_with(|| Parts::new(&self.shared))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (shared, stream) = self.request.stream.to();
-        line::finish(shared, stream, self.response.is_unprocessed);
+        let Some(mut parts) = self.parts.take() else { return };
+        if let Some(Parts { request, response }) = parts.take() {
+            let (shared, stream) = request.stream.to();
+            line::finish(shared, stream, response.is_unprocessed);
+        }
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_MAX {
+                spare.push(parts);
+            }
+        });
     }
 }
 
@@ -143,7 +180,7 @@ impl target::Lease for Lease {
 
     /// Opens the stream, that of a tunnel when the target has said that it knows such.
     fn request(&mut self, draft: &mut Draft, is_whole: bool) {
-        let Lease { request, response } = self;
+        let Parts { request, response } = self.inner();
         let (block, content, trailers) = draft.parts();
         response.asks = draft.asks();
         if response.asks != Asks::Response {
@@ -164,15 +201,16 @@ impl target::Lease for Lease {
     }
 
     fn parts(&mut self) -> (&mut Request, &mut Response) {
-        (&mut self.request, &mut self.response)
+        let Parts { request, response } = self.inner();
+        (request, response)
     }
 
-    fn handle(&self) -> Handle {
-        Handle(self.request.stream.clone())
+    fn handle(&mut self) -> Handle {
+        Handle(self.inner().request.stream.clone())
     }
 
     fn tunnel(&mut self) -> StreamSide<Link> {
-        let stream = &self.request.stream;
+        let stream = &self.inner().request.stream;
         StreamSide { shared: Rc::clone(&stream.shared), stream: stream.to().1 }
     }
 }
