@@ -338,13 +338,14 @@ runs() {
     done
     return "$failed"
 }
+# A connection without cookies stays with its target until the drain has ended, if the group is sticky: then it moves.
 drains() {
     local drain group id
     for drain in $(seq "$DRAINS"); do
         group=one
         if [ $((drain % 2)) -eq 0 ]; then group=two; fi
         id="${TARGETS[$((drain % 3))]}"
-        ctl busy drain "$group" "$id" --until-idle --deadline 30s --wait
+        ctl busy drain "$group" "$id" --until-idle --deadline 1s --wait
         sleep 0.2
         ctl busy enable "$group" "$id"
         sleep 0.2
@@ -378,7 +379,7 @@ unset "started[drains]" "started[runs]"
 total=$(($(cat runs) * REQUESTS))
 
 equal "reloads" "$(grep -cE ' INFO reload by (SIGHUP|ctl )' busy.err)" "$RELOADS"
-equal "drains" "$(grep -c 'drained: no request is in flight' drains.out)" "$DRAINS"
+equal "drains" "$(grep -cE '^[abc]: drained' drains.out)" "$DRAINS"
 await metric_is busy 'limpet_access_log_lines_total{result="written"}' "$total"
 equal "lines of the log that were dropped" "$(metric busy 'limpet_access_log_lines_total{result="dropped"}')" 0
 equal "streams that are left" "$(metric busy 'limpet_http2_streams_open{side="client"}')" 0
