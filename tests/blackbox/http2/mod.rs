@@ -4,6 +4,9 @@ mod clients;
 mod content;
 mod endings;
 mod first_visits;
+
+mod framing;
+mod goodbyes;
 mod metrics;
 mod refused;
 mod silence;
