@@ -4,6 +4,7 @@ mod clients;
 mod content;
 mod endings;
 mod first_visits;
+mod floods;
 
 mod framing;
 mod goodbyes;
