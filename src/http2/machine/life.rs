@@ -72,7 +72,8 @@ impl Machine {
             return self.await_silence();
         }
         if self.streams.count() > 0 {
-            self.ping(PING_SILENCE);
+            self.output.ping(false, PING_SILENCE);
+            self.counts.pings_sent += 1;
             self.timers.set(Timer::PingAnswer, now_ms.saturating_add(self.options.ping_timeout_ms));
         }
     }
@@ -80,11 +81,6 @@ impl Machine {
     /// Anything that has come since the PING shows that the peer is there.
     fn is_heard_since_ping(&self, now_ms: u64) -> bool {
         self.received_ms > now_ms.saturating_sub(self.options.ping_timeout_ms)
-    }
-
-    fn ping(&mut self, data: [u8; 8]) {
-        self.output.ping(false, data);
-        self.counts.pings_sent += 1;
     }
 
     pub(super) fn ping_ack<'i>(&mut self, data: [u8; 8], now_ms: u64) -> Outcome<'i> {
@@ -114,7 +110,9 @@ impl Machine {
         self.life = Life::Draining;
         self.output.goaway(MAX_31, ErrorCode::NoError, "");
         self.counts.endings.goaways_sent += 1;
-        self.ping(PING_DRAIN);
+        // Its answer tells that the GOAWAY has been read.
+        self.output.ping_behind(PING_DRAIN);
+        self.counts.pings_sent += 1;
         self.timers.set(Timer::Drain, now_ms.saturating_add(DRAIN_MS));
     }
 

@@ -72,6 +72,12 @@ impl Output {
         write::ping(is_ack, data, &mut self.control);
     }
 
+    /// A PING behind all frames that wait: its answer tells that they have been read.
+    pub fn ping_behind(&mut self, data: [u8; 8]) {
+        self.control_count += 1;
+        write::ping(false, data, &mut self.frames);
+    }
+
     #[inline]
     pub fn window_update(&mut self, id: u32, increment: u32) {
         self.control_count += 1;

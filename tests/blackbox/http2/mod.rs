@@ -4,6 +4,10 @@ mod clients;
 mod content;
 mod endings;
 mod first_visits;
+mod floods;
+
+mod framing;
+mod goodbyes;
 mod metrics;
 mod refused;
 mod silence;

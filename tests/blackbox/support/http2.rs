@@ -232,9 +232,22 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
-            block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).unwrap());
+            length(text.len(), &mut block);
             block.extend_from_slice(text.as_bytes());
         }
     }
     block
+}
+
+/// The length of a text (RFC 7541 §5.1).
+fn length(length: usize, block: &mut Vec<u8>) {
+    let Some(mut rest) = length.checked_sub(127) else {
+        return block.push(length as u8);
+    };
+    block.push(127);
+    while rest >= 128 {
+        block.push(rest as u8 | 128);
+        rest >>= 7;
+    }
+    block.push(rest as u8);
 }

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod http2;
+pub mod http2_frames;
 pub mod http2_target;
 pub mod kernel;
 pub mod limpet;
