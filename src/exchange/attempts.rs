@@ -4,7 +4,7 @@ use super::client::Client;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::grpc::Again;
-use super::place::{chosen, take_back};
+use super::place::chosen;
 use super::plan::{Outgoing, Plan};
 use super::progress::Progress;
 use super::scene::{Scene, Tried};
@@ -25,6 +25,8 @@ pub struct Attempts<'a, 's> {
     pub only_fresh: bool,
     is_idempotent: bool,
     is_replayable: bool,
+    /// Whether no more of the request was taken from the client than came with its head.
+    pub is_untouched: bool,
     began_ms: Millis,
 }
 
@@ -42,6 +44,7 @@ impl<'a, 's> Attempts<'a, 's> {
             only_fresh: false,
             is_idempotent: out.plan.method.is_idempotent(),
             is_replayable,
+            is_untouched: false,
             began_ms: scene.local.clock.now_ms(),
         }
     }
@@ -119,7 +122,9 @@ impl<'a, 's> Attempts<'a, 's> {
             failure,
             was_reused,
             is_idempotent: self.is_idempotent,
-            is_replayable: self.is_replayable,
+            // What was not looked at is sent again as it is, and then goes on.
+            is_replayable: self.is_replayable
+                || failure == retry::Failure::Unprocessed && self.is_untouched,
             is_bound: plan.choice.sticky.is_some_and(|sticky| sticky.bound),
             was_tried_again: self.was_tried_again,
             // What a target has refused was decided about before its answer came, however late.
@@ -194,8 +199,7 @@ impl<'a, 's> Attempts<'a, 's> {
             return Ok(false);
         }
         // A session that was to begin there begins elsewhere.
-        take_back(self.scene.view, &out.plan.choice);
-        self.scene.unpin(&out.plan);
+        self.scene.abandon(&out.plan);
         let choice =
             client.head(|head| self.scene.select_again(head, forward, &out.plan, &self.tried));
         match choice {

@@ -17,7 +17,7 @@ use super::end::End;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::grpc;
-use super::place::{Place, chosen, take_back};
+use super::place::{Place, chosen};
 use super::plan::Outgoing;
 use super::progress::Progress;
 use super::scene::{Scene, TRIED_MAX, Tried};
@@ -46,11 +46,13 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         self.out.draft.append(along);
         let progress = Progress::default();
         let mut attempts = Attempts::new(self.scene, self.out, along.is_whole());
+        let along_bytes = self.client.parts().0.received();
         let ended = loop {
             match self.attempt((&attempts, &progress), entry).await {
                 Ok(end) => break end,
                 Err(failure) => {
                     let has_begun = progress.has_begun();
+                    attempts.is_untouched = self.client.parts().0.received() == along_bytes;
                     let is_over = has_begun || self.scene.local.stop.is_now();
                     let again = match is_over {
                         true => Err(failure),
@@ -107,7 +109,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         let lease = match lease {
             Ok(lease) => lease,
             Err(failure) => {
-                if failure != Failure::ClientGone {
+                if !matches!(failure, Failure::ClientGone | Failure::QueueTimeout) {
                     target.state.count_failure();
                 }
                 note_failure(target, failure, progress);
@@ -151,8 +153,7 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
     fn refuse(&self, entry: &mut Entry) -> Failure {
         let plan = &self.out.plan;
         entry.group(plan.choice.group);
-        take_back(self.scene.view, &plan.choice);
-        self.scene.unpin(plan);
+        self.scene.abandon(plan);
         Failure::NotCall { status: grpc::status_for_others(plan.version, plan.method) }
     }
 
@@ -304,6 +305,10 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                 }
                 (None, Err(failure)) => return Err(failure),
                 (Some(Cut::ClientGone), connected) => (Failure::ClientGone, connected),
+                // All connections that there may be were full.
+                (Some(Cut::Deadline), Err(Failure::QueueTimeout)) => {
+                    return Err(Failure::QueueTimeout);
+                }
                 (Some(Cut::Deadline), connected) => (late, connected),
             };
             if let (_, Ok(Connected::Ready(lease))) = failure {

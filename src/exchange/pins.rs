@@ -3,6 +3,7 @@
 //! A pin is set when the target is chosen, since a client of HTTP/2 has dozens of requests under way before the first is
 //! answered, and is replaced when a request fails over.
 
+use super::place::take_back;
 use super::plan::Plan;
 use super::scene::Scene;
 use crate::group::select::Pinned;
@@ -19,8 +20,14 @@ impl Scene<'_> {
         }
     }
 
+    /// A session that was to begin with this choice begins elsewhere, or not at all.
+    pub fn abandon(&self, plan: &Plan) {
+        take_back(self.view, &plan.choice);
+        self.unpin(plan);
+    }
+
     /// Forgets a first visit whose target has failed it, unless another request has led elsewhere meanwhile.
-    pub fn unpin(&self, plan: &Plan) {
+    fn unpin(&self, plan: &Plan) {
         if let Some(outcome) = plan.choice.sticky.filter(|outcome| !outcome.bound) {
             self.caller.unpin(&outcome.assignment);
         }

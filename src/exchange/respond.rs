@@ -93,6 +93,14 @@ impl<A: Answering, R: Receiving, H: Handle> Respond<'_, '_, A, R, H> {
             (_, ReceiveFault::TooManyInterim) => {
                 Failure::ResponseInvalid(ResponseFault::TooManyInterim)
             }
+            (_, ReceiveFault::Invalid(_)) if !any_byte => {
+                Failure::ResponseInvalid(ResponseFault::HeadMissing)
+            }
+            (_, ReceiveFault::StreamReset) => {
+                // Its connection had not gone stale.
+                self.progress.is_reused.set(false);
+                Failure::TargetReset { any_byte }
+            }
             (_, ReceiveFault::Reset | ReceiveFault::Invalid(_)) => {
                 Failure::TargetReset { any_byte }
             }

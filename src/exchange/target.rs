@@ -156,6 +156,8 @@ pub trait Sending {
 pub enum ReceiveFault {
     Closed,
     Reset,
+    /// The target has reset the stream of this request, on a connection that goes on.
+    StreamReset,
     /// The target has not looked at the request (RFC 9113 §8.7).
     Unprocessed,
     /// Interim heads came faster than anybody took them.

@@ -100,46 +100,18 @@ causes! {
         /// More connection options than any sender needs.
         TooManyConnectionOptions = 400 "too_many_connection_options",
         /// No `:method`, `:scheme` or `:path`, or `:authority` beside CONNECT (RFC 9113 §8.3.1).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         PseudoFieldMissing = 400 "pseudo_field_missing",
         /// A pseudo-field that is there twice (RFC 9113 §8.3).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         PseudoFieldRepeated = 400 "pseudo_field_repeated",
         /// A pseudo-field that is unknown, or does not belong to this request (RFC 9113 §8.3).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         PseudoFieldUnknown = 400 "pseudo_field_unknown",
         /// A pseudo-field behind a field line (RFC 9113 §8.3).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         PseudoFieldLate = 400 "pseudo_field_late",
         /// A field of HTTP/1 connections, Transfer-Encoding among them (RFC 9113 §8.2.2).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         ConnectionField = 400 "connection_field",
         /// TE other than `trailers` in HTTP/2 (RFC 9113 §8.2.2).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         TeNotTrailers = 400 "te_not_trailers",
         /// Content-Length is not the sum of the content (RFC 9113 §8.1.1).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         ContentLengthMismatch = 400 "content_length_mismatch",
         /// TRACE or CONNECT.
         MethodNotAllowed = 405 "method_not_allowed",
@@ -158,10 +130,6 @@ causes! {
         /// A method longer than any that is in use (RFC 9112 §3).
         MethodTooLong = 501 "method_too_long",
         /// An extended CONNECT to another protocol than `websocket` (RFC 8441 §4).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         ProtocolUnknown = 501 "protocol_unknown",
         /// A transfer coding that limpet does not know (RFC 9112 §6.1).
         TransferCodingUnknown = 501 "transfer_coding_unknown",
@@ -212,28 +180,14 @@ causes! {
         /// Transfer-Encoding is anything but exactly one `chunked`.
         TransferEncodingInvalid = 502 "response_transfer_encoding_invalid",
         /// No `:status`, or another pseudo-field (RFC 9113 §8.3.2).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         PseudoField = 502 "response_pseudo_field",
+        /// Content, or the end of the stream, before a final head (RFC 9113 §8.1).
+        HeadMissing = 502 "response_head_missing",
         /// 101 in HTTP/2, which has no upgrade (RFC 9113 §8.6).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         SwitchingProtocols = 502 "response_switching_protocols",
         /// An interim response that ends its stream (RFC 9113 §8.1).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         InterimEndsStream = 502 "response_interim_ends_stream",
         /// Content-Length is not the sum of the content (RFC 9113 §8.1.1).
-        #[cfg_attr(
-            not(feature = "internals"),
-            allow(dead_code, reason = "a head of HTTP/2 has it; nobody speaks it yet")
-        )]
         ContentLengthMismatch = 502 "response_content_length_mismatch",
         /// More interim heads before the final one than any sender needs, or more bytes of them.
         TooManyInterim = 502 "response_too_many_interim",

@@ -13,6 +13,9 @@
 //! keeps up, out of the part of the budget that no open stream may fill; a part is kept back for streams to come. Never
 //! more than the budget is held and open together, whatever the streams are promised.
 //!
+//! To a target that budget has room for the first window of every stream ([`ReceiveConnection::for_streams`]): its
+//! connection is shared by users, so that however many of them take nothing, the others' content comes.
+//!
 //! Connections grow beyond [`WINDOW_DEFAULT`], which the RFC gives to each, out of the [`Pool`] of their shard.
 //!
 //! Pure. Tested at the limits of each number, and by random exchanges after which every window is where it began.
@@ -96,7 +99,11 @@ pub struct ReceiveConnection {
     held: u32,
     /// The open window that is aimed at.
     size: u32,
-    /// The sizes of all streams that may still receive.
+    /// Growing streams leave so much of the budget.
+    kept: u32,
+    /// The part of a stream's size for which room is kept.
+    each: u32,
+    /// The sizes of all streams that may still receive, as far as no room is kept for them.
     promised: u64,
     /// Taken from the pool: what is held and open beyond [`WINDOW_DEFAULT`].
     drawn: u32,
@@ -113,9 +120,19 @@ impl ReceiveConnection {
             open: WINDOW_DEFAULT,
             held: 0,
             size: WINDOW_DEFAULT,
+            kept: budget / KEPT_BACK,
+            each: 0,
             promised: 0,
             drawn: 0,
         }
+    }
+
+    /// A connection with room for the first window, of `each` bytes, of `streams` at a time, and as much for those that
+    /// grow; at least `budget`. Its window is never shut by streams whose other sides take nothing.
+    pub fn for_streams(budget: u32, streams: u32, each: u32) -> ReceiveConnection {
+        let kept = streams.saturating_mul(each).min(MAX_31 / 2);
+        let connection = ReceiveConnection::new(budget.max(kept.saturating_mul(2)));
+        ReceiveConnection { kept, each, ..connection }
     }
 
     pub fn held(&self) -> u32 {
@@ -124,14 +141,14 @@ impl ReceiveConnection {
 
     /// A stream on which content is to come opens, with a window of `size` bytes.
     pub fn open_stream(&mut self, size: u32) -> ReceiveStream {
-        self.promised = self.promised.saturating_add(u64::from(size));
+        self.promised = self.promised.saturating_add(self.unkept(size));
         ReceiveStream { size, open: i64::from(size), held: 0, taken: 0 }
     }
 
     /// A stream receives no more: all of its content has come, or it was reset. `stream` still gives back what it
     /// holds, by [`ReceiveStream::take`].
     pub fn close_stream(&mut self, stream: &mut ReceiveStream) {
-        self.promised = self.promised.saturating_sub(u64::from(stream.size));
+        self.promised = self.promised.saturating_sub(self.unkept(stream.size));
         stream.size = 0;
         stream.open = 0;
     }
@@ -221,8 +238,13 @@ impl ReceiveConnection {
 
     /// The part of the budget out of which streams may grow.
     fn free_budget(&self) -> u32 {
-        let usable = self.budget - self.budget / KEPT_BACK;
+        let usable = self.budget.saturating_sub(self.kept);
         u64::from(usable).saturating_sub(self.promised) as u32
+    }
+
+    /// The part of a stream's size for which no room is kept.
+    fn unkept(&self, size: u32) -> u64 {
+        u64::from(size.saturating_sub(self.each))
     }
 }
 
@@ -280,8 +302,8 @@ impl ReceiveStream {
         let size = i64::from(self.size).saturating_add(delta).clamp(0, i64::from(MAX_31)) as u32;
         connection.promised = connection
             .promised
-            .saturating_sub(u64::from(self.size))
-            .saturating_add(u64::from(size));
+            .saturating_sub(connection.unkept(self.size))
+            .saturating_add(connection.unkept(size));
         self.open = self.open.saturating_add(delta);
         self.size = size;
     }
@@ -289,8 +311,9 @@ impl ReceiveStream {
     fn grow(&mut self, size_max: u32, connection: &mut ReceiveConnection) {
         self.taken = 0;
         let more = self.size.min(size_max - self.size).min(connection.free_budget());
+        let before = connection.unkept(self.size);
         self.size += more;
-        connection.promised += u64::from(more);
+        connection.promised += connection.unkept(self.size) - before;
     }
 }
 

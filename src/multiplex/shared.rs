@@ -68,6 +68,8 @@ pub struct Slot {
     /// The message is malformed, and no more of it comes.
     pub fault: Option<ChunkFault>,
     pub presence: Presence,
+    /// The peer has reset this stream, and not gone as a whole.
+    pub was_reset: bool,
     /// The peer has not looked at the request, which may be sent again (RFC 9113 §8.7).
     pub is_unprocessed: bool,
     waker: Option<Waker>,
@@ -84,6 +86,7 @@ impl Default for Slot {
             trailers: Vec::new(),
             fault: None,
             presence: Presence::There,
+            was_reset: false,
             is_unprocessed: false,
             waker: None,
         }
@@ -122,7 +125,9 @@ impl Slot {
             let room = |piece: &Vec<u8>| piece.capacity().saturating_sub(piece.len() + TAIL_BYTES);
             let last = self.pieces.back_mut().filter(|piece| room(piece) > 0);
             let Some(piece) = last else {
-                let mut piece = buffers::large();
+                // A little at a time is mostly all there is.
+                let is_little = content.len() <= buffers::SMALL_BYTES - ROOM - TAIL_BYTES;
+                let mut piece = if is_little { buffers::small() } else { buffers::large() };
                 piece.resize(ROOM, 0);
                 self.pieces.push_back(piece);
                 continue;
@@ -189,7 +194,7 @@ impl<O: Owner> Shared<O> {
     pub fn is_out_of_reach(&self, stream: Key) -> bool {
         match self.presence(stream) {
             Presence::Reset => true,
-            Presence::Ended => self.machine.borrow().is_blocked(stream),
+            Presence::Ended => self.machine.borrow().is_blocked(stream, true),
             Presence::There => false,
         }
     }
@@ -219,6 +224,7 @@ impl<O: Owner> Shared<O> {
             }
             Event::Reset { stream, by } => self.tell(stream, |slot| {
                 slot.presence = Presence::Reset;
+                slot.was_reset = true;
                 slot.is_unprocessed = by.is_unprocessed();
             }),
             Event::Unprocessed { stream } => self.tell(stream, |slot| {

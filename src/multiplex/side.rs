@@ -64,8 +64,8 @@ impl<O: Owner> Reader for StreamReader<O> {
             slot.listen(cx);
             match (slot.fault, slot.presence) {
                 (None, Presence::There) => Poll::Pending,
-                (_, Presence::Ended) => Poll::Ready(Ok(Vec::new())),
-                (Some(_), _) | (None, Presence::Reset) => {
+                // Without END_STREAM it is cut off, however its connection ended.
+                (Some(_), _) | (None, Presence::Reset | Presence::Ended) => {
                     Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
                 }
             }

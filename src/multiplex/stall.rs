@@ -16,6 +16,8 @@ pub struct Stall {
     /// Whether a window was shut when the wait was looked at last, and when that was.
     was_blocked: bool,
     noted_ms: Millis,
+    /// Content that the connection had sent by then.
+    sent_bytes: u64,
     is_set: bool,
 }
 
@@ -30,7 +32,14 @@ impl Stall {
         cx: &mut Context<'_>,
     ) -> bool {
         let Patience { timers, timer, idle } = patience;
-        let is_blocked = shared.machine.borrow().is_blocked(stream);
+        let (is_blocked, sent_bytes) = {
+            let machine = shared.machine.borrow();
+            let sent_bytes = machine.counts().data_bytes_sent;
+            // A connection's window that others have used meanwhile is not kept shut.
+            let has_moved = sent_bytes > self.sent_bytes + moved as u64;
+            (machine.is_blocked(stream, !has_moved), sent_bytes)
+        };
+        self.sent_bytes = sent_bytes;
         let now_ms = timers.clock.now_ms();
         let waited_ms = if self.was_blocked { now_ms.saturating_sub(self.noted_ms) } else { 0 };
         self.noted_ms = now_ms;

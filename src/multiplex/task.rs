@@ -75,6 +75,8 @@ pub struct Task<'a, O: Owner> {
     is_behind: bool,
     /// The buffer of the last send.
     spare: Vec<u8>,
+    /// Bytes that the peer had not acknowledged when its silence was judged last.
+    queued: Option<u32>,
     /// Nothing reaches the peer any more.
     is_gone: bool,
     tally: Tally<'a>,
@@ -99,6 +101,7 @@ impl<'a, O: Owner> Task<'a, O> {
             send: Flush::new(takes),
             is_behind: false,
             spare: Vec::new(),
+            queued: None,
             is_gone: false,
             tally: Tally::new(&shared.machine, shared.owner.numbers()),
             _drawn: Drawn(shared),
@@ -129,6 +132,7 @@ impl<'a, O: Owner> Task<'a, O> {
             }
         };
         let now_ms = self.timers.clock.now_ms();
+        self.shared.machine.borrow_mut().heard(now_ms);
         let mut input = &bytes[..];
         loop {
             let event = self.shared.machine.borrow_mut().receive(&mut input, now_ms);
@@ -227,13 +231,26 @@ impl<'a, O: Owner> Task<'a, O> {
     }
 
     /// Has the machine do what is due by now.
-    pub fn expire(&self) {
+    pub fn expire(&mut self) {
         let now_ms = self.timers.clock.now_ms();
+        if self.shared.machine.borrow().judges_silence(now_ms) && self.is_taken() {
+            self.shared.machine.borrow_mut().heard(now_ms);
+        }
         loop {
             let event = self.shared.machine.borrow_mut().expire(now_ms);
             let Some(event) = event else { break };
             self.shared.note(event);
         }
+    }
+
+    /// Whether the peer shows that it is there by what it takes: a PING to it, and its answer, would stand behind that.
+    #[cold]
+    fn is_taken(&mut self) -> bool {
+        let queued = self.shared.owner.wire().queued_bytes();
+        let before = std::mem::replace(&mut self.queued, queued);
+        let has_shrunk = before.zip(queued).is_some_and(|(before, now)| now < before);
+        // A send in flight is bounded by itself.
+        has_shrunk || !self.send.is_none()
     }
 
     /// When the machine has something to do next.

@@ -169,7 +169,10 @@ impl Served<'_, '_> {
             false => Content::new(shared, stream, listener, self.asked.is_call),
         };
         let response = Response::new(shared, stream, listener, self.timers);
+        // One that was reset together with its request costs no target anything.
+        let is_there = shared.presence(stream) != Presence::Reset;
         let taken = content.judge_length().and_then(|()| self.begin_call());
+        let taken = if is_there { taken } else { Err(Failure::ClientGone) };
         let mut client = H2 { shared, request: self.request, listener, content, response };
         let end = match taken {
             Ok(()) => {
@@ -189,6 +192,7 @@ impl Served<'_, '_> {
             }
             Err(failure) => {
                 self.out.draft.clear();
+                self.scene.abandon(&self.out.plan);
                 self.entry.phase = Phase::RequestContent;
                 self.scene.failed(failure, false, self.entry)
             }

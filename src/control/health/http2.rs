@@ -51,6 +51,9 @@ impl HttpAsk {
         if !self.expect.iter().any(|range| range.contains(&head)) {
             return Err(format!("status {head}, expected {}", expected(&self.expect)));
         }
+        if self.body.is_empty() {
+            return Ok(());
+        }
         let mut content = response.into_body();
         let mut search = Search::new(&self.body);
         while !search.is_over() {

@@ -5,10 +5,13 @@
 use super::fault::FrameFault;
 use super::{Header, Kind, flags};
 
-/// Most CONTINUATION frames of one field block.
+/// Most CONTINUATION frames of one field block, where heads are not longer than usual.
 const CONTINUATION_COUNT_MAX: u32 = 8;
-/// Most coded bytes of one field block, padding and priority included.
+/// Most coded bytes of one, padding and priority included.
 const BLOCK_BYTES_MAX: u32 = 64 * 1024;
+
+/// Bytes of a frame that a long field block is expected to come in, at least.
+const FRAME_BYTES: u32 = 8 * 1024;
 
 /// A field block that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +22,27 @@ struct Open {
 }
 
 /// The order of the frames of one direction. By default nothing has come yet, not even SETTINGS.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Order {
     has_begun: bool,
     open: Option<Open>,
+    /// Most bytes of a field block.
+    block_bytes_max: u32,
+}
+
+impl Default for Order {
+    fn default() -> Order {
+        Order::of_heads(0)
+    }
 }
 
 impl Order {
+    /// Nothing has come yet; heads of up to so many bytes, decoded, come whole.
+    pub fn of_heads(list_bytes: u32) -> Order {
+        let block_bytes_max = list_bytes.max(BLOCK_BYTES_MAX);
+        Order { has_begun: false, open: None, block_bytes_max }
+    }
+
     /// Judges the next frame by its header.
     ///
     /// # Errors
@@ -46,7 +63,7 @@ impl Order {
             }
             (None, _) => Ok(()),
             (Some(open), Kind::Continuation) if open.stream == header.stream => {
-                open.continue_with(header)?;
+                open.continue_with(header, self.block_bytes_max)?;
                 if header.has(flags::END_HEADERS) {
                     self.open = None;
                 }
@@ -73,14 +90,14 @@ impl Order {
 }
 
 impl Open {
-    fn continue_with(&mut self, header: Header) -> Result<(), FrameFault> {
+    fn continue_with(&mut self, header: Header, bytes_max: u32) -> Result<(), FrameFault> {
         self.continuation_count = self.continuation_count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(header.length);
         if header.length == 0 && !header.has(flags::END_HEADERS) {
             Err(FrameFault::ContinuationEmpty)
-        } else if self.continuation_count > CONTINUATION_COUNT_MAX {
+        } else if self.continuation_count > CONTINUATION_COUNT_MAX.max(bytes_max / FRAME_BYTES) {
             Err(FrameFault::TooManyContinuations)
-        } else if self.bytes > BLOCK_BYTES_MAX {
+        } else if self.bytes > bytes_max {
             Err(FrameFault::BlockTooLong)
         } else {
             Ok(())

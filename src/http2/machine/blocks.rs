@@ -179,6 +179,7 @@ impl Machine {
         let key = self.streams.insert(Stream {
             id,
             receiving,
+            has_end: receiving == Receiving::Ended,
             sending,
             is_reset: false,
             is_noted: false,
@@ -228,6 +229,7 @@ impl Machine {
             }
             Receiving::Head => {
                 stream.receiving = if ends { Receiving::Ended } else { Receiving::Content };
+                stream.has_end = ends;
                 if ends {
                     self.flow.close_stream(&mut stream.flow);
                 }
@@ -254,6 +256,7 @@ impl Machine {
             return self.malformed(stream, Malformed::Length);
         };
         state.receiving = Receiving::Ended;
+        state.has_end = true;
         self.flow.close_stream(&mut state.flow);
         Event::Trailers { stream, block: self.taken_block() }
     }

@@ -48,6 +48,7 @@ impl Machine {
         }
         if ends {
             stream.receiving = Receiving::Ended;
+            stream.has_end = true;
             self.flow.close_stream(&mut stream.flow);
         } else if content_bytes < flow_bytes {
             self.return_padding(key);
@@ -89,7 +90,10 @@ impl Machine {
     fn data_of_none<'i>(&mut self, id: u32, flow_bytes: u32, now_ms: u64) -> Outcome<'i> {
         self.flow.discard(flow_bytes)?;
         if self.is_idle_id(id) {
-            return Err(FrameFault::StreamIdle.into());
+            return match self.is_left_out(id, now_ms)? {
+                true => Ok(None),
+                false => Err(FrameFault::StreamIdle.into()),
+            };
         }
         match self.ended(id) {
             Ended::ResetByLimpet | Ended::LongAgo => {}
@@ -141,11 +145,11 @@ impl Machine {
             ContentLength::Exact(length) => Some(length),
             ContentLength::Unknown => None,
         };
-        let has_ended = state.receiving == Receiving::Ended;
+        let has_ended = state.has_end;
         if has_valid_length(state, has_ended) {
             return Ok(());
         }
-        if !has_ended {
+        if state.receiving == Receiving::Content {
             self.malformed(stream, Malformed::Length);
         }
         Err(LengthMismatch)

@@ -145,9 +145,20 @@ impl Machine {
         self.counts.endings.goaways_sent += 1;
     }
 
-    /// Whether the connection takes no new streams any more.
+    /// Whether limpet has begun to end the connection.
     pub fn is_draining(&self) -> bool {
-        self.life != Life::Open || self.peer_last.is_some()
+        self.life != Life::Open
+    }
+
+    /// The peer has taken bytes, or sent some, which need not be a whole frame: it is there.
+    #[inline]
+    pub fn heard(&mut self, now_ms: u64) {
+        self.received_ms = now_ms;
+    }
+
+    /// Whether the silence of the peer is about to be judged: [`Machine::heard`] tells before that if it is none.
+    pub fn judges_silence(&self, now_ms: u64) -> bool {
+        self.timers.is_due(Timer::Silence, now_ms) || self.timers.is_due(Timer::PingAnswer, now_ms)
     }
 
     /// Whether the connection is to be closed once everything is sent.

@@ -67,7 +67,8 @@ pub struct Options {
     pub own: OwnSettings,
     /// Limits on decoded heads.
     pub list: Limits,
-    /// Most bytes of content that the connection's streams may hold.
+    /// Most bytes of content that the connection's streams may hold; a client's have room for the first window of each
+    /// besides.
     pub receive_bytes: u32,
     /// Most bytes that one of them may hold.
     pub stream_bytes_max: u32,
@@ -102,7 +103,8 @@ impl Options {
 
     /// The defaults for connections to targets.
     pub fn client() -> Options {
-        Options { side: Side::Client, ..Options::server() }
+        let own = OwnSettings { initial_window_bytes: 16 * 1024, ..OwnSettings::default() };
+        Options { side: Side::Client, own, ..Options::server() }
     }
 }
 
@@ -192,8 +194,15 @@ impl Machine {
             decoder: Decoder::default(),
             encoder: Encoder::default(),
             window: SendWindow::new(WINDOW_DEFAULT),
-            flow: ReceiveConnection::new(options.receive_bytes),
-            order: Order::default(),
+            flow: match options.side {
+                Side::Server => ReceiveConnection::new(options.receive_bytes),
+                Side::Client => ReceiveConnection::for_streams(
+                    options.receive_bytes,
+                    options.streams_max,
+                    options.own.initial_window_bytes,
+                ),
+            },
+            order: Order::of_heads(options.list.list_bytes),
             budgets: Budgets::new(now_ms),
             timers,
             counts: Counts::default(),

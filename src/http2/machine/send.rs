@@ -101,9 +101,9 @@ impl Machine {
         self.streams.get(stream).is_some_and(|state| state.sending == Sending::Content)
     }
 
-    /// Whether the peer opens tunnels (RFC 8441 §3). `None` before its first SETTINGS.
-    pub fn opens_tunnels(&self) -> Option<bool> {
-        self.has_peer_settings.then_some(self.peer.enable_connect_protocol)
+    /// Whether the peer has said that it opens tunnels (RFC 8441 §3).
+    pub fn opens_tunnels(&self) -> bool {
+        self.peer.enable_connect_protocol
     }
 
     /// Whether streams can be opened, now or later.
@@ -166,10 +166,11 @@ impl Machine {
         self.budgets.is_busy = true;
     }
 
-    /// Whether the stream can send no content before the peer has opened a window: its own, or the connection's.
-    pub fn is_blocked(&self, stream: Key) -> bool {
+    /// Whether the stream can send no content before the peer has opened a window: its own, or, with `or_connection`, that
+    /// of the connection.
+    pub fn is_blocked(&self, stream: Key, or_connection: bool) -> bool {
         let own = self.streams.get(stream).map_or(0, |state| state.window.open());
-        own.min(self.window.open()) == 0
+        own == 0 || or_connection && self.window.open() == 0
     }
 
     /// Sends trailers and END_STREAM, when all content was taken. `lines` are `name: value CRLF`, without an empty one.

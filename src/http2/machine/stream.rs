@@ -57,6 +57,8 @@ pub struct Stream {
     /// 0 while the slot is free.
     pub id: u32,
     pub receiving: Receiving,
+    /// END_STREAM has come, whatever came behind it.
+    pub has_end: bool,
     pub sending: Sending,
     /// It was reset by either side: nothing may be sent, not even RST_STREAM.
     pub is_reset: bool,

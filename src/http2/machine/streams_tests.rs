@@ -13,6 +13,7 @@ fn stream(id: u32) -> Stream {
     Stream {
         id,
         receiving: Receiving::Content,
+        has_end: false,
         sending: Sending::Head,
         is_reset: false,
         is_noted: false,

@@ -55,6 +55,11 @@ impl Timers {
         self.0.get(timer as usize).is_some_and(|at_ms| *at_ms != UNSET)
     }
 
+    #[inline]
+    pub fn is_due(&self, timer: Timer, now_ms: u64) -> bool {
+        self.0.get(timer as usize).is_some_and(|at_ms| *at_ms <= now_ms)
+    }
+
     pub fn stop_all(&mut self) {
         self.0 = [UNSET; Timer::ALL.len()];
     }

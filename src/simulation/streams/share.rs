@@ -124,7 +124,7 @@ impl Upstream for ToShared {
     }
 
     fn close(&self, lease: Leases<ToShared>) {
-        let (Leased::Own(lease) | Leased::Stream(lease)) = lease;
+        let (Leased::Own(mut lease) | Leased::Stream(mut lease)) = lease;
         // The stream is reset, its connection goes on.
         target::Handle::abort(&lease.handle());
         self.0.open.set(self.0.open.get() - 1);

@@ -56,12 +56,8 @@ pub struct Link {
     pub(super) wire: Stream,
     pub(super) shard: Shard,
     pub(super) line: Weak<Line>,
-    /// Exchanges that wait for the target's SETTINGS.
-    listeners: RefCell<Vec<Waker>>,
-    /// Nothing comes any more.
-    is_over: Cell<bool>,
-    /// The target has refused a stream beside others: it has room for more when one of those has ended.
-    is_full: Cell<bool>,
+    /// The target has refused a stream beside others: until then it has room for more only when one of those has ended.
+    full_until_ms: Cell<Millis>,
     /// Since when it has had no stream.
     pub(super) idle_since_ms: Cell<Millis>,
 }
@@ -94,8 +90,9 @@ impl Owner for Link {
                     shared.changed();
                 }
             }
-            // More streams may be allowed, or no more at all.
-            Event::Settings | Event::Goaway { .. } => shared.owner.changed(),
+            Event::Settings => shared.owner.settings(shared),
+            // No more streams are allowed.
+            Event::Goaway { .. } => shared.owner.changed(),
             Event::Fault(fault) => {
                 shared.owner.fail(fault);
                 shared.tell_all(Presence::Reset);
@@ -115,9 +112,19 @@ impl Link {
     pub fn new(wire: Stream, shard: Shard, line: &Rc<Line>) -> Link {
         let line = Rc::downgrade(line);
         let idle_since_ms = Cell::new(shard.clock.now_ms());
-        let listeners = RefCell::default();
-        let (is_over, is_full) = (Cell::default(), Cell::default());
-        Link { wire, shard, line, listeners, is_over, is_full, idle_since_ms }
+        Link { wire, shard, line, full_until_ms: Cell::default(), idle_since_ms }
+    }
+
+    /// The target has said how many streams it takes, and of which kinds: requests may go to it from the first time on.
+    #[cold]
+    fn settings(&self, shared: &Rc<Shared<Link>>) {
+        self.full_until_ms.set(0);
+        if let Some(line) = self.line.upgrade()
+            && line.is_being_made()
+        {
+            line.open(Rc::clone(shared));
+        }
+        self.changed();
     }
 
     /// The connection has failed.
@@ -132,18 +139,8 @@ impl Link {
         }
     }
 
-    /// Has the caller woken when SETTINGS come, or nothing any more. `false`: nothing does.
-    pub(super) fn listen(&self, cx: &Context<'_>) -> bool {
-        let mut listeners = self.listeners.borrow_mut();
-        if !listeners.iter().any(|waker| waker.will_wake(cx.waker())) {
-            listeners.push(cx.waker().clone());
-        }
-        !self.is_over.get()
-    }
-
     /// The connection has ended.
     pub(super) fn over(&self) {
-        self.is_over.set(true);
         if let Some(line) = self.line.upgrade() {
             line.retire(None);
         }
@@ -152,28 +149,32 @@ impl Link {
 
     /// More streams may be had, or none any more.
     fn changed(&self) {
-        self.listeners.take().into_iter().for_each(Waker::wake);
         if let Some(line) = self.line.upgrade() {
             line.shelf.wake_all();
         }
     }
 }
 
+/// How long a connection takes no more after its target has refused a stream beside others, unless one of those ends.
+const FULL_MS: Millis = 1_000;
+
 /// The target has refused a stream.
 #[cold]
 pub fn refused(shared: &Shared<Link>) {
-    let is_beside_others = shared.machine.borrow().stream_count() > 1;
-    shared.owner.is_full.set(is_beside_others);
+    if shared.machine.borrow().stream_count() > 1 {
+        let now_ms = shared.owner.shard.clock.now_ms();
+        shared.owner.full_until_ms.set(now_ms.saturating_add(FULL_MS));
+    }
 }
 
 /// Ends a stream, whose place another may take unless the target has refused it.
 pub fn finish(shared: &Shared<Link>, stream: Key, was_refused: bool) {
     shared.finish(stream);
     if !was_refused || shared.machine.borrow().stream_count() == 0 {
-        shared.owner.is_full.set(false);
+        shared.owner.full_until_ms.set(0);
     }
     if let Some(line) = shared.owner.line.upgrade() {
-        line.shelf.wake_next();
+        line.shelf.wake_next(line.id);
     }
 }
 
@@ -196,7 +197,7 @@ pub struct Line {
     id: ConnectionId,
     shelf: Rc<Shelf>,
     state: RefCell<State>,
-    /// How many exchanges wait for it to be made.
+    /// How many exchanges wait for it first.
     waiting: Cell<u32>,
     /// Nobody needs it any more, although it is still being made.
     is_unwanted: Cell<bool>,
@@ -224,14 +225,20 @@ impl Line {
 
     /// No more requests are taken; `failure` = why no connection was made.
     pub fn retire(&self, failure: Option<Failure>) {
-        self.change(State::Over(failure));
+        // One whose target has not even said its SETTINGS was none.
+        let failure = failure.or_else(|| self.is_being_made().then_some(Failure::ConnectFailed));
+        let is_over = matches!(&*self.state.borrow(), State::Over(_));
+        if !is_over {
+            self.change(State::Over(failure));
+        }
     }
 
     /// The connection, where it takes another stream at once.
     fn usable(&self) -> Option<Rc<Shared<Link>>> {
         match &*self.state.borrow() {
             State::Open(shared) => {
-                let has_room = !shared.owner.is_full.get();
+                let Link { shard, full_until_ms, .. } = &shared.owner;
+                let has_room = full_until_ms.get() <= shard.clock.now_ms();
                 let takes_more = has_room && shared.machine.borrow().available() > 0;
                 takes_more.then(|| Rc::clone(shared))
             }
@@ -274,7 +281,12 @@ impl Line {
 }
 
 /// An exchange that waits, and whether it stands in the line of its shelf.
-type Waiter = (Rc<Cell<bool>>, Waker);
+struct Waiter {
+    /// What the connection that it waits for has to have proven.
+    id: ConnectionId,
+    is_listed: Rc<Cell<bool>>,
+    waker: Waker,
+}
 
 /// The connections to one target, and the exchanges that wait for a stream of one.
 #[derive(Default)]
@@ -330,6 +342,14 @@ impl Shelf {
         self.lines.borrow_mut().retain(|line| line.has_future());
     }
 
+    /// Forgets connections that are over, and lets who waits look: one that was full may take more by now.
+    pub fn tick(&self) {
+        self.tidy();
+        if !self.waiters.borrow().is_empty() {
+            self.wake_all();
+        }
+    }
+
     /// The connection that has been idle for longest, and since when.
     pub fn idlest(&self) -> Option<(Millis, Rc<Line>)> {
         let lines = self.lines.borrow();
@@ -362,17 +382,20 @@ impl Shelf {
         self.lines.borrow().iter().any(|line| line.id == id && line.has_future())
     }
 
-    /// A stream may be had: whoever waits longest looks.
-    fn wake_next(&self) {
-        let next = self.waiters.borrow_mut().pop_front();
-        if let Some((is_listed, waker)) = next {
+    /// A stream may be had: whoever waits longest for such a connection looks.
+    fn wake_next(&self, id: ConnectionId) {
+        let mut waiters = self.waiters.borrow_mut();
+        let at = waiters.iter().position(|waiter| waiter.id == id);
+        let next = at.and_then(|at| waiters.remove(at));
+        drop(waiters);
+        if let Some(Waiter { is_listed, waker, .. }) = next {
             is_listed.set(false);
             waker.wake();
         }
     }
 
     fn wake_all(&self) {
-        for (is_listed, waker) in self.waiters.take() {
+        for Waiter { is_listed, waker, .. } in self.waiters.take() {
             is_listed.set(false);
             waker.wake();
         }
@@ -405,7 +428,10 @@ impl Waiting {
 
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Connected<Rc<Shared<Link>>>, Failure>> {
         if self.is_given_up.get() {
-            return Poll::Ready(Err(Failure::ConnectTimeout));
+            // All connections that there may be are full, which is nothing that the target does.
+            let is_limpets = !self.line.is_being_made();
+            let late = if is_limpets { Failure::QueueTimeout } else { Failure::ConnectTimeout };
+            return Poll::Ready(Err(late));
         }
         let Line { shelf, id, state, .. } = &*self.line;
         if let Some(shared) = shelf.usable(*id) {
@@ -419,13 +445,14 @@ impl Waiting {
                 return Poll::Ready(Ok(Connected::Shakes));
             }
             State::Over(None) | State::Open(_) if !shelf.has_future(*id) => {
-                return Poll::Ready(Err(Failure::ConnectFailed));
+                // It was never sent.
+                return Poll::Ready(Err(Failure::TargetUnprocessed));
             }
             State::Over(None) | State::Open(_) | State::Making | State::Shakes => {}
         }
         if !self.is_listed.replace(true) {
-            let waiter = (Rc::clone(&self.is_listed), cx.waker().clone());
-            shelf.waiters.borrow_mut().push_back(waiter);
+            let (is_listed, waker) = (Rc::clone(&self.is_listed), cx.waker().clone());
+            shelf.waiters.borrow_mut().push_back(Waiter { id: *id, is_listed, waker });
         }
         Poll::Pending
     }
@@ -438,14 +465,14 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Line { shelf, waiting, .. } = &*self.line;
+        let Line { shelf, waiting, id, .. } = &*self.line;
         waiting.set(waiting.get().saturating_sub(1));
         if self.is_listed.get() {
-            let is_own = |(is_listed, _): &Waiter| Rc::ptr_eq(is_listed, &self.is_listed);
+            let is_own = |waiter: &Waiter| Rc::ptr_eq(&waiter.is_listed, &self.is_listed);
             shelf.waiters.borrow_mut().retain(|waiter| !is_own(waiter));
         } else if !self.is_served {
             // It may have been woken for a stream that it has not taken.
-            shelf.wake_next();
+            shelf.wake_next(*id);
         }
     }
 }

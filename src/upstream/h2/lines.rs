@@ -67,8 +67,8 @@ impl Lines {
         }
     }
 
-    /// Forgets connections that are over.
+    /// Forgets connections that are over; some that were full may take more by now.
     pub fn tick(&self) {
-        self.shelves.borrow().iter().for_each(|shelf| shelf.tidy());
+        self.shelves.borrow().iter().for_each(|shelf| shelf.tick());
     }
 }

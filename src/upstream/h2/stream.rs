@@ -1,8 +1,8 @@
 //! The two directions of one exchange on a stream of a target's connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::line::{self, Link};
 use crate::exchange::client::Presence;
@@ -28,16 +28,6 @@ struct Stream {
     shared: Rc<Shared<Link>>,
     /// [`Key::NONE`] before the request, and where none could be opened any more.
     key: Key,
-    /// The stream of a tunnel, which waits for the target's SETTINGS.
-    tunnel: Option<Rc<Tunnel>>,
-}
-
-/// A stream that is opened later than its request is there.
-struct Tunnel {
-    /// [`Key::NONE`] until it is opened.
-    key: Cell<Key>,
-    /// The field block of the request, until the stream is opened or will never be.
-    waits: RefCell<Option<Box<[u8]>>>,
 }
 
 /// Opens a stream with a field block. Where the connection takes none any more, both directions find that out.
@@ -53,32 +43,7 @@ fn open(shared: &Shared<Link>, block: &[u8], ends: bool) -> Option<Key> {
 impl Stream {
     #[inline]
     fn to(&self) -> (&Shared<Link>, Key) {
-        let key = match &self.tunnel {
-            None => self.key,
-            Some(tunnel) => tunnel.key.get(),
-        };
-        (&*self.shared, key)
-    }
-
-    /// Opens the stream of a tunnel as soon as the target has said that it knows such (RFC 8441 §3).
-    #[cold]
-    fn poll_open(&self, tunnel: &Tunnel, cx: &Context<'_>) -> Poll<Result<(), ReceiveFault>> {
-        let (opens, may_come) = {
-            let machine = self.shared.machine.borrow();
-            (machine.opens_tunnels(), machine.takes_requests())
-        };
-        if opens.is_none() && may_come && self.shared.owner.listen(cx) {
-            return Poll::Pending;
-        }
-        let Some(block) = tunnel.waits.take() else { return Poll::Ready(Ok(())) };
-        match opens {
-            None => {}
-            Some(false) => return Poll::Ready(Err(ReceiveFault::NoTunnels)),
-            Some(true) => {
-                tunnel.key.set(open(&self.shared, &block, false).unwrap_or(Key::NONE));
-            }
-        }
-        Poll::Ready(Ok(()))
+        (&*self.shared, self.key)
     }
 }
 
@@ -100,6 +65,8 @@ pub struct Response {
     is_empty: bool,
     /// The target has not looked at the request, and may have refused it.
     is_unprocessed: bool,
+    /// A tunnel was asked for, and the target opens none.
+    is_without_tunnels: bool,
     asks: Asks,
 }
 
@@ -126,7 +93,7 @@ thread_local! {
 
 impl Parts {
     fn new(shared: &Rc<Shared<Link>>) -> Parts {
-        let stream = Stream { shared: Rc::clone(shared), key: Key::NONE, tunnel: None };
+        let stream = Stream { shared: Rc::clone(shared), key: Key::NONE };
         let request = Request { stream: stream.clone(), writing: Writing::default() };
         let response = Response {
             stream,
@@ -135,6 +102,7 @@ impl Parts {
             along: Vec::new(),
             is_empty: false,
             is_unprocessed: false,
+            is_without_tunnels: false,
             asks: Asks::Response,
         };
         Parts { request, response }
@@ -178,23 +146,22 @@ impl target::Lease for Lease {
     type Handle = Handle;
     type Side = StreamSide<Link>;
 
-    /// Opens the stream, that of a tunnel when the target has said that it knows such.
+    /// Opens the stream.
     fn request(&mut self, draft: &mut Draft, is_whole: bool) {
         let Parts { request, response } = self.inner();
         let (block, content, trailers) = draft.parts();
         response.asks = draft.asks();
-        if response.asks != Asks::Response {
-            let waits = RefCell::new(Some(block.into()));
-            let tunnel = Rc::new(Tunnel { key: Cell::new(Key::NONE), waits });
-            request.stream.tunnel = Some(Rc::clone(&tunnel));
-            response.stream.tunnel = Some(tunnel);
+        // A tunnel has no end yet, and none is opened to a target that knows none (RFC 8441 §3).
+        let is_tunnel = response.asks != Asks::Response;
+        if is_tunnel && !request.stream.shared.machine.borrow().opens_tunnels() {
+            response.is_without_tunnels = true;
             return;
         }
-        let ends = is_whole && content.is_empty() && trailers.is_empty();
+        let ends = !is_tunnel && is_whole && content.is_empty() && trailers.is_empty();
         let Some(key) = open(&request.stream.shared, block, ends) else { return };
         (request.stream.key, response.stream.key) = (key, key);
         request.writing.has_ended = ends;
-        if !ends {
+        if !ends && !is_tunnel {
             let along = Along { bytes: content, end: is_whole.then_some(trailers) };
             request.writing.append(request.stream.to(), along);
         }
@@ -243,6 +210,15 @@ impl Sending for Request {
 }
 
 impl Response {
+    /// Resets the stream of a response that is malformed (RFC 9113 §8.1.1).
+    #[cold]
+    fn refuse(&self) {
+        let (shared, stream) = self.stream.to();
+        let now_ms = shared.owner.clock().now_ms();
+        shared.machine.borrow_mut().reset(stream, Cause::Malformed, now_ms);
+        shared.changed();
+    }
+
     /// Passes a head to `look` that has been judged.
     fn judged<T>(
         &mut self,
@@ -264,6 +240,10 @@ impl Response {
             let expected = shared.machine.borrow_mut().expect(stream, head.content);
             expected.map_err(|_| ResponseFault::ContentLengthMismatch)?;
         }
+        if head.content == ContentLength::Exact(0) && !ends {
+            // Trailers may follow, for which whoever gets it must not take the head for all.
+            return Ok(look(&ResponseHead { content: ContentLength::Unknown, ..head }));
+        }
         Ok(look(&head))
     }
 }
@@ -273,10 +253,8 @@ impl Receiving for Response {
         if self.head.is_some() {
             return Poll::Ready(Ok(()));
         }
-        if let Some(tunnel) = &self.stream.tunnel
-            && tunnel.waits.borrow().is_some()
-        {
-            ready!(self.stream.poll_open(tunnel, cx))?;
+        if self.is_without_tunnels {
+            return Poll::Ready(Err(ReceiveFault::NoTunnels));
         }
         let (shared, stream) = self.stream.to();
         let looked = shared.slot(stream, |slot| {
@@ -290,6 +268,9 @@ impl Receiving for Response {
                 (Some(fault), _) => Poll::Ready(Err(ReceiveFault::Invalid(fault))),
                 (None, Presence::There) => Poll::Pending,
                 (None, _) if slot.is_unprocessed => Poll::Ready(Err(ReceiveFault::Unprocessed)),
+                (None, Presence::Reset) if slot.was_reset => {
+                    Poll::Ready(Err(ReceiveFault::StreamReset))
+                }
                 (None, Presence::Reset) => Poll::Ready(Err(ReceiveFault::Reset)),
                 (None, Presence::Ended) => Poll::Ready(Err(ReceiveFault::Closed)),
             }
@@ -299,9 +280,14 @@ impl Receiving for Response {
             _ => ReceiveFault::Reset,
         };
         let looked = looked.unwrap_or(Poll::Ready(Err(without)));
+        if let Poll::Ready(Err(ReceiveFault::Invalid(_))) = looked {
+            self.refuse();
+        }
         if looked == Poll::Ready(Err(ReceiveFault::Unprocessed)) {
             self.is_unprocessed = true;
-            line::refused(&self.stream.shared);
+            if stream != Key::NONE {
+                line::refused(&self.stream.shared);
+            }
         }
         looked
     }
@@ -315,6 +301,9 @@ impl Receiving for Response {
         let Some((block, ends)) = self.head.take() else { return Ok(None) };
         let looked = self.judged((&block, ends), (method, limits), look);
         self.stream.shared.machine.borrow_mut().recycle(block);
+        if looked.is_err() {
+            self.refuse();
+        }
         looked.map(Some)
     }
 
@@ -348,7 +337,10 @@ impl Receiving for Response {
                 let end = if is_last { End::Last } else { End::No };
                 Ok(Received { piece: Piece { buffer, from: ROOM }, end })
             }
-            Err(Cut::Invalid(fault)) => Err(ReceiveFault::Invalid(fault)),
+            Err(Cut::Invalid(fault)) => {
+                self.refuse();
+                Err(ReceiveFault::Invalid(fault))
+            }
             Err(Cut::Gone) => Err(ReceiveFault::Reset),
         })
     }
@@ -374,9 +366,6 @@ impl target::Handle for Handle {
 
     fn abort(&self) {
         let (shared, stream) = self.0.to();
-        if let Some(tunnel) = &self.0.tunnel {
-            tunnel.waits.take();
-        }
         let now_ms = shared.owner.clock().now_ms();
         shared.machine.borrow_mut().reset(stream, Cause::Cancel, now_ms);
         shared.tell(stream, |slot| slot.presence = Presence::Reset);

@@ -82,8 +82,7 @@ pub async fn make(
         Ok(wire) => {
             shard.counters.add(Counter::TargetConnectionsOpened, 1);
             let shared = begin(wire, shard, &line, patience);
-            line.open(Rc::clone(&shared));
-            // The shared state is kept by its streams and by this task alone from here on.
+            // It is open when the target has said its SETTINGS. The shared state is kept by its streams and by this task alone from here on.
             drop(line);
             serve(shared, patience).await;
         }

@@ -78,23 +78,23 @@ fn section_6_9_2_a_changed_initial_window() {
 #[test]
 fn a_stream_is_blocked_while_either_window_is_closed() {
     let (mut probe, key) = responding(&[(id::INITIAL_WINDOW_SIZE, 1 << 20)]);
-    assert!(!probe.machine.is_blocked(key));
+    assert!(!probe.machine.is_blocked(key, true));
     let large = vec![b'x'; 100_000];
     let mut sent = probe.machine.send(key, &large, true).expect("open");
     probe.frames();
     while let Some(key) = probe.machine.next_turn() {
-        assert!(!probe.machine.is_blocked(key));
+        assert!(!probe.machine.is_blocked(key, true));
         sent += probe.machine.send(key, &large[sent..], true).expect("open");
         probe.frames();
     }
-    assert!(sent < large.len() && probe.machine.is_blocked(key), "by the connection's");
+    assert!(sent < large.len() && probe.machine.is_blocked(key, true), "by the connection's");
     probe.feed(&window_update(0, 1));
-    assert!(!probe.machine.is_blocked(key));
+    assert!(!probe.machine.is_blocked(key, true));
 
     let (mut probe, key) = responding(&[(id::INITIAL_WINDOW_SIZE, 0)]);
-    assert!(probe.machine.is_blocked(key), "by its own");
+    assert!(probe.machine.is_blocked(key, true), "by its own");
     probe.feed(&window_update(1, 1));
-    assert!(!probe.machine.is_blocked(key));
+    assert!(!probe.machine.is_blocked(key, true));
 }
 
 #[test]
