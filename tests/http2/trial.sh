@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Others' HTTP/2 against limpet's, on loopback: h2load, curl and nghttp as clients, nghttpx in front of limpet and behind
-# it, h2load while limpet is reloaded and its targets are drained, and a client of our own that floods.
+# Others' HTTP/2 against limpet's, on loopback: h2load, curl and nghttp as clients, nghttpx in front of limpet and
+# behind it, h2load while limpet is reloaded and its targets are drained, and a client of our own that floods.
 #
 #     tests/http2/trial.sh LIMPET LOADTEST [RELOADS [DRAINS [REQUESTS]]]
 #
-# LIMPET and LOADTEST are the two programs, built for release. 40 reloads and 4 drains, if it is not said, while there is one
-# run of 40 000 requests after the other. Needs h2load, nghttp, nghttpx, curl, openssl and python3.
+# LIMPET and LOADTEST are the two programs, built for release. 40 reloads and 4 drains, if it is not said, while there is
+# one run of 40 000 requests after the other. Needs h2load, nghttp, nghttpx, curl, openssl and python3.
 # Ends with 0 when everything was as it must be. Every process is ended by its own id.
 set -euo pipefail
 
@@ -324,8 +324,8 @@ read -r web secure more <<<"$(free_ports 3)"
 configure 0
 start_limpet busy
 
-# One run after the other until all has happened, by turns in clear and over TLS. Each request takes a while: all streams
-# are in use at each moment.
+# One run after the other until all has happened, by turns in clear and over TLS. Each request takes a while: all
+# streams are in use at each moment.
 readonly DELAY='delay=uniform:50ms-250ms'
 runs() {
     local failed=0 run=0 bases=("https://127.0.0.1:$secure" "http://127.0.0.1:$web") base
