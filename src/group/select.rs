@@ -13,6 +13,7 @@ use super::placing::Placed;
 use super::rendezvous;
 use super::target_group::{Algorithm, TargetGroup};
 use crate::group::address::TargetIndex;
+use crate::group::state::Health;
 use crate::http::fields::Field;
 use crate::routing::actions::{Forward, GroupIndex};
 use crate::routing::weighted;
@@ -403,6 +404,12 @@ impl Scoped<'_> {
     /// No cookie that counts, but this client was assigned somewhere on this very connection.
     fn follow_pinned(&self, plain: &Plain, reason: Reason) -> Result<Choice, Unplaced> {
         let found = self.find(plain).map_err(|_| Unplaced::NoTarget)?;
+        // A client that keeps no cookie would stay for as long as its connection, and its target never be empty.
+        if self.is_leaving(&found)
+            && let Ok(choice) = self.begin(reason)
+        {
+            return Ok(choice);
+        }
         let mut assignment = self.assignment(plain, &found)?;
         if self.ask.is_shared {
             assignment.session = (self.ask.random.session)();
@@ -421,6 +428,12 @@ impl Scoped<'_> {
             is_pinned: true,
         };
         Ok(Choice { group: found.group, target: found.target, sticky: Some(sticky) })
+    }
+
+    /// Whether the target only ends what it has begun.
+    fn is_leaving(&self, found: &Found) -> bool {
+        let target = self.groups.get(found.group).and_then(|group| group.targets.get(found.target));
+        target.is_some_and(|target| target.weight == 0 || target.state.health() == Health::Draining)
     }
 
     /// A new session is balanced.

@@ -228,6 +228,14 @@ fn draining_serves_the_bound_and_nobody_else() {
         let mut stranger = Client { seed: seed * 7, ..Client::default() };
         assert_ne!(stranger.visit(&draining).target, first.target);
     }
+    // A client without cookies is led by its connection alone, which may last for hours.
+    let pinned = client.pinned.clone();
+    let mut without = Client { pinned: pinned.clone(), ..Client::default() };
+    assert_eq!(without.choose(&world).target, first.target);
+    assert_ne!(without.choose(&draining).target, first.target);
+    // Where nobody else is, it stays.
+    let all = with_health(sticky_plan(), &[Draining; 3]);
+    assert_eq!(Client { pinned, ..Client::default() }.choose(&all).target, first.target);
 }
 
 #[test]

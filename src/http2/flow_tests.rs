@@ -103,6 +103,42 @@ fn a_stream_stalled_at_its_largest_window_leaves_the_others_a_part_of_the_connec
 }
 
 #[test]
+fn streams_that_nobody_takes_from_never_shut_a_targets_connection() {
+    const STREAMS: u32 = 100;
+    const EACH: u32 = 16 * 1024;
+    let mut pool = Pool::new(1 << 26);
+    let mut connection = ReceiveConnection::for_streams(BUDGET, STREAMS, EACH);
+    // One has grown as far as it may before, and then is stalled as all others but one are.
+    let mut large = connection.open_stream(EACH);
+    for _ in 0..1_000 {
+        let bytes = (large.open as u32).min(connection.open).min(16_000);
+        connection.receive(&mut large, bytes, bytes).expect("within the windows");
+        large.take(bytes, &mut connection);
+        large.update(MAX_31, &mut connection);
+        connection.update(&mut pool);
+    }
+    assert!(large.size() > BUDGET / 2, "{}", large.size());
+    let mut stalled: Vec<ReceiveStream> =
+        (2..STREAMS).map(|_| connection.open_stream(EACH)).collect();
+    for stream in stalled.iter_mut().chain([&mut large]) {
+        while stream.open > 0 {
+            let bytes = (stream.open as u32).min(connection.open).min(16_000);
+            assert!(bytes > 0, "the connection's window is shut");
+            connection.receive(stream, bytes, bytes).expect("within the windows");
+            connection.update(&mut pool);
+        }
+    }
+    let mut last = connection.open_stream(EACH);
+    for _ in 0..1_000 {
+        let bytes = (last.open as u32).min(16_000);
+        connection.receive(&mut last, bytes, bytes).expect("within the windows");
+        last.take(bytes, &mut connection);
+        last.update(MAX_31, &mut connection);
+        connection.update(&mut pool);
+    }
+}
+
+#[test]
 fn an_empty_pool_leaves_every_connection_what_the_rfc_gives() {
     let mut pool = Pool::new(0);
     let mut connection = ReceiveConnection::new(BUDGET);

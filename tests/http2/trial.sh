@@ -150,7 +150,7 @@ print(*found)
 END
 }
 # nghttpx takes no port of the kernel's choice.
-read -r inner inner_tls outer outer_tls <<<"$(free_ports 4)"
+read -r inner inner_tls outer outer_tls briefly <<<"$(free_ports 5)"
 start_nghttpx inner --frontend="127.0.0.1,$inner;no-tls" --frontend="127.0.0.1,$inner_tls" \
     --backend="127.0.0.1,$(said_address files | sed 's/.*://');/files/" --backend="127.0.0.1,$(said_address plain | sed 's/.*://')"
 await is_open "$inner"
@@ -171,6 +171,8 @@ await is_open "$inner_tls"
         printf '[[listener]]\nname = "%s"\naddress = "127.0.0.1:0"\nforward = "%s"\n' $listener $listener
         printf '%s\n' "$CLEAR" "$UNENDING"
     done
+    printf '[[listener]]\nname = "brief"\naddress = "127.0.0.1:0"\nforward = "plain"\n'
+    printf '%s\nlimits.requests_per_connection = 100\n' "$CLEAR"
     printf '[[target_group]]\nname = "plain"\ntarget = [{ address = "%s" }]\n' "$(said_address plain)"
     printf '[[target_group]]\nname = "files"\ntarget = [{ address = "%s" }]\n' "$(said_address files)"
     printf '[[target_group]]\nname = "behind"\nprotocol_version = "http2"\ntarget = [{ address = "127.0.0.1:%s" }]\n' "$inner"
@@ -248,6 +250,13 @@ equal "nobody was told to be calm" "$(metric both 'limpet_http2_goaways_total{si
 equal "no line of the log was dropped" "$(metric both 'limpet_access_log_lines_total{result="dropped"}')" 0
 
 stop outer TERM
+
+start_nghttpx briefly --frontend="127.0.0.1,$briefly;no-tls" --backend="127.0.0.1,$(port both brief);;proto=h2"
+await is_open "$briefly"
+load "nghttpx, then limpet, whose connections end behind 100 requests" 20000 -c 8 -m 32 "http://127.0.0.1:$briefly/"
+expect "they ended" '^[1-9][0-9]{2}' <<<"$(metric both 'limpet_http2_goaways_total{side="client",direction="sent"}')"
+equal "each was well behaved" "$(metric both 'limpet_errors_total{code="stream_idle"}')" 0
+stop briefly TERM
 
 echo "--- floods"
 # What each flood is to be ended by, and by which word that is counted.

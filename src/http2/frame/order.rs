@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn a_block_may_be_as_long_as_the_heads_that_are_taken() {
+        let part = |length| Header { length, ..header(Kind::Continuation, 0, 1) };
+        for (list_bytes, frames) in [(0, 3), (64 * 1024, 3), (256 * 1024, 15), (1 << 20, 63)] {
+            let mut order = Order::of_heads(list_bytes);
+            assert_eq!(order.follow(header(Kind::Settings, 0, 0)), Ok(()));
+            let head = Header { length: 16 * 1024, ..header(Kind::Headers, 0, 1) };
+            assert_eq!(order.follow(head), Ok(()));
+            for at in 0..frames {
+                assert_eq!(order.follow(part(16 * 1024)), Ok(()), "{list_bytes}, frame {at}");
+            }
+            assert_eq!(order.follow(part(1)), Err(FrameFault::BlockTooLong), "{list_bytes}");
+        }
+    }
+
+    #[test]
     fn a_field_block_is_not_interrupted() {
         for kind in kinds() {
             for stream in [0, 1, 3] {

@@ -6,6 +6,7 @@ use super::{app, clear};
 use crate::support::http2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame,
 };
+use crate::support::http2_target::{Http2Target, answer};
 use crate::support::wire::DEADLINE;
 use crate::support::{Client, Limpet, Target, config, pause};
 
@@ -111,6 +112,24 @@ fn a_window_that_is_opened_by_a_byte_at_a_time_is_too_slow() {
     }
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
     assert_given_up(&limpet);
+}
+
+#[test]
+fn readers_that_take_nothing_leave_the_connection_that_they_share_to_others() {
+    const BYTES: usize = 1 << 20;
+    let target = Http2Target::start(|_| answer(200, vec![b'x'; BYTES]));
+    let app = app().set("pool.connections_max", 1).target_at("a", &target.address(), "");
+    let config = config().process("shards", 1).listener(clear("web"));
+    let limpet = config.group(app).start();
+    let mut stalled = begin(&limpet, 0);
+    (0..64).for_each(|at| ask(&mut stalled, 2 * at + 1));
+    for _ in 0..64 {
+        assert_eq!(next(&mut stalled).kind, HEADERS);
+    }
+    for _ in 0..4 {
+        assert_eq!(limpet.get("/").content.len(), BYTES);
+    }
+    assert_eq!(target.connections(), 1);
 }
 
 #[test]

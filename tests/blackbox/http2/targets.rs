@@ -137,7 +137,7 @@ fn parallel_requests_share_a_connection_and_open_others_when_it_is_full() {
             },
         );
     let app = app().set("pool.streams_per_connection", 2).set("pool.connections_max", 3);
-    let app = app.set("timeouts.connect", "300ms").set("retries.count", 0);
+    let app = app.set("timeouts.connect", "300ms").set("ejection.errors", 2);
     let config = config().process("shards", 1).listener(clear("web"));
     let limpet = config.group(app.target_at("a", &target.address(), "")).start();
     play(async {
@@ -148,13 +148,18 @@ fn parallel_requests_share_a_connection_and_open_others_when_it_is_full() {
         }
         assert!(poll(|| (target.requests().len() == 6).then_some(())).is_some());
         assert_eq!(target.connections(), 3);
-        assert_eq!(client.get("/", &[]).await.status, 504, "no stream within connect's time");
+        for _ in 0..6 {
+            let full = client.get("/", &[]).await.status;
+            assert_eq!(full, 503, "no stream within connect's time, which is limpet's limit");
+        }
         let (response, mut stream) = held.pop().unwrap();
         stream.send_reset(Reason::CANCEL);
         drop(response);
         assert_eq!(client.get("/", &[]).await.status, 200, "a place is free again");
         assert_eq!(target.connections(), 3);
     });
+    let record = limpet.record_where("of a full target", |record| record.number("status") == 503.0);
+    assert_eq!(record.text("code"), "queue_timeout");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 use crate::http::head::Method;
 use crate::http2::frame::{Kind, MAX_31};
 use crate::http2::machine::events::Unavailable;
-use crate::http2::machine::fault::Late;
+use crate::http2::machine::fault::{Abuse, Late};
 use crate::http2::settings::id;
 
 fn goaways(frames: &[Sent]) -> Vec<(u32, ErrorCode)> {
@@ -133,6 +133,69 @@ fn a_drain_takes_what_is_on_its_way() {
         assert!(probe.machine.is_over() && probe.machine.has_output());
         assert_eq!(goaways(&probe.frames()), []);
         assert_eq!(probe.machine.counts().endings.goaways_sent, 2);
+    }
+}
+
+#[test]
+fn frames_of_streams_that_the_last_goaway_leaves_out_are_ignored() {
+    let drained = || {
+        let mut probe = Probe::server();
+        probe.feed(&post(1));
+        probe.machine.drain(0);
+        probe.expire_at(1_000);
+        assert_eq!(goaways(&probe.frames()).last(), Some(&(1, ErrorCode::NoError)));
+        probe
+    };
+    // Their heads were never sent, because the client has heard of the end before.
+    for frame in [rst_stream(7, ErrorCode::InternalError), window_update(7, 10), data_of(7)] {
+        let mut probe = drained();
+        probe.feed(&frame);
+        assert_eq!((probe.fault(), probe.frames().len()), (None, 0));
+        probe.answer_and_finish(1);
+        assert_eq!(probe.fault(), None);
+    }
+    // Not without end, and not where limpet has not said its last.
+    let mut probe = drained();
+    (0..1_000).for_each(|at| probe.feed(&rst_stream(3 + 2 * at, ErrorCode::Cancel)));
+    assert_eq!(probe.fault(), None);
+    probe.feed(&rst_stream(3, ErrorCode::Cancel));
+    assert_eq!(probe.fault(), Some(Fault::Abuse(Abuse::RefusedStreams)));
+    let mut probe = Probe::server();
+    probe.machine.drain(0);
+    probe.feed(&rst_stream(7, ErrorCode::Cancel));
+    assert_eq!(probe.fault(), Some(Fault::Frame(FrameFault::StreamIdle)));
+}
+
+#[test]
+fn whoever_takes_or_sends_anything_is_there() {
+    let mut probe = Probe::server();
+    probe.feed(&post(1));
+    probe.frames();
+    assert!(!probe.machine.judges_silence(29_999) && probe.machine.judges_silence(30_000));
+    // A part of a frame, or bytes that were taken.
+    probe.machine.heard(20_000);
+    probe.expire_at(30_000);
+    assert!(probe.frames().is_empty(), "it was heard ten seconds ago");
+    probe.expire_at(50_000);
+    assert_eq!(probe.frames().len(), 1, "a PING");
+    assert!(probe.machine.judges_silence(60_000));
+    probe.machine.heard(60_000);
+    probe.expire_at(60_000);
+    assert_eq!(probe.fault(), None);
+}
+
+#[test]
+fn a_length_is_judged_by_the_end_of_the_content_whatever_came_behind_it() {
+    for behind in
+        [vec![], rst_stream(1, ErrorCode::NoError), goaway(0, ErrorCode::NoError), data_of(1)]
+    {
+        for (length, is_right) in [(7, true), (100, false)] {
+            let mut probe = Probe::client();
+            let key = probe.request(true);
+            probe.feed(&[headers(1, &[0x88], false), data_of(1), behind.clone()].concat());
+            let judged = probe.machine.expect(key, ContentLength::Exact(length));
+            assert_eq!(judged.is_ok(), is_right, "{length} of 7 bytes, then {behind:?}");
+        }
     }
 }
 
