@@ -284,10 +284,11 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
         to: Destination<'_>,
     ) -> Result<Leases<U>, Failure> {
         let mut connecting = self.upstream.connect(to, &group.options).await?;
-        let mut timeout = group.options.connect_timeout;
+        let clock = self.timers.clock;
+        let mut deadline_ms = clock.deadline(group.options.connect_timeout);
         let mut late = Failure::ConnectTimeout;
         loop {
-            self.timers.set(Timer::Connect, self.timers.clock.deadline(timeout));
+            self.timers.set(Timer::Connect, deadline_ms);
             let connected = |cx: &mut Context<'_>, is_cut: bool| {
                 if is_cut {
                     connecting.abort();
@@ -299,8 +300,13 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
             let failure = match (cut, connected) {
                 (None, Ok(Connected::Ready(lease))) => return Ok(lease),
                 (None, Ok(Connected::Shakes)) => {
-                    timeout = group.options.handshake_timeout;
+                    deadline_ms = clock.deadline(group.options.handshake_timeout);
                     late = Failure::Handshake(HandshakeFault::Timeout);
+                    continue;
+                }
+                // A connection that was shared took no more before this request was sent on it: another does.
+                (None, Err(Failure::TargetUnprocessed)) => {
+                    connecting = self.upstream.connect(to, &group.options).await?;
                     continue;
                 }
                 (None, Err(failure)) => return Err(failure),

@@ -118,7 +118,8 @@ fn a_window_that_is_opened_by_a_byte_at_a_time_is_too_slow() {
 fn readers_that_take_nothing_leave_the_connection_that_they_share_to_others() {
     const BYTES: usize = 1 << 20;
     let target = Http2Target::start(|_| answer(200, vec![b'x'; BYTES]));
-    let app = app().set("pool.connections_max", 1).target_at("a", &target.address(), "");
+    let app = app().set("protocol_version", "http2").set("pool.connections_max", 1);
+    let app = app.target_at("a", &target.address(), "");
     let config = config().process("shards", 1).listener(clear("web"));
     let limpet = config.group(app).start();
     let mut stalled = begin(&limpet, 0);
@@ -127,7 +128,13 @@ fn readers_that_take_nothing_leave_the_connection_that_they_share_to_others() {
         assert_eq!(next(&mut stalled).kind, HEADERS);
     }
     for _ in 0..4 {
-        assert_eq!(limpet.get("/").content.len(), BYTES);
+        let response = limpet.get("/");
+        assert_eq!(
+            (response.status, response.content.len()),
+            (200, BYTES),
+            "{:?}",
+            limpet.record(1)
+        );
     }
     assert_eq!(target.connections(), 1);
 }
