@@ -70,7 +70,9 @@ pub async fn make(
             Ok(socket) => match asked {
                 None => Ok(Stream::to_target(socket)),
                 Some(asked) => {
-                    line.shakes();
+                    if asked.handshake.is_some() {
+                        line.shakes();
+                    }
                     asked.begin(socket).await
                 }
             },
