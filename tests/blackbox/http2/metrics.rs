@@ -5,11 +5,11 @@ use h2::Reason;
 
 use super::clear;
 use crate::support::http2::{
-    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, PREFACE, RST_STREAM, SETTINGS,
-    answer as answer_of, block, frame, play,
+    END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM, SETTINGS, answer as answer_of,
+    block, frame, play,
 };
 use crate::support::http2_target::{Http2Target, Seen, Then, answer};
-use crate::support::{Client, Config, Limpet, Section, Target, config, group, poll};
+use crate::support::{Config, Limpet, Section, Target, config, frames, group, poll};
 
 fn app() -> Section {
     group("app").set("protocol_version", "http2")
@@ -43,31 +43,9 @@ fn sum(limpet: &Limpet, name: &str) -> f64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-/// A client by hand that has begun a connection.
-fn by_hand(limpet: &Limpet) -> Client {
-    let mut client = limpet.client();
-    client.send(PREFACE).send(frame(SETTINGS, 0, 0, b"")).send(frame(SETTINGS, ACK, 0, b""));
-    client
-}
-
-fn request(stream: u32, path: &str) -> Vec<u8> {
-    let fields = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")];
-    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(&fields))
-}
-
 /// A target by hand: it sends these frames behind the first request.
 fn target_by_hand(frames: Vec<u8>) -> Target {
-    Target::scripted(move |connection| {
-        connection.read_exactly(PREFACE.len())?;
-        connection.send(&frame(SETTINGS, 0, 0, b""))?;
-        loop {
-            let head = connection.read_exactly(9)?;
-            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
-            connection.read_exactly(length)?;
-            if head[3] == HEADERS {
-                break;
-            }
-        }
+    frames::target([], move |connection, _| {
         connection.send(&frames)?;
         connection.read_to_end().map(drop)
     })
@@ -149,7 +127,7 @@ fn an_early_response_and_a_malformed_request_are_resets_of_limpets() {
             &[r#"limpet_http2_resets_total{side="client",by="limpet",cause="early"} 1"#],
         );
     });
-    let mut client = by_hand(&limpet);
+    let mut client = frames::client(&limpet);
     let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("Upper", "case")];
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields)));
     until_told(
@@ -162,7 +140,7 @@ fn an_early_response_and_a_malformed_request_are_resets_of_limpets() {
 #[test]
 fn a_goaway_is_counted_in_the_direction_that_it_goes() {
     let limpet = config().with_admin().listener(clear("web")).serving(&Target::echo("a")).start();
-    let mut client = by_hand(&limpet);
+    let mut client = frames::client(&limpet);
     client.send(frame(GOAWAY, 0, 0, &[0; 8]));
     client.read_rest();
     until_told(
@@ -173,7 +151,7 @@ fn a_goaway_is_counted_in_the_direction_that_it_goes() {
             r#"limpet_http2_connections{side="client"} 0"#,
         ],
     );
-    let mut client = by_hand(&limpet);
+    let mut client = frames::client(&limpet);
     client.send(frame(RST_STREAM, 0, 1, &[0; 4]));
     assert!(client.read_rest().chunks(9).count() > 0);
     until_told(
@@ -191,7 +169,7 @@ fn a_budget_that_a_client_or_a_target_has_used_up_is_counted_by_its_reason() {
     let flood = frame(SETTINGS, 0, 0, b"").repeat(20);
     let target = target_by_hand(flood.clone());
     let limpet = one(&target.address()).start();
-    let mut client = by_hand(&limpet);
+    let mut client = frames::client(&limpet);
     client.send(&flood);
     client.read_rest();
     until_told(
@@ -237,9 +215,9 @@ fn streams_beyond_the_limit_are_refused_and_are_no_streams() {
     let app = app().set("pool.streams_per_connection", 100);
     let config = config().with_admin().listener(clear("web"));
     let limpet = config.group(app.target_at("a", &target.address(), "")).start();
-    let mut client = by_hand(&limpet);
+    let mut client = frames::client(&limpet);
     for number in 0..131 {
-        client.send(request(2 * number + 1, "/held"));
+        client.send(frames::get(2 * number + 1, "/held"));
     }
     until_told(
         &limpet,

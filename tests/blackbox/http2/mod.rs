@@ -2,23 +2,32 @@
 
 mod clients;
 mod content;
+mod early;
 mod endings;
 mod first_visits;
 mod floods;
-
 mod framing;
 mod goodbyes;
+mod interim;
 mod metrics;
 mod refused;
 mod silence;
 mod slow_clients;
 mod targets;
 mod tunnels;
+mod unprocessed;
 mod websocket;
+mod wrong_targets;
 
 use crate::support::http2::{both, clear};
-use crate::support::{Section, group};
+use crate::support::{Limpet, Section, Target, config, group};
 
 fn app() -> Section {
     group("app")
+}
+
+/// Before one target by hand, which speaks HTTP/2.
+fn before(target: &Target) -> Limpet {
+    let app = app().set("protocol_version", "http2").target("a", target);
+    config().listener(clear("web")).group(app).start()
 }

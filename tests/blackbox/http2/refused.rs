@@ -4,7 +4,7 @@ use super::clear;
 use crate::support::http2::{
     END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame,
 };
-use crate::support::{Client, Target, config};
+use crate::support::{Client, Target, config, frames};
 
 /// `:status: 200` and `:status: 400` of the static table.
 const OK: u8 = 0x88;
@@ -12,15 +12,8 @@ const BAD_REQUEST: u8 = 0x8c;
 
 /// The next frame that is about a stream, or ends the connection: type, stream, payload.
 fn next(client: &mut Client) -> (u8, u32, Vec<u8>) {
-    loop {
-        let head = client.wire.read_exactly(9).unwrap();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let payload = client.wire.read_exactly(length as usize).unwrap();
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        if stream != 0 || head[3] == GOAWAY {
-            return (head[3], stream, payload);
-        }
-    }
+    let frame = frames::next(client);
+    (frame.kind, frame.stream, frame.payload)
 }
 
 fn begin(client: &mut Client) {

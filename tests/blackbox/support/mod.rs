@@ -6,6 +6,7 @@ pub mod access_log;
 pub mod admin;
 pub mod client;
 pub mod config;
+pub mod frames;
 pub mod http2;
 pub mod http2_frames;
 pub mod http2_target;
