@@ -12,8 +12,8 @@ const NO_ERROR: [u8; 4] = [0; 4];
 const CANCEL: u32 = 8;
 /// As much as the windows of a connection and of a stream allow that nobody opens further.
 const WINDOW_BYTES: usize = 65_535;
-/// Two such are less than the first window of a stream.
-const LARGE: &[u8] = &[b'x'; 7_500];
+/// Two such are nearly as much as a stream of limpet's takes at first.
+const HALF: &[u8] = &[b'x'; 8_000];
 
 /// Frames of an early response, in sends of their own.
 type Sends = fn(u32) -> Vec<Vec<u8>>;
@@ -36,7 +36,7 @@ const EARLY: [(&str, usize, Sends); 6] = [
     ("/later", 2, |stream| vec![refusal(stream, &[b"no"]), reset(stream)]),
     ("/end-alone", 2, |stream| vec![refusal(stream, &[b"no", b""]), reset(stream)]),
     ("/empty", 0, |stream| vec![[refusal(stream, &[]), reset(stream)].concat()]),
-    ("/large", 15_000, |stream| vec![[refusal(stream, &[LARGE; 2]), reset(stream)].concat()]),
+    ("/large", 16_000, |stream| vec![[refusal(stream, &[HALF; 2]), reset(stream)].concat()]),
     ("/no-reset", 2, |stream| vec![refusal(stream, &[b"no"])]),
 ];
 
