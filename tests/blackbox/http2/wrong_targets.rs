@@ -14,6 +14,8 @@ const OK: (&str, &str) = (":status", "200");
 const PROTOCOL_ERROR: u32 = 1;
 const INTERNAL_ERROR: u32 = 2;
 
+type Lines = &'static [(&'static str, &'static str)];
+
 /// Frames on a stream.
 type Frames = fn(u32) -> Vec<u8>;
 
@@ -100,7 +102,7 @@ fn what_is_no_response_is_a_502_to_clients_of_either_version() {
 }
 
 /// What ends badly when the client has half of it: path, further fields of its head, code, frames.
-const BAD_ENDS: [(&str, &[(&str, &str)], &str, Frames); 11] = [
+const BAD_ENDS: [(&str, Lines, &str, Frames); 11] = [
     ("/shorter", &[("content-length", "10")], "content_length_wrong", |stream| {
         data(stream, b"6789", true)
     }),
