@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::{app, before, clear};
-use crate::support::frames::{self, ByHand, data, fields};
 use crate::support::http2::{DATA, RST_STREAM, frame};
+use crate::support::http2_by_hand::{self as by_hand, ByHand, data, fields};
 use crate::support::wire::DEADLINE;
 use crate::support::{Client, Target, config, poll};
 
@@ -42,7 +42,7 @@ const EARLY: [(&str, usize, Sends); 6] = [
 
 /// A target that answers a POST as soon as it has the head, and never opens a window.
 fn hasty() -> Target {
-    frames::target([], |connection, request| {
+    by_hand::target(&[], |connection, request| {
         let stream = request.stream;
         match EARLY.iter().find(|(path, ..)| request.says(&format!("{path}?"))) {
             None => connection.send(&fields(stream, &[(":status", "204")], true)),
@@ -139,9 +139,9 @@ fn a_client_of_http_1_gets_the_whole_response_and_then_the_end() {
 fn a_target_that_goes_on_taking_content_is_told_that_no_more_comes() {
     let words = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&words);
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         connection.send(&refusal(request.stream, &[b"no"]))?;
-        let reset = frames::received_of(connection, RST_STREAM)?;
+        let reset = by_hand::received_of(connection, RST_STREAM)?;
         assert_eq!(reset.stream, request.stream);
         heard.lock().unwrap().push(reset.code());
         Ok(())
@@ -167,7 +167,7 @@ fn a_target_that_goes_on_taking_content_is_told_that_no_more_comes() {
 fn the_rest_of_a_response_that_has_begun_is_not_lost_to_the_reset_behind_it() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         let stream = request.stream;
         connection.send(&fields(stream, &[(":status", "413")], false))?;
         connection.send(&data(stream, b"begins", false))?;

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, mpsc};
 
 use super::{app, before, clear};
-use crate::support::frames::{self, ByHand, data, fields};
 use crate::support::http2::{DATA, RST_STREAM};
+use crate::support::http2_by_hand::{self as by_hand, ByHand, data, fields};
 use crate::support::wire::DEADLINE;
 use crate::support::{Client, Limpet, Target, config};
 
@@ -20,7 +20,7 @@ const TOO_MANY: usize = 120;
 fn early_hints_reach_clients_of_either_version_before_the_response_is_there() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         let stream = request.stream;
         for _ in 0..2 {
             connection.send(&fields(stream, &HINTS, false))?;
@@ -56,7 +56,7 @@ fn early_hints_reach_clients_of_either_version_before_the_response_is_there() {
 
 #[test]
 fn a_client_of_http_1_0_gets_no_interim_head_of_a_target_of_http_2() {
-    let target = frames::target([], |connection, request| {
+    let target = by_hand::target(&[], |connection, request| {
         let head = fields(request.stream, &[OK, ("content-length", "2")], false);
         connection.send(&fields(request.stream, &HINTS, false))?;
         connection.send(&[head, data(request.stream, b"ok", true)].concat())
@@ -69,13 +69,13 @@ fn a_client_of_http_1_0_gets_no_interim_head_of_a_target_of_http_2() {
 
 /// A target of HTTP/2 that says 100, and sends the content back that comes then.
 fn continuing() -> Target {
-    frames::target([], |connection, request| {
+    by_hand::target(&[], |connection, request| {
         let stream = request.stream;
         assert!(request.says("100-continue") && !request.ends(), "{request:?}");
         connection.send(&fields(stream, &[CONTINUE], false))?;
         let mut content = Vec::new();
         loop {
-            let frame = frames::received_of(connection, DATA)?;
+            let frame = by_hand::received_of(connection, DATA)?;
             content.extend_from_slice(&frame.payload);
             if frame.ends() {
                 break;
@@ -144,7 +144,7 @@ fn a_client_of_http_1_hears_continue_of_a_target_of_http_2_before_it_sends_conte
 
 #[test]
 fn a_final_response_in_place_of_continue_is_delivered_and_the_content_is_not_waited_for() {
-    let target = frames::target([], |connection, request| {
+    let target = by_hand::target(&[], |connection, request| {
         let head = fields(request.stream, &[(":status", "401")], false);
         connection.send(&[head, data(request.stream, b"no", true)].concat())
     });
@@ -182,7 +182,7 @@ fn interim_heads(client: &mut Client) -> (usize, u16) {
 fn more_interim_heads_than_anybody_needs_are_a_502() {
     // Those that come together, before anybody has taken one, and those that come one by one.
     for at_a_time in [TOO_MANY, 1] {
-        let target = frames::target([], move |connection, request| {
+        let target = by_hand::target(&[], move |connection, request| {
             let stream = request.stream;
             if !request.says("/many") {
                 return connection.send(&fields(stream, &[OK], true));
@@ -219,7 +219,7 @@ fn more_interim_heads_than_anybody_needs_are_a_502() {
 
 #[test]
 fn a_response_behind_as_many_interim_heads_as_are_allowed_is_delivered() {
-    let target = frames::target([], |connection, request| {
+    let target = by_hand::target(&[], |connection, request| {
         let stream = request.stream;
         connection.send(&fields(stream, &HINTS, false).repeat(HEADS_MAX - 1))?;
         connection.send(&fields(stream, &[OK], true))

@@ -8,8 +8,9 @@ use crate::support::http2::{
     END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, RST_STREAM, SETTINGS, answer as answer_of,
     block, frame, play,
 };
+use crate::support::http2_frames::{Frames, get, request};
 use crate::support::http2_target::{Http2Target, Seen, Then, answer};
-use crate::support::{Config, Limpet, Section, Target, config, frames, group, poll};
+use crate::support::{Client, Config, Limpet, Section, Target, config, group, http2_by_hand, poll};
 
 fn app() -> Section {
     group("app").set("protocol_version", "http2")
@@ -43,9 +44,14 @@ fn sum(limpet: &Limpet, name: &str) -> f64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
+/// A client by hand that has begun a connection.
+fn by_hand(limpet: &Limpet) -> Client {
+    Frames::begin(limpet.client(), &[]).client
+}
+
 /// A target by hand: it sends these frames behind the first request.
 fn target_by_hand(frames: Vec<u8>) -> Target {
-    frames::target([], move |connection, _| {
+    http2_by_hand::target(&[], move |connection, _| {
         connection.send(&frames)?;
         connection.read_to_end().map(drop)
     })
@@ -127,7 +133,7 @@ fn an_early_response_and_a_malformed_request_are_resets_of_limpets() {
             &[r#"limpet_http2_resets_total{side="client",by="limpet",cause="early"} 1"#],
         );
     });
-    let mut client = frames::client(&limpet);
+    let mut client = by_hand(&limpet);
     let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("Upper", "case")];
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields)));
     until_told(
@@ -140,7 +146,7 @@ fn an_early_response_and_a_malformed_request_are_resets_of_limpets() {
 #[test]
 fn a_goaway_is_counted_in_the_direction_that_it_goes() {
     let limpet = config().with_admin().listener(clear("web")).serving(&Target::echo("a")).start();
-    let mut client = frames::client(&limpet);
+    let mut client = by_hand(&limpet);
     client.send(frame(GOAWAY, 0, 0, &[0; 8]));
     client.read_rest();
     until_told(
@@ -151,7 +157,7 @@ fn a_goaway_is_counted_in_the_direction_that_it_goes() {
             r#"limpet_http2_connections{side="client"} 0"#,
         ],
     );
-    let mut client = frames::client(&limpet);
+    let mut client = by_hand(&limpet);
     client.send(frame(RST_STREAM, 0, 1, &[0; 4]));
     assert!(client.read_rest().chunks(9).count() > 0);
     until_told(
@@ -169,7 +175,7 @@ fn a_budget_that_a_client_or_a_target_has_used_up_is_counted_by_its_reason() {
     let flood = frame(SETTINGS, 0, 0, b"").repeat(20);
     let target = target_by_hand(flood.clone());
     let limpet = one(&target.address()).start();
-    let mut client = frames::client(&limpet);
+    let mut client = by_hand(&limpet);
     client.send(&flood);
     client.read_rest();
     until_told(
@@ -215,9 +221,9 @@ fn streams_beyond_the_limit_are_refused_and_are_no_streams() {
     let app = app().set("pool.streams_per_connection", 100);
     let config = config().with_admin().listener(clear("web"));
     let limpet = config.group(app.target_at("a", &target.address(), "")).start();
-    let mut client = frames::client(&limpet);
+    let mut client = by_hand(&limpet);
     for number in 0..131 {
-        client.send(frames::get(2 * number + 1, "/held"));
+        client.send(request(2 * number + 1, &get("/held"), true));
     }
     until_told(
         &limpet,

@@ -4,7 +4,8 @@ use super::clear;
 use crate::support::http2::{
     END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame,
 };
-use crate::support::{Client, Target, config, frames};
+use crate::support::http2_frames::Frame;
+use crate::support::{Client, Target, config};
 
 /// `:status: 200` and `:status: 400` of the static table.
 const OK: u8 = 0x88;
@@ -12,8 +13,12 @@ const BAD_REQUEST: u8 = 0x8c;
 
 /// The next frame that is about a stream, or ends the connection: type, stream, payload.
 fn next(client: &mut Client) -> (u8, u32, Vec<u8>) {
-    let frame = frames::next(client);
-    (frame.kind, frame.stream, frame.payload)
+    loop {
+        let frame = Frame::read(&mut client.wire).unwrap();
+        if frame.stream != 0 || frame.kind == GOAWAY {
+            return (frame.kind, frame.stream, frame.payload);
+        }
+    }
 }
 
 fn begin(client: &mut Client) {

@@ -7,14 +7,15 @@ use std::sync::{Mutex, mpsc};
 use axum::http::Method;
 
 use super::{app, before, clear};
-use crate::support::frames::{self, ByHand, PING, data, fields};
 use crate::support::http2::{GOAWAY, HEADERS, Http2, frame, play};
+use crate::support::http2_by_hand::{self as by_hand, ByHand, data, fields};
+use crate::support::http2_frames::{PING, get, post, request as ask};
 use crate::support::http2_target::{Http2Options, Http2Target, Then, answer};
 use crate::support::target::Connection;
 use crate::support::wire::DEADLINE;
 use crate::support::{config, poll};
 
-const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
+const MAX_CONCURRENT_STREAMS: u16 = 3;
 
 fn ok(stream: u32, content: &[u8]) -> Vec<u8> {
     [fields(stream, &[(":status", "200")], false), data(stream, content, true)].concat()
@@ -33,7 +34,7 @@ fn a_request_behind_the_last_of_a_goaway_is_sent_on_another_connection_whatever_
         ("POST / HTTP/1.1\r\nHost: limpet.test\r\nContent-Length: 5\r\n\r\nhello", Some("hello")),
     ];
     for (request, content) in requests {
-        let target = frames::target([], |connection, request| match connection.index {
+        let target = by_hand::target(&[], |connection, request| match connection.index {
             // It stays open, as it may have other streams.
             0 => connection.send(&goodbye(0)),
             _ => connection.send(&ok(request.stream, b"another")),
@@ -55,13 +56,17 @@ fn a_request_behind_the_last_of_a_goaway_is_sent_on_another_connection_whatever_
 fn a_stream_of_a_client_is_sent_on_another_connection_as_well() {
     let content = data(1, b"hello", true);
     let requests: [(Vec<u8>, Option<&str>); 3] = [
-        (frames::get(1, "/"), None),
-        ([frames::post(1, "/", &[]), data(1, b"", true)].concat(), None),
+        (ask(1, &get("/"), true), None),
+        ([ask(1, &post("/"), false), data(1, b"", true)].concat(), None),
         // What came along with the head is still there.
-        ([frames::post(1, "/", &[("content-length", "5")]), content].concat(), Some("hello")),
+        (
+            [ask(1, &[&post("/")[..], &[("content-length", "5")]].concat(), false), content]
+                .concat(),
+            Some("hello"),
+        ),
     ];
     for (request, content) in requests {
-        let target = frames::target([], |connection, request| match connection.index {
+        let target = by_hand::target(&[], |connection, request| match connection.index {
             0 => connection.send(&goodbye(0)),
             _ => connection.send(&ok(request.stream, b"another")),
         });
@@ -79,14 +84,14 @@ fn streams_that_a_goaway_leaves_open_end_where_they_are() {
     let (told, tells) = mpsc::channel();
     let (go, gone) = mpsc::channel();
     let (told, go, gone) = (Mutex::new(told), Mutex::new(go), Mutex::new(gone));
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         if connection.index > 0 {
             connection.send(&ok(request.stream, b"second"))?;
             go.lock().unwrap().send(()).unwrap();
             return Ok(());
         }
         told.lock().unwrap().send(()).unwrap();
-        let later = frames::received_of(connection, HEADERS)?;
+        let later = by_hand::received_of(connection, HEADERS)?;
         assert_eq!((request.stream, later.stream), (1, 3));
         connection.send(&goodbye(1))?;
         gone.lock().unwrap().recv_timeout(DEADLINE).expect("the later one is answered elsewhere");
@@ -114,7 +119,7 @@ fn opened_meanwhile(connection: &mut Connection) -> io::Result<Vec<u32>> {
     connection.send(&frame(PING, 0, 0, b"whatever"))?;
     let mut opened = Vec::new();
     loop {
-        let frame = frames::received(connection)?;
+        let frame = by_hand::received(connection)?;
         match frame.kind {
             HEADERS => opened.push(frame.stream),
             PING => return Ok(opened),
@@ -128,8 +133,7 @@ fn streams_beyond_the_limit_of_the_only_connection_wait_for_their_turn() {
     const REQUESTS: usize = 5;
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
-    let settings = [&MAX_CONCURRENT_STREAMS[..], &2_u32.to_be_bytes()].concat();
-    let target = frames::target(settings, move |connection, request| {
+    let target = by_hand::target(&[(MAX_CONCURRENT_STREAMS, 2)], move |connection, request| {
         if request.says("/before") {
             return connection.send(&ok(request.stream, b"before"));
         }
@@ -137,7 +141,7 @@ fn streams_beyond_the_limit_of_the_only_connection_wait_for_their_turn() {
         let mut open = VecDeque::from([request.stream]);
         for left in (1..=REQUESTS).rev() {
             while open.len() < left.min(2) {
-                open.push_back(frames::received_of(connection, HEADERS)?.stream);
+                open.push_back(by_hand::received_of(connection, HEADERS)?.stream);
             }
             assert_eq!(opened_meanwhile(connection)?, [0; 0], "beside {open:?}");
             let done = open.pop_front().unwrap();
@@ -153,7 +157,7 @@ fn streams_beyond_the_limit_of_the_only_connection_wait_for_their_turn() {
     for _ in 0..REQUESTS {
         client.get("/");
     }
-    client.ping();
+    client.settle();
     go.send(()).unwrap();
     let mut answered = 0;
     while answered < REQUESTS {

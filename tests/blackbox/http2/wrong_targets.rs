@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::{app, before, clear};
-use crate::support::frames::{self, ByHand, PUSH_PROMISE, data, fields};
 use crate::support::http2::{
     DATA, END_HEADERS, GOAWAY, HEADERS, Http2, RST_STREAM, block, frame, play,
 };
+use crate::support::http2_by_hand::{self as by_hand, ByHand, PUSH_PROMISE, data, fields};
 use crate::support::wire::DEADLINE;
 use crate::support::{Limpet, Target, config};
 
@@ -84,7 +84,7 @@ const NO_RESPONSES: [(&str, &str, Frames); 15] = [
 
 #[test]
 fn what_is_no_response_is_a_502_to_clients_of_either_version() {
-    let target = frames::target([], |connection, request| {
+    let target = by_hand::target(&[], |connection, request| {
         let case = NO_RESPONSES.iter().find(|(path, ..)| request.says(&format!("{path}?")));
         connection.send(&case.map_or(good as Frames, |(_, _, frames)| *frames)(request.stream))
     });
@@ -134,7 +134,7 @@ const BAD_ENDS: [(&str, Lines, &str, Frames); 11] = [
 fn ending_badly() -> (Target, mpsc::Sender<()>) {
     let (go, gone) = mpsc::channel();
     let gone = Mutex::new(gone);
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         let stream = request.stream;
         let case = BAD_ENDS.iter().find(|(path, ..)| request.says(&format!("{path}?")));
         let Some((_, more, _, end)) = case else { return connection.send(&good(stream)) };
@@ -195,13 +195,13 @@ fn a_response_that_ends_badly_is_cut_off_for_a_client_of_http_1() {
 fn a_push_ends_the_targets_connection_and_what_it_came_with_fails() {
     let words = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&words);
-    let target = frames::target([], move |connection, request| {
+    let target = by_hand::target(&[], move |connection, request| {
         if !request.says("/push") {
             return connection.send(&good(request.stream));
         }
         connection.send(&push(request.stream))?;
-        let word = frames::received_of(connection, GOAWAY)?;
-        heard.lock().unwrap().push(word.code());
+        let word = by_hand::received_of(connection, GOAWAY)?;
+        heard.lock().unwrap().push(word.goodbye().1);
         connection.read_to_end().map(drop)
     });
     let limpet = before(&target);
@@ -219,8 +219,9 @@ fn a_push_ends_the_targets_connection_and_what_it_came_with_fails() {
 
 #[test]
 fn what_a_push_came_with_is_asked_of_another_target() {
-    let pushes = frames::target([], |connection, request| connection.send(&push(request.stream)));
-    let answers = frames::target([], |connection, request| connection.send(&good(request.stream)));
+    let pushes = by_hand::target(&[], |connection, request| connection.send(&push(request.stream)));
+    let answers =
+        by_hand::target(&[], |connection, request| connection.send(&good(request.stream)));
     let app = app().set("protocol_version", "http2").target("a", &pushes).target("b", &answers);
     let limpet = config().listener(clear("web")).group(app).start();
     let mut second = ByHand::new(&limpet);
@@ -240,7 +241,7 @@ fn fields_of_a_connection_are_left_out_of_a_response() {
         ("transfer-encoding", "chunked"),
         ("upgrade", "websocket"),
     ];
-    let target = frames::target([], |connection, request| {
+    let target = by_hand::target(&[], |connection, request| {
         let stream = request.stream;
         let more = [("content-length", "2"), ("x-own", "1")];
         connection.send(&fields(stream, &[&[OK], &LEFT_OUT[..], &more].concat(), false))?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::http2::{
-    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, block, frame,
+    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame,
 };
 use super::tls;
-use super::wire::closed_kind;
+use super::wire::{Wire, closed_kind, find};
 
 pub const PRIORITY: u8 = 2;
 pub const PING: u8 = 6;
@@ -35,6 +35,14 @@ pub struct Frame {
 }
 
 impl Frame {
+    pub fn read(wire: &mut Wire) -> std::io::Result<Frame> {
+        let head = wire.read_exactly(9)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let payload = wire.read_exactly(length as usize)?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
     pub fn is(&self, kind: u8, stream: u32) -> bool {
         (self.kind, self.stream) == (kind, stream)
     }
@@ -56,6 +64,18 @@ impl Frame {
             }
             _ => panic!("no status: {self:?}"),
         }
+    }
+
+    /// Whether a field block has this text, in a literal as limpet writes them.
+    pub fn says(&self, text: &str) -> bool {
+        find(&self.payload, text.as_bytes()).is_some()
+    }
+
+    /// The code of a RST_STREAM.
+    #[track_caller]
+    pub fn code(&self) -> u32 {
+        assert_eq!(self.kind, RST_STREAM, "{self:?}");
+        u32::from_be_bytes(self.payload[..].try_into().unwrap())
     }
 
     /// The last stream and the code of a GOAWAY.
@@ -129,20 +149,11 @@ impl Frames {
     /// The next frame; `None` at the end of the connection.
     #[track_caller]
     pub fn next(&mut self) -> Option<Frame> {
-        match self.read() {
+        match Frame::read(&mut self.client.wire) {
             Ok(frame) => Some(frame),
             Err(error) if closed_kind(&error) => None,
             Err(error) => panic!("no frame: {error}"),
         }
-    }
-
-    fn read(&mut self) -> std::io::Result<Frame> {
-        let wire = &mut self.client.wire;
-        let head = wire.read_exactly(9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let payload = wire.read_exactly(length as usize)?;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// The next frame of a stream that is no WINDOW_UPDATE, or GOAWAY.
