@@ -6,8 +6,10 @@ mod endings;
 mod first_visits;
 mod floods;
 
+mod frames;
 mod framing;
 mod goodbyes;
+mod limits;
 mod metrics;
 mod refused;
 mod silence;
