@@ -124,9 +124,9 @@ impl Machine {
         let state = self.streams.get_mut(stream);
         let state = state.filter(|state| state.sending == Sending::Content && !is_over);
         let state = state.ok_or(Closed)?;
-        let allowance = self.turns.allowance(state, self.output.room());
-        let most = allowance.min(state.window.open()).min(self.window.open());
-        let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(most);
+        let wanted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let allowance = self.turns.allowance(state, wanted, self.output.room());
+        let count = wanted.min(allowance).min(state.window.open()).min(self.window.open());
         let (now, later) = bytes.split_at_checked(count as usize).ok_or(Closed)?;
         let ends = ends && later.is_empty();
         if ends {

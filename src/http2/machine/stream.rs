@@ -45,8 +45,8 @@ pub enum Turn {
     Blocked,
     /// In the queue of its urgency.
     Queued,
-    /// So many bytes are kept free for it.
-    Granted(u32),
+    /// So many bytes are kept free for it; `is_owed`: of those that are owed to the less urgent ones.
+    Granted { bytes: u32, is_owed: bool },
 }
 
 /// No slot.

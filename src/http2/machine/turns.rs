@@ -55,19 +55,29 @@ impl Turns {
         self.waiting != 0
     }
 
-    /// Bytes that the stream may send now, of `room` in the output: those that are kept free for it, or what is free
-    /// when nobody waits who is as urgent.
+    /// Bytes that the stream may send now, of `wanted`, with `room` in the output: those that are kept free for it, or
+    /// what is free when nobody waits who is as urgent.
     #[inline]
-    pub fn allowance(&mut self, stream: &mut Stream, room: u32) -> u32 {
+    pub fn allowance(&mut self, stream: &mut Stream, wanted: u32, room: u32) -> u32 {
         match stream.turn {
-            Turn::Granted(bytes) => {
-                self.reserved = self.reserved.saturating_sub(bytes);
+            Turn::Granted { bytes, is_owed } => {
+                let allowance = bytes.min(room);
                 stream.turn = Turn::None;
-                bytes.min(room)
+                self.take_back((bytes, bytes.saturating_sub(wanted.min(allowance))), is_owed);
+                allowance
             }
             Turn::Queued | Turn::Blocked => 0,
             Turn::None if self.waiting & up_to(stream.priority.urgency) != 0 => 0,
             Turn::None => room.saturating_sub(self.reserved),
+        }
+    }
+
+    /// The bytes of a turn are kept free no longer; those that were not used are still owed, if the turn was.
+    #[inline]
+    fn take_back(&mut self, (bytes, unused): (u32, u32), is_owed: bool) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+        if is_owed {
+            self.owed_bytes += i64::from(unused);
         }
     }
 
@@ -91,7 +101,7 @@ impl Turns {
         let Some(stream) = streams.at_mut(slot) else { return };
         match stream.turn {
             Turn::Queued => return,
-            Turn::Granted(bytes) => self.reserved = self.reserved.saturating_sub(bytes),
+            Turn::Granted { bytes, is_owed } => self.take_back((bytes, bytes), is_owed),
             Turn::None | Turn::Blocked => {}
         }
         if stream.window.open() == 0 {
@@ -117,10 +127,7 @@ impl Turns {
         let (previous, next, urgency) = (stream.previous, stream.next, stream.priority.urgency);
         match std::mem::replace(&mut stream.turn, Turn::None) {
             Turn::None | Turn::Blocked => return,
-            Turn::Granted(bytes) => {
-                self.reserved = self.reserved.saturating_sub(bytes);
-                return;
-            }
+            Turn::Granted { bytes, is_owed } => return self.take_back((bytes, bytes), is_owed),
             Turn::Queued => {}
         }
         let Some(queue) = self.queues.get_mut(usize::from(urgency)) else { return };
@@ -151,9 +158,10 @@ impl Turns {
         let stream = streams.at_mut(slot)?;
         let run = if stream.priority.incremental { INCREMENTAL_RUN_BYTES } else { RUN_BYTES };
         let bytes = run.min(free).min(stream.window.open());
-        stream.turn = Turn::Granted(bytes);
+        let is_owed = urgency != most_urgent;
+        stream.turn = Turn::Granted { bytes, is_owed };
         self.reserved += bytes;
-        if urgency != most_urgent {
+        if is_owed {
             self.owed_bytes -= i64::from(bytes);
             self.last_owed = urgency;
         }

@@ -32,7 +32,8 @@ fn groups_and_targets_are_tables_with_a_line_each() {
     limpet.get("/");
     let groups = done(&limpet, "groups");
     let row = rows(&groups).remove(0);
-    assert_eq!(row[..6], ["app", "round_robin", "lb_cookie", "1d", "2", "unchecked"], "{groups}");
+    let expected = ["app", "http1", "round_robin", "lb_cookie", "1d", "2", "unchecked"];
+    assert_eq!(row[..7], expected, "{groups}");
     let targets = done(&limpet, "targets app");
     assert_eq!(targets.lines().count(), 3, "{targets}");
     for (row, id) in rows(&targets).iter().zip(["a", "b"]) {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use axum::http::Method;
 
-use super::{app, both};
+use super::{app, both, clear};
 use crate::support::http2::{Http2, answer, play};
-use crate::support::{Section, Target};
+use crate::support::{Section, Target, config};
 
 const STREAMS: usize = 50;
 
@@ -77,6 +77,38 @@ fn fifty_at_once_fail_over_to_one_target() {
             let (home, cookie) = &visits[STREAMS - 1];
             let again = client.get("/", &[("cookie", cookie)]).await;
             assert_eq!(again.content, home.as_bytes());
+        }
+    });
+}
+
+#[test]
+fn users_who_share_a_connection_have_their_targets_each() {
+    let targets = ["a", "b", "c", "d"].map(naming_itself);
+    let web = clear("web").set("trusted_proxies", vec!["127.0.0.0/8"]);
+    let limpet = config().listener(web).group(sticky(&targets)).start();
+    let users = ["192.0.2.1", "192.0.2.2", "2001:db8::3"];
+    play(async {
+        let client = Http2::connect(limpet.address()).await;
+        let mut waiting = Vec::new();
+        // By turns, and more than may be open at a time.
+        for at in 0..STREAMS * users.len() {
+            let fields = [("x-forwarded-for", users[at % users.len()])];
+            let path = format!("/{at}");
+            waiting.push(client.begin(Method::GET, &path, &fields, true).await.0);
+        }
+        let mut homes = [const { None }; 3];
+        for (at, response) in waiting.into_iter().enumerate() {
+            let response = answer(response).await.unwrap();
+            assert_eq!(response.status, 200);
+            let home = homes[at % users.len()].get_or_insert_with(|| response.content.clone());
+            assert_eq!(&response.content, home, "{}", users[at % users.len()]);
+        }
+        let different: HashSet<Vec<u8>> = homes.iter().flatten().cloned().collect();
+        assert_eq!(different.len(), users.len(), "balanced: {homes:?}");
+        // Those who come later without a cookie as well.
+        for (user, home) in users.iter().zip(homes) {
+            let again = client.get("/again", &[("x-forwarded-for", user)]).await;
+            assert_eq!(Some(again.content), home);
         }
     });
 }

@@ -18,6 +18,10 @@ struct Senders {
     left: Vec<(Key, usize)>,
     /// In the order of their ends.
     ended: Vec<u32>,
+    /// Most bytes that one of them has at a time; those behind come when the connection has sent.
+    piece: usize,
+    /// Those that have none until then.
+    idle: Vec<Key>,
 }
 
 impl Senders {
@@ -25,7 +29,8 @@ impl Senders {
         let mut probe = Probe::new(Options::server());
         probe.feed(&greeting(&[(id::INITIAL_WINDOW_SIZE, 0x7fff_ffff)]));
         probe.feed(&window_update(0, 0x7000_0000));
-        let mut senders = Senders { probe, left: Vec::new(), ended: Vec::new() };
+        let (left, ended, idle) = (Vec::new(), Vec::new(), Vec::new());
+        let mut senders = Senders { probe, left, ended, piece: LARGE.len(), idle };
         requests.iter().for_each(|request| senders.open(request));
         senders
     }
@@ -40,10 +45,13 @@ impl Senders {
 
     fn send(&mut self, key: Key) {
         let (_, left) = self.left.iter_mut().find(|(other, _)| *other == key).expect("a sender");
-        let sent = self.probe.machine.send(key, &LARGE[..*left], true).expect("open");
+        let piece = self.piece.min(*left);
+        let sent = self.probe.machine.send(key, &LARGE[..piece], piece == *left).expect("open");
         *left -= sent;
         if *left == 0 {
             self.ended.push(key.id());
+        } else if sent == piece {
+            self.idle.push(key);
         }
     }
 
@@ -55,6 +63,7 @@ impl Senders {
         let frames = self.probe.frames();
         let bytes: usize = frames.iter().map(|frame| frame.payload.len()).sum();
         assert!(bytes <= 66 * 1024, "a turn is bounded: {bytes}");
+        std::mem::take(&mut self.idle).into_iter().for_each(|key| self.send(key));
         frames
     }
 
@@ -88,6 +97,20 @@ fn of_two_urgencies_the_first_ends_first_and_the_other_gets_a_part() {
             assert!(!senders.turn().is_empty());
         }
     }
+}
+
+#[test]
+fn what_is_owed_to_one_that_has_little_is_owed_to_the_others() {
+    let priority = |at: u32| with_priority(at * 2 + 1, if at % 2 == 0 { "u=1" } else { "u=5" });
+    let requests: Vec<Vec<u8>> = (0..32).map(priority).collect();
+    let mut senders = Senders::new(&requests);
+    senders.piece = 20_000;
+    while senders.sent(true) < 8 * LARGE.len() {
+        assert!(!senders.turn().is_empty());
+    }
+    let (urgent, other) = (senders.sent(true), senders.sent(false));
+    let part = other * 100 / (urgent + other);
+    assert!((7..=12).contains(&part), "{part} % for the less urgent");
 }
 
 #[test]
