@@ -127,11 +127,11 @@ impl ReceiveConnection {
         }
     }
 
-    /// A connection with room for the first window, of `each` bytes, of `streams` at a time, and as much for those that
-    /// grow; at least `budget`. Its window is never shut by streams whose other sides take nothing.
+    /// A connection with room for the first window, of `each` bytes, of `streams` at a time, and `budget` bytes for those
+    /// that grow. Its window is never shut by streams whose other sides take nothing.
     pub fn for_streams(budget: u32, streams: u32, each: u32) -> ReceiveConnection {
         let kept = streams.saturating_mul(each).min(MAX_31 / 2);
-        let connection = ReceiveConnection::new(budget.max(kept.saturating_mul(2)));
+        let connection = ReceiveConnection::new(kept.saturating_add(budget));
         ReceiveConnection { kept, each, ..connection }
     }
 

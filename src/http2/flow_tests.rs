@@ -105,7 +105,7 @@ fn a_stream_stalled_at_its_largest_window_leaves_the_others_a_part_of_the_connec
 #[test]
 fn streams_that_nobody_takes_from_never_shut_a_targets_connection() {
     const STREAMS: u32 = 100;
-    const EACH: u32 = 16 * 1024;
+    const EACH: u32 = 64 * 1024;
     let mut pool = Pool::new(1 << 26);
     let mut connection = ReceiveConnection::for_streams(BUDGET, STREAMS, EACH);
     // One has grown as far as it may before, and then is stalled as all others but one are.

@@ -6,7 +6,8 @@
 #
 #     tests/load/soak_http2.sh LIMPET LOADTEST [REQUESTS]
 #
-# LIMPET and LOADTEST are the two programs, built for release. REQUESTS of each of four runs, 75 000 if it is not said.
+# LIMPET and LOADTEST are the two programs, built for release. REQUESTS of each of two runs, 75 000 if it is not
+# said, and half as many more of each of two others.
 set -euo pipefail
 
 readonly LIMPET="$1" LOADTEST="$2" REQUESTS="${3:-75000}"
@@ -30,7 +31,9 @@ trap finish EXIT
 # Starts a target at an address, and tells which process and which address it is.
 start_target() {
     local id="$1" address="$2"
-    "$LOADTEST" target --address "$address" --id "$id" >"$work/$id.out" 2>&1 &
+    # What the one before it said is not this one's address.
+    : >"$work/$id.out"
+    "$LOADTEST" target --address "$address" --id "$id" >>"$work/$id.out" 2>&1 &
     targets[$id]=$!
     for _ in $(seq 200); do
         if grep -q "^target $id on " "$work/$id.out"; then
@@ -48,8 +51,8 @@ configure() {
     local protocol="$1" duration="$2"
     {
         printf '[process]\nstate_directory = "%s"\n[access_log]\noutput = "off"\n' "$work"
-        printf '[admin]\naddress = "%s"\n' "$admin"
-        printf '[[listener]]\nname = "web"\naddress = "%s"\nhttp2 = true\nforward = "app"\n' "$listen"
+        printf '[admin]\nsocket = "%s"\n' "$work/admin.sock"
+        printf '[[listener]]\nname = "web"\naddress = "127.0.0.1:0"\nhttp2 = true\nforward = "app"\n'
         printf '[[target_group]]\nname = "app"\nprotocol_version = "%s"\n' "$protocol"
         printf 'deregistration_delay = "2s"\n'
         printf '[target_group.retries]\ncount = 3\n'
@@ -61,22 +64,16 @@ configure() {
     mv "$work/limpet.toml.new" "$work/limpet.toml"
 }
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 # Asks the admin API; what it says when it refuses is told.
 admin() {
     curl --silent --show-error --fail-with-body --max-time 10 --request "$1" --header 'X-Limpet-Request: 1' \
-        --header 'Content-Type: application/json' --data "$3" "http://$admin$2" >"$work/admin.out" || { cat "$work/admin.out" >&2; return 1; }
+        --header 'Content-Type: application/json' --data "$3" --unix-socket "$work/admin.sock" "http://limpet$2" >"$work/admin.out" || { cat "$work/admin.out" >&2; return 1; }
 }
 
 run() {
     local protocol="$1" kinds="$2" events="$3" soak round=0 id
     addresses=()
     for id in "${TARGETS[@]}"; do start_target "$id" 127.0.0.1:0; done
-    listen="127.0.0.1:$(free_port)"
-    admin="127.0.0.1:$(free_port)"
     configure "$protocol" 60m
     "$LIMPET" run --config "$work/limpet.toml" >"$work/limpet.log" 2>&1 &
     limpet=$!
@@ -84,15 +81,16 @@ run() {
         if grep -q ' ready ' "$work/limpet.log"; then break; fi
         sleep 0.05
     done
+    listen="$(sed -n 's/.* listening listener=web address=//p' "$work/limpet.log")"
     timeout "$SECONDS_MAX" "$LOADTEST" soak --address "$listen" --http2 --streams 16 --connections 16 \
-        --requests "$REQUESTS" --sessions 2000 --sticky --allow-moves --kinds "$kinds" --response-max 20000 --upload-max 20000 \
+        --requests "$((REQUESTS * events / 4))" --sessions 2000 --sticky --allow-moves --kinds "$kinds" --response-max 20000 --upload-max 20000 \
         >"$work/soak.out" 2>"$work/soak.err" &
     soak=$!
     while kill -0 "$soak" 2>/dev/null; do
         round=$((round + 1))
         id="${TARGETS[$((round % ${#TARGETS[@]}))]}"
         case $((round % events)) in
-            0 | 1) configure "$protocol" "$((60 + round))m"; kill -HUP "$limpet" ;;
+            0 | 1) configure "$protocol" "$((60 + round))m"; kill -HUP "$limpet" || { cat "$work/limpet.log" >&2; exit 1; } ;;
             2)
                 # A drain lets its users stay while it lasts, and it does not end here; without service they move at once.
                 if [ $((round / events % 2)) -eq 0 ]; then
@@ -122,7 +120,7 @@ run() {
 }
 
 declare -A addresses=()
-drained="" killed="" listen="" admin=""
+drained="" killed="" listen=""
 readonly ALL=get,post,chunked,head TWICE=get,head
 # Reloads and drains are four events; a target that is killed and one that comes back make six.
 run http1 "$ALL" 4

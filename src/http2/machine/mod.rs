@@ -103,8 +103,7 @@ impl Options {
 
     /// The defaults for connections to targets.
     pub fn client() -> Options {
-        let own = OwnSettings { initial_window_bytes: 16 * 1024, ..OwnSettings::default() };
-        Options { side: Side::Client, own, ..Options::server() }
+        Options { side: Side::Client, ..Options::server() }
     }
 }
 
