@@ -16,6 +16,8 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 const CANCEL: u32 = 8;
 /// Requests for this are never answered, and their content is taken.
 const HELD: &str = "/held";
+/// limpet answers requests for this itself.
+const AT_ONCE: &str = "/at-once";
 
 /// A reason, and what a client sends for it: some bytes, so many times.
 struct Flood {
@@ -44,7 +46,7 @@ fn floods() -> Vec<Flood> {
             "rapid_resets",
             |id| {
                 let reset = frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes());
-                [request(id, &post(HELD), false), reset].concat()
+                [request(id, &post(AT_ONCE), false), reset].concat()
             },
             3_000,
         ),
@@ -180,7 +182,8 @@ fn assert_calmed(limpet: &Limpet, flood: &Flood) {
 fn whoever_uses_up_a_budget_is_told_to_be_calm_and_others_are_served() {
     const AT_A_TIME: usize = 4;
     let target = target();
-    let web = clear("web").set("socket.send_buffer", "4KiB");
+    let at_once = format!("priority = 1\nwhen.path = [{AT_ONCE:?}]\nrespond = {{ status = 204 }}");
+    let web = clear("web").set("socket.send_buffer", "4KiB").rule(&at_once);
     let config = config().with_admin().listener(web).serving(&target);
     let floods = floods();
     std::thread::scope(|threads| {

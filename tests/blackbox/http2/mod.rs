@@ -1,5 +1,6 @@
 //! Clients and targets that speak HTTP/2, in clear and under TLS.
 
+mod backpressure;
 mod bad_content;
 mod clients;
 mod content;

@@ -76,10 +76,17 @@ fn builder() -> h2::client::Builder {
     builder
 }
 
+/// A socket that lets no small frame wait for the answer to another.
+async fn connected(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
 impl Http2 {
     /// Connects in clear, with prior knowledge.
     pub async fn connect(address: SocketAddr) -> Http2 {
-        let socket = TcpStream::connect(address).await.unwrap();
+        let socket = connected(address).await;
         let (send, connection) = builder().handshake(socket).await.unwrap();
         Http2 { send, connection: tokio::spawn(connection), scheme: "http" }
     }
@@ -98,7 +105,7 @@ impl Http2 {
     ) -> (Http2, Option<HandshakeKind>) {
         let mut config = config.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let socket = TcpStream::connect(address).await.unwrap();
+        let socket = connected(address).await;
         let name = ServerName::try_from(server_name).unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let stream = connector.connect(name, socket).await.unwrap();

@@ -118,6 +118,7 @@ impl Http2Target {
         });
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                socket.set_nodelay(true).unwrap();
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst);
                 let (state, answers) = (Arc::clone(&shared), Arc::clone(&answers));
                 let (options, acceptor) = (options.clone(), acceptor.clone());
