@@ -304,8 +304,8 @@ impl<'s, C: Client, U: Upstream> Exchange<'_, 's, C, U> {
                     late = Failure::Handshake(HandshakeFault::Timeout);
                     continue;
                 }
-                // A connection that was shared took no more before this request was sent on it: another does.
-                (None, Err(Failure::TargetUnprocessed)) => {
+                // A shared connection took no more before this request was sent on it: another may, in time.
+                (None, Err(Failure::TargetUnprocessed)) if clock.now_ms() < deadline_ms => {
                     connecting = self.upstream.connect(to, &group.options).await?;
                     continue;
                 }
