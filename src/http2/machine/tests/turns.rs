@@ -101,7 +101,8 @@ fn of_two_urgencies_the_first_ends_first_and_the_other_gets_a_part() {
 
 #[test]
 fn what_is_owed_to_one_that_has_little_is_owed_to_the_others() {
-    let priority = |at: u32| with_priority(at * 2 + 1, if at % 2 == 0 { "u=1" } else { "u=5" });
+    let priority =
+        |at: u32| with_priority(at * 2 + 1, if at.is_multiple_of(2) { "u=1" } else { "u=5" });
     let requests: Vec<Vec<u8>> = (0..32).map(priority).collect();
     let mut senders = Senders::new(&requests);
     senders.piece = 20_000;
