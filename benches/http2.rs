@@ -14,6 +14,7 @@ use limpet::http2::hpack::block::{Block, Limits};
 use limpet::http2::hpack::decoder::Decoder;
 use limpet::http2::hpack::encoder::{Encoder, Indexing};
 use limpet::http2::hpack::huffman;
+use limpet::http2::hpack::spare;
 use limpet::http2::machine::events::{Event, Key};
 use limpet::http2::machine::{Machine, Options};
 
@@ -279,7 +280,7 @@ impl Connection {
             if let Event::Head { stream, block, .. } = event {
                 judge(&block);
                 answer(&mut self.machine, stream);
-                self.machine.recycle(block);
+                spare::give_back(block);
                 self.machine.finish(stream);
             }
         }

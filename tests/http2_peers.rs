@@ -13,6 +13,7 @@ use limpet::http2::flow::Pool;
 use limpet::http2::frame::Side;
 use limpet::http2::frame::error_code::ErrorCode;
 use limpet::http2::hpack::encoder::{Encoder, Indexing, RequestPseudo};
+use limpet::http2::hpack::spare;
 use limpet::http2::machine::events::{Cause, Event, Key, ResetBy};
 use limpet::http2::machine::{Machine, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -88,7 +89,7 @@ impl End {
         let is_server = self.is_server;
         match event {
             Event::Head { stream, block, ends } => {
-                self.machine.recycle(block);
+                spare::give_back(block);
                 if is_server {
                     let fields = |encoder: &Encoder, out: &mut Vec<u8>| {
                         encoder.field(b"server", b"limpet", Indexing::Allowed, out);
@@ -112,7 +113,7 @@ impl End {
                 let state = self.stream(stream);
                 state.trailers = String::from_utf8_lossy(block.field_lines()).into_owned();
                 (state.has_end, state.is_complete) = (true, true);
-                self.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Reset { stream, by } => {
                 self.machine.finish(stream);

@@ -14,6 +14,7 @@ use limpet::http2::head;
 use limpet::http2::hpack::block::{Block, Limits};
 use limpet::http2::hpack::decoder::Decoder;
 use limpet::http2::hpack::encoder::{Encoder, Indexing};
+use limpet::http2::hpack::spare;
 use limpet::http2::machine::events::Event;
 use limpet::http2::machine::{Machine, Options};
 use limpet::routing::actions::{Action, Forward, PathRewrite};
@@ -248,7 +249,7 @@ fn round(machine: &mut Machine, pool: &mut Pool, buffers: &mut (Vec<u8>, Vec<u8>
     while let Some(event) = machine.receive(&mut rest, 0) {
         let stream = match event {
             Event::Head { stream, block, ends } => {
-                machine.recycle(block);
+                spare::give_back(block);
                 match ends {
                     true => stream,
                     false => continue,

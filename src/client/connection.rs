@@ -127,6 +127,18 @@ impl Connection {
         }
     }
 
+    /// Whether a listener, as it is now, lets connections like this one speak HTTP/2.
+    pub fn may_speak_http2(&self, listener: &Listener) -> bool {
+        match (&listener.tls, self.client.is_encrypted()) {
+            (_, false) => listener.http2,
+            (None, true) => false,
+            (Some(tls), true) => {
+                let encryption = self.caller.encryption();
+                tls.offers_http2(encryption.and_then(|its| its.server_name.as_deref()))
+            }
+        }
+    }
+
     /// Whether the client has not taken everything that it was sent, and would lose the rest by a reset.
     pub fn has_bytes_to_take(&self) -> bool {
         self.client.queued_bytes().is_some_and(|count| count > 0)

@@ -145,6 +145,8 @@ impl Request<'_> {
 }
 
 impl Asking for Request<'_> {
+    const LINGERS: bool = true;
+
     fn along(&self) -> Along<'_> {
         let Extent { head_bytes, along, .. } = self.content.extent;
         let bytes = self.input.unread().get(head_bytes..head_bytes.saturating_add(along));

@@ -46,6 +46,10 @@ pub trait Client {
 
 /// The request's content.
 pub trait Asking {
+    /// Whether the client is read on for a moment behind a response that came before its content: a connection that is
+    /// closed over unread bytes is reset, and the response with it.
+    const LINGERS: bool;
+
     /// The content that came with the head; the same each time.
     fn along(&self) -> Along<'_>;
 

@@ -169,12 +169,13 @@ impl<'s, C: Client, D: Draft> Converse<'_, 's, C, D> {
             let both =
                 Both { upload: pin!(upload.run()), is_uploaded: false, response: pin!(response) };
             let stop = || {
-                // The client is read only a moment longer, and its bytes are dropped. The target must not take the part
-                // that it has for the whole.
+                // The client is read only a moment longer, if at all, and its bytes are dropped. The target must not take
+                // the part that it has for the whole.
                 target.abort();
-                let soon = match timers.is_past(Timer::Call) {
-                    true => timers.clock.now_ms(),
-                    false => timers.clock.deadline(STOP_UPLOAD),
+                let lingers = <C::Asking as Asking>::LINGERS && !timers.is_past(Timer::Call);
+                let soon = match lingers {
+                    true => timers.clock.deadline(STOP_UPLOAD),
+                    false => timers.clock.now_ms(),
                 };
                 timers.hasten(Timer::Content, soon);
                 timers.hasten(Timer::Upload, soon);

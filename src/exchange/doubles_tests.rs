@@ -320,6 +320,8 @@ impl Client for ClientDouble {
 }
 
 impl Asking for Asks {
+    const LINGERS: bool = true;
+
     fn along(&self) -> Along<'_> {
         Along { bytes: self.along.as_bytes(), end: self.is_whole.then_some(b"") }
     }

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod client_address;
+pub mod connection;
 pub mod content_length;
 pub mod cookies;
 pub mod edits;

@@ -1,7 +1,7 @@
 //! Request and response heads over the receive buffer.
 //!
 //! httparse splits the lines; what it accepts and limpet does not is refused here or in the files beside: bare LF
-//! (`collect`), connection options (`connection`), framing ([`super::framing`]); [`judge`] applies the rules that all
+//! (`collect`), connection options ([`connection`]), framing ([`super::framing`]); [`judge`] applies the rules that all
 //! versions of HTTP share. A head is never copied: every part is a range of the buffer. `diagnose` finds the exact
 //! reason of a refusal, off the fast path.
 //!
@@ -9,7 +9,6 @@
 //! (`tests/corpora.rs`) and by the fuzz target `head`.
 
 mod collect;
-mod connection;
 mod diagnose;
 mod scan;
 
@@ -18,6 +17,7 @@ use std::mem::MaybeUninit;
 use httparse::{EMPTY_HEADER, Status};
 
 use super::framing::ResponseFraming;
+use crate::http::connection;
 use crate::http::fields::{FIELD_COUNT_MAX, Fields, eq_ignore_case, members};
 use crate::http::head::{HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, protocols};
 use crate::http::judge::{self, Asked, Target};

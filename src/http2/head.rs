@@ -8,6 +8,7 @@
 use super::hpack::block::{Block, Line, PseudoFault, TooLarge};
 use super::hpack::line::Name;
 pub use super::hpack::line::Pseudo;
+use crate::http::connection;
 use crate::http::fields::{Field, FieldId, Fields, eq_ignore_case, is_token};
 use crate::http::head::{
     ContentLength, HeadLimits, Method, Mode, RequestHead, ResponseHead, Version, WEBSOCKET,
@@ -231,7 +232,8 @@ fn request_head<'h, 'b>(
     }
 }
 
-/// Judges the head of a response, interim or final, to a request of `method`. Fields of a connection are not forwarded.
+/// Judges the head of a response, interim or final, to a request of `method`. Fields of a connection are not forwarded,
+/// nor those that Connection names.
 ///
 /// # Errors
 /// The first reason to refuse it.
@@ -250,11 +252,13 @@ pub fn response<'h, 'b>(
     }
     let status = status(block)?;
     let mut notes = Notes::default();
+    let mut has_connection = false;
     for line in block.lines() {
         well_formed(*line)?;
         let (name, value) = block.parts(line);
         let line_bytes = name.len() + ": ".len() + value.len();
         let classified = classified(line.name);
+        has_connection |= classified.0 == FieldId::Connection;
         notes::push_classified(
             (name, value, line_bytes),
             classified,
@@ -267,6 +271,9 @@ pub fn response<'h, 'b>(
         {
             field.is_never_indexed = true;
         }
+    }
+    if has_connection {
+        connection::apply(fields).ok_or(ResponseFault::TooManyConnectionOptions)?;
     }
     let content = response_content(notes.content_length.response()?, end_stream, method, status)?;
     Ok(ResponseHead {

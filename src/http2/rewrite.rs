@@ -16,10 +16,7 @@ use crate::http::head::{ContentLength, ResponseHead, Version};
 pub fn request(written: &[u8], (scheme, protocol): (&[u8], Option<&[u8]>), out: &mut Vec<u8>) {
     out.reserve(written.len());
     let encoder = Encoder::default();
-    let mut lines = written.split(|byte| *byte == b'\n').map(|line| match line {
-        [line @ .., b'\r'] => line,
-        line => line,
-    });
+    let mut lines = lines_of(written);
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let method = if protocol.is_some() { &b"CONNECT"[..] } else { method };
@@ -43,7 +40,17 @@ fn is_of_handshake(name: &[u8]) -> bool {
 }
 
 fn is_transfer_encoding(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"transfer-encoding")
+    eq_ignore_case(name, b"transfer-encoding")
+}
+
+/// The lines of a head, without their ends.
+fn lines_of(mut written: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', written)?;
+        let (line, rest) = written.split_at_checked(end)?;
+        written = rest.get(1..)?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
 }
 
 /// Name and value of a field line.

@@ -23,9 +23,14 @@ pub struct Takes {
     pub minimum_rate: u64,
 }
 
-/// The peer takes no more, or too little.
+/// Why the peer gets no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
+pub enum Gone {
+    /// The connection is lost.
+    Lost,
+    /// It takes nothing, or too little.
+    Slow,
+}
 
 /// The bytes on their way.
 pub struct Flush {
@@ -82,7 +87,9 @@ impl Flush {
                 if !timers.poll_due(Timer::Send, cx) {
                     return Poll::Pending;
                 }
-                let Some(idle) = self.look(wire, timers) else { return Poll::Ready(Err(Gone)) };
+                let Some(idle) = self.look(wire, timers) else {
+                    return Poll::Ready(Err(Gone::Slow));
+                };
                 timers.set(Timer::Send, timers.clock.deadline(idle));
                 continue;
             };
@@ -92,7 +99,7 @@ impl Flush {
             if sent == 0 || self.is_too_slow(wire, timers, sent) {
                 timers.stop(Timer::Send);
                 buffers::give_back(buffer);
-                return Poll::Ready(Err(Gone));
+                return Poll::Ready(Err(if sent == 0 { Gone::Lost } else { Gone::Slow }));
             }
             if self.from < buffer.len() {
                 self.go_on(wire, buffer, timers);

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::exchange::client::Presence;
-use crate::exchange::content::ROOM;
+use crate::exchange::content::{ROOM, SendFault};
 use crate::http::refusal::ChunkFault;
 use crate::http2::flow;
 use crate::http2::hpack::block::Block;
+use crate::http2::hpack::spare;
 use crate::http2::machine::Machine;
 use crate::http2::machine::events::{Event, Key, Malformed};
 use crate::telemetry::http2::Http2Block;
@@ -51,6 +52,8 @@ pub struct Shared<O> {
     task: RefCell<Option<Waker>>,
     /// Whether a stream has done something since the task looked.
     has_changed: Cell<bool>,
+    /// The peer has been given up because it took nothing, or too little.
+    pub(super) is_slow: Cell<bool>,
 }
 
 /// One stream, as far as its connection's task knows it.
@@ -94,18 +97,24 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// Frees its pieces and begins anew for another stream.
+    /// Frees its pieces and begins anew for another stream; the room of its queues stays.
+    #[inline]
     fn begin(&mut self, key: Option<Key>) {
-        self.pieces.drain(..).for_each(buffers::give_back);
-        self.heads.clear();
+        if !self.pieces.is_empty() {
+            self.pieces.drain(..).for_each(buffers::give_back);
+        }
+        if !self.heads.is_empty() {
+            self.heads.drain(..).for_each(|(block, _)| spare::give_back(block));
+        }
         self.trailers.clear();
-        *self = Slot {
-            key,
-            heads: std::mem::take(&mut self.heads),
-            pieces: std::mem::take(&mut self.pieces),
-            trailers: std::mem::take(&mut self.trailers),
-            ..Slot::default()
-        };
+        self.key = key;
+        self.is_flooded = false;
+        self.has_ended = false;
+        self.fault = None;
+        self.presence = Presence::There;
+        self.was_reset = false;
+        self.is_unprocessed = false;
+        self.waker = None;
     }
 
     /// Puts a head behind those that were not taken yet; `false` where there are too many.
@@ -162,6 +171,7 @@ impl<O: Owner> Shared<O> {
             slots: RefCell::default(),
             task: RefCell::default(),
             has_changed: Cell::new(false),
+            is_slow: Cell::new(false),
         }
     }
 
@@ -189,6 +199,11 @@ impl<O: Owner> Shared<O> {
         self.slot(stream, |slot| slot.presence).unwrap_or(Presence::Reset)
     }
 
+    /// Why a stream takes no more that has content left to send.
+    pub fn fault(&self) -> SendFault {
+        if self.is_slow.get() { SendFault::Timeout } else { SendFault::Reset }
+    }
+
     /// Whether nothing reaches the peer of a stream that has content left to send: the peer is gone, or it has ended what
     /// it sends, and with that the frames that would open a window.
     pub fn is_out_of_reach(&self, stream: Key) -> bool {
@@ -211,7 +226,7 @@ impl<O: Owner> Shared<O> {
                     slot.trailers.extend_from_slice(block.field_lines());
                     slot.has_ended = true;
                 });
-                self.machine.borrow_mut().recycle(block);
+                spare::give_back(block);
             }
             Event::Malformed { stream, cause } => {
                 let fault = match cause {

@@ -102,7 +102,7 @@ impl<O: Owner> Writer for StreamWriter<O> {
         let sent = poll_fn(|cx| {
             let left = bytes.get(at..).unwrap_or_default();
             let Ok(count) = self.shared.machine.borrow_mut().send(self.stream, left, false) else {
-                return Poll::Ready(Err(SendFault::Reset));
+                return Poll::Ready(Err(self.shared.fault()));
             };
             self.shared.changed();
             at += count;
@@ -111,7 +111,7 @@ impl<O: Owner> Writer for StreamWriter<O> {
             }
             self.shared.slot(self.stream, |slot| slot.listen(cx));
             if self.shared.is_out_of_reach(self.stream) {
-                return Poll::Ready(Err(SendFault::Reset));
+                return Poll::Ready(Err(self.shared.fault()));
             }
             let to = (&*self.shared, self.stream);
             match stall.poll(to, (patience, count), (&mut pace, 0), cx) {

@@ -185,7 +185,7 @@ impl<'a, O: Owner> Task<'a, O> {
             match sent {
                 Ok(buffer) => self.spare = buffer,
                 // All of its streams wait for it.
-                Err(Gone) => self.go(),
+                Err(gone) => self.go(gone),
             }
         }
         is_ready |= self.shared.poll_changed(cx);
@@ -219,14 +219,15 @@ impl<'a, O: Owner> Task<'a, O> {
                 self.receive = Receive::Ended;
                 self.shared.tell_all(Presence::Ended);
             }
-            Err(_) => self.go(),
+            Err(_) => self.go(Gone::Lost),
         }
         true
     }
 
     /// The peer is gone.
-    fn go(&mut self) {
+    fn go(&mut self, gone: Gone) {
         self.is_gone = true;
+        self.shared.is_slow.set(gone == Gone::Slow);
         self.shared.tell_all(Presence::Reset);
     }
 
@@ -289,7 +290,7 @@ impl<'a, O: Owner> Task<'a, O> {
             let sent = timers.give_up(Timer::Idle, deadline, sent).await;
             match sent {
                 Some(Ok(buffer)) => self.spare = buffer,
-                Some(Err(Gone)) | None => self.is_gone = true,
+                Some(Err(_)) | None => self.is_gone = true,
             }
         }
         if self.is_gone {

@@ -106,13 +106,13 @@ impl Writing {
         cx: &Context<'_>,
     ) -> Poll<Result<(), SendFault>> {
         match self.hand_over(to) {
-            Err(Closed) => Poll::Ready(Err(SendFault::Reset)),
+            Err(Closed) => Poll::Ready(Err(to.0.fault())),
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
                 let (shared, stream) = to;
                 shared.slot(stream, |slot| slot.listen(cx));
                 match shared.is_out_of_reach(stream) {
-                    true => Poll::Ready(Err(SendFault::Reset)),
+                    true => Poll::Ready(Err(shared.fault())),
                     false => Poll::Pending,
                 }
             }

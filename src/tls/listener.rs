@@ -229,6 +229,11 @@ impl TlsListener {
         }
     }
 
+    /// Whether a handshake with this server name may agree upon HTTP/2.
+    pub fn offers_http2(&self, server_name: Option<&str>) -> bool {
+        self.profile(server_name).config.alpn_protocols.iter().any(|name| name == b"h2")
+    }
+
     /// Whether data to clients begins in small records.
     pub fn has_small_records(&self) -> bool {
         self.small_records

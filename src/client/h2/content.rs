@@ -114,6 +114,8 @@ impl Drop for Content<'_> {
 }
 
 impl Asking for Content<'_> {
+    const LINGERS: bool = false;
+
     fn along(&self) -> Along<'_> {
         let bytes = self.along.get(ROOM..).unwrap_or_default();
         Along { bytes, end: self.is_whole.then_some(&*self.reading.trailers) }

@@ -207,7 +207,7 @@ impl Answering for Response<'_> {
     }
 
     async fn flush(&mut self, is_whole: bool) -> Result<Flushed, SendFault> {
-        if self.writing.hand_over(self.to()).map_err(|Closed| SendFault::Reset)? {
+        if self.writing.hand_over(self.to()).map_err(|Closed| self.shared.fault())? {
             return Ok(if is_whole { Flushed::OnItsWay } else { Flushed::Taken });
         }
         self.taken().await?;

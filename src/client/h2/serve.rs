@@ -155,6 +155,8 @@ struct Rules {
     turns: u32,
     keep_alive_ms: u64,
     requests_max: u32,
+    /// A reload may have turned HTTP/2 off.
+    takes_http2: bool,
 }
 
 impl Rules {
@@ -166,6 +168,7 @@ impl Rules {
             turns: connection.clients.views.turns(),
             keep_alive_ms: u64::try_from(keep_alive.as_millis()).unwrap_or(NEVER),
             requests_max: listener.map_or(1, |listener| listener.requests_per_connection),
+            takes_http2: listener.is_some_and(|listener| connection.may_speak_http2(listener)),
         }
     }
 }
@@ -205,19 +208,19 @@ impl Serving<'_> {
             self.rules = Rules::of(connection);
         }
         let mut machine = shared.machine.borrow_mut();
-        if timers.is_cut_off() || connection.alarm.is_evicted() {
-            // What is cut off is no clean end.
-            let is_clean = machine.stream_count() == 0;
-            let code = if is_clean { ErrorCode::NoError } else { ErrorCode::InternalError };
-            machine.close(code, "");
+        let is_ending = timers.is_cut_off() || connection.alarm.is_evicted();
+        if is_ending && machine.stream_count() == 0 {
+            machine.close(ErrorCode::NoError, "");
             return;
         }
         if machine.is_draining() {
             return;
         }
-        let may_continue = connection.may_continue(self.rules.requests_max);
+        let Rules { requests_max, takes_http2, .. } = self.rules;
+        let may_continue = takes_http2 && connection.may_continue(requests_max);
         let is_idle = machine.stream_count() == 0 && now_ms >= self.idle_until_ms();
-        if is_idle || !may_continue {
+        // What is cut off ends its streams by itself, each with its answer; what was to be evicted was idle a moment ago.
+        if is_idle || is_ending || !may_continue {
             machine.drain(now_ms);
         }
     }

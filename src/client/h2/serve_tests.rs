@@ -138,7 +138,8 @@ where
             let asked = async { tokio::time::timeout(PATIENCE, client(address)).await };
             runtime.block_on(asked).expect("in time");
         });
-        let snapshot = snapshot_for(&target, &[("web", settings)]);
+        let settings = format!("http2 = true\n{settings}");
+        let snapshot = snapshot_for(&target, &[("web", &settings)]);
         run(engine, 256, serve_all(listener, snapshot, is_over)).unwrap();
         asking.join().unwrap();
     }

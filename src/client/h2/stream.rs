@@ -26,6 +26,7 @@ use crate::http::head::{Method, RequestHead};
 use crate::http::refusal::Refusal;
 use crate::http2::head;
 use crate::http2::hpack::block::Block;
+use crate::http2::hpack::spare;
 use crate::http2::machine::events::{Cause, Key};
 use crate::multiplex::side::StreamSide;
 use crate::snapshot::Listener;
@@ -82,7 +83,7 @@ pub async fn serve(shared: &Rc<Shared>, request: Request, kept: &mut Kept) {
         shared.machine.borrow_mut().reset(stream, Cause::Refused, local.clock.now_ms());
     }
     shared.finish(stream);
-    shared.machine.borrow_mut().recycle(request.block);
+    spare::give_back(request.block);
 }
 
 /// The outcome of judging a head.

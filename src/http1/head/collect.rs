@@ -1,5 +1,5 @@
 //! The one pass over the field lines of a head: line endings, limits, and the facts for the judgement. [`notes`] has
-//! the rules that all versions of HTTP share; [`super::connection`] marks the fields that Connection names.
+//! the rules that all versions of HTTP share; [`connection`](crate::http::connection) marks the fields that Connection names.
 
 use httparse::Header;
 

@@ -67,7 +67,20 @@ pub struct Block {
     too_large: Option<TooLarge>,
 }
 
+/// Room of a new block, for a head as most are.
+const ROOM: (usize, usize) = (1024, 16);
+
 impl Block {
+    /// An empty block with room for the bytes and the lines of most heads.
+    pub fn with_room() -> Block {
+        let (bytes, lines) = ROOM;
+        Block {
+            bytes: Vec::with_capacity(bytes),
+            lines: Vec::with_capacity(lines),
+            ..Block::default()
+        }
+    }
+
     /// Empties the block for the next head, and gives back what an unusual one has taken.
     pub fn clear(&mut self) {
         for buffer in [&mut self.bytes, &mut self.cookies] {

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod huffman;
 mod integer;
 pub mod line;
+pub mod spare;
 mod static_table;
 
 #[cfg(test)]

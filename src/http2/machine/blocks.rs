@@ -19,6 +19,7 @@ use crate::http2::frame::fault::FrameFault;
 use crate::http2::head;
 use crate::http2::hpack::block::Block;
 use crate::http2::hpack::line::Pseudo;
+use crate::http2::hpack::spare;
 use crate::http2::priority::Priority;
 
 impl Machine {
@@ -205,8 +206,7 @@ impl Machine {
     /// The block that was decoded, with an empty one in its place.
     #[inline]
     fn taken_block(&mut self) -> Box<Block> {
-        let empty = self.blocks.pop().unwrap_or_default();
-        std::mem::replace(&mut self.block, empty)
+        std::mem::replace(&mut self.block, spare::take())
     }
 
     /// The head of a response, or trailers.

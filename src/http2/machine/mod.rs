@@ -122,9 +122,6 @@ enum Life {
 /// Most bytes that wait to be sent while more input is taken.
 const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Blocks that are kept for heads to come.
-const BLOCKS_MAX: usize = 16;
-
 #[derive(Debug)]
 pub struct Machine {
     options: Options,
@@ -162,9 +159,6 @@ pub struct Machine {
     block: Box<Block>,
     /// The head of which parts are still to come.
     open: Option<OpenBlock>,
-    /// Empty blocks for heads to come.
-    #[expect(clippy::vec_box, reason = "a block is moved to its reader as one word")]
-    blocks: Vec<Box<Block>>,
     early_priorities: EarlyPriorities,
 }
 
@@ -217,7 +211,6 @@ impl Machine {
             frame_bytes: options.frame_bytes_max.min(peer.frame_bytes),
             block: Box::default(),
             open: None,
-            blocks: Vec::new(),
             early_priorities: EarlyPriorities::default(),
         }
     }
@@ -241,10 +234,11 @@ impl Machine {
     }
 
     /// Whether more input is taken. Not while so much waits to be sent that the peer, who makes limpet write heads and
-    /// does not read them, has to read first: then input waits until [`Machine::transmit`] was called.
+    /// does not read them, has to read first: then input waits until [`Machine::transmit`] was called. A server makes
+    /// limpet write acknowledgements alone, which have a budget, and is to be read while it takes nothing.
     #[inline]
     pub fn takes_input(&self) -> bool {
-        self.output.len() <= UNSENT_BYTES_MAX
+        self.output.len() <= UNSENT_BYTES_MAX || self.options.side == Side::Client
     }
 
     /// Bytes that wait to be sent.
@@ -263,15 +257,6 @@ impl Machine {
         let is_more_coming = room <= window && self.output.content_bytes > 0;
         let slot = self.turns.next(room.min(window), is_more_coming, &mut self.streams)?;
         self.streams.at_mut(slot).map(|stream| stream.key(slot))
-    }
-
-    /// Gives back a block whose head is not needed any more.
-    #[inline]
-    pub fn recycle(&mut self, mut block: Box<Block>) {
-        if self.blocks.len() < BLOCKS_MAX {
-            block.clear();
-            self.blocks.push(block);
-        }
     }
 
     /// The peer's settings.
@@ -298,7 +283,6 @@ impl Machine {
         self.streams.shrink();
         self.output.shrink();
         self.decoder.shrink();
-        self.blocks = Vec::new();
         if self.open.is_none() {
             *self.block = Block::default();
         }
@@ -308,13 +292,12 @@ impl Machine {
 
     /// Memory in use, in bytes, without the blocks that others hold.
     pub fn capacity_bytes(&self) -> usize {
-        let kept = self.blocks.iter().chain([&self.block]);
         size_of::<Machine>()
             + self.streams.capacity_bytes()
             + self.output.capacity_bytes()
             + self.decoder.capacity_bytes()
-            + self.blocks.capacity() * size_of::<Box<Block>>()
-            + kept.map(|block| size_of::<Block>() + block.capacity_bytes()).sum::<usize>()
+            + size_of::<Block>()
+            + self.block.capacity_bytes()
     }
 
     /// The connection is closed: its part of the shard's pool returns.

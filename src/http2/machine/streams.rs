@@ -20,6 +20,8 @@ pub struct Streams {
     slots: Vec<Stream>,
     /// A power of two, at least twice as long as `slots`; or empty.
     index: Vec<u16>,
+    /// Streams that stand in one of the next places of the index because theirs was taken.
+    displaced: u32,
     /// The first free slot.
     free: u16,
     count: u32,
@@ -32,6 +34,7 @@ impl Streams {
         Streams {
             slots: Vec::new(),
             index: Vec::new(),
+            displaced: 0,
             free: NONE,
             count: 0,
             count_max: count_max.min(SLOTS_MAX),
@@ -78,6 +81,7 @@ impl Streams {
             let length = (self.slots.len() * 2).next_power_of_two().max(INDEX_MIN);
             self.index.clear();
             self.index.resize(length, NONE);
+            self.displaced = 0;
             for other in 0..slot {
                 let id = self.slots.get(usize::from(other)).map_or(0, |stream| stream.id);
                 if id != 0 {
@@ -96,10 +100,12 @@ impl Streams {
 
     #[inline]
     fn enter(&mut self, slot: u16, id: u32) {
-        let mut at = self.position((id >> 1) as usize);
+        let home = self.position((id >> 1) as usize);
+        let mut at = home;
         while let Some(place) = self.index.get_mut(at) {
             if *place == NONE {
                 *place = slot;
+                self.displaced += u32::from(at != home);
                 return;
             }
             at = self.position(at + 1);
@@ -145,21 +151,8 @@ impl Streams {
     /// Frees the place of a stream that has ended like this.
     #[inline]
     pub fn remove(&mut self, key: Key, ended: Ended) {
-        let Some(mut at) = self.index_of(key) else { return };
-        // Those behind it in its chain move up, where they may.
-        let mut hole = at;
-        loop {
-            at = self.position(at + 1);
-            let slot = self.index.get(at).copied().unwrap_or(NONE);
-            let Some(stream) = self.slots.get(usize::from(slot)) else { break };
-            let home = self.position((stream.id >> 1) as usize);
-            let is_passed =
-                self.position(at.wrapping_sub(home)) >= self.position(at.wrapping_sub(hole));
-            if is_passed {
-                self.put(hole, slot);
-                hole = at;
-            }
-        }
+        let Some(at) = self.index_of(key) else { return };
+        let hole = if self.displaced == 0 { at } else { self.move_up(key, at) };
         self.put(hole, NONE);
         let free = self.free;
         if let Some(stream) = self.slots.get_mut(key.slot()) {
@@ -169,6 +162,29 @@ impl Streams {
             self.count -= 1;
         }
         self.history.set(key.id >> 1, ended);
+    }
+
+    /// Moves those up that stand behind `hole` in its chain, where they may; the hole that this leaves.
+    #[cold]
+    fn move_up(&mut self, key: Key, mut hole: usize) -> usize {
+        let own_home = self.position((key.id >> 1) as usize);
+        let mut displaced = self.displaced - u32::from(own_home != hole);
+        let mut at = hole;
+        loop {
+            at = self.position(at + 1);
+            let slot = self.index.get(at).copied().unwrap_or(NONE);
+            let Some(stream) = self.slots.get(usize::from(slot)) else { break };
+            let home = self.position((stream.id >> 1) as usize);
+            let is_passed =
+                self.position(at.wrapping_sub(home)) >= self.position(at.wrapping_sub(hole));
+            if is_passed {
+                displaced -= u32::from(home == hole);
+                self.put(hole, slot);
+                hole = at;
+            }
+        }
+        self.displaced = displaced;
+        hole
     }
 
     fn index_of(&self, key: Key) -> Option<usize> {
@@ -206,6 +222,7 @@ impl Streams {
         if self.count == 0 {
             self.slots = Vec::new();
             self.index = Vec::new();
+            self.displaced = 0;
             self.free = NONE;
         }
     }

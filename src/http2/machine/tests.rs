@@ -24,6 +24,7 @@ use crate::http2::frame::fault::FrameFault;
 use crate::http2::head;
 use crate::http2::hpack::block::Block;
 use crate::http2::hpack::encoder::Indexing;
+use crate::http2::hpack::spare;
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line_bytes: 16 * 1024,
@@ -106,7 +107,7 @@ impl Probe {
             self.note(&event);
             self.seen.push(seen);
             if let Event::Head { block, .. } | Event::Trailers { block, .. } = event {
-                self.machine.recycle(block);
+                spare::give_back(block);
             }
         }
         self.rest = input.to_vec();
@@ -226,7 +227,7 @@ fn serve(probe: &mut Probe, bytes: &[u8]) {
         match event {
             Event::Head { stream, block, ends } => {
                 judge(probe, stream, &block, ends);
-                probe.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Content { stream, ends: true, .. } | Event::Trailers { stream, .. } => {
                 let _ = probe.answer(stream.id(), b"hello");

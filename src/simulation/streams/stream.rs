@@ -94,6 +94,8 @@ pub(super) fn with_head<T>(head: &[u8], look: impl FnOnce(&RequestHead<'_, '_>) 
 }
 
 impl Asking for Up {
+    const LINGERS: bool = false;
+
     fn along(&self) -> Along<'_> {
         Along { bytes: &self.along, end: self.is_whole.then_some(b"") }
     }

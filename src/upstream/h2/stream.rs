@@ -13,6 +13,7 @@ use crate::http::head::{ContentLength, HeadLimits, Method, ResponseHead};
 use crate::http::refusal::{ChunkFault, ResponseFault};
 use crate::http2::head;
 use crate::http2::hpack::block::Block;
+use crate::http2::hpack::spare;
 use crate::http2::machine::events::{Cause, Key};
 use crate::multiplex::reading::{Cut, Reading};
 use crate::multiplex::shared::{Owner as _, Shared};
@@ -300,7 +301,7 @@ impl Receiving for Response {
     ) -> Result<Option<T>, ResponseFault> {
         let Some((block, ends)) = self.head.take() else { return Ok(None) };
         let looked = self.judged((&block, ends), (method, limits), look);
-        self.stream.shared.machine.borrow_mut().recycle(block);
+        spare::give_back(block);
         if looked.is_err() {
             self.refuse();
         }

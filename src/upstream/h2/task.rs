@@ -120,11 +120,11 @@ async fn serve(shared: Rc<Shared<Link>>, patience: Patience) {
         }
         let now_ms = clock.now_ms();
         let mut machine = shared.machine.borrow_mut();
-        if machine.stream_count() > 0 && !task.timers.is_cut_off() {
+        if machine.stream_count() > 0 {
+            // What is cut off is ended by the exchanges.
             continue;
         }
-        let is_over = stop.has_begun() || now_ms >= idle_at_ms || !machine.takes_requests();
-        if is_over || task.timers.is_cut_off() {
+        if stop.has_begun() || now_ms >= idle_at_ms || !machine.takes_requests() {
             machine.close(ErrorCode::NoError, "");
             continue;
         }

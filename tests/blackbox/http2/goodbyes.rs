@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 
 use super::{app, clear};
-use crate::support::http2::{GOAWAY, Http2, RST_STREAM, answer, play};
+use crate::support::http2::{GOAWAY, HEADERS, Http2, RST_STREAM, answer, play};
+use crate::support::http2_by_hand as by_hand;
 use crate::support::http2_frames::{Frame, Frames, PING, WINDOW_MAX};
 use crate::support::{Config, Limpet, Target, config, poll};
 
@@ -143,6 +144,51 @@ fn a_listener_that_is_taken_away_says_goodbye_and_loses_nothing() {
     assert_logged(&limpet, 5);
     let mut stays = Frames::begin(limpet.client_of("web"), &[]);
     assert_eq!(stays.get(1, "/stays").response(1), (200, b"/stays".to_vec()));
+}
+
+#[test]
+fn a_listener_that_no_longer_speaks_http_2_says_goodbye_and_loses_nothing() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let target = held(&gate);
+    let limpet = config().listener(clear("web")).serving(&target).start();
+    let mut client = busy((&limpet, "web"), &target, 4);
+    let mut idle = Frames::begin(limpet.client(), &[]);
+    idle.round_trip();
+    reload(&limpet, &config().serving(&target));
+    goodbye(&mut client, (&target, &gate), 9);
+    assert_logged(&limpet, 5);
+    // Its next request is answered, and its last.
+    idle.get(1, "/idle");
+    assert_eq!(next_of_end(&mut idle).goodbye(), (WINDOW_MAX, 0));
+    let ping = next_of_end(&mut idle);
+    idle.answer_ping(&ping);
+    let rest: Vec<Frame> = std::iter::from_fn(|| idle.next()).collect();
+    assert!(rest.iter().any(|frame| frame.payload == b"/idle"), "{rest:?}");
+}
+
+#[test]
+fn streams_that_the_grace_period_cuts_off_are_answered_and_logged() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let (http1, http2) = (held(&gate), by_hand::target(&[], |_, _| Ok(())));
+    let two = app().set("protocol_version", "http2").target("b", &http2);
+    for (target, group) in [(&http1, app().target("a", &http1)), (&http2, two)] {
+        let config = config().process("grace_period", "300ms").listener(clear("web"));
+        let mut limpet = config.group(group).start();
+        let mut client = Frames::begin(limpet.client(), &[]);
+        for stream in [1, 3, 5] {
+            client.get(stream, "/held");
+        }
+        target.wait_for_connections(1);
+        client.round_trip();
+        assert_eq!(limpet.stop().code(), Some(0));
+        let frames: Vec<Frame> = std::iter::from_fn(|| client.next()).collect();
+        assert!(frames.iter().all(|frame| frame.kind != RST_STREAM), "{frames:?}");
+        let heads = frames.iter().filter(|frame| frame.kind == HEADERS);
+        assert_eq!(heads.map(Frame::status).collect::<Vec<u16>>(), [503; 3]);
+        let records = limpet.access_log(3);
+        assert!(records.iter().all(|record| record.text("code") == "stopped"), "{records:?}");
+    }
+    gate.store(true, Ordering::SeqCst);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod goodbyes;
 mod interim;
 mod limits;
 mod metrics;
+mod priorities;
 mod refused;
 mod silence;
 mod slow_clients;

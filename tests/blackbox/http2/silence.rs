@@ -6,8 +6,10 @@ use axum::http::Method;
 use bytes::Bytes;
 
 use super::{app, clear};
-use crate::support::http2::{Http2, answer, content, play};
-use crate::support::{Limpet, Target, config, pause};
+use crate::support::http2::{GOAWAY, Http2, answer, content, play};
+use crate::support::http2_by_hand as by_hand;
+use crate::support::http2_frames::{Frames, PING};
+use crate::support::{Limpet, Target, config, group, listener, pause};
 
 /// Longer than `content_idle`, shorter than `stream_idle`.
 const PAUSE: Duration = Duration::from_millis(900);
@@ -125,4 +127,43 @@ fn a_target_that_says_nothing_for_stream_idle_is_given_up() {
     });
     let record = limpet.record_where("the end", |record| record.text("path") == "/silent");
     assert_eq!(record.text("code"), "target_content_timeout");
+}
+
+#[test]
+fn clients_and_targets_that_answer_no_ping_are_given_up() {
+    // Asked after 30 s of silence, they have 10 s for the answer.
+    let is_silent = || {
+        pause(Duration::from_secs(50));
+        Ok(())
+    };
+    let mute = by_hand::target(&[], move |_, _| is_silent());
+    let waits = Target::scripted(move |connection| {
+        connection.next_head()?;
+        is_silent()
+    });
+    let patient = |name: &str| group(name).set("timeouts.response", "2m");
+    let limpet = config()
+        .listener(clear("web").set("forward", "waits"))
+        .listener(listener("other").set("forward", "mute"))
+        .group(patient("waits").target("a", &waits))
+        .group(patient("mute").set("protocol_version", "http2").target("a", &mute))
+        .start();
+    let mut client = Frames::begin(limpet.client(), &[]);
+    client.get(1, "/waits");
+    let mut other = limpet.client_of("other");
+    other.send("GET /mute HTTP/1.1\r\nHost: limpet.test\r\n\r\n");
+    waits.wait_for_requests(1);
+    pause(Duration::from_secs(35));
+    let frames: Vec<u8> = std::iter::from_fn(|| client.next()).map(|frame| frame.kind).collect();
+    assert_eq!(
+        frames.iter().filter(|kind| matches!(**kind, PING | GOAWAY)).count(),
+        2,
+        "{frames:?}"
+    );
+    client.client.assert_closed();
+    assert_eq!(other.response().status, 502);
+    let by_path = |path| limpet.record_where("the end", |record| record.text("path") == path);
+    let (waited, mute) = (by_path("/waits"), by_path("/mute"));
+    assert_eq!(waited.text("code"), "client_gone", "{waited:?}");
+    assert_eq!(mute.text("code"), "target_reset", "{mute:?}");
 }

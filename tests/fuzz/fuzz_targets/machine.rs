@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use limpet::http::head::ContentLength;
+use limpet::http2::hpack::spare;
 use limpet::http2::flow::Pool;
 use limpet::http2::frame::{Frame, HEADER_BYTES, Header, PREFACE, Side, parse};
 use limpet::http2::machine::events::{Cause, Event, Key};
@@ -78,7 +79,7 @@ impl Owner {
                     Side::Server => assert!(before.is_none(), "a stream opens once"),
                     Side::Client => assert_eq!(before, Some((stream, Told::Open))),
                 }
-                self.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Content { stream, bytes, ends } => {
                 assert!(ends || !bytes.is_empty());
@@ -87,7 +88,7 @@ impl Owner {
             }
             Event::Trailers { stream, block } => {
                 self.tell(stream, Told::Ended, Told::Open);
-                self.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Malformed { stream, .. } => self.tell(stream, Told::Ended, Told::Open),
             Event::Reset { stream, .. } | Event::Unprocessed { stream } => {

@@ -71,7 +71,7 @@ impl End {
                 let (_, half) = self.halves.entry(stream.id()).or_insert((stream, Half::default()));
                 half.has_begun = true;
                 half.has_end |= ends;
-                self.probe.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Content { stream, bytes, ends } => {
                 let (_, half) = self.halves.get_mut(&stream.id()).expect("a stream");
@@ -85,7 +85,7 @@ impl End {
                 let (_, half) = self.halves.get_mut(&stream.id()).expect("a stream");
                 assert!(!half.has_end);
                 half.has_end = true;
-                self.probe.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Reset { stream, .. } => {
                 let (_, half) = self.halves.get_mut(&stream.id()).expect("a stream");

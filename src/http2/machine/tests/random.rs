@@ -103,7 +103,7 @@ impl Owner {
                     assert_eq!(self.told[&stream.id()].1, Told::Open);
                 }
                 self.told.insert(stream.id(), (stream, told));
-                self.probe.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Content { stream, bytes, ends } => {
                 let (_, told) = self.told.get_mut(&stream.id()).expect("a stream");
@@ -120,7 +120,7 @@ impl Owner {
             Event::Trailers { stream, block } => {
                 let (_, told) = self.told.get_mut(&stream.id()).expect("a stream");
                 assert_eq!(std::mem::replace(told, Told::Ended), Told::Open);
-                self.probe.machine.recycle(block);
+                spare::give_back(block);
             }
             Event::Malformed { stream, .. } => {
                 let (_, told) = self.told.get_mut(&stream.id()).expect("a stream");

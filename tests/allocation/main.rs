@@ -3,18 +3,19 @@
 //!
 //! Counts what one thread asks of the allocator, the shard's, in a whole data plane between a client
 //! and two targets of the test's own. The first places that allocate all the same are printed.
-#![allow(unsafe_code, reason = "a counting allocator implements GlobalAlloc")]
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::backtrace::Backtrace;
-use std::cell::Cell;
+#![allow(unsafe_code, reason = "gettid(2) names the thread that is counted")]
+
+mod counting;
+mod http2;
+
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use counting::asked_for;
 use limpet::cli::{server, start};
 use limpet::shard::server::Server;
 use limpet::snapshot::Bind;
@@ -31,94 +32,12 @@ use rustls::{
 /// A name of the listener over TLS.
 const NAME: &str = "shop.example.com";
 /// How often requests are measured until one time nothing was allocated.
-const TRIES: usize = 3;
+const TRIES: usize = 10;
 /// How many places that allocate are printed, where none should.
 const PLACES_SHOWN: u64 = 5;
 /// Content of a response that does not fit in one buffer.
 const LARGE_BYTES: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The thread whose allocations are counted, by its id; 0 = none.
-static WATCHED: AtomicI32 = AtomicI32::new(0);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static RELEASES: AtomicU64 = AtomicU64::new(0);
-static PLACES_LEFT: AtomicU64 = AtomicU64::new(0);
-
-thread_local! {
-    /// This thread's id as the kernel knows it, once it was asked for.
-    static THREAD: Cell<i32> = const { Cell::new(0) };
-    /// A place is being printed, which allocates.
-    static IS_SHOWING: Cell<bool> = const { Cell::new(false) };
-}
-
-fn is_watched() -> bool {
-    let watched = WATCHED.load(Ordering::Relaxed);
-    if watched == 0 {
-        return false;
-    }
-    if THREAD.get() == 0 {
-        // SAFETY: gettid(2) takes nothing and cannot fail.
-        THREAD.set(unsafe { libc::gettid() });
-    }
-    THREAD.get() == watched && !IS_SHOWING.get()
-}
-
-fn count(counter: &AtomicU64, what: &str, bytes: usize) {
-    if !is_watched() {
-        return;
-    }
-    counter.fetch_add(1, Ordering::Relaxed);
-    let take = |left: u64| left.checked_sub(1);
-    if PLACES_LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-        IS_SHOWING.set(true);
-        eprintln!("{what} of {bytes} bytes:\n{}", Backtrace::force_capture());
-        IS_SHOWING.set(false);
-    }
-}
-
-struct Counting;
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(&ALLOCATIONS, "an allocation", layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(&ALLOCATIONS, "an allocation", layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(&RELEASES, "a release", layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(&ALLOCATIONS, "a growth", size);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What the watched thread asked of the allocator while `work` ran: allocations and releases. The
-/// first `shown` places are printed.
-fn asked_for(thread: i32, shown: u64, work: impl FnOnce()) -> (u64, u64) {
-    ALLOCATIONS.store(0, Ordering::Relaxed);
-    RELEASES.store(0, Ordering::Relaxed);
-    PLACES_LEFT.store(shown, Ordering::Relaxed);
-    WATCHED.store(thread, Ordering::SeqCst);
-    work();
-    WATCHED.store(0, Ordering::SeqCst);
-    (ALLOCATIONS.load(Ordering::SeqCst), RELEASES.load(Ordering::SeqCst))
-}
 
 /// One thread is watched at a time.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -244,6 +163,7 @@ impl Limpet {
     fn start(engine: &str) -> Limpet {
         let folder = tempfile::tempdir().expect("folder");
         let (a, b) = (Target::start("a"), Target::start("b"));
+        let multiplexed = ["a", "b"].map(http2::target);
         let chain = folder.path().join("shop.pem");
         certify(&chain);
         let text = format!(
@@ -258,12 +178,17 @@ impl Limpet {
             [[listener]]
             name = "web"
             address = "127.0.0.1:0"
+            http2 = true
             limits = {{ requests_per_connection = 0 }}
             forward = "app"
             [[listener.rule]]
             priority = 1
             when.path = ["/mcp"]
             forward = "sessions"
+            [[listener.rule]]
+            priority = 2
+            when.path = ["/multiplexed/*"]
+            forward = "multiplexed"
             [[listener]]
             name = "secure"
             address = "127.0.0.1:0"
@@ -278,7 +203,14 @@ impl Limpet {
             name = "sessions"
             stickiness = {{ enabled = true, type = "app_header", app_header = "Mcp-Session-Id" }}
             target = [{{ id = "a", address = "{a}" }}, {{ id = "b", address = "{b}" }}]
+            [[target_group]]
+            name = "multiplexed"
+            protocol_version = "http2"
+            stickiness = {{ enabled = true }}
+            target = [{{ id = "a", address = "{a2}" }}, {{ id = "b", address = "{b2}" }}]
             "#,
+            a2 = multiplexed[0],
+            b2 = multiplexed[1],
             a = a.address,
             b = b.address,
             log = folder.path().join("access.log").display(),
@@ -310,17 +242,9 @@ impl Limpet {
         match over {
             Over::Clear => Box::new(connected(self.address)),
             Over::Tls(version) => {
-                let mut roots = RootCertStore::empty();
-                let chain = CertificateDer::from_pem_file(self.folder.path().join("shop.pem"));
-                roots.add(chain.expect("a certificate")).expect("an authority");
-                let config =
-                    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                        .with_protocol_versions(&[version])
-                        .expect("a version")
-                        .with_root_certificates(roots)
-                        .with_no_client_auth();
+                let config = Arc::new(trust(self, version));
                 let name = NAME.try_into().expect("a name");
-                let session = ClientConnection::new(Arc::new(config), name).expect("a client");
+                let session = ClientConnection::new(config, name).expect("a client");
                 Box::new(StreamOwned::new(session, connected(self.secure)))
             }
         }
@@ -333,6 +257,18 @@ impl Limpet {
         let log = fs::read_to_string(self.folder.path().join("access.log")).expect("the log");
         log.lines().count() as u64 + counters.snapshot().get(Counter::LogLinesDropped)
     }
+}
+
+/// How clients trust the listener over TLS.
+fn trust(limpet: &Limpet, version: &'static SupportedProtocolVersion) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let chain = CertificateDer::from_pem_file(limpet.folder.path().join("shop.pem"));
+    roots.add(chain.expect("a certificate")).expect("an authority");
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("a version")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// What a client speaks HTTP over.
@@ -451,9 +387,33 @@ fn serves_without_allocating(engine: &str, over: Over, shape: Shape) {
         assert_eq!(message.content(), home, "the session's own target answers");
         assert_eq!(message.field(shape.names().1), again, "what is valid is not issued anew");
     };
-    let (warm_up, measured) = over.requests();
-    (0..warm_up).for_each(|_| request());
-    let mut all = || (0..measured).for_each(|_| request());
+    let asked = counts(shard, over.requests(), &mut request);
+    drop(client);
+    let said = format!("{engine} {over:?} {shape:?}");
+    asked.assert_none(&said);
+    assert_eq!(limpet.finish(), 1 + asked.requests, "every request has its line");
+}
+
+/// What a shard asked of the allocator.
+struct Asked {
+    allocations: u64,
+    releases: u64,
+    /// Requests that were counted, and those before them.
+    requests: u64,
+}
+
+impl Asked {
+    fn assert_none(&self, what: &str) {
+        let Asked { allocations, releases, requests } = self;
+        println!("{what}: {allocations} allocations, {releases} releases; {requests} requests");
+        assert_eq!((*allocations, *releases), (0, 0), "{what}");
+    }
+}
+
+/// Counts what a shard asks of the allocator in so many rounds, behind so many others before.
+fn counts(shard: i32, (warm_up, measured): (usize, usize), round: &mut dyn FnMut()) -> Asked {
+    (0..warm_up).for_each(|_| round());
+    let mut all = || (0..measured).for_each(|_| round());
     // A pool whose greatest need comes this late grows by one buffer. What a request allocates, it allocates in each try.
     let (mut tries, mut asked) = (0, (u64::MAX, u64::MAX));
     while asked != (0, 0) && tries < TRIES {
@@ -461,23 +421,18 @@ fn serves_without_allocating(engine: &str, over: Over, shape: Shape) {
         tries += 1;
     }
     let (allocations, releases) = asked;
-    println!(
-        "{engine} {over:?} {shape:?}: {allocations} allocations and {releases} releases in {measured} requests"
-    );
-    drop(client);
-    assert_eq!(
-        limpet.finish(),
-        (1 + warm_up + tries * measured) as u64,
-        "every request has its line"
-    );
-    assert_eq!((allocations, releases), (0, 0), "{engine} {over:?} {shape:?}");
+    Asked { allocations, releases, requests: (warm_up + tries * measured) as u64 }
 }
 
 /// Serves on each of the io_uring engines that are there.
 fn on_io_uring(over: Over, shape: Shape) {
+    on_each_ring(|engine| serves_without_allocating(engine, over, shape));
+}
+
+fn on_each_ring(serve: impl Fn(&str)) {
     for engine in [Engine::IoUring, Engine::TokioUring] {
         match limpet::uring::probe(engine) {
-            Ok(()) => serves_without_allocating(engine.name(), over, shape),
+            Ok(()) => serve(engine.name()),
             Err(refused) => println!("not tested on {}: {refused}", engine.name()),
         }
     }

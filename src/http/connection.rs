@@ -1,15 +1,15 @@
 //! Connection options, RFC 9110 §7.6.1: what they tell about the connection, and which fields they remove from the
 //! message. They never remove a field that limpet sets or relies on.
 
-use crate::http::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
-use crate::http::head::Version;
+use super::fields::{FieldId, Fields, classify_folded, eq_ignore_case, members};
+use super::head::Version;
 
 /// Most options that are considered: each costs a walk over the fields.
 const OPTIONS_MAX: usize = 32;
 
 /// The options that limpet acts on.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Options {
+pub struct Options {
     pub close: bool,
     pub keep_alive: bool,
     pub upgrade: bool,
@@ -26,7 +26,7 @@ impl Options {
 }
 
 /// Reads every Connection field and marks the fields that it names; `None` when there are too many options.
-pub(super) fn apply(fields: &mut Fields<'_>) -> Option<Options> {
+pub fn apply(fields: &mut Fields<'_>) -> Option<Options> {
     let mut options = Options::default();
     let mut count = 0_usize;
     for at in 0..fields.len() {
