@@ -425,6 +425,37 @@ fn an_idle_connection_keeps_little() {
 }
 
 #[test]
+fn an_idle_connection_keeps_the_table_of_its_client_in_little_more_than_that_takes() {
+    // What a browser indexes: some fields that all of its requests share, and then paths and cookies.
+    let fixed = [
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36",
+        ),
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"),
+        ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+        ("sec-ch-ua", "\"Chromium\";v=\"142\", \"Not A(Brand\";v=\"24\""),
+        ("cookie", "session=0123456789abcdef0123456789abcdef"),
+    ];
+    let indexed = |name: &str, value: &str| {
+        let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+        [vec![0x40], text(name), text(value)].concat()
+    };
+    let mut probe = Probe::server();
+    for at in 0..200 {
+        let referer = format!("https://shop.example.com/articles/{at}");
+        let shared = if at == 120 { &fixed[..] } else { &[] };
+        let fields = shared.iter().map(|(name, value)| indexed(name, value));
+        let lines: Vec<u8> = fields.chain([indexed("referer", &referer)]).flatten().collect();
+        serve(&mut probe, &headers(at * 2 + 1, &[get_block(), lines].concat(), true));
+    }
+    probe.frames();
+    probe.machine.shrink(&mut probe.pool);
+    // The table's 4 KiB, as RFC 7541 §4.1 counts them, take less; the rest is the machine's.
+    assert!(probe.machine.capacity_bytes() <= 4_608, "{}", probe.machine.capacity_bytes());
+}
+
+#[test]
 fn a_steady_stream_of_requests_grows_nothing() {
     let mut probe = Probe::server();
     let (mut out, mut capacity) = (Vec::new(), 0);
