@@ -136,8 +136,13 @@ impl End {
     fn open_waiting(&mut self) {
         let mut block = Vec::new();
         let (authority, path) = (b"shop.example.com", b"/");
-        let pseudo =
-            RequestPseudo { method: b"POST", scheme: b"http", authority, path, protocol: None };
+        let pseudo = RequestPseudo {
+            method: b"POST",
+            scheme: b"http",
+            authority,
+            path: [path, b"", b""],
+            protocol: None,
+        };
         Encoder::default().request(&pseudo, &mut block);
         while let Some(content) = self.waiting.front() {
             let Ok(key) = self.machine.request(&block, false, 0) else { return };

@@ -19,4 +19,5 @@ pub mod max_forwards;
 pub mod notes;
 pub mod query;
 pub mod refusal;
+pub mod rewriting;
 pub mod trailers;

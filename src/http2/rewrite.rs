@@ -5,59 +5,131 @@
 //! the decoder, beside the writer of HTTP/1.
 
 use super::hpack::encoder::{Encoder, Indexing, RequestPseudo};
-use crate::http::edits::ResponseEdits;
+use crate::http::edits::{RequestEdits, ResponseEdits};
 use crate::http::fields::{Field, FieldId, eq_ignore_case};
-use crate::http::head::{ContentLength, ResponseHead, Version};
+use crate::http::head::{ContentLength, RequestHead, ResponseHead};
+use crate::http::rewriting::{self, RequestLines};
 
-/// Appends the field block of a request whose head is written for HTTP/1.1 already, by limpet: its edits are made. Every
-/// field stays out of tables, since those who share the connection could learn from a table what others have sent (RFC
-/// 7541 §7.1.3), and one that came so must go on so. `protocol`: that of the tunnel which is asked for (RFC 8441 §4), in
-/// the place of the upgrade that is written.
-pub fn request(written: &[u8], (scheme, protocol): (&[u8], Option<&[u8]>), out: &mut Vec<u8>) {
-    out.reserve(written.len());
+/// Appends the field block of a request to a target of `scheme`. Every field stays out of tables, since those who share
+/// the connection could learn from a table what others have sent (RFC 7541 §7.1.3), and one that came so must go on so.
+/// `protocol`: that of the tunnel which is asked for (RFC 8441 §4), in the place of an upgrade.
+pub fn request(
+    head: &RequestHead<'_, '_>,
+    edits: &RequestEdits<'_>,
+    (scheme, protocol): (&[u8], Option<&[u8]>),
+    out: &mut Vec<u8>,
+) {
+    out.reserve(head.raw.len().saturating_add(512));
     let encoder = Encoder::default();
-    let mut lines = lines_of(written);
-    let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let method = if protocol.is_some() { &b"CONNECT"[..] } else { method };
-    // It has Host first.
-    let authority = lines.next().and_then(parts).map_or(&[][..], |(_, host)| host);
+    let method = if protocol.is_some() { b"CONNECT" } else { head.method_name };
+    let path = edits.path.unwrap_or(head.target.path);
+    let query = head.target.query.unwrap_or_default();
+    let (mark, authority) =
+        (head.target.query.map_or(&b""[..], |_| b"?"), edits.host.unwrap_or(head.host));
+    let path = [path, mark, query];
     encoder.request(&RequestPseudo { method, scheme, authority, path, protocol }, out);
-    for (name, value) in lines.filter_map(parts) {
-        match name {
-            b"Connection" | b"Upgrade" => {}
-            name if protocol.is_some() && is_of_handshake(name) => {}
-            b"TE" => encoder.field(b"te", b"trailers", Indexing::Allowed, out),
-            name if is_transfer_encoding(name) => {}
-            name => encoder.field(name, value, Indexing::Never, out),
+    let lines = &mut Coded { encoder, out, is_tunnel: protocol.is_some(), line_at: 0, value_at: 0 };
+    rewriting::request(head, edits, lines);
+}
+
+/// A request's lines as field representations, one behind the other.
+struct Coded<'o> {
+    encoder: Encoder,
+    out: &'o mut Vec<u8>,
+    is_tunnel: bool,
+    /// Where the line begins whose value comes in parts, and where the value does.
+    line_at: usize,
+    value_at: usize,
+}
+
+impl RequestLines for Coded<'_> {
+    #[inline]
+    fn copy(&mut self, _at: usize, field: &Field<'_>) {
+        if !(self.is_tunnel && is_of_handshake(field.name)) {
+            self.field(field.name, field.value);
         }
+    }
+
+    #[inline]
+    fn skip(&mut self, _at: usize) {}
+
+    #[inline]
+    fn copy_framing(&mut self, _at: usize) -> bool {
+        false
+    }
+
+    #[inline]
+    fn end_copies(&mut self) {}
+
+    /// A length that is known; what frames the content are its DATA. The bytes of a tunnel are no content.
+    #[inline]
+    fn framing(&mut self, content: ContentLength) {
+        if let (ContentLength::Exact(length), false) = (content, self.is_tunnel) {
+            self.field(b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+    }
+
+    /// The one field of a connection that a request of HTTP/2 may have (RFC 9113 §8.2.2).
+    #[inline]
+    fn connection(&mut self, te_trailers: bool, _upgrade: Option<&[u8]>) {
+        if te_trailers {
+            self.encoder.field(b"te", b"trailers", Indexing::Allowed, self.out);
+        }
+    }
+
+    fn websocket_key(&mut self, _key: &[u8]) {}
+
+    #[inline]
+    fn line<const N: usize>(&mut self, start: &[u8; N], value: &[u8]) {
+        self.field(name_of(start), value);
+    }
+
+    #[inline]
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.encoder.field(name, value, Indexing::Never, self.out);
+    }
+
+    #[inline]
+    fn replace(&mut self, name: &[u8], value: &[u8]) {
+        self.field(name, value);
+    }
+
+    #[inline]
+    fn begin<const N: usize>(&mut self, start: &[u8; N]) {
+        self.begin_field(name_of(start));
+    }
+
+    #[inline]
+    fn begin_field(&mut self, name: &[u8]) {
+        self.line_at = self.out.len();
+        self.value_at = self.encoder.begin_value(name, Indexing::Never, self.out);
+    }
+
+    #[inline]
+    fn part(&mut self, part: &[u8]) {
+        self.out.extend_from_slice(part);
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        self.encoder.end_value(self.value_at, self.out);
+    }
+
+    #[inline]
+    fn cancel(&mut self) {
+        self.out.truncate(self.line_at);
     }
 }
 
-/// Fields of a handshake of HTTP/1.1, and of content, that a tunnel has no use for (RFC 8441 §5).
+/// The name at the start of a line of ours.
+#[inline]
+fn name_of(start: &[u8]) -> &[u8] {
+    start.strip_suffix(b": ").unwrap_or(start)
+}
+
+/// A field of a handshake of HTTP/1.1 that a tunnel has no use for (RFC 8441 §5).
 fn is_of_handshake(name: &[u8]) -> bool {
-    eq_ignore_case(name, b"sec-websocket-key") || eq_ignore_case(name, b"content-length")
-}
-
-fn is_transfer_encoding(name: &[u8]) -> bool {
-    eq_ignore_case(name, b"transfer-encoding")
-}
-
-/// The lines of a head, without their ends.
-fn lines_of(mut written: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let end = memchr::memchr(b'\n', written)?;
-        let (line, rest) = written.split_at_checked(end)?;
-        written = rest.get(1..)?;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    })
-}
-
-/// Name and value of a field line.
-fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', line)?;
-    let (name, value) = line.split_at_checked(colon)?;
-    Some((name, value.get(1..)?.trim_ascii()))
+    eq_ignore_case(name, b"sec-websocket-key")
 }
 
 /// Appends the fields of a response, behind its `:status`.
@@ -109,7 +181,8 @@ pub fn response(
         }
     }
     if let Some(pseudonym) = edits.via {
-        via(head.version, pseudonym, encoder, out);
+        let value = [rewriting::received_by(head.version), pseudonym];
+        encoder.field_of((b"via", &value), Indexing::Allowed, out);
     }
 }
 
@@ -135,17 +208,6 @@ fn value_of<'b>(field: &Field<'b>) -> &'b [u8] {
         }
     }
     value
-}
-
-/// RFC 9110 §7.6.3: the version that the message was received in, and the pseudonym of the recipient.
-fn via(received: Version, pseudonym: &[u8], encoder: &Encoder, out: &mut Vec<u8>) {
-    let version: &[u8] = match received {
-        Version::Http10 => b"1.0 ",
-        Version::Http11 => b"1.1 ",
-        Version::Http2 => b"2 ",
-        Version::Http3 => b"3 ",
-    };
-    encoder.field_of((b"via", &[version, pseudonym]), Indexing::Allowed, out);
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Every edit, read again by the decoder.
 
 use super::*;
-use crate::http::edits::Replaced;
+use crate::http::edits::{ForwardedFor, Replaced, Wire};
 use crate::http::fields::Fields;
-use crate::http::head::{HeadLimits, Method};
+use crate::http::head::{HeadLimits, Method, Mode};
 use crate::http2::head;
 use crate::http2::hpack::block::{Block, Limits};
 use crate::http2::hpack::decoder::Decoder;
@@ -114,15 +114,54 @@ fn lines_of(coded: &[u8]) -> Vec<(String, bool)> {
 
 #[test]
 fn nothing_of_a_request_enters_a_table_that_others_could_ask() {
-    let head = b"GET /secret HTTP/1.1\r\nHost: shop.example\r\nX-Token: open sesame\r\nCookie: a=1\r\nTE: trailers\r\n\r\n";
+    let encoder = Encoder::default();
+    let mut received = Vec::new();
+    let pseudo = RequestPseudo {
+        method: b"GET",
+        scheme: b"https",
+        authority: b"shop.example",
+        path: [b"/secret", b"", b""],
+        protocol: None,
+    };
+    encoder.request(&pseudo, &mut received);
+    for (name, value) in [("x-token", "open sesame"), ("te", "trailers"), ("cookie", "a=1")] {
+        encoder.field(name.as_bytes(), value.as_bytes(), Indexing::Allowed, &mut received);
+    }
+    let (mut block, mut fields) = (Block::default(), Fields::new());
+    Decoder::default().decode(&received, true, &LIST, &mut block).expect("a valid block");
+    let head = head::request(&block, true, &LIMITS, Mode::Strict, &mut fields).expect("valid").head;
+    let edits = RequestEdits {
+        wire: Wire::Http2OverTls,
+        forwarded_for: ForwardedFor::Remove,
+        forwarded_for_entries: 1,
+        peer: b"192.0.2.7",
+        peer_trusted: false,
+        scheme: b"https",
+        front_scheme: b"https",
+        front_port: b"",
+        keep_real_ip: false,
+        real_ip: None,
+        forwarded: false,
+        via: None,
+        request_id: None,
+        path: None,
+        host: None,
+        strip_cookies: &[],
+        session_field: Replaced::NONE,
+        websocket_key: None,
+        upgrade: None,
+        max_forwards: None,
+    };
     let mut coded = Vec::new();
-    request(head, (b"https", None), &mut coded);
+    request(&head, &edits, (b"https", None), &mut coded);
     let lines = lines_of(&coded);
     assert_eq!(
         lines,
         [
             ("x-token: open sesame".into(), false),
             ("te: trailers".into(), true),
+            ("x-forwarded-proto: https".into(), false),
+            ("x-forwarded-host: shop.example".into(), false),
             ("cookie: a=1".into(), false)
         ]
     );

@@ -86,29 +86,29 @@ impl Draft {
     #[inline(always)]
     fn begin(&mut self, head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>) {
         self.bytes = buffers::small();
-        http1::rewrite::request(head, edits, &mut self.bytes);
-        self.framing = match head.content {
-            ContentLength::Unknown => Framing::Chunked,
-            ContentLength::None | ContentLength::Exact(_) => Framing::Length,
-        };
-        if let Some(scheme) = edits.wire.scheme() {
-            self.code(head, scheme, edits.upgrade.is_some());
+        match edits.wire.scheme() {
+            None => {
+                http1::rewrite::request(head, edits, &mut self.bytes);
+                self.framing = match head.content {
+                    ContentLength::Unknown => Framing::Chunked,
+                    ContentLength::None | ContentLength::Exact(_) => Framing::Length,
+                };
+            }
+            Some(scheme) => self.code(head, edits, scheme),
         }
         self.head_bytes = self.bytes.len();
     }
 
-    /// Codes a head that was written for HTTP/1.1.
     #[inline(never)]
-    fn code(&mut self, head: &RequestHead<'_, '_>, scheme: &[u8], is_tunnel: bool) {
+    fn code(&mut self, head: &RequestHead<'_, '_>, edits: &RequestEdits<'_>, scheme: &[u8]) {
+        let is_tunnel = edits.upgrade.is_some();
         self.framing = Framing::Http2;
         self.asks = match is_tunnel {
             true => Asks::Tunnel(Key::of(head).map(|key| key.proof())),
             false => Asks::Response,
         };
         let protocol = is_tunnel.then_some(WEBSOCKET);
-        let lines = std::mem::replace(&mut self.bytes, buffers::small());
-        http2::rewrite::request(&lines, (scheme, protocol), &mut self.bytes);
-        buffers::give_back(lines);
+        http2::rewrite::request(head, edits, (scheme, protocol), &mut self.bytes);
     }
 
     /// Writes content as a chunk.

@@ -23,3 +23,9 @@ pub(super) fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 pub(super) fn replaced(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     field(name, value, out);
 }
+
+pub(super) const CHUNKED_LINE: &[u8] = b"Transfer-Encoding: chunked\r\n";
+
+pub(super) fn content_length(length: u64, out: &mut Vec<u8>) {
+    line(b"Content-Length: ", itoa::Buffer::new().format(length).as_bytes(), out);
+}

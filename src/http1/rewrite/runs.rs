@@ -37,7 +37,7 @@ impl<'h, 'b> Runs<'h, 'b> {
     }
 
     /// Copies the last run.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    pub fn finish(&self, out: &mut Vec<u8>) {
         let end = self.raw.len().saturating_sub(2);
         out.extend_from_slice(self.raw.get(self.start..end).unwrap_or_default());
     }

@@ -1,5 +1,7 @@
 //! Each edit by example, byte for byte; then: every written head parses again and means the same.
 
+mod alike;
+
 use crate::http::edits::{ForwardedFor, Replaced, Wire};
 use crate::http::fields::Fields;
 use crate::http::head::{HeadLimits, Method, Mode};

@@ -23,7 +23,8 @@ pub struct RequestPseudo<'b> {
     pub method: &'b [u8],
     pub scheme: &'b [u8],
     pub authority: &'b [u8],
-    pub path: &'b [u8],
+    /// In parts: the path, and the query behind its mark.
+    pub path: [&'b [u8]; 3],
     /// Of an extended CONNECT (RFC 8441 §4).
     pub protocol: Option<&'b [u8]>,
 }
@@ -94,9 +95,12 @@ impl Encoder {
         }
         literal(1, pseudo.authority, Indexing::Never, out);
         match pseudo.path {
-            b"/" => out.push(0x84),
-            b"/index.html" => out.push(0x85),
-            path => literal(4, path, Indexing::Never, out),
+            [b"/", b"", b""] => out.push(0x84),
+            [b"/index.html", b"", b""] => out.push(0x85),
+            parts => {
+                integer::write(first_byte(Indexing::Never), INDEX_MASK, 4, out);
+                text_of(&parts, out);
+            }
         }
         if let Some(protocol) = pseudo.protocol {
             self.field(b":protocol", protocol, Indexing::Never, out);
@@ -116,28 +120,59 @@ impl Encoder {
                         integer::write(0, 0x7f, name.len(), out);
                     }
                 }
-                let start = out.len();
-                out.extend_from_slice(name);
-                out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+                lower_case(name, out);
                 text(value, out);
             }
         }
     }
 
-    /// Appends one field line whose value stands in parts, its name in lower case.
+    /// Appends one field line whose value stands in parts.
     pub fn field_of(
         &self,
         (name, value): (&[u8], &[&[u8]]),
         indexing: Indexing,
         out: &mut Vec<u8>,
     ) {
+        self.name(name, indexing, out);
+        text_of(value, out);
+    }
+
+    /// Begins a field line whose value comes in parts, to be appended behind this: where it begins, for
+    /// [`Encoder::end_value`].
+    #[inline]
+    pub fn begin_value(&self, name: &[u8], indexing: Indexing, out: &mut Vec<u8>) -> usize {
+        self.name(name, indexing, out);
+        // The length of most values.
+        out.push(0);
+        out.len()
+    }
+
+    /// Ends the field line whose value began at `value_at`.
+    #[inline]
+    pub fn end_value(&self, value_at: usize, out: &mut Vec<u8>) {
+        let (place, value) = (value_at.saturating_sub(1), out.get(value_at..).unwrap_or_default());
+        let (length, short) = (value.len(), short_length(value));
+        match (short, out.get_mut(place)) {
+            (Some(short), Some(place)) => *place = short,
+            (_, _) => {
+                let end = out.len();
+                integer::write(0, 0x7f, length, out);
+                let length_bytes = out.len() - end;
+                out.remove(place);
+                out.get_mut(place..).unwrap_or_default().rotate_right(length_bytes);
+            }
+        }
+    }
+
+    /// Appends the name of a literal, in lower case.
+    #[inline]
+    fn name(&self, name: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
         let index = static_table::index_of(name).unwrap_or_default();
         integer::write(first_byte(indexing), INDEX_MASK, usize::from(index), out);
         if index == 0 {
-            text(name, out);
+            integer::write(0, 0x7f, name.len(), out);
+            lower_case(name, out);
         }
-        integer::write(0, 0x7f, value.iter().map(|part| part.len()).sum(), out);
-        value.iter().for_each(|part| out.extend_from_slice(part));
     }
 }
 
@@ -166,6 +201,18 @@ fn literal(index: u8, value: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
             text(value, out);
         }
     }
+}
+
+fn text_of(parts: &[&[u8]], out: &mut Vec<u8>) {
+    integer::write(0, 0x7f, parts.iter().map(|part| part.len()).sum(), out);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+#[inline]
+fn lower_case(name: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
 }
 
 #[inline]

@@ -360,7 +360,7 @@ fn what_is_encoded_is_decoded() {
         method: b"CONNECT",
         scheme: b"https",
         authority: b"a.example",
-        path: b"/chat?x=1",
+        path: [b"/chat", b"?", b"x=1"],
         protocol: Some(b"websocket"),
     };
     encoder.request(&pseudo, &mut coded);
@@ -379,7 +379,7 @@ fn what_is_encoded_is_decoded() {
             method: method.as_bytes(),
             scheme: scheme.as_bytes(),
             authority: b"",
-            path: path.as_bytes(),
+            path: [path.as_bytes(), b"", b""],
             protocol: None,
         };
         encoder.request(&pseudo, &mut coded);

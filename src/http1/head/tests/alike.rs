@@ -63,7 +63,7 @@ fn as_http2(row: &Row<'_>, mode: Mode) -> Outcome {
         method: row.method.as_bytes(),
         scheme: b"http",
         authority: row.authority.as_bytes(),
-        path: row.path.as_bytes(),
+        path: [row.path.as_bytes(), b"", b""],
         protocol: None,
     };
     encoder.request(&pseudo, &mut coded);
