@@ -91,7 +91,7 @@ enum Step<'e> {
     Replace(&'e [u8]),
 }
 
-#[inline]
+#[inline(always)]
 fn request_step<'e>(
     head: &RequestHead<'_, '_>,
     edits: &RequestEdits<'e>,
@@ -153,6 +153,7 @@ struct Own<'v> {
     after: Option<&'v [u8]>,
 }
 
+#[inline(always)]
 fn first_own<'v>(value: &'v [u8], names: &[&[u8]]) -> Option<Own<'v>> {
     let mut rest = Some(value);
     loop {

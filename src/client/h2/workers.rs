@@ -16,7 +16,7 @@ use crate::time::alarms::Alarm;
 use crate::transport::spawn;
 
 /// Most idle ones of a shard; each has a few KiB.
-const IDLE_MAX: usize = 256;
+const IDLE_MAX: usize = 1024;
 /// How long one is kept that is not needed.
 const IDLE_MS: u64 = 1_000;
 

@@ -84,7 +84,7 @@ struct Parts {
 }
 
 /// Most boxes that wait to be used again.
-const SPARE_MAX: usize = 256;
+const SPARE_MAX: usize = 1024;
 
 thread_local! {
     /// Boxes of leases that are over.
