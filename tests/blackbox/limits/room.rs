@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::http2_target::{Http2Target, answer};
 use crate::support::kernel::{engines, limit_descriptors};
 use crate::support::{Client, Limpet, Target, config, group, listener, pause, poll};
 
@@ -150,6 +151,33 @@ fn idle_connections_to_targets_close_before_those_to_clients() {
         assert_eq!(client.get("/").status, 200, "{number}");
     }
     assert_eq!(visitor.get("/").status, 200);
+}
+
+#[test]
+fn so_do_those_that_requests_share() {
+    let targets: Vec<Http2Target> =
+        (0..20).map(|_| Http2Target::start(|_| answer(200, "shared"))).collect();
+    let mut app = group("app").set("protocol_version", "http2").set("algorithm", "round_robin");
+    for (number, one) in targets.iter().enumerate() {
+        app = app.target_at(&format!("t{number}"), &one.address(), "");
+    }
+    let text = config().process("connections", 10_000).group(app).text();
+    let limpet = Limpet::start_with(&text, |command| limit_descriptors(command, 104));
+    let mut visitor = limpet.client();
+    let visit_all = |visitor: &mut Client| {
+        for _ in 0..20 {
+            assert_eq!(visitor.get("/").status, 200);
+        }
+    };
+    visit_all(&mut visitor);
+    let made = || targets.iter().map(Http2Target::connections).sum::<usize>();
+    assert_eq!(made(), 20, "one connection each");
+    let mut clients = kept(&limpet, 60);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.get("/").status, 200, "{number}");
+    }
+    visit_all(&mut visitor);
+    assert!(made() > 20, "none was ended for another");
 }
 
 #[test]
