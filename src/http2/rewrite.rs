@@ -22,11 +22,12 @@ pub fn request(
     out.reserve(head.raw.len().saturating_add(512));
     let encoder = Encoder::default();
     let method = if protocol.is_some() { b"CONNECT" } else { head.method_name };
+    let authority = edits.host.unwrap_or(head.host);
     let path = edits.path.unwrap_or(head.target.path);
-    let query = head.target.query.unwrap_or_default();
-    let (mark, authority) =
-        (head.target.query.map_or(&b""[..], |_| b"?"), edits.host.unwrap_or(head.host));
-    let path = [path, mark, query];
+    let path = match head.target.query {
+        None => [path, b"", b""],
+        Some(query) => [path, b"?", query],
+    };
     encoder.request(&RequestPseudo { method, scheme, authority, path, protocol }, out);
     let lines = &mut Coded { encoder, out, is_tunnel: protocol.is_some(), line_at: 0, value_at: 0 };
     rewriting::request(head, edits, lines);
