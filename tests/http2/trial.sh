@@ -9,7 +9,9 @@
 # Ends with 0 when everything was as it must be. Every process is ended by its own id.
 set -euo pipefail
 
-readonly LIMPET="$1" LOADTEST="$2" RELOADS="${3:-40}" DRAINS="${4:-4}" REQUESTS="${5:-40000}"
+LIMPET="$(realpath "$1")"
+LOADTEST="$(realpath "$2")"
+readonly LIMPET LOADTEST RELOADS="${3:-40}" DRAINS="${4:-4}" REQUESTS="${5:-40000}"
 HERE="$(cd "$(dirname "$0")" && pwd)"
 readonly HERE
 # No command may last longer: it would hang.

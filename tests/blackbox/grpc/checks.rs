@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::*;
 use crate::support::http2::play;
 use crate::support::http2_target::Http2Options;
-use crate::support::{Limpet, config};
+use crate::support::{Limpet, config, poll};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
@@ -73,8 +73,10 @@ fn calls_go_where_the_health_is_serving_and_the_reason_is_shown() {
             (0, "grpc-status 12 (UNIMPLEMENTED), expected 0: the target has no grpc.health.v1"),
         ] {
             health.store(now, Ordering::SeqCst);
-            let shown = admin.until_health("app", "b", "unhealthy").to_string();
-            assert!(shown.contains(reason), "{shown}");
+            // The health is there a moment before its reason.
+            let shown = || admin.until_health("app", "b", "unhealthy").to_string();
+            let found = poll(|| shown().contains(reason).then_some(()));
+            assert!(found.is_some(), "{}", shown());
             assert_eq!(who(&limpet), ["a"]);
             health.store(1, Ordering::SeqCst);
             admin.until_health("app", "b", "healthy");

@@ -12,7 +12,7 @@ use crate::support::{Target, config, pause};
 /// Streams of each urgency.
 const STREAMS: usize = 16;
 /// Content of each.
-const BYTES: usize = 448 << 10;
+const BYTES: usize = 768 << 10;
 /// What the client takes: 10 Mbit/s.
 const BYTES_PER_SECOND: f64 = 10e6 / 8.0;
 
