@@ -59,7 +59,8 @@ pub async fn serve(connection: Rc<Connection>, received: Vec<u8>) -> Next {
         clock.read_us();
         serving.look();
     }
-    serving.end().await;
+    // Boxed, since every connection has room for what is held here, and ends once.
+    Box::pin(serving.end()).await;
     Next::Close
 }
 
